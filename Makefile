@@ -1,0 +1,43 @@
+# `make help` lists what can be done. Every target first makes .venv when it is missing or pyproject.toml is newer.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("sgdtheory needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP) ## .venv with the package and what developers need
+
+demo: $(STAMP) ## the pipelines on their defaults, real data, a minute or two
+	$(BIN)/sgdtheory train
+	@echo; echo "reports:"; ls -1t runs/*/*/report.html | head -3
+
+test: $(STAMP) ## the test suite
+	$(BIN)/pytest -n 2 -m 'not slow'
+
+test-slow: $(STAMP) ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP) ## ruff's formatting and safe fixes
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP) ## speed, as ratios to the physical floor measured in the same run
+	$(BIN)/python scripts/bench.py
+
+clean: ## remove what was built, but no runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,216 @@
+"""The command line: Typer in front, Hydra behind. Importing this costs neither torch nor Hydra."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sgdtheory import __version__
+from sgdtheory.faults import Failure, Mistake, nearest
+
+app = typer.Typer(
+    help="The loss landscape and the noise of SGD: every experiment a command, every theorem a test.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+RUNNER = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help_option_names": ["--help", "-h"]}
+
+
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completion of overrides: Hydra's own answer to the words so far."""
+    from sgdtheory.config import completions
+
+    return completions(str(ctx.info_name), incomplete)
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[OVERRIDES]...",
+        help="key=value, group=choice, +key=, ~key, and Hydra's own flags",
+        autocompletion=complete,
+        show_default=False,
+    ),
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust", metavar="PACKAGE", help="_target_ may also name this importable package (repeatable)", show_default=False
+    ),
+]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="start from a run's config.yaml instead of the defaults", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="print what would be done (units, time, memory, disk) and stop")]
+Retry = Annotated[bool, typer.Option("--retry-failed", help="do failed units again as well")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="results only")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="more messages")]
+Trace = Annotated[bool, typer.Option("--trace", help="full tracebacks")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"sgdtheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("train", context_settings=RUNNER)
+def train(
+    overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
+    retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
+) -> None:  # fmt: skip
+    """Find minima.
+
+    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs, landscape=, model=, data=, sgd.steps=, … ;
+    `sgdtheory train --cfg job` prints them all.
+    """
+    _run(
+        "train",
+        overrides or [],
+        tuple(trust or ()),
+        from_file,
+        dry_run,
+        retry_failed,
+        0 if quiet else 2 if verbose else 1,
+        trace,
+    )
+
+
+@app.command("status")
+def status(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="run directories; default: all under ./runs", show_default=False),
+    ] = None,
+) -> None:
+    """What is done, running, failed, missing."""
+    from sgdtheory.show import show_status
+
+    _guarded(lambda: show_status(runs or [], Path("runs")), trace=False)
+
+
+@app.command("report")
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="one run: its report.html again; several: one page that compares them"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="where the page that compares goes", show_default=False)
+    ] = None,
+) -> None:
+    """Draw report.html again; several runs: one page that compares them."""
+    from sgdtheory.show import show_report
+
+    _guarded(lambda: show_report(runs, out), trace=False)
+
+
+def _run(
+    command: str,
+    words: list[str],
+    trust: tuple[str, ...],
+    from_file: Path | None,
+    dry_run: bool,
+    retry_failed: bool,
+    loudness: int,
+    trace: bool,
+) -> None:
+    """What the three pipelines and every study share: check the words, then execute each task Hydra makes of them."""
+    began = time.time()
+
+    def job(task: Any) -> None:
+        from sgdtheory.execute import execute, plan
+        from sgdtheory.progress import Watcher
+        from sgdtheory.show import show_plan, show_results
+
+        if dry_run:
+            show_plan(plan(task))
+            return
+        said = " ".join([Path(sys.argv[0]).name.split()[0], command, *task.overrides])
+        found = execute(
+            task,
+            Watcher(loudness),
+            retry_failed,
+            said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(task.overrides)}".strip(),
+        )
+        show_results(task.open().path, found)
+        if loudness > 1:
+            print(f"{time.time() - began:.1f} s", file=sys.stderr)
+
+    def all_jobs() -> None:
+        vet(command, words)
+        from sgdtheory.config import launch
+
+        raised = launch(command, words, trust, from_file, job)
+        for fault in raised[:-1]:
+            _tell(fault, trace)
+        if raised:
+            raise raised[-1] if len(raised) == 1 else Failure(str(raised[-1]))
+
+    _guarded(all_jobs, trace)
+
+
+def vet(command: str, words: list[str]) -> None:
+    """Refuse flags that neither we nor Hydra know, before Hydra prints its usage."""
+    from sgdtheory.flags import OURS, is_known, known_flags
+
+    faults = [
+        f"{command} knows no flag {word}" + nearest(word, [*known_flags(), *OURS])
+        for word in words
+        if word.startswith("-") and not is_known(word)
+    ]
+    if faults:
+        raise Mistake("\n".join(faults[:3]))
+
+
+def _guarded(work: Callable[[], None], trace: bool) -> None:
+    """Run a command and turn what it raises into a line on stderr and an exit code."""
+    try:
+        work()
+    except (typer.Exit, SystemExit):
+        raise
+    except BaseException as fault:
+        if trace:
+            raise
+        raise SystemExit(_tell(fault, trace)) from None
+
+
+def _tell(fault: BaseException, trace: bool) -> int:
+    """Say what went wrong in one to three lines; the exit code."""
+    if isinstance(fault, KeyboardInterrupt):
+        print("interrupted; everything so far is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    if isinstance(fault, Mistake | Failure):
+        print("\n".join(str(fault).splitlines()[:3]), file=sys.stderr)
+        return 2 if isinstance(fault, Mistake) else 1
+    if isinstance(fault, OSError):
+        print(
+            f"{fault.strerror or fault}: {fault.filename or 'while writing'}; nothing finished is lost, the same command goes on",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''} (--trace shows where)", file=sys.stderr)
+    return 1
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What is wrong with the overrides of a command: every fault in a line of its own, with the nearest name that is right.
+
+Knows no Hydra: it is handed a `Composer` that says what it composes or why it cannot.
+"""
+
+from typing import Any, Protocol
+
+from sgdtheory.faults import nearest
+
+
+class Composer(Protocol):
+    choices: dict[str, list[str]]  # the names in every group
+
+    def compose(self, words: list[str]) -> dict[str, Any] | Exception:
+        """The tree that these overrides give, or what is wrong with them."""
+        ...
+
+    def parse(self, word: str) -> str | None:
+        """Why one word is no override, None when it is one."""
+        ...
+
+
+def faults_of(words: list[str], composer: Composer) -> list[str]:
+    """All faults: drop the override that is at fault, ask again, until what is left composes."""
+    faults, left = [], []
+    for word in words:
+        said = composer.parse(word)
+        left.append(word) if said is None else faults.append(said)
+    while isinstance(fault := composer.compose(left), Exception):
+        guilty = _guilty(left, str(fault), composer)
+        if guilty is None:
+            return [*faults, first_line(str(fault))]
+        left.remove(guilty)
+        faults.append(_explain(guilty, fault, left, composer))
+    return faults
+
+
+def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
+    """The word without which the complaint is another one, or none."""
+    for word in words:
+        without = composer.compose([other for other in words if other != word])
+        if not isinstance(without, Exception) or str(without) != said:
+            return word
+    return None
+
+
+def _explain(word: str, fault: Exception, others: list[str], composer: Composer) -> str:
+    key, _, value = word.lstrip("+~").partition("=")
+    if key in composer.choices and "Could not find" in str(fault):
+        known = composer.choices[key]
+        return f"{word}: there is no {key} {value!r}" + (nearest(value, known) or f"; there are {', '.join(known)}")
+    tree = composer.compose(others)
+    if isinstance(tree, Exception):
+        tree = composer.compose([])
+    keys = [*(_paths(tree) if isinstance(tree, dict) else []), *composer.choices]
+    if key in keys and word.startswith("+"):
+        return f"{word}: there is {key!r} already; leave the + out"
+    if key not in keys and not word.startswith("+"):
+        return f"{word}: there is no key {key!r}" + (nearest(key, keys) or _nearest_leaf(key, keys))
+    return f"{word}: {first_line(str(fault))}"
+
+
+def _nearest_leaf(key: str, keys: list[str]) -> str:
+    """`steps` → did you mean 'sgd.steps'?"""
+    leaf = key.split(".")[-1]
+    return next((f"; did you mean {path!r}?" for path in keys if path.split(".")[-1] == leaf), "")
+
+
+def _paths(tree: Any, prefix: str = "") -> list[str]:
+    if not isinstance(tree, dict):
+        return []
+    return [path for key, value in tree.items() for path in (f"{prefix}{key}", *_paths(value, f"{prefix}{key}."))]
+
+
+def first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "unknown")

@@ -1,0 +1,140 @@
+"""Labelled images, held whole as bytes: 60,000 of CIFAR are 184 MB, so nothing is loaded while a network trains."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.data.augment import crop_flip, crop_flip_draws
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count
+
+Augment: TypeAlias = Literal["none", "crop_flip"]
+Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W], labels, any integers [N]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and the augmentation."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    name: str
+    augment: Augment = "none"
+    padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
+
+    def __post_init__(self) -> None:
+        _check(self.name, "train", self.train_images, self.train_labels, self.classes)
+        _check(self.name, "test", self.test_images, self.test_labels, self.classes)
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            sizes = " but ".join(f"{tuple(x.shape[1:])}" for x in (self.train_images, self.test_images))
+            raise Mistake(f"data {self.name}: training images are {sizes} in the test set")
+
+    @classmethod
+    def from_arrays(
+        cls, train: Split, test: Split, classes: int, name: str, augment: Augment = "none", padding: int = 4
+    ) -> "Images":
+        """The same from numpy arrays, whatever their strides and the width of the labels."""
+        tensors = [torch.from_numpy(np.ascontiguousarray(images)) for images, _ in (train, test)]
+        labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
+        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        _, channels, height, width = self.train_images.shape
+        return channels, height, width
+
+    @property
+    def count(self) -> int:
+        """N, the number of training images."""
+        return self.train_images.shape[0]
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        # Through histograms of the 256 values: exact, the same on every device, and without a float copy of all pixels.
+        counts = torch.stack([torch.bincount(x.flatten(), minlength=256).cpu() for x in self.train_images.unbind(1)])
+        share = counts.double() / counts.sum(1, keepdim=True)  # [C, 256]
+        values = torch.arange(256, dtype=torch.float64) / 255
+        mean = share @ values
+        variance = (share * (values - mean[:, None]).square()).sum(1)
+        return mean, torch.where((counts > 0).sum(1) > 1, variance.sqrt(), 1.0)
+
+    @cached_property
+    def _affine(self) -> dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]]:
+        return {}
+
+    @cached_property
+    def _fill(self) -> Tensor:
+        return (255 * self.mean).round().to(self.train_images.device, torch.uint8)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of pixel/255 over the training images, a channel [C], float64 on the CPU."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation of pixel/255 over the training images, a channel [C]; 1 where a channel is constant."""
+        return self._moments[1]
+
+    def normalise(self, images: Tensor, dtype: torch.dtype) -> Tensor:
+        """(pixel/255 − mean)/std of bytes [..., C, H, W]: one multiplication and one addition in place."""
+        where = (images.device, dtype)
+        if where not in self._affine:  # kept, or every call would wait for two copies to the device
+            scale, shift = 1 / (255 * self.std), -self.mean / self.std
+            self._affine[where] = (scale.to(*where)[:, None, None], shift.to(*where)[:, None, None])
+        scale, shift = self._affine[where]
+        return images.to(dtype).mul_(scale).add_(shift)
+
+    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+        """Random draws for images [*shape, C, H, W], on the CPU; None when nothing is augmented."""
+        return None if self.augment == "none" else crop_flip_draws(shape, self.padding, stream)
+
+    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Bytes [..., C, H, W] shifted and flipped as drawn; the border has the mean colour.
+
+        The usual recipe pads with zeros after normalisation, where zero is the mean colour. Here images are still
+        bytes, so it is the mean to the nearest byte: off by at most 1/510 of the range.
+        """
+        return crop_flip(images, draws, self.padding, self._fill)
+
+    def to(self, device: torch.device | str) -> "Images":
+        """The same images on another device."""
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    def subset(self, train: int, test: int) -> "Images":
+        """The first `train` training and `test` test images; mean and std become those of the subset."""
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[:test],
+            test_labels=self.test_labels[:test],
+        )
+
+
+def _check(name: str, split: str, images: Tensor, labels: Tensor, classes: int) -> None:
+    where = f"data {name}: {split}"
+    if images.ndim != 4 or images.dtype != torch.uint8:
+        raise Mistake(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
+    if labels.ndim != 1 or labels.dtype != torch.int64:
+        raise Mistake(f"{where} labels must be int64 [N], not {_described(labels)}")
+    if images.shape[0] != labels.shape[0]:
+        raise Mistake(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
+    if images.numel() == 0:
+        raise Mistake(f"{where} has no images")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise Mistake(f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … {classes - 1}")
+
+
+def _described(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"

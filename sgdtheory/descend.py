@@ -1,0 +1,49 @@
+"""Down to the bottom without noise: full-batch descent and L-BFGS, for polishing minima and for quenching a cloud."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.schedule import Cosine
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+
+MOMENTUM = 0.9
+
+
+def full_batch(landscape: Landscape, cloud: Cloud, steps: int, seed: int) -> SGD:
+    """Heavy-ball descent of the whole objective at a quarter of the stable learning rate 2(1+μ)/h_max, h_max measured."""
+    top = max(top_curvature(landscape, theta, stream(seed, "curvature", i)) for i, theta in enumerate(cloud))
+    return SGD(steps, None, 0.5 * (1 + MOMENTUM) / max(top, 1e-12), Cosine(), MOMENTUM)
+
+
+def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float], None] = lambda done: None) -> Cloud:
+    """The minimum below each point, [P, n] in float64, by L-BFGS on the whole objective (Liu & Nocedal 1989, scipy's code).
+
+    For landscapes without batch norm: with it the objective has no minimum along |w| but the one weight decay makes.
+    Both tolerances are off, so that only `steps` or a line search at the limits of float64 ends it. `each(done)` is called
+    after every iteration with the fraction of the work that is done.
+    """
+    found = []
+    for p, theta in enumerate(cloud):
+        taken = 0
+
+        def objective(x: np.ndarray, like: Tensor = theta) -> tuple[float, np.ndarray]:
+            point = torch.from_numpy(x).to(like.device, torch.float64)[None]
+            value, gradient = value_and_grad(landscape, point)
+            return float(value[0]), gradient[0].cpu().numpy()
+
+        def after(_: np.ndarray, p: int = p) -> None:
+            nonlocal taken
+            taken += 1
+            each((p + taken / steps) / cloud.shape[0])
+
+        start = theta.detach().double().cpu().numpy()
+        options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 20}
+        best = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after, options=options)
+        found.append(torch.from_numpy(best.x))
+    return torch.stack(found).to(cloud.device)

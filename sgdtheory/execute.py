@@ -1,0 +1,282 @@
+"""The loop over units: what is missing, what it would cost, what has come of it. Who does the work is an executor's choice."""
+
+import json
+import os
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from sgdtheory import __version__
+from sgdtheory.config import Settings, Task, load
+from sgdtheory.faults import Failure, Mistake
+from sgdtheory.progress import Watcher
+from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
+
+OVER = ("done", "failed")  # what a unit is when nobody has to do it any more
+
+
+class Executor(Protocol):
+    def count(self, settings: Settings) -> int:
+        """How many units it does side by side."""
+        ...
+
+    def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
+        """Have all pending units done or failed, as far as it can be done."""
+        ...
+
+
+class Plan(NamedTuple):
+    """What a task would do: units, wall-clock seconds, bytes of memory, bytes on disk."""
+
+    path: Path
+    units: int
+    done: int
+    seconds: float
+    memory: float
+    disk: float
+    workers: int
+    each: float
+    names: list[str]
+
+
+def plan(task: Task) -> Plan:
+    """What a task would do and cost, from a short measurement of its first unit that is not done; writes nothing."""
+    run, settings = task.open(), task.settings
+    units = task.pipeline.units(run)
+    pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
+    set_threads(settings, settings.executor.count(settings))
+    each = task.pipeline.estimate(pending[0]) if pending else Estimate(0.0, 0.0, 0.0)
+    workers = max(1, min(settings.executor.count(settings), len(pending)))
+    return Plan(
+        path=run.path,
+        units=len(units),
+        done=len(units) - len(pending),
+        seconds=-(-len(pending) // workers) * each.seconds,
+        memory=workers * each.memory,
+        disk=len(pending) * each.disk,
+        workers=workers,
+        each=each.seconds,
+        names=[unit.name for unit in pending],
+    )
+
+
+def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_line: str = "") -> Mapping[str, Any]:
+    """Do what is missing of a task, write its results, and give them; a finished run gives what it wrote before.
+
+    Raises Mistake when the directory holds another run, Failure when a unit failed, Interrupted when asked to stop.
+    """
+    run = task.open()
+    refuse_another(run)
+    if run.manifest.get("status") == "done":
+        watcher.say(f"already done: {run.path}")
+        found: Mapping[str, Any] = run.read_json("results.json")
+        return found
+    with run.lock() as mine, stoppable():
+        if not mine:
+            raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
+        began, spent = time.time(), run.manifest.get("seconds", 0.0)
+        run.write_text("config.yaml", task.yaml)
+        run.note(status="running", command_line=command_line, **_facts(run, task))
+        status, why = "failed", ""
+        try:
+            do_units(run, task, watcher, retry_failed)
+            results = finish(run, task, spent + time.time() - began)
+            failed = [row for row in run.read_json("units.json") if row["status"] == "failed"]
+            if failed:
+                told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
+                raise Failure(
+                    f"{len(failed)} of {len(task.pipeline.units(run))} units failed ({told}); --retry-failed does them again"
+                )
+            status = "done"
+            return results
+        except Interrupted:
+            status = "interrupted"
+            raise
+        except (Failure, OSError) as fault:
+            why = str(fault)
+            raise
+        finally:
+            _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=spent + time.time() - began)
+
+
+def _note_if_possible(run: Run, **facts: Any) -> None:
+    """The end of a run, in its manifest; a full disk, which may be why it ended, must not hide the reason."""
+    try:
+        run.note(**facts)
+    except OSError:
+        if facts["status"] == "done":
+            raise
+
+
+def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None:
+    """Ask the pipeline for units and have them done, until there are no new ones."""
+    pipeline, tried = task.pipeline, set[str]()
+    while True:
+        units = pipeline.units(run)
+        rows = run.status_of_units(units)
+        run.write_json("units.json", rows)
+        done = sum(row["status"] == "done" for row in rows)
+        if done and not tried:
+            watcher.say(f"{done} of {len(units)} units are done already")
+        pending = []
+        for unit, row in zip(units, rows, strict=True):
+            again = row["status"] == "failed" and retry_failed and unit.hash not in tried
+            if again:
+                (run.folder(unit).path / "status.json").unlink()
+            if again or row["status"] not in OVER:
+                pending.append(unit)
+        if not pending:
+            return
+        tried |= {unit.hash for unit in pending}
+        with watcher.watching(run, units):
+            task.settings.executor.do(run, pipeline, task.settings, pending)
+
+
+def work_through(run: Run, pipeline: Pipeline, units: list[Unit]) -> None:
+    """Do every unit that nobody else does, in order; wait for those that another process holds."""
+    left = units
+    while left:
+        held = []
+        for unit in left:
+            stop_if_asked()
+            folder = run.folder(unit)
+            with folder.lock() as mine:
+                if not mine:
+                    held.append(unit)
+                elif folder.status["status"] not in OVER:
+                    do_unit(pipeline, unit, folder)
+        left = held
+        if left:
+            time.sleep(0.1)
+
+
+def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
+    """One unit, from the newest state on disk to its result, with its status told at both ends."""
+    began, cpu = time.time(), time.process_time()
+    before = folder.read_json("status.json", {})
+    folder.write_json("unit.json", {"name": unit.name, "hash": unit.hash, "science": unit.science})
+    folder.write_json("status.json", {**before, "status": "running", "pid": os.getpid()})
+
+    def close(status: str, **facts: Any) -> None:
+        seconds = before.get("seconds", 0.0) + time.time() - began
+        cpu_seconds = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
+        folder.write_json("status.json", {"status": status, "seconds": seconds, "cpu_seconds": cpu_seconds, **facts})
+
+    try:
+        pipeline.do(unit, folder)
+    except Interrupted:
+        close("unfinished")
+        raise
+    except Failure as fault:
+        close("failed", why=str(fault))
+    except (OSError, KeyboardInterrupt):
+        raise  # the disk or the user: the unit is not at fault, and what is kept stays
+    except Exception as fault:
+        folder.write_text("traceback.txt", traceback.format_exc())
+        first = str(fault).splitlines()[0] if str(fault) else ""
+        close("failed", why=f"{type(fault).__name__}: {first} (see {folder.path / 'traceback.txt'})")
+    else:
+        close("done")
+
+
+def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
+    """Write what a run has found: clouds, logs, units, numbers, table, report."""
+    from sgdtheory.report import draw, table_csv
+
+    units = task.pipeline.units(run)
+    results = task.pipeline.finish(run)
+    rows = run.status_of_units(units)
+    landscape = getattr(task.pipeline, "landscape", None)
+    found = {
+        "command": task.command,
+        "seed": run.science.get("seed"),
+        "landscape": getattr(landscape, "title", type(landscape).__name__),
+        "dim": getattr(landscape, "dim", None),
+        "device": task.settings.device,
+        "seconds": seconds,
+        "version": __version__,
+        "config_hash": run.hash,
+        "claims": [claim.as_dict() for claim in results.claims],
+        **results.numbers,
+        **results.tables,
+    }
+    files = {name: run.write_tensors(name, tensors) for name, tensors in results.clouds.items()}
+    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).rows("metrics.jsonl")]
+    run.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged))
+    run.write_json("units.json", rows)
+    run.write_json("results.json", found)
+    run.write_text("table.csv", table_csv(found))
+    run.note(files=files, cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")})
+    draw(run.path)
+    return found
+
+
+def refuse_another(run: Run) -> None:
+    """A directory that holds another run, something else, or a configuration that was edited is left alone."""
+    manifest = run.manifest
+    if manifest and manifest.get("config_hash") != run.hash:
+        other = f"{manifest.get('command')} {str(manifest.get('config_hash'))[:8]}"
+        raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
+    if manifest:
+        load(run.path, tuple(manifest.get("trust", [])), "cpu")
+    elif run.path.is_dir() and any(path.name not in (".lock", "config.yaml", "units") for path in run.path.iterdir()):
+        raise Mistake(f"{run.path} holds something that is no run; give run.dir an empty or a new directory")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(settings: Settings, workers: int) -> None:
+    """A thread count that depends on nothing but the configuration, since sums depend on it in their last bits."""
+    import torch
+
+    torch.set_num_threads(max(1, (settings.threads or cores()) // workers))
+
+
+def _facts(run: Run, task: Task) -> dict[str, Any]:
+    """What the manifest says of a run besides how it went."""
+    import torch
+
+    device = task.settings.device
+    return {
+        "command": task.command,
+        "config_hash": run.hash,
+        "root": os.path.relpath(run.root, run.path),
+        "units_root": os.path.relpath(run.units_root, run.path),
+        "trust": list(task.trust),
+        "overrides": list(task.overrides),
+        "seed": run.science.get("seed"),
+        "started": run.manifest.get("started", time.time()),
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "cores": cores(),
+        "threads": task.settings.threads,
+        "versions": {"sgdtheory": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "git": _git(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _git() -> str | None:
+    """The commit of a checkout that the package is run from; None for an installed one."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

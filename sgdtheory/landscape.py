@@ -1,0 +1,132 @@
+"""What a landscape is, and its derivatives: chunks over rows and examples live here, once.
+
+A landscape author writes one function, `losses`. Row p of it depends on row p of the cloud alone, so that the gradient of
+the sum is the [P, n] matrix of gradients, and one more backward pass gives Hessian-vector products.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+Cloud: TypeAlias = Tensor  # [P, n]: P points in parameter space; device and dtype travel with it
+Batch: TypeAlias = Any  # tensors whose first axis is the points; size 1: shared by all
+
+
+@runtime_checkable
+class Landscape(Protocol):
+    """A loss over n parameters, on which mini-batches can be drawn.
+
+    Mini-batches come from one of two methods. `sample(points, size, stream)` gives one mini-batch of `size` i.i.d. draws
+    per point (points = 1: one shared by all). Or `count`, the number of examples, and `batch(indices [P, b])`: then
+    sgdtheory.sgd draws the indices, and all three samplings work.
+
+    Answers, each an optional method, each measured when absent: `minima() [M, n]`, `barrier()`, `end_points() [2, n]`
+    (the pair of minima the barrier is between; default the first two), `stationary_covariance(learning_rate, batch_size,
+    momentum) [n, n]`, `noise_covariance(cloud) [P, n, n]` (of one sample), `learning_rate()` (one that is known to work).
+    Networks besides: `score(cloud, split)` and `model_at(theta)`.
+
+    Two more that only large landscapes need: `rows_at_once`, how many points a call may take together, and
+    `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one that does not fit in memory whole.
+    """
+
+    @property
+    def dim(self) -> int:
+        """n, the number of parameters."""
+        ...
+
+    def init(self, points: int, stream: torch.Generator) -> Cloud:
+        """Fresh random points [points, n], on the device where the landscape computes."""
+        ...
+
+    def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
+        """The objective of each point [P], on a mini-batch or whole (None), in the cloud's dtype."""
+        ...
+
+
+def _parts(landscape: Landscape, batch: Batch | None) -> Iterator[tuple[Batch | None, float]]:
+    if batch is None and hasattr(landscape, "parts"):
+        yield from landscape.parts()
+    else:
+        yield batch, 1.0
+
+
+def _rows(landscape: Landscape, points: int) -> Iterator[slice]:
+    step = getattr(landscape, "rows_at_once", None) or points
+    for first in range(0, points, step):
+        yield slice(first, min(first + step, points))
+
+
+def _of_rows(batch: Batch | None, rows: slice, points: int) -> Batch | None:
+    """The share of a batch that belongs to some rows of a cloud; what is shared by all goes whole."""
+    if batch is None or rows == slice(0, points):
+        return batch
+    return tree_map(lambda x: x[rows] if isinstance(x, Tensor) and x.shape[:1] == (points,) and points > 1 else x, batch)
+
+
+def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Tensor:
+    """The objective of each point [P], without derivatives, in chunks of rows and examples."""
+    points = cloud.shape[0]
+    total = torch.zeros(points, dtype=cloud.dtype, device=cloud.device)
+    with torch.no_grad():
+        for part, weight in _parts(landscape, batch):
+            for rows in _rows(landscape, points):
+                total[rows] += weight * landscape.losses(cloud[rows], _of_rows(part, rows, points))
+    return total
+
+
+def value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> tuple[Tensor, Tensor]:
+    """The objective of each point [P] and its gradient [P, n], in chunks of rows and examples."""
+    points = cloud.shape[0]
+    losses: Tensor | None = None
+    gradients: Tensor | None = None
+    chunks = list(_rows(landscape, points))
+    for part, weight in _parts(landscape, batch):
+        found = [_value_and_grad(landscape, cloud[rows], _of_rows(part, rows, points)) for rows in chunks]
+        value, gradient = found[0] if len(found) == 1 else (torch.cat(x) for x in zip(*found, strict=True))
+        if weight != 1.0:
+            value, gradient = weight * value, weight * gradient
+        losses = value if losses is None else losses + value
+        gradients = gradient if gradients is None else gradients + gradient
+    assert losses is not None and gradients is not None
+    return losses, gradients
+
+
+def _value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None) -> tuple[Tensor, Tensor]:
+    leaf = cloud.detach().requires_grad_()
+    with torch.enable_grad():
+        losses = landscape.losses(leaf, batch)
+        (gradients,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), gradients
+
+
+def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None = None) -> Tensor:
+    """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994)."""
+    points = cloud.shape[0]
+    products = torch.zeros_like(cloud)
+    for part, weight in _parts(landscape, batch):
+        for rows in _rows(landscape, points):
+            leaf = cloud[rows].detach().requires_grad_()
+            with torch.enable_grad():
+                total = landscape.losses(leaf, _of_rows(part, rows, points)).sum()
+                (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
+                if gradients.requires_grad:  # a landscape linear in θ has no second derivative to ask for
+                    (product,) = torch.autograd.grad(gradients, leaf, vectors[rows], allow_unused=True)
+                    products[rows] += 0 if product is None else weight * product
+    return products
+
+
+def top_curvature(landscape: Landscape, theta: Tensor, stream: torch.Generator, steps: int = 20) -> float:
+    """The largest |eigenvalue| of the Hessian at one point θ [n], by power iteration: the scale of a stable learning rate.
+
+    A lower bound that `steps` = 20 products bring within a few per cent; a learning rate derived from it keeps a margin.
+    """
+    vector = torch.randn(theta.numel(), generator=stream, dtype=torch.float64).to(theta)
+    size = 0.0
+    for _ in range(steps):
+        vector = vector / vector.norm().clamp_min(torch.finfo(theta.dtype).tiny)
+        vector = hvp(landscape, theta[None], vector[None])[0]
+        size = float(vector.norm())
+    return size

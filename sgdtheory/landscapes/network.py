@@ -1,0 +1,230 @@
+"""The landscape of a network on a data set: any nn.Module × any Images × a loss + ½λ|θ|²."""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from sgdtheory.data.images import Images
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count, NonNegative, Place, Positive
+from sgdtheory.landscape import Cloud
+from sgdtheory.landscapes.batch_norm import (
+    batch_statistics_only,
+    has_batch_norm,
+    population_statistics,
+    with_population_statistics,
+)
+from sgdtheory.streams import stream
+
+PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
+
+
+class ImageBatch(NamedTuple):
+    images: Tensor  # uint8 [P or 1, b, C, H, W]
+    labels: Tensor  # int64 [P or 1, b]
+
+
+class Score(NamedTuple):
+    """Data loss (without L2, nats for cross_entropy) and error (0 or 1) of each example at each point."""
+
+    losses: Tensor  # float64 [P, N]
+    errors: Tensor  # float64 [P, N]
+
+
+class Network:
+    """L(θ) = mean loss of the data + ½λ|θ|², λ the weight decay, θ [n] all parameters in the module's own order.
+
+    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label, over the classes.
+    Batch-norm buffers are no coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function
+    of (θ, batch); the whole objective is the mean over a fixed partition of the training images into equal parts of about
+    `part` images (None: what holds 2²¹ pixel values), each normalised by itself; scores recompute population statistics
+    over the un-augmented training images at every point. Dropout is off: it would make the loss a random function.
+
+    `rows`: how P points are evaluated: batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is
+    the fixed table that `make bench` found: batched where offered, a loop for convolutions, vmap for the rest.
+    `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides. `learning_rate`: what `auto` means here.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., nn.Module],
+        data: Images,
+        weight_decay: NonNegative = 1e-3,
+        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        learning_rate: Positive = 0.3,
+        rows: Literal["auto", "batched", "vmap", "loop"] = "auto",
+        part: Count | None = None,
+        compile: bool | Literal["cuda_graphs"] = False,
+        device: Annotated[str, Place] = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.data = data.to(self.device)
+        self.weight_decay, self.loss, self._rate = weight_decay, loss, learning_rate
+        self._new_module = lambda: model(shape=data.shape, classes=data.classes)
+        self._scorer = self._new_module().to(self.device).eval()  # as its author wrote it: for scores and model_at
+        self.module = batch_statistics_only(self._new_module()).to(self.device)  # what is descended
+        parameters = dict(self.module.named_parameters())
+        self._names = list(parameters)
+        self._shapes = [p.shape for p in parameters.values()]
+        self._sizes = [p.numel() for p in parameters.values()]
+        self.dim = sum(self._sizes)
+        if not self.dim:
+            raise Mistake(f"model: {type(self.module).__name__} has no parameters; give a model that has some")
+        self.count = data.train_images.shape[0]
+        self.rows = _rows_of(self.module) if rows == "auto" else rows
+        if self.rows == "batched" and not hasattr(self.module, "forward_rows"):
+            raise Mistake(f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; use vmap, loop or auto")
+        self.rows_at_once = 1 if self.rows == "loop" else None
+        self._has_convolutions = any(isinstance(m, nn.Conv2d) for m in self.module.modules())
+        self._has_batch_norm = has_batch_norm(self.module)
+        part = part or max(1, PART_VALUES // data.train_images[0].numel())
+        order = torch.randperm(self.count, generator=stream(0, "partition"))  # folders come sorted by class
+        self._parts = [indices.to(self.device) for indices in order.chunk(-(-self.count // part))]
+        self._row_losses = self._losses_of_rows
+        if compile:
+            options: dict[str, Any] = {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
+            self._row_losses = torch.compile(self._losses_of_rows, **options)
+
+    @property
+    def title(self) -> str:
+        return f"{type(self.module).__name__} ({self.dim:,} parameters) on {self.data.name}"
+
+    def learning_rate(self) -> float:
+        return self._rate
+
+    def init(self, points: int, stream: torch.Generator) -> Cloud:
+        """Points as the model's author initialises them: its constructor is run anew, its random draws taken from `stream`."""
+        drawn = []
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.set_state(stream.get_state())
+            for _ in range(points):
+                drawn.append(self.vector(self._new_module()))
+            stream.set_state(torch.default_generator.get_state())
+        return torch.stack(drawn).to(self.device)
+
+    # mini-batches
+
+    def batch(self, indices: Tensor, draws: Tensor | None = None) -> ImageBatch:
+        """Examples [P, b] of the training set, augmented by the draws of `augmentation`."""
+        images = self.data.train_images[indices]
+        if draws is not None:
+            images = self.data.augmented(images, draws)
+        return ImageBatch(images, self.data.train_labels[indices])
+
+    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+        """The random draws that augmented examples [S, P, b] need, None when the data are not augmented."""
+        return self.data.augmentation(shape, stream)
+
+    def parts(self) -> Iterator[tuple[ImageBatch, float]]:
+        """The fixed partition of the training set that the objective is the mean over, with weights that sum to 1."""
+        for indices in self._parts:
+            yield self.batch(indices[None]), len(indices) / self.count
+
+    # the objective
+
+    def losses(self, cloud: Cloud, batch: ImageBatch | None = None) -> Tensor:
+        """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
+        if batch is None:
+            return torch.stack([weight * self.losses(cloud, part) for part, weight in self.parts()]).sum(0)
+        inputs = self._inputs(batch.images, cloud)
+        if self.rows == "loop" and cloud.shape[0] > 1:
+            shared = inputs.shape[0] == 1
+            at = [0 if shared else p for p in range(cloud.shape[0])]
+            return torch.cat(
+                [self._row_losses(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
+            )
+        return self._row_losses(cloud, inputs, batch.labels)
+
+    def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
+        outputs = self._outputs(cloud, inputs)  # [P, b, K]
+        data_losses = _example_losses(self.loss, outputs, labels).mean(1)
+        return data_losses + (0.5 * self.weight_decay) * cloud.square().sum(1) if self.weight_decay else data_losses
+
+    def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
+        return self.data.normalise(images, cloud.dtype)
+
+    def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
+        """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""
+        if self.rows == "batched":
+            found: Tensor = self.module.forward_rows(self._weights(cloud), inputs)  # type: ignore[operator]
+            return found
+        if cloud.shape[0] == 1:
+            return self._call(self._weights(cloud[0]), inputs[0])[None]
+        return vmap(self._call, in_dims=(0, None if inputs.shape[0] == 1 else 0))(
+            self._weights(cloud), inputs[0] if inputs.shape[0] == 1 else inputs
+        )
+
+    def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        if self._has_convolutions and inputs.shape[1] > 1:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return functional_call(self.module, weights, (inputs,))  # type: ignore[no-any-return]
+
+    def _weights(self, cloud: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, views of θ [..., n]. One split, so that its backward pass is one concatenation."""
+        pieces = cloud.split(self._sizes, -1)
+        lead = cloud.shape[:-1]
+        return {name: x.view(*lead, *shape) for name, x, shape in zip(self._names, pieces, self._shapes, strict=True)}
+
+    # what is said of points
+
+    def score(self, cloud: Cloud, split: Literal["train", "test"]) -> Score:
+        """Data loss and error of every un-augmented example, with population statistics recomputed at every point."""
+        images, labels = (
+            (self.data.train_images, self.data.train_labels)
+            if split == "train"
+            else (self.data.test_images, self.data.test_labels)
+        )
+        size = len(self._parts[0])
+        losses, errors = [], []
+        for theta in cloud:
+            buffers = self.statistics(theta)
+            outputs = torch.cat(
+                [self._score_outputs(theta, buffers, images[i : i + size]) for i in range(0, len(images), size)]
+            )
+            losses.append(_example_losses(self.loss, outputs.double()[None], labels[None])[0])
+            errors.append((outputs.argmax(1) != labels).double())
+        return Score(torch.stack(losses), torch.stack(errors))
+
+    def _score_outputs(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+        with torch.no_grad():
+            inputs = self._inputs(images, theta)
+            return functional_call(self._scorer, {**self._weights(theta), **buffers}, (inputs,))  # type: ignore[no-any-return]
+
+    def statistics(self, theta: Tensor) -> dict[str, Tensor]:
+        """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
+        if not self._has_batch_norm:
+            return {}
+        images = self.data.train_images
+        with torch.no_grad():
+            return population_statistics(
+                self.module, lambda chunk: self._call(self._weights(theta), self._inputs(chunk, theta)), images
+            )
+
+    def model_at(self, theta: Tensor) -> nn.Module:
+        """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
+        module = self._new_module().to(device=theta.device, dtype=theta.dtype)
+        weights = {name: x.detach().clone() for name, x in self._weights(theta).items()}
+        return with_population_statistics(module, weights, self.statistics(theta))
+
+    def vector(self, module: nn.Module) -> Tensor:
+        """The point θ [n] at which a module of this architecture stands."""
+        return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+
+
+def _example_losses(loss: str, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
+    points, examples, classes = outputs.shape
+    if loss == "mse":
+        return (outputs - F.one_hot(labels, classes).to(outputs.dtype)).square().mean(2)
+    flat = labels.expand(points, examples).reshape(-1)
+    return F.cross_entropy(outputs.reshape(-1, classes), flat, reduction="none").view(points, examples)
+
+
+def _rows_of(module: nn.Module) -> Literal["batched", "vmap", "loop"]:
+    if hasattr(module, "forward_rows"):
+        return "batched"
+    return "loop" if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase) for m in module.modules()) else "vmap"

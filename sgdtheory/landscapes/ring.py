@@ -1,0 +1,54 @@
+"""A ring-shaped valley: the lowest path is a half circle, the straight line a ridge that symmetry will not leave."""
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from torch import Tensor
+
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Positive
+from sgdtheory.landscapes.formula import Formula
+
+
+@dataclass(frozen=True)
+class Ring(Formula):
+    """V = wall·(1 − r²)² + height·y²(2 − r²); minima (±1, 0), saddles (0, ±1), barrier `height` < wall.
+
+    With y = r·sin φ this is height·sin²φ + (wall − height·sin²φ)(1 − r²)²: height·sin²φ on the ring r = 1, which is the
+    lowest point of each ray. So every path between the minima, which must cross x = 0, climbs to `height` at least, and
+    the half circle to exactly that. A plain sin²φ has no value at r = 0, where the straight line passes; this has one,
+    V(0) = wall. On y = 0 the force never leaves the line: a band started there needs a nudge.
+    """
+
+    wall: Positive = 1.0
+    height: Positive = 0.25
+
+    def __post_init__(self) -> None:
+        if self.height >= self.wall:
+            raise Mistake(
+                f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring no valley; lower it"
+            )
+        super().__post_init__()
+
+    @property
+    def native_dim(self) -> int:
+        return 2
+
+    def energy(self, x: Tensor) -> Tensor:
+        squares = x.square()
+        inward = 1 - squares.sum(1)  # 1 − r²
+        return self.wall * inward.square() + self.height * squares[:, 1] * (1 + inward)
+
+    def native_minima(self) -> Tensor:
+        return torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+
+    def native_saddles(self) -> Tensor:
+        return torch.tensor([[0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+
+    def barrier(self) -> float:
+        return self.height
+
+    def length_ratio(self) -> float:
+        """Half the circle over its diameter."""
+        return pi / 2

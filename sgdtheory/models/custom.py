@@ -1,0 +1,35 @@
+"""A network from outside: any function or class that returns an nn.Module."""
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Annotated, Any
+
+from torch import nn
+
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count, Importable
+
+
+def custom(shape: tuple[int, int, int], classes: Count, factory: Annotated[Callable[..., nn.Module], Importable]) -> nn.Module:
+    """`factory(shape=(C, H, W), classes=…)`, called with those of the two that its signature takes.
+
+    What it returns maps images [b, C, H, W] to logits [b, classes]. Its batch statistics may be plain batch norm.
+    """
+    name = f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
+    model = factory(**_accepted(factory, name, {"shape": shape, "classes": classes}))
+    if not isinstance(model, nn.Module):
+        raise Mistake(f"model.factory={name}: returned a {type(model).__name__}; it must return a torch.nn.Module")
+    return model
+
+
+def _accepted(factory: Callable[..., nn.Module], name: str, offered: dict[str, Any]) -> dict[str, Any]:
+    """Those of the offered arguments that the factory takes; a Mistake if it needs another one."""
+    parameters = signature(factory).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return offered
+    given = {key: value for key, value in offered.items() if key in parameters}
+    try:
+        signature(factory).bind(**given)
+    except TypeError as fault:
+        raise Mistake(f"model.factory={name}: {fault}; it is called with shape= and classes= alone") from fault
+    return given

@@ -1,0 +1,50 @@
+"""Multilayer perceptron, one weight set at a time or many at once."""
+
+from itertools import pairwise
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sgdtheory.kinds import Count
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class MLP(nn.Module):
+    """x ← σ(W x + b) through the hidden layers, then logits W x + b.
+
+    Initialised as torch does: weights and biases uniform in ±1/√(fan in).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: Count,
+        hidden: tuple[Count, ...] = (32, 32),
+        activation: Literal["relu", "tanh", "sigmoid"] = "relu",
+    ) -> None:
+        super().__init__()
+        widths = [prod(shape), *hidden, classes]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.flatten(1)  # [b, CHW]
+        for depth, layer in enumerate(self.layers):
+            x = layer(x if depth == 0 else self.activation(x))
+        return x
+
+    def forward_rows(self, weights: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Logits [P, b, classes] of P weight sets, by one batched product a layer.
+
+        `weights` are named as in `named_parameters`, each with a leading axis of P; images [P, b, C, H, W], or
+        [1, b, C, H, W] for a mini-batch that all rows share.
+        """
+        points = weights["layers.0.weight"].shape[0]
+        x = images.flatten(2).expand(points, -1, -1)  # [P, b, CHW]; sharing costs no copy, and beats one wide product
+        for depth in range(len(self.layers)):
+            weight, bias = weights[f"layers.{depth}.weight"], weights[f"layers.{depth}.bias"]
+            x = torch.baddbmm(bias.unsqueeze(1), x if depth == 0 else self.activation(x), weight.mT)  # [P, b, out]
+        return x

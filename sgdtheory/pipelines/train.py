@@ -1,0 +1,161 @@
+"""`sgdtheory train`: a cloud of random points becomes a cloud of minima."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from sgdtheory.descend import full_batch, lbfgs
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count, Whole
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
+from sgdtheory.measured import Claim, Measured, Results
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.sgd import SGD
+from sgdtheory.stage import run_stage
+from sgdtheory.streams import key, stream
+
+Dtype: TypeAlias = Literal["float32", "float64"]
+STATIONARY = 1e-6  # |∇L| of a polished point of a formula, in float64
+
+
+@dataclass(frozen=True)
+class Train:
+    """Minima by SGD from random points, each trained, polished when asked, and scored on training and test data.
+
+    `polish`: none; descent (heavy-ball on the whole objective, `polish_steps` steps); lbfgs (in float64, for landscapes
+    without batch norm); auto: lbfgs on formulas, none on networks. Every minimum is a unit of work of its own.
+    """
+
+    landscape: Landscape
+    sgd: SGD
+    minima: Count = 4
+    polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
+    polish_steps: Count = 500
+    diagnostic: dict[str, Any] = field(default_factory=dict)
+    dtype: Dtype = "float32"
+    seed: Whole = 0
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.landscape, self.sgd)
+
+    def units(self, run: Run) -> list[Unit]:
+        what = {name: value for name, value in run.science.items() if name not in ("minima", "diagnostic")}
+        return [Unit(f"minimum-{i}", {**what, "index": i}) for i in range(self.minima)]
+
+    def do(self, unit: Unit, folder: UnitFolder) -> None:
+        index = unit.science["index"]
+        start = self._start(index)
+        polish = self._polish()
+        seed = key(self.seed, "minimum", index)
+        trained = 1.0 if polish == "none" else 0.7
+        sgd = self.sgd.settled(self.landscape, start, seed)
+        cloud = run_stage(folder, "train", sgd, self.landscape, start, seed, share=(0.0, trained))
+        if polish == "descent":
+            descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
+            cloud = run_stage(folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 1.0))
+        elif polish == "lbfgs":
+            cloud = lbfgs(
+                self.landscape, cloud, self.polish_steps, lambda done: folder.tell(trained + (1 - trained) * done, "polish")
+            )
+        folder.tell(1.0, "scoring")
+        rows = [describe_point(self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate) for theta in cloud]
+        folder.finish({"rows": rows}, {"minima": cloud})
+
+    def finish(self, run: Run) -> Results:
+        rows, points = [], []
+        for i, unit in enumerate(self.units(run)):
+            result = run.result(unit)
+            if result is not None:
+                rows += [{"name": str(i), **row} for row in result["rows"]]
+                points.append(run.folder(unit).clouds()["minima"])
+        clouds = {"minima.safetensors": {"minima": torch.cat(points)}} if points else {}
+        return Results(self._claims(rows), {"minima": rows}, clouds=clouds)
+
+    def estimate(self, unit: Unit) -> Estimate:
+        """From five steps after a warm-up of two, and one score."""
+        start = self._start(unit.science["index"])
+        return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
+
+    def _start(self, index: int) -> Cloud:
+        cloud: Cloud = self.landscape.init(1, stream(self.seed, "init", index))
+        return cloud.to(getattr(torch, self.dtype))
+
+    def _polish(self) -> str:
+        return self.polish if self.polish != "auto" else "none" if hasattr(self.landscape, "score") else "lbfgs"
+
+    def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        found = f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'} of {title}"
+        if not rows:
+            return [Claim("minima", f"no minimum of {title}", Measured.nothing("no unit finished"), "training error 0", None)]
+        if not hasattr(self.landscape, "score"):
+            norms = [row["gradient_norm"] for row in rows]
+            holds = max(norms) <= STATIONARY
+            words = f"{found}: |∇L| ≤ {max(norms):.1e} at all of them, lowest value {min(row['objective'] for row in rows):.6g}"
+            return [Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)]
+        worst = max(row["train_error"] for row in rows)
+        test = Measured.mean([100 * row["test_error"] for row in rows], "%")
+        at = "at all of them" if len(rows) > 1 else ""
+        words = (
+            f"{found}: training error {f'0 {at}'.strip() if worst == 0 else f'up to {100 * worst:.2f} %'}, test error {test}"
+        )
+        return [
+            Claim("training_error", words, Measured(worst), "0: a minimum fits its training data", worst == 0),
+            Claim("test_error", f"test error {test}, mean over minima ± its standard error", test, "no fixed value", None),
+        ]
+
+
+def check_batch_size(landscape: Any, sgd: SGD) -> None:
+    """Refuse a mini-batch larger than the data before any work is begun."""
+    count = getattr(landscape, "count", None)
+    if count is not None and sgd.batch_size is not None and sgd.batch_size > count:
+        raise Mistake(f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; make it smaller")
+    if count is None and sgd.sampling != "iid":
+        raise Mistake(f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid")
+
+
+def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any]:
+    """One row of the table of minima: scores with standard errors over examples, the objective, |∇objective|, |θ|."""
+    objective, gradient = value_and_grad(landscape, theta[None])
+    row: dict[str, Any] = {}
+    for split in ("train", "test"):
+        if hasattr(landscape, "score"):
+            score = landscape.score(theta[None], split)
+            row |= Measured.mean(score.losses[0].cpu(), "nats").columns(f"{split}_loss")
+            row |= Measured.mean(score.errors[0].cpu()).columns(f"{split}_error")
+        else:
+            nothing = Measured.nothing("a formula has no examples")
+            loss = Measured(float(objective[0])) if split == "train" else nothing
+            row |= loss.columns(f"{split}_loss") | nothing.columns(f"{split}_error")
+    return row | {
+        "objective": float(objective[0]),
+        "gradient_norm": float(gradient[0].norm()),
+        "parameter_norm": float(theta.norm()),
+        **facts,
+    }
+
+
+def estimate_stage(landscape: Any, sgd: SGD, start: Cloud) -> Estimate:
+    """Seconds, memory and disk of a stage, from five measured steps, with one pass over the data for its score."""
+    from dataclasses import replace
+    from resource import RUSAGE_SELF, getrusage
+
+    if start.is_cuda:
+        torch.cuda.reset_peak_memory_stats(start.device)
+    clock = 0.0
+    for state in replace(sgd, steps=7).run(landscape, start, 0):
+        if start.is_cuda:
+            torch.cuda.synchronize(start.device)
+        clock = clock or time.perf_counter()
+        if state.step == 2:
+            clock = time.perf_counter()
+    each = (time.perf_counter() - clock) / 5
+    clock = time.perf_counter()
+    values(landscape, start)
+    scoring = 4 * (time.perf_counter() - clock)  # statistics and scores of both splits, and one gradient
+    memory = torch.cuda.max_memory_allocated(start.device) if start.is_cuda else getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    disk = 5 * start.numel() * start.element_size() + 200 * sgd.steps**0.5 + 65536
+    return Estimate(each * sgd.steps + scoring, memory, disk)

@@ -1,0 +1,262 @@
+"""The signature is the schema: a tree of plain data is checked against the callables its `_target_`s name, then built.
+
+Nothing is called before everything has been checked, and all that is wrong is told at once.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from sgdtheory.faults import Mistake, nearest
+from sgdtheory.folder import digest_of_content
+from sgdtheory.kinds import Content, Importable, Place
+
+RESERVED = ("_target_", "_partial_")
+
+
+class Node(NamedTuple):
+    """A checked call: what to call, with what, and its identity as plain data without places."""
+
+    target: Callable[..., Any]
+    partial: bool
+    arguments: dict[str, Any]  # values, Nodes, or lists and dicts of them
+    science: dict[str, Any]
+
+
+class Checker:
+    """Checks trees under one trust rule and gathers what is wrong, each fault a line `where: what; what to do`."""
+
+    def __init__(self, trust: tuple[str, ...] = ()) -> None:
+        self.roots = ("sgdtheory", *trust)
+        self.faults: list[str] = []
+
+    def fault(self, where: str, what: str) -> None:
+        self.faults.append(f"{where}: {what}")
+
+    # names → callables
+
+    def resolve(self, name: Any, where: str) -> Callable[..., Any] | None:
+        """The callable that a dotted name or `module:name` means, if it lives where it may; else a fault and None."""
+        try:
+            return self._resolved(name)
+        except Mistake as mistake:
+            self.fault(where, str(mistake))
+            return None
+
+    def _resolved(self, name: Any) -> Callable[..., Any]:
+        if not isinstance(name, str) or not name.replace(":", ".").replace(".", "").isidentifier():
+            raise Mistake(f"{name!r} is not the dotted name of a class or function")
+        root = name.replace(":", ".").split(".")[0]
+        if root not in self.roots:
+            raise Mistake(f"{name!r} is not trusted; if you trust that package, add --trust {root}")
+        module_name, _, attribute = name.replace(":", ".").rpartition(".")
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            hint = "" if root == "sgdtheory" else "; is it installed, or in the working directory?"
+            raise Mistake(f"{name!r} cannot be imported ({error}){hint}") from None
+        except Exception as error:  # whatever a stranger's module does at import is told in one line
+            raise Mistake(f"{name!r} cannot be imported ({type(error).__name__}: {error})") from None
+        found: Any = getattr(module, attribute, None)
+        if not callable(found):
+            raise Mistake(f"{module_name} has no {attribute!r}" + nearest(attribute, list(vars(module))))
+        home = str(getattr(found, "__module__", "")).split(".")[0]
+        if home not in self.roots:
+            raise Mistake(f"{name!r} lives in {home!r}, which is not trusted; add --trust {home} if you trust it")
+        return found  # type: ignore[no-any-return]
+
+    # trees → Nodes
+
+    def node(self, tree: Mapping[str, Any], where: str = "") -> Node | None:
+        """Check a mapping that has a `_target_`."""
+        target = self.resolve(tree["_target_"], f"{where}._target_" if where else "_target_")
+        if target is None:
+            return None
+        arguments = {key: value for key, value in tree.items() if key not in RESERVED}
+        return self.call(target, arguments, where, bool(tree.get("_partial_", False)), str(tree["_target_"]))
+
+    def call(
+        self, target: Callable[..., Any], arguments: Mapping[str, Any], where: str, is_partial: bool = False, name: str = ""
+    ) -> Node:
+        """Check arguments against a signature: names, presence, types, ranges."""
+        parameters = inspect.signature(target).parameters
+        hints = _hints(target)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        prefix = f"{where}." if where else ""
+        checked: dict[str, Any] = {}
+        science: dict[str, Any] = {"_target_": name or f"{target.__module__}.{target.__qualname__}"}
+        for key, value in arguments.items():
+            if key not in parameters and not takes_any:
+                self.fault(f"{prefix}{key}", f"{_short(target)} has no parameter {key!r}" + nearest(key, list(parameters)))
+                continue
+            annotation = hints.get(key, Any)
+            if value == "???":
+                self.fault(f"{prefix}{key}", f"must be given: {prefix}{key}=…")
+                continue
+            checked[key], identity = self.value(annotation, value, f"{prefix}{key}")
+            if Place not in _marks(annotation):
+                science[key] = identity
+        for key, parameter in parameters.items():
+            variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            needed = parameter.default is parameter.empty and not variadic
+            if needed and key not in arguments and not is_partial:
+                self.fault(f"{prefix}{key}", f"must be given: {prefix}{key}=…")
+        return Node(target, is_partial, checked, science)
+
+    def value(self, annotation: Any, value: Any, where: str) -> tuple[Any, Any]:
+        """(what to pass, its identity as plain data)."""
+        if isinstance(value, Mapping) and "_target_" in value:
+            node = self.node(value, where)
+            if node is None:
+                return None, None
+            self._suits(annotation, node, where)
+            return node, node.science
+        if isinstance(value, Mapping) and value and all(isinstance(v, Mapping) and "_target_" in v for v in value.values()):
+            inner = (get_args(_bare(annotation)) or (Any, Any))[-1]
+            pairs = {key: self.value(inner, item, f"{where}.{key}") for key, item in value.items()}
+            return {k: v for k, (v, _) in pairs.items()}, {k: i for k, (_, i) in pairs.items()}
+        marks = _marks(annotation)
+        if Importable in marks:
+            return self.resolve(value, where), value
+        checked = self._plain(annotation, value, where)
+        if Content in marks and isinstance(checked, Path):
+            if not checked.exists():
+                self.fault(where, f"no such file or folder: {checked}")
+                return checked, None
+            return checked, digest_of_content(checked)
+        return checked, str(checked) if isinstance(checked, Path) else checked
+
+    def _plain(self, annotation: Any, value: Any, where: str) -> Any:
+        if isinstance(value, bool) and bool not in _leaves(annotation) and not _allows(annotation, value):
+            self.fault(where, f"{value!r} is not a number or a name")
+            return None
+        try:
+            return _adapter(annotation).validate_python(value)
+        except PydanticSchemaGenerationError:
+            return value  # a stranger's annotation that pydantic cannot read checks nothing
+        except ValidationError as error:
+            for problem in error.errors()[:1]:
+                place = "".join(f"[{part}]" for part in problem["loc"] if isinstance(part, int))
+                self.fault(f"{where}{place}", _told(problem, annotation, value))
+            return None
+
+    def _suits(self, annotation: Any, node: Node, where: str) -> None:
+        """Whether what a node builds can be what the parameter asks for, as far as it can be told without building it."""
+        wanted = [leaf for leaf in _leaves(annotation) if inspect.isclass(leaf)]
+        if node.partial or not wanted or Any in _leaves(annotation):
+            return
+        result = node.target if inspect.isclass(node.target) else get_type_hints(node.target).get("return", Any)
+        if not inspect.isclass(result):
+            return
+        for kind in wanted:
+            if getattr(kind, "_is_protocol", False):
+                methods = [
+                    name for name, value in vars(kind).items() if (callable(value) and name[0] != "_") or name == "__call__"
+                ]
+                missing = [name for name in methods if not hasattr(result, name)]
+                if not missing:
+                    return
+                said = f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}"
+            elif issubclass(result, kind):
+                return
+            else:
+                said = f"{_short(result)} is no {kind.__name__}"
+        self.fault(where, said)
+
+
+def build(thing: Any) -> Any:
+    """Call what has been checked, innermost first. A ValueError of a constructor is the user's mistake."""
+    if isinstance(thing, Node):
+        arguments = {key: build(value) for key, value in thing.arguments.items()}
+        if thing.partial:
+            return partial(thing.target, **arguments)
+        return thing.target(**arguments)
+    if isinstance(thing, dict):
+        return {key: build(value) for key, value in thing.items()}
+    if isinstance(thing, list):
+        return [build(value) for value in thing]
+    return thing
+
+
+def refuse(faults: list[str]) -> None:
+    """Raise one Mistake that tells all faults, in three lines at most."""
+    if faults:
+        unique = list(dict.fromkeys(faults))
+        lines = unique if len(unique) <= 3 else [*unique[:2], "; ".join(unique[2:])]
+        raise Mistake("\n".join(lines))
+
+
+def trust_working_directory(trust: tuple[str, ...]) -> None:
+    """Put the working directory on the import path when a package of the user's is trusted."""
+    here = str(Path.cwd())
+    if trust and here not in sys.path:
+        sys.path.insert(0, here)
+
+
+# types, read
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    plain_class = inspect.isclass(target) and not hasattr(target, "__dataclass_fields__")
+    owner = target.__init__ if plain_class else target  # type: ignore[misc]
+    try:
+        return get_type_hints(owner, include_extras=True)
+    except Exception:  # a stranger's annotations may name what does not exist: then nothing is checked
+        return {}
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticSchemaGenerationError:
+        raise
+    except Exception:  # types that carry a configuration of their own refuse another one
+        return TypeAdapter(annotation)
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    """The alternatives of a type, without Annotated and Optional."""
+    bare = _bare(annotation)
+    if get_origin(bare) in (Union, UnionType):
+        return [leaf for part in get_args(bare) for leaf in _leaves(part) if leaf is not type(None)]
+    return [bare]
+
+
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    """The marks of a type and of its alternatives: Place, Content, Importable."""
+    own = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    bare = _bare(annotation)
+    if get_origin(bare) in (Union, UnionType):
+        return (*own, *(mark for part in get_args(bare) for mark in _marks(part)))
+    return tuple(own)
+
+
+def _allows(annotation: Any, value: Any) -> bool:
+    return any(leaf is Any or (get_origin(leaf) is Literal and value in get_args(leaf)) for leaf in _leaves(annotation))
+
+
+def _short(target: Any) -> str:
+    return str(getattr(target, "__name__", target))
+
+
+def _told(problem: Any, annotation: Any, value: Any) -> str:
+    """A pydantic complaint in the tool's own voice."""
+    choices = [choice for leaf in _leaves(annotation) if get_origin(leaf) is Literal for choice in get_args(leaf)]
+    given = problem["input"] if isinstance(problem["input"], str | int | float | bool | type(None)) else value
+    if choices:
+        others = [leaf.__name__ for leaf in _leaves(annotation) if inspect.isclass(leaf)]
+        names = [str(choice) for choice in choices]
+        return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(str(given), names)
+    message = problem["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    return f"{message[0].lower()}{message[1:]}, not {given!r}"

@@ -1,0 +1,138 @@
+"""Stochastic gradient descent: the one loop, over any landscape, any cloud, any coupling."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from sgdtheory.kinds import BelowOne, Positive, Whole
+from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.sampling import Sampling, indices
+from sgdtheory.schedule import Schedule
+from sgdtheory.streams import stream
+
+
+class Coupling(Protocol):
+    """How the points of a cloud feel one another; immutable within a stage."""
+
+    @property
+    def shared_batches(self) -> bool:
+        """Whether all points see the same mini-batch at a step."""
+        ...
+
+    def place(self, cloud: Cloud) -> Cloud:
+        """Where the points stand before the step, e.g. redistributed along a path."""
+        ...
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """What the optimiser descends instead of the gradients, [P, n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Free:
+    """No coupling: independent replicas."""
+
+    shared_batches: bool = False
+
+    def place(self, cloud: Cloud) -> Cloud:
+        return cloud
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        return gradients
+
+
+FREE: Coupling = Free()
+
+
+class SGDState(NamedTuple):
+    """What the loop knows after `step` steps. The tensors live in its buffers: clone what you keep.
+
+    `losses` [P] and `gradients` [P, n] are those of the mini-batch of the last step, taken where the step began;
+    None before the first one. (step, cloud, velocity) are enough to go on from, exactly.
+    """
+
+    step: int
+    cloud: Cloud  # [P, n]
+    velocity: Tensor  # [P, n]
+    losses: Tensor | None = None
+    gradients: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"cloud": self.cloud, "velocity": self.velocity}
+
+
+@dataclass(frozen=True)
+class SGD:
+    """v ← μv + g, θ ← θ − η(t)·v, g the gradient on a mini-batch of b (torch's convention, dampening 0).
+
+    Nesterov: θ ← θ − η(g + μv). Weight decay is the landscape's, not the optimiser's: estimators see the potential that was
+    descended.
+
+    `learning_rate` is the peak that `schedule` scales; "auto" is the landscape's own suggestion, else a tenth of the stable
+    limit 2(1+μ)/h_max, h_max the largest measured at the starting points and the stated minima. `batch_size` None: the whole objective, no noise.
+    Sampling as in sgdtheory.sampling; on formulas every draw is i.i.d.
+    """
+
+    steps: Whole
+    batch_size: Annotated[int, Ge(1)] | None
+    learning_rate: Positive | Literal["auto"]
+    schedule: Schedule
+    momentum: BelowOne = 0.0
+    nesterov: bool = False
+    sampling: Sampling = "iid"
+
+    def settled(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
+        """The same with a number for the learning rate."""
+        if self.learning_rate != "auto":
+            return self
+        if hasattr(landscape, "learning_rate"):
+            return replace(self, learning_rate=float(landscape.learning_rate()))
+        points = [*cloud[:4], *(landscape.minima().to(cloud) if hasattr(landscape, "minima") else [])]
+        curvatures = [top_curvature(landscape, theta, stream(seed, "curvature", i)) for i, theta in enumerate(points)]
+        return replace(self, learning_rate=0.2 * (1 + self.momentum) / max([*curvatures, 1e-12]))
+
+    def run(self, landscape: Landscape, start: Cloud | SGDState, seed: int, coupling: Coupling = FREE) -> Iterator[SGDState]:
+        """States after each of the steps that are left. Resuming from a state gives the same bits as never having stopped."""
+        optimiser = self.settled(landscape, start if isinstance(start, Tensor) else start.cloud, seed)
+        assert not isinstance(optimiser.learning_rate, str)
+        if isinstance(start, Tensor):
+            start = SGDState(0, start, torch.zeros_like(start))
+        cloud, velocity = start.cloud.clone(), start.velocity.clone()
+        batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
+        for step in range(start.step, self.steps):
+            rate = optimiser.learning_rate * self.schedule(step, self.steps)
+            cloud = coupling.place(cloud)
+            losses, gradients = value_and_grad(landscape, cloud, next(batches))
+            force = coupling.force(cloud, losses, gradients)
+            velocity.mul_(self.momentum).add_(force)
+            cloud.sub_(force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate)
+            yield SGDState(step + 1, cloud, velocity, losses, gradients)
+
+    def _batches(self, landscape: Any, cloud: Cloud, shared: bool, first_step: int, seed: int) -> Iterator[Batch | None]:
+        """The mini-batch of each step from `first_step` on."""
+        points = 1 if shared else cloud.shape[0]
+        if self.batch_size is None:
+            while True:
+                yield None
+        elif hasattr(landscape, "count"):
+            count, size = landscape.count, self.batch_size
+            extra = getattr(landscape, "augmentation", None)  # random draws per example that a batch needs besides indices
+            for block, begins in indices(self.sampling, count, points, size, first_step, seed, cloud.device):
+                draws = extra(tuple(block.shape), stream(seed, "augmentation", begins)) if extra else None
+                draws = None if draws is None else draws.to(cloud.device)
+                for k in range(max(0, first_step - begins), block.shape[0]):
+                    yield landscape.batch(block[k]) if draws is None else landscape.batch(block[k], draws[k])
+        else:
+            step = first_step
+            while True:
+                yield landscape.sample(points, self.batch_size, stream(seed, "sample", step))
+                step += 1
+
+
+def non_finite(losses: Tensor) -> list[int]:
+    """The points of a cloud whose loss is not a number any more; once there, SGD never comes back."""
+    return [int(p) for p in (~torch.isfinite(losses)).nonzero()[:, 0]]

@@ -1,0 +1,42 @@
+"""The embedded digits: sizes, values, and a split that never changes."""
+
+from hashlib import sha256
+
+import pytest
+import torch
+
+from sgdtheory.data.digits import digits
+from sgdtheory.faults import Mistake
+
+
+def test_sizes_and_values() -> None:
+    images = digits()
+    assert (images.shape, images.count, len(images.test_labels), images.classes) == ((1, 8, 8), 1437, 360, 10)
+    levels = torch.cat([images.train_images, images.test_images]).unique()
+    assert levels.tolist() == [round(level * 255 / 16) for level in range(17)]
+
+
+def test_the_split_is_stratified() -> None:
+    images = digits()
+    train, test = (torch.bincount(labels) for labels in (images.train_labels, images.test_labels))
+    assert ((test - (train + test) * 360 / 1797).abs() < 1.01).all()
+
+
+def test_the_split_is_the_one_that_published_numbers_refer_to() -> None:
+    assert sha256(digits().test_images.numpy().tobytes()).hexdigest()[:16] == "a1f1407cd03809c9"
+
+
+def test_no_example_is_lost_or_doubled() -> None:
+    from sklearn.datasets import load_digits
+
+    images = digits(test_share=0.3)
+    found = torch.cat([images.train_images, images.test_images]).flatten(1).long().sum(1).sort().values
+    expected = torch.from_numpy(load_digits().images).mul(255 / 16).round().long().flatten(1).sum(1).sort().values
+    assert torch.equal(found, expected)
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(Mistake, match="test has no images"):
+        digits(test_share=0.0)
+    with pytest.raises(Mistake, match="train has no images"):
+        digits(test_share=1.0)

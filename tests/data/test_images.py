@@ -1,0 +1,130 @@
+"""Images: what they refuse, how they are normalised, and augmentation against a plain loop."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sgdtheory.data.images import Images
+from sgdtheory.faults import Mistake
+from sgdtheory.streams import stream
+
+
+def some_images(**changes: Any) -> Images:
+    draws = stream(0, "some images")
+    parts: dict[str, Any] = {
+        "train_images": torch.randint(0, 256, (12, 3, 5, 4), generator=draws).byte(),
+        "train_labels": torch.arange(12) % 3,
+        "test_images": torch.randint(0, 256, (6, 3, 5, 4), generator=draws).byte(),
+        "test_labels": torch.arange(6) % 3,
+        "classes": 3,
+        "name": "some",
+    }
+    return Images(**{**parts, **changes})
+
+
+def test_shape_and_count() -> None:
+    images = some_images()
+    assert (images.shape, images.count, images.augment) == ((3, 5, 4), 12, "none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_images": torch.zeros(12, 3, 5, 4)}, r"train images must be uint8 \[N, C, H, W\], not float32"),
+        ({"test_images": torch.zeros(6, 5, 4).byte()}, r"test images must be .* not uint8 \[6, 5, 4\]"),
+        ({"train_labels": torch.arange(12).int() % 3}, "train labels must be int64"),
+        ({"test_labels": torch.zeros(6, 1).long()}, r"test labels must be int64 \[N\]"),
+        ({"train_labels": torch.zeros(11).long()}, "12 images but 11 labels"),
+        ({"test_labels": torch.full((6,), 3)}, r"test labels lie in 3 … 3, but there are 3 classes"),
+        ({"train_labels": torch.arange(12) % 3 - 1}, "lie in -1"),
+        ({"test_images": torch.zeros(0, 3, 5, 4).byte(), "test_labels": torch.zeros(0).long()}, "test has no images"),
+        ({"test_images": torch.zeros(6, 1, 5, 4).byte()}, r"\(3, 5, 4\) but \(1, 5, 4\) in the test set"),
+    ],
+)
+def test_defects_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Mistake, match=message):
+        some_images(**changes)
+
+
+def test_normalised_training_images_have_mean_0_and_variance_1() -> None:
+    images = some_images()
+    x = images.normalise(images.train_images, torch.float64)
+    torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(x.var((0, 2, 3), correction=0), torch.ones(3).double(), rtol=1e-13, atol=0)
+    plain = images.train_images.double() / 255
+    torch.testing.assert_close(images.mean, plain.mean((0, 2, 3)), rtol=1e-14, atol=0)
+    torch.testing.assert_close(images.std, plain.std((0, 2, 3), correction=0), rtol=1e-13, atol=0)
+
+
+def test_normalise_keeps_leading_axes_dtype_and_its_argument() -> None:
+    images = some_images()
+    before = images.train_images.clone()
+    x = images.normalise(images.train_images.reshape(2, 6, 3, 5, 4), torch.float32)
+    assert x.shape == (2, 6, 3, 5, 4)
+    assert x.dtype == torch.float32
+    assert torch.equal(images.train_images, before)
+
+
+def test_a_constant_channel_becomes_zero() -> None:
+    pixels = some_images().train_images.clone()
+    pixels[:, 1] = 77
+    images = some_images(train_images=pixels)
+    assert images.std[1] == 1
+    assert images.normalise(pixels, torch.float64)[:, 1].abs().max() < 1e-15
+
+
+def test_moved_and_cut_images_are_images() -> None:
+    images = some_images(augment="crop_flip", padding=2)
+    assert torch.equal(images.to("cpu").train_images, images.train_images)
+    small = images.subset(train=6, test=3)
+    assert (small.count, len(small.test_labels), small.augment, small.padding) == (6, 3, "crop_flip", 2)
+
+
+def crop_flip_one(image: Tensor, draw: Tensor, padding: int, fill: Tensor) -> Tensor:
+    """One image, pixel by pixel."""
+    channels, height, width = image.shape
+    dy, dx, flip = draw.tolist()
+    out = torch.empty_like(image)
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                source_y, source_x = y + dy - padding, (width - 1 - x if flip else x) + dx - padding
+                inside = 0 <= source_y < height and 0 <= source_x < width
+                out[c, y, x] = image[c, source_y, source_x] if inside else fill[c]
+    return out
+
+
+@pytest.mark.parametrize("padding", [1, 2, 4])
+def test_augmentation_against_a_plain_loop(padding: int) -> None:
+    images = some_images(augment="crop_flip", padding=padding)
+    batch = images.train_images.reshape(3, 4, 3, 5, 4)
+    draws = images.augmentation((3, 4), stream(1))
+    assert draws is not None
+    found = images.augmented(batch, draws)
+    fill = (images.mean * 255).round().byte()
+    for p in range(3):
+        for b in range(4):
+            assert torch.equal(found[p, b], crop_flip_one(batch[p, b], draws[p, b], padding, fill))
+
+
+def test_draws_cover_their_range_and_depend_on_the_stream_alone() -> None:
+    images = some_images(augment="crop_flip", padding=3)
+    draws, again = (images.augmentation((50, 40), stream(2, "block", 0)) for _ in range(2))
+    assert draws is not None
+    assert again is not None
+    assert torch.equal(draws, again)
+    assert draws.shape == (50, 40, 3)
+    assert [axis.unique().tolist() for axis in draws.unbind(-1)] == [list(range(7)), list(range(7)), [0, 1]]
+
+
+def test_nothing_is_drawn_when_nothing_is_augmented() -> None:
+    assert some_images().augmentation((5,), stream(0)) is None
+
+
+def test_the_border_is_nearly_zero_after_normalisation() -> None:
+    images = some_images(augment="crop_flip", padding=4)
+    away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))  # only the last row keeps pixels
+    border = images.normalise(away, torch.float64)[0, :, :4, :]
+    assert (border.abs() <= 1 / (510 * images.std[:, None, None]) + 1e-12).all()
