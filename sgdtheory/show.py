@@ -1,0 +1,193 @@
+"""What commands print on stdout: results, status, plans. Fits 80 columns, on a terminal and through a pipe."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgdtheory.faults import Mistake
+from sgdtheory.folder import Folder
+from sgdtheory.progress import duration, size
+from sgdtheory.run import runs_under, status_of
+
+if TYPE_CHECKING:
+    from sgdtheory.execute import Plan
+
+WIDTH = 80
+MOST_ROWS = 12
+MINIMA = {
+    "name": "", "train_loss": "train loss", "train_error": "train\nerror %", "test_loss": "test loss",
+    "test_error": "test\nerror %", "gradient_norm": "|∇obj.|", "steps": "steps",
+}  # fmt: skip
+FORMULA = {
+    "name": "", "objective": "objective", "gradient_norm": "|∇objective|", "parameter_norm": "|θ|", "steps": "steps",
+}  # fmt: skip
+MOST_COLUMNS = 6  # of a table that nobody chose columns for
+
+
+def show_results(path: Path, found: dict[str, Any]) -> None:
+    """The one table at the end, the headline, other claims that do not hold, and where the report is."""
+    from sgdtheory.figures.table import table
+
+    rows, columns, left_out = _main_table(found)
+    if rows:
+        chosen = table(rows, columns)
+        print()
+        width = MOST_COLUMNS if columns is None else len(chosen.headings)
+        body = [row[:width] for row in chosen.rows]
+        if left_out:
+            body.insert(len(body) // 2, ["…", *[""] * (len(body[0]) - 1)])
+        _print_table(chosen.headings[:width], body)
+        if left_out:
+            print(f"… {left_out} more rows: {path / 'table.csv'}")
+        _say([*chosen.notes, ""])
+    headline, *others = found.get("claims", []) or [None]
+    if headline is not None:
+        _say([_sentence(headline), *(_sentence(claim) for claim in others if claim["holds"] is False)])
+    print(f"report: {path / 'report.html'}")
+
+
+def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str] | None, int]:
+    """(rows, columns and headings where somebody chose them, how many rows are left out between best and worst)."""
+    name = next((name for name in ("edges", "cells", "minima") if found.get(name)), None)
+    rows = found[name] if name else next(iter(found.get("tables", {}).values()), [])
+    columns = None
+    if name == "minima":
+        formula = all(row.get("test_loss") is None for row in rows)
+        columns, order = (FORMULA, "objective") if formula else (MINIMA, "test_loss")
+        rows = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: (row[order] is None, row[order] or 0))
+    if len(rows) <= MOST_ROWS:
+        return rows, columns, 0
+    half = MOST_ROWS // 2
+    return rows[:half] + rows[-half:], columns, len(rows) - 2 * half
+
+
+def _sentence(claim: dict[str, Any]) -> str:
+    """A claim, and whether it holds."""
+    if claim["holds"]:
+        return str(claim["statement"])
+    if claim["holds"] is None:
+        return f"{claim['statement']} (cannot be said{': ' + claim['why'] if claim['why'] else ''})"
+    return f"{claim['statement']} (does not hold; expected: {claim['expected']})"
+
+
+def show_status(paths: list[Path], root: Path) -> None:
+    """All runs under `root`, a line each and what it says or why not; with paths, the units of those runs."""
+    if paths:
+        for path in paths:
+            _show_units(path)
+        return
+    runs = runs_under(root)
+    if not runs:
+        print(f"no runs under {root} yet; `sgdtheory train` makes one")
+        return
+    found = [(path, *status_of(path)) for path in runs]
+    lines = _aligned([[str(path), status, _count(units), _age(manifest)] for path, status, manifest, units in found])
+    for (path, status, manifest, _), line in zip(found, lines, strict=True):
+        print(line)
+        _in_short(path, status, manifest)
+
+
+def _show_units(path: Path) -> None:
+    if not (path / "manifest.json").exists():
+        why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
+        raise Mistake(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
+    status, manifest, units = status_of(path)
+    print(" · ".join([str(path), status, _count(units), _age(manifest)]))
+    _in_short(path, status, manifest)
+    rows = [[unit["name"], unit["status"], _seconds(unit), unit.get("why", "")] for unit in units]
+    if rows:
+        _print_table(["unit", "status", "time", "why"], rows, right=(2,))
+
+
+def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
+    """Below the line of a run: what it says, or why it says nothing, and the command that goes on with it."""
+    claims = Folder(path).read_json("results.json", {}).get("claims", [])
+    if status == "failed":
+        _say([f"  {manifest.get('why') or 'some of its units failed'}"])
+    elif claims:
+        _say([f"  {claims[0]['statement']}"])
+    if status in ("interrupted", "failed"):
+        command = manifest.get("command_line") or f"sgdtheory {manifest.get('command')}"
+        print(f"  go on with: {command}{' --retry-failed' if status == 'failed' else ''}")
+
+
+def _count(units: list[dict[str, Any]]) -> str:
+    """3/5, 1 failed, 1 unfinished"""
+    counts = {status: sum(unit["status"] == status for unit in units) for status in ("done", "failed", "running")}
+    left = len(units) - sum(counts.values())
+    more = [(counts["failed"], "failed"), (counts["running"], "running"), (left, "unfinished")]
+    return ", ".join([f"{counts['done']}/{len(units)}", *(f"{count} {what}" for count, what in more if count)])
+
+
+def _age(manifest: dict[str, Any]) -> str:
+    moment = manifest.get("finished") or manifest.get("started")
+    return "" if moment is None else f"{duration(max(0.0, time.time() - moment))} ago"
+
+
+def _seconds(unit: dict[str, Any]) -> str:
+    return "–" if unit.get("seconds") is None else duration(unit["seconds"])
+
+
+def show_report(paths: list[Path], out: Path | None) -> None:
+    """Draw a report again, or compare several; prints where the page is."""
+    from sgdtheory.report import compare, draw
+
+    paths = list(dict.fromkeys(paths))
+    if len(paths) > 1:
+        print(compare(paths, out))
+        return
+    page = draw(paths[0])
+    if out is not None:
+        Folder(out.parent).write_bytes(out.name, page.read_bytes())
+    print(out or page)
+
+
+def show_plan(plan: "Plan") -> None:
+    """What a task would do, and what it would cost."""
+    pending = plan.units - plan.done
+    units = f"{plan.units} unit{'s' if plan.units != 1 else ''}"
+    if not pending:
+        print(f"{units}: all done already")
+    else:
+        workers = f"{plan.workers} worker{'s' if plan.workers != 1 else ''}"
+        each = f"{plan.each:.1f} s" if plan.each < 10 else duration(plan.each)
+        cost = f"{duration(plan.seconds)}, {size(plan.memory)} of memory, {size(plan.disk)} on disk"
+        print(f"{units}: {pending} to do × {each} on {workers} = {cost}")
+        more = f", … {pending - 8} more" if pending > 8 else ""
+        _say([f"to do: {', '.join(plan.names[:8])}{more}"])
+    print(f"in {plan.path}")
+    print("nothing was done")
+
+
+def _say(lines: list[str]) -> None:
+    """Prose, broken between words at the width."""
+    from textwrap import fill
+
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()))
+        print(fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _print_table(headings: list[str], rows: list[list[str]], right: tuple[int, ...] | None = None) -> None:
+    """Columns with a rule below the headings; numbers to the right. What is too wide is folded, never cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
+    tall = any("\n" in name for name in headings)
+    for k, name in enumerate(headings):
+        numeric = k > 0 if right is None else k in right
+        title = Text(name, justify="right" if numeric else "left")
+        grid.add_column(title, justify=title.justify or "left", overflow="fold", vertical="bottom" if tall else "top")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    width = WIDTH if not sys.stdout.isatty() else None
+    Console(file=sys.stdout, width=width, highlight=False).print(grid)

@@ -1,0 +1,264 @@
+"""The report of a run: what is on the page, equal bytes for equal runs, nothing from outside, no torch."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from sgdtheory.faults import Mistake
+from sgdtheory.figures.figure import RunData
+from sgdtheory.figures.losses import losses
+from sgdtheory.figures.style import svg_of
+from sgdtheory.figures.table import number, table, typeset
+from sgdtheory.folder import Folder
+from sgdtheory.report import compare, draw, table_csv
+
+NO_EXAMPLES = "a formula has no examples"
+
+
+def row(name: str, formula: bool = False, **changes: Any) -> dict[str, Any]:
+    scores: dict[str, Any] = {
+        "train_loss": 0.00215,
+        "train_loss_stderr": 0.00013,
+        "train_error": 0.0,
+        "train_error_stderr": 0.0,
+    }
+    scores |= {"test_loss": 0.0712, "test_loss_stderr": 0.0123, "test_error": 0.0194, "test_error_stderr": 0.0069}
+    if formula:
+        nothing = ("train_error", "test_loss", "test_error")
+        scores = {"train_loss": -1.0} | {c: None for c in nothing} | {f"{c}_why": NO_EXAMPLES for c in nothing}
+    rest = {"objective": 0.031, "gradient_norm": 2.1e-7, "parameter_norm": 31.2, "steps": 40, "learning_rate": 0.3}
+    return {"name": name, **scores, **rest, **changes}
+
+
+def claim(name: str, statement: str, holds: bool | None, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "statement": statement,
+        "value": 0.0,
+        "stderr": None,
+        "expected": "0",
+        "holds": holds,
+        "why": "",
+    } | changes
+
+
+def make_run(
+    path: Path, rows: list[dict[str, Any]], claims: list[dict[str, Any]] | None = None, seed: int = 0, **manifest: Any
+) -> Path:
+    """A small finished train run, written by hand."""
+    folder = Folder(path)
+    claims = claims or [claim("training_error", f"{len(rows)} minima of a net: training error 0", True)]
+    results = {"command": "train", "seed": seed, "landscape": "a net on digits", "dim": 50, "device": "cpu", "seconds": 41.0}
+    folder.write_json("results.json", {**results, "config_hash": f"{seed:02x}" * 32, "claims": claims, "minima": rows})
+    units = [
+        {"name": f"minimum-{r['name']}", "hash": "0" * 16, "directory": f"units/{r['name']}", "status": "done", "seconds": 3.0}
+        for r in rows
+    ]
+    for unit in units:
+        Folder(path / unit["directory"]).write_json("status.json", {"status": "done", "seconds": 3.0})
+    folder.write_json("units.json", units)
+    steps = range(2, 41, 2)
+    log = [
+        {"unit": u["name"], "stage": "train", "step": s, "learning_rate": 0.3, "loss": [2.3 / s], "lost": []}
+        for u in units
+        for s in steps
+    ]
+    folder.append("metrics.jsonl", log)
+    facts = {
+        "command": "train",
+        "status": "done",
+        "command_line": "sgdtheory train minima=2",
+        "started": 1.78e9,
+        "finished": 1.78e9,
+    }
+    folder.write_json(
+        "manifest.json", {**facts, "versions": {"torch": "2.15.0"}, "device_name": "a CPU", "git": "abc1234", **manifest}
+    )
+    folder.write_text("config.yaml", f"seed: {seed}\nsgd:\n  steps: {40 + seed}\n  momentum: 0.9\n")
+    points = np.random.default_rng(0).normal(size=(len(rows), 50)).astype("f4")
+    folder.write_bytes("minima.safetensors", save({"minima": points}))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "runs" / "train" / "net-01234567", [row("0"), row("1")])
+
+
+def test_the_page_says_it_all_in_order(run: Path) -> None:
+    page = draw(run).read_text()
+    wanted = [
+        "training error 0</h1>", "✓ holds", "Figure 1.", "Figure 2.", "Figure 3.", "The minima</h2>",
+        "0.00215 ± 0.00013", "1.94 ± 0.69",
+        "sgdtheory train minima=2", f"sgdtheory train --from {run}/config.yaml", "a CPU",
+        "torch 2.15.0", "abc1234", "momentum: 0.9",
+    ]  # fmt: skip
+    places = [page.index(words) for words in wanted]
+    assert places == sorted(places)
+    assert "2.1 × 10⁻⁷" in page
+
+
+def test_one_file_with_nothing_from_outside(run: Path) -> None:
+    page = draw(run).read_text()
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert {used for used in re.findall(r'(?:url\(|href=")#([^")]+)', page)} <= set(ids)
+
+
+def test_equal_runs_are_equal_bytes(run: Path) -> None:
+    def content() -> dict[str, bytes]:
+        draw(run)
+        return {str(p): p.read_bytes() for p in [run / "report.html", *(run / "figures").iterdir()]}
+
+    first = content()
+    assert len(first) == 7  # three pictures with their numbers, and the page
+    assert content() == first
+
+
+def test_the_numbers_stand_beside_the_pictures(run: Path) -> None:
+    draw(run)
+    found = list(csv.DictReader(io.StringIO((run / "figures" / "minima.csv").read_text())))
+    assert [float(r["test_loss_stderr"]) for r in found] == [0.0123, 0.0123]
+    assert len((run / "figures" / "losses.csv").read_text().splitlines()) == 1 + 2 * 20
+    assert len((run / "figures" / "distances.csv").read_text().splitlines()) == 1 + 1
+
+
+def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
+    evil = "<b>&$x_1$"
+    claims = [claim("one", f"{evil} one", True), claim("two", f"{evil} two", None, why=f"{evil} why")]
+    page = draw(
+        make_run(tmp_path / "r", [row(evil), row("1")], claims, command_line=f"sgdtheory train run.name={evil}")
+    ).read_text()
+    assert "<b>&$" not in page
+    assert page.count("&lt;b&gt;&amp;$x_1$") >= 6
+
+
+def test_verdicts_and_failed_units_are_told(tmp_path: Path) -> None:
+    claims = [claim("one", "headline", None, value=None, why="no unit finished"), claim("two", "other", False)]
+    path = make_run(tmp_path / "r", [row("0")], claims)
+    units = Folder(path).read_json("units.json")
+    Folder(path).write_json("units.json", [*units, {"name": "minimum-1", "status": "failed", "why": "the loss is not finite"}])
+    page = draw(path).read_text()
+    assert "? cannot be said" in page and "no unit finished" in page
+    assert "✗ does not hold" in page
+    assert "1 of 2 units failed" in page and "the loss is not finite" in page
+    assert "Figure 3" not in page  # one minimum has no distances
+
+
+def test_a_formula_has_values_instead_of_scores(tmp_path: Path) -> None:
+    page = draw(make_run(tmp_path / "r", [row("0", formula=True), row("1", formula=True)])).read_text()
+    assert "value at the minimum" in page
+    assert f"– train error / %, test loss, test error / %: {NO_EXAMPLES}" in page
+
+
+def test_a_run_that_diverged_everywhere_still_has_a_page(tmp_path: Path) -> None:
+    page = draw(
+        make_run(tmp_path / "r", [], [claim("minima", "no minimum", None, value=None, why="no unit finished")])
+    ).read_text()
+    assert "no minimum</h1>" in page and "Figure 1" not in page
+
+
+def test_an_unfinished_run_names_the_command_that_goes_on(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", [row("0")])
+    (path / "results.json").unlink()
+    with pytest.raises(Mistake, match=r"not finished(.|\n)*sgdtheory train minima=2"):
+        draw(path)
+    with pytest.raises(Mistake, match="no run is here"):
+        draw(tmp_path / "nowhere")
+
+
+def test_stages_follow_one_another_and_gaps_stay_gaps(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", [row("0")])
+    polish = {"unit": "minimum-0", "stage": "polish", "learning_rate": 0.1, "lost": []}
+    Folder(path).append("metrics.jsonl", [{**polish, "step": s, "loss": [None if s == 4 else 0.01]} for s in (2, 4, 6)])
+    figure = losses(RunData.read(path))
+    assert figure is not None
+    assert [r["step"] for r in figure.numbers if r["stage"] == "polish"] == [42, 44, 46]
+    assert [r["loss"] for r in figure.numbers][-2] is None
+    assert "polish begins" in figure.caption
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "text", "set_"),
+    [
+        (0.0123456, 0.0021, "0.0123 ± 0.0021", "0.0123 ± 0.0021"),
+        (1.0, 0.0996, "1.00 ± 0.10", "1.00 ± 0.10"),
+        (1.23e-7, 2.1e-8, "(1.23 ± 0.21)e-7", "(1.23 ± 0.21) × 10⁻⁷"),
+        (12345.6, 678.0, "12,350 ± 680", "12,350 ± 680"),
+        (0.0, 0.07, "0.000 ± 0.070", "0.000 ± 0.070"),
+        (-2.1e-9, None, "-2.1e-9", "−2.1 × 10⁻⁹"),
+        (0.0, 0.0, "0", "0"),
+        (None, None, "–", "–"),
+        (1234, None, "1,234", "1,234"),
+        (True, None, "yes", "yes"),
+        ([0, 3], None, "0–3", "0–3"),
+    ],
+)  # fmt: skip
+def test_numbers(value: Any, stderr: float | None, text: str, set_: str) -> None:
+    assert number(value, stderr) == text
+    assert typeset(text) == set_
+
+
+def test_nested_numbers_become_columns_with_errors() -> None:
+    rows = [
+        {"pair": [0, 1], "path": {"test_error": 0.02, "test_error_stderr": 0.01}, "barrier": {"value": 0.5, "stderr": 0.1}},
+        {"pair": [1, 2], "path": None},
+    ]
+    found = table(rows)
+    assert found.headings == ["pair", "path: test error / %", "barrier"]
+    assert found.rows == [["0–1", "2.0 ± 1.0", "0.50 ± 0.10"], ["1–2", "–", "–"]]
+
+
+def test_table_csv_is_tidy() -> None:
+    text = table_csv(
+        {"minima": [{"name": "0"}], "edges": [{"pair": [0, 1], "barrier": {"value": 0.1, "stderr": None}, "verdict": "a,b"}]}
+    )
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["pair", "barrier.value", "barrier.stderr", "verdict"],
+        ["[0, 1]", "0.1", "", "a,b"],
+    ]
+    assert table_csv({"tables": {"first": [{"x": 0.1}], "second": [{"y": 1}]}}) == "x\n0.1\n"
+    assert table_csv({"minima": []}) == ""
+
+
+def test_runs_are_compared(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / "runs" / "train" / f"net-{seed}", [row("0")], seed=seed) for seed in (1, 2)]
+    page = compare(paths, None)
+    assert page.parent == tmp_path / "runs" and re.fullmatch(r"compare-[0-9a-f]{8}\.html", page.name)
+    assert compare(paths[::-1], None) == page
+    text = compare(paths, None).read_text()
+    assert 'href="train/net-1/report.html"' in text and (paths[0] / "report.html").exists()
+    assert "sgd.steps" in text and "sgd.momentum" not in text
+    out = compare(paths, tmp_path / "elsewhere" / "page.html")
+    assert 'href="../runs/train/net-2/report.html"' in out.read_text()
+
+
+def test_text_stays_text_and_ids_are_the_figures_own() -> None:
+    svg = svg_of("mine", 2.0, lambda canvas: canvas.subplots().set_xlabel("a $b$ label"))
+    assert "a $b$ label" in svg and "sans-serif" in svg and "DejaVu" not in svg
+    assert all(name.startswith("mine-") for name in re.findall(r'\bid="([^"]+)"', svg))
+
+
+def test_torch_is_never_needed(run: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from sgdtheory.report import draw
+import sgdtheory.show
+assert "matplotlib" not in sys.modules and "jinja2" not in sys.modules
+draw(Path({str(run)!r}))
+assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
