@@ -1,0 +1,195 @@
+"""Speed as ratios to the physical floor, contenders alternating in one run: `make bench`.
+
+CPU time (process time of one thread) and medians: this survives a noisy machine. On a GPU: wall time, with its name.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sgdtheory.data.digits import digits
+from sgdtheory.data.images import Images
+from sgdtheory.execute import keep_memory
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.models.mlp import MLP
+from sgdtheory.models.resnet import ResNet
+from sgdtheory.schedule import Constant
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+Work = Callable[[], None]
+
+
+def clock() -> float:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def alternate(contenders: dict[str, Work], rounds: int) -> dict[str, float]:
+    """Median time of each contender over `rounds`, taken in turn, after one warm-up each."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(rounds + 1):
+        for name, work in contenders.items():
+            began = clock()
+            work()
+            if round_:
+                times[name].append(clock() - began)
+    return {name: median(spent) for name, spent in times.items()}
+
+
+def tell(title: str, times: dict[str, float], per: int, ours: str, floor: str, bar: float, at_least: bool = False) -> None:
+    ratio = times[floor] / times[ours] if at_least else times[ours] / times[floor]
+    met = ratio >= bar if at_least else ratio <= bar
+    print(f"\n{title}")
+    for name, spent in times.items():
+        print(f"  {name:44} {1e3 * spent / per:9.3f} ms a step")
+    how = "times faster" if at_least else "times"
+    print(f"  {ours} / {floor}: {ratio:.2f} {how} (asked: {'≥' if at_least else '≤'} {bar}) {'ok' if met else 'MISSED'}")
+
+
+def sgd(steps: int, batch_size: int | None, rate: float = 0.05) -> SGD:
+    return SGD(steps, batch_size, rate, Constant(), 0.9)
+
+
+def exhaust(states: object) -> None:
+    for _ in states:  # type: ignore[attr-defined]
+        pass
+
+
+def cifar_shaped() -> Images:
+    source = stream(0, "images")
+    draw = partial(torch.randint, 256, generator=source, dtype=torch.uint8)
+    labels = partial(torch.randint, 10, generator=source)
+    return Images(draw((2048, 3, 32, 32)), labels((2048,)), draw((512, 3, 32, 32)), labels((512,)), 10, "cifar-shaped").to(DEVICE)
+
+
+def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
+    """One ResNet-20: the loop against forward, backward and SGD update of the same module on resident tensors."""
+    data = cifar_shaped()
+    landscape = Network(partial(ResNet, depth=20, width=16), data, weight_decay=1e-4, device=DEVICE)
+    start = landscape.init(1, stream(0, "init"))
+    module = ResNet(data.shape, 10, depth=20, width=16).to(DEVICE).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
+    images = data.normalise(data.train_images[:batch], torch.float32).contiguous(memory_format=torch.channels_last)
+    labels = data.train_labels[:batch]
+
+    def bare() -> None:
+        for _ in range(steps):
+            optimiser.zero_grad(set_to_none=True)
+            F.cross_entropy(module(images), labels).backward()
+            optimiser.step()
+
+    times = alternate({"the loop": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)), "bare module": bare}, rounds)
+    tell(f"ResNet-20, CIFAR-shaped, batch {batch}", times, steps, "the loop", "bare module", 1.05)
+    if DEVICE == "cuda":
+        compiled = Network(partial(ResNet, depth=20, width=16), data, weight_decay=1e-4, compile="cuda_graphs", device=DEVICE)
+        fast = torch.compile(module)
+
+        def bare_compiled() -> None:
+            for _ in range(50):
+                optimiser.zero_grad(set_to_none=True)
+                F.cross_entropy(fast(images), labels).backward()
+                optimiser.step()
+
+        contenders = {"the loop, compiled": lambda: exhaust(sgd(50, batch).run(compiled, start, 0)), "bare, compiled": bare_compiled}
+        times = alternate(contenders, rounds)
+        tell(f"ResNet-20 compiled on {torch.cuda.get_device_name()}", times, 50, "the loop, compiled", "bare, compiled", 1 / 0.9)
+        print(f"  images a second: {batch * 50 / times['the loop, compiled']:,.0f}")
+
+
+def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: int = 16) -> None:
+    """64 replicas of MLP 64-32-32-10 in one cloud: against 64 plain loops, and against their matrix products alone."""
+    data = digits().to(DEVICE)
+    landscapes = {rows: Network(MLP, data, rows=rows, device=DEVICE) for rows in ("batched", "vmap")}
+    start = landscapes["batched"].init(points, stream(0, "init"))
+    modules = [MLP(data.shape, 10).to(DEVICE) for _ in range(points)]
+    optimisers = [torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for m in modules]
+    images = data.normalise(data.train_images[:batch], torch.float32)
+    labels = data.train_labels[:batch]
+
+    def loops() -> None:
+        for module, optimiser in zip(modules, optimisers, strict=True):
+            optimiser.zero_grad(set_to_none=True)
+            F.cross_entropy(module(images), labels).backward()
+            optimiser.step()
+
+    sizes = (64, 32, 32, 10)
+    weights = [torch.randn(points, m, n, device=DEVICE).requires_grad_() for n, m in zip(sizes, sizes[1:], strict=False)]
+    biases = [torch.zeros(points, 1, m, device=DEVICE).requires_grad_() for m in sizes[1:]]
+    inputs = torch.randn(points, batch, 64, device=DEVICE)
+
+    def products() -> None:
+        """Forward and backward of the three layers as batched products with autograd, nothing else."""
+        for _ in range(steps):
+            x = inputs
+            for k, (w, c) in enumerate(zip(weights, biases, strict=True)):
+                x = torch.baddbmm(c, x, w.transpose(1, 2))
+                x = x.relu() if k < 2 else x
+            torch.autograd.grad(F.cross_entropy(x.view(-1, 10), labels.repeat(points)), [*weights, *biases])
+
+    contenders: dict[str, Work] = {
+        "batched rows": lambda: exhaust(sgd(steps, batch).run(landscapes["batched"], start, 0)),
+        "vmap": lambda: exhaust(sgd(steps, batch).run(landscapes["vmap"], start, 0)),
+        "batched products with autograd": products,
+    }
+    times = alternate(contenders, rounds)
+    plain = alternate({"64 plain loops": loops}, 5)["64 plain loops"] * steps
+    times["64 plain loops"] = plain
+    title = f"{points} replicas of MLP 64-32-32-10, batch {batch}"
+    tell(title, times, steps, "batched rows", "batched products with autograd", 1.3)
+    tell(title, times, steps, "batched rows", "64 plain loops", 15, at_least=True)
+    tell(title, times, steps, "vmap", "64 plain loops", 8, at_least=True)
+
+
+def bench_quadratic(rounds: int = 9, steps: int = 50, points: int = 64, dim: int = 1000) -> None:
+    """The loop on a quadratic against its own tensor operations: noise, gradient, momentum, update."""
+    landscape = Quadratic(directions=dim, device=DEVICE)
+    start = landscape.init(points, stream(0, "init")).float()
+    curvatures = landscape.spectrum.to(start)
+
+    def tensors() -> None:
+        theta, velocity = start.clone(), torch.zeros_like(start)
+        for k in range(steps):
+            noise = torch.randn(points, dim, generator=stream(0, k)).to(DEVICE) / 4.0
+            leaf = theta.detach().requires_grad_()
+            loss = 0.5 * (leaf.square() @ curvatures) + (noise * leaf).sum(1)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+            velocity.mul_(0.9).add_(gradient)
+            theta.sub_(velocity, alpha=0.05)
+
+    times = alternate({"the loop": lambda: exhaust(sgd(steps, 16).run(landscape, start, 0)), "its tensor operations": tensors}, rounds)
+    tell(f"quadratic in R^{dim}, {points} points", times, steps, "the loop", "its tensor operations", 1.3)
+
+
+def bench_growth(rounds: int = 5, steps: int = 10) -> None:
+    """Growth with P: time a point and step must not rise."""
+    data = digits().to(DEVICE)
+    landscape = Network(MLP, data, device=DEVICE)
+    sizes = (8, 64, 512)
+    starts = {points: landscape.init(points, stream(0, "init")) for points in sizes}
+    work = {f"P = {p}": partial(lambda p: exhaust(sgd(steps, 16).run(landscape, starts[p], 0)), p) for p in sizes}
+    times = alternate(work, rounds)
+    each = {name: 1e6 * spent / steps / p for (name, spent), p in zip(times.items(), sizes, strict=True)}
+    print("\ngrowth with P, MLP, batch 16: " + ", ".join(f"{name}: {spent:.1f} µs a point and step" for name, spent in each.items()))
+    print(f"  P = 512 / P = 64 a point: {each['P = 512'] / each['P = 64']:.2f} (asked: ≤ 1)")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    keep_memory()
+    print(f"device: {torch.cuda.get_device_name() if DEVICE == 'cuda' else 'CPU, one thread, CPU time'}, torch {torch.__version__}")
+    for bench in (bench_quadratic, bench_replicas, bench_growth, bench_resnet):
+        bench()
+
+
+if __name__ == "__main__":
+    main()
