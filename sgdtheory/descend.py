@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.landscape import Cloud, Landscape, hvp, top_curvature, value_and_grad
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
@@ -25,8 +26,9 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
     """The minimum below each point, [P, n] in float64, by L-BFGS on the whole objective (Liu & Nocedal 1989, scipy's code).
 
     For landscapes without batch norm: with it the objective has no minimum along |w| but the one weight decay makes.
-    Both tolerances are off, so that only `steps` or a line search at the limits of float64 ends it. `each(done)` is called
-    after every iteration with the fraction of the work that is done.
+    Both tolerances are off, so that only `steps` or a line search at the limits of float64 ends it; there a difference of
+    values says nothing any more while the gradient still does, so Newton steps follow. `each(done)` is called after every
+    iteration with the fraction of the work that is done.
     """
     found = []
     for p, theta in enumerate(cloud):
@@ -45,5 +47,23 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
         start = theta.detach().double().cpu().numpy()
         options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 20}
         best = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after, options=options)
-        found.append(torch.from_numpy(best.x))
+        found.append(newton(landscape, torch.from_numpy(best.x).to(cloud.device)))
     return torch.stack(found).to(cloud.device)
+
+
+def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
+    """θ − H⁺∇L from close by, at most `steps` times, each kept only when |∇L| falls; Hessian-vector products and MINRES."""
+    gradient = value_and_grad(landscape, theta[None])[1][0]
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        return hvp(landscape, theta[None], torch.from_numpy(vector).to(theta)[None])[0].cpu().numpy()
+
+    for _ in range(steps):
+        hessian = LinearOperator((theta.numel(), theta.numel()), matvec=lambda v: product(v.ravel()), dtype=np.float64)
+        move, _ = minres(hessian, -gradient.cpu().numpy(), rtol=1e-10, maxiter=50)
+        moved = theta + torch.from_numpy(move).to(theta)
+        after = value_and_grad(landscape, moved[None])[1][0]
+        if not after.norm() < gradient.norm():
+            break
+        theta, gradient = moved, after
+    return theta

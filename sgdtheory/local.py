@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from sgdtheory.config import Settings, load
-from sgdtheory.execute import cores, set_threads, work_through
+from sgdtheory.execute import cores, prepare_process, work_through
 from sgdtheory.kinds import Count, Place
 from sgdtheory.run import Interrupted, Pipeline, Run, Unit, stop_if_asked, stoppable
 
@@ -27,7 +27,7 @@ class Local:
 
     def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
-        set_threads(settings, count)
+        prepare_process(settings, count)
         others = [_start(run, settings, count) for _ in range(min(count, len(pending)) - 1)]
         try:
             work_through(run, pipeline, pending)
@@ -78,7 +78,7 @@ def main(path: str, parent: str, device: str, workers: str, threads: str) -> int
     die_with(int(parent))
     trust = tuple(Run(Path(path), Path(), Path(), {}).manifest["trust"])
     task, run = load(Path(path), trust, device)
-    set_threads(Settings(None, device, int(threads) or None), int(workers))
+    prepare_process(Settings(None, device, int(threads) or None), int(workers))
     with stoppable():
         try:
             work_through(run, task.pipeline, task.pipeline.units(run))

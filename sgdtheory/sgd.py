@@ -108,7 +108,7 @@ class SGD:
             cloud = coupling.place(cloud)
             losses, gradients = value_and_grad(landscape, cloud, next(batches))
             force = coupling.force(cloud, losses, gradients)
-            velocity.mul_(self.momentum).add_(force)
+            torch.add(force, velocity, alpha=self.momentum, out=velocity)
             cloud.sub_(force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
 

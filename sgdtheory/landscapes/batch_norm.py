@@ -41,8 +41,8 @@ def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], i
 
     def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            x = inputs[0].transpose(0, 1).flatten(1)  # [channels, values]
-            variance, mean = torch.var_mean(x, dim=1, correction=0)
+            others = [axis for axis in range(inputs[0].ndim) if axis != 1]  # all but the channels
+            variance, mean = torch.var_mean(inputs[0], dim=others, correction=0)
             moments.setdefault(name, []).append((mean, variance))
 
         return hook

@@ -43,8 +43,9 @@ class MLP(nn.Module):
         [1, b, C, H, W] for a mini-batch that all rows share.
         """
         points = weights["layers.0.weight"].shape[0]
-        x = images.flatten(2).expand(points, -1, -1)  # [P, b, CHW]; sharing costs no copy, and beats one wide product
+        # Columns are examples, so that the gradient of a weight comes out in the weight's own layout: no copy.
+        x = images.flatten(2).expand(points, -1, -1).mT  # [P, CHW, b]; sharing costs no copy, and beats one wide product
         for depth in range(len(self.layers)):
             weight, bias = weights[f"layers.{depth}.weight"], weights[f"layers.{depth}.bias"]
-            x = torch.baddbmm(bias.unsqueeze(1), x if depth == 0 else self.activation(x), weight.mT)  # [P, b, out]
-        return x
+            x = torch.baddbmm(bias.unsqueeze(2), weight, x if depth == 0 else self.activation(x))  # [P, out, b]
+        return x.mT

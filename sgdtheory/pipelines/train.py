@@ -18,7 +18,7 @@ from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 
 Dtype: TypeAlias = Literal["float32", "float64"]
-STATIONARY = 1e-6  # |∇L| of a polished point of a formula, in float64
+STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,10 @@ def estimate_stage(landscape: Any, sgd: SGD, start: Cloud) -> Estimate:
         if state.step == 2:
             clock = time.perf_counter()
     each = (time.perf_counter() - clock) / 5
+    parts = list(landscape.parts()) if hasattr(landscape, "parts") else [(None, 1.0)]
     clock = time.perf_counter()
-    values(landscape, start)
-    scoring = 4 * (time.perf_counter() - clock)  # statistics and scores of both splits, and one gradient
+    values(landscape, start, parts[0][0])
+    scoring = 6 * len(parts) * (time.perf_counter() - clock)  # statistics, scores of both splits, and one gradient
     memory = torch.cuda.max_memory_allocated(start.device) if start.is_cuda else getrusage(RUSAGE_SELF).ru_maxrss * 1024
     disk = 5 * start.numel() * start.element_size() + 200 * sgd.steps**0.5 + 65536
     return Estimate(each * sgd.steps + scoring, memory, disk)
