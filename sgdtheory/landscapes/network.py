@@ -97,7 +97,8 @@ class Network:
 
     @property
     def title(self) -> str:
-        return f"{type(self.module).__name__} ({self.dim:,} parameters) on {self.data.name}"
+        name = getattr(self.module, "title", type(self.module).__name__)
+        return f"{name} ({self.dim:,} parameters) on {self.data.name}"
 
     def learning_rate(self) -> float:
         return self._rate
@@ -152,7 +153,8 @@ class Network:
         return data_losses + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_losses
 
     def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
-        return images.to(cloud.dtype) if images.is_floating_point() else self.data.normalise(images, cloud.dtype)
+        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones are the same numbers."""
+        return (images if images.is_floating_point() else self.data.normalise(images, torch.float32)).to(cloud.dtype)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""

@@ -47,6 +47,7 @@ class DenseNet(nn.Module):
         compression: Annotated[float, Gt(0), Le(1)] = 1.0,
     ) -> None:
         super().__init__()
+        self.title = f"DenseNet-{'BC-' if bottleneck else ''}{depth}-{growth}"
         unit = 6 if bottleneck else 3
         layers, rest = divmod(depth - 4, unit)
         if rest or layers < 1:

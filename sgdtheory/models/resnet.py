@@ -75,6 +75,7 @@ class ResNet(nn.Module):
         shortcut: Literal["pad", "conv"] = "pad",
     ) -> None:
         super().__init__()
+        self.title = f"ResNet-{depth}"
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise Mistake(f"model.depth={depth}: a ResNet has 6n + 2 layers; take 8, 14, 20, 32, 44, 56 or 110")

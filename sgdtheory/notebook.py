@@ -1,0 +1,59 @@
+"""A run opened for reading: what its directory holds, as the objects the run was made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sgdtheory.config import load
+from sgdtheory.faults import Mistake
+from sgdtheory.run import Run
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a finished run found. Tensors are read when asked for, and checked against the run's own digests."""
+
+    run: Run
+    pipeline: Any
+    results: Mapping[str, Any]
+
+    @property
+    def landscape(self) -> Any:
+        """The landscape: `.losses(cloud)`, `.score(cloud, "test")`, `.model_at(theta)`."""
+        return self.pipeline.landscape
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved configuration that the run's identity is the hash of."""
+        return self.run.science
+
+    @property
+    def minima(self) -> Tensor:
+        """The minima [P, n], on the landscape's device."""
+        return self._cloud("minima.safetensors", "minima")
+
+    @property
+    def paths(self) -> dict[tuple[int, int], Tensor]:
+        """The paths found, each [T, n], by the pair of minima that they join."""
+        files = sorted((self.run.path / "paths").glob("*.safetensors"))
+        pairs = {tuple(int(i) for i in file.stem.split("-")): f"paths/{file.name}" for file in files}
+        return {(pair[0], pair[1]): self._cloud(name, "path") for pair, name in pairs.items()}
+
+    def _cloud(self, name: str, key: str) -> Tensor:
+        files = self.run.manifest.get("files", {})
+        if name not in files:
+            raise Mistake(f"{self.run.path} has no {name}")
+        cloud: Tensor = self.run.read_tensors(name, files[name])[key]
+        return cloud.to(getattr(self.landscape, "device", "cpu"))
+
+
+def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
+    """Open a run directory; see sgdtheory.load."""
+    task, run = load(path, trust, device)
+    results = run.read_json("results.json")
+    if results is None:
+        raise Mistake(f"{path} is not finished; `sgdtheory {run.manifest['command']} --from {path / 'config.yaml'}` goes on with it")
+    return LoadedRun(run, task.pipeline, results)

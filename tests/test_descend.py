@@ -1,0 +1,43 @@
+"""Polishing: the bottom is reached, and to the last digits that float64 has."""
+
+import pytest
+import torch
+
+from sgdtheory.data.digits import digits
+from sgdtheory.descend import full_batch, lbfgs, newton
+from sgdtheory.landscape import Landscape, top_curvature, value_and_grad
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.models.linear import Linear
+from sgdtheory.streams import stream
+from tests.cases import NATIVE, Case
+
+
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_lbfgs_ends_at_a_stationary_point(case: Case) -> None:
+    landscape: Landscape = case.landscape
+    cloud = landscape.minima().double() + 0.05  # type: ignore[attr-defined]
+    gradients = value_and_grad(landscape, lbfgs(landscape, cloud, 300))[1]
+    assert gradients.norm(dim=1).max() < 1e-8
+
+
+def test_newton_keeps_only_steps_that_help() -> None:
+    bowl = Quadratic(curvatures=(1.0, 100.0))
+    at = newton(bowl, torch.tensor([3.0, -2.0], dtype=torch.float64), steps=1)
+    assert at.norm() < 1e-8  # one step on a quadratic
+
+
+def test_full_batch_descent_is_stable_and_goes_down() -> None:
+    network = Network(Linear, digits(), weight_decay=1e-2)
+    start = network.init(1, stream(0, "init"))
+    before = value_and_grad(network, start)
+    *_, state = full_batch(network, start, 300, 0).run(network, start, 0)
+    after = value_and_grad(network, state.cloud)
+    assert after[0] < before[0]
+    assert after[1].norm() < 0.02 * before[1].norm()
+
+
+def test_the_top_curvature_is_the_largest_eigenvalue() -> None:
+    bowl = Quadratic(curvatures=(0.5, 3.0, 7.0))
+    found = top_curvature(bowl, torch.zeros(3, dtype=torch.float64), stream(0))
+    assert found == pytest.approx(7.0, rel=1e-3)
