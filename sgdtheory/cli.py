@@ -1,5 +1,6 @@
 """The command line: Typer in front, Hydra behind. Importing this costs neither torch nor Hydra."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -69,26 +70,35 @@ def _root(
     pass
 
 
-@app.command("train", context_settings=RUNNER)
-def train(
-    overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
-    retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
-) -> None:  # fmt: skip
-    """Find minima.
+COMMANDS = {
+    "train": """Find minima.
 
-    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs, landscape=, model=, data=, sgd.steps=, … ;
+    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs; landscape=, model=, data=, sgd.steps=, …
     `sgdtheory train --cfg job` prints them all.
-    """
-    _run(
-        "train",
-        overrides or [],
-        tuple(trust or ()),
-        from_file,
-        dry_run,
-        retry_failed,
-        0 if quiet else 2 if verbose else 1,
-        trace,
-    )
+    """,
+    "connect": """Join minima by low-loss paths, build their graph.
+
+    Keys of its own: minima= (a train run, checkpoint files; nothing: the newest train run of this landscape),
+    pairs=tree|all|[[0,1]], autoneb=fast|draxler. `sgdtheory connect --cfg job` prints them all.
+    """,
+}
+
+
+def _add(name: str, text: str) -> None:
+    """A command that runs a pipeline: they differ in their name and their configuration alone."""
+
+    def run(
+        overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
+        retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
+    ) -> None:  # fmt: skip
+        loudness = 0 if quiet else 2 if verbose else 1
+        _run(name, overrides or [], tuple(trust or ()), from_file, dry_run, retry_failed, loudness, trace)
+
+    app.command(name, context_settings=RUNNER, help=text)(run)
+
+
+for _name, _text in COMMANDS.items():
+    _add(_name, _text)
 
 
 @app.command("status")
@@ -148,7 +158,7 @@ def _run(
             retry_failed,
             said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(task.overrides)}".strip(),
         )
-        show_results(task.open().path, found)
+        show_results(task.open().path, dict(found))
         if loudness > 1:
             print(f"{time.time() - began:.1f} s", file=sys.stderr)
 
@@ -167,13 +177,14 @@ def _run(
 
 def vet(command: str, words: list[str]) -> None:
     """Refuse flags that neither we nor Hydra know, before Hydra prints its usage."""
-    from sgdtheory.flags import OURS, is_known, known_flags
+    from sgdtheory.flags import OURS, is_known, known_flags, without_value
 
     faults = [
         f"{command} knows no flag {word}" + nearest(word, [*known_flags(), *OURS])
         for word in words
         if word.startswith("-") and not is_known(word)
     ]
+    faults += [f"{word} needs a value" for word in without_value(words)]
     if faults:
         raise Mistake("\n".join(faults[:3]))
 
@@ -198,9 +209,12 @@ def _tell(fault: BaseException, trace: bool) -> int:
     if isinstance(fault, Mistake | Failure):
         print("\n".join(str(fault).splitlines()[:3]), file=sys.stderr)
         return 2 if isinstance(fault, Mistake) else 1
+    if isinstance(fault, BrokenPipeError):  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     if isinstance(fault, OSError):
         print(
-            f"{fault.strerror or fault}: {fault.filename or 'while writing'}; nothing finished is lost, the same command goes on",
+            f"{fault.strerror or fault}: {fault.filename or 'while writing'}; what is done is kept, the same command goes on",
             file=sys.stderr,
         )
         return 1
@@ -209,7 +223,14 @@ def _tell(fault: BaseException, trace: bool) -> int:
 
 
 def main() -> None:
-    app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except Exception as fault:
+        told = getattr(fault, "format_message", None)  # what Typer's own complaints have in common
+        if told is None:
+            raise
+        print(told(), file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from sgdtheory.faults import nearest
 
+MOST_NAMES = 12  # of a group whose names are listed
+
 
 class Composer(Protocol):
     choices: dict[str, list[str]]  # the names in every group
@@ -37,7 +39,7 @@ def faults_of(words: list[str], composer: Composer) -> list[str]:
 
 def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
-    for word in words:
+    for word in sorted(words, key=lambda word: _key(word) not in said):  # most complaints name the key
         without = composer.compose([other for other in words if other != word])
         if not isinstance(without, Exception) or str(without) != said:
             return word
@@ -45,25 +47,39 @@ def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
 
 
 def _explain(word: str, fault: Exception, others: list[str], composer: Composer) -> str:
-    key, _, value = word.lstrip("+~").partition("=")
-    if key in composer.choices and "Could not find" in str(fault):
-        known = composer.choices[key]
-        return f"{word}: there is no {key} {value!r}" + (nearest(value, known) or f"; there are {', '.join(known)}")
-    tree = composer.compose(others)
+    key, value = _key(word), word.partition("=")[2]
+    known = composer.choices.get(key, [])
+    wrong = [name for name in value.strip("[]").split(",") if name not in known]
+    if key in composer.choices and wrong and str(fault).startswith(("Could not", "In ")):
+        return f"{word}: there is no {key} {wrong[0]!r}" + (nearest(wrong[0], known) or f"; there are {_listed(known)}")
+    tree = composer.compose([other for other in others if _key(other) in composer.choices])
     if isinstance(tree, Exception):
         tree = composer.compose([])
     keys = [*(_paths(tree) if isinstance(tree, dict) else []), *composer.choices]
     if key in keys and word.startswith("+"):
         return f"{word}: there is {key!r} already; leave the + out"
     if key not in keys and not word.startswith("+"):
-        return f"{word}: there is no key {key!r}" + (nearest(key, keys) or _nearest_leaf(key, keys))
+        return f"{word}: there is no key {key!r}" + _nearest_key(key, keys)
     return f"{word}: {first_line(str(fault))}"
 
 
-def _nearest_leaf(key: str, keys: list[str]) -> str:
-    """`steps` → did you mean 'sgd.steps'?"""
-    leaf = key.split(".")[-1]
-    return next((f"; did you mean {path!r}?" for path in keys if path.split(".")[-1] == leaf), "")
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _nearest_key(key: str, keys: list[str]) -> str:
+    """The same name elsewhere (`steps` → 'sgd.steps'), else a similar one beside it, else any similar one."""
+    folder, _, leaf = key.rpartition(".")
+    for path in keys:
+        if path.rpartition(".")[2] == leaf:
+            return f"; did you mean {path!r}?"
+    beside = [path.rpartition(".")[2] for path in keys if path.rpartition(".")[0] == folder]
+    close = nearest(leaf, beside) if beside else nearest(key, keys)
+    return close.replace("mean '", f"mean '{folder}.") if beside and folder else close
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join([*names[:MOST_NAMES], *["…"][: len(names) > MOST_NAMES]]) or "none"
 
 
 def _paths(tree: Any, prefix: str = "") -> list[str]:

@@ -24,16 +24,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.complaints import faults_of, first_line
+from sgdtheory.earlier import adopt
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.flags import flags_first, value_of
 from sgdtheory.folder import digest
 from sgdtheory.kinds import Count, Place, PlacePath
-from sgdtheory.run import Run
+from sgdtheory.run import Pipeline, Run
 from sgdtheory.schema import Checker, build, refuse, trust_working_directory
 
 PACKAGE = Path(__file__).resolve().parent
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
+FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises for words it cannot use
 
 
@@ -88,6 +90,10 @@ def launch(
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
     name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
+    words = [_one_of(word) for word in overrides] if {"-m", "--multirun"} & set(flags) else overrides
+    roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
+    if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
+        raise Mistake(f"--config-name {name}: there is no such configuration" + nearest(name, roots))
     raised: list[Exception] = []
 
     def run(cfg: DictConfig) -> None:
@@ -96,15 +102,15 @@ def launch(
         except Exception as fault:
             raised.append(fault)
 
-    said = io.StringIO()
+    said, speaking = io.StringIO(), _speaking(run)
     try:
         with (
             _as_if_called(["sgdtheory", *flags, *overrides]),
             redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
         ):
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(_speaking(run))()
+            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
     except COMPOSITION as fault:
-        refuse(faults_of([_one_of(word) for word in overrides], Hydra(name, directory)) or [first_line(str(fault))])
+        refuse(faults_of(words, Hydra(name, directory)) or [first_line(str(fault))])
     except SystemExit as stop:
         if stop.code not in (0, None):
             raise Mistake(_last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}") from None
@@ -112,7 +118,7 @@ def launch(
 
 
 def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """The job, with stderr given back to it: only what Hydra itself complains of is caught."""
+    """The job, with today's stderr given back to it: only what Hydra itself complains of is caught."""
     stderr = sys.stderr
 
     def speaking(cfg: DictConfig) -> None:
@@ -140,6 +146,12 @@ def _as_if_called(arguments: list[str]) -> Iterator[None]:
 
 def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: tuple[str, ...] = ()) -> Task:
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
+    if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
+        raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
+    if not isinstance(cfg.run, DictConfig):
+        raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
+    if command != "train" and "minima" in cfg:
+        adopt(cfg, map(_root_of, overrides), read_yaml, lambda other: _landscape_of(other, trust))
     yaml = OmegaConf.to_yaml(cfg)
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
     checker = Checker(trust)
@@ -154,7 +166,7 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
             checker.fault(key, f"nothing here reads {key!r}; leave it out")
     where = checker.call(Where, tree["run"], "run")
     settings = checker.call(Settings, {key: tree[key] for key in SETTINGS if key != "run"}, "")
-    pipeline = checker.node({key: tree[key] for key in parameters})
+    pipeline = checker.node({key: tree[key] for key in parameters}, "", Pipeline)
     refuse([_as_typed(fault, raw) for fault in checker.faults])
     assert pipeline is not None
     try:
@@ -162,6 +174,16 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides)
     except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
         raise Mistake(first_line(str(fault))) from None
+
+
+def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
+    """The landscape of a configuration as plain data without places; None where something is wrong with it."""
+    try:
+        tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException:
+        return None
+    node = Checker(trust).node(tree["landscape"], "landscape")
+    return None if node is None else node.science
 
 
 def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple[Task, Run]:
@@ -203,9 +225,10 @@ def resolve_device(name: str, checker: Checker) -> str:
     except RuntimeError:
         checker.fault("device", f"{name!r} is not one of auto, cpu, cuda, cuda:1" + nearest(name, ["auto", "cpu", "cuda"]))
         return "cpu"
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type not in ("cpu", "cuda"):
+        checker.fault("device", f"{name!r} is not one of auto, cpu, cuda, cuda:1")
+    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         checker.fault("device", f"there is no {name} here, GPUs found: {torch.cuda.device_count()}; use device=cpu or auto")
-        return "cpu"
     return name
 
 
@@ -236,8 +259,14 @@ class Hydra:
     def __init__(self, name: str, directory: str | None) -> None:
         self.name, self.choices = name, groups(directory)
         self.search = [f"hydra.searchpath=[file://{Path(directory).resolve()}]"] if directory else []
+        self.composed: dict[tuple[str, ...], dict[str, Any] | Exception] = {}  # each takes a tenth of a second
 
     def compose(self, words: list[str]) -> dict[str, Any] | Exception:
+        if tuple(words) not in self.composed:
+            self.composed[tuple(words)] = self._compose(words)
+        return self.composed[tuple(words)]
+
+    def _compose(self, words: list[str]) -> dict[str, Any] | Exception:
         GlobalHydra.instance().clear()
         try:
             with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -247,9 +276,11 @@ class Hydra:
 
     def parse(self, word: str) -> str | None:
         if "=" not in word and not word.startswith("~"):
-            return f"{word}: an override is key=value" + nearest(word, list(self.choices))
+            choice = next((f"; did you mean '{group}={word}'?" for group, names in self.choices.items() if word in names), "")
+            return f"{word or repr(word)}: an override is key=value" + (choice or nearest(word, list(self.choices)))
         try:
-            OverridesParser.create().parse_override(word)
+            if OverridesParser.create().parse_override(word).is_sweep_override():
+                return f"{word}: several values need --multirun; one value that is a list is written [1,2]"
         except HydraException as fault:
             return f"{word}: cannot be read ({_last_line(str(fault))}); quote what is special, e.g. 'key=\"a b\"'"
         return None
@@ -312,15 +343,15 @@ def _primary(command: str, overrides: list[str], from_file: Path | None) -> str:
     if any(_root_of(word) == "experiment" for word in overrides):
         raise Mistake("--from and experiment= are two starting points; give one of them")
     raw: Any = OmegaConf.to_container(read_yaml(from_file), resolve=False)
-    if str(raw["_target_"]).split(".")[-2] != name:
+    if str(raw["_target_"]).split(".")[-2:-1] != [name]:
         raise Mistake(f"{from_file} belongs to another command ({raw['_target_']}), not to {command}")
     known = [group for group in groups() if group != "experiment"]
     for word in overrides:
         if (group := word.partition("=")[0].lstrip("+")) in known:
             raw.pop(group, None)  # a new choice replaces the old one whole instead of being merged into it
     raw["defaults"] = ["base", "_self_", *({group: [] if group == "diagnostic" else None} for group in known)]
-    ConfigStore.instance().store(name="from_file", node=OmegaConf.create(raw))
-    return "from_file"
+    ConfigStore.instance().store(name=FROM_FILE, node=OmegaConf.create(raw))
+    return FROM_FILE
 
 
 def _leaves(tree: Any, prefix: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """The loop over units: what is missing, what it would cost, what has come of it. Who does the work is an executor's choice."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sgdtheory import __version__
 from sgdtheory.config import Settings, Task, load
 from sgdtheory.faults import Failure, Mistake
+from sgdtheory.folder import Damaged
 from sgdtheory.progress import Watcher
 from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
 
@@ -73,7 +76,7 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
     """
     run = task.open()
     refuse_another(run)
-    if run.manifest.get("status") == "done":
+    if run.manifest.get("status") == "done" and run.is_whole():
         watcher.say(f"already done: {run.path}")
         found: Mapping[str, Any] = run.read_json("results.json")
         return found
@@ -81,9 +84,11 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         if not mine:
             raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
         began, spent = time.time(), run.manifest.get("seconds", 0.0)
+        watcher = replace(watcher, log=run.path / "log.txt")
         run.write_text("config.yaml", task.yaml)
         run.note(status="running", command_line=command_line, **_facts(run, task))
         status, why = "failed", ""
+        watcher.write_down(f"begun: {command_line}")
         try:
             do_units(run, task, watcher, retry_failed)
             results = finish(run, task, spent + time.time() - began)
@@ -98,10 +103,14 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         except Interrupted:
             status = "interrupted"
             raise
-        except (Failure, OSError) as fault:
+        except (Failure, Mistake, OSError) as fault:
             why = str(fault)
             raise
+        except Exception as fault:
+            why = f"{type(fault).__name__}: {fault}"
+            raise
         finally:
+            watcher.write_down(f"{status}{': ' if why else ''}{why}")
             _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=spent + time.time() - began)
 
 
@@ -128,7 +137,7 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
         for unit, row in zip(units, rows, strict=True):
             again = row["status"] == "failed" and retry_failed and unit.hash not in tried
             if again:
-                (run.folder(unit).path / "status.json").unlink()
+                run.folder(unit).pardon()
             if again or row["status"] not in OVER:
                 pending.append(unit)
         if not pending:
@@ -138,8 +147,11 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             task.settings.executor.do(run, pipeline, task.settings, pending)
 
 
-def work_through(run: Run, pipeline: Pipeline, units: list[Unit]) -> None:
-    """Do every unit that nobody else does, in order; wait for those that another process holds."""
+def work_through(run: Run, pipeline: Pipeline, units: list[Unit], killed: Callable[[int], str] = lambda pid: "") -> None:
+    """Do every unit that nobody else does, in order; wait for those that another process holds.
+
+    `killed(pid)`: why a unit counts as failed that this process left behind; empty: it is gone on with.
+    """
     left = units
     while left:
         held = []
@@ -149,8 +161,12 @@ def work_through(run: Run, pipeline: Pipeline, units: list[Unit]) -> None:
             with folder.lock() as mine:
                 if not mine:
                     held.append(unit)
-                elif folder.status["status"] not in OVER:
-                    do_unit(pipeline, unit, folder)
+                elif (now := folder.status)["status"] not in OVER:
+                    why = killed(now["pid"]) if now["status"] == "running" else ""
+                    if why:
+                        folder.write_json("status.json", {**now, "status": "failed", "why": why})
+                    else:
+                        do_unit(pipeline, unit, folder)
         left = held
         if left:
             time.sleep(0.1)
@@ -170,19 +186,20 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
 
     try:
         pipeline.do(unit, folder)
-    except Interrupted:
-        close("unfinished")
+    except (KeyboardInterrupt, OSError, Damaged):  # the user or the disk: the unit is not at fault, and what is kept stays
+        with contextlib.suppress(OSError):
+            close("unfinished")
         raise
-    except Failure as fault:
+    except (Failure, Mistake) as fault:
+        folder.flush()
         close("failed", why=str(fault))
-    except (OSError, KeyboardInterrupt):
-        raise  # the disk or the user: the unit is not at fault, and what is kept stays
     except Exception as fault:
         folder.write_text("traceback.txt", traceback.format_exc())
         first = str(fault).splitlines()[0] if str(fault) else ""
         close("failed", why=f"{type(fault).__name__}: {first} (see {folder.path / 'traceback.txt'})")
     else:
         close("done")
+        folder.forget_states()
 
 
 def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
@@ -210,7 +227,7 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).rows("metrics.jsonl")]
     run.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged))
     run.write_json("units.json", rows)
-    run.write_json("results.json", found)
+    files["results.json"] = run.write_json("results.json", found)
     run.write_text("table.csv", table_csv(found))
     run.note(files=files, cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")})
     draw(run.path)
@@ -225,7 +242,9 @@ def refuse_another(run: Run) -> None:
         raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
     if manifest:
         load(run.path, tuple(manifest.get("trust", [])), "cpu")
-    elif run.path.is_dir() and any(path.name not in (".lock", "config.yaml", "units") for path in run.path.iterdir()):
+    elif run.path.is_dir() and not all(
+        path.name in (".lock", "config.yaml", "units") or path.match(".*.tmp") for path in run.path.iterdir()
+    ):
         raise Mistake(f"{run.path} holds something that is no run; give run.dir an empty or a new directory")
 
 

@@ -15,21 +15,26 @@ def is_known(word: str) -> bool:
     return word.split("=")[0] in known_flags()
 
 
+def without_value(words: list[str]) -> list[str]:
+    """The flags that want a value and have none."""
+    return [word for word, after in zip(words, [*words[1:], "-"], strict=False) if word in VALUED and after.startswith("-")]
+
+
 def flags_first(words: list[str]) -> tuple[list[str], list[str]]:
     """(flags with their values, overrides), each in order: Hydra refuses overrides on both sides of a flag."""
     flags: list[str] = []
     overrides: list[str] = []
-    wants: tuple[str, ...] | None = None  # what the flag before may take: anything for (), one of these otherwise
-    for word in words:
-        if word.startswith("-"):
-            flags.append(word)
-            wants = () if word in VALUED else INFO if word in OPTIONAL else None
-        elif wants == () or (wants and word in wants):
-            flags.append(word)
-            wants = None
-        else:
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
             overrides.append(word)
-            wants = None
+            continue
+        flags.append(word)
+        if word in VALUED and left:
+            flags.append(left.pop(0))
+        elif word in OPTIONAL:  # with its default written out, or Hydra would take an override for its value
+            flags.append(left.pop(0) if left and left[0] in INFO else "all")
     return flags, overrides
 
 

@@ -8,12 +8,22 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sgdtheory.faults import Failure
+
+ASKINGS = 5  # for a lock, 10 ms apart: whoever merely looks whether it is held holds it for an instant
+
+
+UNDO = "put it back, or delete it and run the same command again"
+
+
+class Damaged(Failure):
+    """A file is not as it was written: nothing is done with it, and the message says which one and what to do."""
 
 
 def digest(thing: Any) -> str:
@@ -52,31 +62,48 @@ class Folder:
 
     path: Path
 
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Replace a file: temporary file, fsync, rename, fsync of the directory."""
+    def write_bytes(self, name: str, content: bytes) -> str:
+        """Replace a file: temporary file, fsync, rename, fsync of the directory; gives the SHA-256 of the content.
+
+        An OSError names the file, which is then as it was before.
+        """
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            with naming(target):
+                with temporary.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise
         directory = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+        return hashlib.sha256(content).hexdigest()
 
-    def write_text(self, name: str, text: str) -> None:
-        self.write_bytes(name, text.encode())
+    def read_bytes(self, name: str, sha256: str | None = None) -> bytes:
+        """What a file holds; Damaged when it is missing, or its SHA-256 is not the one that was kept."""
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise Damaged(f"{path} is missing: put it back, or run the command that wrote it again") from None
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise Damaged(f"{path} is not the file that this run wrote (checksums differ): {UNDO}")
+        return content
 
-    def write_json(self, name: str, thing: Any) -> None:
-        self.write_text(name, json.dumps(plain(thing), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    def write_text(self, name: str, text: str) -> str:
+        return self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, thing: Any) -> str:
+        return self.write_text(name, json.dumps(plain(thing), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
@@ -85,7 +112,7 @@ class Folder:
         except FileNotFoundError:
             return default
         except (json.JSONDecodeError, UnicodeDecodeError) as fault:
-            raise Failure(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None
+            raise Damaged(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None
 
     # append-only files of one JSON object a line
 
@@ -93,7 +120,7 @@ class Folder:
         """Append rows; what a killed process left of a torn last line is cut off first."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as stream:
+        with naming(path), path.open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
             if end:
                 stream.seek(end - 1)
@@ -101,6 +128,8 @@ class Folder:
                     stream.seek(0)
                     stream.truncate(stream.read().rfind(b"\n") + 1)
             stream.write("".join(json.dumps(plain(row)) + "\n" for row in rows).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All whole rows of an append-only file; a torn last line does not count."""
@@ -112,50 +141,45 @@ class Folder:
         try:
             return [json.loads(line) for line in whole.splitlines()]
         except (json.JSONDecodeError, UnicodeDecodeError) as fault:
-            raise Failure(f"{self.path / name} is damaged ({fault}); delete it and run the same command again") from None
+            raise Damaged(f"{self.path / name} is damaged ({fault}); delete it and run the same command again") from None
 
     # tensors, in safetensors without metadata (its order is random there), so that equal runs are equal bytes
 
     def write_tensors(self, name: str, tensors: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> str:
         """Replace a safetensors file; gives the SHA-256 of its bytes.
 
-        With `facts`, the file vouches for itself: a tensor "stamp" holds them together with a checksum of the rest.
+        With `facts`, the file vouches for itself: a tensor "stamp" holds them together with a checksum of all.
         """
         from safetensors.torch import save
 
         content = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
         if facts is not None:
-            content["stamp"] = _stamp({**facts, "checksum": _checksum(content)})
-        data = save(content)
-        self.write_bytes(name, data)
-        return hashlib.sha256(data).hexdigest()
+            content["stamp"] = _stamp(plain(facts), content)
+        return self.write_bytes(name, save(content))
 
     def read_tensors(self, name: str, sha256: str | None = None) -> dict[str, Any]:
-        """The tensors of a file; a Failure when it is damaged, or when its SHA-256 is not the one that was kept."""
+        """The tensors of a file; Damaged when it is truncated besides."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        path = self.path / name
-        data = path.read_bytes()
-        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-            raise Failure(f"{path} is not the file that this run wrote (checksums differ): put it back, or delete the unit")
+        data = self.read_bytes(name, sha256)
         try:
             return {key: value.clone() for key, value in load(data).items()}
         except (SafetensorError, ValueError) as fault:
-            raise Failure(f"{path} is damaged or truncated ({fault}): delete it to start again from the beginning") from None
+            raise Damaged(f"{self.path / name} is damaged or truncated ({fault}): {UNDO}") from None
 
     def read_stamped(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Tensors and facts of a file written with `facts`, None when there is no such file; a Failure when they disagree."""
+        """Tensors and facts of a file written with `facts`, None when there is no such file; Damaged when they disagree."""
         if not (self.path / name).exists():
             return None
         tensors = self.read_tensors(name)
         try:
             facts = json.loads(bytes(tensors.pop("stamp").numpy().tobytes()))
-            whole = facts.pop("checksum") == _checksum(tensors)
-        except (KeyError, ValueError):
+            whole = facts.pop("checksum") == _checksum(tensors, facts)
+        except (KeyError, ValueError, TypeError, AttributeError):
             whole = False
         if not whole:
-            raise Failure(f"{self.path / name} is damaged (checksum): delete it to start again from the beginning")
+            raise Damaged(f"{self.path / name} is damaged (checksums differ): {UNDO}")
         return tensors, facts
 
     # locks
@@ -164,19 +188,23 @@ class Folder:
     def lock(self) -> Iterator[bool]:
         """Hold this directory for one process while in the block; yields False when another one has it.
 
-        A flock on a file descriptor that is closed on exec: it dies with its process, whatever kills it.
+        A flock on a file descriptor that is closed on exec: it dies with its process, whatever kills it. What killed
+        processes have left half-written here is swept away.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            mine = _locked(descriptor)
+            if mine:
+                self._sweep()
+            yield mine
         finally:
             os.close(descriptor)
+
+    def _sweep(self) -> None:
+        for temporary in self.path.glob(".*.tmp"):
+            if not _is_alive(temporary.name.split(".")[-2]):
+                temporary.unlink(missing_ok=True)
 
     def is_locked(self) -> bool:
         """Whether a living process holds this directory. Asks without writing, so read-only disks can be read."""
@@ -193,15 +221,46 @@ class Folder:
             os.close(descriptor)
 
 
-def _checksum(tensors: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
-    for key in sorted(tensors):
-        found.update(key.encode())
-        found.update(tensors[key].numpy().tobytes())
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError in this block says which file it is about."""
+    try:
+        yield
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, str(path)) from None
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether this process got the lock, asking a few times."""
+    for _ in range(ASKINGS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _checksum(tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    found = hashlib.sha256(digest(facts).encode())
+    for key, value in sorted(tensors.items()):
+        found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.numpy().tobytes())
     return found.hexdigest()
 
 
-def _stamp(facts: Mapping[str, Any]) -> Any:
+def _stamp(facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> Any:
     import torch
 
-    return torch.frombuffer(bytearray(json.dumps(plain(facts), sort_keys=True).encode()), dtype=torch.uint8)
+    text = json.dumps({**facts, "checksum": _checksum(tensors, facts)}, sort_keys=True)
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)

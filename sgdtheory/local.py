@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from sgdtheory.config import Settings, load
 from sgdtheory.execute import cores, prepare_process, work_through
+from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count, Place
-from sgdtheory.run import Interrupted, Pipeline, Run, Unit, stop_if_asked, stoppable
+from sgdtheory.run import Interrupted, Pipeline, Run, Unit, stoppable
 
 
 @dataclass(frozen=True)
@@ -28,61 +29,53 @@ class Local:
     def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
         prepare_process(settings, count)
-        others = [_start(run, settings, count) for _ in range(min(count, len(pending)) - 1)]
-        try:
-            work_through(run, pipeline, pending)
-            while any(child.poll() is None for child in others):
-                stop_if_asked()
-                time.sleep(0.05)
-        except BaseException:
-            for child in others:
-                child.send_signal(signal.SIGTERM)
-            raise
-        finally:
-            for child in others:
-                child.wait()
-        self._blame(run, pending, [child.returncode for child in others if child.returncode < 0])
+        others = {child.pid: child for child in (_start(run, settings, count) for _ in range(min(count, len(pending)) - 1))}
 
-    def _blame(self, run: Run, pending: list[Unit], signals: list[int]) -> None:
-        """A unit whose worker was killed has failed: doing it again at once would likely be killed again."""
-        for unit in pending:
-            folder = run.folder(unit)
-            if signals and folder.status["status"] == "unfinished":
-                why = f"its worker was killed by signal {-signals[0]}; if memory ran out, set executor.workers=1"
-                folder.write_json("status.json", {"status": "failed", "why": why})
+        def killed(pid: int) -> str:
+            """A unit whose worker was killed has failed: doing it again at once would likely be killed again."""
+            number = -others[pid].wait() if pid in others else 0  # it gave its lock back, so it has ended or is about to
+            return f"its worker was killed by signal {number}; if memory ran out, set executor.workers=1" if number > 0 else ""
+
+        try:
+            work_through(run, pipeline, pending, killed)
+        finally:  # nothing is left to do, or this process stops: whoever still works for it saves and leaves
+            for child in others.values():
+                child.terminate()
+            for child in others.values():
+                child.wait()
 
 
 def _start(run: Run, settings: Settings, workers: int) -> "subprocess.Popen[bytes]":
     """A worker in a session of its own (Ctrl-C reaches its parent alone), which dies with its parent."""
-    arguments = [str(run.path.resolve()), str(os.getpid()), settings.device, str(workers), str(settings.threads or 0)]
+    arguments = [str(run.path.resolve()), settings.device, str(workers), str(settings.threads or 0)]
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "sgdtheory.local", *arguments],
+            [sys.executable, "-P", "-m", "sgdtheory.local", *arguments],  # -P: no module of the working directory
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=partial(die_with, os.getpid(), ctypes.CDLL(None)),
         )
 
 
-def die_with(parent: int) -> None:
+def die_with(parent: int, libc: ctypes.CDLL) -> None:
     """Have the kernel kill this process when its parent dies, however it dies (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+        libc.prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
     if os.getppid() != parent:  # it died before the kernel was told
-        raise SystemExit(1)
+        os._exit(1)
 
 
-def main(path: str, parent: str, device: str, workers: str, threads: str) -> int:
+def main(path: str, device: str, workers: str, threads: str) -> int:
     """What a worker does: the run's units, as its directory describes them."""
-    die_with(int(parent))
     trust = tuple(Run(Path(path), Path(), Path(), {}).manifest["trust"])
     task, run = load(Path(path), trust, device)
     prepare_process(Settings(None, device, int(threads) or None), int(workers))
     with stoppable():
         try:
             work_through(run, task.pipeline, task.pipeline.units(run))
-        except (Interrupted, OSError):
+        except (Interrupted, OSError, Damaged):  # its parent will meet the same fault, and says so
             return 1
     return 0
 

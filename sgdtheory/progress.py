@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,15 @@ class Watcher:
     log: Path | None = None
 
     def say(self, message: str, loudness: int = 1) -> None:
+        self.write_down(message)
         if self.loudness >= loudness:
             print(message, file=sys.stderr, flush=True)
+
+    def write_down(self, message: str) -> None:
+        """A line of the log, with the time; a full disk is for others to complain of."""
+        if self.log is not None:
+            with suppress(OSError), self.log.open("a") as log:
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     @contextmanager
     def watching(self, run: Run, units: list[Unit]) -> Iterator[None]:

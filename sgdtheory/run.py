@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
 from sgdtheory.faults import Failure
-from sgdtheory.folder import Folder, digest
+from sgdtheory.folder import UNDO, Damaged, Folder, digest, naming, plain
 from sgdtheory.measured import Results
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
@@ -103,23 +103,22 @@ class UnitFolder(Folder):
     unit: Unit
     _times: dict[str, float] = field(default_factory=dict, compare=False)
     _kept: list[dict[str, Any]] = field(default_factory=list, compare=False)
+    _passed: dict[str, int] = field(default_factory=dict, compare=False)  # stages so far, and the rows there were after each
 
     @property
     def status(self) -> dict[str, Any]:
         """{"status": "missing" | "running" | "unfinished" | "done" | "failed", …}."""
-        found: dict[str, Any] = self.read_json("status.json", {"status": "missing"})
-        if found["status"] == "running" and not self.is_locked():
-            found["status"] = "unfinished"
-        return found
+        return status_of_unit(self)
 
     @property
     def result(self) -> dict[str, Any] | None:
         """The unit's result when it is done, else None."""
         if self.status["status"] != "done":
             return None
-        found: dict[str, Any] | None = self.read_json("result.json")
-        if found is None or found.get("unit") != self.unit.hash:
-            raise Failure(f"{self.path / 'result.json'} is missing or belongs to another unit: delete {self.path}")
+        found: dict[str, Any] = self.read_json("result.json", {})
+        checksum = found.pop("checksum", None)
+        if found.get("unit") != self.unit.hash or checksum != digest(found):
+            raise Damaged(f"{self.path / 'result.json'} was edited or belongs to another unit: {UNDO}")
         return found
 
     def clouds(self) -> dict[str, Any]:
@@ -131,18 +130,31 @@ class UnitFolder(Folder):
 
     # what a pipeline's `do` uses
 
-    def resume(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The newest state (tensors, facts), or None at the beginning; rows logged after it are forgotten."""
-        found = self.read_stamped("state.safetensors")
-        if found is None:
-            (self.path / "metrics.jsonl").unlink(missing_ok=True)
-            return None
-        tensors, facts = found
-        if facts.pop("unit") != self.unit.hash:
-            raise Failure(f"{self.path / 'state.safetensors'} belongs to another unit: delete it to start this one again")
-        rows = self.rows("metrics.jsonl")[: facts.pop("rows")]
-        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        return tensors, facts
+    def resume(self, stage: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The newest state of a stage (tensors, facts), None at its beginning; what was kept or logged later is forgotten."""
+        state = self._kept_in("state.safetensors")
+        if state is not None and state[1]["stage"] != stage:
+            state = None
+        for path in self.path.glob("stage-*.safetensors"):
+            if path.stem.removeprefix("stage-") not in self._passed:
+                path.unlink()
+        self._forget_rows(state[1]["rows"] if state is not None else max(self._passed.values(), default=0))
+        return state
+
+    def _forget_rows(self, count: int) -> None:
+        """Have the first `count` rows of metrics alone."""
+        rows = self.rows("metrics.jsonl")
+        if len(rows) < count:
+            where = self.path / "metrics.jsonl"
+            raise Damaged(f"{where} has {len(rows)} of the {count} rows it had: put it back, or delete {self.path}")
+        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows[:count]))
+
+    def _kept_in(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """(tensors, facts) of a file that this unit has kept."""
+        found = self.read_stamped(name)
+        if found is not None and found[1]["unit"] != self.unit.hash:
+            raise Damaged(f"{self.path / name} belongs to another unit: {UNDO}")
+        return found
 
     def log(self, **row: Any) -> None:
         """One row of metrics; it reaches the disk with the next `keep`, in the order of the calls."""
@@ -163,32 +175,40 @@ class UnitFolder(Folder):
             self._times["state"] = now
             stop_if_asked()
 
-    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Keep a state now, e.g. at the end of a stage. Metrics first: rows beyond the state are cut when it is read."""
-        self.append("metrics.jsonl", self._kept)
-        self._kept.clear()
+    def flush(self) -> None:
+        """Have the rows that were logged on disk."""
+        if self._kept:
+            self.append("metrics.jsonl", self._kept)
+            self._kept.clear()
+
+    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors") -> None:
+        """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read."""
+        self.flush()
         rows = len(self.rows("metrics.jsonl"))
-        self.write_tensors("state.safetensors", tensors, {**facts, "unit": self.unit.hash, "rows": rows})
+        self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, "rows": rows})
 
     def end_stage(self, name: str, cloud: Any) -> None:
         """Keep the last cloud of a stage, so that the next one begins there after an interruption."""
-        self.save({}, {"stage": f"after {name}", "step": 0})
-        self.write_tensors(f"stage-{name}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash})
+        self.save({"cloud": cloud}, {"stage": name}, f"stage-{name}.safetensors")
+        self._passed[name] = len(self.rows("metrics.jsonl"))
+        (self.path / "state.safetensors").unlink(missing_ok=True)
 
     def stage(self, name: str) -> Any:
         """The last cloud of a finished stage, else None."""
-        found = self.read_stamped(f"stage-{name}.safetensors")
+        found = self._kept_in(f"stage-{name}.safetensors")
         if found is None:
             return None
-        if found[1]["unit"] != self.unit.hash:
-            raise Failure(f"{self.path / f'stage-{name}.safetensors'} belongs to another unit: delete it")
+        if found[1]["stage"] != name:
+            raise Damaged(f"{self.path / f'stage-{name}.safetensors'} is that of {found[1]['stage']}: {UNDO}")
+        self._passed[name] = found[1]["rows"]
         return found[0]["cloud"]
 
     def tell(self, done: float, what: str = "") -> None:
         """How far this unit is, for whoever watches; not worth an fsync."""
-        temporary = self.path / f".progress.{os.getpid()}"
-        temporary.write_text(json.dumps({"done": done, "what": what}))
-        temporary.replace(self.path / ".progress")
+        temporary = self.path / f".progress.{os.getpid()}.tmp"
+        with naming(self.path / ".progress"):
+            temporary.write_text(json.dumps({"done": done, "what": what}))
+            temporary.replace(self.path / ".progress")
 
     @property
     def progress(self) -> tuple[float, str]:
@@ -200,14 +220,21 @@ class UnitFolder(Folder):
         return found["done"], found["what"]
 
     def finish(self, result: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
-        """Keep the result: tensors, then the numbers that vouch for them; the state is no longer needed."""
-        if self._kept:
-            self.append("metrics.jsonl", self._kept)
-            self._kept.clear()
+        """Keep the result: tensors, then the numbers that vouch for them and for themselves."""
+        self.flush()
         sha256 = self.write_tensors("result.safetensors", tensors)
-        self.write_json("result.json", {**result, "unit": self.unit.hash, "sha256": sha256})
-        for name in ("state.safetensors", *(path.name for path in self.path.glob("stage-*.safetensors"))):
-            (self.path / name).unlink(missing_ok=True)
+        found = plain({**result, "unit": self.unit.hash, "sha256": sha256})
+        self.write_json("result.json", {**found, "checksum": digest(found)})
+
+    def forget_states(self) -> None:
+        """Delete what only an unfinished unit needs."""
+        for path in (self.path / "state.safetensors", *self.path.glob("stage-*.safetensors")):
+            path.unlink(missing_ok=True)
+
+    def pardon(self) -> None:
+        """Count as unfinished instead of failed; what it has cost stays."""
+        kept = {key: value for key, value in self.status.items() if key != "why"}
+        self.write_json("status.json", {**kept, "status": "unfinished"})
 
 
 @dataclass(frozen=True)
@@ -230,6 +257,14 @@ class Run(Folder):
         """Write facts into the manifest."""
         self.write_json("manifest.json", {**self.manifest, **facts})
 
+    def is_whole(self) -> bool:
+        """Whether every file that the manifest vouches for is there; Damaged when one is not what was written."""
+        for name, sha256 in self.manifest.get("files", {}).items():
+            if not (self.path / name).exists():
+                return False
+            self.read_bytes(name, sha256)
+        return True
+
     def folder(self, unit: Unit) -> UnitFolder:
         return UnitFolder(self.units_root / unit.hash, unit)
 
@@ -246,21 +281,30 @@ class Run(Folder):
         return self.folder(unit).result
 
 
+def status_of_unit(folder: Folder) -> dict[str, Any]:
+    """What status.json says, made true: nobody runs a unit that is not locked, and none is done without its files."""
+    found: dict[str, Any] = folder.read_json("status.json", {"status": "missing"})
+    if found["status"] == "running" and not folder.is_locked():
+        found = folder.read_json("status.json", found)  # it may have ended between the two looks
+        found["status"] = "unfinished" if found["status"] == "running" else found["status"]
+    if found["status"] == "done" and not all((folder.path / f"result.{kind}").exists() for kind in ("json", "safetensors")):
+        found["status"] = "unfinished"
+    return found
+
+
 def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """(status, manifest, rows of units.json) of a run directory, with what is true now rather than when it was written."""
     folder = Folder(path)
     manifest = folder.read_json("manifest.json", {})
-    status = manifest.get("status", "missing")
-    if status == "running" and not folder.is_locked():
-        status = "interrupted"
-    rows = folder.read_json("units.json", [])
-    for row in rows:
-        unit = Folder(path / row["directory"])
-        now = unit.read_json("status.json", {"status": "missing"})
-        row.update(now)
-        if now["status"] == "running" and not unit.is_locked():
-            row["status"] = "unfinished"
-    return status, manifest, rows
+    if manifest.get("status") == "running" and not folder.is_locked():
+        manifest = folder.read_json("manifest.json", {})  # it may have ended between the two looks
+        if manifest.get("status") == "running":
+            manifest["status"] = "interrupted"
+    rows = [
+        {key: row[key] for key in ("name", "hash", "directory")} | status_of_unit(Folder(path / row["directory"]))
+        for row in folder.read_json("units.json", [])
+    ]
+    return manifest.get("status", "missing"), manifest, rows
 
 
 def runs_under(root: Path, command: str = "*") -> list[Path]:

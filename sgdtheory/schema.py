@@ -4,9 +4,12 @@ Nothing is called before everything has been checked, and all that is wrong is t
 """
 
 import importlib
+import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -51,12 +54,12 @@ class Checker:
             return None
 
     def _resolved(self, name: Any) -> Callable[..., Any]:
-        if not isinstance(name, str) or not name.replace(":", ".").replace(".", "").isidentifier():
-            raise Mistake(f"{name!r} is not the dotted name of a class or function")
-        root = name.replace(":", ".").split(".")[0]
+        parts = name.replace(":", ".").split(".") if isinstance(name, str) else []
+        if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+            raise Mistake(f"{name!r} is not the dotted name of a class or function, such as package.module.Name")
+        root, module_name, attribute = parts[0], ".".join(parts[:-1]), parts[-1]
         if root not in self.roots:
             raise Mistake(f"{name!r} is not trusted; if you trust that package, add --trust {root}")
-        module_name, _, attribute = name.replace(":", ".").rpartition(".")
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
@@ -74,19 +77,20 @@ class Checker:
 
     # trees → Nodes
 
-    def node(self, tree: Mapping[str, Any], where: str = "") -> Node | None:
-        """Check a mapping that has a `_target_`."""
-        target = self.resolve(tree["_target_"], f"{where}._target_" if where else "_target_")
-        if target is None:
+    def node(self, tree: Mapping[str, Any], where: str = "", wanted: Any = Any) -> Node | None:
+        """Check a mapping that has a `_target_`; what is not of the kind that is wanted is not looked into any further."""
+        name, is_partial = tree["_target_"], bool(tree.get("_partial_", False))
+        target = self.resolve(name, f"{where}._target_" if where else "_target_")
+        if target is None or not self._suits(_returned(wanted) if is_partial else wanted, target, where or "_target_"):
             return None
         arguments = {key: value for key, value in tree.items() if key not in RESERVED}
-        return self.call(target, arguments, where, bool(tree.get("_partial_", False)), str(tree["_target_"]))
+        return self.call(target, arguments, where, is_partial, str(name))
 
     def call(
         self, target: Callable[..., Any], arguments: Mapping[str, Any], where: str, is_partial: bool = False, name: str = ""
     ) -> Node:
         """Check arguments against a signature: names, presence, types, ranges."""
-        parameters = inspect.signature(target).parameters
+        parameters = _parameters(target)
         hints = _hints(target)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         prefix = f"{where}." if where else ""
@@ -112,30 +116,41 @@ class Checker:
 
     def value(self, annotation: Any, value: Any, where: str) -> tuple[Any, Any]:
         """(what to pass, its identity as plain data)."""
-        if isinstance(value, Mapping) and "_target_" in value:
-            node = self.node(value, where)
-            if node is None:
-                return None, None
-            self._suits(annotation, node, where)
-            return node, node.science
-        if isinstance(value, Mapping) and value and all(isinstance(v, Mapping) and "_target_" in v for v in value.values()):
-            inner = (get_args(_bare(annotation)) or (Any, Any))[-1]
-            pairs = {key: self.value(inner, item, f"{where}.{key}") for key, item in value.items()}
+        if _is_node(value):
+            node = self.node(value, where, annotation)
+            return node, node and node.science
+        if isinstance(value, Mapping) and any(map(_is_node, value.values())):
+            pairs = {key: self.value(_inner(annotation), item, f"{where}.{key}") for key, item in value.items()}
             return {k: v for k, (v, _) in pairs.items()}, {k: i for k, (_, i) in pairs.items()}
+        if isinstance(value, list) and any(map(_is_node, value)):
+            items = [self.value(_inner(annotation), item, f"{where}[{i}]") for i, item in enumerate(value)]
+            return [v for v, _ in items], [i for _, i in items]
         marks = _marks(annotation)
         if Importable in marks:
             return self.resolve(value, where), value
         checked = self._plain(annotation, value, where)
-        if Content in marks and isinstance(checked, Path):
-            if not checked.exists():
-                self.fault(where, f"no such file or folder: {checked}")
-                return checked, None
-            return checked, digest_of_content(checked)
+        if Content in marks:
+            several = isinstance(checked, list | tuple)
+            digests = [self._content(path, where) for path in (checked if several else [checked]) if isinstance(path, Path)]
+            return checked, digests if several else (digests or [None])[0]
         return checked, str(checked) if isinstance(checked, Path) else checked
 
+    def _content(self, path: Path, where: str) -> str | None:
+        """What a file holds, as its identity."""
+        if path.exists():
+            return digest_of_content(path)
+        self.fault(where, f"no such file or folder: {path}")
+        return None
+
     def _plain(self, annotation: Any, value: Any, where: str) -> Any:
-        if isinstance(value, bool) and bool not in _leaves(annotation) and not _allows(annotation, value):
-            self.fault(where, f"{value!r} is not a number or a name")
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, bool) and not _allows(annotation, item):
+                self.fault(where, f"{str(item).lower()} is not a number or a name")
+                return None
+        kinds = [leaf for leaf in _leaves(annotation) if is_dataclass(leaf)]
+        only = len(kinds) == len(_leaves(annotation)) and not (value is None and type(None) in get_args(_bare(annotation)))
+        if kinds and (only or isinstance(value, Mapping)):  # pydantic would make one of a mapping, without a _target_
+            self.fault(where, f"must be a {' or a '.join(map(_short, kinds))}, named by a _target_, not {value!r}")
             return None
         try:
             return _adapter(annotation).validate_python(value)
@@ -147,28 +162,28 @@ class Checker:
                 self.fault(f"{where}{place}", _told(problem, annotation, value))
             return None
 
-    def _suits(self, annotation: Any, node: Node, where: str) -> None:
-        """Whether what a node builds can be what the parameter asks for, as far as it can be told without building it."""
+    def _suits(self, annotation: Any, target: Callable[..., Any], where: str) -> bool:
+        """Whether what a target builds can be what the parameter asks for, as far as it can be told without building it."""
         wanted = [leaf for leaf in _leaves(annotation) if inspect.isclass(leaf)]
-        if node.partial or not wanted or Any in _leaves(annotation):
-            return
-        result = node.target if inspect.isclass(node.target) else get_type_hints(node.target).get("return", Any)
-        if not inspect.isclass(result):
-            return
+        result = target if inspect.isclass(target) else _hints(target).get("return", Any)
+        if not wanted or Any in _leaves(annotation) or not inspect.isclass(result) or result is Any:
+            return True
+        said = ""
         for kind in wanted:
             if getattr(kind, "_is_protocol", False):
                 methods = [
                     name for name, value in vars(kind).items() if (callable(value) and name[0] != "_") or name == "__call__"
                 ]
-                missing = [name for name in methods if not hasattr(result, name)]
+                missing = [name for name in methods if not any(name in vars(base) for base in result.__mro__)]
                 if not missing:
-                    return
+                    return True
                 said = f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}"
             elif issubclass(result, kind):
-                return
+                return True
             else:
                 said = f"{_short(result)} is no {kind.__name__}"
         self.fault(where, said)
+        return False
 
 
 def build(thing: Any) -> Any:
@@ -194,13 +209,25 @@ def refuse(faults: list[str]) -> None:
 
 
 def trust_working_directory(trust: tuple[str, ...]) -> None:
-    """Put the working directory on the import path when a package of the user's is trusted."""
+    """Put the working directory on the import path when a package of the user's is trusted; refuse what is no package."""
     here = str(Path.cwd())
     if trust and here not in sys.path:
         sys.path.insert(0, here)
+    for name in trust:
+        if not name.isidentifier():
+            raise Mistake(f"--trust {name}: not the name of a package; give the outermost one, as in --trust mypackage")
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            raise Mistake(f"--trust {name}: there is no such package; is it installed, or in the working directory?")
 
 
 # types, read
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError:  # written in C, and silent about what it takes
+        return {}
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
@@ -214,7 +241,7 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))
     except PydanticSchemaGenerationError:
         raise
     except Exception:  # types that carry a configuration of their own refuse another one
@@ -242,8 +269,28 @@ def _marks(annotation: Any) -> tuple[Any, ...]:
     return tuple(own)
 
 
-def _allows(annotation: Any, value: Any) -> bool:
-    return any(leaf is Any or (get_origin(leaf) is Literal and value in get_args(leaf)) for leaf in _leaves(annotation))
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _returned(annotation: Any) -> Any:
+    """What a Callable[…, X] gives when it is called: a partial node is one."""
+    return next((get_args(leaf)[-1] for leaf in _leaves(annotation) if get_origin(leaf) is Callable and get_args(leaf)), Any)
+
+
+def _inner(annotation: Any) -> Any:
+    """The type of the items of a list, a tuple or a dictionary."""
+    arguments = [arg for leaf in _leaves(annotation) for arg in get_args(leaf) if arg is not Ellipsis]
+    return arguments[-1] if arguments else Any
+
+
+def _allows(annotation: Any, value: bool) -> bool:
+    """Whether true or false may stand here: pydantic alone would read them as 1 and 0."""
+    for leaf in _leaves(annotation):
+        named = get_args(leaf)
+        if leaf in (Any, bool) or (any(value is choice for choice in named) if get_origin(leaf) is Literal else bool in named):
+            return True
+    return False
 
 
 def _short(target: Any) -> str:
@@ -254,9 +301,10 @@ def _told(problem: Any, annotation: Any, value: Any) -> str:
     """A pydantic complaint in the tool's own voice."""
     choices = [choice for leaf in _leaves(annotation) if get_origin(leaf) is Literal for choice in get_args(leaf)]
     given = problem["input"] if isinstance(problem["input"], str | int | float | bool | type(None)) else value
-    if choices:
-        others = [leaf.__name__ for leaf in _leaves(annotation) if inspect.isclass(leaf)]
+    others = [leaf.__name__ for leaf in _leaves(annotation) if inspect.isclass(leaf)]
+    if choices and (isinstance(given, str) or not others):
         names = [str(choice) for choice in choices]
         return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(str(given), names)
-    message = problem["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    message = problem["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    message = re.split(", | for <", message)[0]  # the rest is about parsing and classes
     return f"{message[0].lower()}{message[1:]}, not {given!r}"

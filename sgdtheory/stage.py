@@ -31,8 +31,8 @@ def run_stage(
         return done.to(start.device)
     state: Cloud | SGDState = start
     window: list[Tensor] = []  # losses [P] of the steps since the last record
-    resumed = folder.resume()
-    if resumed is not None and resumed[1]["stage"] == name:
+    resumed = folder.resume(name)
+    if resumed is not None:
         tensors, facts = resumed
         tensors = {key: value.to(start.device) for key, value in tensors.items()}
         window = list(tensors.pop("window"))

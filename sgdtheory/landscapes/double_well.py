@@ -59,9 +59,7 @@ class DoubleWell(Formula):
         Gardiner, Handbook of Stochastic Methods, Eq. 5.2.157. Nested adaptive quadrature, relative error ≲ 1e-9.
         """
         if end <= start:
-            raise Mistake(
-                f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to {end:g}; swap signs"
-            )
+            raise Mistake(f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to {end:g}; swap signs")
         diffusion = self._diffusion(temperature)
         far = min(self._far(diffusion), start - 1)
 
@@ -92,9 +90,7 @@ class DoubleWell(Formula):
     def _diffusion(self, temperature: float) -> float:
         diffusion = temperature * self.noise
         if diffusion <= 0:
-            raise Mistake(
-                f"DoubleWell: nothing escapes at temperature={temperature:g}, noise={self.noise:g}; both above 0"
-            )
+            raise Mistake(f"DoubleWell: nothing escapes at temperature={temperature:g}, noise={self.noise:g}; both above 0")
         return diffusion
 
     def _far(self, diffusion: float) -> float:

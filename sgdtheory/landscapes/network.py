@@ -180,8 +180,11 @@ class Network:
 
     # what is said of points
 
-    def score(self, cloud: Cloud, split: Literal["train", "test"]) -> Score:
-        """Data loss and error of every un-augmented example, with population statistics recomputed at every point."""
+    def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
+        """Data loss and error of every un-augmented example, with population statistics recomputed at every point.
+
+        `buffers`: other statistics instead, to show what they do.
+        """
         images, labels = (
             (self.data.train_images, self.data.train_labels)
             if split == "train"
@@ -190,10 +193,9 @@ class Network:
         size = len(self._parts[0])
         losses, errors = [], []
         for theta in cloud:
-            buffers = self.statistics(theta)
-            outputs = torch.cat(
-                [self._score_outputs(theta, buffers, images[i : i + size]) for i in range(0, len(images), size)]
-            )
+            statistics = self.statistics(theta) if buffers is None else buffers
+            chunks = (images[i : i + size] for i in range(0, len(images), size))
+            outputs = torch.cat([self._score_outputs(theta, statistics, chunk) for chunk in chunks])
             losses.append(_example_losses(self.loss, outputs.double()[None], labels[None])[0])
             errors.append((outputs.argmax(1) != labels).double())
         return Score(torch.stack(losses), torch.stack(errors))
@@ -212,14 +214,14 @@ class Network:
             weights = self._weights(theta)
             with torch.no_grad():
                 buffers = population_statistics(
-                    self.module, lambda images: self._call(weights, self._inputs(images, theta)), self.data.train_images
+                    self.module, lambda images: self._call(weights, self._inputs(images, theta)), self.data.train_images, theta
                 )
             self._newest_statistics = (theta.detach().clone(), buffers)
         return buffers
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
-        module = self._new_module().to(device=theta.device, dtype=theta.dtype)
+        module: nn.Module = self._new_module().to(device=theta.device, dtype=theta.dtype)
         weights = {name: x.detach().clone() for name, x in self._weights(theta).items()}
         return with_population_statistics(module, weights, self.statistics(theta))
 
@@ -232,11 +234,12 @@ class _SquaredNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cloud: Tensor) -> Tensor:
         ctx.save_for_backward(cloud)
-        return torch.linalg.vector_norm(cloud, dim=1).square()
+        norms: Tensor = torch.linalg.vector_norm(cloud, dim=1)
+        return norms.square()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (cloud,) = ctx.saved_tensors
+        cloud: Tensor = ctx.saved_tensors[0]
         return cloud * (2 * gradients[0])[:, None]
 
 

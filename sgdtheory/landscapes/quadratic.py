@@ -49,9 +49,7 @@ class Quadratic(Formula):
         if self.noise_anisotropy == 1:
             return None
         k = self.native_dim
-        generator = stream(
-            0, "noise"
-        )  # not rotation_seed: how C stands to H is physics, and must not turn with the angle
+        generator = stream(0, "noise")  # not rotation_seed: how C stands to H is physics, and must not turn with the angle
         draws = torch.randn(k, k, generator=generator, dtype=torch.float64)
         basis = torch.linalg.qr(draws).Q  # [k, k]
         sizes = _log_spaced(k, self.noise_anisotropy)
@@ -86,9 +84,7 @@ class Quadratic(Formula):
         if self.dim > self.native_dim:
             lowest, highest = min(lowest, self.stiffness), max(highest, self.stiffness)
         if lowest == 0:
-            raise Mistake(
-                "Quadratic: nothing holds the cloud in a direction of curvature 0; make every curvature positive"
-            )
+            raise Mistake("Quadratic: nothing holds the cloud in a direction of curvature 0; make every curvature positive")
         limit = 2 * (1 + momentum) / highest
         if learning_rate >= limit:
             raise Mistake(

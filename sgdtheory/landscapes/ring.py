@@ -26,9 +26,7 @@ class Ring(Formula):
 
     def __post_init__(self) -> None:
         if self.height >= self.wall:
-            raise Mistake(
-                f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring no valley; lower it"
-            )
+            raise Mistake(f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring no valley; lower it")
         super().__post_init__()
 
     @property

@@ -1,6 +1,5 @@
 """`sgdtheory train`: a cloud of random points becomes a cloud of minima."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -8,9 +7,10 @@ import torch
 from torch import Tensor
 
 from sgdtheory.descend import full_batch, lbfgs
+from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
@@ -50,17 +50,15 @@ class Train:
         start = self._start(index)
         polish = self._polish()
         seed = key(self.seed, "minimum", index)
-        trained = 1.0 if polish == "none" else 0.7
+        trained = 0.9 if polish == "none" else 0.6
         sgd = self.sgd.settled(self.landscape, start, seed)
         cloud = run_stage(folder, "train", sgd, self.landscape, start, seed, share=(0.0, trained))
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
-            cloud = run_stage(folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 1.0))
+            cloud = run_stage(folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9))
         elif polish == "lbfgs":
-            cloud = lbfgs(
-                self.landscape, cloud, self.polish_steps, lambda done: folder.tell(trained + (1 - trained) * done, "polish")
-            )
-        folder.tell(1.0, "scoring")
+            cloud = lbfgs(self.landscape, cloud, self.polish_steps, lambda done: folder.tell(0.6 + 0.3 * done, "polish"))
+        folder.tell(0.9, "scoring")
         rows = [describe_point(self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate) for theta in cloud]
         folder.finish({"rows": rows}, {"minima": cloud})
 
@@ -136,27 +134,3 @@ def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any
         "parameter_norm": float(theta.norm()),
         **facts,
     }
-
-
-def estimate_stage(landscape: Any, sgd: SGD, start: Cloud) -> Estimate:
-    """Seconds, memory and disk of a stage, from five measured steps, with one pass over the data for its score."""
-    from dataclasses import replace
-    from resource import RUSAGE_SELF, getrusage
-
-    if start.is_cuda:
-        torch.cuda.reset_peak_memory_stats(start.device)
-    clock = 0.0
-    for state in replace(sgd, steps=7).run(landscape, start, 0):
-        if start.is_cuda:
-            torch.cuda.synchronize(start.device)
-        clock = clock or time.perf_counter()
-        if state.step == 2:
-            clock = time.perf_counter()
-    each = (time.perf_counter() - clock) / 5
-    parts = list(landscape.parts()) if hasattr(landscape, "parts") else [(None, 1.0)]
-    clock = time.perf_counter()
-    values(landscape, start, parts[0][0])
-    scoring = 6 * len(parts) * (time.perf_counter() - clock)  # statistics, scores of both splits, and one gradient
-    memory = torch.cuda.max_memory_allocated(start.device) if start.is_cuda else getrusage(RUSAGE_SELF).ru_maxrss * 1024
-    disk = 5 * start.numel() * start.element_size() + 200 * sgd.steps**0.5 + 65536
-    return Estimate(each * sgd.steps + scoring, memory, disk)

@@ -1,0 +1,66 @@
+"""The command line as a function: what a test types, and what came of it."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from sgdtheory.cli import main
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class Said(NamedTuple):
+    """What a command said on its two streams, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+def call(*words: str) -> Said:
+    """`sgdtheory WORDS…` in this process."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["sgdtheory", *words]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as stop:
+        return Said(stop.code if isinstance(stop.code, int) else 0, out.getvalue(), err.getvalue())
+    finally:
+        sys.argv = before
+    raise AssertionError("main() always ends with an exit code")
+
+
+@pytest.fixture
+def sgdtheory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command, in an empty working directory; what it changes in this process is undone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return call
+
+
+@pytest.fixture
+def cold(sgdtheory: Command) -> Callable[..., Said]:
+    """The command as a process of its own."""
+    import subprocess
+
+    def run(*words: str, code: str = "from sgdtheory.cli import main; main()") -> Said:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return run

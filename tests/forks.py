@@ -1,0 +1,166 @@
+"""A warm process that forks: a command costs tenths of a second instead of the seconds that importing torch takes.
+
+`warm()` starts it once a session. What it forks runs the real command line, `sgdtheory.cli.main`, in a process of its own:
+it can be killed, stopped, and starved of disk like any other.
+"""
+
+import atexit
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+WORDS = ["device=cpu", "threads=1", "executor.workers=1"]
+
+
+class Ended(NamedTuple):
+    code: int  # the exit code; minus the signal that killed it
+    out: str
+    err: str
+
+
+class Command:
+    """A command that is running."""
+
+    def __init__(self, server: "Server", pid: int, folder: Path) -> None:
+        self.server, self.pid, self.folder = server, pid, folder
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)  # not reaped before `end`, so the pid is still its own
+
+    def end(self, seconds: float = 60) -> Ended:
+        code = self.server.ask(do="wait", pid=self.pid, seconds=seconds)
+        assert code is not None, f"still running after {seconds} s: {(self.folder / 'err').read_text()}"
+        return Ended(code, *((self.folder / name).read_text() for name in ("out", "err")))
+
+
+class Server:
+    """The test's end of the warm process."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.count = 0
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        atexit.register(self.process.kill)
+        assert self.ask(do="ready") == "ready"
+
+    def ask(self, **question: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def start(self, where: Path, *words: str, before: str = "") -> Command:
+        """`sgdtheory` with these words in a directory; `before`: Python that is executed in the new process first."""
+        self.count += 1
+        folder = self.folder / str(self.count)
+        folder.mkdir()
+        for name in ("out", "err"):
+            (folder / name).touch()
+        pid = self.ask(do="start", where=str(where), words=words, before=before, folder=str(folder))
+        return Command(self, pid, folder)
+
+    def run(self, where: Path, *words: str, before: str = "") -> Ended:
+        return self.start(where, *words, before=before).end()
+
+
+@functools.cache
+def warm() -> Server:
+    return Server()
+
+
+def until(true: Any, seconds: float = 30.0) -> bool:
+    """Wait until something holds; whether it did in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+# the other end
+
+
+def _start(question: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        os.chdir(question["where"])
+        for number, name, how in ((0, os.devnull, "rb"), (1, "out", "wb"), (2, "err", "wb")):
+            with (Path(question["folder"]) / name).open(how) as stream:
+                os.dup2(stream.fileno(), number)
+        sys.stdin, sys.stdout, sys.stderr = (open(k, "r" if k == 0 else "w", closefd=False) for k in range(3))  # noqa: SIM115
+        exec(question["before"], {})
+        sys.argv = ["sgdtheory", *question["words"]]
+        from sgdtheory.cli import main
+
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return 0
+
+
+def _wait(pid: int, seconds: float) -> int | None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    return None
+
+
+def _serve() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import torch
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as nowhere:  # everything is imported once, and no thread is left
+        where, stderr = Path.cwd(), sys.stderr
+        os.chdir(nowhere)
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        from sgdtheory.cli import main
+
+        for words in (["model=mlp", "sgd.steps=2"], ["landscape=quadratic", "sgd.steps=2"]):
+            sys.argv = ["sgdtheory", "train", "minima=1", *words, *WORDS]
+            try:
+                main()
+            except SystemExit as end:
+                assert not end.code, end.code
+        sys.stdout = sys.stderr = stderr
+        os.chdir(where)
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer: Any = "ready"
+        if question["do"] == "start":
+            answer = _start(question)
+        elif question["do"] == "wait":
+            answer = _wait(question["pid"], question["seconds"])
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,215 @@
+"""Every yaml under configs/: complete, composed, checked, built, and put through what its group promises.
+
+A new yaml is covered by lying there; a new root or group too, as far as being built.
+"""
+
+import inspect
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from sgdtheory import config
+from sgdtheory.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.faults import Mistake
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.schema import Checker, Node, build
+from sgdtheory.streams import stream
+
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+ROOTS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(CONFIGS.glob("*.yaml")) if file.stem != "base"}
+CHOICES = [(file.parent.name, file.stem) for file in FILES if file.parent != CONFIGS and file.parent.name != "experiment"]
+EXPERIMENTS = sorted(CONFIGS.glob("experiment/*.yaml"))
+FROM_DATA = ("shape", "classes")  # what a model is told by the data it is for
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(CONFIGS))
+
+
+def groups_of(root: dict[str, Any]) -> list[str]:
+    """The groups in a root's defaults list."""
+    return [key for entry in root["defaults"] if isinstance(entry, dict) for key in entry]
+
+
+def compose(root: str, *words: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return hydra.compose(root, overrides=["device=cpu", *words])
+
+
+# what a yaml says
+
+
+def nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """All mappings with a `_target_`, however deep."""
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield tree
+        for value in tree.values():
+            yield from nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from nodes(value)
+
+
+def complaints(text: str) -> list[str]:
+    """What is wrong with a yaml: no comment, a target that is not ours, a parameter that it does not state."""
+    tree = yaml.safe_load(text) or {}
+    found = [] if text.startswith("# ") else ["the first line is no comment"]
+    stated_elsewhere = groups_of(tree) if "defaults" in tree else []
+    for node in nodes(tree):
+        checker = Checker()
+        target = checker.resolve(node["_target_"], "_target_")
+        found += checker.faults
+        parameters = inspect.signature(target).parameters if target else {}
+        for name, parameter in parameters.items():
+            filled = node.get("_partial_") and name in FROM_DATA
+            variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if not (name in node or name in stated_elsewhere or filled or variadic):
+                found.append(f"{node['_target_']} takes {name}, which is not stated")
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_states_every_value(file: Path) -> None:
+    assert complaints(file.read_text()) == []
+
+
+@pytest.mark.parametrize("drop", ["height", "device", "# Ring"])
+def test_an_incomplete_yaml_is_found_out(drop: str) -> None:
+    lines = (CONFIGS / "landscape/ring.yaml").read_text().splitlines(keepends=True)
+    assert len(complaints("".join(line for line in lines if not line.startswith(drop)))) == 1
+
+
+def test_a_target_from_elsewhere_is_found_out() -> None:
+    assert "not trusted" in complaints("# a landscape\n_target_: os.system\n")[0]
+
+
+# what its group promises
+
+
+def images_pack(folder: Path) -> Path:
+    pixels, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2
+    np.savez(folder / "pack.npz", train_images=pixels, train_labels=labels, test_images=pixels, test_labels=labels)
+    return folder / "pack.npz"
+
+
+def a_model(model: Callable[..., torch.nn.Module]) -> None:
+    for shape in ((1, 8, 8), (3, 32, 32)):
+        try:
+            module = model(shape=shape, classes=7).eval()
+            logits = module(torch.zeros(2, *shape))
+        except (Mistake, RuntimeError):
+            continue
+        assert logits.shape == (2, 7) and torch.isfinite(logits).all()
+        return
+    raise AssertionError("fits neither digits nor CIFAR")
+
+
+def a_schedule(schedule: Callable[[int, int], float]) -> None:
+    factors = [schedule(step, 100) for step in range(100)]
+    assert all(math.isfinite(factor) and 0 <= factor <= 1 for factor in factors)
+    assert max(factors) > 0.9
+
+
+def a_landscape(landscape: Any) -> None:
+    cloud = landscape.init(3, stream(0, "init"))
+    assert cloud.shape == (3, landscape.dim)
+    assert torch.equal(cloud, landscape.init(3, stream(0, "init")))
+    if hasattr(landscape, "count"):
+        batch = landscape.batch(torch.arange(8).expand(1, 8))
+    else:
+        batch = landscape.sample(1, 8, stream(0, "sample"))
+    losses = landscape.losses(cloud, batch)
+    assert losses.shape == (3,) and losses.dtype == cloud.dtype and torch.isfinite(losses).all()
+    for p in range(3):
+        torch.testing.assert_close(landscape.losses(cloud[p : p + 1], batch)[0], losses[p], rtol=1e-4, atol=1e-5)
+
+
+def an_sgd(sgd: Any) -> None:
+    landscape = Quadratic(directions=3)
+    start = landscape.init(2, stream(0, "init"))
+    states = [state.cloud.clone() for state in replace(sgd, steps=2).run(landscape, start, 0)]
+    assert len(states) == 2 and torch.isfinite(torch.stack(states)).all() and not torch.equal(states[0], states[1])
+
+
+def an_executor(executor: Any) -> None:
+    assert executor.count(Settings(executor)) >= 1 and callable(executor.do)
+
+
+def data(images: Any) -> None:
+    assert images.train_images.shape[1:] == images.shape and images.train_images.dtype == torch.uint8
+    assert images.train_labels.shape == images.train_images.shape[:1] and int(images.train_labels.max()) < images.classes
+
+
+CONTRACTS: dict[str, Callable[[Any], None]] = {
+    "model": a_model,
+    "schedule": a_schedule,
+    "landscape": a_landscape,
+    "sgd": an_sgd,
+    "executor": an_executor,
+    "data": data,
+}
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=map("/".join, CHOICES))
+def test_a_choice_keeps_its_groups_promise(group: str, choice: str, tmp_path: Path) -> None:
+    root = next(name for name, tree in ROOTS.items() if group in groups_of(tree))
+    is_list = {group: []} in ROOTS[root]["defaults"]
+    words = [f"{group}=[{choice}]" if is_list else f"{group}={choice}"]
+    cfg = compose(root, *words)
+    for key in OmegaConf.missing_keys(cfg):  # what only a user can give
+        leaf = key.rpartition(".")[2]
+        OmegaConf.update(cfg, key, {"factory": "sgdtheory.models.linear:Linear", "path": str(images_pack(tmp_path))}[leaf])
+    tree: Any = OmegaConf.to_container(cfg[group], resolve=True)
+    checker = Checker()
+    checked, _ = checker.value(Any, tree, group)
+    assert checker.faults == []
+    if not any("download" in node for node in nodes(tree)):
+        CONTRACTS.get(group, lambda thing: None)(build(checked))
+
+
+@pytest.mark.parametrize("group", sorted({group for group, _ in CHOICES} - set(CONTRACTS)) or ["no other group"])
+def test_every_other_group_is_one_that_is_only_built(group: str) -> None:
+    assert group in ("no other group", "autoneb", "estimator", "diagnostic", "study"), f"give {group} a contract"
+
+
+# roots and experiments
+
+
+def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task whose pipeline is checked, but not built: nothing is downloaded."""
+    monkeypatch.setattr(config, "build", lambda thing: build(thing) if thing.target in (Settings, Where) else thing)
+    return task(command, cfg)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = checked_task(root, compose(root), monkeypatch)
+    assert isinstance(found.pipeline, Node) and found.science["_target_"].split(".")[-2] == root
+    assert not {"run", "device", "executor", "threads"} & set(found.science)
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none")
+def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if file is None:
+        pytest.skip("no experiments")
+    lines = file.read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    program, command, *words = shlex.split(lines[1].lstrip("# "))
+    assert program == "sgdtheory" and f"experiment={file.stem}" in words
+    cfg = compose(command.replace("-", "_"), *words)
+    found = checked_task(command, cfg, monkeypatch)
+    for key, value in OmegaConf.to_container(OmegaConf.load(file)).items():  # type: ignore[union-attr]
+        if not isinstance(value, dict) and key != "defaults":
+            assert found.science[str(key)] == value
+    assert found.open().path.parts[:2] == ("runs", command)

@@ -1,0 +1,223 @@
+"""The user's mistakes: exit 2, one to three lines on stderr that name the word at fault, and nothing on disk."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from sgdtheory.folder import Folder
+from tests.conftest import Command
+
+
+class Wrong(NamedTuple):
+    """A command line, and what its complaint must say: the word at fault, the nearest one that is right."""
+
+    line: str
+    says: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return re.sub(r"\W+", "-", self.line).strip("-")
+
+
+def wrong(line: str, *says: str) -> Wrong:
+    return Wrong(line, says)
+
+
+RING = "train landscape=ring "
+NAMES = [
+    wrong("train lanscape=ring", "lanscape=ring", "did you mean 'landscape'"),
+    wrong("train landscape=rnig", "rnig", "did you mean 'ring'"),
+    wrong("train model=resnt20", "resnt20", "did you mean 'resnet20'"),
+    wrong("train schedule=cosin", "cosin", "did you mean 'cosine'"),
+    wrong("train experiment=draxler_resnet20_cifar11", "cifar11", "did you mean 'draxler_resnet20_cifar10'"),
+    wrong("train experiment=nope", "there is no experiment 'nope'", "draxler_cnn12_cifar10, "),
+    wrong("train executor=slurm", "there is no executor 'slurm'", "local"),
+    wrong("train diagnostic=[nope]", "there is no diagnostic 'nope'"),
+    wrong(RING + "minma=2", "minma", "did you mean 'minima'"),
+    wrong(RING + "sgd.stps=3", "sgd.stps", "did you mean 'sgd.steps'"),
+    wrong(RING + "steps=3", "steps=3", "did you mean 'sgd.steps'"),
+    wrong(RING + "landscape.hight=1", "landscape.hight", "did you mean 'landscape.height'"),
+    wrong(RING + "sgd.stps=3 landscape.hight=1", "did you mean 'sgd.steps'", "did you mean 'landscape.height'"),
+    wrong(RING + "run.nme=x", "run.nme", "did you mean 'run.name'"),
+    wrong(RING + "+typo=1", "typo", "did you mean 'dtype'"),
+    wrong(RING + "+landscape.hight=1", "landscape.hight", "did you mean 'height'"),
+    wrong(RING + "+minima=3", "+minima=3", "leave the + out"),
+    wrong(RING + "~missing", "~missing"),
+    wrong(RING + "~run", "run"),
+    wrong("train ~model", "model"),
+    wrong("train ~sgd.steps landscape=ring", "sgd.steps", "must be given"),
+    wrong(RING + "model=mlp", "nothing here reads 'model'"),
+    wrong(RING + "data.augment=none", "nothing here reads 'data'"),
+    wrong(RING + "minima=${nope}", "nope"),
+    wrong(RING + "minima=${oc.env:SGDTHEORY_NOPE}", "SGDTHEORY_NOPE"),
+]
+VALUES = [
+    wrong(RING + "minima=many", "minima", "integer", "'many'"),
+    wrong(RING + "minima=0", "minima", "1"),
+    wrong(RING + "minima=2.5", "minima", "2.5"),
+    wrong(RING + "minima=true", "minima", "true"),
+    wrong(RING + "minima=[1,2]", "minima", "[1, 2]"),
+    wrong(RING + "minima=1,2", "minima=1,2", "--multirun"),
+    wrong(RING + "seed=null", "seed", "None"),
+    wrong(RING + "seed=-1", "seed", "-1"),
+    wrong(RING + "dtype=float16", "dtype", "float16", "float32, float64"),
+    wrong(RING + "sgd.momentum=1", "sgd.momentum", "less than 1"),
+    wrong(RING + "sgd.learning_rate=-0.1", "sgd.learning_rate", "greater than 0"),
+    wrong(RING + "sgd.learning_rate=atuo", "sgd.learning_rate", "did you mean 'auto'"),
+    wrong(RING + "sgd.learning_rate=inf", "sgd.learning_rate", "finite"),
+    wrong(RING + "landscape.noise=nan", "landscape.noise", "finite"),
+    wrong(RING + "landscape.noise=", "landscape.noise", "''"),
+    wrong(RING + "sgd.nesterov=3", "sgd.nesterov", "3"),
+    wrong(RING + "sgd.sampling=iidd", "sgd.sampling", "did you mean 'iid'"),
+    wrong(RING + "sgd.sampling=epoch", "sgd.sampling=epoch", "iid"),
+    wrong(RING + "sgd=3", "sgd=3"),
+    wrong(RING + "run=x", "run", "run.root"),
+    wrong(RING + "schedule=steps schedule.milestones=[0.5,3]", "schedule.milestones[1]", "not 3"),
+    wrong("train landscape=quadratic landscape.curvatures=[1,true]", "landscape.curvatures", "true"),
+    wrong("train landscape=quadratic landscape.curvatures=[1,-1]", "landscape.curvatures[1]", "-1"),
+    wrong("train landscape=quadratic landscape.ambient=2", "ambient=2", "10"),
+    wrong(RING + "executor.workers=0", "executor.workers", "0"),
+    wrong(RING + "threads=0", "threads", "0"),
+    wrong(RING + "run.root=null", "run.root"),
+    wrong(RING + "device=gpu", "device", "'gpu'", "cuda"),
+    wrong(RING + "device=meta", "device", "'meta'", "cpu"),
+    wrong("train sgd.batch_size=5000", "sgd.batch_size=5000", "1,437"),
+    wrong("train model=resnet8 model.depth=9", "9"),
+    wrong("train landscape.loss=mean", "landscape.loss", "mse"),
+]
+OBJECTS = [
+    wrong("train landscape._target_=os.system", "os.system", "--trust os"),
+    wrong("train landscape._target_=sgdtheory.folder.os.system", "sgdtheory.folder.os"),
+    wrong("train landscape._target_=sgdtheory.schema.TypeAdapter", "pydantic", "--trust pydantic"),
+    wrong("train landscape._target_=quadratic", "'quadratic'", "dotted name"),
+    wrong("train landscape._target_=3", "3", "dotted name"),
+    wrong("train landscape._target_=sgdtheory.landscapes.rnig.Ring", "sgdtheory.landscapes.rnig"),
+    wrong("train landscape._target_=sgdtheory.landscapes.ring.Rnig", "Rnig", "did you mean 'Ring'"),
+    wrong("train landscape._target_=sgdtheory.schedule.Constant", "landscape: Constant is no Landscape"),
+    wrong(RING + "schedule._target_=sgdtheory.landscapes.ring.Ring", "schedule: Ring is no Schedule"),
+    wrong("train data._target_=sgdtheory.models.mlp.MLP", "data: MLP is no Images"),
+    wrong("train model._target_=sgdtheory.schedule.Cosine", "model: Cosine is no Module"),
+    wrong("train _target_=sgdtheory.schedule.Constant", "Constant is no Pipeline"),
+    wrong("train model=custom", "model.factory", "must be given"),
+    wrong("train model=custom model.factory=mine.nets:make", "mine.nets:make", "--trust mine"),
+    wrong("train model=custom model.factory=mine --trust json", "model.factory", "dotted name"),
+    wrong("train model=custom model.factory=json.nope:make --trust json", "json.nope"),
+    wrong("train model=custom model.factory=json:dumsp --trust json", "dumsp", "did you mean 'dump'"),
+    wrong("train model=custom model.factory=json:detect_encoding --trust json", "json:detect_encoding", "shape= and classes="),
+    wrong(RING + "--trust nowhere", "--trust nowhere", "no such package"),
+    wrong("train --trust landscape=ring", "--trust landscape=ring"),
+]
+FILES = [
+    wrong("train --from nope.yaml", "nope.yaml"),
+    wrong("train --from torn.yaml", "torn.yaml"),
+    wrong("train --from other.yaml", "other.yaml", "Connect", "not to train"),
+    wrong("train --from number.yaml", "number.yaml"),
+    wrong("train --from nothing.yaml", "nothing.yaml", "_target_"),
+    wrong("train --from other.yaml experiment=draxler_cnn12_cifar10", "--from", "experiment="),
+    wrong("train data=images", "data.path", "must be given"),
+    wrong("train data=images data.path=nope.npz", "data.path", "nope.npz"),
+    wrong("train data=images data.path=text.npz", "data.path=text.npz"),
+    wrong("train data=images data.path=empty", "data.path=empty"),
+    wrong(RING + "run.dir=empty/..", "holds something that is no run"),
+    wrong(RING + "run.dir=taken", "taken", "holds another run", "run.dir"),
+    wrong("status nope", "nope", "no such directory"),
+    wrong("status empty", "empty", "no run is here"),
+    wrong("report nope", "nope", "no run is here"),
+    wrong("report empty nope", "no run is here"),
+    wrong("report taken", "taken", "not finished"),
+]
+WORDS = [
+    wrong("trian", "trian", "Did you mean 'train'"),
+    wrong("train resnet20", "resnet20", "did you mean 'model=resnet20'"),
+    wrong("train sgd.steps", "sgd.steps", "key=value"),
+    wrong("train =3", "=3"),
+    wrong("train ''", "''", "key=value"),
+    wrong(RING + "minima=[1", "minima=[1", "cannot be read"),
+    wrong(RING + "--form x", "--form", "did you mean '--from'"),
+    wrong(RING + "--dryrun", "--dryrun", "did you mean '--dry-run'"),
+    wrong(RING + "--mutlirun", "--mutlirun", "did you mean '--multirun'"),
+    wrong(RING + "-x", "-x"),
+    wrong(RING + "--from", "--from"),
+    wrong(RING + "--trust", "--trust"),
+    wrong(RING + "--cfg", "--cfg needs a value"),
+    wrong(RING + "--cfg jop", "jop", "job"),
+    wrong("train --config-dir -m minima=1,2", "--config-dir needs a value"),
+    wrong(RING + "--config-dir nope", "--config-dir nope", "no such folder"),
+    wrong("train -cn trian", "trian", "did you mean 'train'"),
+    wrong("train -cn base", "_target_"),
+    wrong("report", "RUN"),
+    wrong("report a --outt b", "--out"),
+    wrong("status --al", "--al"),
+]
+ALL = [*NAMES, *VALUES, *OBJECTS, *FILES, *WORDS]
+
+
+@pytest.fixture
+def someones_files(tmp_path: Path) -> set[Path]:
+    """A working directory in which a user keeps this and that; what lies there afterwards must be the same."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "torn.yaml").write_text("minima: [1")
+    (tmp_path / "other.yaml").write_text("_target_: sgdtheory.pipelines.connect.Connect\n")
+    (tmp_path / "number.yaml").write_text("_target_: 3\n")
+    (tmp_path / "nothing.yaml").write_text("")
+    Folder(tmp_path / "taken").write_json("manifest.json", {"command": "train", "config_hash": "0" * 64})
+    return set(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("mistake", ALL, ids=str)
+def test_is_told_in_three_lines_and_nothing_is_begun(
+    mistake: Wrong, sgdtheory: Command, someones_files: set[Path], tmp_path: Path
+) -> None:
+    said = sgdtheory(*shlex.split(mistake.line))
+    told = said.err.strip()
+    assert said.code == 2, said
+    assert said.out == "" and 1 <= len(told.splitlines()) <= 3, said
+    assert "Traceback" not in told and "--trace" not in told
+    assert [words for words in mistake.says if words not in told] == [], told
+    assert set(tmp_path.rglob("*")) == someones_files
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(set(ALL)) == len(ALL) >= 45
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(sgdtheory: Command) -> None:
+    said = sgdtheory("train", "device=cuda:1")
+    assert (said.code, said.err) == (2, "device: there is no cuda:1 here, GPUs found: 0; use device=cpu or auto\n")
+
+
+THREE = {"sgd.steps=abc": "sgd.steps", "sgd.momentum=1.5": "sgd.momentum", "minima=0": "minima"}
+FIVE = {**THREE, "dtype=float16": "dtype", "landscape.noise=true": "landscape.noise"}
+MISSPELT = {"sgd.stps=1": "'sgd.steps'", "modl=x": "'model'", "landscape.nois=2": "'landscape.noise'"}
+MISSPELT_FIVE = {**MISSPELT, "schedule=cosin": "'cosine'", "run.rot=x": "'run.root'"}
+
+
+@pytest.mark.parametrize("faults", [THREE, FIVE, MISSPELT, MISSPELT_FIVE], ids=["3", "5", "3 names", "5 names"])
+def test_all_faults_are_told_at_once(faults: dict[str, str], sgdtheory: Command, tmp_path: Path) -> None:
+    said = sgdtheory("train", "landscape=quadratic", *faults)
+    assert said.code == 2 and len(said.err.splitlines()) == 3, said
+    assert all(word in said.err for word in faults.values()), said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_on_top_of_an_earlier_run_are_told_like_any_other(sgdtheory: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(sgdtheory("train", "landscape=ring", "--cfg", "job").out)
+    said = sgdtheory("train", "--from", "config.yaml", "sgd.stps=3", "lndscape=ring")
+    assert said.code == 2
+    assert "did you mean 'sgd.steps'" in said.err and "did you mean 'landscape'" in said.err
+
+
+def test_faults_in_a_multirun_are_told_like_any_other(sgdtheory: Command) -> None:
+    said = sgdtheory("train", "-m", "landscape=ring", "minima=1,2", "sgd.stps=3")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "sgd.stps=3: there is no key 'sgd.stps'; did you mean 'sgd.steps'?\n"
+
+
+def test_trace_shows_where(sgdtheory: Command) -> None:
+    with pytest.raises(ValueError, match="minima: must be"):
+        sgdtheory("train", "landscape=ring", "minima=0", "--trace")
