@@ -1,0 +1,127 @@
+"""The other ways to join two points: the straight line, and curves with one bend that is trained (Garipov et al. 2018).
+
+Each is φ(t) = w₀(t)·θ₀ + w₁(t)·bend + w₂(t)·θ₁: a curve is the function t [T] → w [T, 3].
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+import torch
+from annotated_types import Ge
+from torch import Generator, Tensor
+
+from sgdtheory.landscape import Batch, Cloud
+
+Curve: TypeAlias = Callable[[Tensor], Tensor]
+NUDGE = 1e-2  # of the distance of the ends: how far off the straight line a bend begins
+
+
+def straight(t: Tensor) -> Tensor:
+    """(1 − t)θ₀ + tθ₁."""
+    return torch.stack([1 - t, torch.zeros_like(t), t], -1)
+
+
+def bezier(t: Tensor) -> Tensor:
+    """(1 − t)²θ₀ + 2t(1 − t)·bend + t²θ₁ (1802.10026, Eq. 3)."""
+    return torch.stack([(1 - t).square(), 2 * t * (1 - t), t.square()], -1)
+
+
+def chain(t: Tensor) -> Tensor:
+    """Two straight pieces, θ₀ to the bend at t = ½ and on to θ₁ (1802.10026, Eq. 2)."""
+    before, after = (1 - 2 * t).clamp_min(0), (2 * t - 1).clamp_min(0)
+    return torch.stack([before, 1 - before - after, after], -1)
+
+
+def curve_points(curve: Curve, ends: Tensor, bend: Tensor, t: Tensor) -> Tensor:
+    """φ(t) [T, n] of one bend [n] between ends [2, n]."""
+    corners = torch.stack([ends[0], bend.to(ends), ends[1]])
+    return curve(t.to(ends)) @ corners
+
+
+class CurveBatch(NamedTuple):
+    t: Tensor  # [R or 1]
+    inner: Batch
+
+
+@dataclass(frozen=True)
+class CurveDraws:
+    """What a block of steps needs besides indices: t, and the draws of the landscape's own augmentation."""
+
+    t: Tensor  # [S, R or 1]
+    inner: Tensor | None
+
+    def to(self, device: torch.device) -> "CurveDraws":
+        return CurveDraws(self.t.to(device), None if self.inner is None else self.inner.to(device))
+
+    def __getitem__(self, step: int) -> "CurveDraws":
+        return CurveDraws(self.t[step], None if self.inner is None else self.inner[step])
+
+
+@dataclass(frozen=True, eq=False)
+class CurveLandscape:
+    """E_t L(φ(t)), t uniform in [0, 1], as a landscape over bends [R, n] (Garipov et al. 2018, 1802.10026, Eq. 1 and 3.2).
+
+    A mini-batch draws one t a row, so that a step costs one gradient a bend; the whole objective is the mean over `nodes`
+    midpoints. Where mini-batches come from, and the learning rate, are the inner landscape's own: count and batch, or sample.
+    Fresh bends are the middle of the ends, a hundredth of their distance off it, for symmetry may hold the straight line.
+    """
+
+    inner: Any
+    ends: Tensor  # [2, n]
+    curve: Curve = bezier
+    nodes: Annotated[int, Ge(1)] = 16
+
+    @property
+    def dim(self) -> int:
+        return int(self.inner.dim)
+
+    def init(self, points: int, stream: Generator) -> Cloud:
+        distance = (self.ends[1] - self.ends[0]).norm()
+        away = torch.randn(points, self.dim, generator=stream).to(self.ends) / self.dim**0.5
+        bends: Cloud = self.ends.mean(0) + NUDGE * distance * away
+        return bends
+
+    def losses(self, cloud: Cloud, batch: CurveBatch | None = None) -> Tensor:
+        """[R]."""
+        if batch is not None:
+            losses: Tensor = self.inner.losses(self._at(cloud, batch.t.to(cloud)), batch.inner)
+            return losses
+        t = (torch.arange(self.nodes).to(cloud) + 0.5) / self.nodes
+        points = self._at(cloud.repeat(self.nodes, 1), t.repeat_interleave(len(cloud)))  # [nodes·R, n]
+        return self.inner.losses(points, None).view(self.nodes, -1).mean(0)  # type: ignore[no-any-return]
+
+    def _at(self, bends: Cloud, t: Tensor) -> Cloud:
+        """φ(t) of each bend [R, n] at its own t [R], or all at one t [1]."""
+        first, middle, last = self.curve(t).T[..., None]  # each [R or 1, 1]
+        ends = self.ends.to(bends)
+        points: Cloud = first * ends[0] + middle * bends + last * ends[1]
+        return points
+
+    # What follows is asked for with hasattr: it is there where the inner landscape has it.
+
+    @property
+    def count(self) -> int:
+        return int(self.inner.count)
+
+    @property
+    def learning_rate(self) -> Callable[[], float]:
+        found: Callable[[], float] = self.inner.learning_rate
+        return found
+
+    @property
+    def rows_at_once(self) -> int | None:
+        return getattr(self.inner, "rows_at_once", None)
+
+    def sample(self, points: int, size: int, stream: Generator) -> CurveBatch:
+        t = torch.rand(points, generator=stream)
+        return CurveBatch(t, self.inner.sample(points, size, stream))
+
+    def augmentation(self, shape: tuple[int, ...], stream: Generator) -> CurveDraws:
+        t = torch.rand(shape[:2], generator=stream)
+        own = getattr(self.inner, "augmentation", None)
+        return CurveDraws(t, own(shape, stream) if own else None)
+
+    def batch(self, indices: Tensor, draws: CurveDraws) -> CurveBatch:
+        inner = self.inner.batch(indices) if draws.inner is None else self.inner.batch(indices, draws.inner)
+        return CurveBatch(draws.t, inner)

@@ -1,0 +1,87 @@
+"""Geometry of paths, against loops and against what it must leave alone."""
+
+from math import pi
+
+import pytest
+import torch
+from torch import Tensor
+
+from sgdtheory.cloud import arc_positions, gaps, length, points_at, redistribute, straight_length, subdivide
+from sgdtheory.streams import stream
+
+HALF_CIRCLE = torch.linspace(0, pi, 13, dtype=torch.float64)
+
+
+def a_path(points: int, dim: int, seed: int = 0) -> Tensor:
+    return torch.randn(points, dim, generator=stream(seed, "path"), dtype=torch.float64)
+
+
+def targets(points: int, seed: int = 0) -> Tensor:
+    steps = 0.2 + torch.rand(points - 1, generator=stream(seed, "targets"), dtype=torch.float64)
+    return torch.cat([steps.new_zeros(1), steps.cumsum(0) / steps.sum()])
+
+
+def test_lengths_of_a_half_circle() -> None:
+    circle = torch.stack([HALF_CIRCLE.cos(), HALF_CIRCLE.sin()], 1)
+    chord = 2 * torch.sin(torch.tensor(pi / 24, dtype=torch.float64))
+    torch.testing.assert_close(gaps(circle), chord.expand(12))
+    assert length(circle) == pytest.approx(12 * float(chord))
+    assert straight_length(circle) == pytest.approx(2)
+    torch.testing.assert_close(arc_positions(circle), torch.linspace(0, 1, 13, dtype=torch.float64))
+
+
+def test_lengths_are_summed_in_float64() -> None:
+    path = torch.zeros(3, 1 << 18)
+    path[1:] = 1e-3  # 2¹⁸ equal squares, whose float32 sum depends on the order
+    assert length(path) == pytest.approx(512e-3, rel=1e-7)
+    assert gaps(path).dtype == torch.float64
+
+
+def test_points_at_against_a_loop() -> None:
+    path, t = a_path(7, 5), torch.rand(40, generator=stream(0, "t"), dtype=torch.float64)
+    arcs = arc_positions(path).tolist()
+    for point, at in zip(points_at(path, t), t.tolist(), strict=True):
+        i = max(k for k in range(6) if arcs[k] <= at)
+        share = (at - arcs[i]) / (arcs[i + 1] - arcs[i])
+        torch.testing.assert_close(point, path[i] + share * (path[i + 1] - path[i]), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_path_contains_its_own_points_to_the_bit(dtype: torch.dtype) -> None:
+    path = a_path(9, 50).to(dtype)
+    path[4] = path[3]  # two pivots in one place
+    assert torch.equal(points_at(path, arc_positions(path)), path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_redistribution_is_idempotent(seed: int, dtype: torch.dtype) -> None:
+    bent = a_path(3, 60, seed).to(dtype)  # a smooth path with a sharp corner
+    path = points_at(bent, targets(13, seed + 9))
+    wanted = targets(13, seed)
+    once = redistribute(path, wanted)
+    assert (arc_positions(once) - wanted).abs().max() <= 1e-5
+    assert torch.equal(redistribute(once, wanted), once)
+    assert torch.equal(once[[0, -1]], path[[0, -1]])
+
+
+def test_one_pass_is_not_enough_where_there_are_corners() -> None:
+    path = a_path(13, 60)
+    once = points_at(path, targets(13))
+    assert (arc_positions(once) - targets(13)).abs().max() > 1e-3
+    assert (arc_positions(redistribute(path, targets(13))) - targets(13)).abs().max() <= 1e-5
+
+
+def test_redistribution_of_a_broken_path_ends() -> None:
+    path = a_path(5, 3)
+    path[2] = torch.nan
+    assert redistribute(path, targets(5)).shape == path.shape
+
+
+def test_subdivide_keeps_the_points_and_the_arcs() -> None:
+    path = a_path(4, 6)
+    dense = subdivide(path, 5)
+    assert dense.shape == (16, 6)
+    assert torch.equal(dense[::5], path)
+    torch.testing.assert_close(arc_positions(dense), subdivide(arc_positions(path), 5))
+    torch.testing.assert_close(points_at(path, subdivide(arc_positions(path), 5)), dense)
