@@ -1,0 +1,175 @@
+"""`sgdtheory connect`: pairs of minima are joined by low-loss paths, and the paths become a graph."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+
+from sgdtheory.autoneb import AutoNEB
+from sgdtheory.edge import Baselines, join
+from sgdtheory.faults import Mistake
+from sgdtheory.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
+from sgdtheory.kinds import Content, Whole
+from sgdtheory.landscape import Landscape
+from sgdtheory.measured import Claim, Measured, Results
+from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.streams import key
+
+
+@dataclass(frozen=True)
+class Connect:
+    """A graph of minima whose edges are paths found by AutoNEB (Draxler et al. 2018, 1803.00885).
+
+    `minima`: files that hold them; None: those that the landscape states. `pairs`: tree (a spanning tree, whose highest
+    edges are replaced while a lower one may exist), all, or the pairs themselves. Every minimum and every edge is a unit of
+    work of its own, known by the content of what it joins.
+    """
+
+    landscape: Landscape
+    autoneb: AutoNEB
+    baselines: Baselines
+    minima: Annotated[tuple[Path, ...] | None, Content] = None
+    pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
+    diagnostic: dict[str, Any] = field(default_factory=dict)
+    dtype: Dtype = "float32"
+    seed: Whole = 0
+
+    def __post_init__(self) -> None:
+        count = len(self.points)
+        if count < 2:
+            raise Mistake(f"minima: a path has two ends, and there is {count} minimum; give at least two")
+        for i in range(count):
+            for j in range(i):
+                if torch.equal(self.points[i], self.points[j]):
+                    raise Mistake(f"minima: {j} and {i} are the same point; leave one of them out")
+        next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self.pairs)  # refuses pairs that are not there
+
+    @cached_property
+    def points(self) -> Tensor:
+        """The minima [P, n]."""
+        cloud = minima_of(self.landscape, self.minima)
+        return cloud.to(torch.float64 if cloud.dtype == torch.float64 else getattr(torch, self.dtype))
+
+    def units(self, run: Run) -> list[Unit]:
+        units = self._minimum_units(run)
+        if all(run.result(unit) is not None for unit in units):
+            units += [unit for unit, _ in self._edges(run)]
+        return units
+
+    def do(self, unit: Unit, folder: UnitFolder) -> None:
+        if "ends" not in unit.science:
+            theta = self.points[unit.science["index"]]
+            folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
+            return
+        i, j = (self._digests.index(end) for end in unit.science["ends"])
+        seed = key(self.seed, "edge", *unit.science["ends"])
+        row, tensors = join(self.landscape, self.autoneb, self.baselines, self.points[[i, j]], seed, folder)
+        folder.finish({"row": row}, tensors)
+
+    def finish(self, run: Run) -> Results:
+        minima = [row for unit in self._minimum_units(run) for row in (run.result(unit) or {"rows": []})["rows"]]
+        nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
+        rows, edges, clouds = [], {}, {"minima.safetensors": {"minima": self.points}}
+        for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:
+            result = run.result(unit)
+            if result is not None:
+                rows.append({"pair": list(pair), **result["row"]})
+                edges[pair] = _edge(result["row"])
+                clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = run.folder(unit).clouds()
+        tree = spanning_tree(nodes, edges)
+        mean_minimum, mean_saddle = tree_means(nodes, edges)
+        grouped = disconnectivity(nodes, edges)
+        numbers = {
+            "spanning_tree": [list(pair) for pair in tree],
+            **mean_minimum.columns("mean_minimum_train_loss"),
+            **mean_saddle.columns("mean_saddle_train_loss"),
+            "disconnectivity": {"leaves": grouped.leaves, "merges": [merge._asdict() for merge in grouped.merges]},
+            "ultrametric_violations": [violation._asdict() for violation in violations(nodes, edges)],
+        }
+        named = [{"name": str(i), **row} for i, row in enumerate(minima)]
+        return Results(self._claims(rows, tree), {"minima": named, "edges": rows}, numbers, clouds)
+
+    def estimate(self, unit: Unit) -> Estimate:
+        """From the cost of a gradient of one pivot, and of scoring one point."""
+        from sgdtheory.estimate import estimate_edge
+
+        return estimate_edge(self.landscape, self.autoneb, self.baselines, self.points[:2], len(self.points))
+
+    # units
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [digest_of(theta) for theta in self.points]
+
+    def _minimum_units(self, run: Run) -> list[Unit]:
+        what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
+        return [Unit(f"minimum-{i}", {**what, "index": i, "point": point}) for i, point in enumerate(self._digests)]
+
+    def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
+        """All edges asked for so far, in the order they were: what is finished decides what is asked for next."""
+        nodes = {i: (run.result(unit) or {})["rows"][0]["train_loss"] for i, unit in enumerate(self._minimum_units(run))}
+        what = {name: run.science[name] for name in ("landscape", "autoneb", "baselines", "dtype", "seed")}
+        found: list[tuple[Unit, Pair]] = []
+        edges: dict[Pair, Edge] = {}
+        failed: set[Pair] = set()
+        while wave := next_pairs(nodes, edges, failed, self.pairs):
+            waiting = False
+            for i, j in wave:
+                unit = Unit(f"edge-{i}-{j}", {**what, "ends": [self._digests[i], self._digests[j]]})
+                found.append((unit, (i, j)))
+                result = run.result(unit)
+                if result is not None:
+                    edges[i, j] = _edge(result["row"])
+                elif run.folder(unit).status["status"] == "failed":
+                    failed.add((i, j))
+                else:
+                    waiting = True
+            if waiting:
+                break
+        return found
+
+    # what is said
+
+    def _claims(self, rows: list[dict[str, Any]], tree: list[Pair]) -> list[Claim]:
+        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        chosen = [row for row in rows if tuple(row["pair"]) in tree]
+        if not chosen:
+            nothing = Measured.nothing("no edge was finished")
+            return [Claim("connected", f"no path between minima of {title}", nothing, "a low path", None)]
+        highest = max(chosen, key=lambda row: row["barrier"]["value"])
+        barrier = Measured(highest["barrier"]["value"], highest["barrier"]["stderr"], "nats")
+        lines = [row["straight_barrier"]["value"] for row in chosen]
+        joined = f"{len(tree) + 1} minima of {title}"
+        if not hasattr(self.landscape, "score"):
+            return [self._barrier_claim(joined, barrier.value, max(lines))]
+        flat = all(row["verdict"].startswith("connected") for row in chosen) and len(tree) == len(self.points) - 1
+        span = f"{min(lines):.2g}" if len(lines) == 1 else f"{min(lines):.2g} to {max(lines):.2g}"
+        words = f"{joined} are {'' if flat else 'not '}connected: highest barrier {barrier}, straight lines {span}"
+        rise = max(row["path"]["test_error"] - max(row["curves"]["path"]["test_error"][i] for i in (0, -1)) for row in chosen)
+        told = f"test error at the saddles is {100 * rise:+.2f} percentage points over the worse end, at most"
+        return [
+            Claim("connected", words, barrier, "≤ two standard errors, or 0.5 % of the straight line's", flat),
+            Claim("test_error", told, Measured(rise), "≤ 0.01", rise <= 0.01),
+        ]
+
+    def _barrier_claim(self, joined: str, barrier: float | None, line: float) -> Claim:
+        """A formula's highest barrier, against the one it states where the tree is that one edge."""
+        assert barrier is not None
+        words = f"{joined}: highest barrier {barrier:.6g}, of the straight lines {line:.6g}"
+        if not hasattr(self.landscape, "barrier") or len(self.points) > 2:
+            return Claim("barrier", words, Measured(barrier), "no stated value", None)
+        stated = self.landscape.barrier()
+        return Claim(
+            "barrier", words, Measured(barrier), f"{stated:.6g} ± 0.3 %", abs(barrier - stated) <= 0.003 * stated + 1e-4
+        )
+
+
+def _edge(row: dict[str, Any]) -> Edge:
+    ends = [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
+    over = row["path"]["train_loss"] - max(ends)  # a formula's own barrier is over its first end
+    return Edge(over, row["barrier"]["stderr"], row["straight_barrier"]["value"])

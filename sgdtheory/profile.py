@@ -1,0 +1,96 @@
+"""The losses along a path, with errors: every point scored on the same examples, un-augmented, statistics recomputed."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud, values
+from sgdtheory.measured import Measured
+
+RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·400) = 3.5 %
+
+
+class Profile(NamedTuple):
+    """Scores of the T points of a path on N examples; a formula has one example, its energy, and no errors or test set."""
+
+    t: Tensor  # [T], arc positions, 0 at the first point and 1 at the last
+    train_losses: Tensor  # [T, N], float64
+    train_errors: Tensor | None
+    test_losses: Tensor | None
+    test_errors: Tensor | None
+
+    @property
+    def worst(self) -> int:
+        """The point with the highest mean training loss."""
+        return int(self.train_losses.mean(1).argmax())
+
+    @property
+    def saddle_at(self) -> float:
+        return float(self.t[self.worst])
+
+    def barrier(self, over_first: bool = False) -> Measured:
+        """max_t L(t) − max(L(0), L(1)); its error over examples as drawn from the population, all points on the same ones.
+
+        `over_first`: max_t L(t) − L(0), the energy difference that a formula states.
+        """
+        ends = [0] if over_first else [0, -1]
+        return self._statistic(lambda means: means.max(1) - means[:, ends].max(1))
+
+    def barrier_above_line(self) -> Measured:
+        """max_t [L(t) − (1−t)L(0) − tL(1)] (Entezari et al. 2022, 2110.06296, Eq. 1, for any path)."""
+        t = self.t.cpu().numpy()
+
+        return self._statistic(lambda means: (means - (1 - t) * means[:, :1] - t * means[:, -1:]).max(1))
+
+    def highest(self) -> Measured:
+        """max_t L(t)."""
+        return self._statistic(lambda means: means.max(1))
+
+    def _statistic(self, of: Any) -> Measured:
+        losses = self.train_losses.cpu().numpy()  # [T, N]
+        value = float(of(losses.mean(1)[None])[0])
+        count = losses.shape[1]
+        if count == 1:
+            return Measured(value, 0.0, "")
+        generator = np.random.Generator(np.random.PCG64(0))
+        weights = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count  # [R, N]
+        return Measured(value, float(of(weights @ losses.T).std(ddof=1)), "nats")
+
+    def row(self, **facts: Any) -> dict[str, Any]:
+        """As it stands in results.json: what is at the worst point."""
+        found = self.highest().columns("train_loss")
+        tables = {"train_error": self.train_errors, "test_loss": self.test_losses, "test_error": self.test_errors}
+        for name, table in tables.items():
+            nothing = Measured.nothing("a formula has no examples")
+            found |= (nothing if table is None else Measured.mean(table[self.worst].cpu())).columns(name)
+        return {**found, **facts}
+
+    def curves(self) -> dict[str, list[float] | None]:
+        """Means along the path, for pictures."""
+        tables = (("train_loss", self.train_losses), ("test_loss", self.test_losses), ("test_error", self.test_errors))
+        means = {name: None if table is None else table.mean(1).tolist() for name, table in tables}
+        return {"t": self.t.tolist(), **means}
+
+
+def profile(landscape: Any, points: Cloud, t: Tensor) -> Profile:
+    """Score the points [T, n] of a path that stand at arc positions t [T]."""
+    if not hasattr(landscape, "score"):
+        return Profile(t, values(landscape, points).double()[:, None], None, None, None)
+    scores = [(landscape.score(theta[None], "train"), landscape.score(theta[None], "test")) for theta in points]
+    train, test = zip(*scores, strict=True)
+    return Profile(
+        t,
+        torch.cat([score.losses for score in train]),
+        torch.cat([score.errors for score in train]),
+        torch.cat([score.losses for score in test]),
+        torch.cat([score.errors for score in test]),
+    )
+
+
+def train_losses(landscape: Any, points: Cloud) -> Tensor:
+    """What a path is judged by while it is being searched: mean training loss without L2, statistics recomputed, [T]."""
+    if not hasattr(landscape, "score"):
+        return values(landscape, points).double()
+    return torch.stack([landscape.score(theta[None], "train").losses.mean() for theta in points])
