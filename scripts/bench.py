@@ -3,13 +3,13 @@
 CPU time (process time of one thread) and medians: this survives a noisy machine. On a GPU: wall time, with its name.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sgdtheory.data.digits import digits
@@ -69,7 +69,9 @@ def cifar_shaped() -> Images:
     source = stream(0, "images")
     draw = partial(torch.randint, 256, generator=source, dtype=torch.uint8)
     labels = partial(torch.randint, 10, generator=source)
-    return Images(draw((2048, 3, 32, 32)), labels((2048,)), draw((512, 3, 32, 32)), labels((512,)), 10, "cifar-shaped").to(DEVICE)
+    return Images(draw((2048, 3, 32, 32)), labels((2048,)), draw((512, 3, 32, 32)), labels((512,)), 10, "cifar-shaped").to(
+        DEVICE
+    )
 
 
 def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
@@ -91,7 +93,8 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
     times = alternate({"the loop": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)), "bare module": bare}, rounds)
     tell(f"ResNet-20, CIFAR-shaped, batch {batch}", times, steps, "the loop", "bare module", 1.05)
     if DEVICE == "cuda":
-        compiled = Network(partial(ResNet, depth=20, width=16), data, weight_decay=1e-4, compile="cuda_graphs", device=DEVICE)
+        model = partial(ResNet, depth=20, width=16)
+        compiled = Network(model, data, weight_decay=1e-4, compile="cuda_graphs", device=DEVICE)
         fast = torch.compile(module)
 
         def bare_compiled() -> None:
@@ -100,9 +103,14 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
                 F.cross_entropy(fast(images), labels).backward()
                 optimiser.step()
 
-        contenders = {"the loop, compiled": lambda: exhaust(sgd(50, batch).run(compiled, start, 0)), "bare, compiled": bare_compiled}
+        contenders = {
+            "the loop, compiled": lambda: exhaust(sgd(50, batch).run(compiled, start, 0)),
+            "bare, compiled": bare_compiled,
+        }
         times = alternate(contenders, rounds)
-        tell(f"ResNet-20 compiled on {torch.cuda.get_device_name()}", times, 50, "the loop, compiled", "bare, compiled", 1 / 0.9)
+        tell(
+            f"ResNet-20 compiled on {torch.cuda.get_device_name()}", times, 50, "the loop, compiled", "bare, compiled", 1 / 0.9
+        )
         print(f"  images a second: {batch * 50 / times['the loop, compiled']:,.0f}")
 
 
@@ -123,7 +131,7 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
             optimiser.step()
 
     sizes = (64, 32, 32, 10)
-    weights = [torch.randn(points, m, n, device=DEVICE).requires_grad_() for n, m in zip(sizes, sizes[1:], strict=False)]
+    weights = [torch.randn(points, m, n, device=DEVICE).requires_grad_() for n, m in itertools.pairwise(sizes)]
     biases = [torch.zeros(points, 1, m, device=DEVICE).requires_grad_() for m in sizes[1:]]
     inputs = torch.randn(points, batch, 64, device=DEVICE)
 
@@ -166,7 +174,9 @@ def bench_quadratic(rounds: int = 9, steps: int = 50, points: int = 64, dim: int
             velocity.mul_(0.9).add_(gradient)
             theta.sub_(velocity, alpha=0.05)
 
-    times = alternate({"the loop": lambda: exhaust(sgd(steps, 16).run(landscape, start, 0)), "its tensor operations": tensors}, rounds)
+    times = alternate(
+        {"the loop": lambda: exhaust(sgd(steps, 16).run(landscape, start, 0)), "its tensor operations": tensors}, rounds
+    )
     tell(f"quadratic in R^{dim}, {points} points", times, steps, "the loop", "its tensor operations", 1.3)
 
 
@@ -179,14 +189,18 @@ def bench_growth(rounds: int = 5, steps: int = 10) -> None:
     work = {f"P = {p}": partial(lambda p: exhaust(sgd(steps, 16).run(landscape, starts[p], 0)), p) for p in sizes}
     times = alternate(work, rounds)
     each = {name: 1e6 * spent / steps / p for (name, spent), p in zip(times.items(), sizes, strict=True)}
-    print("\ngrowth with P, MLP, batch 16: " + ", ".join(f"{name}: {spent:.1f} µs a point and step" for name, spent in each.items()))
+    print(
+        "\ngrowth with P, MLP, batch 16: "
+        + ", ".join(f"{name}: {spent:.1f} µs a point and step" for name, spent in each.items())
+    )
     print(f"  P = 512 / P = 64 a point: {each['P = 512'] / each['P = 64']:.2f} (asked: ≤ 1)")
 
 
 def main() -> None:
     torch.set_num_threads(1)
     keep_memory()
-    print(f"device: {torch.cuda.get_device_name() if DEVICE == 'cuda' else 'CPU, one thread, CPU time'}, torch {torch.__version__}")
+    where = torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread, CPU time"
+    print(f"device: {where}, torch {torch.__version__}")
     for bench in (bench_quadratic, bench_replicas, bench_growth, bench_resnet):
         bench()
 

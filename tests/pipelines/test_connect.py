@@ -1,0 +1,141 @@
+"""`connect` from end to end, on formulas in seconds and on a small network: the graph, its claims, its mistakes."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sgdtheory
+from sgdtheory.cli import main
+
+MLP_16 = ["model=mlp", "model.hidden=[16]", "executor.workers=1", "--quiet"]
+SMALL = ["autoneb.steps=30", "autoneb.last_steps=60", "baselines.gradients=50", "baselines.dense=7"]
+
+
+def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["sgdtheory", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def results(root: Path) -> dict[str, Any]:
+    (path,) = (root / "connect").iterdir()
+    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("landscape", "words", "barrier", "ratio"),
+    [
+        ("double_well", [], 0.25, 1.0),
+        ("ring", [], 0.25, 1.5708),
+        ("linear_net", ["landscape.width=1"], 0.5, 1.0),
+        ("linear_net", ["landscape.width=2"], 0.0, None),
+        ("muller_brown", ["pairs=[[0,1]]"], 106.0347, None),
+        ("bent_valley", ["landscape.ambient=20"], 0.25, None),
+    ],
+)
+def test_stated_barriers_are_found(
+    landscape: str, words: list[str], barrier: float, ratio: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["connect", f"landscape={landscape}", *words, f"run.root={tmp_path}", "executor.workers=1", "--quiet"]
+    assert run(words, monkeypatch) == 0
+    edge = results(tmp_path)["edges"][0]
+    assert edge["barrier"]["value"] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
+    assert edge["barrier"]["stderr"] == 0
+    if ratio is not None:
+        assert edge["path"]["length_ratio"] == pytest.approx(ratio, rel=5e-3)
+    if barrier > 0:
+        assert edge["path"]["index"] == 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("connected")
+    patch = pytest.MonkeyPatch()
+    assert run(["train", *MLP_16, "sgd.steps=400", "minima=3", f"run.root={root}"], patch) == 0
+    assert run(["connect", *MLP_16, *SMALL, f"run.root={root}"], patch) == 0
+    patch.undo()
+    return root
+
+
+def test_the_newest_train_run_is_connected(trained: Path) -> None:
+    found = results(trained)
+    assert len(found["spanning_tree"]) == 2 and len(found["minima"]) == 3
+    for edge in found["edges"]:
+        assert edge["barrier"]["value"] < 0.2 * edge["straight_barrier"]["value"]
+        assert edge["path"]["train_loss_stderr"] > 0
+        assert edge["aligned"]["train_loss"] < edge["linear"]["train_loss"]
+        assert {"bezier", "chain", "ensemble", "average", "shared_mistakes"} <= set(edge)
+        assert edge["path"]["index"] is None and edge["path"]["index_why"]
+    assert "connected: highest barrier" in found["claims"][0]["statement"]
+
+
+def test_paths_are_loaded_in_a_notebook(trained: Path) -> None:
+    (path,) = (trained / "connect").iterdir()
+    loaded = sgdtheory.load(path)
+    (pair, pivots), *_ = loaded.paths.items()
+    assert torch.equal(pivots[[0, -1]], loaded.minima[list(pair)])
+
+
+def test_one_more_minimum_keeps_its_edges(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cloud with a fourth minimum: edges are known by what they join, so only those to the new one are done."""
+    before = {path.name for path in (trained / "units").iterdir()}
+    (run_path,) = (trained / "train").iterdir()
+    cloud = load_file(run_path / "minima.safetensors")["minima"]
+    file = trained / "four.safetensors"
+    save_file({"minima": torch.cat([cloud, cloud[:1] + 0.01])}, file)
+    words = ["connect", *MLP_16, *SMALL, "run.name=four", f"run.root={trained}", f"minima=[{file}]", "pairs=[[0,1],[0,3]]"]
+    assert run(words, monkeypatch) == 0
+    new = {path.name for path in (trained / "units").iterdir()} - before
+    names = [json.loads((trained / "units" / name / "unit.json").read_text())["name"] for name in new]
+    assert sorted(names) == ["edge-0-3", "minimum-3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["minima=/nowhere"], "no such run or file"),
+        (["minima=[/nowhere.safetensors]"], "no such file"),
+        (["model=mlp"], "no finished train run of this landscape"),
+        (["landscape=double_well", "pairs=[[0,5]]"], "no pair of two different minima"),
+        (["landscape=double_well", "pairs=some"], "pairs"),
+        (["landscape=quadratic"], "there is 1 minimum"),
+        (["landscape=double_well", "autoneb=quick"], "there are draxler, fast"),
+    ],
+)
+def test_mistakes(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "runs"
+    assert run(["connect", *words, f"run.root={root}"], monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert said in told and len(told.splitlines()) <= 3 and "Traceback" not in told
+    assert not root.exists()
+
+
+def test_identical_and_single_minima(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_path,) = (trained / "train").iterdir()
+    cloud = load_file(run_path / "minima.safetensors")["minima"]
+    for rows, said in ((cloud[[0, 0]], "same point"), (cloud[:1], "at least two")):
+        save_file({"minima": rows}, trained / "bad.safetensors")
+        words = ["connect", "model=mlp", "model.hidden=[16]", f"minima=[{trained / 'bad.safetensors'}]", f"run.root={trained}"]
+        assert run(words, monkeypatch) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_another_landscape_than_the_runs(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_path,) = (trained / "train").iterdir()
+    assert run(["connect", f"minima={run_path}", "model=cnn", f"run.root={trained}"], monkeypatch) == 2
+    assert "another landscape" in capsys.readouterr().err
