@@ -10,17 +10,21 @@ from functools import partial
 from statistics import median
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from sgdtheory.band import ElasticBand
+from sgdtheory.cloud import arc_positions, points_at
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.execute import keep_memory
+from sgdtheory.landscape import values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
+from sgdtheory.sgd import SGD, Coupling, Free
 from sgdtheory.streams import stream
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -196,12 +200,38 @@ def bench_growth(rounds: int = 5, steps: int = 10) -> None:
     print(f"  P = 512 / P = 64 a point: {each['P = 512'] / each['P = 64']:.2f} (asked: ≤ 1)")
 
 
+def bench_band(rounds: int = 5) -> None:
+    """A step of AutoNEB against forward, backward and update of its interior pivots alone, all on one mini-batch."""
+    data = digits().to(DEVICE)
+    cases = {
+        "ResNet-8": (partial(ResNet, depth=8, width=8, shortcut="conv"), 9, 128, 4, 1.10),
+        "MLP": (MLP, 9, 128, 100, 1.3),
+    }
+    for name, (model, pivots, batch, steps, bar) in cases.items():
+        landscape = Network(model, data, device=DEVICE)
+        ends = landscape.init(2, stream(0, "init"))
+        path = points_at(ends, torch.linspace(0, 1, pivots + 2, dtype=torch.float64))
+        band = ElasticBand(ends, values(landscape, ends), arc_positions(path))
+        optimiser, free = sgd(steps, batch, 1e-3), Free(shared_batches=True)
+
+        contenders = {
+            name: partial(exhaust_band, optimiser, landscape, path, coupling)
+            for name, coupling in (("elastic band", band), ("the same points, free", free))
+        }
+        title = f"AutoNEB step, {name}, {pivots} pivots, batch {batch}"
+        tell(title, alternate(contenders, rounds), steps, "elastic band", "the same points, free", bar)
+
+
+def exhaust_band(optimiser: SGD, landscape: Network, path: Tensor, coupling: Coupling) -> None:
+    exhaust(optimiser.run(landscape, path[1:-1], 0, coupling))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     keep_memory()
     where = torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread, CPU time"
     print(f"device: {where}, torch {torch.__version__}")
-    for bench in (bench_quadratic, bench_replicas, bench_growth, bench_resnet):
+    for bench in (bench_quadratic, bench_replicas, bench_growth, bench_band, bench_resnet):
         bench()
 
 
