@@ -7,8 +7,8 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import ContentPath, Count
 
 
-def images(path: ContentPath, augment: Augment = "none", padding: Count = 4) -> Images:
-    """Images from `path`, in one of three forms:
+def images(path: ContentPath, limit: Count | None = None, augment: Augment = "none", padding: Count = 4) -> Images:
+    """Images from `path`, the first `limit` of both splits (None: all), in one of three forms:
 
     - `.npz` with uint8 `train_images` [N, H, W] or [N, H, W, C], integer `train_labels` [N], and `test_…` likewise;
     - `.npz` with `jpeg`, uint8 of JPEG files end to end, `offsets` int64 [N+1], `labels` [N], `train_count` (that many
@@ -21,4 +21,5 @@ def images(path: ContentPath, augment: Augment = "none", padding: Count = 4) -> 
         train, test, classes = read_folder(path)
     else:
         train, test, classes = read_npz(path)
-    return Images.from_arrays(train, test, classes, path.stem, augment, padding)
+    found = Images.from_arrays(train, test, classes, path.stem, augment, padding)
+    return found if limit is None else found.subset(limit, limit)

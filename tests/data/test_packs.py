@@ -230,3 +230,10 @@ def test_a_bad_folder_is_refused_with_what_is_wrong(tmp_path: Path, defect: str)
     spoil(folder(tmp_path))
     with pytest.raises(Mistake, match=message):
         images(tmp_path)
+
+
+def test_a_limit_keeps_the_first_of_both_splits(tmp_path: Path) -> None:
+    path = saved(tmp_path, plain())
+    whole, few = images(path), images(path, limit=1)
+    assert len(few.train_images) == len(few.test_images) == 1
+    assert few.train_images.equal(whole.train_images[:1]) and few.test_labels.equal(whole.test_labels[:1])
