@@ -24,6 +24,7 @@ from sgdtheory.streams import key, stream
 from sgdtheory.symmetry import symmetry
 from sgdtheory.top import index_of
 
+SEARCH = "stage-search.safetensors"  # where a search stands, forgotten with the unit's other states
 CONNECTED = 0.005  # of the straight line's barrier: a path below this counts as flat (the project's interface)
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
 
@@ -38,7 +39,7 @@ class Baselines:
 
 def find_path(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]) -> Path:
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
-    found = folder.read_stamped("search.safetensors")
+    found = folder.read_stamped(SEARCH)
     state = None if found is None else Search(**{k: v.to(ends.device) for k, v in found[0].items()}, **_facts(found[1]))
     attempts = len(autoneb.multiples)
     cycles = attempts * len(autoneb.cycles)
@@ -54,7 +55,7 @@ def find_path(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
         return train_losses(landscape, points)
 
     for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state):
-        folder.write_tensors("search.safetensors", newest.tensors(), {**newest.facts(), "unit": folder.unit.hash})
+        folder.write_tensors(SEARCH, newest.tensors(), {**newest.facts(), "unit": folder.unit.hash})
         state = newest
     assert state is not None
     return autoneb.finish(state, evaluate)

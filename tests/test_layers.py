@@ -10,14 +10,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 LAYERS = [  # of design.md; a folder stands for all that is in it
-    {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "models"},
-    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile"},
+    {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models"},
+    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
     {"landscapes", "sgd", "descend", "curvature", "noise"},
     {"stage", "estimate", "trajectory", "autoneb", "presets", "minima", "ground"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics"},
     {"pipelines", "studies"},
     {
-        "flags", "complaints", "schema", "earlier", "config", "execute", "local", "progress", "figures", "report", "show", "notebook",
+        "flags", "complaints", "schema", "earlier", "config", "execute", "local", "progress", "figures", "report", "show",
+        "notebook",
     },
     {"cli"},
 ]  # fmt: skip
