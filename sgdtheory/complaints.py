@@ -50,7 +50,7 @@ def _explain(word: str, fault: Exception, others: list[str], composer: Composer)
     key, value = _key(word), word.partition("=")[2]
     known = composer.choices.get(key, [])
     wrong = [name for name in value.strip("[]").split(",") if name not in known]
-    if key in composer.choices and wrong and str(fault).startswith(("Could not", "In ")):
+    if key in composer.choices and wrong:
         return f"{word}: there is no {key} {wrong[0]!r}" + (nearest(wrong[0], known) or f"; there are {_listed(known)}")
     tree = composer.compose([other for other in others if _key(other) in composer.choices])
     if isinstance(tree, Exception):

@@ -36,7 +36,7 @@ PACKAGE = Path(__file__).resolve().parent
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
-COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises for words it cannot use
+COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,15 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
-    if not isinstance(cfg.run, DictConfig):
-        raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
-    if command != "train" and "minima" in cfg:
-        adopt(cfg, map(_root_of, overrides), read_yaml, lambda other: _landscape_of(other, trust))
-    yaml = OmegaConf.to_yaml(cfg)
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
     checker = Checker(trust)
-    cfg.device = resolve_device(str(cfg.device), checker)
-    try:
+    try:  # reading a key follows its interpolation, which may lead nowhere
+        if not isinstance(cfg.run, DictConfig):
+            raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
+        if command != "train" and "minima" in cfg:
+            adopt(cfg, map(_root_of, overrides), read_yaml, lambda other: _landscape_of(other, trust))
+        yaml = OmegaConf.to_yaml(cfg)
+        raw: Any = OmegaConf.to_container(cfg, resolve=False)
+        cfg.device = resolve_device(str(cfg.device), checker)
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as fault:
         raise Mistake(first_line(str(fault))) from None

@@ -35,6 +35,8 @@ NAMES = [
     wrong("train experiment=draxler_resnet20_cifar11", "cifar11", "did you mean 'draxler_resnet20_cifar10'"),
     wrong("train experiment=nope", "there is no experiment 'nope'", "draxler_cnn12_cifar10, "),
     wrong("train executor=slurm", "there is no executor 'slurm'", "local"),
+    wrong("train diagnostic=[0.5]", "there is no diagnostic '0.5'"),
+    wrong("train schedule=null", "there is no schedule 'null'", "cosine"),
     wrong("train diagnostic=[nope]", "there is no diagnostic 'nope'"),
     wrong(RING + "minma=2", "minma", "did you mean 'minima'"),
     wrong(RING + "sgd.stps=3", "sgd.stps", "did you mean 'sgd.steps'"),
@@ -52,6 +54,8 @@ NAMES = [
     wrong(RING + "model=mlp", "nothing here reads 'model'"),
     wrong(RING + "data.augment=none", "nothing here reads 'data'"),
     wrong(RING + "minima=${nope}", "nope"),
+    wrong(RING + "device=${nope}", "nope"),
+    wrong(RING + "run=${nope}", "nope"),
     wrong(RING + "minima=${oc.env:SGDTHEORY_NOPE}", "SGDTHEORY_NOPE"),
 ]
 VALUES = [

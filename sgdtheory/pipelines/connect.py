@@ -14,11 +14,10 @@ from sgdtheory.faults import Mistake
 from sgdtheory.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
 from sgdtheory.kinds import Content, Whole
 from sgdtheory.landscape import Landscape
-from sgdtheory.landscapes.batch_norm import EXACT_IMAGES
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import digest_of, minima_of
 from sgdtheory.pipelines.train import Dtype, describe_point
-from sgdtheory.plane import plane
+from sgdtheory.plane import MOST_EXAMPLES, plane
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
 
@@ -30,7 +29,7 @@ class Connect:
     `minima`: files that hold them; None: those that the landscape states. `pairs`: tree (a spanning tree, whose highest
     edges are replaced while a lower one may exist), all, or the pairs themselves. Every minimum and every edge is a unit of
     work of its own, known by the content of what it joins. `plane`: points a side of the loss in the plane through the first
-    three minima (0: none); on data sets of up to 10,000 images, where batch-norm statistics are exact and cheap.
+    three minima (0: none); on data sets of up to 10,000 images.
     """
 
     landscape: Landscape
@@ -123,7 +122,7 @@ class Connect:
 
     def _plane_units(self, run: Run) -> list[Unit]:
         """The plane through three minima, where it can be had in seconds."""
-        if len(self.points) < 3 or not self.plane or getattr(self.landscape, "count", 0) > EXACT_IMAGES:
+        if len(self.points) < 3 or not self.plane or getattr(self.landscape, "count", 0) > MOST_EXAMPLES:
             return []
         what = {"landscape": run.science["landscape"], "dtype": self.dtype}
         return [Unit("plane", {**what, "plane": self.plane, "corners": self._digests[:3]})]
