@@ -29,7 +29,7 @@ def plane(landscape: Any, corners: Tensor, side: int, tell: Callable[[float], No
     """
     axes, at = coordinates(corners)
     low, high = at.min(0).values, at.max(0).values
-    margin = MARGIN * (high - low)
+    margin = MARGIN * (high - low).max()
     xs, ys = (
         torch.linspace(float(a), float(b), side, dtype=torch.float64) for a, b in zip(low - margin, high + margin, strict=True)
     )

@@ -59,6 +59,7 @@ import torch
 from torch import nn
 
 from sgdtheory.data.images import Images
+from sgdtheory.measured import Measured
 
 
 class Mean(nn.Module):
@@ -78,6 +79,14 @@ def stripes(count: int = 32) -> Images:
     return Images.from_arrays((pixels, labels), (pixels[:8], labels[:8]), 2, "stripes", "none", 4)
 
 
+class Size:
+    def __init__(self, power: int = 2):
+        self.power = power
+
+    def __call__(self, landscape, cloud):
+        return [{"size": Measured(float(theta.norm()) ** self.power, 0.0)} for theta in cloud]
+
+
 def make(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
 '''
@@ -85,6 +94,7 @@ YAMLS = {
     "landscape/bowl.yaml": "# a bowl\n_target_: my_package.bowl.Bowl\n",
     "landscape/examples.yaml": "# a bowl over examples\n_target_: my_package.bowl.Examples\nspread: 1.0\n",
     "model/mean.yaml": "# the mean of the pixels\n_target_: my_package.things.Mean\n_partial_: true\nscale: 1.0\n",
+    "diagnostic/size.yaml": "# @package diagnostic.size\n_target_: my_package.things.Size\npower: 2\n",
     "data/stripes.yaml": "# two classes\n_target_: my_package.things.stripes\ncount: 32\n",
 }
 OPTIONS = ("--config-dir", "conf", "--trust", "my_package", "executor.workers=1", "minima=2")
@@ -156,6 +166,14 @@ def test_a_model(outside: Command, tmp_path: Path) -> None:
 def test_a_data_set(outside: Command, tmp_path: Path) -> None:
     train(outside, "model=linear", "data=stripes", "sgd.steps=20", "sgd.batch_size=8")
     assert [row["test_error"] for row in results(tmp_path)["minima"]] == [0, 0]
+
+
+def test_a_diagnostic(outside: Command, tmp_path: Path) -> None:
+    train(outside, "landscape=bowl", "sgd.steps=3", "polish=none", "diagnostic=size", "diagnostic.size.power=4")
+    for row in results(tmp_path)["minima"]:
+        assert row["size"] == pytest.approx(row["parameter_norm"] ** 4, rel=1e-5) and row["size_stderr"] == 0
+    said = outside("train", "landscape=bowl", "diagnostic=[size]", "diagnostic.size._target_=my_package.bowl.Bowl", *OPTIONS)
+    assert said.code == 2 and "Bowl is no Diagnostic" in said.err
 
 
 def test_a_factory_without_a_yaml(outside: Command, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.autoneb import AutoNEB
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.edge import Baselines, join
 from sgdtheory.faults import Mistake
 from sgdtheory.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
@@ -38,7 +39,7 @@ class Connect:
     minima: Annotated[tuple[Path, ...] | None, Content] = None
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     plane: Whole = 11
-    diagnostic: dict[str, Any] = field(default_factory=dict)
+    diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
     seed: Whole = 0
 
@@ -61,11 +62,14 @@ class Connect:
     def units(self, run: Run) -> list[Unit]:
         units = self._minimum_units(run)
         if all(run.result(unit) is not None for unit in units):
-            units += [unit for unit, _ in self._edges(run)] + self._plane_units(run)
+            units += [*units_of(self.diagnostic, units, run), *self._plane_units(run), *(unit for unit, _ in self._edges(run))]
         return units
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "ends" not in unit.science:
+        if "diagnostic" in unit.science:
+            diagnose(self.diagnostic, self.landscape, folder)
+            return
+        if "index" in unit.science:
             theta = self.points[unit.science["index"]]
             folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
             return
@@ -80,7 +84,10 @@ class Connect:
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
-        minima = [row for unit in self._minimum_units(run) for row in (run.result(unit) or {"rows": []})["rows"]]
+        units = self._minimum_units(run)
+        minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
+        columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
+        minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
         nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
         rows, edges, clouds = [], {}, {"minima.safetensors": {"minima": self.points}}
         for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.descend import full_batch, lbfgs
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
@@ -34,7 +35,7 @@ class Train:
     minima: Count = 4
     polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
     polish_steps: Count = 500
-    diagnostic: dict[str, Any] = field(default_factory=dict)
+    diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
     seed: Whole = 0
 
@@ -42,10 +43,18 @@ class Train:
         check_batch_size(self.landscape, self.sgd)
 
     def units(self, run: Run) -> list[Unit]:
+        minima = self._minima(run)
+        finished = all(run.result(unit) is not None for unit in minima)
+        return [*minima, *(units_of(self.diagnostic, minima, run) if finished else [])]
+
+    def _minima(self, run: Run) -> list[Unit]:
         what = {name: value for name, value in run.science.items() if name not in ("minima", "diagnostic")}
         return [Unit(f"minimum-{i}", {**what, "index": i}) for i in range(self.minima)]
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
+        if "diagnostic" in unit.science:
+            diagnose(self.diagnostic, self.landscape, folder)
+            return
         index = unit.science["index"]
         start = self._start(index)
         polish = self._polish()
@@ -64,17 +73,21 @@ class Train:
 
     def finish(self, run: Run) -> Results:
         rows, points = [], []
-        for i, unit in enumerate(self.units(run)):
+        minima = self._minima(run)
+        for i, unit in enumerate(minima):
             result = run.result(unit)
             if result is not None:
                 rows += [{"name": str(i), **row} for row in result["rows"]]
                 points.append(run.folder(unit).clouds()["minima"])
+        if len(rows) == len(minima):
+            columns = columns_of(units_of(self.diagnostic, minima, run), run, len(rows))
+            rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
         clouds = {"minima.safetensors": {"minima": torch.cat(points)}} if points else {}
         return Results(self._claims(rows), {"minima": rows}, clouds=clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """From five steps after a warm-up of two, and one score."""
-        start = self._start(unit.science["index"])
+        """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as much as a minimum."""
+        start = self._start(unit.science.get("index", 0))
         return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
 
     def _start(self, index: int) -> Cloud:
@@ -109,6 +122,10 @@ class Train:
 def check_batch_size(landscape: Any, sgd: SGD) -> None:
     """Refuse a mini-batch larger than the data before any work is begun."""
     count = getattr(landscape, "count", None)
+    if count is None and not hasattr(landscape, "sample"):
+        raise Mistake(
+            f"landscape: {type(landscape).__name__} has neither sample nor count and batch: SGD has nothing to draw from"
+        )
     if count is not None and sgd.batch_size is not None and sgd.batch_size > count:
         raise Mistake(f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; make it smaller")
     if count is None and sgd.sampling != "iid":

@@ -1,0 +1,50 @@
+"""What can be said of the points of one cloud: the role of a diagnostic, and its unit of work."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from sgdtheory.folder import Folder
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.measured import Measured
+from sgdtheory.run import Run, Unit, UnitFolder
+
+
+@runtime_checkable
+class Diagnostic(Protocol):
+    def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of any cloud [P, n]; pure."""
+        ...
+
+
+def units_of(diagnostics: Mapping[str, Diagnostic], minima: list[Unit], run: Run) -> list[Unit]:
+    """One unit a diagnostic, known by what it measures and by the units whose minima it measures."""
+    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in minima]}
+    return [Unit(name, {**what, "diagnostic": run.science["diagnostic"][name], "column": name}) for name in diagnostics]
+
+
+def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder) -> None:
+    """Measure the minima of the units that came before, and keep the columns."""
+    science = folder.unit.science
+    cloud = torch.cat([_minima(folder, hash_) for hash_ in science["of"]])
+    rows = diagnostics[science["column"]](landscape, cloud.to(getattr(landscape, "device", "cpu")))
+    columns = [{name: value for key, x in row.items() for name, value in x.columns(key).items()} for row in rows]
+    folder.finish({"rows": columns}, {})
+
+
+def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]:
+    """The columns that finished diagnostics add to the row of each point."""
+    found: list[dict[str, Any]] = [{} for _ in range(points)]
+    for unit in units:
+        for row, columns in zip(found, (run.result(unit) or {"rows": []})["rows"], strict=False):
+            row.update(columns)
+    return found
+
+
+def _minima(folder: UnitFolder, hash_: str) -> Tensor:
+    """The minima of a finished unit beside this one."""
+    facts = Folder(folder.path.parent / hash_).read_json("unit.json")
+    cloud: Tensor = UnitFolder(folder.path.parent / hash_, Unit(facts["name"], facts["science"])).clouds()["minima"]
+    return cloud
