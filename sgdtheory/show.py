@@ -22,6 +22,8 @@ MINIMA = {
 FORMULA = {
     "name": "", "objective": "objective", "gradient_norm": "|∇objective|", "parameter_norm": "|θ|", "steps": "steps",
 }  # fmt: skip
+WAYS = {"linear": "straight", "aligned": "aligned", "bezier": "Bézier", "path": "AutoNEB"}
+MOST_TOLD = 6  # edges with their verdicts in words, and with a table of test errors
 MOST_COLUMNS = 6  # of a table that nobody chose columns for
 
 
@@ -33,6 +35,8 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
     if rows:
         chosen = table(rows, columns)
         print()
+        if found.get("edges"):
+            print(f"Highest {'training loss' if _scored(found) else 'energy'} on each way between two minima:")
         width = MOST_COLUMNS if columns is None else len(chosen.headings)
         body = [row[:width] for row in chosen.rows]
         if left_out:
@@ -41,6 +45,8 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
         if left_out:
             print(f"… {left_out} more rows: {path / 'table.csv'}")
         _say([*chosen.notes, ""])
+    if found.get("edges"):
+        _show_tree(found)
     headline, *others = found.get("claims", []) or [None]
     if headline is not None:
         _say([_sentence(headline), *(_sentence(claim) for claim in others if claim["holds"] is False)])
@@ -56,10 +62,76 @@ def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, 
         formula = all(row.get("test_loss") is None for row in rows)
         columns, order = (FORMULA, "objective") if formula else (MINIMA, "test_loss")
         rows = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: (row[order] is None, row[order] or 0))
+    if name == "edges":
+        rows, columns = _edges(found)
     if len(rows) <= MOST_ROWS:
         return rows, columns, 0
     half = MOST_ROWS // 2
     return rows[:half] + rows[-half:], columns, len(rows) - 2 * half
+
+
+def _edges(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row an edge, the spanning tree's first: the highest training loss on each way between its ends, of formulas energy."""
+    from sgdtheory.figures.edges import tree_first
+
+    edges = tree_first(found)
+    starred, scored = not all(edge["in_tree"] for edge in edges), _scored(found)
+    rows = []
+    for edge in edges:
+        path = edge["path"]
+        row: dict[str, Any] = {"pair": _pair(edge, starred), "test_error": path["test_error"], "gradients": path["gradients"]}
+        row["test_error_stderr"] = path.get("test_error_stderr")
+        for way in WAYS:
+            highest = (edge.get(way) or {}).get("train_loss")
+            if highest is not None and way != "path" and scored:
+                highest = float(f"{highest:.3g}")  # so that the widest numbers fit
+            row |= {way: highest, f"{way}_why": edge.get(f"{way}_why")}
+        rows.append({**row, "path_stderr": path.get("train_loss_stderr")})
+    columns = {"pair": "", **WAYS, "test_error": "test error %\nat the top", "gradients": "gradients"}
+    return rows, {name: heading for name, heading in columns.items() if name != "test_error" or scored}
+
+
+def _scored(found: dict[str, Any]) -> bool:
+    return any(edge["path"].get("test_error") is not None for edge in found["edges"])
+
+
+def _pair(edge: dict[str, Any], starred: bool) -> str:
+    from sgdtheory.figures.edges import named
+
+    return f"{named(edge['pair'])}{' *' if starred and edge['in_tree'] else ''}"
+
+
+def _show_tree(found: dict[str, Any]) -> None:
+    """What the marks mean; test errors on the way and verdicts in words, while the edges of the tree are few."""
+    from sgdtheory.figures.edges import named, tree_first
+
+    edges = tree_first(found)
+    tree = [edge for edge in edges if edge["in_tree"]]
+    if 0 < len(tree) < len(edges):
+        _say(["* in the minimum spanning tree, which joins all minima at the lowest barriers", ""])
+    if not 0 < len(tree) <= MOST_TOLD:
+        return
+    _show_test_errors(tree)
+    _say([*(f"{named(edge['pair'])}: {edge['verdict']}" for edge in tree), ""])
+
+
+def _show_test_errors(tree: list[dict[str, Any]]) -> None:
+    """In per cent, where the training loss is highest on each way, beside the worse end's."""
+    from sgdtheory.figures.edges import named
+    from sgdtheory.figures.table import table
+
+    rows = []
+    for edge in tree:
+        along = edge["curves"]["path"]["test_error"]
+        if along is None:
+            return
+        tops = {f"{way}.{key}": value for way in WAYS for key, value in (edge.get(way) or {}).items() if "test_error" in key}
+        rows.append({"pair": named(edge["pair"]), "ends.test_error": max(along[0], along[-1]), **tops})
+    names = {"pair": "", "ends.test_error": "worse end"}
+    print("Test error in % at that point, beside that of the worse end:")
+    chosen = table(rows, names | {f"{way}.test_error": heading for way, heading in WAYS.items()})
+    _print_table(chosen.headings, chosen.rows)
+    print()
 
 
 def _sentence(claim: dict[str, Any]) -> str:

@@ -147,3 +147,45 @@ show_status([], Path({str(tmp_path)!r})); show_status([Path({str(path)!r})], Pat
 assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def connect_results(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("connect_runs", Path(__file__).with_name("test_figures_connect.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: dict[str, Any] = module.net_results(*args, **kwargs)
+    return found
+
+
+def test_edges_are_a_row_each_the_tree_first(capsys: pytest.CaptureFixture[str]) -> None:
+    show_results(Path("r"), connect_results())
+    out = said(capsys)
+    rows = [line.split()[0] for line in out.splitlines() if line[:3] in ("0–1", "1–2", "2–3", "0–2")]
+    assert rows == ["1–2", "2–3", "0–1", "0–2", "1–2", "2–3", "0–1", "1–2:", "2–3:", "0–1:"]
+    assert [line.split()[1] == "*" for line in out.splitlines() if line[:3] in ("1–2", "0–2")] == [True, False, False, False]
+    assert "0.00320 ± 0.00030" in out and "2.22 ± 0.69" in out and "1,234" in out
+    assert "1–2: connected: barrier 0.0008, the straight line has 2" in out and "* in the minimum spanning tree" in out
+
+
+def test_edges_of_a_formula_have_energies_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    show_results(Path("r"), connect_results(nodes=2, scored=False))
+    out = said(capsys)
+    assert "energy" in out and "test" not in out and "*" not in out
+    assert "– aligned: only networks have hidden units to renumber" in out and "0–1: connected" in out
+
+
+def test_many_edges_are_cut_and_without_words(capsys: pytest.CaptureFixture[str]) -> None:
+    found = connect_results()
+    first = found["edges"][0]
+    found["edges"] = [{**first, "pair": [i, i + 1], "barrier": {"value": 1e-3 * i, "stderr": 1e-4}} for i in range(20)]
+    found["spanning_tree"] = [edge["pair"] for edge in found["edges"]]
+    show_results(Path("r"), found)
+    out = said(capsys)
+    assert "8 more rows" in out and "connected" not in out and out.index("19–20") < out.index("0–1")
+
+
+def test_no_edge_was_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = runs.claim("connected", "no path between minima", None, value=None, why="no edge was finished")
+    show_results(Path("r"), connect_results() | {"edges": [], "spanning_tree": [], "claims": [claim]})
+    assert "no path between minima (cannot be said: no edge was finished)" in " ".join(said(capsys).split())

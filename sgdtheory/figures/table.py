@@ -12,6 +12,7 @@ HEADINGS = {
     "gradient_norm": "|∇objective|", "parameter_norm": "|θ|", "learning_rate": "learning rate",
 }  # fmt: skip
 SETTINGS = ("steps", "learning_rate", "batch_size", "momentum", "sampling", "replicas")  # chosen, not found
+MOST_LISTED = 8  # numbers in one cell; more are a curve, which figures and results.json hold
 BESIDE = ("_stderr", "_why")  # columns that belong to the one before
 
 
@@ -112,9 +113,14 @@ def _cell(row: dict[str, Any], name: str) -> str:
     return number(value, stderr)
 
 
+def _is_curve(thing: Any) -> bool:
+    """A list to be drawn, not read."""
+    return isinstance(thing, list) and len(thing) > MOST_LISTED
+
+
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
     """Names in the order in which they first appear, without errors and reasons, and without parents of others."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row if not _is_curve(row[name])))
     beside = {f"{name}{end}" for name in names for end in BESIDE}
     return [n for n in names if n not in beside and not any(other.startswith(f"{n}.") for other in names)]
 
@@ -139,9 +145,9 @@ def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV: full precision, nothing for null, lists as JSON."""
+    """Rows as CSV: full precision, nothing for null, short lists as JSON, no curves."""
     flat = [flatten(row) for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
+    names = list(dict.fromkeys(name for row in flat for name in row if not _is_curve(row[name])))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
