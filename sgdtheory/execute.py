@@ -185,7 +185,9 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
         folder.write_json("status.json", {"status": status, "seconds": seconds, "cpu_seconds": cpu_seconds, **facts})
 
     try:
-        pipeline.do(unit, folder)
+        if folder.written() is None:  # else it was killed just before it could say so
+            pipeline.do(unit, folder)
+        folder.forget_states()
     except (KeyboardInterrupt, OSError, Damaged):  # the user or the disk: the unit is not at fault, and what is kept stays
         with contextlib.suppress(OSError):
             close("unfinished")
@@ -199,7 +201,6 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
         close("failed", why=f"{type(fault).__name__}: {first} (see {folder.path / 'traceback.txt'})")
     else:
         close("done")
-        folder.forget_states()
 
 
 def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:

@@ -107,15 +107,21 @@ class UnitFolder(Folder):
 
     @property
     def status(self) -> dict[str, Any]:
-        """{"status": "missing" | "running" | "unfinished" | "done" | "failed", …}."""
-        return status_of_unit(self)
+        """{"status": "missing" | "running" | "unfinished" | "done" | "failed", …}; none is done without its files."""
+        found = status_of_unit(self)
+        whole = all((self.path / f"result.{kind}").exists() for kind in ("json", "safetensors"))
+        return found if whole or found["status"] != "done" else {**found, "status": "unfinished"}
 
     @property
     def result(self) -> dict[str, Any] | None:
         """The unit's result when it is done, else None."""
-        if self.status["status"] != "done":
+        return self.written() if self.status["status"] == "done" else None
+
+    def written(self) -> dict[str, Any] | None:
+        """The result as `finish` has written it, whatever the status says; None when it has not, or not all of it."""
+        found: dict[str, Any] | None = self.read_json("result.json")
+        if found is None or not (self.path / "result.safetensors").exists():
             return None
-        found: dict[str, Any] = self.read_json("result.json", {})
         checksum = found.pop("checksum", None)
         if found.get("unit") != self.unit.hash or checksum != digest(found):
             raise Damaged(f"{self.path / 'result.json'} was edited or belongs to another unit: {UNDO}")
@@ -282,13 +288,11 @@ class Run(Folder):
 
 
 def status_of_unit(folder: Folder) -> dict[str, Any]:
-    """What status.json says, made true: nobody runs a unit that is not locked, and none is done without its files."""
+    """What status.json says, made true: nobody runs a unit that is not locked."""
     found: dict[str, Any] = folder.read_json("status.json", {"status": "missing"})
     if found["status"] == "running" and not folder.is_locked():
         found = folder.read_json("status.json", found)  # it may have ended between the two looks
         found["status"] = "unfinished" if found["status"] == "running" else found["status"]
-    if found["status"] == "done" and not all((folder.path / f"result.{kind}").exists() for kind in ("json", "safetensors")):
-        found["status"] = "unfinished"
     return found
 
 

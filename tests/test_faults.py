@@ -121,9 +121,9 @@ def test_killed_twenty_times_it_comes_to_the_same_bits(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [SHORT, LONG, ("train", "landscape=quadratic", "minima=3", *WORDS)])
-def test_killed_two_hundred_times(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_killed_a_hundred_times(tmp_path: Path, words: tuple[str, ...]) -> None:
     undisturbed(words)
-    killed_at_random(tmp_path, words, 200, 1.5)
+    killed_at_random(tmp_path, words, 100, 1.2)
 
 
 def test_signals_save_and_the_same_command_goes_on(tmp_path: Path) -> None:
