@@ -17,8 +17,10 @@ $(STAMP): pyproject.toml
 
 install: $(STAMP) ## .venv with the package and what developers need
 
-demo: $(STAMP) ## the pipelines on their defaults, real data, a minute or two
+demo: $(STAMP) ## the pipelines on their defaults, real data, some minutes
 	$(BIN)/sgdtheory train
+	$(BIN)/sgdtheory connect
+	$(BIN)/sgdtheory sweep-temperature
 	@echo; echo "reports:"; ls -1t runs/*/*/report.html | head -3
 
 test: $(STAMP) ## the test suite
