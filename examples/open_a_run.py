@@ -1,7 +1,7 @@
 """Open a finished run and ask it something new: how far apart are two minima, and what lies half-way between them?
 
-    sgdtheory train
-    python examples/open_a_run.py runs/train/<the run>
+sgdtheory train
+python examples/open_a_run.py runs/train/<the run>
 """
 
 import sys

@@ -1,6 +1,5 @@
 """Weight matching: the renumbering of hidden units that brings one network closest to another."""
 
-
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor

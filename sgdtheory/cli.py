@@ -81,6 +81,11 @@ COMMANDS = {
     Keys of its own: minima= (a train run, checkpoint files; nothing: the newest train run of this landscape),
     pairs=tree|all|[[0,1]], autoneb=fast|draxler. `sgdtheory connect --cfg job` prints them all.
     """,
+    "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
+
+    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, momentum=,
+    sampling=iid|without_replacement|epoch, minima=, estimator=[…]. `sgdtheory sweep-temperature --cfg job` prints them all.
+    """,
 }
 
 

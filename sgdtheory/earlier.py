@@ -26,7 +26,7 @@ def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], iden
         theirs = read(run / "config.yaml")
         words = sorted(set(touched) & set(SOURCES))
         if words and identity(config) != identity(theirs):
-            raise Mistake(f"{', '.join(words)}: another landscape than that of minima={given}; leave it out, or train such a run")
+            raise Mistake(f"{', '.join(words)}: another landscape than that of minima={given}; leave it out, or train one")
         _take(config, theirs, run)
     elif given is None:
         run_or_none = _newest(Path(str(config.run.root)), read, identity(config), identity)

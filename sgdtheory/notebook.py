@@ -55,5 +55,6 @@ def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     task, run = load(path, trust, device)
     results = run.read_json("results.json")
     if results is None:
-        raise Mistake(f"{path} is not finished; `sgdtheory {run.manifest['command']} --from {path / 'config.yaml'}` goes on with it")
+        go_on = run.manifest.get("command_line") or f"sgdtheory {run.manifest['command']} --from {path / 'config.yaml'}"
+        raise Mistake(f"{path} is not finished; `{go_on}` goes on with it")
     return LoadedRun(run, task.pipeline, results)

@@ -73,8 +73,8 @@ class SGD:
     descended.
 
     `learning_rate` is the peak that `schedule` scales; "auto" is the landscape's own suggestion, else a tenth of the stable
-    limit 2(1+μ)/h_max, h_max the largest measured at the starting points and the stated minima. `batch_size` None: the whole objective, no noise.
-    Sampling as in sgdtheory.sampling; on formulas every draw is i.i.d.
+    limit 2(1+μ)/h_max, h_max the largest measured at the starting points and the stated minima. `batch_size` None: the whole
+    objective, no noise. Sampling as in sgdtheory.sampling; on formulas every draw is i.i.d.
     """
 
     steps: Whole

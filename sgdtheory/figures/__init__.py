@@ -5,14 +5,17 @@ from collections.abc import Callable
 from sgdtheory.figures.band_plane import band_plane
 from sgdtheory.figures.disconnectivity import disconnectivity
 from sgdtheory.figures.distances import distances
+from sgdtheory.figures.equilibration import equilibration, spreading
 from sgdtheory.figures.figure import Figure, RunData
 from sgdtheory.figures.graph import graph
 from sgdtheory.figures.losses import losses
 from sgdtheory.figures.minima import minima
 from sgdtheory.figures.plane import plane
 from sgdtheory.figures.profiles import profiles
+from sgdtheory.figures.temperatures import temperatures
 
 FIGURES: dict[str, list[Callable[[RunData], Figure | None]]] = {
     "train": [losses, minima, distances],
     "connect": [profiles, band_plane, plane, graph, disconnectivity, minima, distances],
+    "sweep-temperature": [temperatures, equilibration, spreading],
 }

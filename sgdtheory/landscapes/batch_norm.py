@@ -34,7 +34,7 @@ def batch_statistics_only(module: nn.Module) -> nn.Module:
 def population_statistics(
     module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor
 ) -> dict[str, Tensor]:
-    """Mean and (biased) variance of every batch norm's input over all images [N, …], as buffers by name, in the dtype of `like`.
+    """Mean and (biased) variance of every batch norm's input over all images [N, …], as buffers by name, of `like`'s dtype.
 
     Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through in equal batches: means
     are averaged, variances are the mean of those within and the variance of those between the batches; what is not exact is

@@ -35,9 +35,7 @@ def test_mean_first_passage(height: float, temperature: float, noise: float) -> 
     expected = (4 * fine - coarse) / 3  # Richardson: d⁴ is left
     found = DoubleWell(height=height, noise=noise).mean_first_passage(temperature)
     assert found == pytest.approx(expected, rel=1e-6)
-    assert found != pytest.approx(
-        DoubleWell(height=1.01 * height, noise=noise).mean_first_passage(temperature), rel=1e-3
-    )
+    assert found != pytest.approx(DoubleWell(height=1.01 * height, noise=noise).mean_first_passage(temperature), rel=1e-3)
 
 
 def test_kramers_is_the_cold_limit() -> None:

@@ -39,7 +39,8 @@ def plain_loss(network: Network, theta: Tensor, images: Tensor, labels: Tensor) 
 
 
 @pytest.mark.parametrize(
-    ("name", "rows"), [(name, rows) for name in MODELS for rows in ("loop", "vmap")] + [("mlp", "batched"), ("linear", "batched")]
+    ("name", "rows"),
+    [(name, rows) for name in MODELS for rows in ("loop", "vmap")] + [("mlp", "batched"), ("linear", "batched")],
 )
 def test_losses_gradients_and_products_are_the_plain_modules(name: str, rows: str) -> None:
     network = Network(MODELS[name], FEW, weight_decay=0.01, rows=rows)  # type: ignore[arg-type]
@@ -142,7 +143,9 @@ def test_mse_is_the_squared_distance_to_the_one_hot_label() -> None:
 class WithDropout(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, classes))
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)  # type: ignore[no-any-return]

@@ -1,0 +1,31 @@
+"""Temperature of SGD's noise from the mean height of the cloud above its minimum."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sgdtheory.measured import Measured
+from sgdtheory.temperature.estimator import ratio
+from sgdtheory.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class ExcessLoss:
+    """T = (2⟨L − L*⟩ − η/(2(1+μ))·⟨|∇L|²⟩) / ⟨Tr C⟩.
+
+    The height of a thermal cloud is ½T·Tr C (Chaudhari & Soatto 2018, 1710.11029, at stationarity); the second term removes
+    what a finite learning rate adds. Exact on every quadratic at any η and μ, whether or not Hessian and noise commute;
+    elsewhere what remains is anharmonicity, gauged by ⟨Tr C⟩ / Tr C(θ*). It follows from stationarity alone, so one T for
+    the whole cloud does not mean that every direction has it: see `equipartition`.
+
+    Reads `losses`, `gradient_norms_squared`, `noise_trace`, each [S, P]. Gives no number when no L* is known.
+    """
+
+    expects: ClassVar[str] = "temperature"
+
+    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+        if trajectory.loss_at_minimum is None:
+            return {"excess_loss": Measured.nothing("no minimum is known")}
+        eta, mu = trajectory.learning_rate, trajectory.momentum
+        excess = trajectory.losses - trajectory.loss_at_minimum  # [S, P]
+        height = 2 * excess - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared  # [S, P]
+        return {"excess_loss": ratio(height, trajectory.noise_trace)}

@@ -1,0 +1,26 @@
+"""Temperature from the virial theorem: an identity at stationarity, which checks the bookkeeping."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sgdtheory.measured import Measured
+from sgdtheory.temperature.estimator import ratio
+from sgdtheory.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Virial:
+    """T = (⟨(θ−θ*)·∇L⟩ − η/(2(1+μ))·⟨|∇L|²⟩) / ⟨Tr C⟩.
+
+    ⟨d|θ−θ*|²/dt⟩ = 0 at stationarity, on any landscape (Yaida 2018, 1810.00004, Eq. 5 for μ = 0): agreement with η/2b
+    says that the cloud is stationary, the noise booked right, the sampling sound; it says nothing about the landscape.
+
+    Reads `virials`, `gradient_norms_squared`, `noise_trace`, each [S, P].
+    """
+
+    expects: ClassVar[str] = "temperature"
+
+    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+        eta, mu = trajectory.learning_rate, trajectory.momentum
+        work = trajectory.virials - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared  # [S, P]
+        return {"virial": ratio(work, trajectory.noise_trace)}

@@ -1,0 +1,198 @@
+"""What a run of SGD leaves for the estimators: records of a cloud at stationarity, over replicas and time.
+
+Everything an estimator needs is recorded once; it may be run again years later, without the landscape's data.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.ground import Ground
+from sgdtheory.landscape import Cloud
+from sgdtheory.noise import whole_pass
+from sgdtheory.run import UnitFolder
+from sgdtheory.schedule import Constant
+from sgdtheory.sgd import SGD, SGDState
+from sgdtheory.streams import stream
+
+Array = np.ndarray
+EARLY = 24  # looks at the cloud while it spreads, evenly spaced in the logarithm of the step
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """S records of P replicas; k Hessian directions e_i at θ*. Arrays are float64.
+
+    A record belongs to the point θ at which the step began, with v the velocity after it: there g_B and ∇L are both known.
+    """
+
+    learning_rate: float  # η
+    batch_size: int  # b
+    momentum: float  # μ
+    sampling: str
+    count: int | None  # N; None: a formula
+    loss_at_minimum: float | None  # L*
+    noise_trace_at_minimum: float  # Tr C(θ*)
+    curvatures: Array  # h_i [k]
+    steps: Array  # [S]
+    losses: Array  # L(θ) [S, P], full-batch
+    gradient_norms_squared: Array  # |∇L|² [S, P]
+    noise_trace: Array  # Tr C(θ) [S, P], of one sample
+    noise_norms_squared: Array  # |g_B − ∇L|² [S, P]
+    batch_norms_squared: Array  # |g_B|² [S, P]
+    velocity_norms_squared: Array  # |v|² [S, P]
+    parameter_norms_squared: Array  # |θ|² [S, P]
+    virials: Array  # (θ − θ*)·∇L [S, P]
+    positions: Array  # e_i·(θ − θ*) [S, P, k]
+    noise_diagonal: Array  # e_i·C(θ)e_i [S, P, k]
+    noise_projections: Array  # e_i·(g_B − ∇L) [S, P, k]
+    early_steps: Array  # [E]
+    early_positions: Array  # e_i·(θ − θ*) [E, P, k] while the cloud spreads
+
+    @property
+    def replicas(self) -> int:
+        return int(self.losses.shape[1])
+
+    @property
+    def population(self) -> float:
+        """(N−b)/(N−1) without replacement inside a batch, else 1."""
+        if self.sampling != "without_replacement" or self.count is None:
+            return 1.0
+        return (self.count - self.batch_size) / max(1, self.count - 1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was recorded, to be kept."""
+        names = (*RECORDED, "early_positions", "steps", "early_steps")
+        return {name: torch.from_numpy(np.array(getattr(self, name))) for name in names}
+
+    def part(self, first: int, last: int | None = None) -> "Trajectory":
+        """The records from `first` up to `last` alone."""
+        return replace(self, **{name: getattr(self, name)[first:last] for name in (*RECORDED, "steps")})
+
+    def finite(self) -> "Trajectory":
+        """The replicas alone whose loss has stayed finite."""
+        alive = np.isfinite(self.losses).all(0) & np.isfinite(self.velocity_norms_squared).all(0)
+        if alive.all():
+            return self
+        kept = {name: getattr(self, name)[:, alive] for name in (*RECORDED, "early_positions")}
+        return replace(self, **kept)
+
+
+RECORDED = (
+    "losses", "gradient_norms_squared", "noise_trace", "noise_norms_squared", "batch_norms_squared", "velocity_norms_squared",
+    "parameter_norms_squared", "virials", "positions", "noise_diagonal", "noise_projections",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """When to look: after `burn` steps every `every`-th, in windows of `window` records, at most `windows` of them."""
+
+    burn: int
+    every: int
+    window: int
+    windows: int
+
+    @property
+    def steps(self) -> int:
+        return self.burn + self.every * self.window * self.windows
+
+    def early(self) -> set[int]:
+        """Steps at which the spreading cloud is looked at."""
+        return {int(step) for step in np.geomspace(1, max(2, self.burn), EARLY).round()}
+
+
+def record(
+    folder: UnitFolder, landscape: Any, ground: Ground, sgd: SGD, recipe: Recipe, replicas: int, seed: int, dtype: torch.dtype,
+    enough: Callable[[Trajectory], bool],
+) -> Trajectory:  # fmt: skip
+    """Let `replicas` points start at θ*, burn in, and be looked at until there is `enough` (asked after every window).
+
+    Goes on from the newest state in the folder; memory and state hold the current cloud and a few numbers a record, whose
+    count is bounded by the recipe: nothing grows with the number of steps.
+    """
+    device = torch.device(getattr(landscape, "device", "cpu"))
+    bottom, directions = ground.theta.to(device, dtype), ground.directions.to(device, dtype)
+    sgd = SGD(recipe.steps, sgd.batch_size, sgd.learning_rate, Constant(), sgd.momentum, sampling=sgd.sampling)
+    state: Cloud | SGDState = bottom.expand(replicas, -1).clone()
+    rows: dict[str, list[Tensor]] = {}
+    steps: dict[str, list[int]] = {"steps": [], "early_steps": []}
+    if (resumed := folder.resume("cloud")) is not None:
+        tensors, facts = resumed
+        state = SGDState(facts["step"], tensors.pop("cloud").to(device), tensors.pop("velocity").to(device))
+        rows, steps = {name: list(values) for name, values in tensors.items()}, facts["steps"]
+
+    def so_far() -> Trajectory:
+        arrays = {name: torch.stack(values).double().numpy() for name, values in rows.items()}
+        times = {name: np.asarray(values, np.int64) for name, values in steps.items()}
+        return trajectory_of({**arrays, **times}, ground, sgd, getattr(landscape, "count", None), replicas)
+
+    if len(steps["steps"]) and len(steps["steps"]) % recipe.window == 0 and enough(so_far()):
+        return so_far()
+    early = recipe.early()
+    for now in sgd.run(landscape, state, seed):
+        step, looked = now.step, False
+        if step in early:
+            steps["early_steps"].append(step)
+            rows.setdefault("early_positions", []).append(((now.cloud - bottom) @ directions.T).cpu())
+        if step > recipe.burn and (step - recipe.burn) % recipe.every == 0:
+            steps["steps"].append(step)
+            source = stream(seed, "record", step)
+            for name, value in look(landscape, now, sgd, bottom, directions, source).items():
+                rows.setdefault(name, []).append(value.cpu())
+            looked = len(steps["steps"]) % recipe.window == 0
+
+        def kept(now: SGDState = now) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+            tensors = {name: torch.stack(values) for name, values in rows.items()}
+            return {**now.tensors(), **tensors}, {"stage": "cloud", "step": now.step, "steps": steps}
+
+        what = "burning in" if step <= recipe.burn else "sampling"
+        folder.keep(kept, step / recipe.steps, what)
+        if looked and enough(so_far()):
+            break
+    return so_far()
+
+
+def look(
+    landscape: Any, state: SGDState, sgd: SGD, bottom: Tensor, directions: Tensor, source: torch.Generator
+) -> dict[str, Tensor]:
+    """One record: everything at the point where the last step began, θ = θ_new + ηv (to rounding), float64."""
+    assert state.gradients is not None and not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
+    theta = state.cloud + sgd.learning_rate * state.velocity
+    seen = whole_pass(landscape, theta, sgd.batch_size, source, directions)
+    away, noise = theta - bottom, state.gradients - seen.gradients
+
+    def squares(rows: Tensor) -> Tensor:
+        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+        return norms.square()
+
+    return {
+        "losses": seen.losses,
+        "gradient_norms_squared": seen.gradient_norms_squared,
+        "noise_trace": seen.noise_trace,
+        "noise_norms_squared": squares(noise),
+        "batch_norms_squared": squares(state.gradients),
+        "velocity_norms_squared": squares(state.velocity),
+        "parameter_norms_squared": squares(theta),
+        "virials": (away.double() * seen.gradients.double()).sum(1),
+        "positions": (away @ directions.T).double(),
+        "noise_diagonal": seen.noise_diagonal,
+        "noise_projections": (noise @ directions.T).double(),
+    }
+
+
+def trajectory_of(arrays: Mapping[str, Array], ground: Ground, sgd: SGD, count: int | None, replicas: int) -> Trajectory:
+    """A trajectory from what was recorded; parts that were never looked at are empty."""
+    assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
+    k = len(ground.curvatures)
+    wide = ("positions", "noise_diagonal", "noise_projections", "early_positions")
+    empty = {name: np.zeros((0, replicas, k) if name in wide else (0, replicas)) for name in (*RECORDED, "early_positions")}
+    found = {name: np.asarray(arrays.get(name, nothing), np.float64) for name, nothing in empty.items()}
+    return Trajectory(
+        sgd.learning_rate, sgd.batch_size, sgd.momentum, sgd.sampling, count, ground.loss, ground.noise_trace,
+        ground.curvatures.numpy(), np.asarray(arrays["steps"]), early_steps=np.asarray(arrays["early_steps"]), **found,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""`sgdtheory sweep-temperature`: the law on landscapes that obey it, honesty on those that do not, mistakes before work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sgdtheory import run as runs
+from sgdtheory.run import UnitFolder
+from tests.conftest import Command
+from tests.test_outside import OPTIONS, outside  # noqa: F401  (a fixture)
+
+SMALL = ("executor.workers=1", "threads=1", "landscape=quadratic", "landscape.directions=3", "sweep.batch_size=[8,16]")
+TRUST = OPTIONS[:4]
+
+
+def results(tmp_path: Path) -> dict[str, Any]:
+    (found,) = tmp_path.glob("runs/sweep-temperature/*/results.json")
+    return dict(json.loads(found.read_text()))
+
+
+def test_a_quadratic_follows_the_law(sgdtheory: Command, tmp_path: Path) -> None:
+    said = sgdtheory("sweep-temperature", *SMALL, "landscape.noise_anisotropy=10")
+    assert said.code == 0, said.err
+    assert "T follows η/2b on Quadratic" in said.out
+    found = results(tmp_path)
+    assert len(found["cells"]) == 8 and found["fit"]["cells"] == 8
+    assert abs(found["fit"]["slope"] - 1) < max(0.03, 3 * found["fit"]["slope_stderr"])
+    for cell in found["cells"]:
+        value, stderr = (cell["temperature"]["excess_loss"][key] for key in ("value", "stderr"))
+        assert cell["stationary"] and cell["harmonic"] and abs(value - cell["predicted"]) < 4 * stderr < 0.1 * value
+        assert cell["sampling"] == "iid" and cell["lost"] == 0
+    assert found["scatter"]["observed"] < 0.08
+    assert (found["claims"][0]["name"], found["claims"][0]["holds"]) == ("slope", True)
+
+
+def test_one_more_rate_is_one_more_column(sgdtheory: Command, tmp_path: Path) -> None:
+    first = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]")
+    more = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2,0.4]")
+    assert first.code == more.code == 0 and "5 of 7 units are done already" in more.err
+    again = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]", "estimator=[equipartition]")
+    assert "5 of 5 units are done already" in again.err  # estimators read what was recorded
+
+
+def test_killed_now_and_then_it_gives_the_same_numbers(
+    sgdtheory: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SMALL, "sweep.learning_rate=[0.1]")
+    assert sgdtheory("sweep-temperature", *words).code == 0
+    whole = results(tmp_path)
+    real, calls = UnitFolder.keep, [0]
+
+    def keep(self: UnitFolder, *args: Any) -> None:
+        calls[0] += 1
+        runs._Stop.requested = calls[0] % 251 == 0
+        real(self, *args)
+
+    monkeypatch.setattr(UnitFolder, "keep", keep)
+    codes = []
+    while not codes or codes[-1] == 130:
+        codes.append(sgdtheory("sweep-temperature", *words, "run.root=again").code)
+    assert codes[-1] == 0 and len(codes) > 4
+    (file,) = (tmp_path / "again").glob("sweep-temperature/*/results.json")
+    parts = json.loads(file.read_text())
+    assert parts["cells"] == whole["cells"] and parts["fit"] == whole["fit"]
+
+
+def test_no_stationary_state_is_said(sgdtheory: Command, tmp_path: Path) -> None:
+    """λ = 0: softmax regression on separable digits has no minimum, so no temperature."""
+    said = sgdtheory(
+        "sweep-temperature", "landscape.weight_decay=0", "sweep.learning_rate=[0.4]", "sweep.batch_size=[16]", "steps=1000",
+        "executor.workers=1", "threads=1",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    (cell,) = results(tmp_path)["cells"]
+    assert not cell["stationary"] and "not stationary" in cell["why"] and "not stationary" in said.out
+    assert cell["temperature"]["excess_loss"]["value"] is None and results(tmp_path)["fit"] is None
+    assert results(tmp_path)["claims"][0]["holds"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("replicas=1",), "replicas"),
+        (("sweep.learning_rate=[]",), "sweep.learning_rate=[] is an empty grid"),
+        (("sweep.batch_size=[]",), "sweep.batch_size=[] is an empty grid"),
+        (("landscape=network", "sweep.batch_size=[2000]"), "sweep.batch_size=2000 is more than the 1,437 training examples"),
+        (("sweep.learning_rate=[0.1,3.0]",), "stay below 2(1+momentum)/curvature = 2"),
+        (("landscape=network", "landscape.weight_decay=-1"), "landscape.weight_decay"),
+        (("sampling=epoch",), "sampling=epoch needs examples"),
+        (("landscape=network", "data.augment=crop_flip"), "data.augment"),
+        (("sgd.learning_rate=0.1",), "sweep.learning_rate"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(words: tuple[str, ...], said: str, sgdtheory: Command, tmp_path: Path) -> None:
+    found = sgdtheory("sweep-temperature", "landscape=quadratic", *words)
+    assert found.code == 2 and said in found.err, found.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rate_that_no_network_survives_is_told_before_its_cells(sgdtheory: Command) -> None:
+    found = sgdtheory("sweep-temperature", "sweep.learning_rate=[5.0]", "executor.workers=1", "threads=1")
+    assert found.code == 2 and "sweep.learning_rate=5 has no stationary state" in found.err
+
+
+@pytest.mark.parametrize("landscape", ["bowl", "examples"])
+def test_a_landscape_from_outside(landscape: str, outside: Command, tmp_path: Path) -> None:  # noqa: F811
+    """Noise C = 1 in five directions of curvature 1: T within 3 % without a line of ours touched."""
+    words = ("sweep.learning_rate=[0.1,0.2]", "sweep.batch_size=[4,8]", "executor.workers=1", "threads=1")
+    said = outside("sweep-temperature", f"landscape={landscape}", *TRUST, *words)
+    assert said.code == 0, said.err
+    ratios = [cell["temperature"]["excess_loss"]["value"] / cell["predicted"] for cell in results(tmp_path)["cells"]]
+    assert abs(np.mean(ratios) - 1) < 0.03 and max(abs(np.array(ratios) - 1)) < 0.08
+
+
+@pytest.mark.slow
+def test_the_default(sgdtheory: Command, tmp_path: Path) -> None:
+    """Softmax regression on digits."""
+    assert sgdtheory("sweep-temperature").code == 0
+    found = results(tmp_path)
+    assert abs(found["fit"]["slope"] - 1) < 0.03
+    assert sum(cell["stationary"] for cell in found["cells"]) >= 10 and len(found["cells"]) == 16
+
+
+@pytest.mark.slow
+def test_a_network_far_from_convex(sgdtheory: Command, tmp_path: Path) -> None:
+    assert sgdtheory("sweep-temperature", "experiment=mlp_digits").code == 0
+    found = results(tmp_path)
+    assert abs(found["fit"]["slope"] - 1) < 0.03 and found["scatter"]["observed"] <= 0.02
+
+
+@pytest.mark.slow
+def test_reshuffled_noise_is_colder(sgdtheory: Command, tmp_path: Path) -> None:
+    words = ("sampling=epoch", "sweep.learning_rate=[0.5]", "sweep.batch_size=[32]", "precision=0.01")
+    assert sgdtheory("sweep-temperature", *words).code == 0
+    (cell,) = results(tmp_path)["cells"]
+    ratio = cell["temperature"]["excess_loss"]["value"] / cell["predicted"]
+    assert ratio < 0.8 and abs(ratio - cell["predicted_epoch"] / cell["predicted"]) < 0.1
+    assert cell["fluctuation_dissipation"]["value"] < 0.9 and cell["stationary"]
+
+
+@pytest.mark.slow
+def test_errors_are_calibrated(sgdtheory: Command, tmp_path: Path) -> None:
+    """40 cells of known temperature: 95 % intervals cover in 34–40, rms z is .8–1.25."""
+    for seed in range(5):
+        words = (*SMALL, "landscape.noise_anisotropy=10", f"seed={seed}", "precision=0.03")
+        assert sgdtheory("sweep-temperature", *words).code == 0
+    z = []
+    for file in tmp_path.glob("runs/sweep-temperature/*/results.json"):
+        for cell in json.loads(file.read_text())["cells"]:
+            found = cell["temperature"]["excess_loss"]
+            z.append((found["value"] - cell["predicted"]) / found["stderr"])
+    assert len(z) == 40
+    assert sum(abs(each) < 1.96 for each in z) >= 34 and 0.8 < np.sqrt(np.mean(np.square(z))) < 1.25
