@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -153,7 +154,8 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         if not isinstance(cfg.run, DictConfig):
             raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
         if command != "train" and "minima" in cfg:
-            adopt(cfg, map(_root_of, overrides), read_yaml, lambda other: _landscape_of(other, trust))
+            identity = partial(_landscape_of, trust=trust)
+            adopt(cfg, map(_root_of, overrides), read_yaml, identity, newest=command == "connect")
         yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         cfg.device = resolve_device(str(cfg.device), checker)

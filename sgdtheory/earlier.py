@@ -12,10 +12,11 @@ SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier 
 Identity = Callable[[Any], Any]  # a configuration → its landscape as plain data, None where it has none
 
 
-def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], identity: Identity) -> None:
+def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], identity: Identity, newest: bool) -> None:
     """Resolve `minima` of a configuration, in place: a run's directory, or null where there is a fitting run, becomes the
     file that holds its minima, and the landscape becomes the run's.
 
+    `newest`: whether null may mean the newest train run; a sweep finds its own minimum instead.
     `touched`: root keys that the command line sets; where such a landscape is not the run's, that is a Mistake.
     """
     given = config.get("minima")
@@ -28,7 +29,7 @@ def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], iden
         if words and identity(config) != identity(theirs):
             raise Mistake(f"{', '.join(words)}: another landscape than that of minima={given}; leave it out, or train one")
         _take(config, theirs, run)
-    elif given is None:
+    elif given is None and newest:
         run_or_none = _newest(Path(str(config.run.root)), read, identity(config), identity)
         if run_or_none is not None:
             _take(config, read(run_or_none / "config.yaml"), run_or_none)

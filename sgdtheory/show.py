@@ -24,6 +24,11 @@ FORMULA = {
 }  # fmt: skip
 WAYS = {"linear": "straight", "aligned": "aligned", "bezier": "Bézier", "path": "AutoNEB"}
 MOST_TOLD = 6  # edges with their verdicts in words, and with a table of test errors
+CELLS = {
+    "learning_rate": "η", "batch_size": "b", "predicted": "predicted", "temperature.excess_loss": "T", "stationary":
+    "sta-\ntionary", "harmonic": "har-\nmonic", "steps": "steps",
+}  # fmt: skip
+MOST_CELLS = 25  # a grid of 5 × 5 is shown whole
 MOST_COLUMNS = 6  # of a table that nobody chose columns for
 
 
@@ -64,6 +69,8 @@ def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, 
         rows = rows if len(rows) <= MOST_ROWS else sorted(rows, key=lambda row: (row[order] is None, row[order] or 0))
     if name == "edges":
         rows, columns = _edges(found)
+    if name == "cells" and any("excess_loss" in row["temperature"] for row in rows):
+        return rows[:MOST_CELLS], CELLS, max(0, len(rows) - MOST_CELLS)
     if len(rows) <= MOST_ROWS:
         return rows, columns, 0
     half = MOST_ROWS // 2

@@ -238,6 +238,8 @@ def test_workers_die_with_their_parent_and_one_that_is_killed_fails_its_unit(tmp
     assert until(lambda: working(tmp_path, command.pid))
     worker = working(tmp_path, command.pid)
     assert worker is not None
+    os.kill(worker, signal.SIGSTOP)
+    assert working(tmp_path, command.pid) == worker  # it is still in the middle of its unit
     os.kill(worker, signal.SIGKILL)
     told(
         command.end(),

@@ -4,8 +4,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from sgdtheory.measured import Measured, bootstrap
+from sgdtheory.measured import Measured
 from sgdtheory.trajectory import Array, Trajectory
+
+RESAMPLES = 200  # of the bootstrap: its error of a standard error is 1/√(2·200) = 5 %
 
 
 @runtime_checkable
@@ -25,5 +27,6 @@ def ratio(above: Array, below: Array, unit: str = "") -> Measured:
     top, bottom = above.mean(0), below.mean(0)  # [P]
     if not (np.isfinite(top).all() and bottom.mean() > 0):
         return Measured.nothing("not finite")
-    found = bootstrap(lambda rows: float(top[rows].mean() / bottom[rows].mean()), len(top))
-    return found._replace(unit=unit)
+    rows = np.random.Generator(np.random.PCG64(0)).integers(0, len(top), (RESAMPLES, len(top)))
+    draws = top[rows].mean(1) / bottom[rows].mean(1)
+    return Measured(float(top.mean() / bottom.mean()), float(draws.std(ddof=1)), unit)
