@@ -80,9 +80,9 @@ def completes(where: Path, words: tuple[str, ...]) -> None:
 
 
 def told(ended: Ended, code: int, *patterns: str) -> None:
-    """One clear message of at most three lines."""
+    """One clear message of at most three lines, besides those of its progress."""
     assert ended.code == code, ended
-    lines = [line for line in ended.err.splitlines() if not re.match(r"\d+ of \d+ units are done already", line)]
+    lines = [line for line in ended.err.splitlines() if not re.match(r"\d+ of \d+ units are done already| *\d+ %  ", line)]
     assert 1 <= len(lines) <= 3 and "Traceback" not in ended.err, ended.err
     for pattern in patterns:
         assert re.search(pattern, ended.err), ended.err
