@@ -1,0 +1,60 @@
+"""The landscape of a recurrent network on text: mean loss of the next character + ½λ|θ|²."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgdtheory.data.text import Text
+from sgdtheory.kinds import Count, NonNegative, Place, Positive
+from sgdtheory.landscape import Cloud
+from sgdtheory.landscapes.network import ImageBatch, Network, Score, squared_norm
+
+
+class TextModel(Network):
+    """L(θ) = mean over windows and characters of −log p(next character) + ½λ|θ|², in nats; uniform guessing: ln 27 = 3.30.
+
+    The model maps codes [b, T] to logits [b, classes, T]. An example is a window: its loss is the mean over its characters,
+    its error the share of them that were guessed wrong. Points are evaluated one after the other, for torch's LSTM has no
+    batched weights. `learning_rate`: what `auto` means here.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., nn.Module],
+        data: Text,
+        weight_decay: NonNegative = 0.0,
+        learning_rate: Positive = 0.3,
+        part: Count | None = None,
+        device: Annotated[str, Place] = "cpu",
+    ) -> None:
+        windows: Any = data  # it has all that Network asks of Images
+        super().__init__(model, windows, weight_decay, learning_rate=learning_rate, rows="loop", part=part, device=device)
+
+    def batch(self, indices: Tensor, draws: Tensor | None = None) -> ImageBatch:
+        """Windows [P, b, T] and the characters that follow [P, b, T]."""
+        flat = indices.reshape(-1)
+        shape = (*indices.shape, *self.data.shape)
+        images, labels = (x.index_select(0, flat).view(shape) for x in (self._train_images, self.data.train_labels))
+        return ImageBatch(images, labels)
+
+    def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
+        """[1]: what `losses` calls for each row."""
+        logits = self._call(self._weights(cloud[0]), inputs[0])  # [b, K, T]
+        data_loss = F.cross_entropy(logits, labels[0])[None]
+        return data_loss + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_loss
+
+    def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
+        """Loss and error of every window at every point."""
+        train = split == "train"
+        codes = self.data.train_images if train else self.data.test_images
+        labels = self.data.train_labels if train else self.data.test_labels
+        losses, errors = [], []
+        with torch.no_grad():
+            for theta in cloud:
+                logits = self._call(self._weights(theta), codes)
+                losses.append(F.cross_entropy(logits.double(), labels, reduction="none").mean(1))
+                errors.append((logits.argmax(1) != labels).double().mean(1))
+        return Score(torch.stack(losses), torch.stack(errors))
