@@ -26,7 +26,12 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion of overrides: Hydra's own answer to the words so far."""
     from sgdtheory.config import completions
 
-    return completions(str(ctx.info_name), incomplete)
+    found = completions(str(ctx.info_name), incomplete)
+    if ctx.info_name == "study":
+        from sgdtheory.naming_studies import studies
+
+        found = [*(name for name in studies() if name.startswith(incomplete)), *found]
+    return found
 
 
 Overrides = Annotated[
@@ -106,6 +111,30 @@ for _name, _text in COMMANDS.items():
     _add(_name, _text)
 
 
+@app.command("study", context_settings=RUNNER)
+def study(
+    overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
+    retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
+) -> None:  # fmt: skip
+    """Put one claim of the field to the test: study NAME; without NAME, the list.
+
+    Keys of its own differ from study to study: `sgdtheory study NAME --cfg job` prints them all.
+    """
+
+    def work() -> None:
+        from sgdtheory.naming_studies import listing, with_study
+
+        vet("study", overrides or [])
+        if not overrides and from_file is None:
+            print(listing())
+            return
+        words = with_study(overrides or [], earlier=from_file is not None)
+        loudness = 0 if quiet else 2 if verbose else 1
+        _run("study", words, tuple(trust or ()), from_file, dry_run, retry_failed, loudness, trace)
+
+    _guarded(work, trace)
+
+
 @app.command("status")
 def status(
     runs: Annotated[
@@ -156,12 +185,13 @@ def _run(
         if dry_run:
             show_plan(plan(task))
             return
-        said = " ".join([Path(sys.argv[0]).name.split()[0], command, *task.overrides])
+        typed = [word.removeprefix("study=") if command == "study" else word for word in task.overrides]
+        said = " ".join([Path(sys.argv[0]).name.split()[0], command, *typed])
         found = execute(
             task,
             Watcher(loudness),
             retry_failed,
-            said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(task.overrides)}".strip(),
+            said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(typed)}".strip(),
         )
         show_results(task.open().path, dict(found))
         if loudness > 1:

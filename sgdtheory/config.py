@@ -345,7 +345,8 @@ def _primary(command: str, overrides: list[str], from_file: Path | None) -> str:
     if any(_root_of(word) == "experiment" for word in overrides):
         raise Mistake("--from and experiment= are two starting points; give one of them")
     raw: Any = OmegaConf.to_container(read_yaml(from_file), resolve=False)
-    if str(raw["_target_"]).split(".")[-2:-1] != [name]:
+    *folders, module, _ = ["", "", *str(raw["_target_"]).split(".")]  # …pipelines.train.Train, or …studies.widths.Widths
+    if (folders[-1] != "studies") if name == "study" else (module != name):
         raise Mistake(f"{from_file} belongs to another command ({raw['_target_']}), not to {command}")
     known = [group for group in groups() if group != "experiment"]
     for word in overrides:

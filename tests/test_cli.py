@@ -76,7 +76,8 @@ def test_version_and_help(sgdtheory: Command) -> None:
 # what it does
 
 
-NETWORKS = {file.stem for file in CONFIGS.glob("landscape/*.yaml") if "landscapes.network" in file.read_text()}
+LEARNED = ("landscapes.network", "landscapes.text_model", "landscapes.regression")  # where no minimum is known exactly
+NETWORKS = {file.stem for file in CONFIGS.glob("landscape/*.yaml") if any(name in file.read_text() for name in LEARNED)}
 FORMULAS = sorted({file.stem for file in CONFIGS.glob("landscape/*.yaml")} - NETWORKS)
 
 

@@ -22,12 +22,14 @@ from sgdtheory import config
 from sgdtheory.config import CONFIGS, Settings, Task, Where, task
 from sgdtheory.faults import Mistake
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.naming_studies import studies
 from sgdtheory.schema import Checker, Node, build
 from sgdtheory.streams import stream
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 ROOTS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(CONFIGS.glob("*.yaml")) if file.stem != "base"}
-CHOICES = [(file.parent.name, file.stem) for file in FILES if file.parent != CONFIGS and file.parent.name != "experiment"]
+CHOICES = [(f.parent.name, f.stem) for f in FILES if f.parent != CONFIGS and f.parent.name not in ("experiment", "study")]
+STUDIES = [file.stem for file in sorted(CONFIGS.glob("study/*.yaml"))]
 EXPERIMENTS = sorted(CONFIGS.glob("experiment/*.yaml"))
 FROM_DATA = ("shape", "classes")  # what a model is told by the data it is for
 
@@ -192,11 +194,21 @@ def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch)
     return task(command, cfg)
 
 
-@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("root", sorted(set(ROOTS) - {"study"}))
 def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = checked_task(root, compose(root), monkeypatch)
     assert isinstance(found.pipeline, Node) and found.science["_target_"].split(".")[-2] == root
     assert not {"run", "device", "executor", "threads"} & set(found.science)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *_ = (CONFIGS / f"study/{study}.yaml").read_text().splitlines()
+    assert first == "# @package _global_" and second.startswith("# ") and studies()[study] == second.removeprefix("# ")
+    found = checked_task("study", compose("study", f"study={study}"), monkeypatch)
+    assert found.science["_target_"].split(".")[-3:-1] == ["studies", study]
+    assert not {"run", "device", "executor", "threads"} & set(found.science)
+    assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(f"{study}-")
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none")

@@ -13,12 +13,12 @@ LAYERS = [  # of design.md; a folder stands for all that is in it
     {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models"},
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
     {"landscapes", "sgd", "descend", "curvature", "noise"},
-    {"stage", "estimate", "trajectory", "autoneb", "presets", "minima", "ground"},
+    {"stage", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics"},
     {"pipelines", "studies"},
     {
-        "flags", "complaints", "schema", "earlier", "config", "execute", "local", "progress", "figures", "report", "show",
-        "notebook",
+        "flags", "complaints", "schema", "earlier", "config", "naming_studies", "execute", "local", "progress", "figures",
+        "report", "show", "notebook",
     },
     {"cli"},
 ]  # fmt: skip

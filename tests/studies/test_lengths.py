@@ -1,0 +1,40 @@
+"""What is said of strings can be wrong."""
+
+from typing import Any
+
+import pytest
+
+from sgdtheory.studies.lengths import claims, mean_row
+
+LEVELS = [1.0, 0.1, 0.01]
+
+
+def rows(*lengths: list[float | None]) -> list[dict[str, Any]]:
+    """Three thresholds of a few pairs each."""
+    found = []
+    for level, lengths_there in zip(LEVELS, lengths, strict=True):
+        found += [{"landscape": "a", "threshold": level, "length_ratio": x, "beads": x and int(x)} for x in lengths_there]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lengths", "holds"),
+    [
+        ([[1.0, 1.0, 1.01], [1.2, 1.3, 1.2], [1.5, 1.6, 1.7]], True),
+        ([[1.2, 1.2, 1.2], [1.3, 1.3, 1.3], [1.5, 1.6, 1.7]], False),  # not straight at first
+        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], False),  # straight for ever, as on a convex landscape
+        ([[1.0, 1.0, 1.0], [1.9, 1.9, 1.9], [1.3, 1.2, 1.3]], False),  # shorter at last
+        ([[1.0, 1.0, 1.0], [1.2, 1.2, 1.2], [1.5, None, 1.6]], None),
+        ([[1.0], [1.2], [1.5]], None),
+    ],
+)
+def test_the_claim_holds_does_not_or_cannot_be_told(lengths: list[list[float | None]], holds: bool | None) -> None:
+    said = claims(rows(*lengths), {"a": LEVELS}, {"a": len(lengths[0])})
+    assert [claim.holds for claim in said] == [holds, holds]
+    assert ("not all straight" in said[0].statement) is (holds is False)
+
+
+def test_means_are_over_the_strings_that_were_found() -> None:
+    row = mean_row(rows([1.0, 1.0], [1.2, None], [1.5, 1.7]), "a", 0.1)
+    assert (row["found"], row["pairs"], row["length_ratio"]) == (1, 2, 1.2)
+    assert "length_ratio_why" in mean_row(rows([1.0], [None], [1.5]), "a", 0.1)

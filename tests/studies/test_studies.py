@@ -1,0 +1,168 @@
+"""The studies from end to end on small budgets; their verdicts can go either way."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgdtheory.figures import FIGURES
+from sgdtheory.figures.figure import RunData
+from sgdtheory.measured import Measured
+from sgdtheory.studies import shapes
+from sgdtheory.studies.study import higher, ratio, rises
+from tests.conftest import Said
+
+STRINGS = [
+    "~landscapes.quadratic", "~landscapes.text", "thresholds={cubic:[3.0,0.1,0.01]}", "pairs={cubic:3}", "executor.workers=1",
+]  # fmt: skip
+WIDTHS = [
+    "hidden=[[2],[8],[32],[8,8]]", "trained=6", "kept=2", "sgd.steps=300", "autoneb.steps=10", "autoneb.last_steps=10",
+    "autoneb.retries=0", "executor.workers=1",
+]  # fmt: skip
+Command = Callable[..., Said]
+
+
+def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
+    said = command("study", *words, "--quiet")
+    assert said.code == 0, said.err
+    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
+    return path, json.loads((path / "results.json").read_text())
+
+
+def test_strings_get_longer(sgdtheory: Command) -> None:
+    path, found = results(sgdtheory, "string_sampling", *STRINGS)
+    assert path.parent == Path("runs/study") and path.name.startswith("string_sampling-")
+    rows = found["tables"]["lengths"]
+    assert [row["threshold"] for row in rows] == [3.0, 0.1, 0.01] and all(row["found"] == 3 for row in rows)
+    assert rows[0]["length_ratio"] == pytest.approx(1, abs=0.02) and rows[2]["length_ratio"] > 1.05
+    assert rows[2]["beads"] > rows[1]["beads"] > rows[0]["beads"]
+    assert all(row["highest_loss"] <= row["threshold"] for row in found["tables"]["strings"])
+    assert [claim["name"] for claim in found["claims"]] == ["length_ratio", "cubic"]
+    (figure,) = (made for make in FIGURES["study"] if (made := make(RunData.read(path))))
+    assert figure.name == "strings" and len(figure.numbers) == 9
+    assert "already done" in sgdtheory("study", "string_sampling", *STRINGS).err
+
+
+def test_the_text_too_and_what_is_not_found_is_told(sgdtheory: Command) -> None:
+    words = [
+        "~landscapes.quadratic", "~landscapes.cubic", "thresholds={text:[3.2,2.0]}", "pairs={text:1}", "sgd.steps=40",
+        "landscapes.text.data.train=16", "landscapes.text.model.hidden=4", "executor.workers=1",
+    ]  # fmt: skip
+    _, found = results(sgdtheory, "string_sampling", *words)
+    first, last = found["tables"]["strings"]
+    assert first["length_ratio"] == pytest.approx(1, abs=0.02)
+    assert last["length_ratio"] is None and "came down to" in last["length_ratio_why"]
+    assert [claim["holds"] for claim in found["claims"]] == [None, None]
+
+
+def test_a_killed_unit_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sgdtheory.string_sampling import StringSampling
+
+    _, whole = results(sgdtheory, "string_sampling", *STRINGS, "run.root=whole")
+    grow, calls = StringSampling.grow, []
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return grow(*arguments, **named)
+
+    monkeypatch.setattr(StringSampling, "grow", broken)
+    assert sgdtheory("study", "string_sampling", *STRINGS, "run.root=cut").code == 130
+    _, found = results(sgdtheory, "string_sampling", *STRINGS, "run.root=cut")
+    assert found["tables"] == whole["tables"]
+    assert len(calls) == 3 + 7  # the two thresholds that were done are not done again
+
+
+def test_widths_are_compared(sgdtheory: Command) -> None:
+    path, found = results(sgdtheory, "width_and_barriers", *WIDTHS)
+    rows = {row["hidden"]: row for row in found["tables"]["shapes"]}
+    assert list(rows) == ["2", "8", "32", "8-8"]
+    assert rows["2"]["excess"] > rows["32"]["excess"] and rows["2"]["lowest"] > rows["32"]["lowest"]
+    assert rows["32"]["straight"] > rows["32"]["excess"] and rows["8"]["length_ratio"] > 1
+    assert [claim["name"] for claim in found["claims"]] == ["excess", "straight", "depth"]
+    (figure,) = (made for make in FIGURES["study"] if (made := make(RunData.read(path))))
+    assert figure.name == "widths" and len(figure.numbers) == len(found["tables"]["paths"]) == 4
+
+
+# the command
+
+
+def test_without_a_name_the_list_a_line_each(sgdtheory: Command) -> None:
+    said = sgdtheory("study")
+    lines = said.out.splitlines()
+    assert said.code == 0 and [line.split()[0] for line in lines] == sorted(line.split()[0] for line in lines)
+    assert any(line.startswith("string_sampling ") and "Freeman" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["string_samplin"], "did you mean 'string_sampling'"),
+        (["seed=1"], "say which study"),
+        (["string_sampling", "width_and_barriers"], "one study at a time"),
+        (["string_sampling", "sgd.stesp=1"], "did you mean 'sgd.steps'"),
+        (["string_sampling", "thresholds.text=[1,2]"], "falling"),
+        (["string_sampling", "~pairs.text"], "pairs.text"),
+        (["width_and_barriers", "kept=30"], "kept=30 is more than"),
+        (["width_and_barriers", "model=cnn"], "use model=mlp"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words: list[str], told: str, sgdtheory: Command) -> None:
+    said = sgdtheory("study", *words)
+    assert said.code == 2 and told in said.err and len(said.err.splitlines()) <= 3
+
+
+def test_dry_run_and_the_configuration(sgdtheory: Command) -> None:
+    assert "27 units" in sgdtheory("study", "string_sampling", "--dry-run").out
+    assert "thresholds:" in sgdtheory("study", "string_sampling", "--cfg", "job").out
+
+
+# verdicts
+
+
+def test_what_rises_and_what_does_not() -> None:
+    assert rises([[1, 1, 1], [1.2, 1.3, 1.25], [2.0, 2.2, 2.1]]) is True
+    assert rises([[1, 1, 1], [1, 1, 1]]) is False
+    assert rises([[2.0, 2.2, 2.1], [1, 1, 1]]) is False
+    assert rises([[1, 1, 1], [3.0, 3.1, 3.2], [1.5, 1.6, 1.55]]) is False  # up at the end, but down on the way
+    assert rises([[1.0], [2.0]]) is None
+
+
+def test_differences_and_quotients_know_their_errors() -> None:
+    assert higher(Measured(1.0, 0.1), Measured(0.5, 0.1)) is True
+    assert higher(Measured(1.0, 0.4), Measured(0.5, 0.1)) is False
+    assert higher(Measured.nothing("gone"), Measured(0.5, 0.1)) is None
+    found = ratio(Measured(2.0, 0.2), Measured(4.0, 0.4), "")
+    assert found.value == 0.5 and found.stderr == pytest.approx(0.5 * 0.1 * 2**0.5)
+    assert ratio(Measured(2.0, 0.2), Measured(0.0, 0.4), "nothing there").why == "nothing there"
+
+
+def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
+    rows = [{"excess": {"value": excess * x, "stderr": 0.0}, "straight": straight * x, "length_ratio": 1.5} for x in (0.9, 1.1)]
+    minima = {"lowest": 0.1, "highest_kept": 0.2, "median": 0.3}
+    return shapes.shape_row(hidden, {"parameters": 9, "minima": minima, "rows": rows})
+
+
+@pytest.mark.parametrize(
+    ("excesses", "lines", "holds"),
+    [
+        ([0.1, 0.05, 0.01], [2.0, 1.0, 0.5], [True, True]),
+        ([0.1, 0.05, 0.03], [2.0, 1.0, 0.5], [False, True]),
+        ([0.1, 0.05, 0.01], [0.5, 1.0, 2.0], [True, False]),
+        ([0.1, 0.05, 0.0], [1.0, 1.0, 1.0], [True, False]),
+    ],
+)
+def test_the_claims_of_width_can_fail(excesses: list[float], lines: list[float], holds: list[bool]) -> None:
+    rows = [shape([width], e, s) for width, e, s in zip((2, 8, 32), excesses, lines, strict=True)]
+    assert [claim.holds for claim in shapes.claims(rows)] == holds
+
+
+def test_the_claim_of_depth_can_fail() -> None:
+    wide = [shape([2], 0.1, 2.0), shape([8], 0.001, 1.0)]
+    assert shapes.claims([*wide, shape([8, 8], 0.001, 2.0)])[-1].holds is True
+    assert shapes.claims([*wide, shape([8, 8], 0.2, 2.0)])[-1].holds is False
+    assert shapes.claims([*wide, shape([8, 8], 0.001, 0.5)])[-1].holds is False
+    assert shapes.claims(wide[:1])[0].holds is None
