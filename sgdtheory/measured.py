@@ -76,6 +76,35 @@ class Claim(NamedTuple):
         }
 
 
+class Plot(NamedTuple):
+    """A picture as data: columns of a table against each other, drawn by the report with no code of its own.
+
+    `y` are columns, a panel each, with bars where the table has `<y>_stderr`; `by` is the column whose every value is a curve;
+    `log` names the logarithmic axes: "", "x", "y" or "xy"; `theory` are columns drawn as lines behind the marks, one for
+    each y or None; `level` is the height of a line to compare with; `labels` are the axes' words by column.
+    """
+
+    name: str
+    title: str
+    caption: str
+    table: str
+    x: str
+    y: tuple[str, ...]
+    by: str | None = None
+    log: str = ""
+    theory: tuple[str | None, ...] | None = None
+    level: float | None = None
+    labels: Mapping[str, str] = {}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **self._asdict(),
+            "y": list(self.y),
+            "theory": list(self.theory) if self.theory else None,
+            "labels": {**self.labels},
+        }
+
+
 class Results(NamedTuple):
     """What a pipeline has found: claims (the headline first), tables of rows by name, and clouds [P, n] by file name."""
 

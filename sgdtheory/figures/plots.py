@@ -1,0 +1,78 @@
+"""Pictures that a run describes as data: columns of its tables against each other, drawn without a line of code of its own."""
+
+from typing import Any
+
+from sgdtheory.figures.figure import Figure, RunData
+from sgdtheory.figures.style import COLOURS, INK, PALE, log_axis, svg_of
+
+MARKS = "os^Dv<>P"  # a curve is told by its mark as well as by its colour
+PANEL = 3.4  # inches of height of a row of panels
+IN_A_ROW = 2  # panels
+
+
+def plots(run: RunData) -> list[Figure]:
+    """One figure for each `measured.Plot` in results.json whose table has rows."""
+    tables = run.results.get("tables", {})
+    described = run.results.get("plots", [])
+    return [_plot(plot, tables[plot["table"]]) for plot in described if tables.get(plot["table"])]
+
+
+def _plot(plot: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
+    columns = min(IN_A_ROW, len(plot["y"]))
+    height = PANEL * -(-len(plot["y"]) // columns)
+
+    def paint(canvas: Any) -> None:
+        panels = canvas.subplots(-(-len(plot["y"]) // columns), columns, squeeze=False).flatten()
+        for k, axes in enumerate(panels):
+            if k < len(plot["y"]):
+                _panel(axes, plot, rows, k)
+            else:
+                axes.set_axis_off()
+        handles, labels = panels[0].get_legend_handles_labels()
+        if len(handles) > 1:
+            canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, len(handles)))
+
+    return Figure(plot["name"], plot["title"], plot["caption"], svg_of(plot["name"], height, paint), rows)
+
+
+def _panel(axes: Any, plot: dict[str, Any], rows: list[dict[str, Any]], k: int) -> None:
+    x, y, by, label = plot["x"], plot["y"][k], plot["by"], plot["labels"].get
+    theory = plot["theory"][k] if plot["theory"] else None
+    if plot["level"] is not None:
+        axes.axhline(plot["level"], color=PALE, linewidth=0.9)
+    curves = dict.fromkeys(row[by] for row in rows) if by else [None]
+    for j, name in enumerate(curves):
+        own = [row for row in rows if by is None or row[by] == name]
+        _curve(axes, own, x, y, theory, COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)], _name(name, by, label))
+    if "x" in plot["log"]:
+        log_axis(axes.xaxis)
+    if "y" in plot["log"]:
+        log_axis(axes.yaxis)
+    axes.set(xlabel=label(x, x), ylabel=label(y, y))
+    axes.grid(axis="y")
+    if all(isinstance(row[x], str) for row in rows):
+        axes.tick_params(axis="x", labelrotation=20)
+
+
+def _name(value: Any, by: str | None, label: Any) -> str | None:
+    """What the legend says of a curve: words as they are, numbers with what they are of."""
+    if by is None:
+        return None
+    return value if isinstance(value, str) else f"{label(by, by)} {value:g}"
+
+
+def _curve(
+    axes: Any, rows: list[dict[str, Any]], x: str, y: str, theory: str | None, colour: str, mark: str, name: Any
+) -> None:
+    """Marks with one standard error, joined unless theory's line already leads the eye; words on x are not joined either."""
+    known = [row for row in rows if row.get(y) is not None]
+    bars = [row.get(f"{y}_stderr") or 0.0 for row in known]
+    joined = theory is None and not any(isinstance(row[x], str) for row in known)
+    dense = len(known) > 40
+    axes.errorbar(
+        [row[x] for row in known], [row[y] for row in known], bars, fmt=mark + ("-" if joined else ""), color=colour,
+        elinewidth=1.1, markersize=2.5 if dense else 5, label=name,
+    )  # fmt: skip
+    if theory is not None:
+        told = [row for row in rows if row.get(theory) is not None]
+        axes.plot([row[x] for row in told], [row[theory] for row in told], color=INK if name is None else colour, alpha=0.7)
