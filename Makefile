@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench clean
+.PHONY: help install demo test test-slow lint format bench figures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ format: $(STAMP) ## ruff's formatting and safe fixes
 
 bench: $(STAMP) ## speed, as ratios to the physical floor measured in the same run
 	$(BIN)/python scripts/bench.py
+
+figures: $(STAMP) ## run every default and every study, and write docs/theory.md from them (half an hour)
+	$(BIN)/python scripts/figures.py
 
 clean: ## remove what was built, but no runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

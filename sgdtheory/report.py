@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.faults import Mistake
-from sgdtheory.figures import FIGURES
+from sgdtheory.figures import drawn
 from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.plots import plots
 from sgdtheory.figures.style import inline
 from sgdtheory.figures.table import Table, csv_text, flatten, number, table, typeset
 from sgdtheory.folder import Folder
@@ -26,7 +25,7 @@ def draw(run_path: Path) -> Path:
     """Write figures/ and report.html of a run that has results; gives the path of the page."""
     run = finished(run_path)
     folder = Folder(run_path)
-    figures = [figure for make in FIGURES.get(run.command, []) if (figure := make(run)) is not None] + plots(run)
+    figures = drawn(run)
     for figure in figures:
         folder.write_text(f"figures/{figure.name}.svg", figure.svg)
         folder.write_text(f"figures/{figure.name}.csv", csv_text(figure.numbers))

@@ -11,6 +11,7 @@ from sgdtheory.figures.graph import graph
 from sgdtheory.figures.losses import losses
 from sgdtheory.figures.minima import minima
 from sgdtheory.figures.plane import plane
+from sgdtheory.figures.plots import plots
 from sgdtheory.figures.profiles import profiles
 from sgdtheory.figures.strings import strings
 from sgdtheory.figures.temperatures import temperatures
@@ -22,3 +23,8 @@ FIGURES: dict[str, list[Callable[[RunData], Figure | None]]] = {
     "sweep-temperature": [temperatures, equilibration, spreading],
     "study": [strings, widths],
 }
+
+
+def drawn(run: RunData) -> list[Figure]:
+    """All pictures of a run that has results: those of its command, then those that its results describe."""
+    return [figure for make in FIGURES.get(run.command, []) if (figure := make(run)) is not None] + plots(run)

@@ -1,0 +1,83 @@
+"""Run what docs/theory.yaml names, each a command, and write docs/theory.md from the run directories: `make figures`.
+
+What is finished under runs/ is not done again. A command that fails ends it; a claim that does not hold stands on the page.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from sgdtheory.figures import drawn
+from sgdtheory.figures.figure import RunData
+from sgdtheory.measured import Measured
+from sgdtheory.progress import duration
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+MARKS = {True: "yes", False: "**no**", None: "cannot be said"}
+
+
+def run_of(words: str) -> RunData:
+    """The finished run of a command, by the line in which it says where its report is."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("sgdtheory")), *words.split()], stdout=subprocess.PIPE, text=True, check=True
+    )
+    print(done.stdout)
+    page = re.findall(r"^report: (.+)$", done.stdout, re.MULTILINE)[-1]
+    return RunData.read(Path(page).parent)
+
+
+def part_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """One section of the page: what is claimed, what was measured, the pictures beside it."""
+    if "before" in entry:
+        run_of(entry["before"])
+    run = run_of(entry["command"])
+    pictures = list(figures_of(run, entry))
+    claims = run.results["claims"]
+    device = run.manifest.get("device_name") or run.manifest["device"]
+    facts = {"claims": claims, "headline": claims[0], "seed": run.results["seed"], "hash": run.results["config_hash"][:8]}
+    facts |= {"seconds": duration(run.results["seconds"]), "device": device, "version": run.results["version"]}
+    return {"before": None} | entry | facts | {"figures": pictures}
+
+
+def figures_of(run: RunData, entry: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The pictures asked for, as files on a white ground beside the page."""
+    for figure in drawn(run):
+        if entry["figures"] == "all" or figure.name in entry["figures"]:
+            file = f"figures/{entry['command'].split()[-1].replace('-', '_')}-{figure.name}.svg"
+            (DOCS / file).parent.mkdir(exist_ok=True)
+            (DOCS / file).write_text(figure.svg.replace("<svg ", '<svg style="background: white" ', 1))
+            yield {"file": file, "title": figure.title, "caption": figure.caption}
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def anchor(title: str) -> str:
+    """What GitHub calls a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def measured(claim: dict[str, Any]) -> str:
+    return str(Measured(claim["value"], claim["stderr"], "", claim["why"]))
+
+
+def main() -> None:
+    parts = [part_of(entry) for entry in yaml.safe_load((DOCS / "theory.yaml").read_text())]
+    house = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    house.filters |= {"cell": cell, "anchor": anchor, "measured": measured, "verdict": lambda claim: MARKS[claim["holds"]]}
+    devices = ", ".join(dict.fromkeys(part["device"] for part in parts))
+    page = house.get_template("theory.md.j2").render(parts=parts, version=parts[0]["version"], device=devices)
+    (DOCS / "theory.md").write_text(page)
+    print(f"{DOCS / 'theory.md'}: {len(parts)} claims")
+
+
+if __name__ == "__main__":
+    main()
