@@ -34,7 +34,7 @@ class Spherical(Formula):
         highest = float(self._modes[0][-1])
         if highest >= self.wall:
             raise Mistake(
-                f"Spherical: wall={self.wall:g} is too low for couplings up to {highest:.3g}, and some points are gone; raise it"
+                f"Spherical: wall={self.wall:g} is below the largest coupling {highest:.3g}, and some points are gone; raise it"
             )
         super().__post_init__()
 
@@ -86,4 +86,4 @@ class Spherical(Formula):
     def barrier(self) -> float:
         """Over the second lowest pair."""
         lowest, second = self.critical_values()[:2].tolist()
-        return second - lowest
+        return float(second - lowest)

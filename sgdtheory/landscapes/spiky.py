@@ -17,7 +17,7 @@ LOWEST_SINC = 0.21723362821122166
 
 @dataclass(frozen=True)
 class Spiky(Formula):
-    """Σ_i x_i² + s² − a·e^{−k²s²/2} cos kx_i: a bowl with spikes of height a and period 2π/k, seen through a Gaussian of width s.
+    """Σ_i x_i² + s² − a·e^{−k²s²/2} cos kx_i: a bowl with spikes every 2π/k, seen through a Gaussian of width s.
 
     That is E_ω L(x + sω), ω ~ N(0, 1), of the bare x² − a·cos kx (`smoothing` s = 0), the picture that Kleinberg, Li & Yuan
     (2018, 1802.06175, Figure 1) draw of what SGD sees. There is no minimum but the centre once s ≥ `threshold`.
