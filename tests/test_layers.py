@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 LAYERS = [  # of design.md; a folder stands for all that is in it
     {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models"},
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
-    {"landscapes", "sgd", "descend", "curvature", "critical", "noise"},
+    {"landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise"},
     {"stage", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics"},
     {"pipelines", "studies"},
