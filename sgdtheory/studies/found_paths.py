@@ -43,7 +43,7 @@ class FoundPaths:
         shared = {name: run.science[name] for name in OF_A_PATH}
         return [Unit(f"path-{pair}", {"path": {**shared, "pair": pair}}) for pair in range(self.pairs)]
 
-    def looks(self, run: Run, name: str, keys: tuple[str, ...]) -> list[Unit]:
+    def units_on_paths(self, run: Run, name: str, keys: tuple[str, ...]) -> list[Unit]:
         """A unit for each path that is found, known by its path and by these keys of the study."""
         own = {key: run.science[key] for key in keys}
         found = [unit for unit in self.path_units(run) if run.result(unit) is not None]
@@ -80,7 +80,9 @@ class FoundPaths:
 
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""
-        seconds, memory, disk = estimate_stage(self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0))
+        seconds, memory, disk = estimate_stage(
+            self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0)
+        )
         return Estimate(1.5 * seconds, memory, disk)
 
 

@@ -16,7 +16,11 @@ def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, A
     ends = [points[0], points[-1]]
     columns = {"noise": "noise_trace", "curvature": "trace", "loss": "data_loss", "objective": "objective"}
     found = {f"{name}_ratio": ratio(_mean(middle, x), _mean(ends, x), f"no {x} at the ends") for name, x in columns.items()}
-    found["noise_over_loss_ratio"] = ratio(found["noise_ratio"], found["loss_ratio"], "no data loss")
+    loss = found["loss_ratio"]
+    squared = (
+        Measured.nothing(loss.why) if loss.value is None else Measured(loss.value**2, 2 * loss.value * (loss.stderr or 0.0))
+    )
+    found["beyond_loss_ratio"] = ratio(found["noise_ratio"], squared, "no data loss")
     return row_of(facts, **found)
 
 
@@ -35,14 +39,16 @@ def claims(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
         return [Claim("noise", "no path was found", Measured.nothing("no path was found"), f"> {RISE:g}", None)]
     noise, curvature, loss, beyond = (
         Measured.mean([row[f"{name}_ratio"] for row in pairs if row[f"{name}_ratio"] is not None])
-        for name in ("noise", "curvature", "loss", "noise_over_loss")
+        for name in ("noise", "curvature", "loss", "beyond_loss")
     )
     above = sum((row["noise_ratio"] or 0.0) > RISE for row in pairs)
     held = above == len(pairs) if len(pairs) >= PAIRS else None
     told = f"Tr C is {noise} times as high in the middle third of a path as at its ends (above {RISE:g} on {above} of {asked}"
     one = Measured(1.0)
     return [
-        Claim("noise", f"{told} pairs), the data loss {loss} times", noise, f"> {RISE:g} on each of {PAIRS} pairs or more", held),
+        Claim(
+            "noise", f"{told} pairs), the data loss {loss} times", noise, f"> {RISE:g} on each of {PAIRS} pairs or more", held
+        ),
         Claim("curvature", f"Tr H is {curvature} times as high there", curvature, "above 1", higher(curvature, one)),
         Claim(
             "loss",
@@ -52,10 +58,11 @@ def claims(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
             higher(noise, loss),
         ),
         Claim(
-            "noise_over_loss",
-            f"Tr C per data loss is {beyond} times as high in the middle: that much of the rise is not the loss's",
+            "beyond_loss",
+            f"Tr C over the square of the data loss, as which it would go were every example's loss to rise alike, is {beyond} "
+            "times as high in the middle",
             beyond,
-            "above 1",
+            "above 1: the rise is not the loss's alone",
             higher(beyond, one),
         ),
     ]

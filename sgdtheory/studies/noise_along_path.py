@@ -26,7 +26,7 @@ class NoiseAlongPath(FoundPaths):
 
     Claim: curvature rises along a path of low loss, and the noise of SGD with it, so that noise drives SGD back to the ends.
     Refuted by a Tr C that is no higher in the middle third of paths than 1.3 times that at their ends, or by one that rises
-    no more than the data loss does: C of a cross-entropy vanishes where the loss does, so part of any rise is the loss's.
+    no more than the square of the data loss does: a gradient vanishes with its example's loss, so part of any rise is that.
 
     `points` stand evenly along each path. C is that of one sample's gradient (`size`: of SGD's batches, for batch norm alone).
     """
@@ -35,7 +35,7 @@ class NoiseAlongPath(FoundPaths):
     size: Count = 16
 
     def units(self, run: Run) -> list[Unit]:
-        return [*self.path_units(run), *self.looks(run, "noise", ("points", "size"))]
+        return [*self.path_units(run), *self.units_on_paths(run, "noise", ("points", "size"))]
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
         if "noise" not in unit.science:
@@ -57,7 +57,7 @@ class NoiseAlongPath(FoundPaths):
         return row_of(facts, noise_trace=noise, trace=hessian_trace(self.landscape, theta, source))
 
     def finish(self, run: Run) -> Results:
-        found = [(facts_of(run, unit), run.result(unit)) for unit in self.looks(run, "noise", ("points", "size"))]
+        found = [(facts_of(run, unit), run.result(unit)) for unit in self.units_on_paths(run, "noise", ("points", "size"))]
         results = [(facts, result["rows"]) for facts, result in found if result is not None]
         points = [{"path": f"path {facts['pair'] + 1}", **row} for facts, rows in results for row in rows]
         pairs = [pair_row(facts, rows) for facts, rows in results]
