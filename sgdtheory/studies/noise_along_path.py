@@ -47,6 +47,7 @@ class NoiseAlongPath(FoundPaths):
             stop_if_asked()
             rows.append({"t": float(t[k]), **self._look(theta, stream(self.seed_of(unit), "noise", k))})
         folder.finish({"rows": rows}, {})
+        return None
 
     def _look(self, theta: Tensor, source: torch.Generator) -> dict[str, Any]:
         """One row a point."""

@@ -1,7 +1,7 @@
 """Points of a path set free: where they go, and how flat the ground is that they come to, at equal loss."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from sgdtheory.cloud import length, points_at
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured
 from sgdtheory.profile import train_losses
+from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
 from sgdtheory.studies.study import row_of
@@ -74,28 +75,31 @@ class Rest:
     norm: np.ndarray
 
     @classmethod
-    def at(cls, landscape: Any, cloud: Cloud, seed: int, draws: int = 1) -> "Rest":
-        """`draws`: estimates of each Tr H that are averaged."""
-        losses = train_losses(landscape, cloud).cpu().numpy()
-        found = [[hessian_trace(landscape, x, stream(seed, "trace", r, k)) for k in range(draws)] for r, x in enumerate(cloud)]
-        traces = [Measured.mean([each.value for each in one]).value for one in found]
-        errors = [sum((each.stderr or 0.0) ** 2 for each in one) ** 0.5 / draws for one in found]
-        objective = values(landscape, cloud).double().cpu().numpy()
-        return cls(objective, losses, np.array(traces, float), np.array(errors), cloud.norm(dim=1).double().cpu().numpy())
+    def at(cls, landscape: Any, cloud: Cloud, seed: int, sketch: int, probes: int) -> "Rest":
+        """`sketch` and `probes` as in `hessian_trace`."""
+        traces = [hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes) for r, x in enumerate(cloud)]
+        errors = np.array([each.stderr or 0.0 for each in traces])
+        objective, norm = values(landscape, cloud).double().cpu().numpy(), cloud.norm(dim=1).double().cpu().numpy()
+        data_loss = train_losses(landscape, cloud).cpu().numpy()
+        return cls(objective, data_loss, np.array([each.value for each in traces], float), errors, norm)
+
+
+def descent(steps: int) -> SGD:
+    """Heavy-ball descent of the whole objective at the rate that suits the landscape (see `SGD`)."""
+    return SGD(steps, None, "auto", Constant(), MOMENTUM)
 
 
 def let_down(
-    landscape: Any, cloud: Cloud, sgd: SGD, relax: int, most: int, level: Tensor, watch: Callable[[float], None]
+    landscape: Any, cloud: Cloud, relax: int, most: int, level: Tensor, watch: Callable[[float], None]
 ) -> tuple[Cloud, Tensor]:
     """Full-batch descent of every point [R] for `relax` steps, then on until its objective is at most `level` [R].
 
     Gives the clouds where that was, and whether it was within `most` steps, [R]. Relaxed first, for a point that is still hot
     may have the loss of another and stand on lower ground.
     """
-    descent = replace(sgd, steps=most + 1, batch_size=None, momentum=MOMENTUM)
     rest, reached = cloud.clone(), torch.zeros(len(cloud), dtype=torch.bool, device=cloud.device)
     before = cloud.clone()
-    for state in descent.run(landscape, cloud, 0):
+    for state in descent(most + 1).run(landscape, cloud, 0):
         watch(state.step / most)
         assert state.losses is not None  # those where the step began
         new = (state.losses <= level) & ~reached if state.step > relax else torch.zeros_like(reached)
@@ -107,10 +111,9 @@ def let_down(
     return rest, reached
 
 
-def below(landscape: Any, cloud: Cloud, sgd: SGD, steps: tuple[int, ...]) -> list[Cloud]:
+def below(landscape: Any, cloud: Cloud, steps: Sequence[int]) -> list[Cloud]:
     """Where full-batch descent from each point [A] is after so many steps, [A, n] each."""
-    descent = replace(sgd, steps=max(steps), batch_size=None, momentum=MOMENTUM)
-    return [state.cloud.clone() for state in descent.run(landscape, cloud, 0) if state.step in steps]
+    return [state.cloud.clone() for state in descent(max(steps)).run(landscape, cloud, 0) if state.step in steps]
 
 
 def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:

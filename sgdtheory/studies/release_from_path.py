@@ -20,7 +20,8 @@ from sgdtheory.studies.found_paths import FoundPaths, facts_of
 from sgdtheory.studies.release import Frame, Rest, below, drift_row, let_down, rest_row
 
 OWN = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quenched", "relax", "most", "further")
-DRAWS = 4  # estimates of gradient descent's Tr H that are averaged: what is off in it is off for all replicas
+EFFORT = (64, 128)  # sketch and probes of gradient descent's Tr H: what is off in it is off for all replicas
+EFFORT_EACH = (32, 32)  # of one replica's: their spread shows the error
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class ReleaseFromPath(FoundPaths):
     looks: Count = 5
     replicas: Annotated[int, Ge(2)] = 64
     quenched: Annotated[int, Ge(2)] = 8
-    relax: Count = 30
+    relax: Count = 20
     most: Count = 1000
-    further: Annotated[tuple[Count, ...], MinLen(1)] = (25, 100, 300, 800)
+    further: Annotated[tuple[Count, ...], MinLen(1)] = (100, 300, 800, 1500)
 
     def units(self, run: Run) -> list[Unit]:
         return [*self.path_units(run), *self.units_on_paths(run, "release", OWN)]
@@ -66,6 +67,7 @@ class ReleaseFromPath(FoundPaths):
             hot = clouds[-1][:, : self.quenched]
             rests += self._rests(folder, hot, floor, size)
         folder.finish({"drifts": drifts, "rests": rests}, {})
+        return None
 
     def _released(self, folder: UnitFolder, frame: Frame, size: int | None, part: int) -> list[Cloud]:
         """The cloud [A, R, n] at each look; a stage each, which plain SGD does not notice: it has no velocity to lose."""
@@ -85,20 +87,20 @@ class ReleaseFromPath(FoundPaths):
 
     def _floor(self, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end and further down."""
-        clouds = [cloud, *below(self.landscape, cloud, self._sgd(None), self.further)]
-        return [Rest.at(self.landscape, each, key(seed, k), DRAWS) for k, each in enumerate(clouds)]
+        clouds = [cloud, *below(self.landscape, cloud, self.further)]
+        return [Rest.at(self.landscape, each, key(seed, k), *EFFORT) for k, each in enumerate(clouds)]
 
     def _rests(self, folder: UnitFolder, hot: Cloud, floor: list[Rest], size: int) -> list[dict[str, Any]]:
         """Let the replicas down, and see how flat it is there: a row a point of the path."""
         level = torch.as_tensor(floor[0].objective).to(hot).repeat_interleave(hot.shape[1])
-        rest, reached = let_down(
-            self.landscape, hot.flatten(0, 1), self._sgd(None), self.relax, self.most, level, lambda done: stop_if_asked()
-        )
+        rest, reached = let_down(self.landscape, hot.flatten(0, 1), self.relax, self.most, level, lambda done: stop_if_asked())
         rows = []
         for a, s in enumerate(self.at):
             own = slice(a * hot.shape[1], (a + 1) * hot.shape[1])
             stop_if_asked()
-            mine = Rest.at(self.landscape, rest[own][reached[own]], key(self.seed_of(folder.unit), "rest", size, a))
+            mine = Rest.at(
+                self.landscape, rest[own][reached[own]], key(self.seed_of(folder.unit), "rest", size, a), *EFFORT_EACH
+            )
             facts = {"at": s, "batch_size": size, "temperature": self.learning_rate / (2 * size)}
             rows.append({**facts, **rest_row(mine, floor, a)})
         return rows
