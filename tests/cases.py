@@ -53,6 +53,10 @@ def ring(x: Tensor) -> Tensor:
     return hill + (1.5 - hill) * (1 - radius**2) ** 2
 
 
+def level_ring(x: Tensor) -> Tensor:
+    return (x[0] ** 2 + x[1] ** 2 - 1) ** 2 / 4
+
+
 def bent_valley(x: Tensor) -> Tensor:
     return 2.0 * (x[1] - 0.8 * x[0] ** 2) ** 2 + 0.25 * (x[0] ** 2 - 1) ** 2
 
@@ -100,6 +104,7 @@ NATIVE = [
     Case("double_well", DoubleWell(), double_well, (0.0, 0.0), 0.25, 1.0),
     Case("double_well_2d", DoubleWell(directions=2, stiffness=3.0), double_well, (0.0, 0.0), 0.25, 1.0),
     Case("ring", Ring(wall=1.5, height=0.3), ring, (0.0, 0.0), 0.3, pi / 2),
+    Case("level_ring", Ring(wall=0.25, height=0.0), level_ring, (0.0, 0.0)),
     Case("bent_valley", BentValley(bend=0.8), bent_valley, (0.0, 0.0), 0.25),
     Case("linear_net_1", LinearNet(width=1), linear_net, (0.0, 0.0), 0.5, 1.0),
     Case("linear_net_2", LinearNet(width=2), linear_net, (0.0, 0.0), 0.0, pi / 2),
