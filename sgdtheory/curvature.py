@@ -1,7 +1,7 @@
 """The curvature of a landscape at one point: top eigenpairs, and the density of all eigenvalues as random vectors see it.
 
 Lanczos is scipy's where eigenpairs are asked for. The density is ours: curvlinops 3.0.1 takes one probe at a time from the
-global generator, does not reorthogonalise, and gives no error bar; see tests/test_curvature.py for the two side by side.
+global generator, does not reorthogonalise, and gives no error bar.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ class Density(NamedTuple):
     beside: Tensor  # [V, m − 1]
 
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
-        """Σ_i f(h_i) over all eigenvalues, for polynomials of degree below 2m; its standard error is the scatter over probes."""
+        """Σ_i f(h_i) over all eigenvalues, f a polynomial of degree below 2m; its standard error is the scatter over probes."""
         values, weights = self.quadratures()
         return self._joined(f(self.known).double().sum(), (weights * f(values)).sum(1), torch.zeros(()))
 
@@ -86,8 +86,7 @@ class Density(NamedTuple):
         inside = (low < values) & (values < high)
         unsure = sum(((self._beside(edge, 0) + self._beside(edge, 1)) / 2 for edge in (low, high)), torch.zeros(()))
         known = ((low < self.known) & (self.known < high)).double().sum()
-        found = self._joined(known, (weights * inside).sum(1), unsure)
-        return Measured(*(None if x is None else x / self.dim for x in found[:2]))
+        return self._joined(known / self.dim, (weights * inside).sum(1) / self.dim, unsure / self.dim)
 
     def below(self, h: float) -> Measured:
         """How many eigenvalues are below h; those of the last node below it may lie on either side, which is in the error."""

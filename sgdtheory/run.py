@@ -209,6 +209,17 @@ class UnitFolder(Folder):
         self._passed[name] = found[1]["rows"]
         return found[0]["cloud"]
 
+    def keep_snapshot(self, step: int, cloud: Any) -> None:
+        """Keep the cloud of a step of the trajectory; one that is passed again after an interruption is the same."""
+        self.write_tensors(f"snapshot-{step}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash})
+
+    def snapshot(self, step: int) -> Any:
+        """The cloud of a step that was kept."""
+        found = self._kept_in(f"snapshot-{step}.safetensors")
+        if found is None:
+            raise Damaged(f"{self.path / f'snapshot-{step}.safetensors'} is missing: delete {self.path} and run again")
+        return found[0]["cloud"]
+
     def tell(self, done: float, what: str = "") -> None:
         """How far this unit is, for whoever watches; not worth an fsync."""
         temporary = self.path / f".progress.{os.getpid()}.tmp"
@@ -234,7 +245,11 @@ class UnitFolder(Folder):
 
     def forget_states(self) -> None:
         """Delete what only an unfinished unit needs."""
-        for path in (self.path / "state.safetensors", *self.path.glob("stage-*.safetensors")):
+        for path in (
+            self.path / "state.safetensors",
+            *self.path.glob("stage-*.safetensors"),
+            *self.path.glob("snapshot-*.safetensors"),
+        ):
             path.unlink(missing_ok=True)
 
     def pardon(self) -> None:

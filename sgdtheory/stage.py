@@ -20,10 +20,12 @@ def run_stage(
     seed: int,
     coupling: Coupling = FREE,
     share: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
 ) -> Cloud:
     """Run a stage to its end, from the newest state on disk when that belongs to this stage; gives its last cloud [P, n].
 
-    `share`: the part of the unit's progress that is this stage's. Raises Failure when no point is finite any more; single
+    `share`: the part of the unit's progress that is this stage's. `snapshots`: steps after which the cloud is kept besides
+    (`folder.snapshot`). Raises Failure when no point is finite any more; single
     points that are not are left to the caller, who finds them with `non_finite`.
     """
     done: Cloud | None = folder.stage(name)
@@ -40,8 +42,12 @@ def run_stage(
     sgd = sgd.settled(landscape, start, seed)
     every = max(1, sgd.steps // RECORDS)
     last = state if isinstance(state, SGDState) else SGDState(0, start, torch.zeros_like(start))
+    if last.step == 0 and 0 in snapshots:
+        folder.keep_snapshot(0, last.cloud)
     for last in sgd.run(landscape, state, seed, coupling):
         assert last.losses is not None
+        if last.step in snapshots:
+            folder.keep_snapshot(last.step, last.cloud)
         window.append(last.losses)
         if last.step % every == 0:
             _record(folder, name, sgd, last.step, window)

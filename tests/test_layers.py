@@ -11,13 +11,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 LAYERS = [  # of design.md; a folder stands for all that is in it
     {
-        "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models",
-        "fokker_planck", "density",
+        "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit",
+        "models", "fokker_planck", "density",
     },
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
     {"landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation", "limit_cycle"},
     {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
-    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics"},
+    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots"},
     {"pipelines", "studies"},
     {
         "flags", "complaints", "schema", "earlier", "config", "naming_studies", "execute", "local", "progress", "figures",

@@ -19,16 +19,22 @@ class Diagnostic(Protocol):
         ...
 
 
-def units_of(diagnostics: Mapping[str, Diagnostic], minima: list[Unit], run: Run) -> list[Unit]:
-    """One unit a diagnostic, known by what it measures and by the units whose minima it measures."""
-    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in minima]}
-    return [Unit(name, {**what, "diagnostic": run.science["diagnostic"][name], "column": name}) for name in diagnostics]
+def units_of(diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima") -> list[Unit]:
+    """One unit a diagnostic, known by what it measures and by the units whose `cloud` it measures."""
+    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in of]}
+    name = ""
+    if cloud != "minima":
+        what, name = {**what, "cloud": cloud}, f"-{cloud}-" + "-".join(unit.name for unit in of)
+    return [
+        Unit(f"{column}{name}", {**what, "diagnostic": run.science["diagnostic"][column], "column": column})
+        for column in diagnostics
+    ]
 
 
 def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder) -> None:
-    """Measure the minima of the units that came before, and keep the columns."""
+    """Measure the points of the units that came before, and keep the columns."""
     science = folder.unit.science
-    cloud = torch.cat([_minima(folder, hash_) for hash_ in science["of"]])
+    cloud = torch.cat([_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]])
     rows = diagnostics[science["column"]](landscape, cloud.to(getattr(landscape, "device", "cpu")))
     columns = [{name: value for key, x in row.items() for name, value in x.columns(key).items()} for row in rows]
     folder.finish({"rows": columns}, {})
@@ -43,8 +49,8 @@ def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]
     return found
 
 
-def _minima(folder: UnitFolder, hash_: str) -> Tensor:
-    """The minima of a finished unit beside this one."""
+def _cloud(folder: UnitFolder, hash_: str, name: str) -> Tensor:
+    """A cloud of a finished unit beside this one."""
     facts = Folder(folder.path.parent / hash_).read_json("unit.json")
-    cloud: Tensor = UnitFolder(folder.path.parent / hash_, Unit(facts["name"], facts["science"])).clouds()["minima"]
+    cloud: Tensor = UnitFolder(folder.path.parent / hash_, Unit(facts["name"], facts["science"])).clouds()[name]
     return cloud

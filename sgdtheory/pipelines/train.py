@@ -15,6 +15,7 @@ from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
+from sgdtheory.snapshots import along, snapshot_steps, snapshots_of, units_along
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 
@@ -27,7 +28,8 @@ class Train:
     """Minima by SGD from random points, each trained, polished when asked, and scored on training and test data.
 
     `polish`: none; descent (heavy-ball on the whole objective, `polish_steps` steps); lbfgs (in float64, for landscapes
-    without batch norm); auto: lbfgs on formulas, none on networks. Every minimum is a unit of work of its own.
+    without batch norm); auto: lbfgs on formulas, none on networks. `snapshots`: how many points of each trajectory are kept,
+    equally spaced from its start to the end of training; diagnostics are run on them too. Every minimum is a unit of work.
     """
 
     landscape: Landscape
@@ -35,6 +37,7 @@ class Train:
     minima: Count = 4
     polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
     polish_steps: Count = 500
+    snapshots: Whole = 0
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
     seed: Whole = 0
@@ -45,7 +48,10 @@ class Train:
     def units(self, run: Run) -> list[Unit]:
         minima = self._minima(run)
         finished = all(run.result(unit) is not None for unit in minima)
-        return [*minima, *(units_of(self.diagnostic, minima, run) if finished else [])]
+        return [
+            *minima,
+            *([*units_of(self.diagnostic, minima, run), *units_along(self.diagnostic, minima, run)] if finished else []),
+        ]
 
     def _minima(self, run: Run) -> list[Unit]:
         what = {name: value for name, value in run.science.items() if name not in ("minima", "diagnostic")}
@@ -61,7 +67,9 @@ class Train:
         seed = key(self.seed, "minimum", index)
         trained = 0.9 if polish == "none" else 0.6
         sgd = self.sgd.settled(self.landscape, start, seed)
-        cloud = run_stage(folder, "train", sgd, self.landscape, start, seed, share=(0.0, trained))
+        steps = snapshot_steps(sgd.steps, self.snapshots)
+        cloud = run_stage(folder, "train", sgd, self.landscape, start, seed, share=(0.0, trained), snapshots=steps)
+        tensors, trajectory = along(folder, self.landscape, sgd, steps, start)
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
             cloud = run_stage(folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9))
@@ -69,7 +77,7 @@ class Train:
             cloud = lbfgs(self.landscape, cloud, self.polish_steps, lambda done: folder.tell(0.6 + 0.3 * done, "polish"))
         folder.tell(0.9, "scoring")
         rows = [describe_point(self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate) for theta in cloud]
-        folder.finish({"rows": rows}, {"minima": cloud})
+        folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 
     def finish(self, run: Run) -> Results:
         rows, points = [], []
@@ -83,7 +91,11 @@ class Train:
             columns = columns_of(units_of(self.diagnostic, minima, run), run, len(rows))
             rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
         clouds = {"minima.safetensors": {"minima": torch.cat(points)}} if points else {}
-        return Results(self._claims(rows), {"minima": rows}, clouds=clouds)
+        tables = {"minima": rows}
+        if self.snapshots:
+            tables["snapshots"], kept = snapshots_of(self.diagnostic, minima, run)
+            clouds |= kept
+        return Results(self._claims(rows), tables, clouds=clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
         """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as much as a minimum."""

@@ -1,0 +1,177 @@
+"""Curvature against the whole Hessian in float64, against identities of networks, and against another package."""
+
+from functools import partial
+from typing import Any
+
+import hessian_eigenthings as peer
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgdtheory import curvature
+from sgdtheory.curvature import density, hessian, top_modes, weighted_spectrum
+from sgdtheory.data.digits import digits
+from sgdtheory.landscape import hvp, value_and_grad
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.models.linear import Linear
+from sgdtheory.models.mlp import MLP
+from sgdtheory.models.resnet import ResNet
+from sgdtheory.schedule import Cosine
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+
+LANCZOS = curvature._lanczos
+
+
+def trained(landscape: Network, steps: int = 150) -> Tensor:
+    """A point below which little is left, [n] in float64."""
+    start = landscape.init(1, stream(0, "init"))
+    for state in SGD(steps, 64, 0.3, Cosine(), 0.9).run(landscape, start, 0):
+        last = state
+    return last.cloud[0].double()
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Network, Tensor, Tensor]:
+    """Tanh MLP 64-8-10 on 300 digits, a trained point [610], and the whole Hessian there by autograd's own double loop."""
+    landscape = Network(partial(MLP, hidden=(8,), activation="tanh"), digits().subset(300, 60), weight_decay=1e-4)
+    theta = trained(landscape)
+    whole = torch.autograd.functional.hessian(lambda x: landscape.losses(x[None])[0], theta)
+    return landscape, theta, whole
+
+
+def test_the_whole_hessian_and_its_top_ten(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    torch.testing.assert_close(hessian(landscape, theta), whole, rtol=0, atol=1e-12)
+    exact = torch.linalg.eigvalsh(whole).flip(0)[:10]
+    values, modes = top_modes(landscape, theta, 10)
+    assert float((values - exact).abs().max()) < 1e-6 * float(exact[0])
+    torch.testing.assert_close(modes @ whole, values[:, None] * modes, rtol=0, atol=1e-5 * float(exact[0]))
+
+
+def test_the_density_finds_trace_and_moments_within_its_own_error(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    scores = []
+    for seed in range(8):
+        found = density(landscape, theta, 10, 6, 2, stream(seed, "probes"))  # two nodes: exact for h and h²
+        for f in (lambda h: h, torch.square):
+            total = found.total(f)
+            assert total.value is not None and total.stderr is not None
+            scores.append((total.value - float(f(torch.linalg.eigvalsh(whole)).sum())) / total.stderr)
+    z = torch.tensor(scores)
+    assert float(z.abs().max()) < 5.9  # of Student's t with 5 degrees of freedom, 16 draws: chance 1/30
+    assert 0.3 < float(z.square().mean().sqrt()) < 2.5  # an error neither too small nor too large; 1.3 expected
+
+
+def test_a_wrong_complement_is_seen(small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the top ten taken out, they would be counted twice."""
+    landscape, theta, whole = small
+    monkeypatch.setattr("sgdtheory.curvature._lanczos", lambda *a: LANCZOS(*a[:4], a[4][:0]))
+    total = density(landscape, theta, 10, 6, 30, stream(0, "probes")).total(lambda h: h)
+    assert total.value is not None and total.stderr is not None
+    assert total.value - float(whole.trace()) > 3 * total.stderr
+
+
+def test_shares_and_counts_are_within_their_errors(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    exact = torch.linalg.eigvalsh(whole)
+    found = density(landscape, theta, 10, 6, 60, stream(0, "probes"))
+    for edge in (1e-3, 1e-2, 1e-1):
+        edge *= float(exact[-1])
+        share = found.share(-edge, edge)
+        assert share.value is not None and share.stderr is not None
+        assert abs(share.value - float((exact.abs() < edge).double().mean())) < 3 * share.stderr
+    below = found.below(0.0)
+    assert below.value is not None and below.stderr is not None
+    assert abs(below.value - int((exact < 0).sum())) < 3 * max(1.0, below.stderr)
+
+
+def test_small_landscapes_have_no_error() -> None:
+    landscape = Quadratic((1.0, 0.37, 0.02, -0.5), ambient=40, stiffness=0.1)
+    found = density(landscape, landscape.minima()[0].double(), 3, 6, 30, stream(0, "probes"))
+    assert found.total(lambda h: h) == pytest.approx((1.0 + 0.37 + 0.02 - 0.5 + 36 * 0.1, None, "", ""), abs=1e-9)
+    assert found.below(0.0)[:2] == (1.0, None) and found.share(-0.05, 0.05)[:2] == (pytest.approx(1 / 40), None)
+
+
+def test_a_weighted_spectrum_is_that_of_its_vectors(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    vectors = torch.randn(3, len(theta), generator=stream(0, "vectors"), dtype=torch.float64)
+    values, weights = weighted_spectrum(landscape, theta, vectors, 20)
+    for power in (1, 2, 3):
+        wanted = torch.einsum("vi,ij,vj->", vectors, torch.linalg.matrix_power(whole, power), vectors) / vectors.square().sum()
+        assert float((weights * values**power).sum()) == pytest.approx(float(wanted), rel=1e-9)
+
+
+# identities
+
+
+def test_batch_norm_makes_a_filter_scale_invariant() -> None:
+    """L(w) = L(aw) for a filter before batch norm: w·∇_wL = 0, and differentiated once more H_ww w = −∇_wL."""
+    landscape = Network(partial(ResNet, depth=8, width=2), digits().subset(64, 10), weight_decay=0.0)
+    theta = landscape.init(1, stream(0, "init")).double()
+    landscape.module.double()
+    names = dict(landscape.module.named_parameters())
+    _, gradient = value_and_grad(landscape, theta)
+    first, checked = 0, 0
+    for name, parameter in names.items():
+        last = first + parameter.numel()
+        if parameter.ndim == 4:  # every filter of these networks is followed by batch norm
+            vector = torch.zeros_like(theta)
+            vector[:, first:last] = theta[:, first:last]
+            size = float(gradient[:, first:last].norm())
+            product = hvp(landscape, theta, vector)[:, first:last]
+            eps = 1e-3  # of batch norm's ε = 1e-5 beside the variance: not quite scale invariant
+            assert abs(float((vector * gradient).sum())) < eps * size * float(vector.norm()), name
+            assert float((product + gradient[:, first:last]).norm()) < eps * size, name
+            checked += 1
+        first = last
+    assert checked >= 7
+
+
+def test_a_softmax_has_null_directions() -> None:
+    """One vector added to every output row changes no probability: gradient and Hessian vanish along it, λ = 0."""
+    landscape = Network(Linear, digits().subset(100, 10), weight_decay=0.0)
+    theta = landscape.init(1, stream(0, "init")).double()
+    shapes = [p.shape for p in landscape.module.parameters()]
+    assert [tuple(s) for s in shapes] == [(10, 64), (10,)]
+    row = torch.randn(64, generator=stream(0, "row"), dtype=torch.float64)
+    direction = torch.cat([row.repeat(10), torch.full((10,), 0.7, dtype=torch.float64)])[None]
+    _, gradient = value_and_grad(landscape, theta)
+    assert abs(float((gradient * direction).sum())) < 1e-12 * float(direction.norm())
+    assert float(hvp(landscape, theta, direction).norm()) < 1e-12 * float(direction.norm())
+    broken = direction.clone()
+    broken[:, :64] *= 2
+    assert float(hvp(landscape, theta, broken).norm()) > 1e-3
+
+
+def test_gauss_newton_has_the_rank_of_its_outputs() -> None:
+    """A linear softmax has no other curvature: rank H ≤ N(K − 1), and with fewer examples than parameters it is reached."""
+    landscape = Network(Linear, digits().subset(12, 10), weight_decay=0.0)
+    theta = landscape.init(1, stream(0, "init"))[0].double()
+    values = torch.linalg.eigvalsh(hessian(landscape, theta))
+    assert int((values > 1e-12 * values[-1]).sum()) == 12 * 9 and float(values[0]) > -1e-14
+
+
+# another package
+
+
+def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
+    """hessian-eigenthings, on the same module and data, with the L2 term in its loss."""
+    landscape, theta, _ = small
+    module: Any = landscape.model_at(theta)
+    images = landscape.data.normalise(landscape.data.train_images, torch.float32).double()
+
+    def loss(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+        decay = sum(p.square().sum() for p in model.parameters())
+        return F.cross_entropy(model(batch[0]), batch[1]) + 0.5 * landscape.weight_decay * decay
+
+    operator = peer.HessianOperator(module, [(images, landscape.data.train_labels)], loss)
+    theirs = peer.lanczos(operator, k=1, which="LA", max_iter=60, seed=0)
+    values, _ = top_modes(landscape, theta, 1)
+    assert float(values[0]) == pytest.approx(float(theirs.eigenvalues[0]), rel=1e-6)
+    trace = peer.trace(operator, num_matvecs=200, method="hutchinson", seed=0)
+    ours = density(landscape, theta, 10, 6, 30, stream(0, "probes")).total(lambda h: h)
+    assert ours.value is not None and ours.stderr is not None
+    assert abs(ours.value - trace.estimate) < 3 * (ours.stderr**2 + trace.stderr**2) ** 0.5
