@@ -16,7 +16,12 @@ from sgdtheory.figures.table import Table, csv_text, flatten, number, table, typ
 from sgdtheory.folder import Folder
 from sgdtheory.progress import duration
 
-TABLES = {"edges": "The edges", "cells": "The cells", "minima": "The minima"}  # of results.json; table.csv is the first
+TABLES = {
+    "edges": "The edges",
+    "cells": "The cells",
+    "minima": "The minima",
+    "snapshots": "The trajectories",
+}  # of results.json; table.csv is the first
 VERDICTS = {True: ("yes", "✓", "holds"), False: ("no", "✗", "does not hold"), None: ("open", "?", "cannot be said")}
 FEW = 5  # runs that stand side by side
 

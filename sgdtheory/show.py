@@ -28,6 +28,19 @@ CELLS = {
     "learning_rate": "η", "batch_size": "b", "predicted": "predicted", "temperature.excess_loss": "T", "stationary":
     "sta-\ntionary", "harmonic": "har-\nmonic", "steps": "steps",
 }  # fmt: skip
+POINT = (
+    "name",
+    "objective",
+    "gradient_norm",
+    "parameter_norm",
+    "steps",
+    "learning_rate",
+    "train_loss",
+    "train_error",
+    "test_loss",
+    "test_error",
+)  # what is said of every minimum; other columns are a diagnostic's
+MOST_SIDE_BY_SIDE = 3  # minima with numbers and errors in 80 columns
 MOST_CELLS = 25  # a grid of 5 × 5 is shown whole
 MOST_COLUMNS = 6  # of a table that nobody chose columns for
 
@@ -50,6 +63,7 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
         if left_out:
             print(f"… {left_out} more rows: {path / 'table.csv'}")
         _say([*chosen.notes, ""])
+    _show_diagnostics(found.get("minima", []), path)
     if found.get("edges"):
         _show_tree(found)
     headline, *others = found.get("claims", []) or [None]
@@ -75,6 +89,22 @@ def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, 
         return rows, columns, 0
     half = MOST_ROWS // 2
     return rows[:half] + rows[-half:], columns, len(rows) - 2 * half
+
+
+def _show_diagnostics(minima: list[dict[str, Any]], path: Path) -> None:
+    """What diagnostics say of the first minima, a line a column, minima side by side; single eigenvalues are in table.csv."""
+    from sgdtheory.figures.table import heading, table
+
+    names = [name for name in dict.fromkeys(name for row in minima for name in row) if name not in POINT]
+    names = [name for name in names if not name.endswith(("_stderr", "_why")) and not name.startswith("eigenvalue_")]
+    if not names:
+        return
+    shown = table(minima[:MOST_SIDE_BY_SIDE], {"name": "", **{name: heading(name) for name in names}})
+    columns = list(zip(*shown.rows, strict=True))
+    body = [[label, *cells] for label, cells in zip(shown.headings[1:], columns[1:], strict=True)]
+    _print_table(["minimum", *columns[0]], body)
+    more = f"… {len(minima) - MOST_SIDE_BY_SIDE} more minima: {path / 'table.csv'}" if len(minima) > MOST_SIDE_BY_SIDE else ""
+    _say([*shown.notes, *([more] if more else []), ""])
 
 
 def _edges(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -55,7 +55,7 @@ class Noise:
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         found = self._draws(landscape, theta)
         gram = (found.rows @ found.rows.T).cpu()  # [K, K]
-        trace = float(gram.trace()) / len(gram)
+        trace = float(gram.trace()) / max(1, len(gram))
         if not trace > 0:
             return self._nothing(trace, "there is no noise" if trace == 0 else "the gradients are not finite")
         stated = hasattr(landscape, "noise_covariance")

@@ -47,11 +47,9 @@ class Train:
 
     def units(self, run: Run) -> list[Unit]:
         minima = self._minima(run)
-        finished = all(run.result(unit) is not None for unit in minima)
-        return [
-            *minima,
-            *([*units_of(self.diagnostic, minima, run), *units_along(self.diagnostic, minima, run)] if finished else []),
-        ]
+        if any(run.result(unit) is None for unit in minima):
+            return minima
+        return [*minima, *units_of(self.diagnostic, minima, run), *units_along(self.diagnostic, minima, run)]
 
     def _minima(self, run: Run) -> list[Unit]:
         what = {name: value for name, value in run.science.items() if name not in ("minima", "diagnostic")}

@@ -163,7 +163,7 @@ def test_noise_of_a_subset_is_within_its_error(few: tuple[Network, Tensor, Tenso
 
 def test_noise_with_batch_norm_is_of_mini_batches() -> None:
     landscape = Network(partial(ResNet, depth=8, width=2), digits().subset(64, 10))
-    row = Noise(batch_size=16, draws=24)(landscape, landscape.init(1, stream(0, "init")))[0]
+    row = Noise(batch_size=16, draws=24, dense=0)(landscape, landscape.init(1, stream(0, "init")))[0]
     assert row["noise_trace"].value and row["noise_examples"].value == 24
     assert row["noise_top10_share"].value is not None and 0 < row["noise_top10_share"].value < 1
 
