@@ -14,6 +14,7 @@ from sgdtheory.run import UnitFolder
 from sgdtheory.sampling import Sampling
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
+from sgdtheory.temperature.exact import heights
 from sgdtheory.temperature.excess_loss import ExcessLoss
 from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.stationarity import Stationarity
@@ -116,6 +117,7 @@ def describe_cell(
         "sampling": cell.sampling, "replicas": cell.replicas, "predicted": law,
         **({"predicted_epoch": law * epoch} if cell.sampling == "epoch" and epoch is not None else {}),
         "temperature": {name: as_json(number) for name, number in temperature.items()},
+        **(heights(landscape, ground, sampled) if stationary else {}),
         "fluctuation_dissipation": as_json(ratio), "stationary": stationary, "harmonic": bool(stationary and harmonic),
         "why": why, "noise_trace": trace, "noise_trace_at_minimum": ground.noise_trace,
         "stability": cell.learning_rate * ground.top_curvature / (2 * (1 + cell.momentum)),

@@ -86,6 +86,13 @@ def test_the_noise_at_the_minimum_instead_of_the_clouds_is_seen() -> None:
     assert sigmas(ExcessLoss()(None, frozen)["excess_loss"], setting.law) > 5
 
 
+def test_a_forgotten_population_is_seen() -> None:
+    """(N−b)/(N−1) of batches without replacement left out."""
+    setting = GRID[-1]
+    assert setting.sampling == "without_replacement" and cloud_of(setting).population < 0.87
+    assert sigmas(ExcessLoss()(None, cloud_of(setting))["excess_loss"], setting.law) > 5
+
+
 def test_the_wrong_side_of_momentum_is_seen() -> None:
     """(1+μ)/(1−μ) on |g_B|² in the place of (1+μ) on |v|²."""
     setting = Setting("non_commuting", 1.0, 0.9)

@@ -1,0 +1,75 @@
+"""The pictures of a sweep: what is exact stands behind what was measured, and what failed is named."""
+
+import numpy as np
+import pytest
+
+from sgdtheory.figures import equilibration, spreading, temperatures
+from sgdtheory.figures.equilibration import exact_warming
+from sgdtheory.figures.figure import RunData
+from tests.conftest import call
+
+WORDS = (
+    "landscape=quadratic", "landscape.directions=4", "landscape.noise_anisotropy=10", "sweep.learning_rate=[0.001,0.2,1.0]",
+    "sweep.batch_size=[8,16]", "steps=600", "executor.workers=1", "threads=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    """Two cells too slow to come to rest in 600 steps, and four that do."""
+    where = tmp_path_factory.mktemp("sweep") / "run"
+    said = call("sweep-temperature", *WORDS, f"run.dir={where}")
+    assert said.code == 0, said.err
+    return RunData.read(where)
+
+
+def test_the_heights_are_those_of_the_stated_covariance(run: RunData) -> None:
+    cells = [cell for cell in run.results["cells"] if cell["stationary"]]
+    assert len(cells) == 4
+    for cell in cells:
+        assert abs(cell["height"] - cell["height_exact"]) < 3.3 * cell["height_stderr"]
+        lowest = cell["predicted"] * cell["noise_trace_at_minimum"]  # 1 + ηh/2 and more above the law
+        assert cell["height_exact"] / lowest > 1 + 0.2 * cell["learning_rate"]
+
+
+def test_temperatures(run: RunData) -> None:
+    figure = temperatures(run)
+    assert figure is not None and len(figure.numbers) == 6
+    assert "η 0.001, b 8" in figure.svg and "η = 0.001, b = 8: not stationary" in figure.caption
+    assert "2⟨L−L*⟩" in figure.svg and "exact" in figure.caption
+    without = RunData(**{**vars(run), "results": {**run.results, "cells": [
+        {**cell, "height_exact": None} for cell in run.results["cells"]
+    ]}})  # fmt: skip
+    plain = temperatures(without)
+    assert plain is not None and "2⟨L−L*⟩" not in plain.svg and "exact" not in plain.caption
+    assert temperatures(RunData(**{**vars(run), "results": {"cells": []}})) is None
+
+
+def test_equilibration(run: RunData) -> None:
+    figure = equilibration(run)
+    assert figure is not None
+    warming = [row for row in figure.numbers if "expected" in row]
+    sigmas = [(row["warmth"] - row["expected"]) / row["warmth_stderr"] for row in warming]
+    assert len(warming) >= 40 and np.sqrt(np.mean(np.square(sigmas))) < 1.6  # moments of one replica are correlated
+    rest = [row for row in figure.numbers if "energy" in row]
+    assert len(rest) == 4 and all(abs(row["warmth"] - 1) < 4 * row["warmth_stderr"] for row in rest)
+    assert max(row["energy"] for row in rest) > 1.5 * min(row["energy"] for row in rest)  # though the temperature is one
+
+
+def test_spreading(run: RunData) -> None:
+    figure = spreading(run)
+    assert figure is not None and {row["panel"] for row in figure.numbers} > {"step 1"}
+
+
+@pytest.mark.parametrize(("rate", "momentum"), [(0.5, 0.0), (0.5, 0.9), (3.0, 0.9)])
+def test_the_exact_warming_is_that_of_the_recursion(rate: float, momentum: float) -> None:
+    """Σ ← AΣAᵀ + BBᵀ from zero, step by step; at μ = 0 it is 1 − (1 − ηh)^(2t)."""
+    step, kick = np.array([[1 - rate, -rate * momentum], [1.0, momentum]]), np.array([[-rate], [1.0]])
+    covariance, seen = np.zeros((2, 2)), []
+    for _ in range(2000):
+        covariance = step @ covariance @ step.T + kick @ kick.T
+        seen.append(covariance[0, 0])
+    found = exact_warming(1.0, rate, momentum, np.array([1, 2, 7, 40]))
+    assert np.allclose(found, np.array([seen[k - 1] for k in (1, 2, 7, 40)]) / seen[-1], rtol=1e-9)
+    if momentum == 0:
+        assert np.allclose(found, 1 - (1 - rate) ** (2 * np.array([1, 2, 7, 40])), rtol=1e-9)
