@@ -23,7 +23,7 @@ from sgdtheory.trajectory import Recipe, Trajectory, record, trajectory_of
 WINDOW = 5  # records
 COLD = 0.01  # of Tr C may lie in modes that are not yet warm when sampling begins
 APART = 0.37  # of Tr C may lie in modes that remember the last record
-RARE = 448  # steps: looks need be no further apart to be cheap
+RARE = 320  # steps: looks need be no further apart to be cheap
 HARMONIC = 1.5  # ⟨Tr C⟩/Tr C(θ*), either way, up to which a cell counts as harmonic
 
 
@@ -43,7 +43,7 @@ class Cell:
         """Times from measured relaxation: burn in until Tr C is warm but for 1 %, look when the last look is forgotten.
 
         A look costs a pass over all examples, about 2N/(b + 44) steps of a small net and N/b of a large one: two looks are
-        nine times that apart if 448 steps are enough for it, and at least twice.
+        nine times that apart if 320 steps are enough for it, and at least twice.
         """
         scale = (1 - self.momentum) / self.learning_rate
         settle = ceil(5 / (1 - self.momentum))  # for the velocity

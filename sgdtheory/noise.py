@@ -9,7 +9,7 @@ from torch import Tensor
 from sgdtheory.landscape import Batch, Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import has_batch_norm
 
-PARTS = 16  # micro-batches of a pass: Tr C of one record and replica is known to about √(2/15) of its own spread
+PARTS = 12  # micro-batches of a pass: Tr C of one record and replica is known to about √(2/11) of its own spread
 MOST_EXAMPLES = 16_384  # of a pass; larger sets are seen through a fresh random subset
 SAMPLES = 256  # whose gradients are held at once
 DRAWS = 4  # mini-batches of a pass where a landscape has no examples and states no covariance
