@@ -60,7 +60,8 @@ class FoundPaths:
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
         if hasattr(self.landscape, "minima"):
-            return self.landscape.minima()[:2].to(getattr(torch, self.dtype))
+            ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
+            return ends
         cloud = run_stage(folder, "train", self.sgd, self.landscape, self._start(seed), seed, share=(0.0, 0.5))
         losses = train_losses(self.landscape, cloud).nan_to_num(torch.inf)
         return cloud[losses.argsort()[:2].to(cloud.device)]

@@ -19,9 +19,21 @@ from sgdtheory.studies.drifts import claims, curvature_rows, mean_drifts, mean_r
 from sgdtheory.studies.found_paths import FoundPaths, facts_of
 from sgdtheory.studies.release import Frame, Rest, below, drift_row, let_down, rest_row
 
-OWN = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quenched", "relax", "most", "further")
-EFFORT = (64, 128)  # sketch and probes of gradient descent's Tr H: what is off in it is off for all replicas
-EFFORT_EACH = (32, 32)  # of one replica's: their spread shows the error
+OWN = (
+    "at",
+    "batch_size",
+    "learning_rate",
+    "time",
+    "looks",
+    "replicas",
+    "quenched",
+    "relax",
+    "most",
+    "further",
+    "sketch",
+    "probes",
+)
+MORE = 4  # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for all replicas
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,8 @@ class ReleaseFromPath(FoundPaths):
 
     `at`: arc positions; `time` ηt, looked at `looks` times; `replicas` a point and batch size, of which `quenched` are let down
     by full-batch descent: `relax` steps, and on to gradient descent's objective, `most` steps at most. `further`: steps that
-    gradient descent goes on for from its own end, so that its Tr H is known as a function of its loss.
+    gradient descent goes on for from its own end, so that its Tr H is known as a function of its loss. `sketch`,
+    `probes`: of a replica's Tr H (see `hessian_trace`).
     """
 
     at: Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)] = (2 / 7, 5 / 7)
@@ -47,6 +60,8 @@ class ReleaseFromPath(FoundPaths):
     relax: Count = 20
     most: Count = 1000
     further: Annotated[tuple[Count, ...], MinLen(1)] = (100, 300, 800, 1500)
+    sketch: Count = 32
+    probes: Count = 32
 
     def units(self, run: Run) -> list[Unit]:
         return [*self.path_units(run), *self.units_on_paths(run, "release", OWN)]
@@ -88,7 +103,9 @@ class ReleaseFromPath(FoundPaths):
     def _floor(self, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end and further down."""
         clouds = [cloud, *below(self.landscape, cloud, self.further)]
-        return [Rest.at(self.landscape, each, key(seed, k), *EFFORT) for k, each in enumerate(clouds)]
+        return [
+            Rest.at(self.landscape, each, key(seed, k), 2 * self.sketch, MORE * self.probes) for k, each in enumerate(clouds)
+        ]
 
     def _rests(self, folder: UnitFolder, hot: Cloud, floor: list[Rest], size: int) -> list[dict[str, Any]]:
         """Let the replicas down, and see how flat it is there: a row a point of the path."""
