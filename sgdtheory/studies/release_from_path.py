@@ -1,9 +1,8 @@
 """Set free on a path, SGD leaves it for flatter ground, and in the time given does not come to the ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge, Gt, Lt, MinLen
 
 from sgdtheory.estimate import estimate_stage
@@ -17,23 +16,10 @@ from sgdtheory.stage import run_stage
 from sgdtheory.streams import key
 from sgdtheory.studies.drifts import claims, curvature_rows, mean_drifts, mean_rests, plots
 from sgdtheory.studies.found_paths import FoundPaths, facts_of
-from sgdtheory.studies.release import Frame, Rest, below, drift_row, let_down, rest_row
+from sgdtheory.studies.quench import Quench
+from sgdtheory.studies.release import Frame, drift_row
 
-OWN = (
-    "at",
-    "batch_size",
-    "learning_rate",
-    "time",
-    "looks",
-    "replicas",
-    "quenched",
-    "relax",
-    "most",
-    "further",
-    "sketch",
-    "probes",
-)
-MORE = 4  # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for all replicas
+OWN = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quench")
 
 
 @dataclass(frozen=True)
@@ -44,10 +30,7 @@ class ReleaseFromPath(FoundPaths):
     cloud whose Tr H, at rest and at equal loss, is not below gradient descent's, or by one that drifts no further towards the
     ends than gradient descent does: that drift is subtracted.
 
-    `at`: arc positions; `time` ηt, looked at `looks` times; `replicas` a point and batch size, of which `quenched` are let down
-    by full-batch descent: `relax` steps, and on to gradient descent's objective, `most` steps at most. `further`: steps that
-    gradient descent goes on for from its own end, so that its Tr H is known as a function of its loss. `sketch`,
-    `probes`: of a replica's Tr H (see `hessian_trace`).
+    `at`: arc positions; `time` ηt, looked at `looks` times; `replicas` a point and batch size.
     """
 
     at: Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)] = (2 / 7, 5 / 7)
@@ -56,12 +39,7 @@ class ReleaseFromPath(FoundPaths):
     time: Positive = 100.0
     looks: Count = 5
     replicas: Annotated[int, Ge(2)] = 64
-    quenched: Annotated[int, Ge(2)] = 8
-    relax: Count = 20
-    most: Count = 1000
-    further: Annotated[tuple[Count, ...], MinLen(1)] = (100, 300, 800, 1500)
-    sketch: Count = 32
-    probes: Count = 32
+    quench: Quench = field(default_factory=Quench)
 
     def units(self, run: Run) -> list[Unit]:
         return [*self.path_units(run), *self.units_on_paths(run, "release", OWN)]
@@ -71,7 +49,7 @@ class ReleaseFromPath(FoundPaths):
             return self.find(folder)
         frame = Frame.of(self.path_of(folder), self.at)
         descents = self._released(folder, frame, None, 0)  # [A, 1, n] at each look
-        floor = self._floor(descents[-1][:, 0], key(self.seed_of(unit), "floor"))
+        floor = self.quench.floor(self.landscape, descents[-1][:, 0], key(self.seed_of(unit), "floor"))
         drifts: list[dict[str, Any]] = []
         rests: list[dict[str, Any]] = []
         for k, size in enumerate(self.batch_size):
@@ -79,8 +57,11 @@ class ReleaseFromPath(FoundPaths):
             for j, (cloud, descent) in enumerate(zip(clouds, descents, strict=True)):
                 facts = {"batch_size": size, "time": self.time * (j + 1) / self.looks}
                 drifts += [{"at": s, **facts, **drift_row(frame, cloud, descent, a)} for a, s in enumerate(self.at)]
-            hot = clouds[-1][:, : self.quenched]
-            rests += self._rests(folder, hot, floor, size)
+            facts = {"batch_size": size, "temperature": self.learning_rate / (2 * size)}
+            found = self.quench.rests(
+                self.landscape, clouds[-1], floor, key(self.seed_of(unit), size), lambda done: stop_if_asked()
+            )
+            rests += [{"at": s, **facts, **row} for s, row in zip(self.at, found, strict=True)]
         folder.finish({"drifts": drifts, "rests": rests}, {})
         return None
 
@@ -99,28 +80,6 @@ class ReleaseFromPath(FoundPaths):
     def _sgd(self, size: int | None) -> SGD:
         """Between two looks."""
         return SGD(round(self.time / self.learning_rate / self.looks), size, self.learning_rate, Constant())
-
-    def _floor(self, cloud: Cloud, seed: int) -> list[Rest]:
-        """Gradient descent at its end and further down."""
-        clouds = [cloud, *below(self.landscape, cloud, self.further)]
-        return [
-            Rest.at(self.landscape, each, key(seed, k), 2 * self.sketch, MORE * self.probes) for k, each in enumerate(clouds)
-        ]
-
-    def _rests(self, folder: UnitFolder, hot: Cloud, floor: list[Rest], size: int) -> list[dict[str, Any]]:
-        """Let the replicas down, and see how flat it is there: a row a point of the path."""
-        level = torch.as_tensor(floor[0].objective).to(hot).repeat_interleave(hot.shape[1])
-        rest, reached = let_down(self.landscape, hot.flatten(0, 1), self.relax, self.most, level, lambda done: stop_if_asked())
-        rows = []
-        for a, s in enumerate(self.at):
-            own = slice(a * hot.shape[1], (a + 1) * hot.shape[1])
-            stop_if_asked()
-            mine = Rest.at(
-                self.landscape, rest[own][reached[own]], key(self.seed_of(folder.unit), "rest", size, a), *EFFORT_EACH
-            )
-            facts = {"at": s, "batch_size": size, "temperature": self.learning_rate / (2 * size)}
-            rows.append({**facts, **rest_row(mine, floor, a)})
-        return rows
 
     def finish(self, run: Run) -> Results:
         found = [(facts_of(run, unit)["pair"], run.result(unit)) for unit in self.units_on_paths(run, "release", OWN)]

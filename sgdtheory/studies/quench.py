@@ -1,0 +1,139 @@
+"""How flat the ground is that a cloud comes to rest on, beside gradient descent's at equal loss."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from annotated_types import Ge, MinLen
+from torch import Tensor
+
+from sgdtheory.kinds import Count
+from sgdtheory.landscape import Cloud, values
+from sgdtheory.measured import Measured
+from sgdtheory.profile import train_losses
+from sgdtheory.schedule import Constant
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import key, stream
+from sgdtheory.studies.study import row_of
+from sgdtheory.studies.traces import hessian_trace
+
+MOMENTUM = 0.9  # of full-batch descent that lets a cloud down
+MORE = 4  # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for all replicas
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is known of points at rest [R]: the objective, the data loss and Tr H of each, |θ|."""
+
+    objective: np.ndarray
+    data_loss: np.ndarray
+    trace: np.ndarray
+    trace_stderr: np.ndarray
+    norm: np.ndarray
+
+    @classmethod
+    def at(cls, landscape: Any, cloud: Cloud, seed: int, sketch: int, probes: int) -> "Rest":
+        """`sketch` and `probes` as in `hessian_trace`."""
+        traces = [hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes) for r, x in enumerate(cloud)]
+        errors = np.array([each.stderr or 0.0 for each in traces])
+        objective, norm = values(landscape, cloud).double().cpu().numpy(), cloud.norm(dim=1).double().cpu().numpy()
+        data_loss = train_losses(landscape, cloud).cpu().numpy()
+        return cls(objective, data_loss, np.array([each.value for each in traces], float), errors, norm)
+
+
+@dataclass(frozen=True)
+class Quench:
+    """How a hot cloud is let down, and how its Tr H is compared with gradient descent's at equal loss.
+
+    `replicas` of each cloud descend the whole objective for `relax` steps, and on to gradient descent's objective, `most` steps
+    at most. Gradient descent goes on from its own end for `further` steps, so that its Tr H is known as a function of its loss.
+    `sketch`, `probes`: of a replica's Tr H (see `hessian_trace`).
+    """
+
+    replicas: Annotated[int, Ge(2)] = 8
+    relax: Count = 20
+    most: Count = 1000
+    further: Annotated[tuple[Count, ...], MinLen(1)] = (100, 300, 800, 1500)
+    sketch: Count = 32
+    probes: Annotated[int, Ge(2)] = 32
+
+    def floor(self, landscape: Any, cloud: Cloud, seed: int) -> list[Rest]:
+        """Gradient descent at its end [A, n] and further down."""
+        clouds = [cloud, *below(landscape, cloud, self.further)]
+        return [Rest.at(landscape, each, key(seed, k), 2 * self.sketch, MORE * self.probes) for k, each in enumerate(clouds)]
+
+    def rests(
+        self, landscape: Any, hot: Cloud, floor: list[Rest], seed: int, watch: Callable[[float], None]
+    ) -> list[dict[str, Any]]:
+        """Let replicas [A, R, n] down, and see how flat it is there: a row a point of the path."""
+        cloud = hot[:, : self.replicas].flatten(0, 1)
+        level = torch.as_tensor(floor[0].objective).to(hot).repeat_interleave(len(cloud) // len(hot))
+        rest, reached = let_down(landscape, cloud, self.relax, self.most, level, watch)
+        rows = []
+        for at, (own, there) in enumerate(zip(rest.chunk(len(hot)), reached.chunk(len(hot)), strict=True)):
+            watch(1.0)
+            found = Rest.at(landscape, own[there], key(seed, "rest", at), self.sketch, self.probes)
+            rows.append(rest_row(found, floor, at))
+        return rows
+
+
+def descent(steps: int) -> SGD:
+    """Heavy-ball descent of the whole objective at the rate that suits the landscape (see `SGD`)."""
+    return SGD(steps, None, "auto", Constant(), MOMENTUM)
+
+
+def let_down(
+    landscape: Any, cloud: Cloud, relax: int, most: int, level: Tensor, watch: Callable[[float], None]
+) -> tuple[Cloud, Tensor]:
+    """Full-batch descent of every point [R] for `relax` steps, then on until its objective is at most `level` [R].
+
+    Gives the clouds where that was, and whether it was within `most` steps, [R]. Relaxed first, for a point that is still hot
+    may have the loss of another and stand on lower ground.
+    """
+    rest, reached = cloud.clone(), torch.zeros(len(cloud), dtype=torch.bool, device=cloud.device)
+    before = cloud.clone()
+    for state in descent(most + 1).run(landscape, cloud, 0):
+        watch(state.step / most)
+        assert state.losses is not None  # those where the step began
+        new = (state.losses <= level) & ~reached if state.step > relax else torch.zeros_like(reached)
+        rest[new] = before[new]
+        reached |= new
+        if bool(reached.all()):
+            break
+        before = state.cloud.clone()
+    return rest, reached
+
+
+def below(landscape: Any, cloud: Cloud, steps: Sequence[int]) -> list[Cloud]:
+    """Where full-batch descent from each point [A] is after so many steps, [A, n] each."""
+    return [state.cloud.clone() for state in descent(max(steps)).run(landscape, cloud, 0) if state.step in steps]
+
+
+def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
+    """Tr H of gradient descent at a replica's own loss, less the replica's Tr H: mean over replicas with its standard error.
+
+    `floor`: gradient descent from the same point, the further down the later, row `at`; between its points Tr H is linear in
+    the loss. `by`: objective | data_loss. Nothing where replicas have a loss that gradient descent does not pass.
+    """
+    loss = np.array([getattr(each, by)[at] for each in floor])
+    trace, error = (np.array([getattr(each, name)[at] for each in floor]) for name in ("trace", "trace_stderr"))
+    mine = getattr(rest, by)
+    if len(mine) < 2:
+        return Measured.nothing("fewer than two replicas came to rest")
+    if (np.diff(loss) >= 0).any() or mine.max() > loss[0] or mine.min() < loss[-1]:
+        few = f"{mine.min():.4g} … {mine.max():.4g}, gradient descent's from {loss[0]:.4g} to {loss[-1]:.4g}"
+        return Measured.nothing(f"their {by.replace('_', ' ')} is {few}")
+    mean = Measured.mean(np.interp(mine, loss[::-1], trace[::-1]) - rest.trace)
+    assert mean.value is not None and mean.stderr is not None
+    return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
+
+
+def rest_row(rest: Rest, floor: list[Rest], at: int) -> dict[str, Any]:
+    """How flat it is where replicas of one point came to rest, beside gradient descent's end and at equal loss."""
+    measured = {name: Measured.mean(getattr(rest, name)) for name in ("trace", "objective", "data_loss", "norm")}
+    names = ("trace", "trace_stderr", "objective", "data_loss", "norm")
+    descent = {f"descent_{name}": float(getattr(floor[0], name)[at]) for name in names}
+    found = {"lower": lower(rest, floor, at, "objective"), "lower_at_data_loss": lower(rest, floor, at, "data_loss")}
+    return row_of({"at_rest": len(rest.trace)}, **measured, **found) | descent
