@@ -149,8 +149,9 @@ def plots() -> list[Plot]:
             "drift",
             "Noise drives a cloud outwards along the chord, hardly along the path",
             "Mean displacement towards the nearer end, gradient descent's subtracted, against time; means over paths with "
-            "their standard errors. Left along the straight line between the ends, right along the path's tangent where "
-            "the cloud was released. The cloud leaves the path more than it slides along it, and does not reach the ends in this time.",
+            "their standard errors. Left along the straight line between the ends, right along the path's tangent at the "
+            "point of release. The cloud leaves the path more than it slides along it, and does not reach the ends in this "
+            "time.",
             "drift", "time", ("chord", "tangent"), by="batch_size", level=0.0,
             labels={"time": "ηt", "chord": "along the chord", "tangent": "along the tangent", "batch_size": "b ="},
         ),
