@@ -1,0 +1,69 @@
+"""A landscape as it looks from one of its minima: harmonic, and with the gradient noise that it has there."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from sgdtheory.curvature import hessian_operator
+from sgdtheory.landscape import Cloud, value_and_grad
+
+AT_ONCE = 256  # examples whose gradients are taken together
+
+
+class Frozen:
+    """L(θ) = L* + ½(θ−θ*)ᵀH(θ−θ*); example i adds (g_i − ḡ)·(θ−θ*), g_i its gradient at θ*.
+
+    The control for whatever a linear theory of the noise says: on this landscape it has to be exact. H and all g_i are
+    written down, n² and N·n numbers, once they are asked for.
+    """
+
+    def __init__(self, landscape: Any, theta: Tensor) -> None:
+        self.of, self.theta = landscape, theta.double()  # θ* [n]
+        self.count, self.dim = landscape.count, theta.numel()
+        self.device = theta.device
+
+    @cached_property
+    def hessian(self) -> Tensor:
+        """H [n, n]."""
+        dense = hessian_operator(self.of, self.theta).matmat(np.eye(self.dim))
+        return torch.from_numpy((dense + dense.T) / 2).to(self.theta)
+
+    @cached_property
+    def noise(self) -> Tensor:
+        """g_i − ḡ [N, n]."""
+        each = [
+            value_and_grad(self.of, self.theta.expand(len(part), -1), self.of.batch(part[:, None]))[1]
+            for part in torch.arange(self.count, device=self.device).split(AT_ONCE)
+        ]
+        gradients = torch.cat(each)
+        return gradients - gradients.mean(0)
+
+    @cached_property
+    def height(self) -> float:
+        return float(value_and_grad(self.of, self.theta[None])[0][0])
+
+    @cached_property
+    def _single(self) -> tuple[Tensor, Tensor]:
+        return self.hessian.float(), self.noise.float()
+
+    def init(self, points: int, stream: Generator) -> Cloud:
+        """All at θ*."""
+        return self.theta.expand(points, -1).clone()
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The mean of g_i − ḡ over examples [P, b], [P, n]."""
+        noise = self._single[1]
+        return torch.nn.functional.embedding_bag(indices, noise, mode="mean")
+
+    def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
+        """[P]."""
+        away = cloud - self.theta.to(cloud)
+        hessian = self.hessian if cloud.dtype == torch.float64 else self._single[0]
+        losses = self.height + 0.5 * ((away @ hessian) * away).sum(1)
+        return losses if batch is None else losses + (batch.to(cloud.dtype) * away).sum(1)
+
+    def minima(self) -> Tensor:
+        return self.theta[None]

@@ -1,0 +1,125 @@
+"""What reshuffled epochs leave of the noise: theory, rows, claims and pictures of the study of epoch noise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sgdtheory.ground import Ground
+from sgdtheory.measured import Claim, Measured, Plot
+from sgdtheory.studies.study import higher, row_of
+
+COLD = 0.8  # T/T_law that epochs are below at the hottest cell
+CLOSE = 0.1  # of T/T_law to Σ r(x_i)C_ii/Tr C
+EXACT = 0.02  # of T/T_law to the exact factor where the noise is frozen, and to one where draws are independent
+SIGMAS = 3.0
+Rows = list[dict[str, Any]]
+
+
+def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
+    """Σ_j w_j·T_j/T_law of additive noise, exactly: finite steps, and the examples that fill no batch and are left out.
+
+    In a mode θ ← aθ − ηξ_k, a = 1 − ηh, the m = ⌊N/b⌋ batches of an epoch have ⟨ξ²⟩ = (C/b)(N−b)/(N−1) and ⟨ξ_jξ_k⟩ = −C/(N−1).
+    So after k steps of an epoch ⟨θ²⟩ = a²ᵏv + η²[(⟨ξ²⟩ − ⟨ξξ′⟩)Σa²ⁱ + ⟨ξξ′⟩(Σaⁱ)²], sums over i < k, v its value at the epoch's
+    start, the same at the next; the mean over k, times h(1 − ηh/2)/C, is T_j. As m → ∞ at fixed x = ηhN/b it is r(x).
+    """
+    h = np.clip(ground.spectrum.numpy(), 1e-5, None)[:, None]
+    steps, a = count // size, 1 - rate * h
+    own, other = (count - size) / (size * (count - 1)), -1 / (count - 1)
+    k = np.arange(steps + 1)
+    squares, sums = (1 - a ** (2 * k)) / (1 - a**2), (1 - a**k) / (1 - a)
+    gained = rate**2 * ((own - other) * squares + other * sums**2)  # [m modes, steps + 1]
+    start = gained[:, -1:] / (1 - a ** (2 * steps))
+    variance = (a ** (2 * k) * start + gained)[:, :-1].mean(1)
+    temperatures = (h * (1 - rate * h / 2))[:, 0] * variance / (rate / (2 * size))
+    return float((ground.weights.numpy() * temperatures).sum())
+
+
+def cell_row(cell: Mapping[str, Any], kind: str, ground: Ground, count: int) -> dict[str, Any]:
+    """One cell: T/T_law, what theory says of it, the noise of its own batches over that of all examples, ⟨Tr C⟩/Tr C(θ*)."""
+    rate, size, law = cell["learning_rate"], cell["batch_size"], cell["predicted"]
+    found = _of(cell["temperature"]["excess_loss"], law)
+    facts = {"kind": kind, "learning_rate": rate, "batch_size": size, "rate_per_sample": rate / size}
+    facts |= {"predicted": 1.0, "exact": 1.0}
+    if cell["sampling"] == "epoch":
+        facts |= {"predicted": cell["predicted_epoch"] / law, "exact": exact_factor(ground, rate, size, count)}
+    felt = _of(cell["temperature"]["noise_agreement"], 1.0)
+    rows = row_of(facts, ratio=found, felt=felt)
+    apart = Measured.nothing(found.why) if found.value is None else Measured(found.value - facts["predicted"], found.stderr)
+    swollen = None if cell["noise_trace"] is None else cell["noise_trace"] / cell["noise_trace_at_minimum"]
+    return row_of(rows, departure=apart) | {"swollen": swollen, "steps": cell["steps"]}
+
+
+def _of(number: Mapping[str, Any], unit: float) -> Measured:
+    value, stderr = number["value"], number["stderr"]
+    if value is None:
+        return Measured.nothing(number.get("why", ""))
+    return Measured(value / unit, None if stderr is None else stderr / unit)
+
+
+def claims(rows: Rows) -> list[Claim]:
+    """The hottest cell, all cells against the prediction, what is left of them, and both controls."""
+    by = {kind: [row for row in rows if row["kind"] == kind] for kind in ("epochs", "independent", "frozen")}
+    known = [row for row in by["epochs"] if row["ratio"] is not None]
+    if not known:
+        why = by["epochs"][0]["ratio_why"] if by["epochs"] else "nothing is finished"
+        return [Claim("epoch", "no temperature under reshuffling", Measured.nothing(why), f"below {COLD:g}", None)]
+    known.sort(key=lambda row: row["rate_per_sample"])
+    said = [_cold(known[-1]), _prediction(known, by["epochs"]), _left(known[0], known[-1])]
+    controls = [
+        ("independent", "draws are independent", "predicted"),
+        ("frozen", "the noise is frozen at the minimum", "exact"),
+    ]
+    return [*said, *(_control(by[kind], kind, words, theory) for kind, words, theory in controls if by[kind])]
+
+
+def _ratio(row: Mapping[str, Any]) -> Measured:
+    return Measured(row["ratio"], row.get("ratio_stderr"), "", row.get("ratio_why", ""))
+
+
+def _cold(row: Mapping[str, Any]) -> Claim:
+    words = f"reshuffled noise is colder: T/T_law is {_ratio(row)} at η = {row['learning_rate']:g}, b = {row['batch_size']}"
+    return Claim("epoch", words, _ratio(row), f"below {COLD:g}", row["ratio"] < COLD)
+
+
+def _prediction(known: Rows, asked: Rows) -> Claim:
+    worst = max(known, key=lambda row: abs(row["departure"]))
+    found = Measured(worst["departure"], worst["departure_stderr"])
+    words = f"T/T_law is {found} from Σ r(x_i)C_ii/Tr C at worst, over {len(known)} of {len(asked)} cells"
+    return Claim("prediction", words, found, f"within {CLOSE:g} in every cell", abs(worst["departure"]) < CLOSE)
+
+
+def _left(cold: Mapping[str, Any], hot: Mapping[str, Any]) -> Claim:
+    """The prediction is linear in the noise: what is beyond it goes with η/b."""
+    first, last = (Measured(row["ratio"] - row["exact"], row["ratio_stderr"]) for row in (cold, hot))
+    words = (
+        f"what the linear theory misses goes with η/b: {last} at {hot['rate_per_sample']:.3g}, {first} at "
+        f"{cold['rate_per_sample']:.3g}. An epoch's batches are examples not seen lately, whose gradients are larger: their "
+        f"noise is {hot['felt']:.2f} and {cold['felt']:.2f} times that of all examples at the same points"
+    )
+    return Claim("remainder", words, last, "larger at the larger η/b", higher(last, first))
+
+
+def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
+    expected = f"theory's within {EXACT:g} or {SIGMAS:g} standard errors"
+    known = [row for row in rows if row["ratio"] is not None]
+    if not known:
+        return Claim(kind, f"no temperature where {condition}", Measured.nothing(rows[0]["ratio_why"]), expected, None)
+    worst = max(known, key=lambda row: abs(row["ratio"] - row[theory]))
+    holds = abs(worst["ratio"] - worst[theory]) < max(EXACT, SIGMAS * worst["ratio_stderr"])
+    words = f"where {condition} T/T_law is {_ratio(worst)}, theory's {worst[theory]:.3f}"
+    return Claim(kind, words, _ratio(worst), expected, holds)
+
+
+PLOTS = [
+    Plot(
+        "epoch_noise",
+        "Epochs are colder than independent batches",
+        "Excess-loss temperature over η/2b against η/b, marks with one standard error. Under reshuffling a mode slower than an "
+        "epoch, ηhN/b < 1, feels little noise, for that of an epoch sums to almost nothing: the line is Σ r(x_i)C_ii/Tr C, "
+        "without a free number. What the marks are above it is the noise's change with θ: with the noise frozen as it is "
+        "at the minimum it is gone.",
+        "cells", "rate_per_sample", ("ratio",), by="kind", log="x", theory=("predicted",), level=1.0,
+        labels={"rate_per_sample": "η/b", "ratio": "T / (η/2b)"},
+    ),
+]  # fmt: skip
