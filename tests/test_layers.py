@@ -15,7 +15,10 @@ LAYERS = [  # of design.md; a folder stands for all that is in it
         "models", "fokker_planck", "density",
     },
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
-    {"landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation", "limit_cycle"},
+    {
+        "landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation",
+        "limit_cycle", "frozen",
+    },
     {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots"},
     {"pipelines", "studies"},

@@ -1,13 +1,13 @@
 """Reshuffled epochs are colder than independent batches, mode by mode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.faults import Mistake
+from sgdtheory.frozen import Frozen
 from sgdtheory.ground import Ground
 from sgdtheory.kinds import Whole
 from sgdtheory.landscape import Landscape
@@ -28,13 +28,12 @@ class EpochNoise:
     almost nothing over it, and a mode that is slower than an epoch hardly feels any: T/T_law = Σ r(x_i)C_ii/Tr C with
     r = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = ηhN/b. Refuted by T/T_law ≥ .8 at the hottest cell, or more than .1 from the prediction.
 
-    Controls: `independent` draws, whose T/T_law is one; and the hottest cell with the noise `frozen` as it is at the
+    Controls: `independent` draws, whose T/T_law is one; and the hottest cell with the noise frozen as it is at the
     minimum, where the linear theory has to be exact. Both sweeps are those of `sgdtheory sweep-temperature`.
     """
 
     epochs: SweepTemperature
     independent: SweepTemperature
-    frozen: Callable[..., Any]  # (landscape, θ*) → the landscape with the noise it has there
     seed: Whole = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +71,7 @@ class EpochNoise:
             return
         first = Unit("minimum", unit.science["minimum"])
         ground = Ground.kept_in(UnitFolder(folder.path.parent / first.hash, first).clouds())
-        landscape, cell = self.frozen(self.landscape, ground.theta), Cell(**unit.science["cell"])
+        landscape, cell = Frozen(self.landscape, ground.theta), Cell(**unit.science["cell"])
         seed = key(self.seed, "frozen", *unit.science["cell"].values())
         trajectory = cell.record(folder, landscape, ground, seed, getattr(torch, self.epochs.dtype))
         folder.finish({}, trajectory.tensors())
