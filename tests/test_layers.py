@@ -11,10 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 LAYERS = [  # of design.md; a folder stands for all that is in it
     {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models"},
-    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
-    {"landscapes", "sgd", "descend", "curvature", "noise"},
+    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane", "parts"},
+    {"landscapes", "sgd", "descend", "curvature", "noise", "invariance", "pace"},
     {"stage", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
-    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics"},
+    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "quench"},
     {"pipelines", "studies"},
     {
         "flags", "complaints", "schema", "earlier", "config", "naming_studies", "execute", "local", "progress", "figures",
