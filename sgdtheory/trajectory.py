@@ -22,6 +22,7 @@ from sgdtheory.streams import stream
 
 Array = np.ndarray
 EARLY = 24  # looks at the cloud while it spreads, evenly spaced in the logarithm of the step
+LIKELY = 4  # windows that a cell takes: two on a network at 2 %, eight where a few directions hold all the noise
 SNAPSHOTS = 4  # points of the last cloud that are kept of a network without a minimum, to be quenched
 
 
@@ -112,6 +113,11 @@ class Recipe:
     def steps(self) -> int:
         return self.burn + self.every * self.window * self.windows
 
+    def done(self, step: int) -> float:
+        """The share of the work that is done, for whoever watches: most cells are precise enough after LIKELY windows."""
+        likely = self.burn + self.every * self.window * min(LIKELY, self.windows)
+        return min(step / likely, 1 - 0.2 * likely / (step + likely * 0.25)) if step > 0.75 * likely else step / likely
+
     def early(self) -> set[int]:
         """Steps at which the spreading cloud is looked at."""
         return {int(step) for step in np.geomspace(1, max(2, self.burn), EARLY).round()}
@@ -171,7 +177,7 @@ def record(
             return {**now.tensors(), **tensors, **pace.tensors()}, {"stage": "cloud", "step": now.step, "steps": steps}
 
         what = "burning in" if step <= recipe.burn else "sampling"
-        folder.keep(kept, step / recipe.steps, what)
+        folder.keep(kept, recipe.done(step), what)
         if looked and enough(so_far()):
             break
     return so_far()

@@ -13,7 +13,7 @@ from torch import Tensor
 from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.curvature import top_modes
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.estimate import estimate_stage
+from sgdtheory.estimate import estimate_cell, estimate_descent
 from sgdtheory.faults import Mistake
 from sgdtheory.grid import Grid
 from sgdtheory.ground import Ground, find_minimum, ground_at
@@ -31,6 +31,8 @@ from sgdtheory.temperature.estimator import Estimator
 from sgdtheory.temperature.verdict import claims_of, numbers_of
 
 GUESS = 3000  # steps of a cell before its minimum is known
+WINDOWS = 4  # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few directions
+DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
 
 
 class Site(NamedTuple):
@@ -162,15 +164,41 @@ class SweepTemperature:
         return Results(claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """A cell from five of its steps; the minimum as what follows it: all cells, at a guess of their steps."""
-        rates = 1 if "cell" in unit.science else 4 if self.sweep.learning_rate == "auto" else len(self.sweep.learning_rate)
-        cells = (
-            [Cell(**unit.science["cell"])] if "cell" in unit.science else [self._cell(1e-6, b) for b in self.sweep.batch_size]
-        )
+        """A cell from five of its steps and one look, at a guess of their numbers; all else from full-batch gradients."""
+        if "cell" in unit.science:
+            return self._cost(Cell(**unit.science["cell"]), None)
+        start = self.landscape.init(1, stream(self.seed, "init", 0))
+        if "quench" in unit.science:
+            return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
+        return estimate_descent(self.landscape, start.double(), DESCENT)
+
+    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """All units to come with their costs; cells that are not known before the minimum is are guessed."""
+        grounds = {site.unit.hash: _ground(run.folder(site.unit)) for site in self._sites(run)}
+        asked = {unit.hash for unit in pending}
+        found = [(unit.name, self.estimate(unit)) for unit in pending if "cell" not in unit.science]
+        for unit, cell, site in self._cells(run):
+            if unit.hash in asked:
+                found.append((unit.name, self._cost(cell, grounds[site.unit.hash])))
+        rates = [1e-6] * 4 if self.sweep.learning_rate == "auto" else self.sweep.learning_rate
+        for site in self._sites(run):
+            if grounds[site.unit.hash] is None:
+                for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
+                    cost = self._cost(self._cell(1e-6, size), None)
+                    names = [f"cell-{'auto' if self.sweep.learning_rate == 'auto' else f'{rate:g}'}-{size}" for rate in rates]
+                    found += [(name, cost) for name in names]
+        return found
+
+    def _cost(self, cell: Cell, ground: Ground | None) -> Estimate:
+        """One step more and one look more are measured; how many there will be the ground says, else a guess."""
+        steps, looks = GUESS, GUESS // 128
+        if ground is not None:
+            recipe = cell.recipe(ground, getattr(self.landscape, "count", None))
+            looks = recipe.window * min(WINDOWS, recipe.windows)
+            steps = recipe.burn + recipe.every * looks
         start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
-        cloud = start.expand(self.replicas, -1).clone()
-        found = [estimate_stage(self.landscape, replace(cell.sgd, steps=GUESS), cloud) for cell in cells]
-        return Estimate(rates * sum(each.seconds for each in found), found[0].memory, found[0].disk)
+        sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
+        return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)
 
     # units
 
