@@ -173,3 +173,19 @@ def test_errors_are_calibrated(sgdtheory: Command, tmp_path: Path) -> None:
             z.append((found["value"] - cell["predicted"]) / found["stderr"])
     assert len(z) == 40
     assert sum(abs(each) < 1.96 for each in z) >= 34 and 0.8 < np.sqrt(np.mean(np.square(z))) < 1.25
+
+
+@pytest.mark.slow
+def test_a_network_with_batch_norm(sgdtheory: Command, tmp_path: Path) -> None:
+    """|θ|⁴ and the angle of a step within 5 %; T within 15 %, or no number and why. Six minutes."""
+    words = ("sweep.learning_rate=[0.5]", "executor.workers=1", "threads=1")
+    assert sgdtheory("sweep-temperature", "experiment=resnet8_digits", *words).code == 0
+    found = results(tmp_path)
+    assert len(found["cells"]) == 2 and [row["batch_size"] for row in found["minima"]] == [16, 32]
+    for cell in found["cells"]:
+        told = cell["temperature"]
+        assert cell["stationary"] and abs(told["norm_equilibrium"]["value"] - 1) < 0.05
+        assert abs(told["angular_update"]["value"] / told["angular_update_predicted"]["value"] - 1) < 0.05
+        value = told["excess_loss"]["value"]
+        assert not cell["harmonic"] or value is None or abs(value / cell["predicted"] - 1) < 0.15
+        assert cell["harmonic"] or cell["why"]
