@@ -9,6 +9,7 @@ import torch
 
 from sgdtheory.ground import Ground
 from sgdtheory.measured import Measured
+from sgdtheory.noise import MOST_EXAMPLES
 from sgdtheory.quench import Bottom
 from sgdtheory.run import UnitFolder
 from sgdtheory.sampling import Sampling
@@ -20,10 +21,10 @@ from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.stationarity import Stationarity
 from sgdtheory.trajectory import Recipe, Trajectory, record, trajectory_of
 
-WINDOW = 8  # records
+WINDOW = 5  # records
 COLD = 0.01  # of Tr C may lie in modes that are not yet warm when sampling begins
 APART = 0.37  # of Tr C may lie in modes that remember the last record
-RARE = 128  # steps between looks, at least, where a look costs a pass over examples
+RARE = 448  # steps: looks need be no further apart to be cheap
 HARMONIC = 1.5  # ⟨Tr C⟩/Tr C(θ*), either way, up to which a cell counts as harmonic
 STEEP = 0.5  # of the stable limit ηh_max = 2(1+μ): beyond, what is not quadratic is amplified
 FORGET, BREATHE = 3.0, 0.25  # in units of (1−μ)/(ηλ): to forget where it began; in which |θ|² relaxes
@@ -45,19 +46,21 @@ class Cell:
     def recipe(self, ground: Ground, count: int | None) -> Recipe:
         """Times from measured relaxation: burn in until Tr C is warm but for 1 %, look when the last look is forgotten.
 
-        Scale-invariant parameters wander over their sphere for ever: there it is weight decay that sets the pace.
-        A look costs a pass over all examples, as much as 20 … 50 steps of a small net: it is made every 128 steps at most.
+        A look costs a pass over all examples, about 2N/(b + 44) steps of a small net and N/b of a large one: two looks are
+        nine times that apart if 448 steps are enough for it, and at least twice. Scale-invariant parameters wander over their
+        sphere for ever: there it is weight decay that sets the pace.
         """
         scale = (1 - self.momentum) / self.learning_rate
         settle = ceil(5 / (1 - self.momentum))  # for the velocity
         warm, apart = ground.relaxation(COLD), ground.relaxation(APART)
+        look = 2 * min(count, MOST_EXAMPLES) / (self.batch_size + 44) if count else 0  # in steps
+        cheap = min(max(2 * look, min(9 * look, RARE), 10), self.steps / (6 * WINDOW))
         if not ground.has_minimum:
             decay = max(ground.weight_decay, 1e-12)
-            warm, apart = FORGET / decay, BREATHE / decay
+            warm, apart, cheap = FORGET / decay, BREATHE / decay, 1
         burn = min(warm * scale + settle, self.steps / 3)
         apart = min(apart * scale + settle, self.steps / (6 * WINDOW))
-        cheap = min(RARE, count / 4, self.steps / (6 * WINDOW)) if count else 10
-        every = ceil(max(apart, cheap if ground.has_minimum else 1))
+        every = ceil(max(apart, cheap, 1))
         windows = max(2, int((self.steps - burn) // (every * WINDOW)))
         return Recipe(ceil(burn), every, WINDOW, windows)
 

@@ -4,6 +4,9 @@ Letters: P points, n parameters, T positions, t the arc position, 0 at the first
 Lengths are summed in float64 whatever the path's dtype: n may be millions, and arc positions are compared with one another.
 """
 
+from itertools import accumulate
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +48,33 @@ def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
     share = (t - left) / (arcs[right] - left).clamp_min_(torch.finfo(torch.float64).tiny)
     before, after = path.index_select(0, right - 1), path.index_select(0, right)
     return torch.lerp(before, after, share.to(path.dtype)[:, None])
+
+
+def mixed(weights: list[float], path: Tensor) -> Tensor:
+    """Weighted sums of a path's points [R, n], from their weights, row by row."""
+    table = np.array(weights, np.float64 if path.dtype == torch.float64 else np.float32)  # a quarter of torch.tensor's time
+    return torch.from_numpy(table.reshape(-1, len(path))).to(path).mm(path)
+
+
+def slid(path: Tensor, targets: list[float]) -> Tensor:
+    """`points_at(path, targets)` of the interior points [P−2, n], for targets that rise from 0 to 1: by few calls.
+
+    Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its positions anew at every step.
+    """
+    sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
+    arcs = list(accumulate(sizes))  # at the end of each piece
+    points, total = len(targets), arcs[-1]
+    weights = [0.0] * ((points - 2) * points)
+    at = piece = 0
+    for target in targets[1:-1]:
+        t = target * total
+        while arcs[piece] < t and piece < points - 2:
+            piece += 1
+        left = (arcs[piece] - t) / (sizes[piece] or 1.0)
+        weights[at + piece] = left
+        weights[at + piece + 1] = 1 - left
+        at += points
+    return mixed(weights, path)
 
 
 def redistribute(path: Tensor, targets: Tensor, tolerance: float = TOLERANCE) -> Tensor:

@@ -159,6 +159,9 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         cfg.device = resolve_device(str(cfg.device), checker)
+        own = OmegaConf.select(cfg, "landscape.device")
+        if own not in (None, cfg.device):  # asked for by itself
+            cfg.landscape.device = resolve_device(str(own), checker, "landscape.device")
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as fault:
         raise Mistake(first_line(str(fault))) from None
@@ -216,8 +219,8 @@ def read_yaml(path: Path) -> DictConfig:
     return cfg
 
 
-def resolve_device(name: str, checker: Checker) -> str:
-    """auto → the first GPU there is, else the CPU; a device that is not there is a fault."""
+def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
+    """auto → the first GPU there is, else the CPU; a device that is not there is a fault of `key`."""
     import torch
 
     if name == "auto":
@@ -225,12 +228,12 @@ def resolve_device(name: str, checker: Checker) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        checker.fault("device", f"{name!r} is not one of auto, cpu, cuda, cuda:1" + nearest(name, ["auto", "cpu", "cuda"]))
+        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1" + nearest(name, ["auto", "cpu", "cuda"]))
         return "cpu"
     if device.type not in ("cpu", "cuda"):
-        checker.fault("device", f"{name!r} is not one of auto, cpu, cuda, cuda:1")
+        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1")
     elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        checker.fault("device", f"there is no {name} here, GPUs found: {torch.cuda.device_count()}; use device=cpu or auto")
+        checker.fault(key, f"there is no {name} here, GPUs found: {torch.cuda.device_count()}; use {key}=cpu or auto")
     return name
 
 

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
 from sgdtheory.landscape import Cloud, Landscape, hvp, top_curvature, value_and_grad
+from sgdtheory.run import stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
@@ -35,6 +36,7 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
         taken = 0
 
         def objective(x: np.ndarray, like: Tensor = theta) -> tuple[float, np.ndarray]:
+            stop_if_asked()  # a pass over a large set takes minutes, and nothing on disk is in the making
             point = torch.from_numpy(x).to(like.device, torch.float64)[None]
             value, gradient = value_and_grad(landscape, point)
             return float(value[0]), gradient[0].cpu().numpy()
@@ -59,6 +61,7 @@ def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
         return hvp(landscape, theta[None], torch.from_numpy(vector).to(theta)[None])[0].cpu().numpy()
 
     for _ in range(steps):
+        stop_if_asked()
         hessian = LinearOperator((theta.numel(), theta.numel()), matvec=lambda v: product(v.ravel()), dtype=np.float64)
         move, _ = minres(hessian, -gradient.cpu().numpy(), rtol=1e-10, maxiter=50)
         moved = theta + torch.from_numpy(move).to(theta)

@@ -3,7 +3,7 @@
 Everything an estimator needs is recorded once; it may be run again years later, without the landscape's data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ Array = np.ndarray
 EARLY = 24  # looks at the cloud while it spreads, evenly spaced in the logarithm of the step
 LIKELY = 4  # windows that a cell takes: two on a network at 2 %, eight where a few directions hold all the noise
 SNAPSHOTS = 4  # points of the last cloud that are kept of a network without a minimum, to be quenched
+MOST = 64  # windows of records that are held; an even number
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ RECORDED = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """When to look: after `burn` steps every `every`-th, in windows of `window` records, at most `windows` of them."""
+    """When to look: after `burn` steps every `every`-th, in windows of `window` records, for at most `windows` of them.
+
+    No more than MOST windows are held: when they are full every other record is dropped, and looks are twice as far apart
+    from then on.
+    """
 
     burn: int
     every: int
@@ -122,6 +127,15 @@ class Recipe:
         """Steps at which the spreading cloud is looked at."""
         return {int(step) for step in np.geomspace(1, max(2, self.burn), EARLY).round()}
 
+    def is_full(self, seen: Sequence[int]) -> bool:
+        """Whether there is no room for another record after those of the steps `seen`."""
+        return len(seen) == MOST * self.window
+
+    def looks_at(self, step: int, seen: Sequence[int]) -> bool:
+        """Whether a record is made after `step`; the first of those that are held is one spacing after `burn`."""
+        apart = (seen[0] - self.burn if seen else self.every) * (2 if self.is_full(seen) else 1)
+        return step > self.burn and (step - self.burn) % apart == 0
+
 
 def record(
     folder: UnitFolder, landscape: Any, ground: Ground, sgd: SGD, recipe: Recipe, replicas: int, seed: int, dtype: torch.dtype,
@@ -129,8 +143,8 @@ def record(
 ) -> Trajectory:  # fmt: skip
     """Let `replicas` points start where the ground says, burn in, and be looked at until there is `enough`, asked every window.
 
-    Goes on from the newest state in the folder; memory and state hold the current cloud and a few numbers a record, whose
-    count is bounded by the recipe: nothing grows with the number of steps.
+    Goes on from the newest state in the folder. Memory and state hold the current cloud and at most MOST windows of
+    records, a few numbers a replica each: nothing grows with the number of steps.
     """
     device = torch.device(getattr(landscape, "device", "cpu"))
     bottom, directions, groups = ground.theta.to(device, dtype), ground.directions.to(device, dtype), ground.groups.to(device)
@@ -164,7 +178,10 @@ def record(
         if step in early:
             steps["early_steps"].append(step)
             rows.setdefault("early_positions", []).append(((now.cloud - bottom) @ directions.T).cpu())
-        if step > recipe.burn and (step - recipe.burn) % recipe.every == 0:
+        if recipe.looks_at(step, steps["steps"]):
+            if recipe.is_full(steps["steps"]):
+                steps["steps"] = steps["steps"][1::2]
+                rows.update({name: rows[name][1::2] for name in RECORDED})
             steps["steps"].append(step)
             source = stream(seed, "record", step)
             seen = {**look(landscape, now, sgd, bottom, directions, source, pace.at), **pace.means()}

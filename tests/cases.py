@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import pi
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.ring import Ring
+from sgdtheory.landscapes.spherical import Spherical
+from sgdtheory.landscapes.spiky import Spiky
 
 Twin = Callable[[Tensor], Tensor]  # one point [k] or [n] → its loss []
 
@@ -50,6 +53,10 @@ def ring(x: Tensor) -> Tensor:
     return hill + (1.5 - hill) * (1 - radius**2) ** 2
 
 
+def level_ring(x: Tensor) -> Tensor:
+    return (x[0] ** 2 + x[1] ** 2 - 1) ** 2 / 4
+
+
 def bent_valley(x: Tensor) -> Tensor:
     return 2.0 * (x[1] - 0.8 * x[0] ** 2) ** 2 + 0.25 * (x[0] ** 2 - 1) ** 2
 
@@ -57,6 +64,25 @@ def bent_valley(x: Tensor) -> Tensor:
 def linear_net(x: Tensor) -> Tensor:
     a, b = x.chunk(2)
     return 0.5 * (torch.dot(a, b) - 1) ** 2
+
+
+def spiky(x: Tensor) -> Tensor:
+    return (x**2 - 0.5 * torch.cos(6.0 * x)).sum()
+
+
+# its values at the first maximum and minimum beside the centre in one direction, at the centre in the other (mpmath)
+SPIKE = (0.30894896178280797, -0.016694836838774836)
+
+GLASS = Spherical(directions=4, wall=6.0)
+LEVELS = np.linalg.eigvalsh(GLASS.couplings.numpy())  # of the couplings themselves, ascending
+
+
+def spherical(x: Tensor) -> Tensor:
+    return 0.5 * torch.dot(x, GLASS.couplings.mv(x)) + 1.5 * (torch.dot(x, x) - 1) ** 2
+
+
+def level(k: int) -> float:
+    return float(LEVELS[k] / 2 - LEVELS[k] ** 2 / 24)
 
 
 def muller_brown(x: Tensor) -> Tensor:
@@ -78,10 +104,13 @@ NATIVE = [
     Case("double_well", DoubleWell(), double_well, (0.0, 0.0), 0.25, 1.0),
     Case("double_well_2d", DoubleWell(directions=2, stiffness=3.0), double_well, (0.0, 0.0), 0.25, 1.0),
     Case("ring", Ring(wall=1.5, height=0.3), ring, (0.0, 0.0), 0.3, pi / 2),
+    Case("level_ring", Ring(wall=0.25, height=0.0), level_ring, (0.0, 0.0)),
     Case("bent_valley", BentValley(bend=0.8), bent_valley, (0.0, 0.0), 0.25),
     Case("linear_net_1", LinearNet(width=1), linear_net, (0.0, 0.0), 0.5, 1.0),
     Case("linear_net_2", LinearNet(width=2), linear_net, (0.0, 0.0), 0.0, pi / 2),
     Case("linear_net_5", LinearNet(width=5), linear_net, (0.0, 0.0), 0.0, pi / 2),
+    Case("spiky", Spiky(frequency=6.0, directions=2), spiky, (-1.0, SPIKE[1], SPIKE[1]), SPIKE[0] + 1, 1.0),
+    Case("spherical", GLASS, spherical, (level(0), level(0)), level(1) - level(0)),
     Case("muller_brown", MullerBrown(), muller_brown, (-146.69951721, -108.16672412, -80.76781813), 106.03467370),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, gaps, length, points_at, redistribute, straight_length, subdivide
+from sgdtheory.cloud import arc_positions, gaps, length, points_at, redistribute, slid, straight_length, subdivide
 from sgdtheory.streams import stream
 
 HALF_CIRCLE = torch.linspace(0, pi, 13, dtype=torch.float64)
@@ -70,6 +70,23 @@ def test_one_pass_is_not_enough_where_there_are_corners() -> None:
     once = points_at(path, targets(13))
     assert (arc_positions(once) - targets(13)).abs().max() > 1e-3
     assert (arc_positions(redistribute(path, targets(13))) - targets(13)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_slid_is_points_at_of_the_interior(seed: int) -> None:
+    path, wanted = a_path(9, 30, seed), targets(9, seed)
+    torch.testing.assert_close(slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14)
+    arcs = arc_positions(path)  # all stand where they are to stand already
+    torch.testing.assert_close(slid(path, arcs.tolist()), path[1:-1], rtol=0, atol=1e-14)
+    path[4] = path[3]  # two pivots in one place
+    torch.testing.assert_close(slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14)
+
+
+def test_lengths_of_float32_paths_are_as_good_where_points_slide() -> None:
+    path = torch.zeros(3, 1 << 20)
+    path[1:, : 1 << 19], path[2, 1 << 19 :] = 1e-3, 1e-3  # two equal gaps of many equal squares
+    path[2, : 1 << 19] = 1e-3
+    torch.testing.assert_close(slid(path, [0.0, 0.5, 1.0]), path[1:2], rtol=0, atol=1e-9)
 
 
 def test_redistribution_of_a_broken_path_ends() -> None:

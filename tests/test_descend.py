@@ -1,14 +1,18 @@
 """Polishing: the bottom is reached, and to the last digits that float64 has."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from sgdtheory import run as runs
 from sgdtheory.data.digits import digits
 from sgdtheory.descend import full_batch, lbfgs, newton
 from sgdtheory.landscape import Landscape, top_curvature, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
+from sgdtheory.models.resnet import ResNet
 from sgdtheory.streams import stream
 from tests.cases import NATIVE, Case
 
@@ -41,3 +45,19 @@ def test_the_top_curvature_is_the_largest_eigenvalue() -> None:
     bowl = Quadratic(curvatures=(0.5, 3.0, 7.0))
     found = top_curvature(bowl, torch.zeros(3, dtype=torch.float64), stream(0))
     assert found == pytest.approx(7.0, rel=1e-3)
+
+
+def test_a_signal_is_heard_in_the_midst_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In L-BFGS, in Newton's steps, and while a set is scored; no step of SGD is lost in any of them."""
+    network = Network(partial(ResNet, depth=8, width=4), digits())
+    cloud = network.init(1, stream(0, "init"))
+    bowl = Quadratic()
+    monkeypatch.setattr(runs._Stop, "requested", True)
+    for work in (
+        lambda: lbfgs(bowl, bowl.minima(), 5),
+        lambda: newton(bowl, bowl.minima()[0]),
+        lambda: network.score(cloud, "test"),
+        lambda: network.statistics(cloud[0]),
+    ):
+        with pytest.raises(runs.Interrupted):
+            work()

@@ -10,10 +10,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 LAYERS = [  # of design.md; a folder stands for all that is in it
-    {"", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models"},
+    {
+        "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit", "models",
+        "fokker_planck", "density",
+    },
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane", "parts"},
-    {"landscapes", "sgd", "descend", "curvature", "noise", "invariance", "pace"},
-    {"stage", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
+    {
+        "landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation",
+        "limit_cycle", "invariance", "pace",
+    },
+    {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "quench"},
     {"pipelines", "studies"},
     {

@@ -88,6 +88,7 @@ VALUES = [
     wrong(RING + "run.root=null", "run.root"),
     wrong(RING + "device=gpu", "device", "'gpu'", "cuda"),
     wrong(RING + "device=meta", "device", "'meta'", "cpu"),
+    wrong(RING + "landscape.device=gpu", "landscape.device", "'gpu'", "cuda"),
     wrong("train sgd.batch_size=5000", "sgd.batch_size=5000", "1,437"),
     wrong("train model=resnet8 model.depth=9", "9"),
     wrong("train landscape.loss=mean", "landscape.loss", "mse"),
@@ -211,6 +212,9 @@ def test_there_are_enough_of_them() -> None:
 def test_a_gpu_that_is_not_there(sgdtheory: Command) -> None:
     said = sgdtheory("train", "device=cuda:1")
     assert (said.code, said.err) == (2, "device: there is no cuda:1 here, GPUs found: 0; use device=cpu or auto\n")
+    said = sgdtheory("train", "device=cpu", "landscape.device=cuda")
+    words = "landscape.device: there is no cuda here, GPUs found: 0; use landscape.device=cpu or auto\n"
+    assert (said.code, said.err) == (2, words)
 
 
 THREE = {"sgd.steps=abc": "sgd.steps", "sgd.momentum=1.5": "sgd.momentum", "minima=0": "minima"}

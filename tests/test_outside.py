@@ -51,6 +51,28 @@ class Examples:
     def losses(self, cloud, batch=None):
         centres = self.centres[None] if batch is None else batch
         return 0.5 * ((cloud[:, None] - centres.to(cloud)) ** 2).sum(2).mean(1)
+
+
+class Diabetes:
+    """Least squares on 442 patients: real data, and noise that grows with the cloud."""
+
+    def __init__(self):
+        from sklearn.datasets import load_diabetes
+
+        x, y = (torch.from_numpy(array) for array in load_diabetes(return_X_y=True))
+        self.x, self.y = x / x.std(0), (y - y.mean()) / y.std()
+        self.count, self.dim = x.shape
+
+    def init(self, points, stream):
+        return torch.randn(points, self.dim, generator=stream)
+
+    def batch(self, indices):
+        return self.x[indices], self.y[indices]
+
+    def losses(self, cloud, batch=None):
+        x, y = (self.x[None], self.y[None]) if batch is None else batch
+        left = (x.to(cloud) * cloud[:, None]).sum(2) - y.to(cloud)
+        return 0.5 * (left**2).mean(1) + 0.05 * (cloud**2).sum(1)
 '''
 THINGS = '''
 """A model and a data set."""
@@ -93,6 +115,7 @@ def make(shape, classes):
 YAMLS = {
     "landscape/bowl.yaml": "# a bowl\n_target_: my_package.bowl.Bowl\n",
     "landscape/examples.yaml": "# a bowl over examples\n_target_: my_package.bowl.Examples\nspread: 1.0\n",
+    "landscape/diabetes.yaml": "# least squares\n_target_: my_package.bowl.Diabetes\n",
     "model/mean.yaml": "# the mean of the pixels\n_target_: my_package.things.Mean\n_partial_: true\nscale: 1.0\n",
     "diagnostic/size.yaml": "# @package diagnostic.size\n_target_: my_package.things.Size\npower: 2\n",
     "data/stripes.yaml": "# two classes\n_target_: my_package.things.stripes\ncount: 32\n",
@@ -142,6 +165,19 @@ def test_a_landscape_with_examples(sampling: str, outside: Command, tmp_path: Pa
     )
     found = results(tmp_path)
     assert max(row["gradient_norm"] for row in found["minima"]) < 1e-6
+
+
+def test_its_temperature(outside: Command, tmp_path: Path) -> None:
+    """T within 3 % on real data, without a line of ours touched."""
+    words = ("sweep.learning_rate=[0.1]", "sweep.batch_size=[8,16]", "executor.workers=1", "threads=1")
+    said = outside("sweep-temperature", "landscape=diabetes", *OPTIONS[:4], *words)
+    assert said.code == 0, said.err
+    cells = results(tmp_path)["cells"]
+    ratios = [cell["temperature"]["excess_loss"]["value"] / cell["predicted"] for cell in cells]
+    errors = [cell["temperature"]["excess_loss"]["stderr"] / cell["predicted"] for cell in cells]
+    assert all(cell["stationary"] and cell["harmonic"] for cell in cells)
+    assert abs(sum(ratios) / 2 - 1) < 0.03 and max(errors) < 0.025
+    assert all(abs(ratio - 1) < 3.3 * error for ratio, error in zip(ratios, errors, strict=True))
 
 
 def test_its_parameters_are_checked_like_ours(outside: Command, tmp_path: Path) -> None:

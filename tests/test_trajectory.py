@@ -1,5 +1,6 @@
 """Recording a cloud: interrupted anywhere it gives the same records, and memory does not grow with the steps."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from sgdtheory import run as runs
+from sgdtheory import trajectory as trajectories
 from sgdtheory.data.digits import digits
 from sgdtheory.ground import Ground, ground_at
 from sgdtheory.landscapes.linear_regression import LinearRegression
@@ -30,11 +32,13 @@ def ground_of(landscape: Any) -> Ground:
     return ground_at(landscape, landscape.minima()[0], 0, 8)
 
 
-def recorded(landscape: Any, path: Path, sampling: Any = "iid", enough: Any = lambda _: False) -> Trajectory:
+def recorded(
+    landscape: Any, path: Path, sampling: Any = "iid", enough: Any = lambda _: False, recipe: Recipe = RECIPE
+) -> Trajectory:
     path.mkdir(exist_ok=True)
     sgd = SGD(1, 8, 0.01, Constant(), 0.5, sampling=sampling)
     return record(
-        UnitFolder(path, Unit("cloud", {})), landscape, ground_of(landscape), sgd, RECIPE, 5, 3, torch.float32, enough
+        UnitFolder(path, Unit("cloud", {})), landscape, ground_of(landscape), sgd, recipe, 5, 3, torch.float32, enough
     )
 
 
@@ -49,10 +53,40 @@ def test_it_stops_when_there_is_enough(tmp_path: Path) -> None:
     assert len(recorded(BOWL, tmp_path / "a", enough=lambda t: len(t.steps) >= 8).steps) == 8
 
 
-@pytest.mark.parametrize(("landscape", "sampling"), [(BOWL, "iid"), (REGRESSION, "iid"), (REGRESSION, "epoch")])
+def test_memory_is_independent_of_the_number_of_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times the steps: as many records as fit, evenly spaced, and the very ones that a run without a limit has there."""
+    long = replace(RECIPE, windows=30)
+    whole = recorded(BOWL, tmp_path / "whole", recipe=long)
+    held, kept = [], []
+
+    def enough(trajectory: Trajectory) -> bool:
+        held.append(len(trajectory.steps))
+        return False
+
+    monkeypatch.setattr(trajectories, "MOST", 4)
+    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    real = UnitFolder.save
+    monkeypatch.setattr(UnitFolder, "save", lambda *args: (kept.append(sum(x.numel() for x in args[1].values())), real(*args)))
+    for name, recipe in (("short", replace(RECIPE, windows=4)), ("long", long)):
+        held.clear()
+        kept.clear()
+        found = recorded(BOWL, tmp_path / name, enough=enough, recipe=recipe)
+        assert max(held) == 16 and max(kept) == 16 * 5 * (8 + 3 * 2) + len(found.early_steps) * 5 * 2 + 2 * 5 * 2
+    apart = int(found.steps[1] - found.steps[0])
+    assert apart == 3 * 8 and found.steps[0] == RECIPE.burn + apart and (np.diff(found.steps) == apart).all()
+    assert 8 <= len(found.steps) <= 16 and found.steps[-1] + apart > long.steps
+    at = np.searchsorted(whole.steps, found.steps)
+    for name in RECORDED:
+        assert np.array_equal(getattr(whole, name)[at], getattr(found, name)), name
+
+
+@pytest.mark.parametrize(
+    ("landscape", "sampling", "most"), [(BOWL, "iid", 64), (BOWL, "iid", 2), (REGRESSION, "iid", 64), (REGRESSION, "epoch", 2)]
+)
 def test_interrupted_anywhere_it_gives_the_same_records(
-    landscape: Any, sampling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    landscape: Any, sampling: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trajectories, "MOST", most)
     whole = recorded(landscape, tmp_path / "whole", sampling)
     real, calls = UnitFolder.keep, [0]
 

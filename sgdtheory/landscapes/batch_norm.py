@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sgdtheory.run import stop_if_asked
+
 EXACT_IMAGES = 10_000  # up to here the whole training set is one batch; beyond, statistics are averages over batches
 
 
@@ -43,6 +45,7 @@ def population_statistics(
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
     moments: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in norms}
     for chunk in images.chunk(-(-len(images) // EXACT_IMAGES)):
+        stop_if_asked()
         with _recording(norms, like) as counts:
             forward(chunk)
             for name, part in norms.items():

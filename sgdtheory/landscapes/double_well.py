@@ -8,6 +8,7 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck import FokkerPlanck
 from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscapes.formula import Formula
 
@@ -71,6 +72,12 @@ class DoubleWell(Formula):
 
         total = quad(inner, start, end, points=_inside(0.0, start, end), epsabs=0, epsrel=1e-9, limit=200)[0]
         return float(total) / diffusion
+
+    def fokker_planck(self, temperature: Positive, cells: Count = 400) -> FokkerPlanck:
+        """How ρ of the first native coordinate spreads in time, exactly, where V/D < 60: beyond that there is nothing."""
+        diffusion = self._diffusion(temperature)
+        far = self._far(diffusion)
+        return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
 
     def stationary_density(self, x: Tensor, temperature: Positive) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, the shape of x, float64."""

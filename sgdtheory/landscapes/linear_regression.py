@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from sgdtheory.area import linear_area
 from sgdtheory.data.images import Images
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Place, Positive
@@ -113,3 +114,7 @@ class LinearRegression:
             f"learning_rate={learning_rate:g} with batch_size={batch_size}: the noise grows faster than the cloud is held "
             "together; lower the learning rate or take larger batches"
         )
+
+    def stationary_area(self, learning_rate: Positive, batch_size: int) -> Tensor:
+        """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], exact, without momentum."""
+        return linear_area(self.hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate)

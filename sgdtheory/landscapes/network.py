@@ -18,6 +18,7 @@ from sgdtheory.landscapes.batch_norm import (
     population_statistics,
     with_population_statistics,
 )
+from sgdtheory.run import stop_if_asked
 from sgdtheory.streams import stream
 
 PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
@@ -201,6 +202,7 @@ class Network:
         return Score(torch.stack(losses), torch.stack(errors))
 
     def _score_outputs(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+        stop_if_asked()
         with torch.no_grad():
             inputs = self._inputs(images, theta)
             return functional_call(self._scorer, {**self._weights(theta), **buffers}, (inputs,))  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from sgdtheory.area import linear_area
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
 from sgdtheory.landscapes.formula import Formula
@@ -74,6 +75,14 @@ class Quadratic(Formula):
         variance = self.noise / (batch_size * _drag(rest, rest, learning_rate, momentum))
         eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
         return variance * (eye - self.frame.T @ self.frame) + self.frame.T @ covariance @ self.frame
+
+    def stationary_area(self, learning_rate: Positive, batch_size: Count) -> Tensor:
+        """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero where H and C commute."""
+        hessian = torch.diag(self.spectrum)
+        if self.ambient is not None:
+            eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
+            hessian = self.stiffness * (eye - self.frame.T @ self.frame) + self.frame.T @ hessian @ self.frame
+        return linear_area(hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate)
 
     def _native_covariance(self) -> Tensor:
         shape = self.noise_shape()

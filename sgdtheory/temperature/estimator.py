@@ -3,6 +3,7 @@
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from sgdtheory.measured import Measured
 from sgdtheory.trajectory import Array, Trajectory
@@ -21,7 +22,10 @@ class Estimator(Protocol):
 
 
 def ratio(above: Array, below: Array, unit: str = "") -> Measured:
-    """⟨above⟩/⟨below⟩ of two tables [S, P], its standard error a bootstrap over replicas: records of one are correlated."""
+    """⟨above⟩/⟨below⟩ of two tables [S, P], its standard error a bootstrap over replicas: records of one are correlated.
+
+    The error is × `few(P)`, so that ± 1.96 of it is a 95 % interval also where the replicas are few.
+    """
     if above.size == 0 or above.shape[1] < 2:
         return Measured.nothing("fewer than two replicas have stayed finite" if above.size else "nothing was recorded")
     top, bottom = above.mean(0), below.mean(0)  # [P]
@@ -29,4 +33,9 @@ def ratio(above: Array, below: Array, unit: str = "") -> Measured:
         return Measured.nothing("not finite")
     rows = np.random.Generator(np.random.PCG64(0)).integers(0, len(top), (RESAMPLES, len(top)))
     draws = top[rows].mean(1) / bottom[rows].mean(1)
-    return Measured(float(top.mean() / bottom.mean()), float(draws.std(ddof=1)), unit)
+    return Measured(float(top.mean() / bottom.mean()), few(len(top)) * float(draws.std(ddof=1)), unit)
+
+
+def few(count: int) -> float:
+    """√(P/(P−1))·t/z: a bootstrap of P values has the biased variance, and Student's quantile replaces the normal one."""
+    return float(np.sqrt(count / (count - 1)) * stdtrit(count - 1, 0.975) / ndtri(0.975))

@@ -1,0 +1,136 @@
+"""Critical points: from a start to the next point without a gradient, whatever its index, or to where the search gets stuck."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count, Positive
+from sgdtheory.landscape import Landscape, value_and_grad
+
+Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
+STATIONARY = 1e-8  # |∇L| of a critical point, float64
+FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
+ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
+LARGEST = 2000  # parameters of a Hessian that is written down: 32 MB, and seconds to diagonalise
+COLUMNS = 16  # of the Hessian at once (measured)
+
+
+@dataclass(frozen=True)
+class Critical:
+    """A point at the end of a search, float64."""
+
+    theta: Tensor  # [n]
+    loss: float
+    gradient_norm: float
+    gradient_curvature: float | None  # |H∇L|/|∇L|; None where the gradient is exactly 0
+    spectrum: Tensor  # curvatures [n], ascending
+    iterations: int
+
+    @property
+    def kind(self) -> Kind:
+        """critical: |∇L| < 1e-8. gradient-flat: not so, but the gradient lies in the kernel of H (|H∇L| ≤ .01·h_max·|∇L|), so
+        that |∇L| has a minimum there and no search by gradients gets on (Frye et al. 2021, 2003.10397)."""
+        return kind_of(self.gradient_norm, self.gradient_curvature, self.top)
+
+    @property
+    def top(self) -> float:
+        """h_max, the largest |curvature|."""
+        return float(self.spectrum.abs().max())
+
+    @property
+    def index(self) -> int:
+        """How many curvatures are below −1e-8·h_max."""
+        return int((self.spectrum < -ZERO * self.top).sum())
+
+    @property
+    def margin(self) -> float:
+        """The smallest |curvature| over h_max: what the index would have to be wrong by."""
+        return float(self.spectrum.abs().min()) / self.top
+
+
+def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) -> Kind:
+    """What a point is, by |∇L|, |H∇L|/|∇L| and h_max; see `Critical.kind`."""
+    if gradient_norm < STATIONARY or gradient_curvature is None:
+        return "critical"
+    return "gradient-flat" if gradient_curvature <= FLAT * top else "neither"
+
+
+@dataclass(frozen=True)
+class CriticalPoints:
+    """Levenberg–Marquardt on ∇L = 0: θ ← θ − (H² + μ)⁻¹H∇L, which minimises |∇L|² and is Newton's step where μ ≪ h².
+
+    It is drawn to saddles as well as to minima. H is written down and diagonalised at every accepted step; μ falls by 10
+    when |∇L|² falls as the linear model says (by more than ¾ of it), rises by 4 when by less than ¼ (Moré 1978). A search
+    ends at |∇L| < 1e-8, after `iterations`, or where |∇L| has fallen by less than a share `least` in `patience` of them.
+    """
+
+    iterations: Count = 100
+    patience: Count = 10
+    least: Positive = 0.02
+
+    def find(self, landscape: Landscape, start: Tensor) -> Critical:
+        """From one point [n], taken to float64. Raises Mistake beyond 2,000 parameters, whose Hessian is too large."""
+        theta = start.double()
+        gradient = _gradient(landscape, theta)
+        norms = [float(gradient.norm())]
+        values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+        damping = 1e-3 * float(values.abs().max()) ** 2
+        while norms[-1] >= STATIONARY and len(norms) <= self.iterations and not self._stuck(norms):
+            along = vectors.T @ gradient
+            step = vectors @ (values / (values.square() + damping) * along)
+            moved = theta - step
+            after = _gradient(landscape, moved)
+            foreseen = norms[-1] ** 2 - float((damping / (values.square() + damping) * along).square().sum())
+            gain = (norms[-1] ** 2 - float(after.square().sum())) / max(foreseen, 1e-300)
+            if gain > 1e-4:  # NaN is not
+                theta, gradient = moved, after
+                values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+            damping *= 0.1 if gain > 0.75 else 1.0 if gain >= 0.25 else 4.0
+            norms.append(float(gradient.norm()))
+        return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
+
+    def _stuck(self, norms: list[float]) -> bool:
+        return len(norms) > self.patience and norms[-1] > (1 - self.least) * norms[-1 - self.patience]
+
+
+def look(landscape: Landscape, theta: Tensor) -> Critical:
+    """What is at a point [n] itself, without a search."""
+    theta = theta.double()
+    values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+    return _described(landscape, theta, _gradient(landscape, theta), values, vectors, 0)
+
+
+def hessian(landscape: Any, theta: Tensor) -> Tensor:
+    """H(θ) [n, n] of the whole objective at one point [n]: one gradient, whose graph is gone through n times (twice as fast as
+    Hessian-vector products, each of which makes its own)."""
+    n = theta.numel()
+    if n > LARGEST:
+        raise Mistake(f"the Hessian of {n:,} parameters is too large to write down; take a model of at most {LARGEST:,}")
+    eye = torch.eye(n, dtype=theta.dtype, device=theta.device)
+    total = torch.zeros_like(eye)
+    for part, weight in landscape.parts() if hasattr(landscape, "parts") else [(None, 1.0)]:
+        leaf = theta.detach()[None].requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(landscape.losses(leaf, part).sum(), leaf, create_graph=True)
+            columns = [
+                torch.autograd.grad(gradient, leaf, some[:, None], retain_graph=True, is_grads_batched=True)[0][:, 0]
+                for some in eye.split(COLUMNS)
+            ]
+        total += weight * torch.cat(columns)
+    return (total + total.T) / 2
+
+
+def _gradient(landscape: Landscape, theta: Tensor) -> Tensor:
+    return value_and_grad(landscape, theta[None])[1][0]
+
+
+def _described(
+    landscape: Landscape, theta: Tensor, gradient: Tensor, values: Tensor, vectors: Tensor, iterations: int
+) -> Critical:
+    norm = float(gradient.norm())
+    along = float((values * (vectors.T @ gradient)).norm()) / norm if norm else None
+    loss = float(value_and_grad(landscape, theta[None])[0][0])
+    return Critical(theta, loss, norm, along, values, iterations)

@@ -1,0 +1,41 @@
+"""A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the `strength`.
+
+    On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for every w, and the stochastic
+    area grows at the rate w⟨r²⟩. A curl is nobody's gradient: it bends the gradients on their way into SGD, as couplings do.
+    """
+
+    strength: float
+
+    @property
+    def shared_batches(self) -> bool:
+        return False
+
+    def place(self, cloud: Cloud) -> Cloud:
+        return cloud
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        return gradients - self.strength * turned(cloud)
+
+    def area_rate(self, landscape: Any, temperature: float) -> float:
+        """w⟨r²⟩ per unit time, ⟨r²⟩ as the landscape states it."""
+        return self.strength * float(landscape.mean_square_radius(temperature))
+
+
+def turned(cloud: Cloud) -> Tensor:
+    """Jθ [P, n], zero beyond the first two parameters."""
+    found = torch.zeros_like(cloud)
+    found[:, 0], found[:, 1] = -cloud[:, 1], cloud[:, 0]
+    return found

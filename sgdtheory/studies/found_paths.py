@@ -1,0 +1,92 @@
+"""What studies of paths begin with: pairs of minima, each pair joined by AutoNEB, found once whichever study asks."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from sgdtheory.autoneb import AutoNEB
+from sgdtheory.cloud import length, straight_length
+from sgdtheory.edge import find_path
+from sgdtheory.estimate import estimate_stage
+from sgdtheory.kinds import Count, Whole
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.pipelines.train import Dtype
+from sgdtheory.profile import train_losses
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.sgd import SGD
+from sgdtheory.stage import run_stage
+from sgdtheory.streams import key, stream
+
+OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")  # keys that its identity consists of
+
+
+@dataclass(frozen=True)
+class FoundPaths:
+    """`pairs` paths, a unit each, that depend on nothing but how they are found: studies share them under one `run.root`.
+
+    Of each pair's own `trained` minima the two lowest are joined: SGD ends now and then in a poor one, and a path to it
+    measures that end. A formula's stated minima are joined as they are, and its paths differ by the chance of the search alone.
+    """
+
+    landscape: Landscape
+    sgd: SGD
+    autoneb: AutoNEB
+    pairs: Count = 4
+    trained: Annotated[int, Ge(2)] = 4
+    dtype: Dtype = "float32"
+    seed: Whole = 0
+
+    def path_units(self, run: Run) -> list[Unit]:
+        shared = {name: run.science[name] for name in OF_A_PATH}
+        return [Unit(f"path-{pair}", {"path": {**shared, "pair": pair}}) for pair in range(self.pairs)]
+
+    def units_on_paths(self, run: Run, name: str, keys: tuple[str, ...]) -> list[Unit]:
+        """A unit for each path that is found, known by its path and by these keys of the study."""
+        own = {key: run.science[key] for key in keys}
+        found = [unit for unit in self.path_units(run) if run.result(unit) is not None]
+        return [Unit(f"{name}-{unit.science['path']['pair']}", {**unit.science, name: own}) for unit in found]
+
+    def find(self, folder: UnitFolder) -> None:
+        """Do the unit of a path."""
+        seed = self.seed_of(folder.unit)
+        cloud = self._ends(folder, seed)
+        autoneb = self.autoneb if hasattr(self.landscape, "score") else self.autoneb.on_formula()
+        path = find_path(self.landscape, autoneb, cloud, seed, folder, (0.5, 1.0))
+        ratio = length(path.pivots) / straight_length(path.pivots)
+        folder.finish({"excess": path.excess, "straight": path.straight, "length_ratio": ratio}, {"path": path.pivots})
+
+    def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
+        if hasattr(self.landscape, "minima"):
+            return self.landscape.minima()[:2].to(getattr(torch, self.dtype))
+        cloud = run_stage(folder, "train", self.sgd, self.landscape, self._start(seed), seed, share=(0.0, 0.5))
+        losses = train_losses(self.landscape, cloud).nan_to_num(torch.inf)
+        return cloud[losses.argsort()[:2].to(cloud.device)]
+
+    def path_of(self, folder: UnitFolder) -> Tensor:
+        """The pivots [P, n] that the unit in this folder looks at: those of a finished unit beside it."""
+        unit = Unit("path", {"path": folder.unit.science["path"]})
+        path: Tensor = UnitFolder(folder.path.parent / unit.hash, unit).clouds()["path"]
+        return path.to(getattr(self.landscape, "device", "cpu"))
+
+    def seed_of(self, unit: Unit) -> int:
+        return key(self.seed, "path", unit.science["path"]["pair"])
+
+    def _start(self, seed: int) -> Cloud:
+        cloud: Cloud = self.landscape.init(self.trained, stream(seed, "init"))
+        return cloud.to(getattr(torch, self.dtype))
+
+    def estimate_path(self) -> Estimate:
+        """The training of the minima, and half as long again for the path (measured)."""
+        seconds, memory, disk = estimate_stage(
+            self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0)
+        )
+        return Estimate(1.5 * seconds, memory, disk)
+
+
+def facts_of(run: Run, unit: Unit) -> dict[str, Any]:
+    """What is told of the path that a unit looks at."""
+    found = run.result(Unit("path", {"path": unit.science["path"]})) or {}
+    return {"pair": unit.science["path"]["pair"], **{name: found.get(name) for name in ("excess", "straight", "length_ratio")}}

@@ -1,0 +1,341 @@
+"""What is measured along paths and of what is set free on them, against landscapes that know the answer."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import cos, exp, sin, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sgdtheory.data.digits import digits
+from sgdtheory.landscape import value_and_grad, values
+from sgdtheory.landscapes.formula import Formula
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.measured import Measured
+from sgdtheory.models.mlp import MLP
+from sgdtheory.schedule import Constant
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+from sgdtheory.studies import drifts, middles, traces
+from sgdtheory.studies.found_paths import FoundPaths
+from sgdtheory.studies.release import Frame, Rest, below, drift_row, let_down, lower
+from sgdtheory.studies.traces import hessian_trace, noise_trace
+from tests.conftest import Said
+
+Command = Callable[..., Said]
+RATE, NOISE, TIME, DIRECTIONS = 0.05, 0.2, 20.0, 20  # η, C = NOISE·1, ηt, and the directions that a valley is narrow in
+D = RATE / 2 * NOISE  # b = 1
+
+
+@dataclass(frozen=True)
+class Valley(Formula):
+    """V = slope·x + ½·e^(a·x + c·z)·|y|²: a valley whose floor runs along x and z, y = 0, and narrows along them.
+
+    Integrating y out leaves the free energy slope·x + D·(m/2)·(a·x + c·z), m directions y: noise of C = noise·1 drives a cloud
+    with the constant velocity −D·(m/2)·(a, c), which is −T·∂½log det H.
+    """
+
+    slope: float = 0.0
+    a: float = 0.0
+    c: float = 0.0
+
+    @property
+    def native_dim(self) -> int:
+        return 2 + DIRECTIONS
+
+    def energy(self, x: Tensor) -> Tensor:
+        return self.slope * x[:, 0] + 0.5 * torch.exp(self.a * x[:, 0] + self.c * x[:, 1]) * x[:, 2:].square().sum(1)
+
+    def native_minima(self) -> Tensor:
+        ends = torch.zeros(2, self.native_dim, dtype=torch.float64)
+        ends[:, 0] = torch.tensor([-1.0, 1.0])
+        return ends
+
+    def frame_at(self, *at: float) -> Frame:
+        """On the straight path along the floor."""
+        ends = self.native_minima()
+        return Frame.of(ends[:1] + torch.linspace(0, 1, 9, dtype=torch.float64)[:, None] * (ends[1] - ends[0]), at)
+
+
+def drifted(a: float, x: float) -> float:
+    """The exact mean move along x from x at y = 0 in the time TIME, at finite η, to first order in the drift itself.
+
+    h⟨y²⟩ = D/(1 − ηh/2)·(1 − (1−ηh)^2k) after k steps, and a step moves x by −½·a·η·h|y|².
+    """
+    h, steps = exp(a * x), round(TIME / RATE)
+    warm = sum(1 - (1 - RATE * h) ** (2 * k) for k in range(steps))
+    return -0.5 * a * RATE * DIRECTIONS * D / (1 - RATE * h / 2) * warm
+
+
+def set_free(landscape: Formula, frame: Frame, replicas: int, size: int | None = 1) -> Tensor:
+    """[A, R, n]"""
+    cloud = frame.start.repeat_interleave(replicas, 0)
+    for state in SGD(round(TIME / RATE), size, RATE, Constant()).run(landscape, cloud, 3):
+        cloud = state.cloud
+    return cloud.view(len(frame.start), replicas, -1)
+
+
+# the drift
+
+
+def drifts_of(valley: Valley, replicas: int = 512) -> list[dict[str, Any]]:
+    frame = valley.frame_at(0.25, 0.75)
+    hot, cold = set_free(valley, frame, replicas), set_free(valley, frame, 1, None)
+    return [drift_row(frame, hot, cold, at) for at in (0, 1)]
+
+
+def off(row: dict[str, Any], column: str, expected: float) -> float:
+    """In standard errors; one per cent of what is expected is allowed besides, for what `drifted` leaves out."""
+    return float((abs(row[column] - expected) - 0.01 * abs(expected)) / row[f"{column}_stderr"])
+
+
+@pytest.mark.parametrize("a", [0.3, 0.0])
+def test_the_entropic_drift_is_exact_along_chord_and_tangent(a: float) -> None:
+    for x, outward, row in zip((-0.5, 0.5), (-1, 1), drifts_of(Valley(slope=0.02, a=a, noise=NOISE)), strict=True):
+        for column in ("chord", "tangent"):  # a straight path: both are in units of 2
+            assert off(row, column, outward * drifted(a, x) / 2) < 3
+        assert row["chord_descent"] == pytest.approx(outward * -0.02 * TIME / 2, rel=1e-6)
+        assert a == 0 or abs(row["chord"]) > 10 * row["chord_stderr"]
+
+
+def test_a_wrong_temperature_and_a_forgotten_descent_are_found_out() -> None:
+    hotter = drifts_of(Valley(slope=0.02, a=0.3, noise=2 * NOISE))
+    assert min(off(row, "chord", side * drifted(0.3, side / 2) / 2) for side, row in zip((-1, 1), hotter, strict=True)) > 5
+    right = drifts_of(Valley(slope=0.02, a=0.3, noise=NOISE))
+    raw = [{**row, "chord": row["chord"] + row["chord_descent"]} for row in right]
+    assert min(off(row, "chord", side * drifted(0.3, side / 2) / 2) for side, row in zip((-1, 1), raw, strict=True)) > 5
+
+
+def test_without_noise_nothing_is_left_beyond_gradient_descent() -> None:
+    for row in drifts_of(Valley(slope=0.02, a=0.3, noise=1e-16), replicas=4):
+        assert abs(row["chord"]) < 1e-7 and abs(row["tangent"]) < 1e-7 and row["chord_descent"] != 0
+
+
+def test_coordinates_on_a_bent_path() -> None:
+    """A quarter circle from (1, 0) to (0, 1): chord √2, at its middle the tangent is along it and growth across."""
+    angle = torch.linspace(0, torch.pi / 2, 201, dtype=torch.float64)
+    frame = Frame.of(torch.stack([angle.cos(), angle.sin()], 1), [0.25, 0.5])
+    moved = 0.1 / sqrt(2) * torch.tensor([[-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64).expand(2, 2, 2)  # along, across
+    torch.testing.assert_close(
+        frame.along_chord(moved)[1], torch.tensor([0.1 / sqrt(2), 0], dtype=torch.float64), atol=1e-9, rtol=0
+    )
+    torch.testing.assert_close(
+        frame.along_tangent(moved)[1], torch.tensor([0.2 / torch.pi, 0], dtype=torch.float64), atol=1e-5, rtol=0
+    )
+    assert frame.along_chord(moved)[0, 0] < 0  # from s = .25 the nearer end is the other one
+    grown = 0.1 * frame.start[:, None]  # the same direction, 10 % longer
+    torch.testing.assert_close(frame.by_growth(grown), frame.along_chord(grown))
+    assert float(frame.by_growth(grown)[0, 0]) == pytest.approx(0.05 * (cos(torch.pi / 8) - sin(torch.pi / 8)), rel=1e-6)
+    ends = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double()
+    torch.testing.assert_close(frame.way(ends.expand(2, 2, 2))[:, 0], torch.tensor([1.0, -1.0]).double())
+
+
+# flatness at equal loss
+
+
+def let_go(valley: Valley, replicas: int = 128) -> tuple[Tensor, Tensor, list[Rest], Rest]:
+    """The hot cloud [R, n], where it came to rest, gradient descent's floor, and what is known of the cloud at rest."""
+    frame = valley.frame_at(0.75)
+    hot, cold = set_free(valley, frame, replicas)[0], set_free(valley, frame, 1, None)[0]
+    floor = [Rest.at(valley, each, 0, 64, 0) for each in (cold, *below(valley, cold, range(25, 901, 25)))]
+    level = torch.as_tensor(floor[0].objective).expand(replicas)
+    rest, reached = let_down(valley, hot, 150, 900, level, lambda done: None)
+    assert reached.all()
+    return hot, rest, floor, Rest.at(valley, rest, 0, 64, 0)
+
+
+def test_ground_that_is_flatter_because_it_is_lower_is_no_flatter_at_equal_loss() -> None:
+    valley = Valley(slope=0.002, a=0.3, noise=NOISE)
+    hot, _, floor, at_rest = let_go(valley)
+    raw = Measured.mean(floor[0].trace[0] - Rest.at(valley, hot * torch.eye(hot.shape[1])[0], 0, 64, 0).trace)
+    assert raw.value is not None and raw.stderr is not None and raw.value > 5 * raw.stderr  # Tr H itself is lower
+    found = lower(at_rest, floor, 0, "objective")
+    assert found.value is not None and found.stderr is not None
+    assert abs(found.value) < 3 * found.stderr + 0.02  # of 20: what linear interpolation between descents leaves
+
+
+def test_ground_that_is_flatter_at_equal_loss_is_found_to_be_just_that() -> None:
+    valley = Valley(slope=0.002, c=0.3, noise=NOISE)
+    _, rest, floor, at_rest = let_go(valley)
+    found = lower(at_rest, floor, 0, "objective")
+    exact = DIRECTIONS * (1 - torch.exp(0.3 * rest[:, 1]).mean())
+    assert found.value == pytest.approx(float(exact), abs=0.02) and found.stderr is not None
+    assert found.value > 5 * found.stderr
+    assert lower(at_rest, floor, 0, "data_loss").value == pytest.approx(found.value)  # a formula has no other loss
+
+
+def test_letting_down_stops_at_the_level_and_says_where_it_did_not() -> None:
+    bowl = Quadratic((1.0, 0.3))
+    cloud = torch.tensor([[3.0, 2.0], [0.2, 0.1], [3.0, 2.0]]).double()
+    level = torch.tensor([0.1, 0.1, -1.0]).double()
+    rest, reached = let_down(bowl, cloud, 5, 200, level, lambda done: None)
+    assert reached.tolist() == [True, True, False]
+    assert (values(bowl, rest[:2]) <= 0.1).all() and not torch.equal(
+        rest[1], cloud[1]
+    )  # below the level, and relaxed all the same
+
+
+def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None:
+    def rest(*losses: float) -> Rest:
+        ones = np.ones(len(losses))
+        return Rest(np.array(losses), np.array(losses), 10 * np.array(losses), 0.1 * ones, ones)
+
+    floor = [rest(1.0), rest(0.5)]
+    inside = lower(rest(0.6, 0.8), floor, 0, "objective")
+    assert inside.value == pytest.approx(0) and inside.stderr == pytest.approx(0.1)
+    for outside in (rest(0.6, 1.1), rest(0.4, 0.8), rest(0.7)):
+        assert lower(outside, floor, 0, "objective").value is None
+    assert lower(rest(0.6, 0.8), [rest(0.5), rest(1.0)], 0, "objective").value is None
+
+
+# traces
+
+
+@pytest.fixture(scope="module")
+def small() -> Network:
+    return Network(partial(MLP, hidden=(4,), activation="tanh"), digits(), 1e-3)
+
+
+def test_hutchpp_agrees_with_the_dense_trace_and_a_wrong_product_does_not(
+    small: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theta = small.init(1, stream(0, "init"))[0].double()
+    hvp = traces.hvp
+    exact = float(hvp(small, theta.expand(small.dim, -1), torch.eye(small.dim).double()).diagonal().sum())
+    assert hessian_trace(small, theta, stream(0), sketch=small.dim).value == pytest.approx(exact, rel=1e-10)
+    found = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(20)]
+    scores = np.array([(x.value - exact) / x.stderr for x in found if x.value is not None and x.stderr])
+    assert abs(scores.mean()) < 3 / sqrt(20) and 0.5 < scores.std() < 1.7  # 20 values of Student's t, 15 degrees of freedom
+    monkeypatch.setattr(traces, "hvp", lambda *given: 1.2 * hvp(*given))
+    wrong = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(20)]
+    assert np.mean([(x.value - exact) / x.stderr for x in wrong if x.value is not None and x.stderr]) > 3
+
+
+def test_tr_c_is_that_of_every_example(small: Network) -> None:
+    theta = small.init(1, stream(0, "init"))[0].double()
+    each = torch.cat([value_and_grad(small, theta[None], small.batch(torch.tensor([[i]])))[1] for i in range(small.count)])
+    twin = float((each - each.mean(0)).square().sum(1).mean())
+    found = noise_trace(small, theta, 16, stream(0))
+    assert found.value == pytest.approx(twin, rel=1e-9) and found.stderr is None
+    assert noise_trace(Quadratic((1.0, 2.0), noise=0.7), torch.zeros(2), 16, stream(0)).value == pytest.approx(1.4)
+
+
+# verdicts
+
+
+def along(noise: float, trace: float, loss: float) -> list[dict[str, Any]]:
+    middle, end = (
+        {"noise_trace": noise, "trace": trace, "data_loss": loss, "objective": 1.0},
+        dict.fromkeys(("noise_trace", "trace", "data_loss", "objective"), 1.0),
+    )
+    return [{"t": t, **(middle if 0.3 < t < 0.7 else end)} for t in (0.0, 0.25, 0.5, 0.75, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("noise", "loss", "pairs", "holds"),
+    [
+        (2.0, 1.1, 3, [True, True, True, True]),
+        (1.25, 1.0, 3, [False, True, True, True]),
+        (2.0, 1.5, 3, [True, True, True, False]),
+        (2.0, 2.1, 3, [True, True, False, False]),
+        (2.0, 1.1, 2, [None, True, True, True]),
+    ],
+)
+def test_the_claims_of_the_middle_can_fail(noise: float, loss: float, pairs: int, holds: list[bool | None]) -> None:
+    rows = [middles.pair_row({"pair": k}, along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k)) for k in range(pairs)]
+    assert [claim.holds for claim in middles.claims(rows, pairs)] == holds
+
+
+def released(lower: float, chord: float, tangent: float, growth: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rests, moves = [], []
+    names = (
+        "trace",
+        "objective",
+        "data_loss",
+        "norm",
+        "descent_trace",
+        "descent_objective",
+        "descent_data_loss",
+        "descent_norm",
+    )
+    others = ("way", "distance", "norm", "chord_descent", "tangent_descent", "distance_descent")
+    for pair, wobble in enumerate((0.95, 1.0, 1.05)):
+        for size in (16, 4):
+            facts = {"pair": pair, "at": 0.3, "batch_size": size, "temperature": 0.1, "descent_trace_stderr": 0.0}
+            found = {"lower": lower * wobble, "lower_at_data_loss": None, "lower_at_data_loss_why": "elsewhere"}
+            rests.append({**facts, **dict.fromkeys(names, 1.0), **found})
+            moved = {"chord": chord * wobble, "tangent": tangent * wobble, "growth": growth * wobble}
+            moves.append({**facts, "time": 1.0, **dict.fromkeys(others, 0.1), **moved})
+    return rests, moves
+
+
+@pytest.mark.parametrize(
+    ("given", "holds"),
+    [
+        ((1.0, 0.1, 0.01, 0.05), [True, None, True, True, True, None]),
+        ((-1.0, 0.1, -0.01, 0.2), [False, None, True, False, False, None]),
+        ((0.0, -0.1, 0.0, 0.0), [False, None, False, False, False, None]),
+    ],
+)
+def test_the_claims_of_a_release_can_fail(given: tuple[float, float, float, float], holds: list[bool | None]) -> None:
+    assert [claim.holds for claim in drifts.claims(*released(*given))] == holds
+    assert drifts.claims([], [])[0].holds is None
+
+
+# from end to end
+
+SMALL = [
+    "pairs=1", "trained=2", "model.hidden=[4]", "sgd.steps=40", "autoneb.steps=5", "autoneb.last_steps=5", "autoneb.retries=0",
+    "executor.workers=1",
+]  # fmt: skip
+RELEASE = [*SMALL, "time=2", "looks=2", "replicas=3", "quenched=2", "relax=3", "most=20", "further=[5,30]"]
+
+
+def results(command: Command, *words: str) -> dict[str, Any]:
+    said = command("study", *words, "--quiet")
+    assert said.code == 0, said.err
+    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
+    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    assert all((path / "figures" / f"{plot['name']}.svg").exists() for plot in found["plots"])
+    return found
+
+
+def test_two_studies_share_their_paths(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = results(sgdtheory, "noise_along_path", *SMALL, "points=5")
+    assert [row["t"] for row in found["tables"]["points"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert all(row["noise_trace"] > 0 and row["trace_stderr"] > 0 for row in found["tables"]["points"])
+    assert [claim["name"] for claim in found["claims"]] == ["noise", "curvature", "loss", "beyond_loss"]
+    monkeypatch.setattr(FoundPaths, "find", None)
+    found = results(sgdtheory, "release_from_path", *RELEASE)
+    assert len(found["tables"]["rests"]) == 4 and len(found["tables"]["drift"]) == 4
+    assert [claim["name"] for claim in found["claims"]][:3] == ["curvature", "at_equal_data_loss", "chord"]
+
+
+def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = results(sgdtheory, "release_from_path", *RELEASE, "run.root=whole")
+    down, calls = let_down, []
+
+    def broken(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return down(*given)
+
+    monkeypatch.setattr("sgdtheory.studies.release_from_path.let_down", broken)
+    assert sgdtheory("study", "release_from_path", *RELEASE, "run.root=cut").code == 130
+    found = results(sgdtheory, "release_from_path", *RELEASE, "run.root=cut")
+    assert found["tables"] == whole["tables"] and len(calls) == 4
+
+
+@pytest.mark.parametrize("name", ["noise_along_path", "release_from_path"])
+def test_a_formula_is_looked_at_too(name: str, sgdtheory: Command) -> None:
+    words = RELEASE if name == "release_from_path" else SMALL
+    found = results(sgdtheory, name, "landscape=double_well", *(word for word in words if not word.startswith("model")))
+    assert found["claims"]
