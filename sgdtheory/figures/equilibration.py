@@ -93,8 +93,9 @@ def _warmth(curvature: float, time: float) -> float:
 
 
 def _hottest(run: RunData) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
-    """(cell, its trajectory, the ground) of the largest learning rate that is harmonic."""
-    cells = [cell for cell in run.results.get("cells", []) if cell["harmonic"]]
+    """(cell, its trajectory, the ground) of the largest learning rate that is harmonic, at the first minimum if it is one."""
+    found = run.results.get("cells", [])
+    cells = [cell for cell in found if cell["harmonic"] and not cell.get("minimum") and "quench_time" not in cell]
     ground = run.tensors("ground.safetensors")
     for cell in sorted(cells, key=lambda cell: (cell["learning_rate"], cell["batch_size"]), reverse=True):
         cloud = run.tensors(f"trajectories/{cell['learning_rate']:g}-{cell['batch_size']}.safetensors")
