@@ -29,6 +29,8 @@ def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], iden
         if words and identity(config) != identity(theirs):
             raise Mistake(f"{', '.join(words)}: another landscape than that of minima={given}; leave it out, or train one")
         _take(config, theirs, run)
+        if config.get("at") is not None:
+            _take_paths(config, given, run)
     elif given is None and newest:
         run_or_none = _newest(Path(str(config.run.root)), read, identity(config), identity)
         if run_or_none is not None:
@@ -41,6 +43,16 @@ def _take(config: Any, theirs: Any, run: Path) -> None:
             config[key] = theirs[key]
     config.minima = [str(run / "minima.safetensors")]
     _check(run)
+
+
+def _take_paths(config: Any, given: str, run: Path) -> None:
+    """The files of a connect run's paths in the place of its minima."""
+    files = sorted(run.glob("paths/*.safetensors"))
+    if not files:
+        raise Mistake(f"at: says where on a path, and minima={given} has none; give a connect run")
+    for file in files:
+        _check(run, str(file.relative_to(run)))
+    config.minima = [str(file) for file in files]
 
 
 def _finished(path: Path) -> Path:
@@ -68,13 +80,13 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
     return None
 
 
-def _check(run: Path) -> None:
-    """Whether the file of minima is the one that the run wrote."""
+def _check(run: Path, name: str = "minima.safetensors") -> None:
+    """Whether a file of minima or of a path is the one that the run wrote."""
     _, manifest, _ = status_of(run)
-    path = run / "minima.safetensors"
+    path = run / name
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as fault:
         raise Failure(f"{path} cannot be read ({fault.strerror})") from None
-    if found != manifest["files"][path.name]:
+    if found != manifest["files"].get(name):
         raise Failure(f"{path} is not the file that its run wrote (checksums differ): run that command again")

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud, value_and_grad, values
+from sgdtheory.noise import whole_pass
 from sgdtheory.run import Estimate
 from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
 
 STEPS = 5  # measured, after a warm-up of two
 
@@ -18,6 +20,26 @@ def estimate_stage(landscape: Any, sgd: SGD, start: Cloud) -> Estimate:
     """Seconds, memory and disk of a stage of SGD with the scoring of its end."""
     disk = 5 * start.numel() * start.element_size() + 65536
     return Estimate(_step(landscape, sgd, start) * sgd.steps + _scoring(landscape, start), _memory(start), disk)
+
+
+def estimate_cell(landscape: Any, sgd: SGD, start: Cloud, looks: int) -> Estimate:
+    """Seconds, memory and disk of a cloud's steps and of `looks` passes over the objective, one of each measured."""
+    nothing = start.new_zeros((0, start.shape[1]))
+    assert sgd.batch_size is not None
+    clock = time.perf_counter()
+    whole_pass(landscape, start, sgd.batch_size, stream(0, "estimate"), nothing)
+    look = time.perf_counter() - clock
+    disk = 3 * start.numel() * start.element_size() + 800 * looks * start.shape[0] + 65536
+    return Estimate(_step(landscape, sgd, start) * sgd.steps + look * looks, _memory(start), disk)
+
+
+def estimate_descent(landscape: Any, start: Cloud, gradients: int) -> Estimate:
+    """Seconds, memory and disk of so many gradients of the whole objective at the points of a cloud, one measured."""
+    value_and_grad(landscape, start)
+    clock = time.perf_counter()
+    value_and_grad(landscape, start)
+    seconds = gradients * (time.perf_counter() - clock)
+    return Estimate(seconds, _memory(start), 20 * start.numel() * start.element_size() + 65536)
 
 
 def estimate_edge(landscape: Any, autoneb: Any, baselines: Any, ends: Cloud, minima: int) -> Estimate:

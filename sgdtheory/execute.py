@@ -49,23 +49,32 @@ class Plan(NamedTuple):
 
 
 def plan(task: Task) -> Plan:
-    """What a task would do and cost, from a short measurement of its first unit that is not done; writes nothing."""
+    """What a task would do and cost, from short measurements; writes nothing.
+
+    As many units as are known, each like the first of them; or those that a pipeline foresees, each with its own cost.
+    """
     run, settings = task.open(), task.settings
     units = task.pipeline.units(run)
     pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
     prepare_process(settings, settings.executor.count(settings))
-    each = task.pipeline.estimate(pending[0]) if pending else Estimate(0.0, 0.0, 0.0)
-    workers = max(1, min(settings.executor.count(settings), len(pending)))
+    costs: list[tuple[str, Estimate]] = []
+    if pending and hasattr(task.pipeline, "foresee"):
+        costs = task.pipeline.foresee(run, pending)
+    elif pending:
+        each = task.pipeline.estimate(pending[0])
+        costs = [(unit.name, each) for unit in pending]
+    workers = max(1, min(settings.executor.count(settings), len(costs)))
+    seconds = [cost.seconds for _, cost in costs]
     return Plan(
         path=run.path,
-        units=len(units),
+        units=len(units) - len(pending) + len(costs),
         done=len(units) - len(pending),
-        seconds=-(-len(pending) // workers) * each.seconds,
-        memory=workers * each.memory,
-        disk=len(pending) * each.disk,
+        seconds=max([sum(seconds) / workers, -(-len(costs) // workers) * min(seconds, default=0.0), *seconds], default=0.0),
+        memory=workers * max((cost.memory for _, cost in costs), default=0.0),
+        disk=sum(cost.disk for _, cost in costs),
         workers=workers,
-        each=each.seconds,
-        names=[unit.name for unit in pending],
+        each=sum(seconds) / max(1, len(seconds)),
+        names=[name for name, _ in costs],
     )
 
 

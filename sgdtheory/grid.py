@@ -28,12 +28,17 @@ class Grid:
             if values != "auto" and len(set(values)) < len(values):
                 raise Mistake(f"sweep.{name}={list(values)} names a value twice")
 
-    def learning_rates(self, top_curvature: float, momentum: float) -> tuple[float, ...]:
-        """The rates as numbers; refuses those that no quadratic of this curvature would survive."""
+    def learning_rates(self, top_curvature: float, momentum: float, adapts: bool = False) -> tuple[float, ...]:
+        """The rates as numbers; refuses those that no quadratic of this curvature would survive.
+
+        `adapts`: nothing is refused where the curvature depends on the length of scale-invariant parameters: an instability
+        lengthens them until it is none.
+        """
         if self.learning_rate == "auto":
             base = float(f"{STEPS[0] * 2 * (1 - momentum) / max(top_curvature, 1e-12):.1e}")
             return tuple(base * step / STEPS[0] for step in STEPS)
-        self.check(top_curvature, momentum)
+        if not adapts:
+            self.check(top_curvature, momentum)
         return self.learning_rate
 
     def check(self, top_curvature: float, momentum: float) -> None:

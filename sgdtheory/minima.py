@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgdtheory.cloud import points_at
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Folder
@@ -34,6 +35,17 @@ def minima_of(landscape: Any, paths: tuple[Path, ...] | None) -> Cloud:
         if not torch.isfinite(theta).all():
             raise Mistake(f"minima: minimum {i} holds numbers that are not finite; leave it out")
     return cloud
+
+
+def points_of_paths(landscape: Any, paths: tuple[Path, ...], at: tuple[float, ...]) -> Cloud:
+    """Points [P, n] at fractions `at` of the length of every path in files of a connect run, path by path."""
+    found = []
+    for file in paths:
+        pivots = _read(file).get("path")
+        if pivots is None or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
+            raise Mistake(f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run")
+        found.append(points_at(pivots, torch.tensor(at, dtype=torch.float64)))
+    return torch.cat(found)
 
 
 def digest_of(theta: Tensor) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from sgdtheory.ground import Ground
 from sgdtheory.landscape import Cloud
 from sgdtheory.noise import whole_pass
+from sgdtheory.pace import Pace
 from sgdtheory.run import UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD, SGDState
@@ -21,6 +22,8 @@ from sgdtheory.streams import stream
 
 Array = np.ndarray
 EARLY = 24  # looks at the cloud while it spreads, evenly spaced in the logarithm of the step
+LIKELY = 4  # windows that a cell takes: two on a network at 2 %, eight where a few directions hold all the noise
+SNAPSHOTS = 4  # points of the last cloud that are kept of a network without a minimum, to be quenched
 MOST = 64  # windows of records that are held; an even number
 
 
@@ -51,8 +54,16 @@ class Trajectory:
     positions: Array  # e_i·(θ − θ*) [S, P, k]
     noise_diagonal: Array  # e_i·C(θ)e_i [S, P, k]
     noise_projections: Array  # e_i·(g_B − ∇L) [S, P, k]
+    invariant_norms_squared: Array  # |θ_s|² [S, P] of the scale-invariant parameters; 0 where there are none
+    mean_norms_squared: Array  # |θ_s|² [S, P], like the next three a mean over the steps since the last record
+    mean_norms_fourth: Array  # |θ_s|⁴ [S, P]
+    mean_velocities_squared: Array  # |v_s|² [S, P]
+    mean_pulls: Array  # |θ_s|²|g_s|² [S, P], g_s the mini-batch gradient without weight decay
     early_steps: Array  # [E]
     early_positions: Array  # e_i·(θ − θ*) [E, P, k] while the cloud spreads
+    snapshots: Array  # [Q, n] of the last cloud where parameters are scale-invariant, else [0, n]
+    invariants: int = 0  # how many parameters are scale-invariant
+    weight_decay: float = 0.0  # λ
 
     @property
     def replicas(self) -> int:
@@ -67,7 +78,7 @@ class Trajectory:
 
     def tensors(self) -> dict[str, Tensor]:
         """What was recorded, to be kept."""
-        names = (*RECORDED, "early_positions", "steps", "early_steps")
+        names = (*RECORDED, "early_positions", "steps", "early_steps", "snapshots")
         return {name: torch.from_numpy(np.array(getattr(self, name))) for name in names}
 
     def part(self, first: int, last: int | None = None) -> "Trajectory":
@@ -86,6 +97,7 @@ class Trajectory:
 RECORDED = (
     "losses", "gradient_norms_squared", "noise_trace", "noise_norms_squared", "batch_norms_squared", "velocity_norms_squared",
     "parameter_norms_squared", "virials", "positions", "noise_diagonal", "noise_projections",
+    "invariant_norms_squared", "mean_norms_squared", "mean_norms_fourth", "mean_velocities_squared", "mean_pulls",
 )  # fmt: skip
 
 
@@ -106,6 +118,11 @@ class Recipe:
     def steps(self) -> int:
         return self.burn + self.every * self.window * self.windows
 
+    def done(self, step: int) -> float:
+        """The share of the work that is done, for whoever watches: most cells are precise enough after LIKELY windows."""
+        likely = self.burn + self.every * self.window * min(LIKELY, self.windows)
+        return min(step / likely, 1 - 0.2 * likely / (step + likely * 0.25)) if step > 0.75 * likely else step / likely
+
     def early(self) -> set[int]:
         """Steps at which the spreading cloud is looked at."""
         return {int(step) for step in np.geomspace(1, max(2, self.burn), EARLY).round()}
@@ -124,32 +141,40 @@ def record(
     folder: UnitFolder, landscape: Any, ground: Ground, sgd: SGD, recipe: Recipe, replicas: int, seed: int, dtype: torch.dtype,
     enough: Callable[[Trajectory], bool],
 ) -> Trajectory:  # fmt: skip
-    """Let `replicas` points start at θ*, burn in, and be looked at until there is `enough` (asked after every window).
+    """Let `replicas` points start where the ground says, burn in, and be looked at until there is `enough`, asked every window.
 
     Goes on from the newest state in the folder. Memory and state hold the current cloud and at most MOST windows of
     records, a few numbers a replica each: nothing grows with the number of steps.
     """
     device = torch.device(getattr(landscape, "device", "cpu"))
-    bottom, directions = ground.theta.to(device, dtype), ground.directions.to(device, dtype)
+    bottom, directions, groups = ground.theta.to(device, dtype), ground.directions.to(device, dtype), ground.groups.to(device)
     sgd = SGD(recipe.steps, sgd.batch_size, sgd.learning_rate, Constant(), sgd.momentum, sampling=sgd.sampling)
-    state: Cloud | SGDState = bottom.expand(replicas, -1).clone()
+    assert not isinstance(sgd.learning_rate, str)
+    state: Cloud | SGDState = ground.start.to(device, dtype).expand(replicas, -1).clone()
+    sums: Tensor | None = None
     rows: dict[str, list[Tensor]] = {}
     steps: dict[str, list[int]] = {"steps": [], "early_steps": []}
     if (resumed := folder.resume("cloud")) is not None:
         tensors, facts = resumed
         state = SGDState(facts["step"], tensors.pop("cloud").to(device), tensors.pop("velocity").to(device))
+        sums = tensors.pop("pace").to(device)
         rows, steps = {name: list(values) for name, values in tensors.items()}, facts["steps"]
+
+    pace = Pace(groups, sgd.learning_rate, ground.weight_decay, replicas, sums)
 
     def so_far() -> Trajectory:
         arrays = {name: torch.stack(values).double().numpy() for name, values in rows.items()}
         times = {name: np.asarray(values, np.int64) for name, values in steps.items()}
-        return trajectory_of({**arrays, **times}, ground, sgd, getattr(landscape, "count", None), replicas)
+        last = state.cloud if isinstance(state, SGDState) else state
+        kept = last[: SNAPSHOTS if len(pace.at) else 0].double().cpu().numpy()
+        return trajectory_of({**arrays, **times, "snapshots": kept}, ground, sgd, getattr(landscape, "count", None), replicas)
 
     if len(steps["steps"]) and len(steps["steps"]) % recipe.window == 0 and enough(so_far()):
         return so_far()
     early = recipe.early()
     for now in sgd.run(landscape, state, seed):
-        step, looked = now.step, False
+        step, looked, state = now.step, False, now
+        pace.see(now)
         if step in early:
             steps["early_steps"].append(step)
             rows.setdefault("early_positions", []).append(((now.cloud - bottom) @ directions.T).cpu())
@@ -159,25 +184,30 @@ def record(
                 rows.update({name: rows[name][1::2] for name in RECORDED})
             steps["steps"].append(step)
             source = stream(seed, "record", step)
-            for name, value in look(landscape, now, sgd, bottom, directions, source).items():
+            seen = {**look(landscape, now, sgd, bottom, directions, source, pace.at), **pace.means()}
+            for name, value in seen.items():
                 rows.setdefault(name, []).append(value.cpu())
             looked = len(steps["steps"]) % recipe.window == 0
 
         def kept(now: SGDState = now) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
             tensors = {name: torch.stack(values) for name, values in rows.items()}
-            return {**now.tensors(), **tensors}, {"stage": "cloud", "step": now.step, "steps": steps}
+            return {**now.tensors(), **tensors, **pace.tensors()}, {"stage": "cloud", "step": now.step, "steps": steps}
 
         what = "burning in" if step <= recipe.burn else "sampling"
-        folder.keep(kept, step / recipe.steps, what)
+        folder.keep(kept, recipe.done(step), what)
         if looked and enough(so_far()):
             break
     return so_far()
 
 
 def look(
-    landscape: Any, state: SGDState, sgd: SGD, bottom: Tensor, directions: Tensor, source: torch.Generator
-) -> dict[str, Tensor]:
-    """One record: everything at the point where the last step began, θ = θ_new + ηv (to rounding), float64."""
+    landscape: Any, state: SGDState, sgd: SGD, bottom: Tensor, directions: Tensor, source: torch.Generator,
+    invariant: Tensor | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """One record: everything at the point where the last step began, θ = θ_new + ηv (to rounding), float64.
+
+    `invariant`: the indices of the scale-invariant parameters, if there are any.
+    """
     assert state.gradients is not None and not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
     theta = state.cloud + sgd.learning_rate * state.velocity
     seen = whole_pass(landscape, theta, sgd.batch_size, source, directions)
@@ -199,6 +229,7 @@ def look(
         "positions": (away @ directions.T).double(),
         "noise_diagonal": seen.noise_diagonal,
         "noise_projections": (noise @ directions.T).double(),
+        "invariant_norms_squared": squares(theta[:, [] if invariant is None else invariant]),
     }
 
 
@@ -209,7 +240,9 @@ def trajectory_of(arrays: Mapping[str, Array], ground: Ground, sgd: SGD, count: 
     wide = ("positions", "noise_diagonal", "noise_projections", "early_positions")
     empty = {name: np.zeros((0, replicas, k) if name in wide else (0, replicas)) for name in (*RECORDED, "early_positions")}
     found = {name: np.asarray(arrays.get(name, nothing), np.float64) for name, nothing in empty.items()}
+    found["snapshots"] = np.asarray(arrays["snapshots"], np.float64)
     return Trajectory(
-        sgd.learning_rate, sgd.batch_size, sgd.momentum, sgd.sampling, count, ground.loss, ground.noise_trace,
-        ground.curvatures.numpy(), np.asarray(arrays["steps"]), early_steps=np.asarray(arrays["early_steps"]), **found,
+        sgd.learning_rate, sgd.batch_size, sgd.momentum, sgd.sampling, count, ground.height, ground.noise_trace,
+        ground.curvatures.numpy(), np.asarray(arrays["steps"]), early_steps=np.asarray(arrays["early_steps"]),
+        invariants=int((ground.groups > 0).sum()), weight_decay=ground.weight_decay, **found,
     )  # fmt: skip

@@ -14,13 +14,13 @@ LAYERS = [  # of design.md; a folder stands for all that is in it
         "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "graph", "grid", "fit",
         "models", "fokker_planck", "density",
     },
-    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane"},
+    {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane", "parts"},
     {
         "landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation",
-        "limit_cycle", "frozen",
+        "limit_cycle", "frozen", "invariance", "pace",
     },
     {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
-    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots"},
+    {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots", "quench"},
     {"pipelines", "studies"},
     {
         "flags", "complaints", "schema", "earlier", "config", "naming_studies", "execute", "local", "progress", "figures",

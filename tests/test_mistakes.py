@@ -157,7 +157,25 @@ WORDS = [
     wrong("report a --outt b", "--out"),
     wrong("status --al", "--al"),
 ]
-ALL = [*NAMES, *VALUES, *OBJECTS, *FILES, *WORDS]
+COLD = "sweep-temperature landscape=quadratic "
+SWEEPS = [
+    wrong(COLD + "replicas=1", "replicas", "2"),
+    wrong(COLD + "sweep.learning_rate=[]", "sweep.learning_rate=[] is an empty grid"),
+    wrong(COLD + "sweep.batch_size=[]", "sweep.batch_size=[] is an empty grid"),
+    wrong(COLD + "sweep.batch_size=[8,8]", "sweep.batch_size=[8, 8] names a value twice"),
+    wrong(COLD + "sweep.batch_size=[0]", "sweep.batch_size[0]", "0"),
+    wrong(COLD + "sweep.learning_rate=[0.1,3.0]", "sweep.learning_rate=3", "stay below 2(1+momentum)/curvature = 2"),
+    wrong(COLD + "sweep.learning_rate=[0.1,3.9] momentum=0.9", "stay below 2(1+momentum)/curvature = 3.8"),
+    wrong(COLD + "sampling=epoch", "sampling=epoch needs examples", "iid"),
+    wrong(COLD + "sgd.learning_rate=0.1", "sweep.learning_rate"),
+    wrong(COLD + "at=[0.5]", "at: says where on a path", "connect run"),
+    wrong(COLD + "at=[1.5] minima=nope", "nope"),
+    wrong(COLD + "minima=nope", "minima=nope", "no such run or file"),
+    wrong("sweep-temperature sweep.batch_size=[2000]", "sweep.batch_size=2000 is more than the 1,437 training examples"),
+    wrong("sweep-temperature landscape.weight_decay=-1", "landscape.weight_decay", "-1"),
+    wrong("sweep-temperature data.augment=crop_flip", "data.augment"),
+]
+ALL = [*NAMES, *VALUES, *OBJECTS, *FILES, *WORDS, *SWEEPS]
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_memory_is_independent_of_the_number_of_steps(tmp_path: Path, monkeypatc
         held.clear()
         kept.clear()
         found = recorded(BOWL, tmp_path / name, enough=enough, recipe=recipe)
-        assert max(held) == 16 and max(kept) == 16 * 5 * (8 + 3 * 2) + len(found.early_steps) * 5 * 2 + 2 * 5 * 2
+        assert max(held) == 16 and max(kept) == 16 * 5 * (13 + 3 * 2) + len(found.early_steps) * 5 * 2 + 2 * 5 * 2 + 5 * 5
     apart = int(found.steps[1] - found.steps[0])
     assert apart == 3 * 8 and found.steps[0] == RECIPE.burn + apart and (np.diff(found.steps) == apart).all()
     assert 8 <= len(found.steps) <= 16 and found.steps[-1] + apart > long.steps

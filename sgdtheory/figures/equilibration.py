@@ -26,7 +26,8 @@ class Clouds(NamedTuple):
     @classmethod
     def of(cls, run: RunData) -> "Clouds | None":
         ground = run.tensors("ground.safetensors")
-        cells = [cell for cell in run.results.get("cells", []) if cell["harmonic"]]
+        found = run.results.get("cells", [])
+        cells = [cell for cell in found if cell["harmonic"] and not cell.get("minimum") and "quench_time" not in cell]
         named = [(c, run.tensors(f"trajectories/{c['learning_rate']:g}-{c['batch_size']}.safetensors")) for c in cells]
         found = [(cell, cloud) for cell, cloud in named if cloud and cloud["early_steps"].size > 2]
         if not ground or not found:

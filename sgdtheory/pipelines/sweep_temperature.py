@@ -2,24 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from annotated_types import Ge
+from torch import Tensor
 
 from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.curvature import top_modes
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.estimate import estimate_stage
+from sgdtheory.estimate import estimate_cell, estimate_descent
 from sgdtheory.faults import Mistake
 from sgdtheory.grid import Grid
 from sgdtheory.ground import Ground, find_minimum, ground_at
-from sgdtheory.kinds import BelowOne, Content, Positive, Whole
+from sgdtheory.kinds import BelowOne, Content, Fraction, Positive, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Results
-from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.minima import digest_of, minima_of, points_of_paths
+from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.quench import Bottom, quench
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sampling import Sampling
 from sgdtheory.streams import key, stream
@@ -27,6 +31,16 @@ from sgdtheory.temperature.estimator import Estimator
 from sgdtheory.temperature.verdict import claims_of, numbers_of
 
 GUESS = 3000  # steps of a cell before its minimum is known
+WINDOWS = 4  # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few directions
+DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
+
+
+class Site(NamedTuple):
+    """Where clouds are let go, and what was measured there: the unit that does so, its number, and the b it is for (0: all)."""
+
+    unit: Unit
+    number: int
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,10 @@ class SweepTemperature:
     unit: `replicas` points start at θ*, burn in, and are looked at until T is known to the relative error `precision`, or
     `steps` are spent. A cell that is not stationary gets no number and says why. Estimators read what was recorded; they
     are no part of a cell.
+
+    `minima`: files; every minimum in them gets a grid of its own. `at`: of files of paths, the points at these fractions of
+    their lengths instead; clouds are let go there and measured against the minimum below. With batch norm every b has its
+    own objective and ground, and no minimum: when a cell is done a unit more quenches some of its points.
     """
 
     landscape: Landscape
@@ -47,6 +65,7 @@ class SweepTemperature:
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
     minima: Annotated[tuple[Path, ...] | None, Content] = None
+    at: tuple[Fraction, ...] | None = None
     estimator: dict[str, Estimator] = field(default_factory=dict)
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
@@ -60,87 +79,192 @@ class SweepTemperature:
             raise Mistake(f"sweep.batch_size={max(self.sweep.batch_size)} is more than the {count:,} training examples")
         if getattr(getattr(self.landscape, "data", None), "augment", "none") != "none":
             raise Mistake("data.augment: with random images the minimum of the objective is not known; use none")
+        if self.at is not None and self.minima is None:
+            raise Mistake("at: says where on a path, and there is none; give minima=RUN, a connect run")
+        if self.at == ():
+            raise Mistake("at=[] names no point of a path: give at least one fraction of its length")
         if self.minima is None and hasattr(self.landscape, "minima"):  # others are checked when the minimum is known
             curvatures, _ = top_modes(self.landscape, self.landscape.minima()[0].double(), 1)
             self.sweep.check(float(curvatures[0]), self.momentum)
 
     def units(self, run: Run) -> list[Unit]:
-        first = self._first(run)
-        ground = _ground(run.folder(first))
-        if ground is None:
-            return [first]
-        return [first, *units_of(self.diagnostic, [first], run), *(unit for unit, _ in self._cells(run, ground))]
+        sites = self._sites(run)
+        first = [site.unit for site in sites]
+        if any(run.result(unit) is None for unit in first):
+            return first
+        cells = list(self._cells(run))
+        quenched = [unit for unit in self._quenches(run, cells) if unit is not None]
+        return [*first, *units_of(self.diagnostic, first, run), *(unit for unit, _, _ in cells), *quenched]
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
         if "diagnostic" in unit.science:
             diagnose(self.diagnostic, self.landscape, folder)
+        elif "quench" in unit.science:
+            self._quench(folder)
         elif "cell" in unit.science:
-            first = Unit("minimum", unit.science["minimum"])
-            ground = _ground(UnitFolder(folder.path.parent / first.hash, first))
+            ground = _ground(_beside(folder, "minimum", unit.science["minimum"]))
             assert ground is not None, "cells are asked for when the minimum is known"
             seed = key(self.seed, "cell", *unit.science["cell"].values())
             cell = Cell(**unit.science["cell"])
             trajectory = cell.record(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
             folder.finish({}, trajectory.tensors())
         else:
-            folder.tell(0.0, "looking for the minimum")
-            size = min(self.sweep.batch_size)
-            theta = find_minimum(self.landscape, self.minima, self.seed)
-            folder.tell(0.6, "measuring the minimum")
-            ground = ground_at(self.landscape, theta, self.seed, size)
-            folder.finish({}, {**ground._asdict(), "minima": theta[None]})
+            self._measure(folder)
+
+    def _measure(self, folder: UnitFolder) -> None:
+        """The minimum, and all that is known there."""
+        science = folder.unit.science
+        folder.tell(0.0, "looking for the minimum")
+        starts = self._starts
+        start = None if starts is None else starts[science["index"]].to(getattr(self.landscape, "device", "cpu"))
+        theta = find_minimum(self.landscape, start, self.seed)
+        folder.tell(0.6, "measuring the minimum")
+        above = None if self.at is None else start
+        ground = ground_at(self.landscape, theta, self.seed, science["batch_size"], start=above)
+        folder.finish({}, {**ground._asdict(), "minima": theta[None]})
+
+    def _quench(self, folder: UnitFolder) -> None:
+        """Let some points of a finished cell down."""
+        science = folder.unit.science["of"]
+        cell, ground = _beside(folder, "cell", science), _ground(_beside(folder, "minimum", science["minimum"]))
+        assert ground is not None
+        like = torch.empty(0, dtype=getattr(torch, self.dtype), device=getattr(self.landscape, "device", "cpu"))
+        snapshots = cell.clouds()["snapshots"].to(like)
+        seed = key(self.seed, "quench", *science["cell"].values())
+        found = quench(self.landscape, snapshots, ground.groups, science["cell"]["batch_size"], seed, folder)
+        folder.finish({"bottom": found}, {})
 
     def finish(self, run: Run) -> Results:
         title = getattr(self.landscape, "title", type(self.landscape).__name__)
-        ground = _ground(run.folder(self._first(run)))
-        if ground is None:
+        sites = self._sites(run)
+        grounds = [_ground(run.folder(site.unit)) for site in sites]
+        if any(ground is None for ground in grounds):
             return Results(claims_of([], title), {})
-        clouds: dict[str, Mapping[str, Any]] = {"minima.safetensors": {"minima": ground.theta[None]}}
-        clouds["ground.safetensors"] = ground._asdict()
-        cells = []
-        for unit, cell in self._cells(run, ground):
-            if run.result(unit) is not None:
-                tensors = run.folder(unit).clouds()
-                clouds[f"trajectories/{cell.name}.safetensors"] = tensors
-                trajectory = cell.recorded(tensors, self.landscape, ground)
-                cells.append(describe_cell(cell, self.landscape, ground, trajectory, self.estimator))
-        measured = columns_of(units_of(self.diagnostic, [self._first(run)], run), run, 1)[0]
-        minimum = {
-            "name": "0",
-            "objective": ground.loss,
-            "gradient_norm": ground.gradient_norm,
-            "top_curvature": ground.top_curvature,
+        known = {site.unit.hash: ground for site, ground in zip(sites, grounds, strict=True) if ground is not None}
+        first = [site.unit for site in sites]
+        clouds: dict[str, Mapping[str, Any]] = {
+            "minima.safetensors": {"minima": torch.stack([ground.theta for ground in known.values()])},
+            "ground.safetensors": known[first[0].hash]._asdict(),
         }
-        minimum |= {"noise_trace": ground.noise_trace, "relaxation": ground.relaxation(0.01), **measured}
-        return Results(claims_of(cells, title), {"cells": cells, "minima": [minimum]}, numbers_of(cells), clouds)
+        cells = list(self._cells(run))
+        rows = []
+        for (unit, cell, site), letting in zip(cells, self._quenches(run, cells), strict=True):
+            if run.result(unit) is None:
+                continue
+            tensors, ground = run.folder(unit).clouds(), known[site.unit.hash]
+            name = cell.name if site.number == 0 else f"{site.number}-{cell.name}"
+            clouds[f"trajectories/{name}.safetensors"] = tensors
+            trajectory = cell.recorded(tensors, self.landscape, ground)
+            let_down = None if letting is None else run.result(letting)
+            bottom = None if let_down is None else Bottom(**let_down["bottom"])
+            row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
+            rows.append({"minimum": site.number, **row})
+        measured = columns_of(units_of(self.diagnostic, first, run), run, len(sites))
+        minima = [_minimum(site, known[site.unit.hash]) | columns for site, columns in zip(sites, measured, strict=True)]
+        return Results(claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """A cell from five of its steps; the minimum as what follows it: all cells, at a guess of their steps."""
-        rates = 1 if "cell" in unit.science else 4 if self.sweep.learning_rate == "auto" else len(self.sweep.learning_rate)
-        cells = (
-            [Cell(**unit.science["cell"])] if "cell" in unit.science else [self._cell(1e-6, b) for b in self.sweep.batch_size]
-        )
+        """A cell from five of its steps and one look, at a guess of their numbers; all else from full-batch gradients."""
+        if "cell" in unit.science:
+            return self._cost(Cell(**unit.science["cell"]), None)
+        start = self.landscape.init(1, stream(self.seed, "init", 0))
+        if "quench" in unit.science:
+            return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
+        return estimate_descent(self.landscape, start.double(), DESCENT)
+
+    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """All units to come with their costs; cells that are not known before the minimum is are guessed."""
+        grounds = {site.unit.hash: _ground(run.folder(site.unit)) for site in self._sites(run)}
+        asked = {unit.hash for unit in pending}
+        found = [(unit.name, self.estimate(unit)) for unit in pending if "cell" not in unit.science]
+        for unit, cell, site in self._cells(run):
+            if unit.hash in asked:
+                found.append((unit.name, self._cost(cell, grounds[site.unit.hash])))
+        rates = [1e-6] * 4 if self.sweep.learning_rate == "auto" else self.sweep.learning_rate
+        for site in self._sites(run):
+            if grounds[site.unit.hash] is None:
+                for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
+                    cost = self._cost(self._cell(1e-6, size), None)
+                    names = [f"cell-{'auto' if self.sweep.learning_rate == 'auto' else f'{rate:g}'}-{size}" for rate in rates]
+                    found += [(name, cost) for name in names]
+        return found
+
+    def _cost(self, cell: Cell, ground: Ground | None) -> Estimate:
+        """One step more and one look more are measured; how many there will be the ground says, else a guess."""
+        steps, looks = GUESS, GUESS // 128
+        if ground is not None:
+            recipe = cell.recipe(ground, getattr(self.landscape, "count", None))
+            looks = recipe.window * min(WINDOWS, recipe.windows)
+            steps = recipe.burn + recipe.every * looks
         start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
-        cloud = start.expand(self.replicas, -1).clone()
-        found = [estimate_stage(self.landscape, replace(cell.sgd, steps=GUESS), cloud) for cell in cells]
-        return Estimate(rates * sum(each.seconds for each in found), found[0].memory, found[0].disk)
+        sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
+        return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)
 
-    def _first(self, run: Run) -> Unit:
-        """The unit that finds the minimum; one that is given is known by its content."""
-        given = None if self.minima is None else digest_of(minima_of(self.landscape, self.minima)[0])
-        what = {"landscape": run.science["landscape"], "minimum": given, "batch_size": min(self.sweep.batch_size)}
-        return Unit("minimum", {**what, "seed": self.seed})
+    # units
 
-    def _cells(self, run: Run, ground: Ground) -> Iterator[tuple[Unit, Cell]]:
-        first = self._first(run)
-        for rate in self.sweep.learning_rates(ground.top_curvature, self.momentum):
-            for size in self.sweep.batch_size:
-                cell = self._cell(rate, size)
-                what = {"minimum": first.science, "cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
-                yield Unit(f"cell-{cell.name}", what), cell
+    @cached_property
+    def _starts(self) -> Tensor | None:
+        """The points [P, n] that clouds start from, or that the minima below which they do are looked for from."""
+        if self.minima is not None and self.at is not None:
+            return points_of_paths(self.landscape, self.minima, self.at)
+        if self.minima is not None:
+            return minima_of(self.landscape, self.minima)
+        return minima_of(self.landscape, None)[:1] if hasattr(self.landscape, "minima") else None
+
+    def _sites(self, run: Run) -> list[Site]:
+        """The units that find the minima; those that are given are known by their content."""
+        starts = self._starts
+        points = [None] if self.minima is None or starts is None else [digest_of(theta) for theta in starts]
+        sizes = [0] if is_additive(self.landscape) else list(self.sweep.batch_size)
+        what = {"landscape": run.science["landscape"], "seed": self.seed, "polished": self.at is None}
+        found = []
+        for index, point in enumerate(points):
+            for size in sizes:
+                name = "minimum" + (f"-{index}" if len(points) > 1 else "") + (f"-b{size}" if size else "")
+                asked = {"minimum": point, "index": index, "batch_size": size or min(self.sweep.batch_size)}
+                found.append(Site(Unit(name, {**what, **asked}), index, size))
+        return found
+
+    def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
+        for site in self._sites(run):
+            ground = _ground(run.folder(site.unit))
+            if ground is None:
+                continue
+            for rate in self.sweep.learning_rates(ground.top_curvature, self.momentum, adapts=not ground.has_minimum):
+                for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
+                    cell = self._cell(rate, size)
+                    what = {"minimum": site.unit.science, "cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
+                    prefix = f"cell-{site.number}" if site.number else "cell"
+                    yield Unit(f"{prefix}-{cell.name}", what), cell, site
+
+    def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
+        """The units that quench points of finished cells, None for cells that are not done or have a minimum."""
+        found: list[Unit | None] = []
+        for unit, _, site in cells:
+            asked = bool(site.batch_size) and run.result(unit) is not None
+            name = unit.name.replace("cell", "quench", 1)
+            found.append(Unit(name, {"quench": True, "of": unit.science}) if asked else None)
+        return found
 
     def _cell(self, rate: float, size: int) -> Cell:
         return Cell(rate, size, self.momentum, self.sampling, self.replicas, self.precision, self.steps)
+
+
+def _minimum(site: Site, ground: Ground) -> dict[str, Any]:
+    """A row about the bottom of the sweep."""
+    size = {"batch_size": site.batch_size} if site.batch_size else {}
+    numbers = {name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")}
+    micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
+    row: dict[str, Any] = {"name": str(site.number), **size, "objective": ground.loss, **numbers, **micro}
+    if ground.has_minimum:
+        row["relaxation"] = ground.relaxation(0.01)
+    return row
+
+
+def _beside(folder: UnitFolder, name: str, science: Mapping[str, Any]) -> UnitFolder:
+    """The directory of another unit of the same run."""
+    unit = Unit(name, science)
+    return UnitFolder(folder.path.parent / unit.hash, unit)
 
 
 def _ground(folder: UnitFolder) -> Ground | None:

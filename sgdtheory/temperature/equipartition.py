@@ -27,6 +27,8 @@ class Equipartition:
 
     def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
         names = {"equipartition": 50, "equipartition_low": 25, "equipartition_high": 75}
+        if trajectory.invariants:
+            return {name: Measured.nothing("there is no minimum whose directions could be warm") for name in names}
         if trajectory.positions.size == 0 or trajectory.replicas < 2:
             return {name: Measured.nothing("nothing was recorded") for name in names}
         second, noise = (trajectory.positions**2).mean(0), trajectory.noise_diagonal.mean(0)  # [P, k]

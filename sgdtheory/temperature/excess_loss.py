@@ -17,7 +17,11 @@ class ExcessLoss:
     elsewhere what remains is anharmonicity, gauged by ⟨Tr C⟩ / Tr C(θ*). It follows from stationarity alone, so one T for
     the whole cloud does not mean that every direction has it: see `equipartition`.
 
-    Reads `losses`, `gradient_norms_squared`, `noise_trace`, each [S, P]. Gives no number when no L* is known.
+    Scale-invariant parameters θ_s, which a normalisation follows, count without their weight decay, ½λ|θ_s|² in L and λθ_s
+    in ∇L: the loss does not feel their length, so that it holds no heat, and both terms are exactly orthogonal to the rest.
+
+    Reads `losses`, `gradient_norms_squared`, `noise_trace`, `invariant_norms_squared`, each [S, P]. Gives no number when no
+    L* is known.
     """
 
     expects: ClassVar[str] = "temperature"
@@ -26,6 +30,8 @@ class ExcessLoss:
         if trajectory.loss_at_minimum is None:
             return {"excess_loss": Measured.nothing("no minimum is known")}
         eta, mu = trajectory.learning_rate, trajectory.momentum
-        excess = trajectory.losses - trajectory.loss_at_minimum  # [S, P]
-        height = 2 * excess - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared  # [S, P]
+        decay, lengths = trajectory.weight_decay, trajectory.invariant_norms_squared
+        excess = trajectory.losses - 0.5 * decay * lengths - trajectory.loss_at_minimum  # [S, P]
+        gradients = trajectory.gradient_norms_squared - decay**2 * lengths  # [S, P]
+        height = 2 * excess - eta / (2 * (1 + mu)) * gradients  # [S, P]
         return {"excess_loss": ratio(height, trajectory.noise_trace)}

@@ -8,6 +8,7 @@ import numpy as np
 
 from sgdtheory.fit import Fit, Scatter, fit_power_law, points_of, scatter
 from sgdtheory.measured import Claim, Measured
+from sgdtheory.temperature.pace_verdict import pace_claims
 
 CLOSE = 0.03  # of a slope to one, of a ratio to one
 EPOCH = 0.1  # of T/T_law to what reshuffling leaves
@@ -18,11 +19,23 @@ def numbers_of(cells: Cells) -> dict[str, Any]:
     """`fit`, `fit_all` and `scatter` of results.json, null with the reason where there is none."""
     found: dict[str, Any] = {}
     for name, harmonic in (("fit", True), ("fit_all", False)):
-        line = fit_power_law(points_of(cells, harmonic=harmonic))
+        line = fit_over_minima(cells, harmonic)
         found |= {name: line.as_dict()} if isinstance(line, Fit) else {name: None, f"{name}_why": line}
     spread = scatter(points_of(cells))
     found |= {"scatter": dict(spread._asdict())} if isinstance(spread, Scatter) else {"scatter": None, "scatter_why": spread}
     return found
+
+
+def fit_over_minima(cells: Cells, harmonic: bool = True) -> Fit | str:
+    """One line through the cells of all minima; its slope's error is at least what the slopes of single minima make of it."""
+    line = fit_power_law(points_of(cells, harmonic=harmonic))
+    groups = [[cell for cell in cells if cell.get("minimum") == number] for number in {cell.get("minimum") for cell in cells}]
+    slopes = [
+        each.slope for each in (fit_power_law(points_of(group, harmonic=harmonic)) for group in groups) if isinstance(each, Fit)
+    ]
+    if not isinstance(line, Fit) or len(slopes) < 2:
+        return line
+    return line._replace(slope_stderr=max(line.slope_stderr, float(np.std(slopes, ddof=1)) / sqrt(len(slopes))))
 
 
 def claims_of(cells: Cells, title: str) -> list[Claim]:
@@ -30,19 +43,21 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
     if not cells:
         return [Claim("slope", f"no temperature on {title}", Measured.nothing("no cell is finished"), "1", None)]
     said = [*([_epoch(cells)] if cells[0]["sampling"] == "epoch" else []), _slope(cells, title), _ratio(cells), _scatter(cells)]
-    return [claim for claim in (*said, _swelling(cells), _modes(cells)) if claim is not None]
+    return [claim for claim in (*said, _swelling(cells), _modes(cells), *pace_claims(cells)) if claim is not None]
 
 
 def _slope(cells: Cells, title: str) -> Claim:
     law = "η/2b" if cells[0]["momentum"] == 0 else "η/2b(1−μ)"
-    fit = fit_power_law(points_of(cells))
+    fit = fit_over_minima(cells)
     expected = f"1 within {CLOSE}; T from the excess loss, normalised by ⟨Tr C(θ)⟩"
     if not isinstance(fit, Fit):
         return Claim("slope", f"T on {title}: {_left_out(cells) or 'no line'}", Measured.nothing(fit), expected, None)
     slope = Measured(fit.slope, fit.slope_stderr)
     holds = abs(fit.slope - 1) < max(CLOSE, 2 * fit.slope_stderr) if fit.slope_stderr < 0.1 else None
     does = "follows" if holds else "does not follow" if holds is False else "may follow"
-    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells"
+    minima = len({cell.get("minimum") for cell in cells})
+    of = f" at {minima} minima" if minima > 1 else ""
+    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells{of}"
     left = _left_out(cells)
     return Claim("slope", words + (f"; {left}" if left else ""), slope, expected, holds)
 
@@ -51,7 +66,14 @@ def _left_out(cells: Cells) -> str:
     """3 cells leave the harmonic range, 1 cell is not stationary"""
     unsteady = sum(not cell["stationary"] for cell in cells)
     wild = sum(cell["stationary"] and not cell["harmonic"] for cell in cells)
-    parts = [(wild, "leave", "leaves", "the harmonic range"), (unsteady, "are", "is", "not stationary")]
+    deep = sum(
+        cell["stationary"] and cell["harmonic"] and not cell["temperature"].get("excess_loss", {}).get("value")
+        for cell in cells
+    )
+    parts = [
+        (wild, "leave", "leaves", "the harmonic range"), (unsteady, "are", "is", "not stationary"),
+        (deep, "have", "has", "no bottom that a quench would find"),
+    ]  # fmt: skip
     return ", ".join(f"{n} cell{'s' if n > 1 else ''} {many if n > 1 else one} {what}" for n, many, one, what in parts if n)
 
 

@@ -15,7 +15,7 @@ from sgdtheory.config import CONFIGS
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.measured import Measured
 from sgdtheory.schema import Checker, build
-from sgdtheory.temperature.equipartition import by_direction
+from sgdtheory.temperature.equipartition import Equipartition, by_direction
 from sgdtheory.temperature.estimator import ratio
 from sgdtheory.temperature.excess_loss import ExcessLoss
 from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
@@ -115,6 +115,28 @@ def test_the_trace_identity_of_the_quadratic(rate: float, momentum: float) -> No
     trace = bowl.noise_covariance(bowl.minima())[0].trace()
     height = (hessian @ covariance).trace() - rate / (2 * (1 + momentum)) * (hessian @ hessian @ covariance).trace()
     assert abs(float(height / trace) / (rate / (8 * (1 - momentum))) - 1) < 1e-10
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.01, 0.5, 1.0, 1.9])
+def test_a_mode_at_a_finite_learning_rate(rate: float, momentum: float) -> None:
+    """Var = [ηc/(2bh(1−μ))]/(1 − ηh/(2(1+μ))) by Lyapunov; equipartition undoes the bracket, and is high without it."""
+    bowl = Quadratic((1.0, 0.37, 0.02), noise=0.7)
+    noise = bowl.noise_covariance(bowl.minima())[0].diagonal().numpy()
+    variances = bowl.stationary_covariance(rate, 4, momentum).diagonal().numpy()
+    made = replace(
+        cloud_of(GRID[0]).part(0, 1),
+        positions=np.sqrt(variances) * np.array([1.0, -1.0])[None, :, None], noise_diagonal=np.tile(noise, (1, 2, 1)),
+        curvatures=bowl.spectrum.numpy(), learning_rate=rate, momentum=momentum, losses=np.zeros((1, 2)),
+    )  # fmt: skip
+    law = rate / (8 * (1 - momentum))
+    np.testing.assert_allclose(by_direction(made), law, rtol=1e-9)
+    found = Equipartition()(None, made)["equipartition"]
+    assert found.value == pytest.approx(law, rel=1e-9) and found.stderr == pytest.approx(0, abs=1e-12)
+    bare = bowl.spectrum.numpy() * variances / noise
+    np.testing.assert_allclose(
+        bare / law - 1, rate * made.curvatures / (2 * (1 + momentum) - rate * made.curvatures), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("setting", GRID[:12], ids=str)
