@@ -57,7 +57,7 @@ class SGDState(NamedTuple):
 
     step: int
     cloud: Cloud  # [P, n]
-    velocity: Tensor  # [P, n]
+    velocity: Tensor  # [P, n]; what else an optimiser remembers, it keeps here too
     losses: Tensor | None = None
     gradients: Tensor | None = None
 
@@ -100,17 +100,24 @@ class SGD:
         optimiser = self.settled(landscape, start if isinstance(start, Tensor) else start.cloud, seed)
         assert not isinstance(optimiser.learning_rate, str)
         if isinstance(start, Tensor):
-            start = SGDState(0, start, torch.zeros_like(start))
+            start = SGDState(0, start, self.at_rest(start))
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         for step in range(start.step, self.steps):
             rate = optimiser.learning_rate * self.schedule(step, self.steps)
             cloud = coupling.place(cloud)
             losses, gradients = value_and_grad(landscape, cloud, next(batches))
-            force = coupling.force(cloud, losses, gradients)
-            torch.add(force, velocity, alpha=self.momentum, out=velocity)
-            cloud.sub_(force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate)
+            self.move(cloud, velocity, coupling.force(cloud, losses, gradients), rate, step)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
+
+    def at_rest(self, cloud: Cloud) -> Tensor:
+        """The velocity before the first step."""
+        return torch.zeros_like(cloud)
+
+    def move(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
+        """One step of the cloud [P, n] and of its velocity, in place."""
+        torch.add(force, velocity, alpha=self.momentum, out=velocity)
+        cloud.sub_(force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate)
 
     def _batches(self, landscape: Any, cloud: Cloud, shared: bool, first_step: int, seed: int) -> Iterator[Batch | None]:
         """The mini-batch of each step from `first_step` on."""

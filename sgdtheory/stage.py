@@ -41,7 +41,7 @@ def run_stage(
         state = SGDState(facts["step"], **tensors)
     sgd = sgd.settled(landscape, start, seed)
     every = max(1, sgd.steps // RECORDS)
-    last = state if isinstance(state, SGDState) else SGDState(0, start, torch.zeros_like(start))
+    last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.at_rest(start))
     if last.step == 0 and 0 in snapshots:
         folder.keep_snapshot(0, last.cloud)
     for last in sgd.run(landscape, state, seed, coupling):

@@ -57,7 +57,7 @@ def descend_to(
     sgd = sgd.settled(landscape, start, seed)
     cloud, losses, gradients, evaluations = start.clone(), values(landscape, start), 0, len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
-    state = SGDState(0, cloud[left], torch.zeros_like(cloud[left]))
+    state = SGDState(0, cloud[left], sgd.at_rest(cloud[left]))
     while len(left) and state.step < sgd.steps:
         last = replace(sgd, steps=min(sgd.steps, state.step + every))
         before = state.step

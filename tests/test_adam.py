@@ -1,0 +1,43 @@
+"""Adam is torch's, in the one loop, and can be interrupted like it."""
+
+import pytest
+import torch
+from torch import nn
+
+from sgdtheory.adam import Adam
+from sgdtheory.faults import Mistake
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.schedule import Constant, Cosine
+from sgdtheory.sgd import SGDState
+from sgdtheory.streams import stream
+
+BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))
+
+
+def test_a_step_is_torchs_step() -> None:
+    start = torch.randn(3, 5, generator=stream(0, "start"), dtype=torch.float64)
+    parameter, schedule = nn.Parameter(start.clone()), Cosine()
+    twin = torch.optim.Adam([parameter], lr=0.05, betas=(0.8, 0.99), eps=1e-6)
+    for step in range(30):
+        twin.param_groups[0]["lr"] = 0.05 * schedule(step, 30)
+        twin.zero_grad()
+        BOWL.losses(parameter).sum().backward()
+        twin.step()
+    *_, state = Adam(30, None, 0.05, schedule, 0.8, beta2=0.99, epsilon=1e-6).run(BOWL, start, 0)
+    assert (state.cloud - parameter.detach()).abs().max() < 1e-13
+
+
+def test_it_goes_on_to_the_same_bits() -> None:
+    start = torch.randn(3, 5, generator=stream(0, "start"))
+    adam = Adam(12, 4, 0.05, Constant())
+    states = [SGDState(*(x.clone() if isinstance(x, torch.Tensor) else x for x in s)) for s in adam.run(BOWL, start, 7)]
+    *_, again = adam.run(BOWL, states[4], 7)
+    assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(again.velocity, states[-1].velocity)
+    assert states[0].velocity.shape == (3, 2, 5)
+
+
+def test_what_is_not_adam_is_refused() -> None:
+    with pytest.raises(Mistake, match="as a number"):
+        Adam(1, None, "auto", Constant())
+    with pytest.raises(Mistake, match="nesterov=false"):
+        Adam(1, None, 0.1, Constant(), nesterov=True)
