@@ -1,7 +1,7 @@
 """One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ from sgdtheory.landscape import Cloud
 from sgdtheory.measured import Measured
 from sgdtheory.path_uses import after_the_path
 from sgdtheory.profile import profile, train_losses
-from sgdtheory.run import UnitFolder
+from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
+from sgdtheory.string_sampling import String
+from sgdtheory.strings import Strings
 from sgdtheory.symmetry import symmetry
 from sgdtheory.top import index_of
 
@@ -37,10 +39,47 @@ class Baselines:
     dense: Count = 15
 
 
-def find_path(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]) -> Path:
+Method: TypeAlias = AutoNEB | Strings
+
+
+def find_path(
+    landscape: Any, method: Method, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
+) -> tuple[Path, dict[str, Any]]:
+    """The path by one of the methods, from the newest state in the folder, and what to tell of how it was found."""
+    if isinstance(method, Strings):
+        return find_string(landscape, method, ends, seed, folder, share)
+    path = find_band(landscape, method, ends, seed, folder, share)
+    return path, {"method": "autoneb", "cycles": len(method.cycles)}
+
+
+def find_string(
+    landscape: Any, strings: Strings, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
+) -> tuple[Path, dict[str, Any]]:
+    """The string, with a state after each depth; `cycles` are its depths."""
+    found = folder.read_stamped(SEARCH)
+    string = None if found is None else String(**_on(ends, found[0]), **_known(String, found[1]))
+    string = string if string is None else string._replace(tops=string.tops.cpu())
+
+    def watch() -> None:
+        depth = 0 if string is None else string.depth
+        folder.tell(share[0] + (share[1] - share[0]) * depth / (depth + 3), f"string, depth {depth}")
+        stop_if_asked()
+
+    for newest in strings.grown(landscape, ends, seed, watch, string):
+        tensors = {"path": newest.path, "tops": newest.tops}
+        facts = {name: value for name, value in newest._asdict().items() if name not in tensors}
+        folder.write_tensors(SEARCH, tensors, {**facts, "unit": folder.unit.hash})
+        string = newest
+    assert string is not None
+    facts = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    level = strings.threshold_of(landscape, ends)
+    return strings.path_of(string), {**facts, "threshold": level, "found": not string.why, "found_why": string.why or None}
+
+
+def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]) -> Path:
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
     found = folder.read_stamped(SEARCH)
-    state = None if found is None else Search(**{k: v.to(ends.device) for k, v in found[0].items()}, **_facts(found[1]))
+    state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
     attempts = len(autoneb.multiples)
     cycles = attempts * len(autoneb.cycles)
 
@@ -62,17 +101,25 @@ def find_path(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
-    known = {name: value for name, value in facts.items() if name in Search._fields}
+    known = _known(Search, facts)
     return {**known, "best_excess": float("inf") if known["best_excess"] is None else known["best_excess"]}
 
 
+def _known(kind: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name in kind._fields}
+
+
+def _on(ends: Cloud, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    return {name: tensor.to(ends.device) for name, tensor in tensors.items()}
+
+
 def join(
-    landscape: Any, autoneb: AutoNEB, baselines: Baselines, ends: Cloud, seed: int, folder: UnitFolder
+    landscape: Any, method: Method, baselines: Baselines, ends: Cloud, seed: int, folder: UnitFolder
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything about one pair: (row of results, tensors to keep)."""
     formula = not hasattr(landscape, "score")
-    autoneb = autoneb.on_formula() if formula else autoneb
-    path = find_path(landscape, autoneb, ends, seed, folder, (0.0, 0.75))
+    method = method.on_formula() if formula and isinstance(method, AutoNEB) else method
+    path, facts = find_path(landscape, method, ends, seed, folder, (0.0, 0.75))
     folder.tell(0.75, "measuring the path")
     along = profile(landscape, points_at(path.pivots, path.t), path.t)
     baselines = replace(baselines, dense=FORMULA_DENSE) if formula else baselines
@@ -81,7 +128,7 @@ def join(
     assert barrier.value is not None and line.value is not None
     ratio = length(path.pivots) / straight_length(path.pivots)
     spent = {"gradients": path.gradients, "evaluations": path.evaluations, "length_ratio": ratio, "attempts": path.attempts}
-    place = {"pivots": len(path.pivots), "cycles": len(autoneb.cycles), "saddle_at": along.saddle_at}
+    place = {"pivots": len(path.pivots), **facts, "saddle_at": along.saddle_at}
     above = along.barrier_above_line()
     row: dict[str, Any] = {
         "verdict": verdict(barrier, line, formula),

@@ -109,7 +109,7 @@ def _show_diagnostics(minima: list[dict[str, Any]], path: Path) -> None:
 
 def _edges(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A row an edge, the spanning tree's first: the highest training loss on each way between its ends, of formulas energy."""
-    from sgdtheory.figures.edges import tree_first
+    from sgdtheory.figures.edges import path_name, tree_first
 
     edges = tree_first(found)
     starred, scored = not all(edge["in_tree"] for edge in edges), _scored(found)
@@ -124,7 +124,7 @@ def _edges(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]
                 highest = float(f"{highest:.3g}")  # so that the widest numbers fit
             row |= {way: highest, f"{way}_why": edge.get(f"{way}_why")}
         rows.append({**row, "path_stderr": path.get("train_loss_stderr")})
-    columns = {"pair": "", **WAYS, "test_error": "test error %\nat the top", "gradients": "gradients"}
+    columns = {"pair": "", **WAYS, "path": path_name(edges), "test_error": "test error %\nat the top", "gradients": "gradients"}
     return rows, {name: heading for name, heading in columns.items() if name != "test_error" or scored}
 
 
@@ -154,7 +154,7 @@ def _show_tree(found: dict[str, Any]) -> None:
 
 def _show_test_errors(tree: list[dict[str, Any]]) -> None:
     """In per cent, where the training loss is highest on each way, beside the worse end's."""
-    from sgdtheory.figures.edges import named
+    from sgdtheory.figures.edges import named, path_name
     from sgdtheory.figures.table import table
 
     rows = []
@@ -166,7 +166,8 @@ def _show_test_errors(tree: list[dict[str, Any]]) -> None:
         rows.append({"pair": named(edge["pair"]), "ends.test_error": max(along[0], along[-1]), **tops})
     names = {"pair": "", "ends.test_error": "worse end"}
     print("Test error in % at that point, beside that of the worse end:")
-    chosen = table(rows, names | {f"{way}.test_error": heading for way, heading in WAYS.items()})
+    ways = WAYS | {"path": path_name(tree)}
+    chosen = table(rows, names | {f"{way}.test_error": heading for way, heading in ways.items()})
     _print_table(chosen.headings, chosen.rows)
     print()
 

@@ -1,6 +1,6 @@
 """Dynamic string sampling: a chain of points below a threshold, with new ones trained where a straight piece is above it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
@@ -8,11 +8,11 @@ import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from sgdtheory.cloud import length, points_at, straight_length
+from sgdtheory.cloud import gaps, length, points_at, straight_length
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.sgd import SGD, Free, SGDState
-from sgdtheory.streams import key
+from sgdtheory.streams import key, stream
 
 
 class Descent(NamedTuple):
@@ -25,13 +25,15 @@ class Descent(NamedTuple):
 
 
 class String(NamedTuple):
-    """A chain of straight pieces between two points, as far as it was found."""
+    """A chain of straight pieces between two points, as far as it was found: while it grows, enough to go on from, exactly."""
 
     path: Tensor  # [B + 2, n], the ends included
     highest: float  # the largest loss that was seen on it
     gradients: int
     evaluations: int
-    why: str  # why its highest point is above the threshold; empty where it is not
+    why: str | None  # why its highest point is above the threshold; empty where it is not, None while it grows
+    tops: Tensor  # [B + 1, 2] float64, of each piece: the highest loss seen inside, and where on the piece
+    depth: int = 0  # how often all pieces that were too high were split
 
     @property
     def beads(self) -> int:
@@ -94,62 +96,86 @@ class StringSampling:
         ends = descend_to(landscape, self.sgd, start, self.alpha * threshold, self.every, key(seed, "ends"), watch)
         highest = float(ends.losses.max())
         if not highest <= threshold:
-            return String(ends.cloud, highest, ends.gradients, ends.evaluations, f"an end came down to {highest:.3g} only")
+            why = f"an end came down to {highest:.3g} only"
+            return String(ends.cloud, highest, ends.gradients, ends.evaluations, why, torch.zeros(1, 2))
         string = self.find(landscape, ends.cloud, threshold, seed, watch)
         spent, seen = string.gradients + ends.gradients, string.evaluations + ends.evaluations
         return string._replace(gradients=spent, evaluations=seen)
 
     def find(self, landscape: Landscape, ends: Cloud, threshold: float, seed: int, watch: Watch = lambda: None) -> String:
         """The string between ends [2, n], both of them at or below the threshold L₀."""
-        t = torch.arange(1, self.points + 1, dtype=torch.float64, device=ends.device) / (self.points + 1)
-        path, gradients = ends, 0
-        tops = self._tops(landscape, path, [0], t, watch)  # of each piece: (the loss at its top, where that is)
-        evaluations, depth = len(t) + 2, 0
-        highest = max(float(values(landscape, ends).max()), tops[0][0])
-        while high := [piece for piece, (top, _) in enumerate(tops) if not top <= threshold]:
-            highest = max(top for top, _ in tops)
-            if len(path) - 2 + len(high) > self.most_beads:
-                return String(path, highest, gradients, evaluations, f"more than {self.most_beads} beads would be needed")
-            starts = torch.stack([torch.lerp(path[k], path[k + 1], tops[k][1]) for k in high])
-            own = key(seed, "depth", depth)
-            found = descend_to(landscape, self.sgd, starts, self.alpha * threshold, self.every, own, watch)
-            gradients += found.gradients
-            evaluations += found.evaluations + len(high) * 2 * len(t)
-            worst = float(found.losses.max())
-            if not worst <= threshold:
-                return String(path, highest, gradients, evaluations, f"a bead came down to {worst:.3g} only")
-            path = _inserted(path, found.cloud, high)
-            new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]  # the halves, by their new numbers
-            tops = _renumbered(tops, high, self._tops(landscape, path, new, t, watch))
-            depth += 1
-        highest = max([float(values(landscape, path).max()), *(top for top, _ in tops)])
-        return String(path, highest, gradients, evaluations, "")
+        *_, string = self.grown(landscape, ends, threshold, self.alpha * threshold, seed, watch)
+        return string
 
-    def _tops(
-        self, landscape: Landscape, path: Tensor, pieces: list[int], t: Tensor, watch: Watch
-    ) -> list[tuple[float, float]]:
-        """The highest loss inside each of some pieces, and where a bead begins; NaN counts as infinitely high."""
+    def grown(
+        self,
+        landscape: Landscape,
+        ends: Cloud,
+        threshold: float,
+        target: float,
+        seed: int,
+        watch: Watch = lambda: None,
+        string: String | None = None,
+        nudge: float = 0.0,
+    ) -> Iterator[String]:
+        """The string after each depth that is left, its beads trained down to `target`; from one on to the same bits.
+
+        `nudge`: how far beads begin off their pieces, in units of these, in a random direction each: on a line of symmetry
+        no force may take them off it.
+        """
+        if string is None:
+            tops = self._tops(landscape, ends, [0], watch)
+            highest = max(float(values(landscape, ends).max()), float(tops[0, 0]))
+            string = String(ends, highest, 0, self.points + 2, None, tops)
+        while string.why is None:
+            string = self._deeper(landscape, string, threshold, target, seed, watch, nudge)
+            yield string
+
+    def _deeper(
+        self, landscape: Landscape, string: String, threshold: float, target: float, seed: int, watch: Watch, nudge: float
+    ) -> String:
+        """One more bead in every piece that is too high; a string that is over where there is none, or no bead can be had."""
+        path, tops = string.path, string.tops
+        high = [k for k, top in enumerate(tops[:, 0].tolist()) if not top <= threshold]
+        if not high:
+            return string._replace(highest=max(float(values(landscape, path).max()), float(tops[:, 0].max())), why="")
+        string = string._replace(highest=float(tops[:, 0].max()))
+        if string.beads + len(high) > self.most_beads:
+            return string._replace(why=f"more than {self.most_beads} beads would be needed")
+        begins = tops[:, 1].tolist() if self.start == "worst" else [0.5] * len(tops)
+        starts = torch.stack([torch.lerp(path[k], path[k + 1], begins[k]) for k in high])
+        if nudge:
+            away = torch.randn(starts.shape, generator=stream(seed, "nudge", string.depth)).to(starts)
+            starts += nudge * gaps(path).to(starts)[high, None] * away / torch.linalg.vector_norm(away, dim=1, keepdim=True)
+        found = descend_to(landscape, self.sgd, starts, target, self.every, key(seed, "depth", string.depth), watch)
+        string = string._replace(
+            gradients=string.gradients + found.gradients,
+            evaluations=string.evaluations + found.evaluations + len(high) * 2 * self.points,
+        )
+        worst = float(found.losses.max())
+        if not worst <= threshold:
+            return string._replace(why=f"a bead came down to {worst:.3g} only")
+        path = _inserted(path, found.cloud, high)
+        new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]  # the halves, by their new numbers
+        tops = _inserted(tops, tops[high], high)
+        tops[new] = self._tops(landscape, path, new, watch)
+        return string._replace(path=path, tops=tops, depth=string.depth + 1)
+
+    def _tops(self, landscape: Landscape, path: Tensor, pieces: list[int], watch: Watch) -> Tensor:
+        """The highest loss inside each of some pieces, and where, [pieces, 2] float64; NaN counts as infinitely high."""
+        t = torch.arange(1, self.points + 1, dtype=torch.float64, device=path.device) / (self.points + 1)
         found = []
         for k in pieces:
             inside = values(landscape, points_at(path[k : k + 2], t)).nan_to_num(torch.inf)
-            at = float(t[inside.argmax()]) if self.start == "worst" else 0.5
-            found.append((float(inside.max()), at))
+            found.append((float(inside.max()), float(t[inside.argmax()])))
             watch()
-        return found
+        return torch.tensor(found, dtype=torch.float64)
 
 
-def _inserted(path: Tensor, beads: Cloud, after: list[int]) -> Tensor:
-    """The path with one bead behind each of some of its points."""
-    rows: list[Tensor] = []
-    new = dict(zip(after, beads, strict=True))
-    for k, point in enumerate(path):
-        rows += [point, new[k]] if k in new else [point]
-    return torch.stack(rows)
-
-
-def _renumbered(
-    tops: list[tuple[float, float]], split: list[int], halves: list[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """The tops of all pieces after some were split in two."""
-    pairs = dict(zip(split, zip(halves[::2], halves[1::2], strict=True), strict=True))
-    return [top for k, old in enumerate(tops) for top in pairs.get(k, (old,))]
+def _inserted(rows: Tensor, new: Tensor, after: list[int]) -> Tensor:
+    """The rows with a new one behind each of some of them."""
+    found: list[Tensor] = []
+    follows = dict(zip(after, new, strict=True))
+    for k, row in enumerate(rows):
+        found += [row, follows[k]] if k in follows else [row]
+    return torch.stack(found)

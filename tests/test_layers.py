@@ -19,7 +19,7 @@ LAYERS = [  # of design.md; a folder stands for all that is in it
         "landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation",
         "limit_cycle", "frozen", "invariance", "pace", "adam",
     },
-    {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground"},
+    {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground", "strings"},
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots", "quench"},
     {"pipelines", "studies"},
     {

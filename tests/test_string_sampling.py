@@ -126,3 +126,29 @@ def test_a_diverged_point_is_not_trained_for_ever() -> None:
     bowl = Quadratic((1.0,))
     found = descend_to(bowl, replace(DOWN, learning_rate=50.0), torch.ones(1, 1), 0.0, 5, 0)
     assert not torch.isfinite(found.losses[0]) and found.gradients < 200
+
+
+def test_from_any_depth_on_it_comes_to_the_same_bits() -> None:
+    net, sgd = Regression(3), SGD(2000, 16, 0.05, Constant(), 0.9)
+    ends = descend_to(net, sgd, net.init(2, stream(1, "start")), 0.03, 5, 0).cloud
+    one = StringSampling(sgd, every=5)
+    depths = list(one.grown(net, ends, 0.04, 0.03, 7, nudge=0.01))
+    assert len(depths) > 2 and depths[-1].why == "" and all(string.why is None for string in depths[:-1])
+    for string in depths[:-1]:
+        *_, last = one.grown(net, ends, 0.04, 0.03, 7, string=string, nudge=0.01)
+        assert torch.equal(last.path, depths[-1].path) and torch.equal(last.tops, depths[-1].tops)
+        assert last._replace(path=ends, tops=ends) == depths[-1]._replace(path=ends, tops=ends)
+
+
+def test_a_line_of_symmetry_is_left_by_a_nudge() -> None:
+    """The straight line between a linear net's stated minima runs through a saddle that pulls back from all other sides."""
+    net = LinearNet(width=2)
+    held = sampler().find(net, net.minima(), 0.1, 0)
+    *_, nudged = sampler().grown(net, net.minima(), 0.1, 0.09, 0, nudge=0.01)
+    assert held.why and nudged.why == "" and nudged.length_ratio > 1.1
+
+
+def test_the_tops_say_where_a_piece_is_highest() -> None:
+    well = DoubleWell()
+    string = sampler().find(well, well.minima(), 0.26, 0)
+    assert string.tops.tolist() == [[pytest.approx(0.25), 0.5]]

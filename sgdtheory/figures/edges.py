@@ -8,7 +8,7 @@ from sgdtheory.figures.table import number
 from sgdtheory.measured import Measured
 
 MOST_PANELS = 6
-METHODS = {"path": "AutoNEB", "linear": "straight line", "aligned": "straight, aligned", "bezier": "Bézier", "chain": "chain"}
+WAYS = {"path": "AutoNEB", "linear": "straight line", "aligned": "straight, aligned", "bezier": "Bézier", "chain": "chain"}
 
 
 def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -21,6 +21,11 @@ def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
 def tree_edges(run: RunData) -> list[dict[str, Any]]:
     """The edges of the spanning tree, the highest barrier first."""
     return [row for row in tree_first(run.results) if row["in_tree"]]
+
+
+def path_name(edges: list[dict[str, Any]]) -> str:
+    """What found the paths of a run, for legends and headings."""
+    return "string" if edges and edges[0]["path"].get("method") == "string_sampling" else WAYS["path"]
 
 
 def named(pair: list[int]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sgdtheory.figures.edges import METHODS, MOST_PANELS, barrier, grid_of, named, plain, quantity, tree_edges, unit
+from sgdtheory.figures.edges import MOST_PANELS, WAYS, barrier, grid_of, named, path_name, plain, quantity, tree_edges, unit
 from sgdtheory.figures.figure import Figure, RunData
 from sgdtheory.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
 
@@ -102,10 +102,11 @@ def _legend(canvas: Any, edges: list[dict[str, Any]], close: bool) -> None:
 
     order = [name for name in ("path", "linear", "aligned", "bezier") if any(name in row["curves"] for row in edges)]
     handles = [Line2D([], [], **STYLES[name]) for name in order]
-    labels = [METHODS[name] for name in order]
+    names = WAYS | {"path": path_name(edges)}
+    labels = [names[name] for name in order]
     if close and edges[0]["curves"]["path"].get("test_loss"):
         handles.insert(1, Line2D([], [], color=TEST, linewidth=1.2))
-        labels.insert(1, "AutoNEB, test")
+        labels.insert(1, f"{names['path']}, test")
     canvas.legend(handles, labels, loc="outside upper right", ncols=len(order) + 1, columnspacing=1.2)
 
 
@@ -122,10 +123,11 @@ def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
     what = quantity(run).partition(" /")[0]
     left = len(tree_edges(run)) - len(edges)
     highest = edges[0]
+    found = {"string": "string sampling"}.get(path_name(edges), path_name(edges))
     shown = (
         f"{what.capitalize()} along the ways between two minima, for each edge of the spanning tree, the highest barrier "
         f"first{f' ({left} lower ones are not shown)' if left else ''}; 0 and 1 are the minima, positions are fractions of "
-        "each way's own length. The dot is the highest point of the path that AutoNEB found"
+        f"each way's own length. The dot is the highest point of the path that {found} found"
     )
     shown += ", with one standard error over examples." if not run.is_formula else "."
     below = (
@@ -147,8 +149,9 @@ def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
 
 def _numbers(edges: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     columns = ("t", "train_loss", "test_loss", "test_error")
+    names = WAYS | {"path": path_name(edges)}
     for edge in edges:
         for name, curve in edge["curves"].items():
             for k in range(len(curve["t"])):
                 found = {column: None if curve.get(column) is None else curve[column][k] for column in columns}
-                yield {"pair": named(edge["pair"]), "way": METHODS.get(name, name), **found}
+                yield {"pair": named(edge["pair"]), "way": names.get(name, name), **found}

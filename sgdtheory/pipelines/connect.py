@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdtheory.autoneb import AutoNEB
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.edge import Baselines, join
+from sgdtheory.edge import Baselines, Method, join
 from sgdtheory.faults import Mistake
 from sgdtheory.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
 from sgdtheory.kinds import Content, Whole
@@ -21,11 +21,13 @@ from sgdtheory.pipelines.train import Dtype, describe_point
 from sgdtheory.plane import MOST_EXAMPLES, plane
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
+from sgdtheory.strings import Strings
 
 
 @dataclass(frozen=True)
 class Connect:
-    """A graph of minima whose edges are paths found by AutoNEB (Draxler et al. 2018, 1803.00885).
+    """A graph of minima whose edges are low paths, found by `method`: autoneb (Draxler et al. 2018, 1803.00885) or
+    string_sampling (Freeman & Bruna 2017, 1611.01540).
 
     `minima`: files that hold them; None: those that the landscape states. `pairs`: tree (a spanning tree, whose highest
     edges are replaced while a lower one may exist), all, or the pairs themselves. Every minimum and every edge is a unit of
@@ -35,7 +37,9 @@ class Connect:
 
     landscape: Landscape
     autoneb: AutoNEB
+    strings: Strings
     baselines: Baselines
+    method: Literal["autoneb", "string_sampling"] = "autoneb"
     minima: Annotated[tuple[Path, ...] | None, Content] = None
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     plane: Whole = 11
@@ -80,7 +84,7 @@ class Connect:
             return
         i, j = (self._digests.index(end) for end in unit.science["ends"])
         seed = key(self.seed, "edge", *unit.science["ends"])
-        row, tensors = join(self.landscape, self.autoneb, self.baselines, self.points[[i, j]], seed, folder)
+        row, tensors = join(self.landscape, self._method, self.baselines, self.points[[i, j]], seed, folder)
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
@@ -117,6 +121,10 @@ class Connect:
 
         return estimate_edge(self.landscape, self.autoneb, self.baselines, self.points[:2], len(self.points))
 
+    @property
+    def _method(self) -> Method:
+        return self.autoneb if self.method == "autoneb" else self.strings
+
     # units
 
     @cached_property
@@ -137,7 +145,8 @@ class Connect:
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
         """All edges asked for so far, in the order they were: what is finished decides what is asked for next."""
         nodes = {i: (run.result(unit) or {})["rows"][0]["train_loss"] for i, unit in enumerate(self._minimum_units(run))}
-        what = {name: run.science[name] for name in ("landscape", "autoneb", "baselines", "dtype", "seed")}
+        how = "autoneb" if self.method == "autoneb" else "strings"  # an edge knows the one method that made it
+        what = {name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")}
         found: list[tuple[Unit, Pair]] = []
         edges: dict[Pair, Edge] = {}
         failed: set[Pair] = set()

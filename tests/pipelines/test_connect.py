@@ -139,3 +139,47 @@ def test_another_landscape_than_the_runs(
     (run_path,) = (trained / "train").iterdir()
     assert run(["connect", f"minima={run_path}", "model=cnn", f"run.root={trained}"], monkeypatch) == 2
     assert "another landscape" in capsys.readouterr().err
+
+
+def test_string_sampling_finds_what_a_formula_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below 1.003 of the ring's barrier the only way is along it; the same fields as AutoNEB's, and what it cost."""
+    words = ["connect", "landscape=ring", "method=string_sampling", f"run.root={tmp_path}", "executor.workers=1", "--quiet"]
+    assert run(words, monkeypatch) == 0
+    found = results(tmp_path)
+    path = found["edges"][0]["path"]
+    assert found["edges"][0]["barrier"]["value"] == pytest.approx(0.25, rel=3e-3)
+    assert path["length_ratio"] == pytest.approx(1.5708, rel=0.03) and path["length_ratio"] < 1.5708  # of chords
+    assert path["found"] and path["beads"] == path["pivots"] - 2 > 2 and path["cycles"] > 1 and path["gradients"] > 0
+    assert found["claims"][0]["holds"] is True and path["index"] == 1
+
+
+def test_a_string_that_is_not_found_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["connect", "landscape=double_well", "method=string_sampling", "strings.threshold=0.2", "strings.most_beads=40"]
+    assert run([*words, f"run.root={tmp_path}", "executor.workers=1", "--quiet"], monkeypatch) == 0
+    found = results(tmp_path)
+    assert not found["edges"][0]["path"]["found"] and found["edges"][0]["path"]["found_why"]
+    assert found["edges"][0]["barrier"]["value"] == pytest.approx(0.25, rel=3e-3)  # seen all the same
+
+
+def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["connect", *MLP_16, *SMALL, "method=string_sampling", "strings.above=0.05", "run.name=strings"]
+    assert run([*words, "pairs=[[0,1]]", f"run.root={trained}"], monkeypatch) == 0
+    (path,) = (trained / "connect").glob("strings-*")
+    found = json.loads((path / "results.json").read_text())
+    edge, bands = found["edges"][0], json.loads(next((trained / "connect").glob("mlp-*/results.json")).read_text())["edges"]
+    assert set(bands[0]) == set(edge) and set(bands[0]["path"]) <= set(edge["path"])
+    assert edge["path"]["found"] and edge["path"]["method"] == "string_sampling" and edge["path"]["beads"] > 0
+    assert edge["linear"] == next(row["linear"] for row in bands if row["pair"] == [0, 1])
+    # L₀ is 5 % of the straight line's barrier over the higher end in the objective; the data loss may rise by a bit more
+    assert edge["barrier"]["value"] < 0.1 * edge["straight_barrier"]["value"]
+    pivots = sgdtheory.load(path).paths[0, 1]
+    assert len(pivots) == edge["path"]["pivots"]
+    assert "string" in (path / "figures" / "profiles.svg").read_text()
+
+
+def test_a_threshold_below_the_ends_is_a_mistake(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["connect", "landscape=double_well", "method=string_sampling", "strings.threshold=-1", f"run.root={tmp_path}"]
+    assert run([*words, "executor.workers=1", "--quiet"], monkeypatch) != 0
+    assert "strings.threshold" in capsys.readouterr().err
