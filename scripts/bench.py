@@ -275,7 +275,7 @@ def tanh_net() -> Network:
     )
 
 
-def bench_recording(rounds: int = 3, batch: int = 16, points: int = 64) -> None:
+def bench_recording(rounds: int = 7, batch: int = 16, points: int = 64) -> None:
     """A step of a cell of experiment=mlp_digits that is looked at as often as a cell is, against the bare step."""
     landscape = tanh_net()
     ground = ground_at(landscape, find_minimum(landscape, None, 0), 0, batch)
