@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.autoneb import AutoNEB
 from sgdtheory.cloud import length, straight_length
-from sgdtheory.edge import find_path
+from sgdtheory.edge import find_band
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
@@ -54,7 +54,7 @@ class FoundPaths:
         seed = self.seed_of(folder.unit)
         cloud = self._ends(folder, seed)
         autoneb = self.autoneb if hasattr(self.landscape, "score") else self.autoneb.on_formula()
-        path = find_path(self.landscape, autoneb, cloud, seed, folder, (0.5, 1.0))
+        path = find_band(self.landscape, autoneb, cloud, seed, folder, (0.5, 1.0))
         ratio = length(path.pivots) / straight_length(path.pivots)
         folder.finish({"excess": path.excess, "straight": path.straight, "length_ratio": ratio}, {"path": path.pivots})
 
