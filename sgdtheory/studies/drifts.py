@@ -121,12 +121,16 @@ def _growth(last: Rows) -> Claim:
 
 
 def _ends(last: Rows) -> Claim:
+    """How much of the way to the nearer end is made."""
     each = {row["batch_size"]: Measured(row["way"], row.get("way_stderr")) for row in last}
     words = "; ".join(f"b = {size}: {100 * (found.value or 0.0):.1f} %" for size, found in each.items())
     time = last[0]["time"]
-    told = f"in ηt = {time:g} it does not reach the ends: of the way there along the chord it makes {words}"
     farthest = max(each.values(), key=lambda found: found.value or 0.0)
-    return Claim("ends", told, farthest, "1 at an end", None)
+    there = None if farthest.value is None else farthest.value >= 1
+    told = (
+        f"in ηt = {time:g} it {'reaches' if there else 'does not reach'} the ends: of the way along the chord it makes {words}"
+    )
+    return Claim("ends", told, farthest, "1: at an end", there)
 
 
 def _certainty(found: Measured) -> float:
