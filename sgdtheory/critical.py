@@ -1,11 +1,12 @@
 """Critical points: from a start to the next point without a gradient, whatever its index, or to where the search gets stuck."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from sgdtheory.curvature import hessian
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscape import Landscape, value_and_grad
@@ -15,7 +16,6 @@ STATIONARY = 1e-8  # |∇L| of a critical point, float64
 FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
 ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
 LARGEST = 2000  # parameters of a Hessian that is written down: 32 MB, and seconds to diagonalise
-COLUMNS = 16  # of the Hessian at once (measured)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CriticalPoints:
         theta = start.double()
         gradient = _gradient(landscape, theta)
         norms = [float(gradient.norm())]
-        values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+        values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
         damping = 1e-3 * float(values.abs().max()) ** 2
         while norms[-1] >= STATIONARY and len(norms) <= self.iterations and not self._stuck(norms):
             along = vectors.T @ gradient
@@ -87,7 +87,7 @@ class CriticalPoints:
             gain = (norms[-1] ** 2 - float(after.square().sum())) / max(foreseen, 1e-300)
             if gain > 1e-4:  # NaN is not
                 theta, gradient = moved, after
-                values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+                values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
             damping *= 0.1 if gain > 0.75 else 1.0 if gain >= 0.25 else 4.0
             norms.append(float(gradient.norm()))
         return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
@@ -99,28 +99,16 @@ class CriticalPoints:
 def look(landscape: Landscape, theta: Tensor) -> Critical:
     """What is at a point [n] itself, without a search."""
     theta = theta.double()
-    values, vectors = torch.linalg.eigh(hessian(landscape, theta))
+    values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
     return _described(landscape, theta, _gradient(landscape, theta), values, vectors, 0)
 
 
-def hessian(landscape: Any, theta: Tensor) -> Tensor:
-    """H(θ) [n, n] of the whole objective at one point [n]: one gradient, whose graph is gone through n times (twice as fast as
-    Hessian-vector products, each of which makes its own)."""
-    n = theta.numel()
-    if n > LARGEST:
-        raise Mistake(f"the Hessian of {n:,} parameters is too large to write down; take a model of at most {LARGEST:,}")
-    eye = torch.eye(n, dtype=theta.dtype, device=theta.device)
-    total = torch.zeros_like(eye)
-    for part, weight in landscape.parts() if hasattr(landscape, "parts") else [(None, 1.0)]:
-        leaf = theta.detach()[None].requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(landscape.losses(leaf, part).sum(), leaf, create_graph=True)
-            columns = [
-                torch.autograd.grad(gradient, leaf, some[:, None], retain_graph=True, is_grads_batched=True)[0][:, 0]
-                for some in eye.split(COLUMNS)
-            ]
-        total += weight * torch.cat(columns)
-    return (total + total.T) / 2
+def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
+    if theta.numel() > LARGEST:
+        raise Mistake(
+            f"the Hessian of {theta.numel():,} parameters is too large to write down; take a model of at most {LARGEST:,}"
+        )
+    return hessian(landscape, theta)
 
 
 def _gradient(landscape: Landscape, theta: Tensor) -> Tensor:

@@ -3,11 +3,10 @@
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.curvature import hessian_operator
+from sgdtheory.curvature import hessian
 from sgdtheory.landscape import Cloud, value_and_grad
 
 AT_ONCE = 256  # examples whose gradients are taken together
@@ -28,8 +27,7 @@ class Frozen:
     @cached_property
     def hessian(self) -> Tensor:
         """H [n, n]."""
-        dense = hessian_operator(self.of, self.theta).matmat(np.eye(self.dim))
-        return torch.from_numpy((dense + dense.T) / 2).to(self.theta)
+        return hessian(self.of, self.theta)
 
     @cached_property
     def noise(self) -> Tensor:

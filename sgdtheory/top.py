@@ -6,8 +6,9 @@ import torch
 
 from sgdtheory.autoneb import Path
 from sgdtheory.cloud import length, points_at
+from sgdtheory.curvature import hessian
 from sgdtheory.descend import newton
-from sgdtheory.landscape import hvp, value_and_grad
+from sgdtheory.landscape import value_and_grad
 from sgdtheory.profile import Profile
 
 STATIONARY = 1e-6  # |∇L| at a refined top: below, it is a critical point
@@ -29,8 +30,6 @@ def index_of(landscape: Any, path: Path, along: Profile) -> dict[str, Any]:
     if float(gradient.norm()) > STATIONARY * max(1.0, before) or moved > 0.1:
         left = float(gradient.norm())
         return {"index": None, "index_why": f"no critical point near the top: |∇L| = {left:.2g} after refining"}
-    eye = torch.eye(refined.shape[1], dtype=refined.dtype, device=refined.device)
-    hessian = torch.cat([hvp(landscape, refined, vector[None]) for vector in eye])
-    eigenvalues = torch.linalg.eigvalsh(hessian)
+    eigenvalues = torch.linalg.eigvalsh(hessian(landscape, refined[0]))
     index = int((eigenvalues < -1e-8 * eigenvalues.abs().max()).sum())
     return {"index": index, "saddle_value": float(value[0])}

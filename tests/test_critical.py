@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sgdtheory import critical
-from sgdtheory.critical import CriticalPoints, Kind, hessian, kind_of, look
+from sgdtheory.critical import CriticalPoints, Kind, kind_of, look
+from sgdtheory.curvature import hessian
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.faults import Mistake
-from sgdtheory.landscape import hvp
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.network import Network
@@ -135,17 +135,6 @@ def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPat
 
 def network(hidden: int = 2) -> Network:
     return Network(partial(MLP, hidden=(hidden,), activation="tanh"), digits(), weight_decay=1e-3, part=500)
-
-
-def test_the_hessian_is_that_of_its_products() -> None:
-    """To rounding: columns of the Hessian by hvp, of a formula and of a network in three unequal parts."""
-    for landscape in (MullerBrown(), network()):
-        theta = landscape.init(1, stream(0, "theta")).double()[0]
-        vectors = torch.randn(3, landscape.dim, generator=stream(0, "vectors"), dtype=torch.float64)
-        expected = hvp(landscape, theta.expand(3, -1), vectors)
-        matrix = hessian(landscape, theta)
-        scale = float(matrix.abs().max())
-        torch.testing.assert_close(vectors @ matrix, expected, rtol=0, atol=1e-12 * scale * landscape.dim**0.5)
 
 
 def test_a_large_network_is_refused() -> None:

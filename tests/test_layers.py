@@ -16,10 +16,13 @@ LAYERS = [  # of design.md; a folder stands for all that is in it
     },
     {"data", "landscape", "band", "curves", "symmetry", "alignment", "sampling", "profile", "plane", "parts"},
     {
-        "landscapes", "sgd", "descend", "curvature", "critical", "convexity", "noise", "area", "law", "rotation",
+        "landscapes", "sgd", "descend", "curvature", "convexity", "noise", "area", "law", "rotation",
         "limit_cycle", "frozen", "invariance", "pace", "adam",
     },
-    {"stage", "watch", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "minima", "ground", "strings"},
+    {
+        "stage", "watch", "critical", "estimate", "trajectory", "autoneb", "presets", "string_sampling", "strings", "minima",
+        "ground",
+    },
     {"edge", "top", "path_uses", "cell", "temperature", "diagnostics", "snapshots", "quench"},
     {"pipelines", "studies"},
     {

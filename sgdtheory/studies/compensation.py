@@ -16,8 +16,8 @@ from sgdtheory.landscape import value_and_grad
 from sgdtheory.measured import Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.pushes import describe, push, results, second_order
 from sgdtheory.studies.study import Subject
+from sgdtheory.studies.verdicts.pushes import describe, push, results, second_order
 
 DENSE = 6000  # parameters up to which the whole Hessian can be written down
 

@@ -11,9 +11,9 @@ from sgdtheory.measured import Results
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
-from sgdtheory.studies.circulation import PLOTS, claims
-from sgdtheory.studies.stirred import Stirred
+from sgdtheory.studies.parts.stirred import Stirred
 from sgdtheory.studies.study import Subject
+from sgdtheory.studies.verdicts.circulation import PLOTS, claims
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sgdtheory.measured import Results
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
-from sgdtheory.studies.reshuffling import PLOTS, cell_row, claims
+from sgdtheory.studies.verdicts.reshuffling import PLOTS, cell_row, claims
 
 KINDS = ("epochs", "independent")
 

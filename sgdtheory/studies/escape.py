@@ -16,7 +16,7 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD, SGDState
 from sgdtheory.streams import key
-from sgdtheory.studies.passages import PLOTS, claims, curves, passage_row
+from sgdtheory.studies.verdicts.passages import PLOTS, claims, curves, passage_row
 from sgdtheory.watch import Seen, watch
 
 

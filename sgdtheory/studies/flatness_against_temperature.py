@@ -21,8 +21,8 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.string_sampling import descend_to
-from sgdtheory.studies.flatness import results, trace
 from sgdtheory.studies.study import Subject, row_of
+from sgdtheory.studies.verdicts.flatness import results, trace
 
 
 @dataclass(frozen=True)

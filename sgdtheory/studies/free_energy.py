@@ -20,7 +20,7 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD, SGDState
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.relaxation import PLOTS, claims, density_rows, relaxation_rows
+from sgdtheory.studies.verdicts.relaxation import PLOTS, claims, density_rows, relaxation_rows
 from sgdtheory.watch import Seen, watch
 
 

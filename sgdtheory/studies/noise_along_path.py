@@ -14,10 +14,10 @@ from sgdtheory.measured import Results
 from sgdtheory.profile import train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import stream
-from sgdtheory.studies.found_paths import FoundPaths, facts_of
-from sgdtheory.studies.middles import claims, pair_row, plots
+from sgdtheory.studies.parts.found_paths import FoundPaths, facts_of
+from sgdtheory.studies.parts.traces import hessian_trace, noise_trace
 from sgdtheory.studies.study import row_of
-from sgdtheory.studies.traces import hessian_trace, noise_trace
+from sgdtheory.studies.verdicts.middles import claims, pair_row, plots
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sgdtheory.profile import train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.directions import claims, mean_rows, plots, run_rows, snapshot_row
+from sgdtheory.studies.verdicts.directions import claims, mean_rows, plots, run_rows, snapshot_row
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key
-from sgdtheory.studies.drifts import claims, curvature_rows, mean_drifts, mean_rests, plots
-from sgdtheory.studies.found_paths import FoundPaths, facts_of
-from sgdtheory.studies.quench import Quench
-from sgdtheory.studies.release import Frame, drift_row
+from sgdtheory.studies.parts.found_paths import FoundPaths, facts_of
+from sgdtheory.studies.parts.quench import Quench
+from sgdtheory.studies.parts.release import Frame, drift_row
+from sgdtheory.studies.verdicts.drifts import claims, curvature_rows, mean_drifts, mean_rests, plots
 
 OWN = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quench")
 

@@ -21,9 +21,9 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.string_sampling import descend_to
-from sgdtheory.studies import batches
-from sgdtheory.studies.recipe import Recipe, rescaled
+from sgdtheory.studies.parts.recipe import Recipe, rescaled
 from sgdtheory.studies.study import Subject, row_of
+from sgdtheory.studies.verdicts import batches
 
 
 @dataclass(frozen=True)

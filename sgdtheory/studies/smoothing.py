@@ -16,7 +16,7 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.arrivals import DESCENT, SMOOTHED, STOCHASTIC, arrival_row, claims, plots, scale_rows
+from sgdtheory.studies.verdicts.arrivals import DESCENT, SMOOTHED, STOCHASTIC, arrival_row, claims, plots, scale_rows
 
 
 @dataclass(frozen=True)

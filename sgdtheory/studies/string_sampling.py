@@ -14,8 +14,8 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
 from sgdtheory.string_sampling import StringSampling
-from sgdtheory.studies.lengths import claims, mean_row, string_row
 from sgdtheory.studies.study import Subject
+from sgdtheory.studies.verdicts.lengths import claims, mean_row, string_row
 
 
 @dataclass(frozen=True)

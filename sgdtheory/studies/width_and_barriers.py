@@ -23,8 +23,8 @@ from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.shapes import claims, name_of, shape_row
 from sgdtheory.studies.study import Subject
+from sgdtheory.studies.verdicts.shapes import claims, name_of, shape_row
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import torch
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.streams import stream
-from sgdtheory.studies import pushes
-from sgdtheory.studies.held import Held
-from sgdtheory.studies.pushes import made_up, push, results, second_order
+from sgdtheory.studies.parts.held import Held
+from sgdtheory.studies.verdicts import pushes
+from sgdtheory.studies.verdicts.pushes import made_up, push, results, second_order
 from tests.conftest import Said
 
 Command = Callable[..., Said]

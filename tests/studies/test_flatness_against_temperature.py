@@ -11,7 +11,7 @@ import torch
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.measured import Claim
 from sgdtheory.streams import stream
-from sgdtheory.studies.flatness import exponents, results, trace
+from sgdtheory.studies.verdicts.flatness import exponents, results, trace
 from tests.conftest import Said
 
 Command = Callable[..., Said]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.studies.lengths import claims, mean_row
+from sgdtheory.studies.verdicts.lengths import claims, mean_row
 
 LEVELS = [1.0, 0.1, 0.01]
 

@@ -23,11 +23,11 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
-from sgdtheory.studies import drifts, middles, traces
-from sgdtheory.studies.found_paths import FoundPaths
-from sgdtheory.studies.quench import Rest, below, let_down, lower
-from sgdtheory.studies.release import Frame, drift_row
-from sgdtheory.studies.traces import hessian_trace, noise_trace
+from sgdtheory.studies.parts.found_paths import FoundPaths
+from sgdtheory.studies.parts.quench import Rest, below, let_down, lower
+from sgdtheory.studies.parts.release import Frame, drift_row
+from sgdtheory.studies.parts.traces import hessian_trace, noise_trace
+from sgdtheory.studies.verdicts import drifts, middles, traces
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -347,7 +347,7 @@ def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, 
             raise KeyboardInterrupt
         return down(*given)
 
-    monkeypatch.setattr("sgdtheory.studies.quench.let_down", broken)
+    monkeypatch.setattr("sgdtheory.studies.parts.quench.let_down", broken)
     words = ["study", "release_from_path", *FORMULA, *RELEASE, "run.root=cut", "executor.workers=1"]
     assert sgdtheory(*words).code == 130
     found = results(sgdtheory, "release_from_path", *FORMULA, *RELEASE, "run.root=cut")

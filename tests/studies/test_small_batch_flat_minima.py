@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sgdtheory.measured import Claim
-from sgdtheory.studies import batches
+from sgdtheory.studies.verdicts import batches
 from tests.conftest import Said
 
 Command = Callable[..., Said]

@@ -10,8 +10,8 @@ import pytest
 from sgdtheory.figures import FIGURES
 from sgdtheory.figures.figure import RunData
 from sgdtheory.measured import Measured
-from sgdtheory.studies import shapes
 from sgdtheory.studies.study import higher, ratio, rises
+from sgdtheory.studies.verdicts import shapes
 from tests.conftest import Said
 
 STRINGS = [

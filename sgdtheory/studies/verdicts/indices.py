@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from sgdtheory.critical import STATIONARY, Critical
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.shares import share
+from sgdtheory.studies.parts.shares import share
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned

@@ -16,8 +16,8 @@ from sgdtheory.profile import train_losses
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
+from sgdtheory.studies.parts.traces import hessian_trace
 from sgdtheory.studies.study import row_of
-from sgdtheory.studies.traces import hessian_trace
 
 MOMENTUM = 0.9  # of full-batch descent that lets a cloud down
 MORE = 4  # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for all replicas

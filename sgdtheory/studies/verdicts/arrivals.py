@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.shares import share
+from sgdtheory.studies.parts.shares import share
 from sgdtheory.studies.study import row_of
 
 STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"

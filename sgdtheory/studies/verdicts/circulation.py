@@ -5,7 +5,7 @@ from typing import Any
 
 from sgdtheory.area import sigmas
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.stirred import Stirred
+from sgdtheory.studies.parts.stirred import Stirred
 
 STILL = 4.0  # standard errors that an area may be from zero where there is no current
 DENSITY = 0.004  # nats that a finite learning rate may put between the density and e^{−L/D}

@@ -6,15 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.curvature import hessian_operator
+from sgdtheory.curvature import hessian
 from sgdtheory.descend import lbfgs
 from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.measured import Claim, Measured, Plot, Results
-from sgdtheory.studies.held import Held
+from sgdtheory.studies.parts.held import Held
 from sgdtheory.studies.study import row_of
 
 MADE_UP, PRICE, TOO_FEW, SECOND_ORDER = 0.97, 2.0, 10.0, 0.2  # the bars: see `claims`
-COLUMNS = 64  # of the Hessian at once
 
 Rows = list[dict[str, Any]]
 
@@ -37,13 +36,10 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
 
 def second_order(landscape: Any, theta: Tensor, indices: list[int]) -> list[float]:
     """1/(H_ii (H⁻¹)_ii): the share of a small push's rise that adapting leaves, by elimination of all others (Schur)."""
-    n, operator = theta.numel(), hessian_operator(landscape, theta)
-    identity = np.eye(n)
-    columns = [operator.matmat(identity[:, k : k + COLUMNS]) for k in range(0, n, COLUMNS)]
-    hessian = np.concatenate(columns, 1)
-    hessian = (hessian + hessian.T) / 2
-    inverse = np.linalg.solve(hessian, identity[:, indices])  # [n, I]
-    return [float(1 / (hessian[i, i] * inverse[i, k])) for k, i in enumerate(indices)]
+    whole = hessian(landscape, theta)
+    identity = torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device)
+    inverse = torch.linalg.solve(whole, identity[:, indices])  # [n, I]
+    return [float(1 / (whole[i, i] * inverse[i, k])) for k, i in enumerate(indices)]
 
 
 def describe(row: dict[str, Any], weight_decay: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.shares import at_most, share
+from sgdtheory.studies.parts.shares import at_most, share
 from sgdtheory.studies.study import row_of
 
 FEW, MANY = 0.01, 0.05  # shares not positive: of a run that trains, and of one that does not (the project's table)
