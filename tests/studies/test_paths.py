@@ -304,7 +304,7 @@ RELEASE = [
 
 
 def results(command: Command, *words: str) -> dict[str, Any]:
-    said = command("study", *words, "executor.workers=1", "--quiet")
+    said = command("study", *words, "executor.workers=1", "threads=1", "--quiet")
     assert said.code == 0, said.err
     path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
     found: dict[str, Any] = json.loads((path / "results.json").read_text())
@@ -348,7 +348,7 @@ def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, 
         return down(*given)
 
     monkeypatch.setattr("sgdtheory.studies.parts.quench.let_down", broken)
-    words = ["study", "release_from_path", *FORMULA, *RELEASE, "run.root=cut", "executor.workers=1"]
+    words = ["study", "release_from_path", *FORMULA, *RELEASE, "run.root=cut", "executor.workers=1", "threads=1"]
     assert sgdtheory(*words).code == 130
     found = results(sgdtheory, "release_from_path", *FORMULA, *RELEASE, "run.root=cut")
     assert found["tables"] == whole["tables"] and len(calls) == 4
