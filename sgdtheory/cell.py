@@ -133,7 +133,7 @@ def describe_cell(
     steepest = ground.top_curvature if bottom is None else bottom.top_curvature
     stability = cell.learning_rate * steepest / (2 * (1 + cell.momentum))
     wild = _wildness(trace, sampled.noise_trace_at_minimum, stability)
-    why = verdict.why or wild or ("" if settled is None else settled.why)
+    why = verdict.why or "; ".join(each for each in (wild, settled.why if settled is not None else "") if each)
     count = getattr(landscape, "count", None)
     law = cell.predicted(count)
     epoch = ground.epoch_factor(cell.learning_rate / (1 - cell.momentum), count / cell.batch_size) if count else None
@@ -168,8 +168,8 @@ def _settled(found: Measured | None, sampled: Trajectory, bottom: Bottom | None)
         return None
     half = _sensitivity(sampled, bottom)
     if half is None or abs(half) > BOTTOMLESS:
-        told = "another sign" if half is None else f"T {100 * abs(half):.0f} % {'lower' if half < 0 else 'higher'}"
-        return Measured.nothing(f"no bottom: a quench of half the time gives {told}")
+        before = "not positive" if half is None else f"{found.value * (1 + half):.3g}"
+        return Measured.nothing(f"no bottom: T is {found.value:.3g} after the quench and {before} after half of it")
     trace = float(sampled.noise_trace.mean())
     return Measured(found.value, hypot(found.stderr, 2 * bottom.loss_stderr / trace), found.unit)
 
