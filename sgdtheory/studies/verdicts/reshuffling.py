@@ -23,15 +23,15 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
     So after k steps of an epoch ⟨θ²⟩ = a²ᵏv + η²[(⟨ξ²⟩ − ⟨ξξ′⟩)Σa²ⁱ + ⟨ξξ′⟩(Σaⁱ)²], sums over i < k, v its value at the epoch's
     start, the same at the next; the mean over k, times h(1 − ηh/2)/C, is T_j. As m → ∞ at fixed x = ηhN/b it is r(x).
     """
-    h = np.clip(ground.spectrum.numpy(), 1e-5, None)[:, None]
+    h = np.clip(ground.spectrum.numpy(), 1e-5, None)
     steps, a = count // size, 1 - rate * h
     own, other = (count - size) / (size * (count - 1)), -1 / (count - 1)
-    k = np.arange(steps + 1)
-    squares, sums = (1 - a ** (2 * k)) / (1 - a**2), (1 - a**k) / (1 - a)
-    gained = rate**2 * ((own - other) * squares + other * sums**2)  # [m modes, steps + 1]
-    start = gained[:, -1:] / (1 - a ** (2 * steps))
-    variance = (a ** (2 * k) * start + gained)[:, :-1].mean(1)
-    temperatures = (h * (1 - rate * h / 2))[:, 0] * variance / (rate / (2 * size))
+    whole, end = a**steps, a ** (2 * steps)
+    ones, twos = (1 - whole) / (steps * (1 - a)), (1 - end) / (steps * (1 - a**2))  # means of aᵏ and a²ᵏ over an epoch
+    fresh = (own - other) * (1 - twos) / (1 - a**2) + other * (1 - 2 * ones + twos) / (1 - a) ** 2
+    start = ((own - other) * (1 - end) / (1 - a**2) + other * ((1 - whole) / (1 - a)) ** 2) / (1 - end)
+    variance = rate**2 * (twos * start + fresh)
+    temperatures = h * (1 - rate * h / 2) * variance / (rate / (2 * size))
     return float((ground.weights.numpy() * temperatures).sum())
 
 
