@@ -1,0 +1,299 @@
+"""Smoothing, one-point convexity and saddles: small runs from end to end, exact twins, verdicts that go either way."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import norm
+
+from sgdtheory.convexity import OnePoint
+from sgdtheory.critical import hessian, kind_of, look
+from sgdtheory.data.digits import digits
+from sgdtheory.descend import lbfgs
+from sgdtheory.landscape import values
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.landscapes.spiky import Spiky
+from sgdtheory.models.mlp import MLP
+from sgdtheory.schedule import Constant
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+from sgdtheory.studies import arrivals, directions, indices
+from sgdtheory.studies.saddles import _kept
+from sgdtheory.studies.shares import at_most, share
+from sgdtheory.studies.smoothing import Smoothing
+from tests.conftest import Said
+
+SMOOTHING = [
+    "stochastic=[0.25,0.35,0.5,0.75]",
+    "smoothed=[0.98,1.02]",
+    "replicas=200",
+    "seeds=1",
+    "executor.workers=1",
+    "threads=1",
+]
+CONVEXITY = [
+    "~runs.annealed", "runs.trained.steps=300", "runs.untrained.steps=300", "snapshots=10", "seeds=2", "model.hidden=[8]",
+    "one_point.points=2", "executor.workers=1", "threads=1",
+]  # fmt: skip
+SADDLES = [
+    "hidden=2",
+    "weight_decays=[0.03]",
+    "snapshots=[30]",
+    "sgd.steps=30",
+    "search.iterations=40",
+    "executor.workers=1",
+    "threads=1",
+]
+Command = Callable[..., Said]
+
+
+def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
+    said = command("study", *words, "--quiet")
+    assert said.code == 0, said.err
+    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
+    return path, json.loads((path / "results.json").read_text())
+
+
+def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
+    return {claim["name"]: claim["holds"] for claim in found["claims"]}
+
+
+# smoothing
+
+
+def test_sgd_gets_past_the_spikes(sgdtheory: Command) -> None:
+    path, found = results(sgdtheory, "smoothing", *SMOOTHING)
+    assert found["claims"][0]["name"] == "sgd"
+    stuck = {"sgd": True, "sgd_of_little_noise": True, "gradient_descent": True, "threshold": True}
+    assert verdicts(found) == {**stuck, "where_sgd_turns_over": False}
+    assert 0.3 < found["claims"][-1]["value"] < 0.5
+    assert (path / "figures/arrivals.svg").exists()
+
+
+def test_a_steps_noise_has_the_width_that_was_asked_for() -> None:
+    """The standard deviation of 20,000 first steps from the centre, where ∇L = 0: within 5 of its own errors, s/√(2·20,000)."""
+    landscape = Spiky()
+    sgd = SGD(1, 4, 0.0192, Constant())
+    study = Smoothing(landscape, sgd, stochastic=[0.5], smoothed=[1.0])
+    width = 0.5 * landscape.threshold()
+    (state,) = sgd.run(study._with_noise(width), torch.zeros(20_000, 1, dtype=torch.float64), 0)
+    assert abs(float(state.cloud.std()) / width - 1) < 5 / 40_000**0.5
+
+
+def counted(method: str, scale: float, arrived: int, of: int = 1000) -> dict[str, Any]:
+    steps = torch.full((of,), torch.inf)
+    steps[:arrived] = 7.0
+    return arrivals.arrival_row(method, scale, steps, torch.ones(of), 1.25)
+
+
+@pytest.mark.parametrize(
+    ("sgd", "little", "still", "below", "above", "holds"),
+    [
+        (995, 5, 0, 0, 1000, [True, True, True, True]),
+        (700, 300, 20, 3, 1000, [False, False, False, False]),
+        (1000, 0, 0, 0, 999, [True, True, True, False]),
+    ],
+)
+def test_the_claims_of_smoothing_can_fail(sgd: int, little: int, still: int, below: int, above: int, holds: list[bool]) -> None:
+    rows = [counted("SGD", 0.75, sgd), counted("SGD", 0.25, little), counted("gradient descent", 0.0, still)]
+    rows += [counted(arrivals.SMOOTHED, 0.98, below), counted(arrivals.SMOOTHED, 1.02, above)]
+    said = arrivals.claims(arrivals.scale_rows(rows))
+    assert [claim.holds for claim in said][:4] == holds
+    assert said[4].measured.value == pytest.approx(0.25 + 0.5 * (500 - little) / (sgd - little))
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    said = arrivals.claims(arrivals.scale_rows([counted("SGD", 0.6, 10)]))
+    assert [claim.holds for claim in said] == [None] * 5
+
+
+def test_shares_have_errors_even_at_none_and_all() -> None:
+    for count in (0, 3, 20):
+        low, high = wilson(count, 20)
+        assert share(count, 20).stderr == pytest.approx((high - low) / 2)
+    assert at_most(0, 500) == pytest.approx(1 - 0.05 ** (1 / 500))  # (1 − p)^500 = 5 %
+    assert at_most(20, 20) == 1 and share(0, 0).value is None
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """Where |p̂ − p| is one standard error √(p(1 − p)/total), by scipy's own interval."""
+    from scipy.stats import binomtest
+
+    found = binomtest(count, total).proportion_ci(2 * norm.cdf(1) - 1, "wilson")
+    return float(found.low), float(found.high)
+
+
+# one-point convexity
+
+
+def test_the_gradient_points_at_the_end(sgdtheory: Command) -> None:
+    path, found = results(sgdtheory, "one_point_convexity", *CONVEXITY)
+    trained, untrained = found["tables"]["runs"]
+    assert (trained["snapshots"], trained["ball_points"]) == (20, 40)
+    assert trained["snapshots_not_positive"] == 0 and trained["other_not_positive"] > 0.5
+    assert found["claims"][0]["name"] == "snapshots" and len(found["tables"]["snapshots"]) == 20
+    first = found["tables"]["snapshots"][0]
+    assert first["step"] == 0 and first["loss"] > 2 and first["cosine"] > 0
+    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {"directions", "smoothed_losses"}
+    assert untrained["end_loss"] < 2.5
+
+
+def test_products_on_a_quadratic_are_known() -> None:
+    """L = ½Σh x², end 0: ⟨−∇L, 0 − x⟩ = Σh x² everywhere, in the ball too, and −Σh x² on a bowl turned upside down."""
+    for sign in (1.0, -1.0):
+        landscape = Drawn(sign)
+        cloud = torch.randn(6, 3, generator=stream(0, "cloud"), dtype=torch.float64)
+        zero = torch.zeros(3, dtype=torch.float64)
+        measure = partial(OnePoint(points=50, radius=0.1).measure, landscape, cloud, zero)
+        found = measure(-zero, torch.full((6,), 0.3), 4, 0)
+        expected = sign * cloud.square() @ landscape.spectrum
+        torch.testing.assert_close(found["product"], expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(found["other"], expected, rtol=1e-12, atol=0)
+        # |δ| ≤ .1 moves (x + δ)ᵀH(x + δ) by at most .2|Hx| + .01 h_max
+        bound = 0.2 * (cloud * landscape.spectrum).norm(dim=1) + 0.01 * landscape.spectrum.max()
+        assert ((found["ball"] - expected[:, None]).abs() <= bound[:, None]).all()
+        assert found["ball"].std(1).min() > 0
+        # the mean over noise of a linear gradient is the gradient at the mean kick: within 5 standard errors of 50 draws
+        kick = 0.3 * (1 / 4 / 50) ** 0.5 * (cloud * landscape.spectrum).norm(dim=1)
+        assert ((found["smoothed"] - expected).abs() <= 5 * kick).all() and (found["smoothed"] != expected).all()
+        # E ½(x − ηω)ᵀH(x − ηω) = L + ½η² Tr H C/b, its error from the spread of the 50 draws
+        smoothed = found["smoothed_loss"]
+        rise = sign * 0.5 * 0.3**2 * float(landscape.spectrum.sum()) / 4
+        assert ((smoothed.mean(1) - found["loss"] - rise).abs() <= 5 * smoothed.std(1) / 50**0.5).all()
+
+
+class Drawn:
+    """A bowl, upright or upside down, whose examples are 40,000 fixed tilts of unit covariance."""
+
+    def __init__(self, sign: float) -> None:
+        self.bowl, self.sign, self.dim, self.count = Quadratic((1.0, 0.5, 0.1)), sign, 3, 40_000
+        self.spectrum = self.bowl.spectrum
+        tilts = torch.randn(self.count, 3, generator=stream(0, "tilts"), dtype=torch.float64)
+        self.tilts = tilts - tilts.mean(0)
+
+    def init(self, points: int, stream: torch.Generator) -> torch.Tensor:
+        return self.bowl.init(points, stream)
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.tilts[indices].mean(1)
+
+    def losses(self, cloud: torch.Tensor, batch: torch.Tensor | None = None) -> torch.Tensor:
+        whole = self.sign * self.bowl.losses(cloud)
+        return whole if batch is None else whole + (batch * cloud).sum(1)
+
+
+def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any]:
+    rows = [
+        {"seed": 0, "step": k, "snapshots_not": int(k < bad), "snapshots_of": 1, "ball_not": 10 * int(k < bad), "ball_of": 10}
+        | {"smoothed_not": int(k < bad), "smoothed_of": 1, "other_not": int(k < other), "other_of": 1}
+        for k in range(500)
+    ]
+    return directions.run_rows({name: {"rows": rows, "end_losses": [loss, loss]}}, 2)[0]
+
+
+@pytest.mark.parametrize(
+    ("bad", "loss", "other", "wild", "holds"),
+    [
+        (0, 0.01, 450, 90, [True, True, True, True, True]),
+        (6, 0.01, 0, 10, [False, False, False, False, False]),
+        (0, 1.5, 450, 90, [None, None, None, True, True]),
+    ],
+)
+def test_the_claims_of_convexity_can_fail(bad: int, loss: float, other: int, wild: int, holds: list[bool | None]) -> None:
+    said = directions.claims([run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)])
+    assert [claim.holds for claim in said] == holds
+
+
+# saddles
+
+
+def test_saddles_of_known_index(sgdtheory: Command) -> None:
+    path, found = results(sgdtheory, "saddles", *SADDLES)
+    rows = found["tables"]["saddles"]
+    assert [row["known_index"] for row in rows] == [18, 9, 0]
+    assert verdicts(found) | {"searches": None} == {
+        "index": True, "stationary": True, "returns": True, "index_against_loss": True, "searches": None,
+    }  # fmt: skip
+    (search,) = found["tables"]["searches"]
+    for at in ("start", "end"):
+        numbers = (search[f"{at}_{name}"] for name in ("gradient_norm", "gradient_curvature", "top_curvature"))
+        assert search[f"{at}_kind"] == kind_of(*numbers)
+    assert search["start_kind"] == "neither" and search["end_index"] > 0
+    assert search["end_gradient_norm"] < 0.1 * search["start_gradient_norm"]
+    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {"index_against_loss", "searches"}
+
+
+def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
+    """Units left out: curvatures λ ± σ_i(G), G the gradient of the data loss in a linear layer beside the network."""
+    data, decay = digits(), 0.02
+    landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
+    start = landscape.init(1, stream(0, "init")).double() * _kept(landscape, 1)
+    theta = lbfgs(landscape, start, 400)[0]
+    at = look(landscape, theta)
+    assert at.gradient_norm < 1e-8 and ((theta == 0) == (_kept(landscape, 1) == 0)).all()
+    images = data.normalise(data.train_images, torch.float32).double().flatten(1)
+    seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
+    logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
+    lacking = logits.softmax(1) - torch.nn.functional.one_hot(data.train_labels, 10)
+    sizes = torch.linalg.svdvals(lacking.T @ seen / len(seen))  # of G [10, 65]
+    assert int((sizes > decay).sum()) == 9 and at.index == 2 * 9
+    spectrum = torch.linalg.eigvalsh(hessian(landscape, theta))
+    for size in sizes:
+        for curvature in (decay - size, decay + size):
+            assert int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2  # once for each unit left out
+    narrow = Network(partial(MLP, hidden=(1,), activation="tanh"), data, weight_decay=decay)
+    kept = theta[_kept(landscape, 1) == 1]
+    assert float(values(narrow, kept[None])[0]) == pytest.approx(at.loss, abs=1e-14)  # the network of the units that are left
+
+
+def saddle(trained: int, loss: float, **changed: Any) -> dict[str, Any]:
+    known = 9 * (2 - trained)
+    facts = {"weight_decay": 0.01, "trained": trained, "loss": loss, "index": known, "known_index": known}
+    return facts | {"gradient_norm": 1e-12, "back_iterations": 9, "returned": True} | changed
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, [True, True, True, True]),
+        ({"index": 10}, [False, True, True, True]),
+        ({"gradient_norm": 1e-5}, [True, False, True, True]),
+        ({"returned": False}, [True, True, False, True]),
+        ({"back_iterations": 41}, [True, True, False, True]),
+        ({"loss": 9.0}, [True, True, True, False]),
+    ],
+)
+def test_the_claims_of_saddles_can_fail(change: dict[str, Any], holds: list[bool]) -> None:
+    rows = [saddle(0, 2.3), saddle(1, **{"loss": 1.2, **change}), saddle(2, 0.4)]
+    assert [claim.holds for claim in indices.claims(rows, [])] == holds
+
+
+@pytest.mark.parametrize(("kinds", "holds"), [(["gradient-flat", "critical"], True), (["gradient-flat", "neither"], False)])
+def test_ends_that_are_told_to_be_neither_are_seen(kinds: list[str], holds: bool) -> None:
+    (said,) = indices.claims([], [{"end_kind": kind, "end_gradient_norm": 0.01} for kind in kinds])
+    assert said.holds is holds
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["smoothing", "landscape=ring"], "use landscape=spiky"),
+        (["smoothing", "landscape.spikes=0"], "raise landscape.spikes"),
+        (["smoothing", "sgd.learning_rate=auto"], "must be numbers"),
+        (["one_point_convexity", "runs.trained.steps=10"], "runs.trained"),
+        (["saddles", "model=cnn", "~model.activation"], "use model=mlp"),
+        (["saddles", "sgd.steps=10"], "beyond sgd.steps=10"),
+        (["saddles", "sgd.learning_rate=auto"], "give a number"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words: list[str], told: str, sgdtheory: Command) -> None:
+    said = sgdtheory("study", *words)
+    assert said.code == 2 and told in said.err and len(said.err.splitlines()) <= 3
