@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import MinLen
-from torch import Tensor, nn
+from torch import nn
 
 from sgdtheory.critical import CriticalPoints, look
 from sgdtheory.descend import lbfgs
@@ -22,6 +22,7 @@ from sgdtheory.measured import Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
+from sgdtheory.studies.verdicts.indices import claims, kept, plots, point_rows, saddle_row, search_row
 from sgdtheory.studies.study import Subject
 from sgdtheory.studies.verdicts.indices import claims, plots, point_rows, saddle_row, search_row
 
@@ -83,7 +84,7 @@ class Saddles:
     def _saddle(self, landscape: Any, trained: int, folder: UnitFolder) -> tuple[dict[str, Any], Cloud]:
         """Train some of the units, look at the index, come back from nearby."""
         seed = key(self.seed, "saddle", landscape.weight_decay, trained)
-        start = landscape.init(1, stream(seed, "init")).double() * _kept(landscape, trained)
+        start = landscape.init(1, stream(seed, "init")).double() * kept(landscape, trained)
         best = lbfgs(landscape, start, self.descent, lambda done: folder.tell(0.3 * done, "descent"))[0]
         stop_if_asked()
         at = self.search.find(landscape, best)  # the last digits: L-BFGS may stop at |∇L| of 1e-7
@@ -100,19 +101,16 @@ class Saddles:
         cloud = landscape.init(1, stream(seed, "init")).double()
         for state in islice(self.sgd.run(landscape, cloud, seed), step):
             cloud = state.cloud
-        begin = look(landscape, cloud[0])
-        stop_if_asked()
-        end = self.search.find(landscape, begin.theta)
+        begin, end = look(landscape, cloud[0]), self.search.find(landscape, cloud[0])
         return search_row(landscape, step, begin, end), torch.stack([begin.theta, end.theta])
 
     def finish(self, run: Run) -> Results:
-        found = [(unit.science["of"], run.result(unit)) for unit in self.units(run)]
-        saddles, searches = (
-            [result["row"] for kind, result in found if kind == asked and result is not None] for asked in ("saddle", "search")
-        )
+        rows: dict[str, list[dict[str, Any]]] = {"saddle": [], "search": []}
+        for unit in self.units(run):
+            rows[unit.science["of"]] += [result["row"]] if (result := run.result(unit)) is not None else []
+        saddles, searches = rows.values()
         tables = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
-        plotted = [plot.as_dict() for plot in plots()]
-        return Results(claims(saddles, searches), {}, {"tables": tables, "plots": plotted})
+        return Results(claims(saddles, searches), {}, {"tables": tables, "plots": [plot.as_dict() for plot in plots()]})
 
     def estimate(self, unit: Unit) -> Estimate:
         """As a Hessian and its diagonalisation at ten steps of a search, twice (measured)."""
@@ -120,12 +118,4 @@ class Saddles:
         start = landscape.init(1, stream(self.seed, "init")).double()
         clock = time.perf_counter()
         look(landscape, start[0])
-        seconds = 20 * (time.perf_counter() - clock)
-        return estimate_stage(landscape, self.sgd, start)._replace(seconds=seconds)
-
-
-def _kept(landscape: Any, trained: int) -> Tensor:
-    """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0 for the others, [n]."""
-    into, bias, out, last = (torch.ones(x.shape, dtype=torch.float64) for x in landscape.module.parameters())
-    into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
-    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
+        return estimate_stage(landscape, self.sgd, start)._replace(seconds=20 * (time.perf_counter() - clock))

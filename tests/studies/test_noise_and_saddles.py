@@ -23,7 +23,6 @@ from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
 from sgdtheory.studies import arrivals, directions, indices
-from sgdtheory.studies.saddles import _kept
 from sgdtheory.studies.shares import at_most, share
 from sgdtheory.studies.smoothing import Smoothing
 from tests.conftest import Said
@@ -232,10 +231,10 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     """Units left out: curvatures λ ± σ_i(G), G the gradient of the data loss in a linear layer beside the network."""
     data, decay = digits(), 0.02
     landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
-    start = landscape.init(1, stream(0, "init")).double() * _kept(landscape, 1)
+    start = landscape.init(1, stream(0, "init")).double() * indices.kept(landscape, 1)
     theta = lbfgs(landscape, start, 400)[0]
     at = look(landscape, theta)
-    assert at.gradient_norm < 1e-8 and ((theta == 0) == (_kept(landscape, 1) == 0)).all()
+    assert at.gradient_norm < 1e-8 and ((theta == 0) == (indices.kept(landscape, 1) == 0)).all()
     images = data.normalise(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
@@ -247,7 +246,7 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
         for curvature in (decay - size, decay + size):
             assert int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2  # once for each unit left out
     narrow = Network(partial(MLP, hidden=(1,), activation="tanh"), data, weight_decay=decay)
-    kept = theta[_kept(landscape, 1) == 1]
+    kept = theta[indices.kept(landscape, 1) == 1]
     assert float(values(narrow, kept[None])[0]) == pytest.approx(at.loss, abs=1e-14)  # the network of the units that are left
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import torch
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from sgdtheory.critical import STATIONARY, Critical
 from sgdtheory.measured import Claim, Measured, Plot
@@ -13,6 +15,13 @@ BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
 RISES = 0.9  # rank correlation of index and loss above which the one rises with the other
 
 Row = dict[str, Any]
+
+
+def kept(landscape: Any, trained: int) -> Tensor:
+    """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0 for the others, [n]."""
+    into, bias, out, last = (torch.ones(x.shape, dtype=torch.float64) for x in landscape.module.parameters())
+    into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
+    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
 
 
 def _data_loss(landscape: Any, point: Critical) -> float:
