@@ -242,10 +242,10 @@ def bench_band(rounds: int = 5) -> None:
 def bench_spectrum() -> None:
     """Top ten eigenvalues of ResNet-20 once, against as many Hessian-vector products alone.
 
-    On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 128: what Lanczos adds is the same and the products
+    On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 32: what Lanczos adds is the same and the products
     are cheaper, so the ratio is an upper bound of the one asked for.
     """
-    images = 2048 if DEVICE == "cuda" else 128
+    images = 2048 if DEVICE == "cuda" else 32
     landscape = Network(
         partial(ResNet, depth=20, width=16), cifar_shaped().subset(images, 16), weight_decay=1e-4, device=DEVICE
     )
