@@ -10,7 +10,7 @@ from annotated_types import Ge, MinLen
 from torch import Tensor
 
 from sgdtheory.descend import lbfgs
-from sgdtheory.faults import Mistake
+from sgdtheory.faults import Failure, Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.measured import Results
@@ -20,6 +20,7 @@ from sgdtheory.studies.study import Subject
 from sgdtheory.studies.verdicts.pushes import describe, push, results, second_order
 
 DENSE = 6000  # parameters up to which the whole Hessian can be written down
+STATIONARY = 1e-6  # |∇L| of a minimum
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class Compensation:
         landscape = self.landscapes[name]
         tell = self._teller(folder)
         theta = self._minimum(landscape, name, tell)
+        norm = float(value_and_grad(landscape, theta[None])[1].norm())
+        if not norm <= STATIONARY:
+            raise Failure(f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps ({self.search_steps})")
         indices, signs = self._chosen(landscape, name)
         tell(0.25, "the whole Hessian")
         theory, rows = second_order(landscape, theta, indices), []
@@ -78,7 +82,6 @@ class Compensation:
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, sign * delta, self.steps)
             rows.append({**describe(row, landscape.weight_decay), "theory": share})
-        norm = float(value_and_grad(landscape, theta[None])[1].norm())
         folder.finish({"rows": rows, "parameters": landscape.dim, "gradient_norm": norm}, {"minima": theta[None]})
 
     def _teller(self, folder: UnitFolder) -> Callable[[float, str], None]:

@@ -30,14 +30,13 @@ class FlatnessAgainstTemperature:
     """Exponents of Tr H in η/b, in η and in 1/b, over a grid of both, at equal loss and without weight decay.
 
     Claim (Keskar et al. 2017, 1609.04836; Jastrzębski et al. 2017, 1711.04623): the noise of SGD, whose size is the
-    temperature η/2b, chooses flat minima, so that Tr H falls with η/b and depends on η and b in no other way. Refuted by a
-    slope of log Tr H on log(η/b) outside −0.4 … −0.15, by one less than eight standard errors from 0, or by exponents of η
-    and of 1/b that differ by more than 0.1.
+    temperature η/2b, chooses flat minima, so Tr H falls with η/b and depends on η and b in no other way. Refuted by a slope of
+    log Tr H outside −0.4 … −0.15, or one of less than eight standard errors, or exponents of η and 1/b more than 0.1 apart.
 
-    All run for the same time ηt = `time`, then `descent` takes them down the whole loss to `target`: what is not equally far
-    down is not equally flat either. The slope is that of this `time`: −.2 at 50, −.3 at 60, −.4 at 100 (measured), for the
-    noise goes on looking for flat ground. With weight decay λ = `weight_decay` and L-BFGS to the bottom instead, on the corners
-    of the grid, nothing should be left of it. All seeds of a cell are one cloud.
+    All run for the same time ηt = `time`, then `descent` takes them down to the loss `target`. The slope is that of this
+    `time`: −.2 at 50, −.3 at 60, −.4 at 100 (measured), for the noise goes on looking for flat ground. With weight decay λ =
+    `weight_decay` and L-BFGS to the bottom instead, on the corners of the grid, hardly anything should be left of it. All
+    seeds of a cell are one cloud.
     """
 
     network: Callable[..., Any]
@@ -82,15 +81,11 @@ class FlatnessAgainstTemperature:
         landscape, seed = self.network(weight_decay=decay), key(self.seed, "cell", decay, rate, size)
         cloud = run_stage(folder, "noisy", self._sgd(rate, size), landscape, self._start(landscape), seed, share=(0.0, 0.5))
         before = values(landscape, cloud)
-
-        def watch() -> None:
-            folder.tell(0.6, "down to equal loss")
-            stop_if_asked()
-
+        folder.tell(0.5, "down")
         if decay:
-            cloud = lbfgs(landscape, cloud, self.polish_steps, lambda done: watch())
+            cloud = lbfgs(landscape, cloud, self.polish_steps, lambda done: stop_if_asked())
         else:
-            cloud = descend_to(landscape, self.descent, cloud, self.target, self.every, seed, watch).cloud
+            cloud = descend_to(landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked).cloud
         rows = []
         for p, (theta, was) in enumerate(zip(cloud, before.tolist(), strict=True)):
             folder.tell(0.8 + 0.2 * p / len(cloud), "curvature")

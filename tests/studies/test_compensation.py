@@ -90,19 +90,24 @@ def test_the_claims_can_fail(wide: tuple[float, float], narrow: tuple[float, flo
 
 def test_from_end_to_end(sgdtheory: Command) -> None:
     words = [
-        "pushed=2", "landscapes.wide.model.hidden=[3]", "landscapes.narrow.model.hidden=[1]", "search_steps=60", "steps=20",
+        "pushed=2", "landscapes.wide.model.hidden=[3]", "landscapes.narrow.model.hidden=[1]", "search_steps=400", "steps=20",
         "data.test_share=0.9", "landscapes.wide.weight_decay=0.01", "landscapes.narrow.weight_decay=0.01", "executor.workers=1",
-        "threads=1",
+        "threads=1", "deltas=[0.001]",
     ]  # fmt: skip
     said = sgdtheory("study", "compensation", *words, "--quiet")
     assert said.code == 0, said.err
     found = json.loads((Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text())
     rows = found["tables"]["pushes"]
-    assert len(rows) == 8 and all(0 < row["left"] < row["rise"] for row in rows)
-    small = [row for row in rows if abs(row["delta"]) == 0.1]
-    assert [row["share_left"] for row in small] == pytest.approx([row["theory"] for row in small], rel=0.2)
+    assert len(rows) == 4 and all(0 < row["left"] < row["rise"] for row in rows)
+    assert [row["share_left"] for row in rows] == pytest.approx([row["theory"] for row in rows], rel=0.02)
     assert [claim["name"] for claim in found["claims"]] == ["made_up", "price", "too_few", "second_order"]
     assert {plot["table"] for plot in found["plots"]} <= set(found["tables"])
+
+
+def test_what_is_no_minimum_fails_and_says_so(sgdtheory: Command) -> None:
+    words = ["pushed=2", "landscapes.wide.model.hidden=[3]", "search_steps=3", "deltas=[0.1]", "data.test_share=0.9"]
+    said = sgdtheory("study", "compensation", *words, "executor.workers=1", "threads=1", "--quiet")
+    assert said.code == 1 and "raise search_steps" in said.out + said.err
 
 
 @pytest.mark.parametrize(

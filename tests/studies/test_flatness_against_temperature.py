@@ -27,7 +27,7 @@ def grid(rate: float, batch: float, loss: float = 0.02, noise: float = 0.02) -> 
             for k, b in enumerate(SIZES):
                 height = 7 * eta**rate * b**-batch * float((noise * draws[p, i, k]).exp())
                 facts = {"weight_decay": 0.0, "learning_rate": eta, "batch_size": b, "point": p, "loss_before": 0.1}
-                found.append({**facts, "trace": height, "loss": 0.02 if (i, k) else loss})
+                found.append({**facts, "trace": height, "loss": 0.02 if i or k else loss})
     return found
 
 
@@ -94,8 +94,8 @@ def test_of_a_bowl_along_its_axes_every_draw_is_exact() -> None:
 
 def test_from_end_to_end(sgdtheory: Command) -> None:
     words = [
-        "learning_rates=[0.05,0.2]", "batch_sizes=[2,8]", "time=10", "target=0.7", "seeds=2", "probes=8", "polish_steps=5",
-        "model.hidden=[8]", "data.test_share=0.8", "executor.workers=1", "threads=1",
+        "learning_rates=[0.05,0.2]", "batch_sizes=[2,8]", "time=5", "target=0.1", "every=1", "seeds=2", "probes=8",
+        "polish_steps=5", "model.hidden=[8]", "data.test_share=0.8", "executor.workers=1", "threads=1",
     ]  # fmt: skip
     done = sgdtheory("study", "flatness_against_temperature", *words, "--quiet")
     assert done.code == 0, done.err

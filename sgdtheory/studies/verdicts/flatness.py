@@ -113,14 +113,13 @@ def _alike(rate: Measured, batch: Measured) -> bool | None:
 
 
 def _held(rows: Rows, weight_decay: float) -> Claim:
-    """That with weight decay nothing is left to choose: what SGD left is forgotten on the way to the bottom."""
+    """That with weight decay hardly anything is left to see: the way to the bottom forgets where SGD has been."""
     expected = f"not to be seen: |slope| < {VISIBLE:g}"
     slope = exponents(rows, apart=False)[0] if rows else Measured.nothing("no cell is finished")
     if slope.value is None:
         return Claim("weight_decay", f"λ = {weight_decay:g}: {slope.why}", slope, expected, None)
-    told = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}: there is nothing to choose"
-    if abs(slope.value) >= VISIBLE:
-        told = told.replace("there is nothing to choose", "temperature is to be seen there too")
+    left = "hardly anything is left to see" if abs(slope.value) < VISIBLE else "temperature is to be seen there too"
+    told = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}: {left}"
     return Claim("weight_decay", told, slope, expected, abs(slope.value) < VISIBLE)
 
 
@@ -130,8 +129,8 @@ def _plot(weight_decay: float) -> Plot:
         "The hotter SGD was, the flatter is where it ends",
         "Tr H at equal loss against the temperature η/b (T = η/2b) at which SGD ran, means over seeds; every learning rate is "
         "a curve of its own, and they fall together. The line is the power law through all points at λ = 0. At "
-        f"λ = {weight_decay:g}, at the bottom, no slope is left. The exponent is not a law of nature: it grows with how long "
-        "SGD runs.",
+        f"λ = {weight_decay:g}, at the bottom, hardly any slope is left. The exponent is not a law of nature: it grows with "
+        "how long SGD runs.",
         "cells",
         "ratio",
         ("trace",),
