@@ -22,9 +22,8 @@ from sgdtheory.measured import Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.verdicts.indices import claims, kept, plots, point_rows, saddle_row, search_row
 from sgdtheory.studies.study import Subject
-from sgdtheory.studies.verdicts.indices import claims, plots, point_rows, saddle_row, search_row
+from sgdtheory.studies.verdicts.indices import claims, kept, plots, point_rows, saddle_row, search_row
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sgdtheory.measured import Measured
 from sgdtheory.rotation import Rotation
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
-from sgdtheory.studies.reshuffling import exact_factor
+from sgdtheory.studies.verdicts.reshuffling import exact_factor
 from tests.conftest import Said
 
 Command = Callable[..., Said]

@@ -11,7 +11,8 @@ import torch
 from scipy.stats import norm
 
 from sgdtheory.convexity import OnePoint
-from sgdtheory.critical import hessian, kind_of, look
+from sgdtheory.critical import kind_of, look
+from sgdtheory.curvature import hessian
 from sgdtheory.data.digits import digits
 from sgdtheory.descend import lbfgs
 from sgdtheory.landscape import values
@@ -22,9 +23,9 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
-from sgdtheory.studies import arrivals, directions, indices
-from sgdtheory.studies.shares import at_most, share
+from sgdtheory.studies.parts.shares import at_most, share
 from sgdtheory.studies.smoothing import Smoothing
+from sgdtheory.studies.verdicts import arrivals, directions, indices
 from tests.conftest import Said
 
 SMOOTHING = [
