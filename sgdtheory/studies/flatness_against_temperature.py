@@ -21,8 +21,9 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.string_sampling import descend_to
+from sgdtheory.studies.parts.traces import hessian_trace
 from sgdtheory.studies.study import Subject, row_of
-from sgdtheory.studies.verdicts.flatness import results, trace
+from sgdtheory.studies.verdicts.flatness import results
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,9 @@ class FlatnessAgainstTemperature:
     temperature η/2b, chooses flat minima, so Tr H falls with η/b and depends on η and b in no other way. Refuted by a slope of
     log Tr H outside −0.4 … −0.15, or one of less than eight standard errors, or exponents of η and 1/b more than 0.1 apart.
 
-    All run for the same time ηt = `time`, then `descent` takes them down to the loss `target`. The slope is that of this
-    `time`: −.2 at 50, −.3 at 60, −.4 at 100 (measured), for the noise goes on looking for flat ground. With weight decay λ =
-    `weight_decay` and L-BFGS to the bottom instead, on the corners of the grid, hardly anything should be left of it. All
-    seeds of a cell are one cloud.
+    All run for the same time ηt = `time`, each cell's seeds as one cloud, then `descent` takes them down to the loss `target`.
+    The slope is that of this `time`: −.2 at 50, −.3 at 60, −.4 at 100 (measured), for noise goes on looking for flat ground.
+    With weight decay and L-BFGS to the bottom instead, on the corners of the grid, hardly anything should be left of it.
     """
 
     network: Callable[..., Any]
@@ -47,7 +47,8 @@ class FlatnessAgainstTemperature:
     seeds: Annotated[int, Ge(2)] = 5
     target: Positive = 0.02
     every: Count = 5
-    probes: Annotated[int, Ge(2)] = 24
+    sketch: Count = 12
+    probes: Annotated[int, Ge(2)] = 12
     weight_decay: Positive = 1e-3
     polish_steps: Count = 300
     dtype: Dtype = "float64"
@@ -65,16 +66,15 @@ class FlatnessAgainstTemperature:
     def _cells(self) -> list[tuple[float, float, int]]:
         """(λ, η, b): the grid at λ = 0, its corners with weight decay."""
         rates, sizes = self.learning_rates, self.batch_sizes
-        grid = [(0.0, rate, size) for rate in rates for size in sizes]
         corners = [(self.weight_decay, rate, size) for rate in (min(rates), max(rates)) for size in (min(sizes), max(sizes))]
-        return list(dict.fromkeys([*grid, *corners]))
+        return list(dict.fromkeys([*((0.0, rate, size) for rate in rates for size in sizes), *corners]))
 
     def units(self, run: Run) -> list[Unit]:
         return [Unit(f"decay-{cell[0]:g}-rate-{cell[1]:g}-batch-{cell[2]}", self._science(run, cell)) for cell in self._cells()]
 
     def _science(self, run: Run, cell: tuple[float, float, int]) -> dict[str, Any]:
-        whole = ("learning_rates", "batch_sizes", "weight_decay")
-        return {name: value for name, value in run.science.items() if name not in whole} | {"of": list(cell)}
+        grid = ("learning_rates", "batch_sizes", "weight_decay")
+        return {name: value for name, value in run.science.items() if name not in grid} | {"of": list(cell)}
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
         decay, rate, size = unit.science["of"]
@@ -86,16 +86,15 @@ class FlatnessAgainstTemperature:
             cloud = lbfgs(landscape, cloud, self.polish_steps, lambda done: stop_if_asked())
         else:
             cloud = descend_to(landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked).cloud
-        rows = []
-        for p, (theta, was) in enumerate(zip(cloud, before.tolist(), strict=True)):
-            folder.tell(0.8 + 0.2 * p / len(cloud), "curvature")
-            stop_if_asked()
-            rows.append({"point": p, "loss_before": was, **self._row(landscape, theta, key(seed, "trace", p))})
+        folder.tell(0.8, "curvature")
+        points = enumerate(zip(cloud, before.tolist(), strict=True))
+        rows = [{"point": p, "loss_before": was, **self._row(landscape, x, key(seed, "trace", p))} for p, (x, was) in points]
         folder.finish({"rows": rows}, {"minima": cloud})
 
     def _row(self, landscape: Any, theta: Tensor, seed: int) -> dict[str, Any]:
         loss = float(values(landscape, theta[None])[0])
-        return row_of({"loss": loss, "norm": float(theta.norm())}, trace=trace(landscape, theta, self.probes, stream(seed)))
+        height = hessian_trace(landscape, theta, stream(seed), self.sketch, self.probes)
+        return row_of({"loss": loss, "norm": float(theta.norm())}, trace=height)
 
     def _sgd(self, rate: float, size: int) -> SGD:
         return SGD(max(1, round(self.time / rate)), size, rate, Constant())

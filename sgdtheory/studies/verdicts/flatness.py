@@ -4,10 +4,7 @@ from math import exp, log
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.measured import Claim, Measured, Plot, Results
 from sgdtheory.studies.study import row_of
 
@@ -16,12 +13,6 @@ VISIBLE = 0.1  # a slope at λ > 0 beyond this would be one that can be seen
 EQUAL = 0.02  # relative spread of losses up to which they count as equal
 
 Rows = list[dict[str, Any]]
-
-
-def trace(landscape: Landscape, theta: Tensor, probes: int, source: torch.Generator) -> Measured:
-    """Tr H at θ [n] by Hutchinson's estimator, mean of v·Hv over random signs v (1990, 10.1080/03610919008812866)."""
-    signs = (torch.randint(0, 2, (probes, theta.numel()), generator=source) * 2 - 1).to(theta)
-    return Measured.mean((hvp(landscape, theta.expand(probes, -1), signs) * signs).sum(1).cpu())
 
 
 def exponents(rows: Rows, apart: bool) -> list[Measured]:
