@@ -174,7 +174,11 @@ def _aligned(landscape: Any, ends: Cloud, baselines: Baselines, seed: int, curve
     line = profile(landscape, *_line(torch.stack([ends[0], moved]), baselines.dense))
     curves["aligned"] = line.curves()
     ratio = float((moved - ends[0]).norm() / (ends[1] - ends[0]).norm())
-    return {"aligned": line.row(gradients=0, evaluations=baselines.dense, length_ratio=ratio)}
+    barrier = line.barrier()
+    return {
+        "aligned": line.row(gradients=0, evaluations=baselines.dense, length_ratio=ratio),
+        "aligned_barrier": {"value": barrier.value, "stderr": barrier.stderr},
+    }
 
 
 def _bent(

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from sgdtheory.faults import Mistake
 from sgdtheory.figures import drawn
+from sgdtheory.figures.edges import edges_table
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.style import inline
 from sgdtheory.figures.table import Table, csv_text, flatten, number, table, typeset
@@ -71,7 +72,7 @@ def _tables(results: dict[str, Any]) -> Any:
     """(title, table) of every list of rows in results.json."""
     for name, title in TABLES.items():
         if results.get(name):
-            yield title, table(results[name])
+            yield title, edges_table(results) if name == "edges" else table(results[name])
     for name, rows in results.get("tables", {}).items():
         if rows:
             yield name.replace("_", " "), table(rows)

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from sgdtheory.figures import FIGURES
 from sgdtheory.figures.band_plane import band_plane
 from sgdtheory.figures.disconnectivity import disconnectivity
-from sgdtheory.figures.edges import tree_first
+from sgdtheory.figures.edges import edges_table, tree_first
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.graph import graph
 from sgdtheory.figures.plane import _paths, plane
@@ -245,3 +245,23 @@ def test_the_plane_of_two_dimensions_holds_the_paths(tmp_path: Path) -> None:
     assert figure is not None and "White lines are the paths" in figure.caption
     ends = [path for path in _paths(run) if np.allclose(path[-1], [0.5, 0.8])]
     assert len(ends) == 1 and np.allclose(ends[0][0], [1, 0])
+
+
+def test_the_table_of_edges_has_what_is_read() -> None:
+    """Chosen columns, the tree's edges first and marked, in per cent; every number is in table.csv."""
+    found = edges_table(net_results())
+    assert found.headings[:2] == ["", "barrier\nAutoNEB"] and len(found.headings) <= 13
+    assert [row[0] for row in found.rows] == ["1–2 *", "2–3 *", "0–1 *", "0–2"]
+    assert "2.22 ± 0.69" in found.rows[0] and found.notes[0].startswith("*") and not any("Not" in note for note in found.notes)
+    apart = net_results()
+    apart["edges"][0]["verdict"] = "not connected at this budget: barrier 1, the straight line has 2"
+    assert "Not connected at this budget: 0–1." in edges_table(apart).notes
+    energies = edges_table(net_results(2, scored=False))
+    assert energies.rows[0][0] == "0–1" and not any("test" in heading or "aligned" in heading for heading in energies.headings)
+
+
+def test_a_string_is_called_one() -> None:
+    results = net_results()
+    for row in results["edges"]:
+        row["path"]["method"] = "string_sampling"
+    assert edges_table(results).headings[1] == "barrier\nstring"

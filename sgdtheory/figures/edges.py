@@ -4,11 +4,23 @@ from math import ceil
 from typing import Any
 
 from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.table import number
+from sgdtheory.figures.table import Table, number, table
 from sgdtheory.measured import Measured
 
 MOST_PANELS = 6
 WAYS = {"path": "AutoNEB", "linear": "straight line", "aligned": "straight, aligned", "bezier": "Bézier", "chain": "chain"}
+
+NETWORK = {  # columns of an edge on the page, with their headings; {}: what found the paths
+    "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "aligned": "straight,\naligned",
+    "bezier": "loss\nBézier", "path.train_loss": "loss\n{}", "ends.test_error": "test %\nends",
+    "path.test_error": "test %\ntop", "statistics": "loss, stat.\ninterpol.", "path.length_ratio": "length\nratio",
+    "path.gradients": "gra-\ndients",
+}  # fmt: skip
+FORMULA = {
+    "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "bezier": "energy\nBézier",
+    "path.train_loss": "energy\n{}", "path.index": "index", "path.length_ratio": "length\nratio", "path.pivots": "pivots",
+    "path.gradients": "gradients",
+}  # fmt: skip
 
 
 def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -21,6 +33,54 @@ def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
 def tree_edges(run: RunData) -> list[dict[str, Any]]:
     """The edges of the spanning tree, the highest barrier first."""
     return [row for row in tree_first(run.results) if row["in_tree"]]
+
+
+def edges_table(results: dict[str, Any]) -> Table:
+    """What is read of the edges, those of the tree first; table.csv has every column."""
+    edges = tree_first(results)
+    starred = not all(edge["in_tree"] for edge in edges)
+    scored = any(edge["path"].get("test_error") is not None for edge in edges)
+    columns = {name: label.format(path_name(edges)) for name, label in (NETWORK if scored else FORMULA).items()}
+    found = table([_read(edge, starred) for edge in edges], columns)
+    return found._replace(notes=[*_notes(edges, scored, starred), *found.notes])
+
+
+def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str]:
+    """What the short headings mean, and which edges are not connected."""
+    notes = ["* in the minimum spanning tree"] if starred else []
+    if scored:
+        notes.append(
+            "Barriers are over the higher end, in training loss; loss: the highest one on each way; test %: test error of the "
+            "worse end, and where the path is highest"
+            + ("; stat. interpol.: batch-norm statistics interpolated between the ends." if _has_statistics(edges) else ".")
+        )
+        apart = [named(edge["pair"]) for edge in edges if not edge["verdict"].startswith("connected")]
+        notes += [f"Not connected at this budget: {', '.join(apart)}."] if apart else []
+    return notes
+
+
+def _has_statistics(edges: list[dict[str, Any]]) -> bool:
+    return any(edge.get("interpolated_statistics") for edge in edges)
+
+
+def _read(edge: dict[str, Any], starred: bool) -> dict[str, Any]:
+    """An edge with what the table shows: errors where something is judged by them, three digits beside it."""
+    along = edge["curves"]["path"].get("test_error") or [None]
+    aligned = edge.get("aligned_barrier") or {"value": None}
+    return {
+        "pair": f"{named(edge['pair'])}{' *' if starred and edge['in_tree'] else ''}",
+        "barrier": edge["barrier"],
+        "straight": _three(edge["straight_barrier"]["value"]),
+        "aligned": _three(aligned["value"]),
+        "bezier": _three((edge.get("bezier") or {}).get("train_loss")),
+        "path": {**edge["path"], "train_loss": _three(edge["path"]["train_loss"]), "train_loss_stderr": None},
+        "ends": {"test_error": None if along[0] is None else float(f"{max(along[0], along[-1]):.3g}")},
+        "statistics": _three((edge.get("interpolated_statistics") or {}).get("train_loss")),
+    }
+
+
+def _three(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def path_name(edges: list[dict[str, Any]]) -> str:
