@@ -13,6 +13,7 @@ import pytest
 from sgdtheory.cli import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for work leave the core to the other tests
 
 
 class Said(NamedTuple):
