@@ -217,7 +217,7 @@ def bench_growth(rounds: int = 5, steps: int = 10) -> None:
     print(f"  P = 512 / P = 64 a point: {each['P = 512'] / each['P = 64']:.2f} (asked: ≤ 1)")
 
 
-def bench_band(rounds: int = 5) -> None:
+def bench_band(rounds: int = 9) -> None:
     """A step of AutoNEB against forward, backward and update of its interior pivots alone, all on one mini-batch."""
     data = digits().to(DEVICE)
     cases = {

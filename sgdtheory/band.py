@@ -8,13 +8,13 @@ from math import isinf
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, gaps, mixed, points_at, slid, subdivide
+from sgdtheory.cloud import Mixture, arc_positions, gaps, points_at, slid, subdivide
 from sgdtheory.kinds import Positive
 
 TINY = 1e-300  # of a loss: nothing
 
 
-def tangents(path: Tensor, values: list[float]) -> Tensor:
+def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) -> Tensor:
     """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of the P points.
 
     With τ⁺ = θ_{i+1} − θ_i, τ⁻ = θ_i − θ_{i−1} (Henkelman & Jónsson 2000, J. Chem. Phys. 113, 9978, Eqs. 8–11):
@@ -26,16 +26,17 @@ def tangents(path: Tensor, values: list[float]) -> Tensor:
     rises = [after - before for before, after in pairwise(values)]
     ups = [rise if rise > 0 else TINY for rise in rises]  # so that where all are equal both weigh the same
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    points, at = len(values), 0
-    weights = [0.0] * (points * (points - 2))  # of the path's points in each tangent, row by row
+    mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
+    weights, at = mixture.weights, 0  # the three of each row are always in the same place
     for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
         rise, fall = up + next_up, down + next_down
         forward = rise / (rise + fall)
-        weights[at] = backward = -fall / (rise + fall)
-        weights[at + 1] = -backward - forward
+        backward = fall / (rise + fall)
+        weights[at] = -backward
+        weights[at + 1] = backward - forward
         weights[at + 2] = forward
-        at += points + 1
-    return mixed(weights, path)
+        at += mixture.points + 1
+    return mixture.of(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +66,27 @@ class ElasticBand:
     shared_batches: bool = True  # else tangents would compare the noise of different mini-batches
 
     def path(self, cloud: Tensor) -> Tensor:
-        """The interior pivots with the two ends, [P, n]."""
+        """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the path that it is part of."""
+        for path, interior in self._paths:
+            if cloud is interior:
+                return path
         return torch.cat([self.ends[:1], cloud, self.ends[1:]])
 
     def place(self, cloud: Tensor) -> Tensor:
+        """The cloud slid to its targets: into new memory, of a cloud that `place` gave away into that of the one before."""
         if self.climb or not isinf(self.stiffness):
             return cloud
-        return slid(self.path(cloud), self._targets)
+        path = self.path(cloud)
+        if not any(path is known for known, _ in self._paths):
+            self._paths[:] = [self._new_path(), self._new_path()]
+        _, interior = self._paths[path is self._paths[0][0]]
+        return slid(path, self._targets, self._sliding, interior)
 
     def force(self, cloud: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
         """−F [P−2, n]."""
         path = self.path(cloud)
         first, last = self._end_losses
-        tau = tangents(path, [first, *losses.tolist(), last])
+        tau = tangents(path, [first, *losses.tolist(), last], self._tangents)
         size = torch.linalg.vector_norm(tau, dim=1)
         along = (gradients * tau).sum(1)  # |τ|∇L·τ̂ [P−2]
         if self.climb or not isinf(self.stiffness):
@@ -93,8 +102,8 @@ class ElasticBand:
             along = torch.where(highest & (losses > self.end_losses.max()), 2 * slopes, along)
         return along
 
-    # As plain numbers, once a stage. Sums of P terms are Python's: on a small network one more call on a tensor costs a
-    # hundredth of a step; a GPU waits twice a step, for less than the thirty launches that this spares it.
+    # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for less than the thirty
+    # launches that they would be.
 
     @cached_property
     def _targets(self) -> list[float]:
@@ -105,6 +114,24 @@ class ElasticBand:
     def _end_losses(self) -> list[float]:
         found: list[float] = self.end_losses.tolist()
         return found
+
+    @cached_property
+    def _paths(self) -> list[tuple[Tensor, Tensor]]:
+        """The paths of the newest two placed clouds, and these, which are views of their interiors."""
+        return []
+
+    def _new_path(self) -> tuple[Tensor, Tensor]:
+        between = self.ends.new_empty(len(self._targets) - 2, self.ends.shape[1])
+        path = torch.cat([self.ends[:1], between, self.ends[1:]])
+        return path, path[1:-1]
+
+    @cached_property
+    def _sliding(self) -> Mixture:
+        return Mixture(len(self._targets), self.ends.dtype)
+
+    @cached_property
+    def _tangents(self) -> Mixture:
+        return Mixture(len(self._targets), self.ends.dtype)
 
 
 def stretches(path: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Lengths are summed in float64 whatever the path's dtype: n may be millions, and 
 
 from itertools import accumulate
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,31 +49,42 @@ def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
     return torch.lerp(before, after, share.to(path.dtype)[:, None])
 
 
-def mixed(weights: list[float], path: Tensor) -> Tensor:
-    """Weighted sums of a path's points [R, n], from their weights, row by row."""
-    table = np.array(weights, np.float64 if path.dtype == torch.float64 else np.float32)  # a quarter of torch.tensor's time
-    return torch.from_numpy(table.reshape(-1, len(path))).to(path).mm(path)
+class Mixture:
+    """One weighted sum of a path's P points for each interior one, [P−2, n], by one product; the weights are written anew.
+
+    Sums of P terms are cheapest as plain numbers: on a small network one more call on a tensor costs a hundredth of a step.
+    """
+
+    def __init__(self, points: int, dtype: torch.dtype) -> None:
+        self.points = points
+        self._table = torch.zeros(points - 2, points, dtype=dtype)
+        self.weights = self._table.numpy().reshape(-1)  # row by row
+
+    def of(self, path: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.mm(self._table.to(path.device), path, out=out)
 
 
-def slid(path: Tensor, targets: list[float]) -> Tensor:
+def slid(path: Tensor, targets: list[float], mixture: Mixture | None = None, out: Tensor | None = None) -> Tensor:
     """`points_at(path, targets)` of the interior points [P−2, n], for targets that rise from 0 to 1: by few calls.
 
     Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its positions anew at every step.
+    `mixture` and `out` are memory for it.
     """
+    mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
     sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
     arcs = list(accumulate(sizes))  # at the end of each piece
-    points, total = len(targets), arcs[-1]
-    weights = [0.0] * ((points - 2) * points)
+    weights, total, last = mixture.weights, arcs[-1], len(sizes) - 1
+    weights.fill(0)
     at = piece = 0
     for target in targets[1:-1]:
         t = target * total
-        while arcs[piece] < t and piece < points - 2:
+        while arcs[piece] < t and piece < last:
             piece += 1
         left = (arcs[piece] - t) / (sizes[piece] or 1.0)
         weights[at + piece] = left
         weights[at + piece + 1] = 1 - left
-        at += points
-    return mixed(weights, path)
+        at += mixture.points
+    return mixture.of(path, out)
 
 
 def redistribute(path: Tensor, targets: Tensor, tolerance: float = TOLERANCE) -> Tensor:

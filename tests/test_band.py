@@ -133,6 +133,20 @@ def test_place_puts_the_pivots_on_their_targets() -> None:
         assert free.place(moved) is moved
 
 
+def test_a_placed_cloud_is_part_of_its_path_wherever_it_is_moved() -> None:
+    """No copy is made of what `place` gave away, and its path follows it; the ends are those of the band throughout."""
+    band, path, values, gradients = a_band(1, inf, False)
+    cloud = path[1:-1]
+    for step in range(3):
+        cloud = band.place(cloud)
+        cloud -= 0.1 * draws(7, 30, seed=step)
+        whole = band.path(cloud)
+        assert whole[1:-1].data_ptr() == cloud.data_ptr() and torch.equal(whole[[0, -1]], path[[0, -1]])
+        assert torch.equal(whole, band.path(cloud.clone()))
+        assert torch.equal(band.force(cloud, values[1:-1], gradients), band.force(cloud.clone(), values[1:-1], gradients))
+        assert torch.equal(band.place(cloud.clone()), a_band(1, inf, False)[0].place(cloud.clone()))
+
+
 def test_springs_even_out_a_band() -> None:
     """On a flat valley floor nothing but the springs moves the pivots, along the path: gaps become equal."""
     bowl = Quadratic((0.0, 1.0))
