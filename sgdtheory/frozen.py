@@ -63,5 +63,11 @@ class Frozen:
         losses = self.height + 0.5 * ((away @ hessian) * away).sum(1)
         return losses if batch is None else losses + (batch.to(cloud.dtype) * away).sum(1)
 
+    def modes(self) -> tuple[Tensor, Tensor]:
+        """All curvatures h_i and the shares of Tr C that lie there, C_ii/Tr C, each [n]: exact, no quadrature."""
+        curvatures, modes = torch.linalg.eigh(self.hessian)
+        shares = (self.noise @ modes).square().mean(0)
+        return curvatures, shares / shares.sum()
+
     def minima(self) -> Tensor:
         return self.theta[None]

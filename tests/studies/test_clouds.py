@@ -175,6 +175,9 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     """Linear regression on digits, its noise frozen: within 4 errors, r(x) alone more than 4 from it, white noise 20."""
     frozen = Frozen(LANDSCAPE, ground().theta)
     torch.testing.assert_close(frozen.hessian, LANDSCAPE.hessian)
+    spectrum, weights = frozen.modes()
+    exact = ground()._replace(spectrum=spectrum, weights=weights)
+    assert exact_factor(exact, 0.02, 128, 1437) == pytest.approx(exact_factor(ground(), 0.02, 128, 1437), rel=1e-6)
     rate, size, points = 0.02, 128, 256
     seen, count = torch.zeros(points, dtype=torch.float64), 0
     for state in SGD(800, size, rate, Constant(), sampling="epoch").run(frozen, frozen.init(points, Generator()).float(), 1):

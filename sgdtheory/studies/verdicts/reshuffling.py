@@ -7,7 +7,7 @@ import numpy as np
 
 from sgdtheory.ground import Ground
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.study import higher, row_of
+from sgdtheory.studies.study import higher, ratio, row_of
 
 COLD = 0.8  # T/T_law that epochs are below at the hottest cell
 CLOSE = 0.1  # of T/T_law to Σ r(x_i)C_ii/Tr C
@@ -36,18 +36,19 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
 
 
 def cell_row(cell: Mapping[str, Any], kind: str, ground: Ground, count: int) -> dict[str, Any]:
-    """One cell: T/T_law, what theory says of it, the noise of its own batches over that of all examples, ⟨Tr C⟩/Tr C(θ*)."""
+    """One cell: T/T_law as the sweep has it, by ⟨Tr C⟩ over all examples, and theory's.
+
+    `felt`: the noise of the batches that were drawn over that of all examples at the same points; `own`: T/T_law by the former.
+    """
     rate, size, law = cell["learning_rate"], cell["batch_size"], cell["predicted"]
-    found = _of(cell["temperature"]["excess_loss"], law)
+    found, felt = _of(cell["temperature"]["excess_loss"], law), _of(cell["temperature"]["noise_agreement"], 1.0)
     facts = {"kind": kind, "learning_rate": rate, "batch_size": size, "rate_per_sample": rate / size}
     facts |= {"predicted": 1.0, "exact": 1.0}
     if cell["sampling"] == "epoch":
-        facts |= {"predicted": cell["predicted_epoch"] / law, "exact": exact_factor(ground, rate, size, count)}
-    felt = _of(cell["temperature"]["noise_agreement"], 1.0)
-    rows = row_of(facts, ratio=found, felt=felt)
-    apart = Measured.nothing(found.why) if found.value is None else Measured(found.value - facts["predicted"], found.stderr)
+        facts |= {"predicted": ground.epoch_factor(rate, count / size), "exact": exact_factor(ground, rate, size, count)}
     swollen = None if cell["noise_trace"] is None else cell["noise_trace"] / cell["noise_trace_at_minimum"]
-    return row_of(rows, departure=apart) | {"swollen": swollen, "steps": cell["steps"]}
+    own = ratio(found, felt, found.why or felt.why or "no noise")
+    return row_of(facts, ratio=found, felt=felt, own=own) | {"swollen": swollen, "steps": cell["steps"]}
 
 
 def _of(number: Mapping[str, Any], unit: float) -> Measured:
@@ -65,7 +66,7 @@ def claims(rows: Rows) -> list[Claim]:
         why = by["epochs"][0]["ratio_why"] if by["epochs"] else "nothing is finished"
         return [Claim("epoch", "no temperature under reshuffling", Measured.nothing(why), f"below {COLD:g}", None)]
     known.sort(key=lambda row: row["rate_per_sample"])
-    said = [_cold(known[-1]), _prediction(known, by["epochs"]), _left(known[0], known[-1])]
+    said = [_cold(known[-1]), _prediction(known, by["epochs"]), _left(known[0], known[-1]), _own(known[-1])]
     controls = [
         ("independent", "draws are independent", "predicted"),
         ("frozen", "the noise is frozen at the minimum", "exact"),
@@ -73,8 +74,8 @@ def claims(rows: Rows) -> list[Claim]:
     return [*said, *(_control(by[kind], kind, words, theory) for kind, words, theory in controls if by[kind])]
 
 
-def _ratio(row: Mapping[str, Any]) -> Measured:
-    return Measured(row["ratio"], row.get("ratio_stderr"), "", row.get("ratio_why", ""))
+def _ratio(row: Mapping[str, Any], less: float = 0.0) -> Measured:
+    return Measured(row["ratio"] - less, row.get("ratio_stderr"))
 
 
 def _cold(row: Mapping[str, Any]) -> Claim:
@@ -83,21 +84,32 @@ def _cold(row: Mapping[str, Any]) -> Claim:
 
 
 def _prediction(known: Rows, asked: Rows) -> Claim:
-    worst = max(known, key=lambda row: abs(row["departure"]))
-    found = Measured(worst["departure"], worst["departure_stderr"])
+    worst = max(known, key=lambda row: abs(row["ratio"] - row["predicted"]))
+    found = _ratio(worst, worst["predicted"])
     words = f"T/T_law is {found} from Σ r(x_i)C_ii/Tr C at worst, over {len(known)} of {len(asked)} cells"
-    return Claim("prediction", words, found, f"within {CLOSE:g} in every cell", abs(worst["departure"]) < CLOSE)
+    return Claim(
+        "prediction", words, found, f"within {CLOSE:g} in every cell", abs(worst["ratio"] - worst["predicted"]) < CLOSE
+    )
 
 
 def _left(cold: Mapping[str, Any], hot: Mapping[str, Any]) -> Claim:
     """The prediction is linear in the noise: what is beyond it goes with η/b."""
-    first, last = (Measured(row["ratio"] - row["exact"], row["ratio_stderr"]) for row in (cold, hot))
+    first, last = (_ratio(row, row["exact"]) for row in (cold, hot))
     words = (
-        f"what the linear theory misses goes with η/b: {last} at {hot['rate_per_sample']:.3g}, {first} at "
-        f"{cold['rate_per_sample']:.3g}. An epoch's batches are examples not seen lately, whose gradients are larger: their "
-        f"noise is {hot['felt']:.2f} and {cold['felt']:.2f} times that of all examples at the same points"
+        f"what the linear theory misses, finite steps allowed for, goes with η/b: {last} at {hot['rate_per_sample']:.3g}, "
+        f"{first} at {cold['rate_per_sample']:.3g}"
     )
     return Claim("remainder", words, last, "larger at the larger η/b", higher(last, first))
+
+
+def _own(hot: Mapping[str, Any]) -> Claim:
+    """An explanation that was found after the fact, so no verdict: T by the noise that the batches have."""
+    own = Measured(hot["own"], hot.get("own_stderr"), "", hot.get("own_why", ""))
+    words = (
+        f"part of it: an epoch's batches are examples not seen lately, whose gradients are larger than all examples' at the "
+        f"same points; by their own noise T/T_law of that cell is {own}, the prediction {hot['predicted']:.3f}"
+    )
+    return Claim("own_noise", words, own, "no fixed value: looked at to explain the remainder", None)
 
 
 def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
