@@ -141,7 +141,8 @@ def record(
     folder: UnitFolder, landscape: Any, ground: Ground, sgd: SGD, recipe: Recipe, replicas: int, seed: int, dtype: torch.dtype,
     enough: Callable[[Trajectory], bool],
 ) -> Trajectory:  # fmt: skip
-    """Let `replicas` points start where the ground says, burn in, and be looked at until there is `enough`, asked every window.
+    """Let `replicas` points start where the ground says, burn in, and be looked at until there is `enough`, which is asked at
+    every record from the second window on.
 
     Goes on from the newest state in the folder. Memory and state hold the current cloud and at most MOST windows of
     records, a few numbers a replica each: nothing grows with the number of steps.
@@ -169,7 +170,7 @@ def record(
         kept = last[: SNAPSHOTS if len(pace.at) else 0].double().cpu().numpy()
         return trajectory_of({**arrays, **times, "snapshots": kept}, ground, sgd, getattr(landscape, "count", None), replicas)
 
-    if len(steps["steps"]) and len(steps["steps"]) % recipe.window == 0 and enough(so_far()):
+    if len(steps["steps"]) >= 2 * recipe.window and enough(so_far()):
         return so_far()
     early = recipe.early()
     for now in sgd.run(landscape, state, seed):
@@ -187,7 +188,7 @@ def record(
             seen = {**look(landscape, now, sgd, bottom, directions, source, pace.at), **pace.means()}
             for name, value in seen.items():
                 rows.setdefault(name, []).append(value.cpu())
-            looked = len(steps["steps"]) % recipe.window == 0
+            looked = len(steps["steps"]) >= 2 * recipe.window
 
         def kept(now: SGDState = now) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
             tensors = {name: torch.stack(values) for name, values in rows.items()}

@@ -36,11 +36,13 @@ class Stationarity:
             return Verdict(None, f"{lost - trajectory.replicas} of {lost} replicas are not finite")
         windows = [trajectory.part(i, i + self.window) for i in range(0, len(trajectory.steps) - self.window + 1, self.window)]
         why = "fewer than two windows were recorded"
-        said = [self._out_of_balance(window) for window in windows]
+        before = self._out_of_balance(windows[0]) if windows else ""
         for i in range(len(windows) - 1):
-            why = said[i] or said[i + 1] or _drift(windows[i].losses, windows[i + 1].losses)
+            after = self._out_of_balance(windows[i + 1])
+            why = before or after or _drift(windows[i].losses, windows[i + 1].losses)
             if not why:
                 return Verdict(i * self.window)
+            before = after
         return Verdict(None, f"not stationary: {why}")
 
     def _out_of_balance(self, trajectory: Trajectory) -> str:
