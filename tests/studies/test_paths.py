@@ -23,11 +23,11 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
+from sgdtheory.studies.parts import traces
 from sgdtheory.studies.parts.found_paths import FoundPaths
 from sgdtheory.studies.parts.quench import Rest, below, let_down, lower
 from sgdtheory.studies.parts.release import Frame, drift_row
 from sgdtheory.studies.parts.traces import hessian_trace, noise_trace
-from sgdtheory.studies.parts import traces
 from sgdtheory.studies.verdicts import drifts, middles
 from tests.conftest import Said
 
