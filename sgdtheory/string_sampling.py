@@ -19,7 +19,7 @@ class Descent(NamedTuple):
     """Where training to a target ended, each point as soon as it was there."""
 
     cloud: Cloud  # [P, n]
-    losses: Tensor  # [P], of the whole objective
+    losses: Tensor  # [P], of the whole objective, or what judges instead
     gradients: int  # one a point and step
     evaluations: int  # one a point and look
 
@@ -47,17 +47,27 @@ class String(NamedTuple):
 
 
 Watch = Callable[[], None]  # called now and then: tells progress, and raises where a stop was asked for
+Judge = Callable[[Cloud], Tensor]  # the losses [P] of points that thresholds are compared with
 
 
 def descend_to(
-    landscape: Landscape, sgd: SGD, start: Cloud, target: float, every: int, seed: int, watch: Watch = lambda: None
+    landscape: Landscape,
+    sgd: SGD,
+    start: Cloud,
+    target: float,
+    every: int,
+    seed: int,
+    watch: Watch = lambda: None,
+    judge: Judge | None = None,
 ) -> Descent:
     """Train each point of a cloud [P, n] until its loss is at most `target`, looked at `every` so many steps; or to the end.
 
-    All points see the same mini-batches, so that what becomes of one does not depend on which others are there.
+    All points see the same mini-batches, so that what becomes of one does not depend on which others are there. `judge`
+    gives the losses that are looked at, by default the whole objective.
     """
+    judge = judge or (lambda points: values(landscape, points))
     sgd = sgd.settled(landscape, start, seed)
-    cloud, losses, gradients, evaluations = start.clone(), values(landscape, start), 0, len(start)
+    cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
     state = SGDState(0, cloud[left], sgd.at_rest(cloud[left]))
     while len(left) and state.step < sgd.steps:
@@ -65,7 +75,7 @@ def descend_to(
         before = state.step
         *_, state = last.run(landscape, state, seed, Free(shared_batches=True))
         gradients += len(left) * (state.step - before)
-        cloud[left], losses[left] = state.cloud, values(landscape, state.cloud)
+        cloud[left], losses[left] = state.cloud, judge(state.cloud)
         evaluations += len(left)
         going = torch.isfinite(losses[left]) & (losses[left] > target)
         left, state = left[going], SGDState(state.step, state.cloud[going], state.velocity[going])
@@ -117,28 +127,38 @@ class StringSampling:
         watch: Watch = lambda: None,
         string: String | None = None,
         nudge: float = 0.0,
+        judge: Judge | None = None,
     ) -> Iterator[String]:
         """The string after each depth that is left, its beads trained down to `target`; from one on to the same bits.
 
         `nudge`: how far beads begin off their pieces, in units of these, in a random direction each: on a line of symmetry
-        no force may take them off it.
+        no force may take them off it. `judge`: see `descend_to`; the threshold and the target are in its units.
         """
+        judge = judge or (lambda points: values(landscape, points))
         if string is None:
-            tops = self._tops(landscape, ends, [0], watch)
-            highest = max(float(values(landscape, ends).max()), float(tops[0, 0]))
+            tops = self._tops(judge, ends, [0], watch)
+            highest = max(float(judge(ends).max()), float(tops[0, 0]))
             string = String(ends, highest, 0, self.points + 2, None, tops)
         while string.why is None:
-            string = self._deeper(landscape, string, threshold, target, seed, watch, nudge)
+            string = self._deeper(landscape, judge, string, threshold, target, seed, watch, nudge)
             yield string
 
     def _deeper(
-        self, landscape: Landscape, string: String, threshold: float, target: float, seed: int, watch: Watch, nudge: float
+        self,
+        landscape: Landscape,
+        judge: Judge,
+        string: String,
+        threshold: float,
+        target: float,
+        seed: int,
+        watch: Watch,
+        nudge: float,
     ) -> String:
         """One more bead in every piece that is too high; a string that is over where there is none, or no bead can be had."""
         path, tops = string.path, string.tops
         high = [k for k, top in enumerate(tops[:, 0].tolist()) if not top <= threshold]
         if not high:
-            return string._replace(highest=max(float(values(landscape, path).max()), float(tops[:, 0].max())), why="")
+            return string._replace(highest=max(float(judge(path).max()), float(tops[:, 0].max())), why="")
         string = string._replace(highest=float(tops[:, 0].max()))
         if string.beads + len(high) > self.most_beads:
             return string._replace(why=f"more than {self.most_beads} beads would be needed")
@@ -147,7 +167,7 @@ class StringSampling:
         if nudge:
             away = torch.randn(starts.shape, generator=stream(seed, "nudge", string.depth)).to(starts)
             starts += nudge * gaps(path).to(starts)[high, None] * away / torch.linalg.vector_norm(away, dim=1, keepdim=True)
-        found = descend_to(landscape, self.sgd, starts, target, self.every, key(seed, "depth", string.depth), watch)
+        found = descend_to(landscape, self.sgd, starts, target, self.every, key(seed, "depth", string.depth), watch, judge)
         string = string._replace(
             gradients=string.gradients + found.gradients,
             evaluations=string.evaluations + found.evaluations + len(high) * 2 * self.points,
@@ -158,15 +178,15 @@ class StringSampling:
         path = _inserted(path, found.cloud, high)
         new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]  # the halves, by their new numbers
         tops = _inserted(tops, tops[high], high)
-        tops[new] = self._tops(landscape, path, new, watch)
+        tops[new] = self._tops(judge, path, new, watch)
         return string._replace(path=path, tops=tops, depth=string.depth + 1)
 
-    def _tops(self, landscape: Landscape, path: Tensor, pieces: list[int], watch: Watch) -> Tensor:
+    def _tops(self, judge: Judge, path: Tensor, pieces: list[int], watch: Watch) -> Tensor:
         """The highest loss inside each of some pieces, and where, [pieces, 2] float64; NaN counts as infinitely high."""
         t = torch.arange(1, self.points + 1, dtype=torch.float64, device=path.device) / (self.points + 1)
         found = []
         for k in pieces:
-            inside = values(landscape, points_at(path[k : k + 2], t)).nan_to_num(torch.inf)
+            inside = judge(points_at(path[k : k + 2], t)).nan_to_num(torch.inf)
             found.append((float(inside.max()), float(t[inside.argmax()])))
             watch()
         return torch.tensor(found, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,8 @@ from sgdtheory.autoneb import LINE, Path
 from sgdtheory.cloud import arc_positions, points_at, subdivide
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud
+from sgdtheory.profile import train_losses
 from sgdtheory.sampling import Sampling
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
@@ -27,11 +29,12 @@ NEAR = (1.003, 1e-4)  # of a formula's stated barrier, and of the straight line'
 class Strings:
     """A path by dynamic string sampling (Freeman & Bruna 2017, 1611.01540; see `StringSampling`), below a loss L₀.
 
-    L₀ is `threshold`, a value of the objective (with L2); None: `above` × the straight line's barrier over the higher end;
-    on a formula that states its barrier, so near to that as its claim asks for. `alpha`: the share of what L₀ is over the
-    higher end that beads are trained down to (the paper's αL₀ would lie below every minimum where these are high, as they
-    are with weight decay); on a formula .999, since a bead that left a saddle would not come back. A bead takes at most
-    `steps` steps of SGD at a constant rate, without noise on a formula, and begins `nudge` of a piece off it.
+    L₀ is `threshold`, a training loss without L2, statistics recomputed, as paths are judged by (L2 falls between two
+    minima, and would hide a barrier); None: `above` × the straight line's barrier over the higher end; on a formula that
+    states its barrier, so near to that as its claim asks for. `alpha`: the share of what L₀ is over the higher end that
+    beads are trained down to (the paper's αL₀ lies below every minimum where these are not near 0); on a formula .999, since
+    a bead that left a saddle would not come back. A bead takes at most `steps` steps of SGD at a constant rate, without
+    noise on a formula, and begins `nudge` of a piece off it.
     """
 
     threshold: float | None = None
@@ -51,7 +54,7 @@ class Strings:
     def grown(self, landscape: Any, ends: Cloud, seed: int, watch: Watch, string: String | None = None) -> Iterator[String]:
         """The string between ends [2, n] after each depth that is left; its threshold is `threshold_of`."""
         formula = not hasattr(landscape, "score")
-        level, floor = self.threshold_of(landscape, ends), float(values(landscape, ends).max())
+        level, floor = self.threshold_of(landscape, ends), float(train_losses(landscape, ends).max())
         if not floor <= level:
             raise Mistake(f"strings.threshold: {level:.6g} is below the higher end, which has {floor:.6g}")
         batch, rate = (None, "auto") if formula else (self.batch_size, self.learning_rate)
@@ -59,14 +62,15 @@ class Strings:
         sgd = SGD(steps, batch, rate, Constant(), momentum, sampling=self.sampling)
         sampler = StringSampling(sgd, 0.0, self.start, self.points, self.every, self.most_beads)
         target = floor + (0.999 if formula else self.alpha) * (level - floor)
-        return sampler.grown(landscape, ends, level, target, seed, watch, string, self.nudge)
+        judge = partial(train_losses, landscape)
+        return sampler.grown(landscape, ends, level, target, seed, watch, string, self.nudge, judge)
 
     def threshold_of(self, landscape: Any, ends: Cloud) -> float:
         """L₀ for this pair."""
         if self.threshold is not None:
             return self.threshold
         t = torch.linspace(0, 1, LINE + 1, dtype=torch.float64, device=ends.device)
-        line = values(landscape, points_at(ends, t)).double()
+        line = train_losses(landscape, points_at(ends, t))
         floor = float(line[[0, -1]].max())
         rise = float(line.max()) - floor
         if hasattr(landscape, "barrier"):

@@ -170,19 +170,24 @@ class Connect:
 
     def _claims(self, rows: list[dict[str, Any]], tree: list[Pair]) -> list[Claim]:
         title = getattr(self.landscape, "title", type(self.landscape).__name__)
-        chosen = [row for row in rows if tuple(row["pair"]) in tree]
+        # Where pairs were named, they alone are judged: nobody asked for a tree.
+        asked = {tuple(sorted(pair)) for pair in self.pairs} if isinstance(self.pairs, list) else None
+        chosen = [row for row in rows if asked or tuple(row["pair"]) in tree]
         if not chosen:
             nothing = Measured.nothing("no edge was finished")
             return [Claim("connected", f"no path between minima of {title}", nothing, "a low path", None)]
         highest = max(chosen, key=lambda row: row["barrier"]["value"])
         barrier = Measured(highest["barrier"]["value"], highest["barrier"]["stderr"], "nats")
         lines = [row["straight_barrier"]["value"] for row in chosen]
-        joined = f"{len(tree) + 1} minima of {title}"
+        joined = f"{len(tree) + 1} minima of {title} are"
+        if asked:
+            joined = f"{len(asked)} pairs of minima of {title} are" if len(asked) > 1 else f"a pair of minima of {title} is"
         if not hasattr(self.landscape, "score"):
-            return [self._barrier_claim(joined, barrier.value, max(lines))]
-        flat = all(row["verdict"].startswith("connected") for row in chosen) and len(tree) == len(self.points) - 1
+            return [self._barrier_claim(joined.rpartition(" ")[0], barrier.value, max(lines))]
+        flat = all(row["verdict"].startswith("connected") for row in chosen)
+        flat = flat and len(chosen) == (len(asked) if asked else len(self.points) - 1)
         span = f"{min(lines):.2g}" if len(lines) == 1 else f"{min(lines):.2g} to {max(lines):.2g}"
-        words = f"{joined} are {'' if flat else 'not '}connected: highest barrier {barrier}, straight lines {span}"
+        words = f"{joined} {'' if flat else 'not '}connected: highest barrier {barrier}, straight lines {span}"
         rise = max(row["path"]["test_error"] - max(row["curves"]["path"]["test_error"][i] for i in (0, -1)) for row in chosen)
         told = f"test error at the saddles is {100 * rise:+.2f} percentage points over the worse end, at most"
         return [

@@ -170,10 +170,11 @@ def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyP
     assert set(bands[0]) == set(edge) and set(bands[0]["path"]) <= set(edge["path"])
     assert edge["path"]["found"] and edge["path"]["method"] == "string_sampling" and edge["path"]["beads"] > 0
     assert edge["linear"] == next(row["linear"] for row in bands if row["pair"] == [0, 1])
-    # L₀ is 5 % of the straight line's barrier over the higher end in the objective; the data loss may rise by a bit more
-    assert edge["barrier"]["value"] < 0.1 * edge["straight_barrier"]["value"]
+    # L₀ is 5 % of the straight line's barrier over the higher end, at the points that were looked at
+    assert edge["barrier"]["value"] < 0.06 * edge["straight_barrier"]["value"]
     pivots = sgdtheory.load(path).paths[0, 1]
     assert len(pivots) == edge["path"]["pivots"]
+    assert "a pair of minima of MLP" in found["claims"][0]["statement"]  # of three: nobody asked for a tree
     assert "string" in (path / "figures" / "profiles.svg").read_text()
 
 
