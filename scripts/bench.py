@@ -19,26 +19,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdtheory import curvature
-from sgdtheory.band import ElasticBand
-from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.cloud import arc_positions, points_at
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.execute import keep_memory
-from sgdtheory.ground import Ground, find_minimum, ground_at
 from sgdtheory.landscape import hvp, values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.paths.band import ElasticBand
 from sgdtheory.run import Unit, UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD, Coupling, Free
 from sgdtheory.streams import stream
+from sgdtheory.sweep.cell import Cell, describe_cell
+from sgdtheory.sweep.ground import Ground, find_minimum, ground_at
+from sgdtheory.sweep.trajectory import Recipe, Trajectory, record
 from sgdtheory.temperature.equipartition import Equipartition
 from sgdtheory.temperature.excess_loss import ExcessLoss
-from sgdtheory.trajectory import Recipe, Trajectory, record
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Work = Callable[[], None]

@@ -24,11 +24,11 @@ RUNNER = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion of overrides: Hydra's own answer to the words so far."""
-    from sgdtheory.config import completions
+    from sgdtheory.commandline.config import completions
 
     found = completions(str(ctx.info_name), incomplete)
     if ctx.info_name == "study":
-        from sgdtheory.naming_studies import studies
+        from sgdtheory.commandline.studies import studies
 
         found = [*(name for name in studies() if name.startswith(incomplete)), *found]
     return found
@@ -122,7 +122,7 @@ def study(
     """
 
     def work() -> None:
-        from sgdtheory.naming_studies import listing, with_study
+        from sgdtheory.commandline.studies import listing, with_study
 
         vet("study", overrides or [])
         if not overrides and from_file is None:
@@ -199,7 +199,7 @@ def _run(
 
     def all_jobs() -> None:
         vet(command, words)
-        from sgdtheory.config import launch
+        from sgdtheory.commandline.config import launch
 
         raised = launch(command, words, trust, from_file, job)
         for fault in raised[:-1]:
@@ -212,7 +212,7 @@ def _run(
 
 def vet(command: str, words: list[str]) -> None:
     """Refuse flags that neither we nor Hydra know, before Hydra prints its usage."""
-    from sgdtheory.flags import OURS, is_known, known_flags, without_value
+    from sgdtheory.commandline.flags import OURS, is_known, known_flags, without_value
 
     faults = [
         f"{command} knows no flag {word}" + nearest(word, [*known_flags(), *OURS])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sgdtheory import __version__
-from sgdtheory.config import Settings, Task, load
+from sgdtheory.commandline.config import Settings, Task, load
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Damaged
 from sgdtheory.progress import Watcher

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from sgdtheory.config import Settings, load
+from sgdtheory.commandline.config import Settings, load
 from sgdtheory.execute import cores, prepare_process, work_through
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count, Place

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sgdtheory.config import load
+from sgdtheory.commandline.config import load
 from sgdtheory.faults import Mistake
 from sgdtheory.run import Run
 

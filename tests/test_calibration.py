@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory.cell import WINDOW, Cell
 from sgdtheory.data.digits import digits
-from sgdtheory.ground import Ground, ground_at
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.run import Unit, UnitFolder
 from sgdtheory.streams import key
+from sgdtheory.sweep.cell import WINDOW, Cell
+from sgdtheory.sweep.ground import Ground, ground_at
 from sgdtheory.temperature.estimator import few
 from sgdtheory.temperature.excess_loss import ExcessLoss
 from sgdtheory.temperature.stationarity import Stationarity

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from sgdtheory import __version__
-from sgdtheory.config import CONFIGS, completions
+from sgdtheory.commandline.config import CONFIGS, completions
 from tests.conftest import Command, Said
 
 Cold = Callable[..., Said]

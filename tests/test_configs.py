@@ -18,12 +18,12 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from sgdtheory import config
-from sgdtheory.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.commandline import config
+from sgdtheory.commandline.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.commandline.schema import Checker, Node, build
+from sgdtheory.commandline.studies import studies
 from sgdtheory.faults import Mistake
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.naming_studies import studies
-from sgdtheory.schema import Checker, Node, build
 from sgdtheory.streams import stream
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sgdtheory
-from sgdtheory.config import launch
+from sgdtheory.commandline.config import launch
 from sgdtheory.execute import execute
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.progress import Watcher

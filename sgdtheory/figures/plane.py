@@ -12,7 +12,7 @@ SPLITS = {"train_loss": "training", "test_loss": "test"}
 
 
 def plane(run: RunData) -> Figure | None:
-    """Contours of training and test loss on the run's grid, where it has evaluated one; see `sgdtheory.plane`."""
+    """Contours of training and test loss on the run's grid, where it has evaluated one; see `sgdtheory.paths.plane`."""
     found = run.results.get("plane")
     if not found:
         return None

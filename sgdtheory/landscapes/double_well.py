@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from sgdtheory.faults import Mistake
-from sgdtheory.fokker_planck import FokkerPlanck
+from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscapes.formula import Formula
 

@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.area import linear_area
 from sgdtheory.data.images import Images
 from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck.area import linear_area
 from sgdtheory.kinds import Place, Positive
 
 ROUNDS = 2000  # of the fixed point; it contracts by about the share of the noise that grows with the cloud

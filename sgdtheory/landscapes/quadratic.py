@@ -8,8 +8,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.area import linear_area
 from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck.area import linear_area
 from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.streams import stream

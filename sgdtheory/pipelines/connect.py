@@ -8,20 +8,20 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from sgdtheory.autoneb import AutoNEB
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.edge import Baselines, Method, join
 from sgdtheory.faults import Mistake
-from sgdtheory.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
 from sgdtheory.kinds import Content, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.edge import Baselines, Method, join
+from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
+from sgdtheory.paths.plane import MOST_EXAMPLES, plane
+from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.train import Dtype, describe_point
-from sgdtheory.plane import MOST_EXAMPLES, plane
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
-from sgdtheory.strings import Strings
 
 
 @dataclass(frozen=True)

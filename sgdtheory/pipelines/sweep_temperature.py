@@ -10,23 +10,23 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.curvature import top_modes
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.estimate import estimate_cell, estimate_descent
 from sgdtheory.faults import Mistake
-from sgdtheory.grid import Grid
-from sgdtheory.ground import Ground, find_minimum, ground_at
 from sgdtheory.kinds import BelowOne, Content, Fraction, Positive, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Results
 from sgdtheory.minima import digest_of, minima_of, points_of_paths
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.quench import Bottom, quench
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sampling import Sampling
 from sgdtheory.streams import key, stream
+from sgdtheory.sweep.cell import Cell, describe_cell
+from sgdtheory.sweep.grid import Grid
+from sgdtheory.sweep.ground import Ground, find_minimum, ground_at
+from sgdtheory.sweep.quench import Bottom, quench
 from sgdtheory.temperature.estimator import Estimator
 from sgdtheory.temperature.verdict import claims_of, numbers_of
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sgdtheory.cell import Cell, describe_cell
 from sgdtheory.faults import Mistake
-from sgdtheory.frozen import Frozen
-from sgdtheory.ground import Ground
 from sgdtheory.kinds import Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Results
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
+from sgdtheory.studies.parts.frozen import Frozen
 from sgdtheory.studies.verdicts.reshuffling import PLOTS, cell_row, claims
+from sgdtheory.sweep.cell import Cell, describe_cell
+from sgdtheory.sweep.ground import Ground
 
 KINDS = ("epochs", "independent")
 ENOUGH = 0.01  # relative standard error of the control with frozen noise

@@ -8,16 +8,16 @@ from annotated_types import Ge, MinLen
 
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck.law import temperature, time_step
+from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.law import temperature, time_step
 from sgdtheory.measured import Measured, Results
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD, SGDState
 from sgdtheory.streams import key
 from sgdtheory.studies.verdicts.passages import PLOTS, claims, curves, passage_row
-from sgdtheory.watch import Seen, watch
 
 
 @dataclass(frozen=True)

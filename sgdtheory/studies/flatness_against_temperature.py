@@ -14,13 +14,13 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Results
+from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
-from sgdtheory.string_sampling import descend_to
 from sgdtheory.studies.parts.traces import hessian_trace
 from sgdtheory.studies.study import Subject, row_of
 from sgdtheory.studies.verdicts.flatness import results

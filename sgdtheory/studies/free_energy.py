@@ -8,20 +8,20 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.density import log_density
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
-from sgdtheory.fokker_planck import FokkerPlanck
+from sgdtheory.fokker_planck.density import log_density
+from sgdtheory.fokker_planck.generator import FokkerPlanck
+from sgdtheory.fokker_planck.law import temperature
+from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.law import temperature
 from sgdtheory.measured import Results
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD, SGDState
 from sgdtheory.streams import key, stream
 from sgdtheory.studies.verdicts.relaxation import PLOTS, claims, density_rows, relaxation_rows
-from sgdtheory.watch import Seen, watch
 
 
 @dataclass(frozen=True)

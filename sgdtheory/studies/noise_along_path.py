@@ -11,7 +11,7 @@ from sgdtheory.cloud import points_at
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.measured import Results
-from sgdtheory.profile import train_losses
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import stream
 from sgdtheory.studies.parts.found_paths import FoundPaths, facts_of

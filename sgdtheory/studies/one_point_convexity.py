@@ -12,8 +12,8 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Results
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
-from sgdtheory.profile import train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream

@@ -15,12 +15,12 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured, Results
+from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
-from sgdtheory.string_sampling import descend_to
 from sgdtheory.studies.parts.recipe import Recipe, rescaled
 from sgdtheory.studies.study import Subject, row_of
 from sgdtheory.studies.verdicts import batches

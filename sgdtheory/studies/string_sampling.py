@@ -10,10 +10,10 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Results
+from sgdtheory.paths.string_sampling import StringSampling
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
-from sgdtheory.string_sampling import StringSampling
 from sgdtheory.studies.study import Subject
 from sgdtheory.studies.verdicts.lengths import claims, mean_row, string_row
 

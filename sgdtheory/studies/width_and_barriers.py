@@ -10,15 +10,15 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import nn
 
-from sgdtheory.autoneb import AutoNEB
 from sgdtheory.cloud import length, points_at, straight_length
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud
 from sgdtheory.measured import Results
+from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.profile import profile, train_losses
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.profile import profile, train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage

@@ -5,8 +5,8 @@ from math import sqrt
 from typing import Any, ClassVar
 
 from sgdtheory.measured import Measured
+from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
-from sgdtheory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sgdtheory.measured import Measured, bootstrap
-from sgdtheory.trajectory import Array, Trajectory
+from sgdtheory.sweep.trajectory import Array, Trajectory
 
 MASK = 1e-6  # of the largest C_ii: directions with less noise have no temperature to speak of
 

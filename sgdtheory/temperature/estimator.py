@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from sgdtheory.measured import Measured
-from sgdtheory.trajectory import Array, Trajectory
+from sgdtheory.sweep.trajectory import Array, Trajectory
 
 RESAMPLES = 200  # of the bootstrap: its error of a standard error is 1/√(2·200) = 5 %
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 from sgdtheory.faults import Mistake
-from sgdtheory.ground import Ground
 from sgdtheory.landscape import hvp
 from sgdtheory.measured import Measured
+from sgdtheory.sweep.ground import Ground
+from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
-from sgdtheory.trajectory import Trajectory
 
 MOST = 2048  # parameters: Σ is a matrix
 

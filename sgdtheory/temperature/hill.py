@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sgdtheory.measured import Measured, bootstrap
-from sgdtheory.trajectory import Array, Trajectory
+from sgdtheory.sweep.trajectory import Array, Trajectory
 
 LEAST = 400  # values below which the tail has no points
 

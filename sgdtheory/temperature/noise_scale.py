@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sgdtheory.measured import Measured
+from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
-from sgdtheory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

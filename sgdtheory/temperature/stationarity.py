@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sgdtheory.sweep.trajectory import Array, Trajectory
 from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
-from sgdtheory.trajectory import Array, Trajectory
 
 TOLERANCE = 0.05  # of the fluctuation–dissipation ratio
 SIGMAS = 3.0

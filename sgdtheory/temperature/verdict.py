@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sgdtheory.fit import Fit, Scatter, fit_power_law, points_of, scatter
 from sgdtheory.measured import Claim, Measured
+from sgdtheory.sweep.fit import Fit, Scatter, fit_power_law, points_of, scatter
 from sgdtheory.temperature.pace_verdict import pace_claims
 
 CLOSE = 0.03  # of a slope to one, of a ratio to one

@@ -11,19 +11,19 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.density import Binned
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.plots import plots
-from sgdtheory.frozen import Frozen
-from sgdtheory.ground import Ground, ground_at
+from sgdtheory.fokker_planck.density import Binned
+from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.measured import Measured
-from sgdtheory.rotation import Rotation
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
+from sgdtheory.studies.parts.frozen import Frozen
 from sgdtheory.studies.verdicts.reshuffling import exact_factor
+from sgdtheory.sweep.ground import Ground, ground_at
 from tests.conftest import Said
 
 Command = Callable[..., Said]

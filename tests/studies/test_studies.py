@@ -58,7 +58,7 @@ def test_the_text_too_and_what_is_not_found_is_told(sgdtheory: Command) -> None:
 
 
 def test_a_killed_unit_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sgdtheory.string_sampling import StringSampling
+    from sgdtheory.paths.string_sampling import StringSampling
 
     _, whole = results(sgdtheory, "string_sampling", *STRINGS, "run.root=whole")
     grow, calls = StringSampling.grow, []

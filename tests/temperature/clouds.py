@@ -11,13 +11,13 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.ground import Ground, ground_at
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.run import Unit, UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
-from sgdtheory.trajectory import Recipe, Trajectory, record
+from sgdtheory.sweep.ground import Ground, ground_at
+from sgdtheory.sweep.trajectory import Recipe, Trajectory, record
 
 BATCH = 4
 

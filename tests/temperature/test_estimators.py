@@ -11,17 +11,17 @@ import pytest
 import torch
 import yaml
 
-from sgdtheory.config import CONFIGS
+from sgdtheory.commandline.config import CONFIGS
+from sgdtheory.commandline.schema import Checker, build
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.measured import Measured
-from sgdtheory.schema import Checker, build
+from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.equipartition import Equipartition, by_direction
 from sgdtheory.temperature.estimator import ratio
 from sgdtheory.temperature.excess_loss import ExcessLoss
 from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.hill import Hill
 from sgdtheory.temperature.noise_scale import NoiseScale
-from sgdtheory.trajectory import Trajectory
 from tests.temperature.clouds import GRID, Setting, cloud_of, ground_of, landscape_of
 
 

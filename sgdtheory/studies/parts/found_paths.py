@@ -7,14 +7,14 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.autoneb import AutoNEB
 from sgdtheory.cloud import length, straight_length
-from sgdtheory.edge import find_band
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.edge import find_band
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.profile import train_losses
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage

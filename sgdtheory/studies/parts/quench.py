@@ -12,7 +12,7 @@ from torch import Tensor
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured
-from sgdtheory.profile import train_losses
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream

@@ -7,18 +7,18 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.area import area_rate, largest_plane, swept
-from sgdtheory.density import Array, Binned, shares
 from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
+from sgdtheory.fokker_planck.density import Array, Binned, shares
+from sgdtheory.fokker_planck.law import temperature, time_step
+from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.law import temperature, time_step
 from sgdtheory.measured import Measured
 from sgdtheory.run import UnitFolder
 from sgdtheory.sgd import FREE, SGD, Coupling, SGDState
 from sgdtheory.streams import stream
 from sgdtheory.studies.study import row_of
-from sgdtheory.watch import Seen, watch
 
 MOMENTS = 20  # at which the density is looked at
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sgdtheory.area import sigmas
+from sgdtheory.fokker_planck.area import sigmas
 from sgdtheory.measured import Claim, Measured, Plot
 from sgdtheory.studies.parts.stirred import Stirred
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sgdtheory.measured import Claim, Measured
-from sgdtheory.string_sampling import String
+from sgdtheory.paths.string_sampling import String
 from sgdtheory.studies.study import rises, row_of
 
 STRAIGHT = 1.02  # a mean normalised length below this counts as straight

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sgdtheory.law import temperature
+from sgdtheory.fokker_planck.law import temperature
 from sgdtheory.measured import Claim, Measured, Plot
 from sgdtheory.sgd import SGD
 from sgdtheory.studies.study import ratio, row_of

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sgdtheory.density import Array, Binned
-from sgdtheory.fokker_planck import FokkerPlanck
-from sgdtheory.law import time_step
+from sgdtheory.fokker_planck.density import Array, Binned
+from sgdtheory.fokker_planck.generator import FokkerPlanck
+from sgdtheory.fokker_planck.law import time_step
 from sgdtheory.measured import Claim, Measured, Plot
 from sgdtheory.sgd import SGD
 from sgdtheory.studies.study import row_of

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from sgdtheory.ground import Ground
 from sgdtheory.measured import Claim, Measured, Plot
 from sgdtheory.studies.study import higher, ratio, row_of
+from sgdtheory.sweep.ground import Ground
 
 COLD = 0.8  # T/T_law that epochs are below at the hottest cell
 CLOSE = 0.1  # of T/T_law to Σ r(x_i)C_ii/Tr C

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sgdtheory.fit import Point, fit_power_law
 from sgdtheory.measured import Claim, Measured
 from sgdtheory.studies.study import SIGMAS, higher, ratio, row_of
+from sgdtheory.sweep.fit import Point, fit_power_law
 
 FACTOR = 5.0  # by which the excess of the narrowest is above that of the widest (the project's table)
 FLAT = 0.005  # of the straight line's barrier: a path below this is flat (the project's interface)

@@ -1,0 +1,48 @@
+"""A force that drives a cloud round between two wells and leaves its steady state as it is."""
+
+from dataclasses import dataclass
+from math import pi, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgdtheory.faults import Mistake
+from sgdtheory.fokker_planck.rotation import turned
+from sgdtheory.landscape import Cloud
+
+
+@dataclass(frozen=True)
+class LimitCycle:
+    """dθ = −∇Φ dt + j(θ) dt + √2 dW with j = λ·e^{Φ − r⁴/4}·Jθ, Φ = (θ₁² − 1)²/4 + θ₂²/2, λ the `strength`.
+
+    Example 19 of Chaudhari & Soatto 2018 (1710.11029): ρ_ss·j = λe^{−r⁴/4}Jθ/Z has no divergence, so ρ_ss = e^{−Φ}/Z for
+    every λ while the points circle round. The stochastic area grows at ∫ρ_ss(θ₁j₂ − θ₂j₁) = (λ/Z)∫r²e^{−r⁴/4}d²θ = 2πλ/Z.
+    For D = 1 and that Φ alone: `double_well` with directions=2, height=.25, stiffness=1, and η·noise/2b(1−μ) = 1.
+    """
+
+    strength: float
+
+    @property
+    def shared_batches(self) -> bool:
+        return False
+
+    def place(self, cloud: Cloud) -> Cloud:
+        return cloud
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        x, y = cloud[:, 0].square(), cloud[:, 1].square()
+        lift = torch.exp(0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square())  # e^{Φ − r⁴/4}, at most √e
+        return gradients - self.strength * lift[:, None] * turned(cloud)
+
+    def area_rate(self, landscape: Any, temperature: float) -> float:
+        """2πλ/Z per unit time, Z = ∫e^{−Φ} = 7.6235; raises Mistake for another potential or another D than 1."""
+        shape = [getattr(landscape, name, None) for name in ("height", "directions", "stiffness", "ambient")]
+        diffusion = temperature * getattr(landscape, "noise", 0.0)
+        if shape != [0.25, 2, 1.0, None] or abs(diffusion - 1) > 1e-9:
+            raise Mistake(
+                "LimitCycle: its steady state is known for height=0.25, directions=2, stiffness=1, ambient=null and "
+                f"learning_rate·noise/2·batch_size = 1, not {diffusion:g}"
+            )
+        at_top = float(landscape.stationary_density(torch.ones(1), temperature)[0])  # 1/∫e^{−(x² − 1)²/4}dx, its energy is 0
+        return 2 * pi * self.strength * at_top / sqrt(2 * pi)

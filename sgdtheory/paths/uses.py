@@ -1,0 +1,54 @@
+"""What a path is good for once it is found: an ensemble, an average, and what two networks get wrong alike."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgdtheory.cloud import points_at
+from sgdtheory.measured import Measured
+from sgdtheory.paths.autoneb import Path
+from sgdtheory.paths.profile import Profile
+
+
+def after_the_path(landscape: Any, path: Path, along: Profile, members: int = 5) -> dict[str, Any]:
+    """Test error of an ensemble of points of the path, of the average of the ends, and how alike the ends' mistakes are."""
+    assert along.test_errors is not None
+    labels = landscape.data.test_labels
+    points = points_at(path.pivots, torch.linspace(0, 1, members, dtype=torch.float64))
+    votes = torch.stack([_probabilities(landscape, theta) for theta in points]).mean(0)
+    average = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
+    wrong = along.test_errors[[0, -1]].bool()
+    both, either = int((wrong[0] & wrong[1]).sum()), int((wrong[0] | wrong[1]).sum())
+    ensemble = Measured.mean((votes.argmax(1) != labels).double().cpu())
+    return {
+        "ensemble": {"points": members, **ensemble.columns("test_error")},
+        "average": {
+            **Measured.mean(average.losses[0].cpu()).columns("test_loss"),
+            **Measured.mean(average.errors[0].cpu()).columns("test_error"),
+        },
+        "shared_mistakes": {"both": both, "either": either, "share": both / either if either else None},
+        **_interpolated(landscape, path, members),
+    }
+
+
+def _probabilities(landscape: Any, theta: Tensor) -> Tensor:
+    with torch.no_grad():
+        inputs = landscape.data.normalise(landscape.data.test_images, torch.float32).to(theta.dtype)
+        found: Tensor = landscape.model_at(theta)(inputs).softmax(1)
+    return found
+
+
+def _interpolated(landscape: Any, path: Path, members: int) -> dict[str, Any]:
+    """The same path with batch-norm statistics interpolated between the ends', the fault of earlier tools; none without any."""
+    first, last = (landscape.statistics(theta) for theta in path.pivots[[0, -1]])
+    if not first:
+        return {}
+    t = torch.linspace(0, 1, 2 * members + 1, dtype=torch.float64)
+    losses, errors = [], []
+    for at, theta in zip(t.tolist(), points_at(path.pivots, t), strict=True):
+        buffers = {name: torch.lerp(first[name], last[name], at) for name in first}
+        score = landscape.score(theta[None], "train", buffers)
+        losses.append(float(score.losses.mean()))
+        errors.append(float(score.errors.mean()))
+    return {"interpolated_statistics": {"train_loss": max(losses), "train_error": max(errors)}}

@@ -1,0 +1,174 @@
+"""The bottom that a thermal cloud sits above: the minimum θ*, its height, its noise, and how fast things relax there."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.curvature import top_modes, weighted_spectrum
+from sgdtheory.descend import lbfgs
+from sgdtheory.faults import Failure
+from sgdtheory.landscape import value_and_grad
+from sgdtheory.measured import Measured
+from sgdtheory.noise import is_additive, noise_vectors, per_sample_noise, whole_pass
+from sgdtheory.schedule import Cosine
+from sgdtheory.sgd import SGD
+from sgdtheory.streams import stream
+from sgdtheory.sweep.invariance import scale_invariant
+from sgdtheory.sweep.parts import InParts
+
+DIRECTIONS = 16  # Hessian directions that are watched
+VECTORS, MICRO = 32, 32  # draws of the noise that the spectrum is weighted by, and their batch size
+LANCZOS = 40  # steps: the resolved scales of h span about (steps)²
+POLISH = 2000  # iterations of L-BFGS
+PASSES = 16  # over the data, where the gradient of every example is too much
+AFFORDED = 20_000_000  # examples × parameters whose gradients are taken one by one
+TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
+FEW = (2, 4, 12)  # directions, draws and Lanczos steps where a product with the Hessian costs a second
+FEW_PASSES = 4
+SEEN = 128  # examples that such a product is made of, at least
+
+
+class Ground(NamedTuple):
+    """What is known of the landscape at θ*, float64 throughout.
+
+    `spectrum`, `weights` [m]: the share w_j of Tr C that lies at curvature h_j (noise-weighted Lanczos quadrature). Where
+    parameters are scale-invariant there is no minimum along their length: θ* is where training has ended, and how high a
+    cloud stands is told by a quench of its own points.
+    """
+
+    theta: Tensor  # [n]
+    start: Tensor  # [n], where clouds are let go: θ*, or a point of a path above it
+    directions: Tensor  # [k, n], the eigenvectors of the largest curvatures
+    curvatures: Tensor  # h_i [k]
+    noise_diagonal: Tensor  # C_ii [k]
+    spectrum: Tensor
+    weights: Tensor
+    groups: Tensor  # [n], k > 0 for the k-th scale-invariant tensor
+    numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
+
+    @classmethod
+    def kept_in(cls, tensors: Mapping[str, Tensor]) -> "Ground":
+        """From the tensors of a unit or a file."""
+        return cls(**{name: tensors[name] for name in cls._fields})
+
+    @property
+    def has_minimum(self) -> bool:
+        return not bool((self.groups > 0).any())
+
+    @property
+    def loss(self) -> float:
+        return float(self.numbers[0])
+
+    @property
+    def height(self) -> float | None:
+        """L* where there is a minimum."""
+        return self.loss if self.has_minimum else None
+
+    @property
+    def gradient_norm(self) -> float:
+        return float(self.numbers[1])
+
+    @property
+    def noise_trace(self) -> float:
+        return float(self.numbers[2])
+
+    @property
+    def micro_batch_trace(self) -> Measured:
+        """Tr C(θ*) as records see it, to be compared with `noise_trace`, that of every example's gradient."""
+        return Measured(float(self.numbers[3]), float(self.numbers[4]))
+
+    @property
+    def weight_decay(self) -> float:
+        return float(self.numbers[5])
+
+    @property
+    def top_curvature(self) -> float:
+        return float(self.curvatures[0])
+
+    def relaxation(self, left: float) -> float:
+        """The time ηt after which Σ_j w_j e^(−2h_j ηt), the part of Tr C whose modes are not yet warm, is `left`.
+
+        From θ* a mode's energy rises as ½T·C_ii(1 − e^(−2h_i ηt)). Infinite where nothing holds modes that carry so much.
+        """
+        rates, weights = self.spectrum.clamp_min(0), self.weights
+        low, high = 0.0, 1.0
+        while float((weights * (-2 * rates * high).exp()).sum()) > left:
+            low, high = high, 2 * high
+            if high > 1e12:
+                return float("inf")
+        for _ in range(40):
+            middle = (low + high) / 2
+            warm = float((weights * (-2 * rates * middle).exp()).sum()) <= left
+            low, high = (low, middle) if warm else (middle, high)
+        return high
+
+    def epoch_factor(self, rate: float, per_epoch: float) -> float:
+        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): what reshuffling leaves of the variance."""
+        x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
+        return float((self.weights * (1 - (2 / x) * (1 + torch.expm1(-x) / x))).sum())
+
+
+def find_minimum(landscape: Any, start: Tensor | None, seed: int) -> Tensor:
+    """θ* [n], float64, below a start [n] or a random one, by L-BFGS.
+
+    A network with batch norm is trained by SGD instead, unless a start is given: its objective has no minimum along |w| that
+    L-BFGS would reach.
+    """
+    cloud = landscape.init(1, stream(seed, "init", 0)) if start is None else start[None]
+    if is_additive(landscape):
+        return lbfgs(landscape, cloud.double(), POLISH)[0]
+    if start is None:
+        training = SGD(TRAINING, min(128, landscape.count), "auto", Cosine(), 0.9)
+        for state in training.run(landscape, cloud, seed):
+            cloud = state.cloud
+    if not torch.isfinite(cloud).all():
+        raise Failure("the training of the minimum diverged; lower landscape.learning_rate")
+    return cloud[0].double()
+
+
+def ground_at(
+    landscape: Any, theta: Tensor, seed: int, batch_size: int, directions: int = DIRECTIONS, start: Tensor | None = None
+) -> Ground:
+    """Everything measured once at θ* [n], float64, before any cell; `start`: where clouds are let go, if not there.
+
+    With batch norm of the objective that SGD with this b descends, the mean over parts of exactly b; curvatures there from
+    few parts, draws and steps.
+    """
+    source = stream(seed, "ground")
+    groups = scale_invariant(landscape, stream(seed, "invariance"))
+    vectors, steps, seen = VECTORS, LANCZOS, landscape
+    micro = MICRO if is_additive(landscape) else batch_size
+    if not is_additive(landscape):
+        directions, vectors, steps = FEW
+        seen = InParts(landscape, batch_size, stream(seed, "parts"), -(-SEEN // batch_size))
+        landscape = InParts(landscape, batch_size, stream(seed, "parts"))
+    curvatures, modes = top_modes(seen, theta, min(directions, theta.numel()))
+    modes = modes.to(theta)
+    noise = noise_vectors(landscape, theta, vectors, micro, source)
+    spectrum, weights = weighted_spectrum(seen, theta, noise, steps)
+    value, gradient = value_and_grad(landscape, theta[None])
+    trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
+    numbers = torch.tensor(
+        [
+            float(value[0]), float(gradient[0].norm()), float(trace),
+            micro_trace.value or 0.0, micro_trace.stderr or 0.0, float(getattr(landscape, "weight_decay", 0.0)),
+        ],
+        dtype=torch.float64,
+    )  # fmt: skip
+    start = theta if start is None else start.double()
+    return Ground(theta.cpu(), start.cpu(), modes.cpu(), curvatures, diagonal.cpu(), spectrum, weights, groups.cpu(), numbers)
+
+
+def _noise(
+    landscape: Any, theta: Tensor, size: int, source: torch.Generator, directions: Tensor
+) -> tuple[Tensor, Tensor, Measured]:
+    """Tr C and C_ii [k]: of every example where that can be afforded, else averaged over passes; Tr C from those alone."""
+    passes = PASSES if is_additive(landscape) else FEW_PASSES
+    seen = [whole_pass(landscape, theta[None], size, source, directions) for _ in range(passes)]
+    traces = torch.cat([each.noise_trace for each in seen])
+    averaged = Measured.mean(traces.cpu())
+    if hasattr(landscape, "count") and is_additive(landscape) and landscape.count * theta.numel() <= AFFORDED:
+        return *per_sample_noise(landscape, theta, directions), averaged
+    return traces.mean(), torch.stack([each.noise_diagonal[0] for each in seen]).mean(0), averaged

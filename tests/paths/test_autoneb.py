@@ -1,0 +1,205 @@
+"""AutoNEB against every barrier that is known, and its bookkeeping: what it costs, resumes, retries and refuses."""
+
+from dataclasses import replace
+from math import inf, pi
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sgdtheory.cloud import arc_positions, gaps, length, points_at, straight_length
+from sgdtheory.faults import Failure
+from sgdtheory.landscape import values
+from sgdtheory.landscapes.linear_net import LinearNet
+from sgdtheory.landscapes.muller_brown import MullerBrown
+from sgdtheory.landscapes.ring import Ring
+from sgdtheory.paths.autoneb import AutoNEB, Cycle, Path, Search
+from sgdtheory.paths.presets import draxler, fast
+from sgdtheory.sgd import SGD, Coupling
+from tests.cases import NATIVE, WIDE, Case
+
+SOME_WIDE = ("ring", "bent_valley", "linear_net_1", "linear_net_2", "muller_brown")
+CASES = [c for c in NATIVE if c.barrier is not None] + [
+    c for c in WIDE if c.barrier is not None and c.name.removesuffix("_in_200") in SOME_WIDE
+]
+FOUND: dict[str, Path] = {}  # paths are looked at by several tests and searched once
+
+
+def path_of(case: Case, neb: AutoNEB | None = None) -> Path:
+    if case.name not in FOUND:
+        neb = (neb or fast()).on_formula()
+        FOUND[case.name] = neb.find(case.landscape, case.landscape.minima()[:2], 0)
+    return FOUND[case.name]
+
+
+def barrier(path: Path) -> float:
+    return float(path.values.max() - path.values[0])
+
+
+def length_ratio(path: Path) -> float:
+    return length(path.pivots) / straight_length(path.pivots)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_known_barriers(case: Case) -> None:
+    assert case.barrier is not None
+    found = path_of(case)
+    assert torch.equal(found.pivots[[0, -1]], case.landscape.minima()[:2])
+    assert barrier(found) == pytest.approx(case.barrier, rel=0.003, abs=1e-4)
+    assert barrier(found) > case.barrier * (1 - 1e-6)  # every path is an upper bound; the climber is at the top to rounding
+    if case.length_ratio is not None:
+        assert length_ratio(found) == pytest.approx(case.length_ratio, rel=0.005)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "muller" in c.name], ids=str)
+def test_muller_brown_passes_both_saddles_and_the_third_minimum(case: Case) -> None:
+    """Vertices stand on the lowest path, and a chord of it of length h that turns by α lies within hα/8 of its arc."""
+    surface = case.landscape
+    found = path_of(case)
+    assert barrier(found) == pytest.approx(106.0347, abs=0.05)
+    directions = (found.pivots[1:] - found.pivots[:-1]) / gaps(found.pivots)[:, None]
+    angles = torch.linalg.vector_norm(directions[1:] - directions[:-1], dim=1)
+    sagitta = torch.maximum(gaps(found.pivots)[1:] * angles, gaps(found.pivots)[:-1] * angles).max() / 8
+    dense = points_at(found.pivots, torch.linspace(0, 1, 4001, dtype=torch.float64))
+    places = torch.cat([surface.saddles(), surface.minima()[2:]])
+    assert sagitta < 0.02
+    assert (torch.cdist(places, dense).min(1).values < sagitta).all()
+    first, second = torch.cdist(surface.saddles(), dense).argmin(1).tolist()
+    assert first < int(torch.cdist(surface.minima()[2:], dense).argmin()) < second
+
+
+def test_a_band_without_a_nudge_stays_on_the_ridge() -> None:
+    """What the nudge is for; and which way it goes is a matter of the seed alone."""
+    ring = Ring(wall=1.5, height=0.3)
+    stuck = replace(fast(), nudge=0.0).on_formula().find(ring, ring.minima(), 0)
+    assert barrier(stuck) == pytest.approx(1.5, rel=1e-3)
+    assert length_ratio(stuck) == pytest.approx(1, abs=1e-9)
+    found = path_of(next(c for c in CASES if c.name == "ring"))
+    assert length_ratio(found) == pytest.approx(pi / 2, rel=0.005)
+    again = fast().on_formula().find(ring, ring.minima(), 0)
+    assert torch.equal(again.pivots, found.pivots)
+
+
+def test_the_papers_schedule() -> None:
+    paper = draxler()
+    pivots, gradients = 0, 0
+    for cycle in paper.cycles:
+        pivots += cycle.insert
+        gradients += pivots * cycle.steps
+    assert (len(paper.cycles), gradients) == (14, 248_000)
+    assert sum(c.steps for c in draxler(0.1).cycles) == sum(c.steps for c in paper.cycles) / 10
+    assert [round(c.rate, 6) for c in paper.cycles] == [1.0] * 6 + [0.1] * 4 + [0.01] * 4
+
+
+def test_the_papers_schedule_finds_a_ring() -> None:
+    ring = Ring()
+    found = draxler(0.01).on_formula().find(ring, ring.minima(), 0)
+    assert barrier(found) == pytest.approx(0.25, rel=0.003)
+
+
+# Bookkeeping, on a formula that is treated like a network: noise, a few steps, several attempts.
+
+RING = Ring(noise=0.01, height=0.01)  # nearly level: the straight line's barrier is 1, an excess of .01 is the best there is
+SMALL = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(60)), batch_size=8, multiples=(0.3, 1.0), retries=0)
+
+
+def run(neb: AutoNEB, state: Search | None = None, landscape: Any = RING, **more: Any) -> list[Search]:
+    return list(neb.run(landscape, landscape.minima()[:2], 0, state=state, **more))
+
+
+def test_costs_are_counted() -> None:
+    evaluated = 0
+
+    def evaluate(points: Tensor) -> Tensor:
+        nonlocal evaluated
+        evaluated += len(points)
+        return values(RING, points)
+
+    states = run(SMALL, evaluate=evaluate)
+    assert [(s.attempt, s.cycle) for s in states] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    assert states[-1].evaluations == evaluated
+    spent = [60 * (len(s.path) - 2) for s in states]
+    assert [s.gradients for s in states] == torch.tensor(spent).cumsum(0).tolist()
+    found = SMALL.finish(states[-1], evaluate)
+    assert found.evaluations == evaluated
+    assert len(found.t) == len(found.values) == (len(found.pivots) - 1) * 10 + 1
+    assert found.attempts == 2
+    torch.testing.assert_close(points_at(found.pivots, found.t)[::10], found.pivots)
+    torch.testing.assert_close(found.t[::10], arc_positions(found.pivots))
+
+
+def test_the_lowest_attempt_is_kept() -> None:
+    states = run(SMALL)
+    ends = [s for s in states if s.cycle == 0]
+    excesses = [float(s.values.max() - s.end_values.max()) for s in ends]
+    assert states[-1].best_excess == min(excesses)
+    assert torch.equal(states[-1].best, ends[excesses.index(min(excesses))].path)
+    assert states[-1].best_multiple == SMALL.multiples[excesses.index(min(excesses))]
+    assert states[-1].straight == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_search_goes_on_from_any_state_with_the_same_bits() -> None:
+    states = run(SMALL)
+    for k, state in enumerate(states[:-1]):
+        rebuilt = Search(**{**state.facts(), **{n: x.clone() for n, x in state.tensors().items()}})
+        rest = run(SMALL, rebuilt)
+        assert len(rest) == len(states) - k - 1
+        assert torch.equal(rest[-1].best, states[-1].best)
+        assert rest[-1].facts() == states[-1].facts()
+    assert run(SMALL, states[-1]) == []
+
+
+def test_stages_have_names_and_seeds_of_their_own() -> None:
+    seen: list[tuple[str, float, int]] = []
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        assert isinstance(sgd.learning_rate, float)
+        seen.append((name, sgd.learning_rate, seed))
+        return cloud
+
+    states = run(
+        replace(SMALL, retries=1), descend=descend
+    )  # nothing descends: the excess stays that of a line, and it retries
+    assert [name for name, _, _ in seen] == [f"attempt-{a}-cycle-{c}" for a in range(3) for c in range(3)]
+    assert len({seed for _, _, seed in seen}) == 9
+    assert seen[3][1] == pytest.approx(seen[0][1] / 0.3)
+    assert states[-1].attempt == 3
+
+
+def test_what_is_good_enough_ends_the_search() -> None:
+    soon = run(replace(SMALL, enough=1.0))  # any path is good enough: first cycle, last cycle, done
+    assert [(s.attempt, s.cycle) for s in soon] == [(0, 2), (1, 0)]
+    assert [(s.attempt, s.cycle) for s in run(replace(SMALL, multiples=(1.0,), retries=2, retry_above=1.0))][-1] == (1, 0)
+
+
+def test_an_attempt_that_diverges_is_given_up_and_others_are_not() -> None:
+    wild = replace(SMALL, multiples=(1e6, 1.0))
+    states = run(wild)
+    assert [(s.attempt, s.cycle) for s in states][:2] == [(1, 0), (1, 1)]
+    assert states[0].best_excess == inf
+    assert barrier(wild.finish(states[-1], lambda points: values(RING, points))) < 0.1
+    lost = replace(SMALL, multiples=(1e6,))
+    with pytest.raises(Failure, match="learning_rate"):
+        lost.find(RING, RING.minima(), 0)
+
+
+def test_a_stage_that_fails_is_an_attempt_that_diverged() -> None:
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        raise Failure("the loss is not finite")
+
+    assert [s.best_excess for s in run(SMALL, descend=descend)] == [inf, inf]
+
+
+def test_a_path_below_its_ends_has_no_barrier() -> None:
+    net = LinearNet(width=2)
+    ends = torch.stack([net.minima()[0] * 1.2, net.minima()[1]])  # the first end is above the sheet of minima
+    found = fast().on_formula().find(net, ends, 0)
+    assert found.excess == 0.0
+
+
+def test_float32_finds_the_same() -> None:
+    surface = MullerBrown()
+    found = fast().on_formula().find(surface, surface.minima()[:2].float(), 0)
+    assert found.pivots.dtype == torch.float32
+    assert barrier(found) == pytest.approx(106.0347, abs=0.05)
