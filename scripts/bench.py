@@ -102,7 +102,7 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
     start = landscape.init(1, stream(0, "init"))
     module = ResNet(data.shape, 10, depth=20, width=16).to(DEVICE).to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
-    images = data.normalise(data.train_images[:batch], torch.float32).contiguous(memory_format=torch.channels_last)
+    images = data.scaled(data.train_images[:batch], torch.float32).contiguous(memory_format=torch.channels_last)
     labels = data.train_labels[:batch]
 
     def bare() -> None:
@@ -142,7 +142,7 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
     start = landscapes["batched"].init(points, stream(0, "init"))
     modules = [MLP(data.shape, 10).to(DEVICE) for _ in range(points)]
     optimisers = [torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for m in modules]
-    images = data.normalise(data.train_images[:batch], torch.float32)
+    images = data.scaled(data.train_images[:batch], torch.float32)
     labels = data.train_labels[:batch]
 
     def loops() -> None:

@@ -13,12 +13,17 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count
 
 Augment: TypeAlias = Literal["none", "crop_flip"]
+Scaling: TypeAlias = Literal["standard", "unit"]
 Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W], labels, any integers [N]
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and the augmentation."""
+    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and what becomes of a byte.
+
+    scaling="standard" gives pixels a mean of 0 and a spread of 1 over the training images, a channel; "unit" leaves them in
+    0 … 1. That is no detail: it decides the Hessian's top eigenvalue and how much of the spectrum lies near zero.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -28,6 +33,7 @@ class Images:
     name: str
     augment: Augment = "none"
     padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
+    scaling: Scaling = "standard"
 
     def __post_init__(self) -> None:
         _check(self.name, "train", self.train_images, self.train_labels, self.classes)
@@ -38,12 +44,19 @@ class Images:
 
     @classmethod
     def from_arrays(
-        cls, train: Split, test: Split, classes: int, name: str, augment: Augment = "none", padding: int = 4
+        cls,
+        train: Split,
+        test: Split,
+        classes: int,
+        name: str,
+        augment: Augment = "none",
+        padding: int = 4,
+        scaling: Scaling = "standard",
     ) -> "Images":
         """The same from numpy arrays, whatever their strides and the width of the labels."""
         tensors = [torch.from_numpy(np.ascontiguousarray(images)) for images, _ in (train, test)]
         labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
-        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding)
+        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding, scaling)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -72,7 +85,7 @@ class Images:
 
     @cached_property
     def _fill(self) -> Tensor:
-        return (255 * self.mean).round().to(self.train_images.device, torch.uint8)
+        return (255 * self._origin[0]).round().to(self.train_images.device, torch.uint8)
 
     @property
     def mean(self) -> Tensor:
@@ -84,11 +97,17 @@ class Images:
         """Standard deviation of pixel/255 over the training images, a channel [C]; 1 where a channel is constant."""
         return self._moments[1]
 
-    def normalise(self, images: Tensor, dtype: torch.dtype) -> Tensor:
-        """(pixel/255 − mean)/std of bytes [..., C, H, W]: one multiplication and one addition in place."""
+    @property
+    def _origin(self) -> tuple[Tensor, Tensor]:
+        """Which pixel/255 becomes 0, and how much of it becomes 1, a channel [C]."""
+        return self._moments if self.scaling == "standard" else (torch.zeros_like(self.mean), torch.ones_like(self.mean))
+
+    def scaled(self, images: Tensor, dtype: torch.dtype) -> Tensor:
+        """(pixel/255 − mean)/std, or pixel/255, of bytes [..., C, H, W]: one multiplication and one addition in place."""
         where = (images.device, dtype)
         if where not in self._affine:  # kept, or every call would wait for two copies to the device
-            scale, shift = 1 / (255 * self.std), -self.mean / self.std
+            zero, one = self._origin
+            scale, shift = 1 / (255 * one), -zero / one
             self._affine[where] = (scale.to(*where)[:, None, None], shift.to(*where)[:, None, None])
         scale, shift = self._affine[where]
         return images.to(dtype).mul_(scale).add_(shift)
@@ -98,10 +117,10 @@ class Images:
         return None if self.augment == "none" else crop_flip_draws(shape, self.padding, stream)
 
     def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Bytes [..., C, H, W] shifted and flipped as drawn; the border has the mean colour.
+        """Bytes [..., C, H, W] shifted and flipped as drawn; the border is what scaling makes 0.
 
-        The usual recipe pads with zeros after normalisation, where zero is the mean colour. Here images are still
-        bytes, so it is the mean to the nearest byte: off by at most 1/510 of the range.
+        The usual recipe pads with zeros after scaling: the mean colour, or black in 0 … 1. Here images are still bytes,
+        so it is the mean to the nearest byte: off by at most 1/510 of the range.
         """
         return crop_flip(images, draws, self.padding, self._fill)
 

@@ -39,7 +39,7 @@ class Text:
         """N, the number of training windows."""
         return self.train_images.shape[0]
 
-    def normalise(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+    def scaled(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
         """Codes are names, not quantities: only their dtype changes."""
         return codes.to(dtype)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from sgdtheory.data.images import Augment, Images
+from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Place, PlacePath
 
@@ -19,36 +19,64 @@ CIFAR_ADVICE = "its home server may be throttled: {archive} from any mirror can 
 MNIST_ADVICE = "its four *-ubyte.gz files can be put into {folder} instead"
 
 
-def cifar10(root: PlacePath = Path("data"), download: Download = True, augment: Augment = "none", padding: Count = 4) -> Images:
+def cifar10(
+    root: PlacePath = Path("data"),
+    download: Download = True,
+    augment: Augment = "none",
+    padding: Count = 4,
+    scaling: Scaling = "standard",
+) -> Images:
     """60,000 images of 3×32×32 pixels in 10 classes, 50,000 for training (Krizhevsky 2009)."""
     advice = CIFAR_ADVICE.format(archive="cifar-10-python.tar.gz")
-    return _loaded("CIFAR10", "cifar10", 10, root, download, advice, augment, padding)
+    return _loaded("CIFAR10", "cifar10", 10, root, download, advice, augment, padding, scaling)
 
 
 def cifar100(
-    root: PlacePath = Path("data"), download: Download = True, augment: Augment = "none", padding: Count = 4
+    root: PlacePath = Path("data"),
+    download: Download = True,
+    augment: Augment = "none",
+    padding: Count = 4,
+    scaling: Scaling = "standard",
 ) -> Images:
     """60,000 images of 3×32×32 pixels in 100 classes, 50,000 for training (Krizhevsky 2009)."""
     advice = CIFAR_ADVICE.format(archive="cifar-100-python.tar.gz")
-    return _loaded("CIFAR100", "cifar100", 100, root, download, advice, augment, padding)
+    return _loaded("CIFAR100", "cifar100", 100, root, download, advice, augment, padding, scaling)
 
 
-def mnist(root: PlacePath = Path("data"), download: Download = True, augment: Augment = "none", padding: Count = 4) -> Images:
+def mnist(
+    root: PlacePath = Path("data"),
+    download: Download = True,
+    augment: Augment = "none",
+    padding: Count = 4,
+    scaling: Scaling = "standard",
+) -> Images:
     """70,000 handwritten digits of 1×28×28 pixels in 10 classes, 60,000 for training (LeCun et al. 1998)."""
     advice = MNIST_ADVICE.format(folder=root / "MNIST" / "raw")
-    return _loaded("MNIST", "mnist", 10, root, download, advice, augment, padding)
+    return _loaded("MNIST", "mnist", 10, root, download, advice, augment, padding, scaling)
 
 
 def fashion_mnist(
-    root: PlacePath = Path("data"), download: Download = True, augment: Augment = "none", padding: Count = 4
+    root: PlacePath = Path("data"),
+    download: Download = True,
+    augment: Augment = "none",
+    padding: Count = 4,
+    scaling: Scaling = "standard",
 ) -> Images:
     """70,000 clothes of 1×28×28 pixels in 10 classes, 60,000 for training (Xiao et al. 2017, 1708.07747)."""
     advice = MNIST_ADVICE.format(folder=root / "FashionMNIST" / "raw")
-    return _loaded("FashionMNIST", "fashion_mnist", 10, root, download, advice, augment, padding)
+    return _loaded("FashionMNIST", "fashion_mnist", 10, root, download, advice, augment, padding, scaling)
 
 
 def _loaded(
-    kind: str, name: str, classes: int, root: Path, download: bool, advice: str, augment: Augment, padding: int
+    kind: str,
+    name: str,
+    classes: int,
+    root: Path,
+    download: bool,
+    advice: str,
+    augment: Augment,
+    padding: int,
+    scaling: Scaling,
 ) -> Images:
     from torchvision import datasets  # here, because importing it costs two seconds
 
@@ -64,7 +92,7 @@ def _loaded(
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
         raise Mistake(f"{what}\n{advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
-    return Images.from_arrays(train, test, classes, name, augment, padding)
+    return Images.from_arrays(train, test, classes, name, augment, padding, scaling)
 
 
 def _channels_first(pixels: Any) -> np.ndarray:

@@ -30,7 +30,7 @@ class LinearRegression:
         self.device = torch.device(device)
         self.weight_decay = weight_decay
         self.title = f"linear regression on {data.name}"
-        pixels = data.normalise(data.train_images, torch.float64).flatten(1)
+        pixels = data.scaled(data.train_images, torch.float64).flatten(1)
         self.inputs = torch.cat([pixels, torch.ones(len(pixels), 1, dtype=torch.float64)], 1).to(self.device)  # X [N, n]
         labels = data.train_labels.double()
         self.targets = ((labels - labels.mean()) / labels.std(correction=0)).to(self.device)  # y [N]

@@ -90,7 +90,7 @@ class Network:
         small = data.train_images.numel() <= PART_VALUES and data.augment == "none"
         self._train_images = self.data.train_images
         if small:
-            self._train_images = self.data.normalise(self.data.train_images, torch.float32)
+            self._train_images = self.data.scaled(self.data.train_images, torch.float32)
         self._row_losses = self._losses_of_rows
         if compile:
             options: dict[str, Any] = {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
@@ -155,7 +155,7 @@ class Network:
 
     def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
         """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones are the same numbers."""
-        return (images if images.is_floating_point() else self.data.normalise(images, torch.float32)).to(cloud.dtype)
+        return (images if images.is_floating_point() else self.data.scaled(images, torch.float32)).to(cloud.dtype)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""

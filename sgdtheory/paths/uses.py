@@ -34,7 +34,7 @@ def after_the_path(landscape: Any, path: Path, along: Profile, members: int = 5)
 
 def _probabilities(landscape: Any, theta: Tensor) -> Tensor:
     with torch.no_grad():
-        inputs = landscape.data.normalise(landscape.data.test_images, torch.float32).to(theta.dtype)
+        inputs = landscape.data.scaled(landscape.data.test_images, torch.float32).to(theta.dtype)
         found: Tensor = landscape.model_at(theta)(inputs).softmax(1)
     return found
 

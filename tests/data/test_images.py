@@ -48,9 +48,17 @@ def test_defects_are_named(changes: dict[str, Any], message: str) -> None:
         some_images(**changes)
 
 
-def test_normalised_training_images_have_mean_0_and_variance_1() -> None:
+def test_scaling_unit_leaves_pixels_between_0_and_1_and_pads_with_black() -> None:
+    images = some_images(augment="crop_flip", padding=4, scaling="unit")
+    x = images.scaled(images.train_images, torch.float64)
+    torch.testing.assert_close(x, images.train_images.double() / 255, rtol=1e-14, atol=0)
+    away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))
+    assert away[0, :, :4].max() == 0
+
+
+def test_standard_training_images_have_mean_0_and_variance_1() -> None:
     images = some_images()
-    x = images.normalise(images.train_images, torch.float64)
+    x = images.scaled(images.train_images, torch.float64)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-14)
     torch.testing.assert_close(x.var((0, 2, 3), correction=0), torch.ones(3).double(), rtol=1e-13, atol=0)
     plain = images.train_images.double() / 255
@@ -58,10 +66,10 @@ def test_normalised_training_images_have_mean_0_and_variance_1() -> None:
     torch.testing.assert_close(images.std, plain.std((0, 2, 3), correction=0), rtol=1e-13, atol=0)
 
 
-def test_normalise_keeps_leading_axes_dtype_and_its_argument() -> None:
+def test_scaling_keeps_leading_axes_dtype_and_its_argument() -> None:
     images = some_images()
     before = images.train_images.clone()
-    x = images.normalise(images.train_images.reshape(2, 6, 3, 5, 4), torch.float32)
+    x = images.scaled(images.train_images.reshape(2, 6, 3, 5, 4), torch.float32)
     assert x.shape == (2, 6, 3, 5, 4)
     assert x.dtype == torch.float32
     assert torch.equal(images.train_images, before)
@@ -72,7 +80,7 @@ def test_a_constant_channel_becomes_zero() -> None:
     pixels[:, 1] = 77
     images = some_images(train_images=pixels)
     assert images.std[1] == 1
-    assert images.normalise(pixels, torch.float64)[:, 1].abs().max() < 1e-15
+    assert images.scaled(pixels, torch.float64)[:, 1].abs().max() < 1e-15
 
 
 def test_moved_and_cut_images_are_images() -> None:
@@ -123,8 +131,8 @@ def test_nothing_is_drawn_when_nothing_is_augmented() -> None:
     assert some_images().augmentation((5,), stream(0)) is None
 
 
-def test_the_border_is_nearly_zero_after_normalisation() -> None:
+def test_the_border_is_nearly_zero_after_scaling() -> None:
     images = some_images(augment="crop_flip", padding=4)
     away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))  # only the last row keeps pixels
-    border = images.normalise(away, torch.float64)[0, :, :4, :]
+    border = images.scaled(away, torch.float64)[0, :, :4, :]
     assert (border.abs() <= 1 / (510 * images.std[:, None, None]) + 1e-12).all()

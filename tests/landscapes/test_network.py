@@ -33,7 +33,7 @@ def plain_loss(network: Network, theta: Tensor, images: Tensor, labels: Tensor) 
     module = network._new_module().double().train()
     parts = theta.split([p.numel() for p in module.parameters()])
     weights = {name: x.view(p.shape) for (name, p), x in zip(module.named_parameters(), parts, strict=True)}
-    inputs = network.data.normalise(images, torch.float32).double()
+    inputs = network.data.scaled(images, torch.float32).double()
     outputs = torch.func.functional_call(module, weights, (inputs,))
     return F.cross_entropy(outputs, labels) + 0.5 * network.weight_decay * (theta**2).sum()
 
@@ -101,7 +101,7 @@ def test_population_statistics_are_those_of_the_whole_set() -> None:
     assert float(score.losses.mean()) == pytest.approx(float(in_training_mode), abs=1e-12)
     module = network.model_at(theta)
     assert not module.training
-    outputs = module(FEW.normalise(FEW.test_images, torch.float32).double())
+    outputs = module(FEW.scaled(FEW.test_images, torch.float32).double())
     expected = F.cross_entropy(outputs, FEW.test_labels, reduction="none")
     assert torch.allclose(network.score(theta[None], "test").losses[0], expected, atol=1e-12)
 

@@ -236,7 +236,7 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     theta = lbfgs(landscape, start, 400)[0]
     at = look(landscape, theta)
     assert at.gradient_norm < 1e-8 and ((theta == 0) == (indices.kept(landscape, 1) == 0)).all()
-    images = data.normalise(data.train_images, torch.float32).double().flatten(1)
+    images = data.scaled(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
     lacking = logits.softmax(1) - torch.nn.functional.one_hot(data.train_labels, 10)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.test_invariance import DECAY, normed
+from tests.sweep.test_invariance import DECAY, normed
 
 from sgdtheory.faults import Failure
 from sgdtheory.landscape import values
