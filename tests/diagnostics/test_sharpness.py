@@ -81,7 +81,7 @@ def test_the_same_function_in_other_coordinates_is_sharper() -> None:
     """Dinh et al. 2017: the loss cannot tell the two points apart, the sharpness can."""
     net = Network(partial(MLP, hidden=(8, 8)), digits(), weight_decay=0.0)
     cloud = net.init(2, stream(0, "init")).double()
-    moved = rescaled(net, cloud, 64.0)
+    moved = rescaled(net, cloud, 256.0)
     assert torch.allclose(net.losses(moved), net.losses(cloud), rtol=1e-12, atol=0)
     for before, after in zip(Sharpness()(net, cloud), Sharpness()(net, moved), strict=True):
         assert (after["sharpness"].value or 0) > 2 * (before["sharpness"].value or 1)

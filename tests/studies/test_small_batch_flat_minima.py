@@ -13,8 +13,8 @@ from tests.conftest import Said
 
 Command = Callable[..., Said]
 SMALL = [
-    "~recipes.adam", "~recipes.tanh", "~recipes.tanh_one_layer", "~recipes.weight_decay", "sgd.steps=150",
-    "target=0.1", "every=1", "descent.learning_rate=0.05", "seeds=2", "recipes.fixed_epochs.epochs=1", "~also.sharpness_half",
+    "~recipes.adam", "~recipes.tanh", "~recipes.weight_decay", "sgd.steps=300",
+    "target=0.1", "every=1", "descent.learning_rate=0.05", "seeds=2", "recipes.fixed_epochs.epochs=4", "~also.sharpness_half",
     "~also.sharpness_subspace", "~also.sharpness_subspace_half", "data.test_share=0.8", "executor.workers=1", "threads=1",
 ]  # fmt: skip
 

@@ -18,7 +18,7 @@ STRINGS = [
     "~landscapes.quadratic", "~landscapes.text", "thresholds={cubic:[3.0,0.1,0.01]}", "pairs={cubic:3}", "executor.workers=1",
 ]  # fmt: skip
 WIDTHS = [
-    "hidden=[[2],[8],[32],[8,8]]", "trained=6", "kept=2", "sgd.steps=300", "autoneb.steps=10", "autoneb.last_steps=10",
+    "hidden=[[2],[8],[32],[8,8]]", "trained=6", "kept=2", "sgd.steps=600", "autoneb.steps=10", "autoneb.last_steps=10",
     "autoneb.retries=0", "executor.workers=1",
 ]  # fmt: skip
 Command = Callable[..., Said]

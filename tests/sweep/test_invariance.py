@@ -102,7 +102,7 @@ def test_the_means_are_over_every_step_and_survive_a_break() -> None:
         theta = state.cloud.clone()
     found, again = whole.means(), before.means()
     for name, expected in zip(COLUMNS, torch.stack(rows).mean(0), strict=True):
-        torch.testing.assert_close(found[name], expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=0)  # ∇L·w is zero to batch norm's ε over a variance
         assert torch.equal(found[name], again[name])
     assert float(whole.sums.sum()) == 0
 

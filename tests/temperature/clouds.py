@@ -79,5 +79,5 @@ GRID = [
     for name in ("commuting", "non_commuting", "rotated")
     for rate, momentum in ((0.1, 0.0), (1.0, 0.0), (0.1, 0.9), (1.0, 0.9))
 ]
-GRID += [Setting("linear_regression", 0.02, 0.0), Setting("linear_regression", 0.004, 0.9)]
-GRID += [Setting("linear_regression", 0.05, 0.0, "without_replacement", 200)]
+GRID += [Setting("linear_regression", 0.06, 0.0), Setting("linear_regression", 0.012, 0.9)]
+GRID += [Setting("linear_regression", 0.14, 0.0, "without_replacement", 200)]

@@ -80,7 +80,7 @@ def test_a_missing_correction_is_seen() -> None:
 
 
 def test_the_noise_at_the_minimum_instead_of_the_clouds_is_seen() -> None:
-    setting = Setting("linear_regression", 0.02, 0.0)
+    setting = Setting("linear_regression", 0.12, 0.0)
     trajectory = cloud_of(setting)
     frozen = replace(trajectory, noise_trace=np.full_like(trajectory.noise_trace, trajectory.noise_trace_at_minimum))
     assert sigmas(ExcessLoss()(None, frozen)["excess_loss"], setting.law) > 5

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sgdtheory.measured import Claim, Measured, Plot
-from sgdtheory.studies.study import higher, ratio, row_of
+from sgdtheory.studies.study import row_of
 from sgdtheory.sweep.ground import Ground
 
 COLD = 0.8  # T/T_law that epochs are below at the hottest cell
@@ -36,19 +36,13 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
 
 
 def cell_row(cell: Mapping[str, Any], kind: str, ground: Ground, count: int) -> dict[str, Any]:
-    """One cell: T/T_law as the sweep has it, by ⟨Tr C⟩ over all examples, and theory's.
-
-    `felt`: the noise of the batches that were drawn over that of all examples at the same points; `own`: T/T_law by the former.
-    """
-    rate, size, law = cell["learning_rate"], cell["batch_size"], cell["predicted"]
-    found, felt = _of(cell["temperature"]["excess_loss"], law), _of(cell["temperature"]["noise_agreement"], 1.0)
+    """One cell: T/T_law as the sweep has it, and theory's."""
+    rate, size = cell["learning_rate"], cell["batch_size"]
     facts = {"kind": kind, "learning_rate": rate, "batch_size": size, "rate_per_sample": rate / size}
-    facts |= {"predicted": 1.0, "exact": 1.0}
+    facts |= {"predicted": 1.0, "exact": 1.0, "steps": cell["steps"]}
     if cell["sampling"] == "epoch":
         facts |= {"predicted": ground.epoch_factor(rate, count / size), "exact": exact_factor(ground, rate, size, count)}
-    swollen = None if cell["noise_trace"] is None else cell["noise_trace"] / cell["noise_trace_at_minimum"]
-    own = ratio(found, felt, found.why or felt.why or "no noise")
-    return row_of(facts, ratio=found, felt=felt, own=own) | {"swollen": swollen, "steps": cell["steps"]}
+    return row_of(facts, ratio=_of(cell["temperature"]["excess_loss"], cell["predicted"]))
 
 
 def _of(number: Mapping[str, Any], unit: float) -> Measured:
@@ -59,14 +53,14 @@ def _of(number: Mapping[str, Any], unit: float) -> Measured:
 
 
 def claims(rows: Rows) -> list[Claim]:
-    """The hottest cell, all cells against the prediction, what is left of them, and both controls."""
+    """The hottest cell, all cells against the prediction, and both controls."""
     by = {kind: [row for row in rows if row["kind"] == kind] for kind in ("epochs", "independent", "frozen")}
     known = [row for row in by["epochs"] if row["ratio"] is not None]
     if not known:
         why = by["epochs"][0]["ratio_why"] if by["epochs"] else "nothing is finished"
         return [Claim("epoch", "no temperature under reshuffling", Measured.nothing(why), f"below {COLD:g}", None)]
     known.sort(key=lambda row: row["rate_per_sample"])
-    said = [_cold(known[-1]), _prediction(known, by["epochs"]), _left(known[0], known[-1]), _own(known[-1])]
+    said = [_cold(known[-1]), _prediction(known, by["epochs"])]
     controls = [
         ("independent", "draws are independent", "predicted"),
         ("frozen", "the noise is frozen at the minimum", "exact"),
@@ -92,26 +86,6 @@ def _prediction(known: Rows, asked: Rows) -> Claim:
     )
 
 
-def _left(cold: Mapping[str, Any], hot: Mapping[str, Any]) -> Claim:
-    """The prediction is linear in the noise: what is beyond it goes with η/b."""
-    first, last = (_ratio(row, row["exact"]) for row in (cold, hot))
-    words = (
-        f"what the linear theory misses, finite steps allowed for, goes with η/b: {last} at {hot['rate_per_sample']:.3g}, "
-        f"{first} at {cold['rate_per_sample']:.3g}"
-    )
-    return Claim("remainder", words, last, "larger at the larger η/b", higher(last, first))
-
-
-def _own(hot: Mapping[str, Any]) -> Claim:
-    """An explanation that was found after the fact, so no verdict: T by the noise that the batches have."""
-    own = Measured(hot["own"], hot.get("own_stderr"), "", hot.get("own_why", ""))
-    words = (
-        f"part of it: an epoch's batches are examples not seen lately, whose gradients are larger than all examples' at the "
-        f"same points; by their own noise T/T_law of that cell is {own}, the prediction {hot['predicted']:.3f}"
-    )
-    return Claim("own_noise", words, own, "no fixed value: looked at to explain the remainder", None)
-
-
 def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
     expected = f"theory's within {EXACT:g} or {SIGMAS:g} standard errors"
     known = [row for row in rows if row["ratio"] is not None]
@@ -129,8 +103,7 @@ PLOTS = [
         "Epochs are colder than independent batches",
         "Excess-loss temperature over η/2b against η/b, marks with one standard error. Under reshuffling a mode slower than an "
         "epoch, ηhN/b < 1, feels little noise, for that of an epoch sums to almost nothing: the line is Σ r(x_i)C_ii/Tr C, "
-        "without a free number. What the marks are above it is the noise's change with θ: with the noise frozen as it is "
-        "at the minimum it is gone.",
+        "without a free number. Finite steps and noise that grows away from the minimum lift the marks a little.",
         "cells", "rate_per_sample", ("ratio",), by="kind", log="x", theory=("predicted",), level=1.0,
         labels={"rate_per_sample": "η/b", "ratio": "T / (η/2b)"},
     ),
