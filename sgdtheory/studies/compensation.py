@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
+from sgdtheory.curvature import hessian
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.kinds import Count, Positive, Whole
@@ -33,8 +34,9 @@ class Compensation:
     two hidden units, that does it as well. To second order 1/(H_ii (H⁻¹)_ii) of the rise is left, which is checked at the
     smallest of the `deltas`; the rest is claimed at the largest.
 
-    The minimum is one of L-BFGS from random weights; `pushed` parameters are drawn from all, the same for every δ, the sign
-    of δ with them. In float64 throughout: what is left is a difference of 1e-6 of the loss. λ > 0 must make the minimum one.
+    The minimum is one of L-BFGS from random weights; `pushed` parameters are drawn from all that the data loss knows, the
+    same for every δ, the sign of δ with them. In float64 throughout: what is left is a difference of 1e-6 of the loss. λ > 0
+    must make the minimum one.
     """
 
     landscapes: dict[str, Any]
@@ -75,9 +77,10 @@ class Compensation:
         norm = float(value_and_grad(landscape, theta[None])[1].norm())
         if not norm <= STATIONARY:
             raise Failure(f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps ({self.search_steps})")
-        indices, signs = self._chosen(landscape, name)
         tell(0.25, "the whole Hessian")
-        theory, rows = second_order(landscape, theta, indices), []
+        whole = hessian(landscape, theta)
+        indices, signs = self._chosen(landscape, name, whole)
+        theory, rows = second_order(whole, indices), []
         for k, (index, sign, share) in enumerate(zip(indices, signs, theory, strict=True)):
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, sign * delta, self.steps)
@@ -95,10 +98,11 @@ class Compensation:
         start = landscape.init(1, stream(self.seed, "init", name)).double()
         return lbfgs(landscape, start, self.search_steps, lambda done: tell(0.25 * done, "the minimum"))[0]
 
-    def _chosen(self, landscape: Any, name: str) -> tuple[list[int], list[int]]:
-        """Which parameters are pushed, and to which side."""
+    def _chosen(self, landscape: Any, name: str, whole: Tensor) -> tuple[list[int], list[int]]:
+        """Which parameters are pushed, and to which side: of those that the data loss knows, no weight of an empty pixel."""
         source = stream(self.seed, "pushed", name)
-        indices = torch.randperm(landscape.dim, generator=source)[: self.pushed].tolist()
+        known = (whole.diagonal() - landscape.weight_decay).abs() > 1e-12
+        indices = [i for i in torch.randperm(landscape.dim, generator=source).tolist() if known[i]][: self.pushed]
         return indices, (2 * torch.randint(0, 2, (len(indices),), generator=source) - 1).tolist()
 
     def finish(self, run: Run) -> Results:

@@ -28,6 +28,8 @@ class NoiseAlongPath(FoundPaths):
     Refuted by a Tr C that is no higher in the middle third of paths than 1.3 times that at their ends, or by one that rises
     no more than the square of the data loss does: a gradient vanishes with its example's loss, so part of any rise is that.
 
+    With strong weight decay there is little to see: what a path must not lose in ½λ|θ|² it cannot gain in flat ends.
+
     `points` stand evenly along each path. C is that of one sample's gradient (`size`: of SGD's batches, for batch norm alone).
     """
 

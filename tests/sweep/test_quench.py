@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.sweep.test_invariance import DECAY, normed
 
 from sgdtheory.faults import Failure
 from sgdtheory.landscape import values
@@ -20,6 +19,7 @@ from sgdtheory.sweep.parts import InParts
 from sgdtheory.sweep.quench import Bottom, quench
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.excess_loss import ExcessLoss
+from tests.sweep.test_invariance import DECAY, normed
 
 SIZE = 100
 EXCESS = {"excess_loss": ExcessLoss()}

@@ -55,7 +55,7 @@ class Quench:
     replicas: Annotated[int, Ge(2)] = 8
     relax: Count = 20
     most: Count = 1000
-    further: Annotated[tuple[Count, ...], MinLen(1)] = (100, 300, 800, 1500)
+    further: Annotated[tuple[Count, ...], MinLen(1)] = (50, 100, 200, 400, 800, 1500)
     sketch: Count = 32
     probes: Annotated[int, Ge(2)] = 32
 
@@ -112,20 +112,25 @@ def below(landscape: Any, cloud: Cloud, steps: Sequence[int]) -> list[Cloud]:
 
 
 def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
-    """Tr H of gradient descent at a replica's own loss, less the replica's Tr H: mean over replicas with its standard error.
+    """Tr H of gradient descent at the replicas' losses, less their Tr H: mean over replicas with its standard error.
 
     `floor`: gradient descent from the same point, the further down the later, row `at`; between its points Tr H is linear in
-    the loss. `by`: objective | data_loss. Nothing where replicas have a loss that gradient descent does not pass.
+    the loss, and for single replicas a little beyond them. `by`: objective | data_loss, which need not fall all the way: where
+    gradient descent first passes a replica's loss counts. Nothing where it is never at the replicas' mean.
     """
     loss = np.array([getattr(each, by)[at] for each in floor])
     trace, error = (np.array([getattr(each, name)[at] for each in floor]) for name in ("trace", "trace_stderr"))
     mine = getattr(rest, by)
     if len(mine) < 2:
         return Measured.nothing("fewer than two replicas came to rest")
-    if (np.diff(loss) >= 0).any() or mine.max() > loss[0] or mine.min() < loss[-1]:
-        few = f"{mine.min():.4g} … {mine.max():.4g}, gradient descent's from {loss[0]:.4g} to {loss[-1]:.4g}"
-        return Measured.nothing(f"their {by.replace('_', ' ')} is {few}")
-    mean = Measured.mean(np.interp(mine, loss[::-1], trace[::-1]) - rest.trace)
+    if not loss.min() <= mine.mean() <= loss.max():
+        return Measured.nothing(
+            f"their {by.replace('_', ' ')} is {mine.mean():.4g}, gradient descent's {loss.max():.4g} to {loss.min():.4g}"
+        )
+    inside = mine.clip(loss.min(), loss.max())[:, None]  # [R, 1]
+    k = ((inside - loss[:-1]) * (inside - loss[1:]) <= 0).argmax(1)  # [R], the first piece that passes each
+    slopes = np.diff(trace) / np.where(np.diff(loss) == 0, np.inf, np.diff(loss))
+    mean = Measured.mean(trace[k] + (mine - loss[k]) * slopes[k] - rest.trace)
     assert mean.value is not None and mean.stderr is not None
     return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
 

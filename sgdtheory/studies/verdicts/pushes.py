@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.curvature import hessian
 from sgdtheory.descend import lbfgs
 from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.measured import Claim, Measured, Plot, Results
@@ -34,10 +33,9 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     return {**facts, "gradient_norm": gradient, "moved": float((adapted - pushed).norm())}
 
 
-def second_order(landscape: Any, theta: Tensor, indices: list[int]) -> list[float]:
-    """1/(H_ii (H⁻¹)_ii): the share of a small push's rise that adapting leaves, by elimination of all others (Schur)."""
-    whole = hessian(landscape, theta)
-    identity = torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device)
+def second_order(whole: Tensor, indices: list[int]) -> list[float]:
+    """1/(H_ii (H⁻¹)_ii) of H [n, n]: the share of a small push's rise that adapting leaves, all others eliminated (Schur)."""
+    identity = torch.eye(len(whole), dtype=whole.dtype, device=whole.device)
     inverse = torch.linalg.solve(whole, identity[:, indices])  # [n, I]
     return [float(1 / (whole[i, i] * inverse[i, k])) for k, i in enumerate(indices)]
 
