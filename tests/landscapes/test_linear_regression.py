@@ -77,7 +77,7 @@ def test_what_blows_up_is_refused() -> None:
 @pytest.mark.slow
 def test_the_cloud_is_where_it_should_be() -> None:
     """Tr HΣ within half a per cent, noise that grows with the cloud included: without it, it would be 4 % lower."""
-    rate, size, points = 0.01, 8, 2000
+    rate, size, points = 0.08, 8, 8000
     start = LANDSCAPE.minima().float().repeat(points, 1)
     bottom = LANDSCAPE.minima()[0]
     exact = float((LANDSCAPE.hessian @ LANDSCAPE.stationary_covariance(rate, size)).trace())
@@ -88,5 +88,5 @@ def test_the_cloud_is_where_it_should_be() -> None:
             heights.append(((away @ LANDSCAPE.hessian) * away).sum(1))
     each = torch.stack(heights).mean(0)
     error = float(each.std() / points**0.5)
-    assert error < 0.003 * exact
+    assert error < 0.0017 * exact  # a third of what is asked
     assert abs(float(each.mean()) / exact - 1) < 0.005

@@ -298,7 +298,15 @@ def test_the_claims_of_a_release_can_fail(given: tuple[float, float, float, floa
 
 # from end to end
 
-NETWORK = ["pairs=1", "trained=2", "model.hidden=[4]", "sgd.steps=40", "autoneb.steps=5", "autoneb.last_steps=5"]
+NETWORK = [
+    "landscape.weight_decay=0.001",
+    "pairs=1",
+    "trained=2",
+    "model.hidden=[4]",
+    "sgd.steps=40",
+    "autoneb.steps=5",
+    "autoneb.last_steps=5",
+]
 FORMULA = ["pairs=1", "landscape=double_well", "landscape.ambient=5", "autoneb.steps=5"]
 RELEASE = [
     "time=2", "looks=2", "replicas=3", "quench.replicas=2", "quench.relax=3", "quench.most=20", "quench.further=[5,30]",
