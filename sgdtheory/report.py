@@ -22,6 +22,7 @@ TABLES = {
     "cells": "The cells",
     "minima": "The minima",
     "snapshots": "The trajectories",
+    "points": "Along the paths",
 }  # of results.json; table.csv is the first
 VERDICTS = {True: ("yes", "✓", "holds"), False: ("no", "✗", "does not hold"), None: ("open", "?", "cannot be said")}
 FEW = 5  # runs that stand side by side

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.measured import Plot
 from sgdtheory.run import Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 
@@ -67,3 +68,19 @@ def snapshots_of(
             kept = run.folder(unit).clouds()
             clouds[f"snapshots/{i}.safetensors"] = {name: kept[name] for name in ("snapshots", "steps")}
     return rows, clouds
+
+
+def pictures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The largest curvature along each trajectory beside its edge of stability, where `spectrum` has measured it."""
+    if not any(row.get("top_eigenvalue") is not None for row in rows):
+        return []
+    plot = Plot(
+        "edge_of_stability",
+        "The largest curvature along SGD, beside the edge of stability",
+        "Marks: the Hessian's largest eigenvalue at the snapshots of each trajectory. Lines: 2(1+μ)/η at that step's learning "
+        "rate, above which full-batch descent is unstable in a quadratic (2103.00065). Descent at a constant rate rises to its "
+        "line and stays; the noise of mini-batches keeps SGD below, and a rate that is lowered leaves the line behind.",
+        "snapshots", "step", ("top_eigenvalue",), by="minimum", log="y", theory=("edge_of_stability",),
+        labels={"step": "step of SGD", "top_eigenvalue": "largest eigenvalue of the Hessian"},
+    )  # fmt: skip
+    return [plot.as_dict()]

@@ -74,3 +74,4 @@ def test_a_user_asks_for_snapshots(sgdtheory: Any) -> None:
     assert kept["snapshots"].shape[0] == 3 and kept["steps"].tolist() == [0, 3, 6]
     assert not list(Path("here").rglob("snapshot-*"))
     assert "top eigenvalue" in said.out
+    assert Path("here/figures/edge_of_stability.svg").exists()

@@ -12,7 +12,7 @@ IN_A_ROW = 2  # panels
 
 def plots(run: RunData) -> list[Figure]:
     """One figure for each `measured.Plot` in results.json whose table has rows."""
-    tables = run.results.get("tables", {})
+    tables = run.results | run.results.get("tables", {})
     described = run.results.get("plots", [])
     return [_plot(plot, tables[plot["table"]]) for plot in described if tables.get(plot["table"])]
 

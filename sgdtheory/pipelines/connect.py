@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Content, Whole
 from sgdtheory.landscape import Landscape
@@ -66,7 +67,9 @@ class Connect:
     def units(self, run: Run) -> list[Unit]:
         units = self._minimum_units(run)
         if all(run.result(unit) is not None for unit in units):
-            units += [*units_of(self.diagnostic, units, run), *self._plane_units(run), *(unit for unit, _ in self._edges(run))]
+            edges = [unit for unit, _ in self._edges(run)]
+            on_minima, on_paths = units_of(self.diagnostic, units, run), units_on_paths(self.diagnostic, edges, run)
+            units += [*on_minima, *self._plane_units(run), *edges, *on_paths]
         return units
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
@@ -94,7 +97,8 @@ class Connect:
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
         nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
         rows, edges, clouds = [], {}, {"minima.safetensors": {"minima": self.points}}
-        for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:
+        asked = self._edges(run) if len(nodes) == len(self.points) else []
+        for unit, pair in asked:
             result = run.result(unit)
             if result is not None:
                 rows.append({"pair": list(pair), **result["row"]})
@@ -112,8 +116,11 @@ class Connect:
         }
         for unit in self._plane_units(run):
             numbers |= {"plane": (run.result(unit) or {}).get("plane")}
-        named = [{"name": str(i), **row} for i, row in enumerate(minima)]
-        return Results(self._claims(rows, tree), {"minima": named, "edges": rows}, numbers, clouds)
+        points = points_of(self.diagnostic, {pair: unit for unit, pair in asked}, run)
+        tables = {"minima": [{"name": str(i), **row} for i, row in enumerate(minima)], "edges": rows}
+        if points:
+            tables, numbers = {**tables, "points": points}, {**numbers, "plots": pictures(points)}
+        return Results(self._claims(rows, tree), tables, numbers, clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""

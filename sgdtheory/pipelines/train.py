@@ -15,7 +15,7 @@ from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
-from sgdtheory.snapshots import along, snapshot_steps, snapshots_of, units_along
+from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 
@@ -89,11 +89,12 @@ class Train:
             columns = columns_of(units_of(self.diagnostic, minima, run), run, len(rows))
             rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
         clouds = {"minima.safetensors": {"minima": torch.cat(points)}} if points else {}
-        tables = {"minima": rows}
+        tables, numbers = {"minima": rows}, {}
         if self.snapshots:
             tables["snapshots"], kept = snapshots_of(self.diagnostic, minima, run)
             clouds |= kept
-        return Results(self._claims(rows), tables, clouds=clouds)
+            numbers = {"plots": pictures(tables["snapshots"])}
+        return Results(self._claims(rows), tables, numbers, clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
         """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as much as a minimum."""
