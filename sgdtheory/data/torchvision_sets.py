@@ -4,7 +4,7 @@ import sys
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,75 +14,44 @@ from sgdtheory.kinds import Count, Place, PlacePath
 
 Download = Annotated[bool, Place]
 
-# With data.download=true torchvision verifies and unpacks what already lies there before it asks any server.
-CIFAR_ADVICE = "its home server may be throttled: {archive} from any mirror can be put there instead"
-MNIST_ADVICE = "its four *-ubyte.gz files can be put into {folder} instead"
+Name: TypeAlias = Literal["cifar10", "cifar100", "mnist", "fashion_mnist"]
 
 
-def cifar10(
+class Known(NamedTuple):
+    """What torchvision calls a data set, and what can be done where its server does not answer."""
+
+    kind: str
+    classes: int
+    advice: str  # torchvision verifies and unpacks what already lies there before it asks any server
+
+
+MIRROR = "its home server may be throttled: {} from any mirror can be put there instead"
+FOUR = "its four *-ubyte.gz files can be put into {} instead"
+SETS: dict[Name, Known] = {
+    "cifar10": Known("CIFAR10", 10, MIRROR.format("cifar-10-python.tar.gz")),
+    "cifar100": Known("CIFAR100", 100, MIRROR.format("cifar-100-python.tar.gz")),
+    "mnist": Known("MNIST", 10, FOUR.format("MNIST/raw there")),
+    "fashion_mnist": Known("FashionMNIST", 10, FOUR.format("FashionMNIST/raw there")),
+}
+
+
+def torchvision_set(
+    name: Name,
     root: PlacePath = Path("data"),
     download: Download = True,
     augment: Augment = "none",
     padding: Count = 4,
     scaling: Scaling = "standard",
 ) -> Images:
-    """60,000 images of 3×32×32 pixels in 10 classes, 50,000 for training (Krizhevsky 2009)."""
-    advice = CIFAR_ADVICE.format(archive="cifar-10-python.tar.gz")
-    return _loaded("CIFAR10", "cifar10", 10, root, download, advice, augment, padding, scaling)
-
-
-def cifar100(
-    root: PlacePath = Path("data"),
-    download: Download = True,
-    augment: Augment = "none",
-    padding: Count = 4,
-    scaling: Scaling = "standard",
-) -> Images:
-    """60,000 images of 3×32×32 pixels in 100 classes, 50,000 for training (Krizhevsky 2009)."""
-    advice = CIFAR_ADVICE.format(archive="cifar-100-python.tar.gz")
-    return _loaded("CIFAR100", "cifar100", 100, root, download, advice, augment, padding, scaling)
-
-
-def mnist(
-    root: PlacePath = Path("data"),
-    download: Download = True,
-    augment: Augment = "none",
-    padding: Count = 4,
-    scaling: Scaling = "standard",
-) -> Images:
-    """70,000 handwritten digits of 1×28×28 pixels in 10 classes, 60,000 for training (LeCun et al. 1998)."""
-    advice = MNIST_ADVICE.format(folder=root / "MNIST" / "raw")
-    return _loaded("MNIST", "mnist", 10, root, download, advice, augment, padding, scaling)
-
-
-def fashion_mnist(
-    root: PlacePath = Path("data"),
-    download: Download = True,
-    augment: Augment = "none",
-    padding: Count = 4,
-    scaling: Scaling = "standard",
-) -> Images:
-    """70,000 clothes of 1×28×28 pixels in 10 classes, 60,000 for training (Xiao et al. 2017, 1708.07747)."""
-    advice = MNIST_ADVICE.format(folder=root / "FashionMNIST" / "raw")
-    return _loaded("FashionMNIST", "fashion_mnist", 10, root, download, advice, augment, padding, scaling)
-
-
-def _loaded(
-    kind: str,
-    name: str,
-    classes: int,
-    root: Path,
-    download: bool,
-    advice: str,
-    augment: Augment,
-    padding: int,
-    scaling: Scaling,
-) -> Images:
+    """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al. 1998) and Fashion-MNIST
+    (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28. Raises Mistake where they are neither found nor fetched.
+    """
     from torchvision import datasets  # here, because importing it costs two seconds
 
+    known = SETS[name]
     try:
         with redirect_stdout(sys.stderr):  # torchvision prints its progress; results alone belong on stdout
-            splits = [getattr(datasets, kind)(str(root), train=train, download=download) for train in (True, False)]
+            splits = [getattr(datasets, known.kind)(str(root), train=train, download=download) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
@@ -90,9 +59,9 @@ def _loaded(
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
-        raise Mistake(f"{what}\n{advice}, or use data=images data.path=pack.npz") from fault
+        raise Mistake(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
-    return Images.from_arrays(train, test, classes, name, augment, padding, scaling)
+    return Images.from_arrays(train, test, known.classes, name, augment, padding, scaling)
 
 
 def _channels_first(pixels: Any) -> np.ndarray:

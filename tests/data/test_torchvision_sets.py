@@ -3,7 +3,6 @@
 import gzip
 import pickle
 import struct
-from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from sgdtheory.data import torchvision_sets
-from sgdtheory.data.images import Images
+from sgdtheory.data.torchvision_sets import SETS, Name, torchvision_set
 from sgdtheory.faults import Mistake
 
-LOADERS = [torchvision_sets.cifar10, torchvision_sets.cifar100, torchvision_sets.mnist, torchvision_sets.fashion_mnist]
 NOWHERE = "http://127.0.0.1:9/"
 
 
@@ -25,17 +22,15 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(header + array.tobytes())
 
 
-@pytest.mark.parametrize(
-    ("loader", "kind"), [(torchvision_sets.mnist, "MNIST"), (torchvision_sets.fashion_mnist, "FashionMNIST")]
-)
-def test_mnist(tmp_path: Path, loader: Callable[..., Images], kind: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+def test_mnist(tmp_path: Path, name: Name, kind: str) -> None:
     raw = tmp_path / kind / "raw"
     raw.mkdir(parents=True)
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (15, 28, 28), dtype=np.uint8)
-    for name, rows in (("train", slice(0, 10)), ("t10k", slice(10, 15))):
-        write_idx(raw / f"{name}-images-idx3-ubyte", pixels[rows])
-        write_idx(raw / f"{name}-labels-idx1-ubyte", np.arange(15, dtype=np.uint8)[rows] % 10)
-    found = loader(tmp_path, download=False, augment="crop_flip")
+    for split, rows in (("train", slice(0, 10)), ("t10k", slice(10, 15))):
+        write_idx(raw / f"{split}-images-idx3-ubyte", pixels[rows])
+        write_idx(raw / f"{split}-labels-idx1-ubyte", np.arange(15, dtype=np.uint8)[rows] % 10)
+    found = torchvision_set(name, tmp_path, download=False, augment="crop_flip")
     assert (found.shape, found.count, found.classes, found.augment) == ((1, 28, 28), 10, 10, "crop_flip")
     assert np.array_equal(found.test_images[:, 0].numpy(), pixels[10:])
     assert found.test_labels.tolist() == [0, 1, 2, 3, 4]
@@ -57,7 +52,7 @@ def test_files_from_a_mirror_are_verified_and_unpacked(tmp_path: Path, monkeypat
         resources.append((f"{name}.gz", md5(content).hexdigest()))
     monkeypatch.setattr(datasets.MNIST, "mirrors", [NOWHERE])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
-    found = torchvision_sets.mnist(tmp_path)
+    found = torchvision_set("mnist", tmp_path)
     assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 1, 2], [3, 4])
 
 
@@ -80,33 +75,33 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         datasets.CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5(meta).hexdigest()}
     )
-    found = torchvision_sets.cifar10(tmp_path, download=False)
+    found = torchvision_set("cifar10", tmp_path, download=False)
     assert (found.shape, found.count, found.classes, found.name) == ((3, 32, 32), 5, 10, "cifar10")
     assert np.array_equal(found.train_images.numpy(), pixels[:5])
     assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 1, 2, 3, 4], [9])
 
 
-@pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
-def test_missing_files_are_told_with_what_to_do(tmp_path: Path, loader: Callable[..., Images]) -> None:
+@pytest.mark.parametrize("name", list(SETS))
+def test_missing_files_are_told_with_what_to_do(tmp_path: Path, name: Name) -> None:
     with pytest.raises(Mistake) as caught:
-        loader(tmp_path, download=False)
+        torchvision_set(name, tmp_path, download=False)
     message = str(caught.value)
-    assert f"data={loader.__name__}: not found whole in {tmp_path}" in message
+    assert f"data={name}: not found whole in {tmp_path}" in message
     assert "data.download=true" in message
     assert "data=images data.path=pack.npz" in message
     assert message.count("\n") < 3
 
 
-@pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
+@pytest.mark.parametrize("name", list(SETS))
 def test_a_server_that_does_not_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loader: Callable[..., Images]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: Name
 ) -> None:
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{NOWHERE}cifar-10-python.tar.gz")
     monkeypatch.setattr(datasets.CIFAR100, "url", f"{NOWHERE}cifar-100-python.tar.gz")
     for kind in (datasets.MNIST, datasets.FashionMNIST):
         monkeypatch.setattr(kind, "mirrors", [NOWHERE])
     with pytest.raises(Mistake, match="could not be downloaded to") as caught:
-        loader(tmp_path)
+        torchvision_set(name, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "data=images data.path=pack.npz" in str(caught.value)
     assert str(caught.value).count("\n") < 3
