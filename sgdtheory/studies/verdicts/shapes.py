@@ -71,13 +71,12 @@ def _depth_claim(deep: list[dict[str, Any]]) -> Claim:
     """That straight lines rise with depth while the paths stay flat beside them; of CNNs the paper says they even fall."""
     first, last = deep[0], deep[-1]
     shares = [ratio(_of(row, "excess"), _of(row, "straight"), "the straight line has no barrier") for row in deep]
-    line, path = ([_of(row, what) for row in (first, last)] for what in ("straight", "excess"))
     words = (
-        f"width {first['width']}, {first['depth']} to {last['depth']} hidden layers: the straight line's barrier goes from "
-        f"{line[0]} to {line[1]}, the path's from {path[0]} to {path[1]}"
+        f"width {first['width']}, {first['depth']} to {last['depth']} hidden layers: the straight line's barrier is "
+        f"{_told(deep, 'straight')} nats, the path's {_told(deep, 'excess')}"
     )
     flat = all(share.value is not None and share.value <= FLAT for share in shares)
-    rising = higher(line[1], line[0])
+    rising = higher(_of(last, "straight"), _of(first, "straight"))
     expected = f"the straight line's rising, the path's at most {100 * FLAT:g} % of it at every depth"
     return Claim("depth", words, shares[-1], expected, None if rising is None else rising and flat)
 
