@@ -84,7 +84,8 @@ COMMANDS = {
     "connect": """Join minima by low-loss paths, build their graph.
 
     Keys of its own: minima= (a train run, checkpoint files; nothing: the newest train run of this landscape),
-    pairs=tree|all|[[0,1]], autoneb=fast|draxler. `sgdtheory connect --cfg job` prints them all.
+    pairs=tree|all|[[0,1]], method=autoneb|string_sampling, autoneb=fast|draxler.
+    `sgdtheory connect --cfg job` prints them all.
     """,
     "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
 

@@ -10,6 +10,7 @@ import torch
 from sgdtheory.landscape import Cloud, value_and_grad, values
 from sgdtheory.noise import whole_pass
 from sgdtheory.run import Estimate
+from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
 
@@ -42,17 +43,13 @@ def estimate_descent(landscape: Any, start: Cloud, gradients: int) -> Estimate:
     return Estimate(seconds, _memory(start), 20 * start.numel() * start.element_size() + 65536)
 
 
-def estimate_edge(landscape: Any, autoneb: Any, baselines: Any, ends: Cloud, minima: int) -> Estimate:
-    """An edge by AutoNEB: gradients of about nine pivots in all cycles and attempts, the bends, dense scores of all."""
-    if not hasattr(landscape, "score"):
-        autoneb = autoneb.on_formula()
-    sgd = SGD(STEPS + 2, autoneb.batch_size, 1e-6, autoneb.cycles[0].schedule)
-    step = _step(landscape, sgd, ends[:1])
-    pivots = [sum(c.insert for c in autoneb.cycles[: i + 1]) for i in range(len(autoneb.cycles))]
-    gradients = len(autoneb.multiples) * sum(c.steps * p for c, p in zip(autoneb.cycles, pivots, strict=True))
-    points = 4 * baselines.dense + (pivots[-1] + 1) * (autoneb.final_sub_points + 1)
-    seconds = step * (gradients + 2 * baselines.gradients) + _scoring(landscape, ends[:1]) * points / 2
-    return Estimate(seconds, _memory(ends), 6 * pivots[-1] * ends[0].numel() * ends.element_size() + 65536)
+def estimate_edge(landscape: Any, method: Any, baselines: Any, ends: Cloud) -> Estimate:
+    """An edge: gradients and points of the method's own guess, the bends, dense scores of all."""
+    gradients, points, kept = method.cost()
+    step = _step(landscape, SGD(STEPS + 2, method.batch_size, 1e-6, Constant()), ends[:1])
+    seconds = step * (gradients + 2 * baselines.gradients)
+    seconds += _scoring(landscape, ends[:1]) * (4 * baselines.dense + points) / 2
+    return Estimate(seconds, _memory(ends), 6 * kept * ends[0].numel() * ends.element_size() + 65536)
 
 
 def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:

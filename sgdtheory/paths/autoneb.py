@@ -104,6 +104,13 @@ class AutoNEB:
     retry_above: Fraction = 0.01
     retries: Whole = 1
 
+    def cost(self) -> tuple[int, int, int]:
+        """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
+        pivots = [sum(cycle.insert for cycle in self.cycles[: i + 1]) for i in range(len(self.cycles))]
+        gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
+        points = sum((count + 1) * (self.sub_points + 1) for count in pivots[:-1])
+        return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
+
     def on_formula(self) -> "AutoNEB":
         """The same where there are no examples: what is asked there is the barrier to three digits, and steps cost nothing.
 

@@ -65,6 +65,11 @@ class Strings:
         judge = partial(train_losses, landscape)
         return sampler.grown(landscape, ends, level, target, seed, watch, string, self.nudge, judge)
 
+    def cost(self) -> tuple[int, int, int]:
+        """Gradients and evaluated points of a string of one bead that takes all its steps, and how many points are kept: a
+        guess, for how many beads there will be is what is looked for."""
+        return self.steps, LINE + 1 + 3 * self.points + self.steps // self.every + DENSE, 3
+
     def threshold_of(self, landscape: Any, ends: Cloud) -> float:
         """L₀ for this pair."""
         if self.threshold is not None:

@@ -126,7 +126,10 @@ class Connect:
         """From the cost of a gradient of one pivot, and of scoring one point."""
         from sgdtheory.estimate import estimate_edge
 
-        return estimate_edge(self.landscape, self.autoneb, self.baselines, self.points[:2], len(self.points))
+        method = self._method
+        if isinstance(method, AutoNEB) and not hasattr(self.landscape, "score"):
+            method = method.on_formula()
+        return estimate_edge(self.landscape, method, self.baselines, self.points[:2])
 
     @property
     def _method(self) -> Method:

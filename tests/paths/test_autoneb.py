@@ -87,7 +87,7 @@ def test_the_papers_schedule() -> None:
     for cycle in paper.cycles:
         pivots += cycle.insert
         gradients += pivots * cycle.steps
-    assert (len(paper.cycles), gradients) == (14, 248_000)
+    assert (len(paper.cycles), gradients) == (14, 248_000) and paper.cost()[::2] == (248_000, 29)
     assert sum(c.steps for c in draxler(0.1).cycles) == sum(c.steps for c in paper.cycles) / 10
     assert [round(c.rate, 6) for c in paper.cycles] == [1.0] * 6 + [0.1] * 4 + [0.01] * 4
 
