@@ -264,10 +264,17 @@ def cores() -> int:
 
 
 def prepare_process(settings: Settings, workers: int) -> None:
-    """A thread count that depends on nothing but the configuration, since sums depend on it in their last bits."""
-    import torch
+    """A thread count that depends on nothing but the configuration, since sums depend on it in their last bits.
 
-    torch.set_num_threads(max(1, (settings.threads or cores()) // workers))
+    For numpy's and scipy's BLAS too, which else takes all cores in every worker: L-BFGS spent half its time spinning there.
+    """
+    import scipy.linalg  # noqa: F401  (only a library that is loaded can be told)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = max(1, (settings.threads or cores()) // workers)
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
     keep_memory()
 
 
