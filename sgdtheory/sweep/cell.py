@@ -25,7 +25,7 @@ from sgdtheory.temperature.stationarity import Stationarity
 WINDOW = 5  # records
 COLD = 0.01  # of Tr C may lie in modes that are not yet warm when sampling begins
 APART = 0.37  # of Tr C may lie in modes that remember the last record
-RARE = 384  # steps: looks need be no further apart to be cheap
+RARE = 448  # steps: looks need be no further apart to be cheap
 HARMONIC = 1.5  # ⟨Tr C⟩/Tr C(θ*), either way, up to which a cell counts as harmonic
 STEEP = 0.5  # of the stable limit ηh_max = 2(1+μ): beyond, what is not quadratic is amplified
 FORGET, BREATHE = 3.0, 0.25  # in units of (1−μ)/(ηλ): to forget where it began; in which |θ|² relaxes
@@ -48,7 +48,7 @@ class Cell:
         """Times from measured relaxation: burn in until Tr C is warm but for 1 %, look when the last look is forgotten.
 
         A look costs a pass over all examples, about 2N/(b + 44) steps of a small net and N/b of a large one: two looks are
-        nine times that apart if 384 steps are enough for it, and at least twice. Scale-invariant parameters wander over their
+        nine times that apart if 448 steps are enough for it, and at least twice. Scale-invariant parameters wander over their
         sphere for ever: there it is weight decay that sets the pace.
         """
         scale = (1 - self.momentum) / self.learning_rate
