@@ -81,7 +81,8 @@ class Plot(NamedTuple):
 
     `y` are columns, a panel each, with bars where the table has `<y>_stderr`; `by` is the column whose every value is a curve;
     `log` names the logarithmic axes: "", "x", "y" or "xy"; `theory` are columns drawn as lines behind the marks, one for
-    each y or None; `level` is the height of a line to compare with; `labels` are the axes' words by column.
+    each y or None; `level` is the height of a line to compare with; `labels` are the axes' words by column; `joined`: whether
+    a curve's marks have an order that a line may follow.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Plot(NamedTuple):
     theory: tuple[str | None, ...] | None = None
     level: float | None = None
     labels: Mapping[str, str] = {}
+    joined: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return {

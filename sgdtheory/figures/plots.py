@@ -8,6 +8,7 @@ from sgdtheory.figures.style import COLOURS, INK, PALE, log_axis, svg_of
 MARKS = "os^Dv<>P"  # a curve is told by its mark as well as by its colour
 PANEL = 3.4  # inches of height of a row of panels
 IN_A_ROW = 2  # panels
+LETTERS, MARK = 84, 7  # that a line of the legend has room for, and that a mark takes of it
 
 
 def plots(run: RunData) -> list[Figure]:
@@ -30,20 +31,21 @@ def _plot(plot: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
                 axes.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
         if len(handles) > 1:
-            canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, len(handles)))
+            longest = max(len(label) for label in labels)
+            canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, len(handles), LETTERS // (longest + MARK)))
 
     return Figure(plot["name"], plot["title"], plot["caption"], svg_of(plot["name"], height, paint), rows)
 
 
 def _panel(axes: Any, plot: dict[str, Any], rows: list[dict[str, Any]], k: int) -> None:
     x, y, by, label = plot["x"], plot["y"][k], plot["by"], plot["labels"].get
-    theory = plot["theory"][k] if plot["theory"] else None
+    theory, joined = plot["theory"][k] if plot["theory"] else None, plot.get("joined", True)
     if plot["level"] is not None:
         axes.axhline(plot["level"], color=PALE, linewidth=0.9)
     curves = dict.fromkeys(row[by] for row in rows) if by else [None]
     for j, name in enumerate(curves):
         own = [row for row in rows if by is None or row[by] == name]
-        _curve(axes, own, x, y, theory, COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)], _name(name, by, label))
+        _curve(axes, own, x, y, theory, COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)], _name(name, by, label), joined)
     if "x" in plot["log"]:
         log_axis(axes.xaxis)
     if "y" in plot["log"]:
@@ -62,12 +64,20 @@ def _name(value: Any, by: str | None, label: Any) -> str | None:
 
 
 def _curve(
-    axes: Any, rows: list[dict[str, Any]], x: str, y: str, theory: str | None, colour: str, mark: str, name: Any
+    axes: Any,
+    rows: list[dict[str, Any]],
+    x: str,
+    y: str,
+    theory: str | None,
+    colour: str,
+    mark: str,
+    name: Any,
+    joined: bool,
 ) -> None:
-    """Marks with one standard error, joined unless theory's line already leads the eye; words on x are not joined either."""
+    """Marks with one standard error, joined unless theory's line already leads the eye, or x are words."""
     known = [row for row in rows if row.get(y) is not None]
     bars = [row.get(f"{y}_stderr") or 0.0 for row in known]
-    joined = theory is None and not any(isinstance(row[x], str) for row in known)
+    joined = joined and theory is None and not any(isinstance(row[x], str) for row in known)
     dense = len(known) > 40
     axes.errorbar(
         [row[x] for row in known], [row[y] for row in known], bars, fmt=mark + ("-" if joined else ""), color=colour,

@@ -138,12 +138,12 @@ def plots() -> list[Plot]:
         "All three rise alike, so the rise alone is no evidence that a point is critical. One hidden layer, few units."
     )
     flat = (
-        "Gradient, and curvature along it, where searches from snapshots of SGD end. At a critical point the gradient would be "
-        "below 1e-8; here it is not, and the curvature along it is near 0: the search is at a minimum of |∇L|, and stuck."
+        "Gradient, and curvature along it, where searches from snapshots of SGD end. At a critical point the gradient is "
+        "below 1e-8; where it is not and the curvature along it is near 0, the search is at a minimum of |∇L|, and stuck."
     )
     return [
         Plot("index_against_loss", "The index rises with the loss, at critical points and elsewhere", index, "points", "loss",
-             ("index",), by="what", labels=labels),
-        Plot("searches", "Searches from SGD end where the loss is flat along its gradient", flat, "searches", "end_loss",
-             ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y", labels=labels),
+             ("index",), by="what", labels=labels, joined=False),
+        Plot("searches", "Where searches from points of SGD end", flat, "searches", "end_loss",
+             ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y", labels=labels, joined=False),
     ]  # fmt: skip

@@ -151,6 +151,7 @@ def _plots() -> list[Plot]:
         "series",
         "xy",
         labels=labels,
+        joined=False,
     )
     theory = Plot(
         "second_order",
