@@ -3,6 +3,7 @@
 What is finished under runs/ is not done again. A command that fails ends it; a claim that does not hold stands on the page.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     claims = run.results["claims"]
     device = run.manifest.get("device_name") or run.manifest["device"]
     facts = {"claims": claims, "headline": claims[0], "seed": run.results["seed"], "hash": run.results["config_hash"][:8]}
-    facts |= {"seconds": duration(run.results["seconds"]), "device": device, "version": run.results["version"]}
+    spent = sum(unit.get("cpu_seconds") or 0.0 for unit in json.loads((run.path / "units.json").read_text()))
+    facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
     return {"before": None} | entry | facts | {"figures": pictures}
 
 

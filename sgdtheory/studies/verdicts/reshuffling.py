@@ -103,7 +103,8 @@ PLOTS = [
         "Epochs are colder than independent batches",
         "Excess-loss temperature over η/2b, marks with one standard error, against Σ r(x_i)C_ii/Tr C, which has no free "
         "number; the line is equality. Under reshuffling a mode slower than an epoch, x = ηhN/b < 1, feels little noise, for "
-        "that of an epoch sums to almost nothing. Finite steps and noise that grows away from the minimum lift the marks a little.",
+        "that of an epoch sums to almost nothing. Finite steps and noise that grows away from the minimum lift the marks "
+        "a little.",
         "cells", "predicted", ("ratio",), by="kind", theory=("predicted",), level=1.0,
         labels={"predicted": "Σ r(x_i)C_ii/Tr C", "ratio": "T / (η/2b)"},
     ),
