@@ -193,21 +193,30 @@ class UnitFolder(Folder):
         rows = len(self.rows("metrics.jsonl"))
         self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, "rows": rows})
 
-    def end_stage(self, name: str, cloud: Any) -> None:
-        """Keep the last cloud of a stage, so that the next one begins there after an interruption."""
-        self.save({"cloud": cloud}, {"stage": name}, f"stage-{name}.safetensors")
+    def mark(self, name: str, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Keep where work of several stages stands: what was logged so far stays, whichever stage is the next to resume."""
+        self.save(tensors, {**facts, "stage": name}, f"stage-{name}.safetensors")
         self._passed[name] = len(self.rows("metrics.jsonl"))
-        (self.path / "state.safetensors").unlink(missing_ok=True)
 
-    def stage(self, name: str) -> Any:
-        """The last cloud of a finished stage, else None."""
+    def marked(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """(tensors, facts) of a mark, None where there is none."""
         found = self._kept_in(f"stage-{name}.safetensors")
         if found is None:
             return None
         if found[1]["stage"] != name:
             raise Damaged(f"{self.path / f'stage-{name}.safetensors'} is that of {found[1]['stage']}: {UNDO}")
         self._passed[name] = found[1]["rows"]
-        return found[0]["cloud"]
+        return found
+
+    def end_stage(self, name: str, cloud: Any) -> None:
+        """Keep the last cloud of a stage, so that the next one begins there after an interruption."""
+        self.mark(name, {"cloud": cloud}, {})
+        (self.path / "state.safetensors").unlink(missing_ok=True)
+
+    def stage(self, name: str) -> Any:
+        """The last cloud of a finished stage, else None."""
+        found = self.marked(name)
+        return None if found is None else found[0]["cloud"]
 
     def keep_snapshot(self, step: int, cloud: Any) -> None:
         """Keep the cloud of a step of the trajectory; one that is passed again after an interruption is the same."""

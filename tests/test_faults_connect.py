@@ -63,6 +63,7 @@ def test_an_edge_of_a_network_killed_at_random(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "more", "where", "numbers"),
     [
+        ("mlp", (), "UnitFolder.resume", (2, 1)),  # a cycle is done, and the next has kept nothing yet
         ("cnn", (), "UnitFolder.keep", (3, 40)),  # at a step of the first cycle, and of a later one
         pytest.param("cnn", (), "UnitFolder.write_tensors", (2,), marks=pytest.mark.slow),  # between two cycles
         ("mlp", ("method=string_sampling", "strings.above=0.05"), "UnitFolder.write_tensors", (1, 1)),  # between two depths

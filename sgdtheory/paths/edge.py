@@ -26,7 +26,7 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
 
-SEARCH = "stage-search.safetensors"  # where a search stands, forgotten with the unit's other states
+SEARCH = "search"  # where a search stands, forgotten with the unit's other states
 CONNECTED = 0.005  # of the straight line's barrier: a path below this counts as flat (the project's interface)
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
 
@@ -56,7 +56,7 @@ def find_string(
     landscape: Any, strings: Strings, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
 ) -> tuple[Path, dict[str, Any]]:
     """The string, with a state after each depth; `cycles` are its depths."""
-    found = folder.read_stamped(SEARCH)
+    found = folder.marked(SEARCH)
     string = None if found is None else String(**_on(ends, found[0]), **_known(String, found[1]))
     string = string if string is None else string._replace(tops=string.tops.cpu())
 
@@ -68,7 +68,7 @@ def find_string(
     for newest in strings.grown(landscape, ends, seed, watch, string):
         tensors = {"path": newest.path, "tops": newest.tops}
         facts = {name: value for name, value in newest._asdict().items() if name not in tensors}
-        folder.write_tensors(SEARCH, tensors, {**facts, "unit": folder.unit.hash})
+        folder.mark(SEARCH, tensors, facts)
         string = newest
     assert string is not None
     facts = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
@@ -78,7 +78,7 @@ def find_string(
 
 def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]) -> Path:
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
-    found = folder.read_stamped(SEARCH)
+    found = folder.marked(SEARCH)
     state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
     attempts = len(autoneb.multiples)
     cycles = attempts * len(autoneb.cycles)
@@ -94,7 +94,7 @@ def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
         return train_losses(landscape, points)
 
     for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state):
-        folder.write_tensors(SEARCH, newest.tensors(), {**newest.facts(), "unit": folder.unit.hash})
+        folder.mark(SEARCH, newest.tensors(), newest.facts())
         state = newest
     assert state is not None
     return autoneb.finish(state, evaluate)
