@@ -77,7 +77,16 @@ def test_version_and_help(sgdtheory: Command) -> None:
 
 
 LEARNED = ("landscapes.network", "landscapes.text_model", "landscapes.regression")  # where no minimum is known exactly
-NETWORKS = {file.stem for file in CONFIGS.glob("landscape/*.yaml") if any(name in file.read_text() for name in LEARNED)}
+
+
+def with_defaults(file: Path) -> str:
+    """A choice's text, and that of the choice it is made from."""
+    text = file.read_text()
+    made_from = re.findall(r"^  - (?!_self_)(\w+)$", text, re.MULTILINE)
+    return text + "".join(with_defaults(file.with_stem(name)) for name in made_from)
+
+
+NETWORKS = {file.stem for file in CONFIGS.glob("landscape/*.yaml") if any(name in with_defaults(file) for name in LEARNED)}
 FORMULAS = sorted({file.stem for file in CONFIGS.glob("landscape/*.yaml")} - NETWORKS)
 
 
