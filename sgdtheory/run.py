@@ -187,16 +187,16 @@ class UnitFolder(Folder):
             self.append("metrics.jsonl", self._kept)
             self._kept.clear()
 
-    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors") -> None:
-        """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read."""
+    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors") -> int:
+        """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read. Gives how many there are."""
         self.flush()
         rows = len(self.rows("metrics.jsonl"))
         self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, "rows": rows})
+        return rows
 
     def mark(self, name: str, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Keep where work of several stages stands: what was logged so far stays, whichever stage is the next to resume."""
-        self.save(tensors, {**facts, "stage": name}, f"stage-{name}.safetensors")
-        self._passed[name] = len(self.rows("metrics.jsonl"))
+        self._passed[name] = self.save(tensors, {**facts, "stage": name}, f"stage-{name}.safetensors")
 
     def marked(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """(tensors, facts) of a mark, None where there is none."""

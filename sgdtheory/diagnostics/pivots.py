@@ -1,7 +1,9 @@
 """The pivots of found paths: what diagnostics say of each, and how it changes along the path."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.measured import Plot
@@ -21,15 +23,15 @@ def units_on_paths(diagnostics: Mapping[str, Diagnostic], edges: list[Unit], run
     return [unit for edge in done for unit in units_of(diagnostics, [edge], run, "path")]
 
 
-def points_of(diagnostics: Mapping[str, Diagnostic], edges: Mapping[tuple[int, int], Unit], run: Run) -> list[dict[str, Any]]:
-    """A row a pivot of every finished edge: which edge, its arc position t in 0 … 1, and the columns; ends are pivots too."""
+def points_of(
+    diagnostics: Mapping[str, Diagnostic], paths: Iterable[tuple[Unit, tuple[int, int], Tensor]], run: Run
+) -> list[dict[str, Any]]:
+    """A row a pivot of finished edges, each with its pair and arc positions t [pivots] in 0 … 1: edge, t, and the columns.
+    Ends are pivots too."""
     rows = []
-    for (i, j), edge in edges.items():
-        if not diagnostics or run.result(edge) is None:
-            continue
-        t = run.folder(edge).clouds()["t"].tolist()
+    for edge, (i, j), t in paths:
         columns = columns_of(units_of(diagnostics, [edge], run, "path"), run, len(t))
-        rows += [{"edge": f"{i}–{j}", "t": at, **row} for at, row in zip(t, columns, strict=True) if row]
+        rows += [{"edge": f"{i}–{j}", "t": at, **row} for at, row in zip(t.tolist(), columns, strict=True) if row]
     return rows
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from sgdtheory.faults import Mistake
-from sgdtheory.fokker_planck.rotation import turned
+from sgdtheory.fokker_planck.rotation import Stirring, turned
 from sgdtheory.landscape import Cloud
 
 
 @dataclass(frozen=True)
-class LimitCycle:
+class LimitCycle(Stirring):
     """dθ = −∇Φ dt + j(θ) dt + √2 dW with j = λ·e^{Φ − r⁴/4}·Jθ, Φ = (θ₁² − 1)²/4 + θ₂²/2, λ the `strength`.
 
     Example 19 of Chaudhari & Soatto 2018 (1710.11029): ρ_ss·j = λe^{−r⁴/4}Jθ/Z has no divergence, so ρ_ss = e^{−Φ}/Z for
@@ -22,13 +22,6 @@ class LimitCycle:
     """
 
     strength: float
-
-    @property
-    def shared_batches(self) -> bool:
-        return False
-
-    def place(self, cloud: Cloud) -> Cloud:
-        return cloud
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         x, y = cloud[:, 0].square(), cloud[:, 1].square()

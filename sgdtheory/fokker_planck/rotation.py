@@ -9,8 +9,17 @@ from torch import Tensor
 from sgdtheory.landscape import Cloud
 
 
+class Stirring:
+    """A coupling that bends every point's gradient by itself and leaves the cloud where it is."""
+
+    shared_batches = False
+
+    def place(self, cloud: Cloud) -> Cloud:
+        return cloud
+
+
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Stirring):
     """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the `strength`.
 
     On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for every w, and the stochastic
@@ -18,13 +27,6 @@ class Rotation:
     """
 
     strength: float
-
-    @property
-    def shared_batches(self) -> bool:
-        return False
-
-    def place(self, cloud: Cloud) -> Cloud:
-        return cloud
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         return gradients - self.strength * turned(cloud)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from math import inf, isfinite
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -106,7 +107,7 @@ class AutoNEB:
 
     def cost(self) -> tuple[int, int, int]:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
-        pivots = [sum(cycle.insert for cycle in self.cycles[: i + 1]) for i in range(len(self.cycles))]
+        pivots = list(accumulate(cycle.insert for cycle in self.cycles))
         gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
         points = sum((count + 1) * (self.sub_points + 1) for count in pivots[:-1])
         return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]

@@ -42,6 +42,11 @@ class Baselines:
 Method: TypeAlias = AutoNEB | Strings
 
 
+def suited(method: Method, landscape: Any) -> Method:
+    """The method as this landscape needs it: AutoNEB has settings of its own for formulas, strings see to it themselves."""
+    return method.on_formula() if isinstance(method, AutoNEB) and not hasattr(landscape, "score") else method
+
+
 def find_path(
     landscape: Any, method: Method, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
 ) -> tuple[Path, dict[str, Any]]:
@@ -118,8 +123,7 @@ def join(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything about one pair: (row of results, tensors to keep)."""
     formula = not hasattr(landscape, "score")
-    method = method.on_formula() if formula and isinstance(method, AutoNEB) else method
-    path, facts = find_path(landscape, method, ends, seed, folder, (0.0, 0.75))
+    path, facts = find_path(landscape, suited(method, landscape), ends, seed, folder, (0.0, 0.75))
     folder.tell(0.75, "measuring the path")
     along = profile(landscape, points_at(path.pivots, path.t), path.t)
     baselines = replace(baselines, dense=FORMULA_DENSE) if formula else baselines

@@ -204,7 +204,7 @@ class _Trace(TorchFunctionMode):
                 what = self.names.get(id(given[0]), "a tensor of shape " + "x".join(map(str, given[0].shape)))
                 raise Mistake(
                     f"alignment: it is not known how hidden units may be renumbered across {name!r} of {what}, as this network"
-                    " uses it; a rule for it belongs in RULES of sgdtheory/paths/alignment.py"
+                    " uses it; a rule for it belongs in RULES of sgdtheory/paths/symmetry.py"
                 )
             self.labels[id(out)] = label
             self.alive.append(out)

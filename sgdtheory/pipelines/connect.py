@@ -16,7 +16,7 @@ from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import digest_of, minima_of
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import Baselines, Method, join
+from sgdtheory.paths.edge import Baselines, Method, join, suited
 from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
 from sgdtheory.paths.plane import MOST_EXAMPLES, plane
 from sgdtheory.paths.strings import Strings
@@ -96,14 +96,14 @@ class Connect:
         columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
         nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
-        rows, edges, clouds = [], {}, {"minima.safetensors": {"minima": self.points}}
-        asked = self._edges(run) if len(nodes) == len(self.points) else []
-        for unit, pair in asked:
+        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.points}}
+        for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:
             result = run.result(unit)
             if result is not None:
                 rows.append({"pair": list(pair), **result["row"]})
                 edges[pair] = _edge(result["row"])
-                clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = run.folder(unit).clouds()
+                tensors = clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = run.folder(unit).clouds()
+                paths.append((unit, pair, tensors["t"]))
         tree = spanning_tree(nodes, edges)
         mean_minimum, mean_saddle = tree_means(nodes, edges)
         grouped = disconnectivity(nodes, edges)
@@ -116,7 +116,7 @@ class Connect:
         }
         for unit in self._plane_units(run):
             numbers |= {"plane": (run.result(unit) or {}).get("plane")}
-        points = points_of(self.diagnostic, {pair: unit for unit, pair in asked}, run)
+        points = points_of(self.diagnostic, paths, run)
         tables = {"minima": [{"name": str(i), **row} for i, row in enumerate(minima)], "edges": rows}
         if points:
             tables, numbers = {**tables, "points": points}, {**numbers, "plots": pictures(points)}
@@ -126,10 +126,7 @@ class Connect:
         """From the cost of a gradient of one pivot, and of scoring one point."""
         from sgdtheory.estimate import estimate_edge
 
-        method = self._method
-        if isinstance(method, AutoNEB) and not hasattr(self.landscape, "score"):
-            method = method.on_formula()
-        return estimate_edge(self.landscape, method, self.baselines, self.points[:2])
+        return estimate_edge(self.landscape, suited(self._method, self.landscape), self.baselines, self.points[:2])
 
     @property
     def _method(self) -> Method:

@@ -12,7 +12,7 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import find_band
+from sgdtheory.paths.edge import find_path, suited
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
@@ -53,8 +53,7 @@ class FoundPaths:
         """Do the unit of a path."""
         seed = self.seed_of(folder.unit)
         cloud = self._ends(folder, seed)
-        autoneb = self.autoneb if hasattr(self.landscape, "score") else self.autoneb.on_formula()
-        path = find_band(self.landscape, autoneb, cloud, seed, folder, (0.5, 1.0))
+        path, _ = find_path(self.landscape, suited(self.autoneb, self.landscape), cloud, seed, folder, (0.5, 1.0))
         ratio = length(path.pivots) / straight_length(path.pivots)
         folder.finish({"excess": path.excess, "straight": path.straight, "length_ratio": ratio}, {"path": path.pivots})
 

@@ -78,12 +78,14 @@ def _cold(row: Mapping[str, Any]) -> Claim:
 
 
 def _prediction(known: Rows, asked: Rows) -> Claim:
-    worst = max(known, key=lambda row: abs(row["ratio"] - row["predicted"]))
+    worst = max(known, key=_apart)
     found = _ratio(worst, worst["predicted"])
     words = f"T/T_law is {found} from Σ r(x_i)C_ii/Tr C at worst, over {len(known)} of {len(asked)} cells"
-    return Claim(
-        "prediction", words, found, f"within {CLOSE:g} in every cell", abs(worst["ratio"] - worst["predicted"]) < CLOSE
-    )
+    return Claim("prediction", words, found, f"within {CLOSE:g} in every cell", _apart(worst) < CLOSE)
+
+
+def _apart(row: Mapping[str, Any], theory: str = "predicted") -> float:
+    return float(abs(row["ratio"] - row[theory]))
 
 
 def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
@@ -91,8 +93,8 @@ def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
     known = [row for row in rows if row["ratio"] is not None]
     if not known:
         return Claim(kind, f"no temperature where {condition}", Measured.nothing(rows[0]["ratio_why"]), expected, None)
-    worst = max(known, key=lambda row: abs(row["ratio"] - row[theory]))
-    holds = abs(worst["ratio"] - worst[theory]) < max(EXACT, SIGMAS * worst["ratio_stderr"])
+    worst = max(known, key=lambda row: _apart(row, theory))
+    holds = _apart(worst, theory) < max(EXACT, SIGMAS * worst["ratio_stderr"])
     words = f"where {condition} T/T_law is {_ratio(worst)}, theory's {worst[theory]:.3f}"
     return Claim(kind, words, _ratio(worst), expected, holds)
 
