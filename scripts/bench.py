@@ -12,9 +12,10 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -239,24 +240,25 @@ def bench_band() -> None:
         tell(title, alternate(contenders, rounds), steps, "elastic band", "the same points, free", bar)
 
 
-def bench_spectrum() -> None:
+def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     """Top ten eigenvalues of ResNet-20 once, against as many Hessian-vector products alone.
 
     On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 32: what Lanczos adds is the same and the products
     are cheaper, so the ratio is an upper bound of the one asked for.
     """
-    images = 2048 if DEVICE == "cuda" else 32
     landscape = Network(
         partial(ResNet, depth=20, width=16), cifar_shaped().subset(images, 16), weight_decay=1e-4, device=DEVICE
     )
     theta = landscape.init(1, stream(0, "init"))
     vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
-    products, real = 0, curvature.hvp
+    products, inside, real = 0, 0.0, curvature.hvp
 
     def counted(*arguments: Any) -> Tensor:
-        nonlocal products
-        products += 1
-        return real(*arguments)
+        nonlocal products, inside
+        products, began = products + 1, clock()
+        found = real(*arguments)
+        inside += clock() - began
+        return found
 
     curvature.hvp = counted
     try:
@@ -266,7 +268,7 @@ def bench_spectrum() -> None:
     finally:
         curvature.hvp = real
     alone = alternate({"one": lambda: hvp(landscape, theta, vector)}, 5)["one"] * products
-    times = {"top ten eigenvalues": spent, "their products alone": alone}
+    times = {"top ten eigenvalues": spent, "of these in products": inside, "their products alone": alone}
     title = f"ResNet-20, {images:,} images: top ten eigenvalues, {products} products"
     tell(title, times, products, "top ten eigenvalues", "their products alone", 1.2)
 
@@ -354,17 +356,29 @@ def bench_memory(steps: int = 4_000) -> None:
         print(f"  {times * steps:7,} steps: records {max(held) / 2**20:.1f} MiB at most, process {peak:.0f} MiB at its peak")
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    keep_memory()
-    where = torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread, CPU time"
-    print(f"device: {where}, torch {torch.__version__}")
+BENCHES = {
+    bench.__name__.removeprefix("bench_"): bench
     for bench in (
         bench_memory, bench_quadratic, bench_replicas, bench_growth, bench_band, bench_resnet, bench_recording, bench_cells,
         bench_spectrum,
-    ):  # fmt: skip
-        bench()
+    )
+}  # fmt: skip
+
+
+def main(
+    names: Annotated[list[str], typer.Argument(help=f"which of {', '.join(BENCHES)}; nothing: all")] = [],  # noqa: B006
+    images: Annotated[int | None, typer.Option(help="how many the spectrum is of")] = None,
+) -> None:
+    """Speed as ratios to the physical floor."""
+    if unknown := set(names) - set(BENCHES):
+        raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}", param_hint="names")
+    torch.set_num_threads(1)
+    keep_memory()
+    where = torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread, CPU time"
+    print(f"device: {where}, torch {torch.__version__}", flush=True)
+    for name in names or BENCHES:
+        BENCHES[name](**({"images": images} if images and name == "spectrum" else {}))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
