@@ -54,6 +54,10 @@ def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str
             "worse end, and where the path is highest"
             + ("; stat. interpol.: batch-norm statistics interpolated between the ends." if _has_statistics(edges) else ".")
         )
+        if not edges[0].get("all_examples", True):
+            notes.append(
+                f"Judged by {edges[0]['examples']:,} training images, the same ones everywhere; examples=all takes all."
+            )
         apart = [named(edge["pair"]) for edge in edges if not edge["verdict"].startswith("connected")]
         notes += [f"Not connected at this budget: {', '.join(apart)}."] if apart else []
     return notes

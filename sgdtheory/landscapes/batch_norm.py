@@ -6,7 +6,7 @@ middle of a path that has 0.004 with recomputed ones. So they are no coordinates
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +33,15 @@ def batch_statistics_only(module: nn.Module) -> nn.Module:
     return module
 
 
-def population_statistics(
-    module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor
-) -> dict[str, Tensor]:
-    """Mean and (biased) variance of every batch norm's input over all images [N, …], as buffers by name, of `like`'s dtype.
+class Population(NamedTuple):
+    """What a pass over all images finds."""
+
+    buffers: dict[str, Tensor]  # mean and (biased) variance of every batch norm's input, by name
+    outputs: Any  # of the network with these buffers, where one pass saw all images: it normalised by them; else None
+
+
+def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor) -> Population:
+    """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype.
 
     Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through in equal batches: means
     are averaged, variances are the mean of those within and the variance of those between the batches; what is not exact is
@@ -44,10 +49,11 @@ def population_statistics(
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
     moments: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in norms}
-    for chunk in images.chunk(-(-len(images) // EXACT_IMAGES)):
+    chunks = images.chunk(-(-len(images) // EXACT_IMAGES))
+    for chunk in chunks:
         stop_if_asked()
         with _recording(norms, like) as counts:
-            forward(chunk)
+            outputs = forward(chunk)
             for name, part in norms.items():
                 if name in counts:  # it was used; torch keeps the unbiased variance
                     bias = (counts[name] - 1) / counts[name]
@@ -60,7 +66,7 @@ def population_statistics(
             prefix = f"{name}." if name else ""
             buffers[f"{prefix}running_mean"] = means.mean(0)
             buffers[f"{prefix}running_var"] = variances.mean(0) + means.var(0, correction=0)
-    return buffers
+    return Population(buffers, outputs if len(chunks) == 1 else None)
 
 
 @contextmanager

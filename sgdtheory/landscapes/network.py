@@ -1,6 +1,8 @@
 """The landscape of a network on a data set: any nn.Module × any Images × a loss + ½λ|θ|²."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, NonNegative, Place, Positive
 from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.batch_norm import (
+    Population,
     batch_statistics_only,
     has_batch_norm,
     population_statistics,
@@ -22,6 +25,7 @@ from sgdtheory.run import stop_if_asked
 from sgdtheory.streams import stream
 
 PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
+TRIED = 64  # images on which a pass in training mode must give what evaluation mode gives
 
 
 class ImageBatch(NamedTuple):
@@ -82,7 +86,11 @@ class Network:
         self.rows_at_once = 1 if self.rows == "loop" else None
         self._has_convolutions = any(isinstance(m, nn.Conv2d) for m in self.module.modules())
         self._has_batch_norm = has_batch_norm(self.module)
-        self._newest_statistics: tuple[Tensor | None, dict[str, Tensor]] = (None, {})
+        self._newest: tuple[Tensor | None, Population] = (None, Population({}, None))
+        self._scored = {
+            "train": (self.data.train_images, self.data.train_labels),
+            "test": (self.data.test_images, self.data.test_labels),
+        }
         part = part or max(1, PART_VALUES // data.train_images[0].numel())
         order = torch.randperm(self.count, generator=stream(0, "partition"))  # folders come sorted by class
         self._parts = [indices.to(self.device) for indices in order.chunk(-(-self.count // part))]
@@ -181,22 +189,34 @@ class Network:
 
     # what is said of points
 
+    def scored_on(self, most: int) -> "Network":
+        """The same landscape, scored on `most` of its examples: the same ones at every point, and their own statistics."""
+        if most >= max(self.count, len(self.data.test_images)):
+            return self
+        found = copy(self)
+        found._newest = (None, Population({}, None))
+        found._scored = {split: _drawn(most, split, *examples) for split, examples in self._scored.items()}
+        return found
+
+    @property
+    def scored(self) -> int:
+        """How many training examples a score is of."""
+        return len(self._scored["train"][0])
+
     def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
         """Data loss and error of every un-augmented example, with population statistics recomputed at every point.
 
         `buffers`: other statistics instead, to show what they do.
         """
-        images, labels = (
-            (self.data.train_images, self.data.train_labels)
-            if split == "train"
-            else (self.data.test_images, self.data.test_labels)
-        )
+        images, labels = self._scored[split]
         size = len(self._parts[0])
         losses, errors = [], []
         for theta in cloud:
-            statistics = self.statistics(theta) if buffers is None else buffers
-            chunks = (images[i : i + size] for i in range(0, len(images), size))
-            outputs = torch.cat([self._score_outputs(theta, statistics, chunk) for chunk in chunks])
+            found = self._population(theta) if buffers is None else Population(buffers, None)
+            outputs = found.outputs if split == "train" else None
+            if outputs is None:
+                chunks = (images[i : i + size] for i in range(0, len(images), size))
+                outputs = torch.cat([self._score_outputs(theta, found.buffers, chunk) for chunk in chunks])
             losses.append(_example_losses(self.loss, outputs.double()[None], labels[None])[0])
             errors.append((outputs.argmax(1) != labels).double())
         return Score(torch.stack(losses), torch.stack(errors))
@@ -209,17 +229,38 @@ class Network:
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
         """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
+        return self._population(theta).buffers
+
+    def _population(self, theta: Tensor) -> Population:
+        """One pass over the training images: a point is scored on both splits, and that pass scores one of them besides."""
         if not self._has_batch_norm:
-            return {}
-        at, buffers = self._newest_statistics  # a point is scored on both splits: one pass over the training set serves both
+            return Population({}, None)
+        at, found = self._newest
         if at is None or not torch.equal(at, theta):
-            weights = self._weights(theta)
-            with torch.no_grad():
-                buffers = population_statistics(
-                    self.module, lambda images: self._call(weights, self._inputs(images, theta)), self.data.train_images, theta
-                )
-            self._newest_statistics = (theta.detach().clone(), buffers)
-        return buffers
+            found = self._recorded(theta, self._scored["train"][0])
+            found = found if self._scores_while_recording else found._replace(outputs=None)
+            self._newest = (theta.detach().clone(), found)
+        return found
+
+    def _recorded(self, theta: Tensor, images: Tensor) -> Population:
+        weights = self._weights(theta)
+        with torch.no_grad():
+            return population_statistics(
+                self.module, lambda chunk: self._call(weights, self._inputs(chunk, theta)), images, theta
+            )
+
+    @cached_property
+    def _scores_while_recording(self) -> bool:
+        """Whether a pass in training mode gives the outputs of evaluation mode with that pass's statistics, tried out on a few
+        images: batch norm and dropout see to it, but what else a module does in training (stochastic depth) is not known."""
+        theta = self.init(1, stream(0, "tried"))[0]
+        theta = theta + 0.1 * torch.randn(theta.shape, generator=stream(0, "tried", "noise")).to(theta)  # no scale is zero
+        images = self.data.train_images[:TRIED]
+        found = self._recorded(theta, images)
+        expected = self._score_outputs(theta, found.buffers, images)
+        if not isinstance(found.outputs, Tensor) or found.outputs.shape != expected.shape:
+            return False
+        return bool((found.outputs - expected).abs().max() <= 1e-3 * expected.abs().max())
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
@@ -257,6 +298,12 @@ def _example_losses(loss: str, outputs: Tensor, labels: Tensor) -> Tensor:
         return (outputs - F.one_hot(labels, classes).to(outputs.dtype)).square().mean(2)
     outputs = outputs.mT.contiguous()  # classes along the second axis: the log-softmax of ten classes is 8 × faster there
     return F.cross_entropy(outputs, labels.expand(points, examples), reduction="none")
+
+
+def _drawn(most: int, split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """`most` of the examples at random, for folders come sorted by class; in their own order."""
+    chosen = torch.randperm(len(images), generator=stream(0, "scored", split))[:most].sort().values.to(images.device)
+    return images.index_select(0, chosen), labels.index_select(0, chosen)
 
 
 def _rows_of(module: nn.Module) -> Literal["batched", "vmap", "loop"]:

@@ -48,9 +48,7 @@ class TextModel(Network):
 
     def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
         """Loss and error of every window at every point."""
-        train = split == "train"
-        codes = self.data.train_images if train else self.data.test_images
-        labels = self.data.train_labels if train else self.data.test_labels
+        codes, labels = self._scored[split]
         losses, errors = [], []
         with torch.no_grad():
             for theta in cloud:

@@ -109,7 +109,7 @@ class AutoNEB:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
         pivots = list(accumulate(cycle.insert for cycle in self.cycles))
         gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
-        points = sum((count + 1) * (self.sub_points + 1) for count in pivots[:-1])
+        points = LINE + 1 + sum((count + 1) * (self.sub_points + 1) for count in pivots)
         return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
 
     def on_formula(self) -> "AutoNEB":

@@ -29,6 +29,8 @@ from sgdtheory.streams import key, stream
 SEARCH = "search"  # where a search stands, forgotten with the unit's other states
 CONNECTED = 0.005  # of the straight line's barrier: a path below this counts as flat (the project's interface)
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
+BEND_BATCH = 128  # of Bézier curves and chains
+LEAST = 2_000  # examples that paths are judged by, where there are so many: a loss is then known to 2 % of its spread
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,19 @@ class Baselines:
 
 
 Method: TypeAlias = AutoNEB | Strings
+
+
+def examples_for(method: Method, baselines: Baselines) -> int | None:
+    """How many examples paths are judged by, so that judging costs what finding them does; None: all.
+
+    A forward pass is a third of a gradient. A path that was found is scored on both sets at as many points as the search
+    looked at, or fewer, and so are the points of four other ways.
+    """
+    if method.batch_size is None:
+        return None
+    gradients, points, _ = method.cost()
+    descended = gradients * method.batch_size + 2 * baselines.gradients * BEND_BATCH
+    return max(LEAST, 3 * descended // (2 * points + 8 * baselines.dense))
 
 
 def suited(method: Method, landscape: Any) -> Method:
@@ -147,6 +162,7 @@ def join(
     row |= _aligned(landscape, ends, baselines, seed, row["curves"])
     row |= _bent(landscape, ends, baselines, seed, folder, row["curves"])
     if not formula:
+        row |= {"examples": landscape.scored, "all_examples": landscape.scored == landscape.count}
         row |= after_the_path(landscape, path, along)
     return row, {"path": path.pivots, "t": arc_positions(path.pivots)}
 
@@ -193,7 +209,7 @@ def _bent(
     for name, curve in (("bezier", bezier), ("chain", chain)):
         inner = CurveLandscape(landscape, ends, curve)
         bend = inner.init(1, stream(seed, name)).to(ends)
-        batch = min(128, landscape.count) if hasattr(landscape, "count") else None
+        batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
         sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
         if batch is not None:
             sgd = replace(sgd, learning_rate=0.1)

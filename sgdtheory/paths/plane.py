@@ -8,7 +8,6 @@ from torch import Tensor
 
 from sgdtheory.paths.profile import profile
 
-MOST_EXAMPLES = 10_000  # a plane of 121 points is a matter of seconds up to here
 MARGIN = 0.25  # of the triangle's extent, around it
 
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Content, Whole
+from sgdtheory.kinds import Content, Count, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import digest_of, minima_of
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import Baselines, Method, join, suited
+from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
 from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
-from sgdtheory.paths.plane import MOST_EXAMPLES, plane
+from sgdtheory.paths.plane import plane
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.train import Dtype, describe_point
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
@@ -32,8 +32,9 @@ class Connect:
 
     `minima`: files that hold them; None: those that the landscape states. `pairs`: tree (a spanning tree, whose highest
     edges are replaced while a lower one may exist), all, or the pairs themselves. Every minimum and every edge is a unit of
-    work of its own, known by the content of what it joins. `plane`: points a side of the loss in the plane through the first
-    three minima (0: none); on data sets of up to 10,000 images.
+    work of its own, known by the content of what it joins. `examples`: how many training and how many test images paths are
+    judged by, the same ones at every point; auto: so many that judging costs no more than descending, at least 2,000.
+    `plane`: points a side of the loss in the plane through the first three minima (0: none).
     """
 
     landscape: Landscape
@@ -43,6 +44,7 @@ class Connect:
     method: Literal["autoneb", "string_sampling"] = "autoneb"
     minima: Annotated[tuple[Path, ...] | None, Content] = None
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
+    examples: Count | Literal["auto", "all"] = "auto"
     plane: Whole = 11
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
@@ -81,13 +83,12 @@ class Connect:
             folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
             return
         if "plane" in unit.science:
-            folder.finish(
-                {"plane": plane(self.landscape, self.points[:3], self.plane, folder.tell)}, {"minima": self.points[:3]}
-            )
+            found = plane(self._judged, self.points[:3], self.plane, folder.tell)
+            folder.finish({"plane": found}, {"minima": self.points[:3]})
             return
         i, j = (self._digests.index(end) for end in unit.science["ends"])
         seed = key(self.seed, "edge", *unit.science["ends"])
-        row, tensors = join(self.landscape, self._method, self.baselines, self.points[[i, j]], seed, folder)
+        row, tensors = join(self._judged, self._method, self.baselines, self.points[[i, j]], seed, folder)
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
@@ -126,11 +127,24 @@ class Connect:
         """From the cost of a gradient of one pivot, and of scoring one point."""
         from sgdtheory.estimate import estimate_edge
 
-        return estimate_edge(self.landscape, suited(self._method, self.landscape), self.baselines, self.points[:2])
+        return estimate_edge(self._judged, suited(self._method, self.landscape), self.baselines, self.points[:2])
 
     @property
     def _method(self) -> Method:
         return self.autoneb if self.method == "autoneb" else self.strings
+
+    @cached_property
+    def _judged(self) -> Any:
+        """The landscape, scored on as many examples as were asked for."""
+        most = examples_for(self._method, self.baselines) if self.examples == "auto" else self.examples
+        if not isinstance(most, int) or not hasattr(self.landscape, "scored_on"):
+            return self.landscape
+        return self.landscape.scored_on(most)
+
+    @property
+    def _sample(self) -> dict[str, int]:
+        """What an edge that not all examples are looked at is known by besides."""
+        return {} if self._judged is self.landscape else {"examples": self._judged.scored}
 
     # units
 
@@ -143,17 +157,17 @@ class Connect:
         return [Unit(f"minimum-{i}", {**what, "index": i, "point": point}) for i, point in enumerate(self._digests)]
 
     def _plane_units(self, run: Run) -> list[Unit]:
-        """The plane through three minima, where it can be had in seconds."""
-        if len(self.points) < 3 or not self.plane or getattr(self.landscape, "count", 0) > MOST_EXAMPLES:
+        """The plane through three minima."""
+        if len(self.points) < 3 or not self.plane:
             return []
-        what = {"landscape": run.science["landscape"], "dtype": self.dtype}
+        what = {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
         return [Unit("plane", {**what, "plane": self.plane, "corners": self._digests[:3]})]
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
         """All edges asked for so far, in the order they were: what is finished decides what is asked for next."""
         nodes = {i: (run.result(unit) or {})["rows"][0]["train_loss"] for i, unit in enumerate(self._minimum_units(run))}
         how = "autoneb" if self.method == "autoneb" else "strings"  # an edge knows the one method that made it
-        what = {name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")}
+        what = {name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")} | self._sample
         found: list[tuple[Unit, Pair]] = []
         edges: dict[Pair, Edge] = {}
         failed: set[Pair] = set()

@@ -1,5 +1,7 @@
 """Networks as landscapes: against plain modules in float64."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -106,12 +108,50 @@ def test_population_statistics_are_those_of_the_whole_set() -> None:
     assert torch.allclose(network.score(theta[None], "test").losses[0], expected, atol=1e-12)
 
 
+class Shaken(nn.Module):
+    """A batch norm behind which training mode does what evaluation mode does not: every second channel is left out."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm2d(shape[0]), nn.Linear(shape[0] * shape[1] * shape[2], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm(images).flatten(1)
+        if self.training:
+            x = x * (torch.arange(x.shape[1]) % 2)
+        outputs: Tensor = self.head(x)
+        return outputs
+
+
+@pytest.mark.parametrize(("model", "once"), [(MODELS["resnet8"], True), (MODELS["densenet"], True), (Shaken, False)])
+def test_training_scores_are_evaluation_modes(model: Callable[..., nn.Module], once: bool) -> None:
+    """They come with the statistics, by one pass in training mode, unless a module does something else there."""
+    network = Network(model, FEW)
+    theta = network.init(1, stream(0, "init"))[0].double()
+    module = network.model_at(theta)
+    expected = F.cross_entropy(module(FEW.scaled(FEW.train_images, torch.float32).double()), FEW.train_labels, reduction="none")
+    assert (network._population(theta).outputs is not None) == once
+    assert torch.allclose(network.score(theta[None], "train").losses[0], expected, atol=1e-12)
+
+
+def test_scores_on_some_of_the_examples_are_those_of_a_smaller_set() -> None:
+    network = Network(MODELS["resnet8"], FEW)
+    some, theta = network.scored_on(25), network.init(1, stream(0, "init")).double()
+    assert network.scored_on(60) is network and (network.scored, some.scored) == (60, 25)
+    (images, labels), (test_images, test_labels) = some._scored.values()
+    alone = Network(MODELS["resnet8"], replace(FEW, train_images=images, train_labels=labels))
+    assert torch.equal(some.score(theta, "train").losses, alone.score(theta, "train").losses)
+    assert torch.equal(some.statistics(theta[0])["stem.1.running_mean"], alone.statistics(theta[0])["stem.1.running_mean"])
+    assert len(test_labels) == 25 and not torch.equal(test_images, FEW.test_images[:25])  # folders come sorted by class
+    assert torch.equal(some.losses(theta), network.losses(theta))  # what is descended is the whole
+
+
 def test_statistics_beyond_the_exact_size_are_close(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(MODELS["resnet8"], digits().subset(600, 40))
     theta = network.init(1, stream(0, "init"))[0]
     exact = network.statistics(theta)
     monkeypatch.setattr("sgdtheory.landscapes.batch_norm.EXACT_IMAGES", 200)
-    network._newest_statistics = (None, {})
+    network._newest = (None, network._newest[1])
     close = network.statistics(theta)
     for name, buffer in exact.items():
         scale = exact[name.replace("mean", "var")].sqrt() if name.endswith("mean") else buffer
