@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from sgdtheory.curvature import hessian
+from sgdtheory.descend import quasi_newton
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Positive
-from sgdtheory.landscape import Landscape, value_and_grad
+from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.landscape import Landscape, hvp, value_and_grad
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64
@@ -27,7 +28,7 @@ class Critical:
     gradient_norm: float
     gradient_curvature: float | None  # |H∇L|/|∇L|; None where the gradient is exactly 0
     spectrum: Tensor  # curvatures [n], ascending
-    iterations: int
+    iterations: int  # of Levenberg–Marquardt
 
     @property
     def kind(self) -> Kind:
@@ -63,13 +64,16 @@ class CriticalPoints:
     """Levenberg–Marquardt on ∇L = 0: θ ← θ − (H² + μ)⁻¹H∇L, which minimises |∇L|² and is Newton's step where μ ≪ h².
 
     It is drawn to saddles as well as to minima. H is written down and diagonalised at every accepted step; μ falls by 10
-    when |∇L|² falls as the linear model says (by more than ¾ of it), rises by 4 when by less than ¼ (Moré 1978). A search
-    ends at |∇L| < 1e-8, after `iterations`, or where |∇L| has fallen by less than a share `least` in `patience` of them.
+    when |∇L|² falls as the linear model says (by more than ¾ of it), rises by 4 when by less than ¼ (Moré 1978). It ends at
+    |∇L| < 1e-8, after `iterations`, or where |∇L| has fallen by less than a share `least` in `patience` of them. There, in
+    a bent valley of |∇L| without a zero, its steps go from side to side; `settle` iterations of L-BFGS on ½|∇L|², whose
+    gradient is H∇L, bring the search down to the floor, where it shows what kind of point it is.
     """
 
     iterations: Count = 100
     patience: Count = 10
     least: Positive = 0.02
+    settle: Whole = 150
 
     def find(self, landscape: Landscape, start: Tensor) -> Critical:
         """From one point [n], taken to float64. Raises Mistake beyond 2,000 parameters, whose Hessian is too large."""
@@ -90,17 +94,20 @@ class CriticalPoints:
                 values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
             damping *= 0.1 if gain > 0.75 else 1.0 if gain >= 0.25 else 4.0
             norms.append(float(gradient.norm()))
+        if norms[-1] >= STATIONARY and self.settle:
+            settled = quasi_newton(lambda point: _half_square(landscape, point), theta, self.settle)
+            return look(landscape, settled, len(norms) - 1)
         return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
 
     def _stuck(self, norms: list[float]) -> bool:
         return len(norms) > self.patience and norms[-1] > (1 - self.least) * norms[-1 - self.patience]
 
 
-def look(landscape: Landscape, theta: Tensor) -> Critical:
-    """What is at a point [n] itself, without a search."""
+def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> Critical:
+    """What is at a point [n] itself, without a search or at the end of one."""
     theta = theta.double()
     values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
-    return _described(landscape, theta, _gradient(landscape, theta), values, vectors, 0)
+    return _described(landscape, theta, _gradient(landscape, theta), values, vectors, iterations)
 
 
 def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
@@ -113,6 +120,12 @@ def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
 
 def _gradient(landscape: Landscape, theta: Tensor) -> Tensor:
     return value_and_grad(landscape, theta[None])[1][0]
+
+
+def _half_square(landscape: Landscape, point: Tensor) -> tuple[Tensor, Tensor]:
+    """½|∇L|² [1] of a point [1, n], and its gradient H∇L."""
+    gradient = value_and_grad(landscape, point)[1]
+    return 0.5 * gradient.square().sum(1), hvp(landscape, point, gradient)
 
 
 def _described(

@@ -35,22 +35,30 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
     for p, theta in enumerate(cloud):
         taken = 0
 
-        def objective(x: np.ndarray, like: Tensor = theta) -> tuple[float, np.ndarray]:
-            stop_if_asked()  # a pass over a large set takes minutes, and nothing on disk is in the making
-            point = torch.from_numpy(x).to(like.device, torch.float64)[None]
-            value, gradient = value_and_grad(landscape, point)
-            return float(value[0]), gradient[0].cpu().numpy()
-
-        def after(_: np.ndarray, p: int = p) -> None:
+        def after(p: int = p) -> None:
             nonlocal taken
             taken += 1
             each((p + taken / steps) / cloud.shape[0])
 
-        start = theta.detach().double().cpu().numpy()
-        options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 20}
-        best = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after, options=options)
-        found.append(newton(landscape, torch.from_numpy(best.x).to(cloud.device)))
+        best = quasi_newton(lambda point: value_and_grad(landscape, point), theta, steps, after)
+        found.append(newton(landscape, best))
     return torch.stack(found).to(cloud.device)
+
+
+def quasi_newton(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], theta: Tensor, steps: int, after: Callable[[], None] = lambda: None
+) -> Tensor:
+    """The minimum of a function below θ [n], float64, by L-BFGS; the function maps [1, n] to (value [1], gradient [1, n])."""
+
+    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+        stop_if_asked()  # a pass over a large set takes minutes, and nothing on disk is in the making
+        value, gradient = function(torch.from_numpy(x).to(theta.device, torch.float64)[None])
+        return float(value[0]), gradient[0].cpu().numpy()
+
+    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 20}
+    start = theta.detach().double().cpu().numpy()
+    best = minimize(objective, start, jac=True, method="L-BFGS-B", callback=lambda _: after(), options=options)
+    return torch.from_numpy(best.x).to(theta.device)
 
 
 def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:

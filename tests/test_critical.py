@@ -111,6 +111,14 @@ def test_a_gradient_flat_point_is_told_from_a_critical_one(slope: float) -> None
     assert abs(float(found.theta[0])) == pytest.approx(slope**0.5, abs=1.1e-8 / (2 * slope**0.5))
 
 
+def test_a_search_that_ends_beside_the_floor_settles_on_it() -> None:
+    """Three iterations leave the search on the way; L-BFGS on ½|∇L|² ends where H∇L = 0."""
+    landscape, start = Inflection(slope=0.01), torch.tensor([0.4, 0.3], dtype=torch.float64)
+    unsettled, settled = (CriticalPoints(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150))
+    assert (unsettled.kind, settled.kind) == ("neither", "gradient-flat")
+    assert settled.gradient_norm == pytest.approx(0.01, rel=1e-4) and settled.gradient_norm < unsettled.gradient_norm
+
+
 @pytest.mark.parametrize(
     ("norm", "along", "kind"),
     [(1e-9, 1.0, "critical"), (0.0, None, "critical"), (1e-3, 1e-3, "gradient-flat"), (1e-3, 0.5, "neither")],
@@ -129,7 +137,7 @@ def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPat
     landscape = Spherical(directions=6)
     theta = landscape.critical_points()[3]
     monkeypatch.setattr(critical, "hessian", broken)
-    found = CriticalPoints().find(landscape, shaken(theta, 0.05, 3))
+    found = CriticalPoints(settle=0).find(landscape, shaken(theta, 0.05, 3))
     assert found.kind != "critical"
 
 
