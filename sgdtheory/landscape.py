@@ -28,8 +28,9 @@ class Landscape(Protocol):
     momentum) [n, n]`, `noise_covariance(cloud) [P, n, n]` (of one sample), `learning_rate()` (one that is known to work).
     Networks besides: `score(cloud, split)` and `model_at(theta)`.
 
-    Two more that only large landscapes need: `rows_at_once`, how many points a call may take together, and
-    `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one that does not fit in memory whole.
+    Three more that only large landscapes need: `rows_at_once`, how many points a call may take together;
+    `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one that does not fit in memory whole; and
+    `twice_differentiable_losses(cloud, batch)`, the same numbers as `losses` by a way that suits Hessian-vector products.
     """
 
     @property
@@ -105,12 +106,13 @@ def _value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None) -> 
 def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None = None) -> Tensor:
     """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994)."""
     points = cloud.shape[0]
+    losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
     products = torch.zeros_like(cloud)
     for part, weight in _parts(landscape, batch):
         for rows in _rows(landscape, points):
             leaf = cloud[rows].detach().requires_grad_()
             with torch.enable_grad():
-                total = landscape.losses(leaf, _of_rows(part, rows, points)).sum()
+                total = losses(leaf, _of_rows(part, rows, points)).sum()
                 (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
                 if gradients.requires_grad:  # a landscape linear in θ has no second derivative to ask for
                     (product,) = torch.autograd.grad(gradients, leaf, vectors[rows], allow_unused=True)

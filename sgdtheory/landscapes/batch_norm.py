@@ -6,6 +6,7 @@ middle of a path that has 0.004 with recomputed ones. So they are no coordinates
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +32,32 @@ def batch_statistics_only(module: nn.Module) -> nn.Module:
         elif isinstance(part, nn.modules.dropout._DropoutNd):
             part.eval()
     return module
+
+
+@contextmanager
+def by_products(module: nn.Module) -> Iterator[None]:
+    """In this block batch norms in training mode compute what they do by products with a row of ones: the second backward pass
+    then takes a fifth of the time of torch's own, which is half of a ResNet's Hessian-vector product; the first takes longer.
+    """
+    norms = [part for part in module.modules() if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)]
+    for part in norms:  # not those that somebody wrote anew
+        part.forward = partial(_normalised, part)  # type: ignore[method-assign,arg-type]
+    try:
+        yield
+    finally:
+        for part in norms:
+            del part.forward
+
+
+def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
+    """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all other axes."""
+    channels = inputs.movedim(1, -1)
+    values = channels.reshape(-1, inputs.shape[1])  # no copy where channels come last
+    mean = values.new_full((len(values),), 1 / len(values))
+    centred = values - mean @ values
+    scale = (mean @ centred.square() + norm.eps).rsqrt()
+    found = centred * scale if norm.weight is None else centred * (scale * norm.weight) + norm.bias
+    return found.view(channels.shape).movedim(-1, 1)
 
 
 class Population(NamedTuple):

@@ -17,6 +17,7 @@ from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.batch_norm import (
     Population,
     batch_statistics_only,
+    by_products,
     has_batch_norm,
     population_statistics,
     with_population_statistics,
@@ -147,14 +148,21 @@ class Network:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
             return torch.stack([weight * self.losses(cloud, part) for part, weight in self.parts()]).sum(0)
+        return self._losses(cloud, batch, self._row_losses)
+
+    def twice_differentiable_losses(self, cloud: Cloud, batch: ImageBatch) -> Tensor:
+        """`losses` of operations whose second backward pass is fast; never compiled, for then torch has none."""
+        with by_products(self.module):
+            return self._losses(cloud, batch, self._losses_of_rows)
+
+    def _losses(self, cloud: Cloud, batch: ImageBatch, of_rows: Callable[..., Tensor]) -> Tensor:
         inputs = self._inputs(batch.images, cloud)
         if self.rows == "loop" and cloud.shape[0] > 1:
             shared = inputs.shape[0] == 1
             at = [0 if shared else p for p in range(cloud.shape[0])]
-            return torch.cat(
-                [self._row_losses(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
-            )
-        return self._row_losses(cloud, inputs, batch.labels)
+            rows = [(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
+            return torch.cat([of_rows(*row) for row in rows])
+        return of_rows(cloud, inputs, batch.labels)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
         outputs = self._outputs(cloud, inputs)  # [P, b, K]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.landscape import hvp, value_and_grad, values
+from sgdtheory.landscapes import batch_norm
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
@@ -60,6 +61,45 @@ def test_losses_gradients_and_products_are_the_plain_modules(name: str, rows: st
         assert abs(float(losses[p] - loss.detach())) < 1e-12
         assert (gradients[p] - gradient).norm() < 1e-12 * gradient.norm()
         assert (products[p] - product).norm() < 1e-11 * product.norm()
+
+
+class Unscaled(nn.Module):
+    """Batch norms without weights, on vectors and on sequences."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 12), nn.Linear(12, classes)
+        self.vectors, self.sequences = nn.BatchNorm1d(12, affine=False), nn.BatchNorm1d(3, eps=0.1, affine=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.vectors(self.first(images.flatten(1)).tanh())
+        found: Tensor = self.last(self.sequences(hidden.view(-1, 3, 4)).flatten(1))
+        return found
+
+
+def product_and_plain(network: Network) -> tuple[Tensor, Tensor]:
+    """H(θ)v on the whole training set in float64, by the landscape and by the plain module."""
+    theta, vector = network.init(2, stream(0, "init")).double()
+    leaf = theta.clone().requires_grad_()
+    loss = plain_loss(network, leaf, network.data.train_images, network.data.train_labels)
+    (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+    return hvp(network, theta[None], vector[None])[0], torch.autograd.grad(gradient @ vector, leaf)[0]
+
+
+@pytest.mark.parametrize("rows", ["loop", "vmap"])
+def test_products_through_batch_norms_of_every_kind(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(Unscaled, FEW, rows=rows)  # type: ignore[arg-type]
+    product, plain = product_and_plain(network)
+    assert (product - plain).norm() < 1e-11 * plain.norm()
+    monkeypatch.setattr(batch_norm, "_normalised", lambda norm, inputs: inputs - inputs.mean(0))
+    assert (product_and_plain(network)[0] - plain).norm() > 0.1 * plain.norm()
+
+
+def test_a_compiled_network_has_products_too() -> None:
+    """torch cannot differentiate compiled code twice: they take another way, which nothing tells the user of."""
+    network = Network(MODELS["mlp"], FEW, compile=True)
+    product, plain = product_and_plain(network)
+    assert (product - plain).norm() < 1e-11 * plain.norm()
 
 
 def test_a_shared_batch_is_the_same_batch_for_all() -> None:
