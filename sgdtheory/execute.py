@@ -282,8 +282,8 @@ def keep_memory() -> None:
     """Have glibc keep what tensors free instead of handing it back and faulting it in again.
 
     mallopt(3): M_TRIM_THRESHOLD at its largest and M_MMAP_MAX at 0, for M_MMAP_THRESHOLD ends at 32 MiB, and a convolution's
-    output on a part of CIFAR is more. It is 10 % of a ResNet's step, 40 % of its gradient over all data, 30 % of a
-    Hessian-vector product (ResNet-20, 682 images), for 10–25 % more memory at the peak. Elsewhere there is nothing to do.
+    output on a part of CIFAR is more. It saves 10 % of a ResNet's step; of ResNet-20 on 682 images 40 % of a gradient, for a
+    tenth more memory at the peak, and 35 % of a Hessian-vector product, for half as much again. Only glibc has it.
     """
     libc = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(libc, "mallopt"):
