@@ -98,6 +98,8 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         run.note(status="running", command_line=command_line, **_facts(run, task))
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
+        for line in getattr(task.pipeline, "said", ()):
+            watcher.write_down(line)
         try:
             do_units(run, task, watcher, retry_failed)
             results = finish(run, task, spent + time.time() - began)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import faults_of, first_line
-from sgdtheory.commandline.earlier import adopt
+from sgdtheory.commandline.earlier import adopt, own_points
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.schema import Checker, build, refuse, trust_working_directory
 from sgdtheory.faults import Mistake, nearest
@@ -36,6 +36,7 @@ from sgdtheory.run import Pipeline, Run
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
+FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
@@ -91,7 +92,8 @@ def launch(
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
     name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
-    words = [_one_of(word) for word in overrides] if {"-m", "--multirun"} & set(flags) else overrides
+    spoken = [_quoted(word) for word in overrides]
+    words = [_one_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
         raise Mistake(f"--config-name {name}: there is no such configuration" + nearest(name, roots))
@@ -106,7 +108,7 @@ def launch(
     said, speaking = io.StringIO(), _speaking(run)
     try:
         with (
-            _as_if_called(["sgdtheory", *flags, *overrides]),
+            _as_if_called(["sgdtheory", *flags, *spoken]),
             redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
         ):
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
@@ -176,7 +178,10 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     assert pipeline is not None
     try:
         placed = replace(build(settings), where=build(where))
-        return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides)
+        built, science = build(pipeline), pipeline.science
+        if hasattr(built, "identity"):  # it has read what files hold
+            science = built.identity(science)
+        return Task(command, built, placed, science, yaml, trust, overrides)
     except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
         raise Mistake(first_line(str(fault))) from None
 
@@ -199,6 +204,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     trust_working_directory(trust)
     cfg = read_yaml(path / "config.yaml")
     cfg.device = device
+    own_points(cfg, path, manifest)
     found = task(manifest["command"], cfg, trust)
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
@@ -289,6 +295,22 @@ class Hydra:
         except HydraException as fault:
             return f"{word}: cannot be read ({_last_line(str(fault))}); quote what is special, e.g. 'key=\"a b\"'"
         return None
+
+
+def _quoted(word: str) -> str:
+    """`minima=epoch=3.ckpt` as Hydra reads it: names of files that its grammar has no room for stand in quotes."""
+    key, equals, value = word.partition("=")
+    if key.lstrip("+") not in FILES or not equals:
+        return word
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(word)
+        return word
+    listed = re.fullmatch(r"\[(.*)\]", value)
+    names = [name.strip() for name in (listed[1].split(",") if listed else [value])]
+    if any(not name or name[0] in "'\"[{(" or {'"', "'"} & set(name) for name in names):
+        return word
+    quoted = ",".join(f"'{name}'" for name in names)
+    return f"{key}=[{quoted}]" if listed else f"{key}={quoted}"
 
 
 def _one_of(word: str) -> str:

@@ -1,5 +1,6 @@
 """`sgdtheory connect`: pairs of minima are joined by low-loss paths, and the paths become a graph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
+from sgdtheory.checkpoints import AS_FOUND, Checkpoint
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Content, Count, Whole
+from sgdtheory.kinds import Count, Place, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.minima import Given, digest_of, given
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
 from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
@@ -42,7 +44,8 @@ class Connect:
     strings: Strings
     baselines: Baselines
     method: Literal["autoneb", "string_sampling"] = "autoneb"
-    minima: Annotated[tuple[Path, ...] | None, Content] = None
+    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     examples: Count | Literal["auto", "all"] = "auto"
     plane: Whole = 11
@@ -51,6 +54,7 @@ class Connect:
     seed: Whole = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "landscape", self.given.landscape)
         count = len(self.points)
         if count < 2:
             raise Mistake(f"minima: a path has two ends, and there is {count} minimum; give at least two")
@@ -61,9 +65,23 @@ class Connect:
         next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self.pairs)  # refuses pairs that are not there
 
     @cached_property
+    def given(self) -> Given:
+        """The minima as they were read."""
+        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+
+    @property
+    def said(self) -> list[str]:
+        """What was taken of each file, a line each."""
+        return [] if self.minima is None else self.given.said
+
+    def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The run's identity: the points themselves in the place of files."""
+        return science if self.minima is None else self.given._replace(points=self.points).identity(science)
+
+    @cached_property
     def points(self) -> Tensor:
         """The minima [P, n]."""
-        cloud = minima_of(self.landscape, self.minima)
+        cloud = self.given.points
         return cloud.to(torch.float64 if cloud.dtype == torch.float64 else getattr(torch, self.dtype))
 
     def units(self, run: Run) -> list[Unit]:
@@ -96,8 +114,9 @@ class Connect:
         minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
         columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
+        minima = [row | {"source": source} for row, source in zip(minima, self.given.sources, strict=False)]
         nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
-        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.points}}
+        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.points, **self.given.stored()}}
         for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:
             result = run.result(unit)
             if result is not None:
