@@ -210,13 +210,13 @@ def _check_archive(path: Path, size: int) -> None:
 
 
 def _why(said: str, path: Path) -> str:
-    if path.suffix not in SUFFIXES and "Weights only" not in said:
-        return f"it is no file of tensors ({', '.join(SUFFIXES)})"
-    found = re.search(r"(?:GLOBAL|global|function|Class|class) [`'\"]?([A-Za-z_][\w.]*\.[\w.]*\w)", said)
-    if "eights" in said and found:
+    if found := re.search(r"GLOBAL ([\w.]+)", said):
         what = f"it holds more than tensors ({found.group(1)}), and no code of a file is ever run"
         return f"{what}; keep the weights alone: torch.save(model.state_dict(), …)"
-    return f"it holds more than tensors, or is damaged ({_short(said)})"
+    if path.suffix not in SUFFIXES:
+        return f"it is no file of tensors ({', '.join(SUFFIXES)})"
+    short = "" if "eights only" in said else f" ({_short(said)})"
+    return f"it holds more than tensors, or is damaged{short}"
 
 
 # tensors → a state dict of the model
@@ -276,7 +276,7 @@ def weights_in(thing: Any, where: str, landscape: Any, how: Checkpoint, dtype: t
     told += [converted] if converted else []
     told += [f"{_some(left)} left out"] if left else []
     told += [f"{_some(lacking)} not there, the model's own taken"] if lacking else []
-    return Weights(theta, constants, _statistics(taken.tensors, names), ", ".join(told) + said)
+    return Weights(theta, constants, _statistics(taken.tensors, names, dtype), ", ".join(told) + said)
 
 
 def _entries(thing: Mapping[Any, Any], key: str = "", depth: int = 2) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -467,12 +467,12 @@ def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
     return value.detach().clone().to(own)
 
 
-def _statistics(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor] | None:
-    """The file's own statistics of all batch norms; None where there are none, or not all, or no numbers."""
-    found = {name: tensors[name].detach().clone() for name in sorted(names.statistics) if name in tensors}
+def _statistics(tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype) -> dict[str, Tensor] | None:
+    """The file's own statistics of all batch norms, of `dtype`; None where there are none, or not all, or no numbers."""
+    found = {name: tensors[name].detach() for name in sorted(names.statistics) if name in tensors}
     whole = len(found) == len(names.statistics) and bool(found)
     fine = all(value.is_floating_point() and bool(torch.isfinite(value).all()) for value in found.values())
-    return found if whole and fine else None
+    return {name: value.to(dtype) for name, value in found.items()} if whole and fine else None
 
 
 def _some(names: list[str]) -> str:

@@ -116,8 +116,10 @@ def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
 
 
 def constants_to_keep(landscape: Any) -> dict[str, Tensor]:
-    """What a landscape computes with and does not train, by the names it has in a run's file of minima."""
-    return {f"{CONSTANT}{name}": value for name, value in getattr(landscape, "constants", {}).items()}
+    """What a landscape computes with and does not train, by the names it has in a run's file of minima; 16-bit numbers as
+    float32, which numpy reads too."""
+    own = getattr(landscape, "constants", {})
+    return {f"{CONSTANT}{name}": x.float() if x.dtype in NARROW else x for name, x in own.items()}
 
 
 def with_kept_constants(landscape: Any, tensors: Mapping[str, Tensor], where: str) -> Any:

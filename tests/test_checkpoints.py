@@ -75,13 +75,21 @@ FORMS: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it: t
         "a.pt: weights",
     ),
     "net": (lambda f: saved({"net": state(), "acc": 91.5, "epoch": 3}, f / "ckpt.pth"), "weights of 'net'"),
-    "model_state_dict": (lambda f: saved({"epoch": 1, "model_state_dict": state()}, f / "a.pt"), "weights of 'model_state_dict'"),
-    "model": (lambda f: saved({"model": state(), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}, f / "a.bin"), "of 'model'"),
+    "model_state_dict": (
+        lambda f: saved({"epoch": 1, "model_state_dict": state()}, f / "a.pt"),
+        "weights of 'model_state_dict'",
+    ),
+    "model": (
+        lambda f: saved({"model": state(), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}, f / "a.bin"),
+        "of 'model'",
+    ),
     "deep": (lambda f: saved({"checkpoint": {"weights_of_it": state()}}, f / "a.pt"), "weights of 'checkpoint.weights_of_it'"),
     "ddp": (lambda f: saved(prefixed("module.", state()), f / "a.pt"), "prefix 'module.' dropped"),
     "compiled ddp": (lambda f: saved(prefixed("_orig_mod.module.", state()), f / "a.pt"), "prefix '_orig_mod.module.' dropped"),
     "lightning": (
-        lambda f: saved({"state_dict": prefixed("model.", state()), "pytorch-lightning_version": "2.4"}, f / "epoch=3-step=10.ckpt"),
+        lambda f: saved(
+            {"state_dict": prefixed("model.", state()), "pytorch-lightning_version": "2.4"}, f / "epoch=3-step=10.ckpt"
+        ),
         "weights of 'state_dict', prefix 'model.' dropped",
     ),
     "lightning with more": (
@@ -95,11 +103,15 @@ FORMS: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it: t
     "ema equal": (lambda f: saved({"state_dict": state(), "state_dict_ema": state()}, f / "a.pt"), "weights of 'state_dict'"),
     "key": (lambda f: saved({"state_dict": other(), "ema": state()}, f / "a.pt") + " checkpoint.key=ema", "weights of 'ema'"),
     "prefix": (
-        lambda f: saved({**prefixed("student.", other()), **prefixed("teacher.", state())}, f / "a.pt") + " checkpoint.prefix=teacher.",
+        lambda f: (
+            saved({**prefixed("student.", other()), **prefixed("teacher.", state())}, f / "a.pt")
+            + " checkpoint.prefix=teacher."
+        ),
         "prefix 'teacher.' dropped",
     ),
     "compiled part": (
-        lambda f: saved({n.replace("0.", "0._orig_mod.", 1): x for n, x in state().items()}, f / "a.pt"), "a.pt: weights"
+        lambda f: saved({n.replace("0.", "0._orig_mod.", 1): x for n, x in state().items()}, f / "a.pt"),
+        "a.pt: weights",
     ),
     "safetensors": (lambda f: (save_file(state(), f / "a.safetensors"), str(f / "a.safetensors"))[1], "a.safetensors: weights"),
     "shards": (lambda f: str(sharded(f / "m", ".safetensors", save_file)), "model.safetensors.index.json: weights"),
@@ -244,13 +256,15 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it, w
     "cut": (lambda f: cut(saved(state(), f / "a.pt")), "damaged or cut short"),
     "cut, legacy": (lambda f: cut(saved(state(), f / "a.pt", _use_new_zipfile_serialization=False)), "is damaged"),
     "cut, safetensors": (
-        lambda f: cut((save_file(state(), f / "a.safetensors"), str(f / "a.safetensors"))[1]), "damaged or cut short"
+        lambda f: cut((save_file(state(), f / "a.safetensors"), str(f / "a.safetensors"))[1]),
+        "damaged or cut short",
     ),
     "petabytes": (lambda f: petabytes(f / "a.safetensors"), "damaged or cut short"),
     "grown": (lambda f: grown(f / "a.pt"), "it would grow from"),
     "code": (lambda f: saved({"state_dict": state(), "x": Code(f / "ran")}, f / "a.pt"), "no code of a file is ever run"),
     "code, legacy": (
-        lambda f: saved({"x": Code(f / "ran")}, f / "a.pt", _use_new_zipfile_serialization=False), "holds more than tensors"
+        lambda f: saved({"x": Code(f / "ran")}, f / "a.pt", _use_new_zipfile_serialization=False),
+        "holds more than tensors",
     ),
     "a module": (lambda f: saved(nn.Linear(2, 2), f / "a.pt"), "torch.save(model.state_dict(), …)"),
     "a list": (lambda f: saved([1, 2, 3], f / "a.pt"), "holds no state dict"),
@@ -267,11 +281,12 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it, w
         "it also holds layer9.0.weight, layer9.1.weight, layer9.2.weight and 2 more",
     ),
     "missing": (lambda f: saved({"net": without(2)}, f / "a.pt"), " is missing"),
-    "wrong shapes": (lambda f: saved({n: x[..., :1] for n, x in state().items() if x.ndim}, f / "a.pt"), "and 3 more"),
+    "wrong shapes": (lambda f: saved({n: x[..., :1] for n, x in state().items() if x.ndim}, f / "a.pt"), ", and 7 more"),
     "another model": (lambda f: saved({"x.weight": torch.ones(2)}, f / "a.pt"), "it holds x.weight, the model has"),
     "two in a folder": (lambda f: two(f / "m"), "holds 2 checkpoints (a.pt, b.pt)"),
     "two in a file": (
-        lambda f: saved({"one": state(), "two": other()}, f / "a.pt"), "say checkpoint.key=one or checkpoint.key=two"
+        lambda f: saved({"one": state(), "two": other()}, f / "a.pt"),
+        "say checkpoint.key=one or checkpoint.key=two",
     ),
     "two prefixes": (
         lambda f: saved({**prefixed("one.", state()), **prefixed("two.", other())}, f / "a.pt"),
@@ -280,7 +295,10 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it, w
     "no such key": (lambda f: saved({"net": state()}, f / "a.pt") + " checkpoint.key=nett", "did you mean 'net'"),
     "no such prefix": (lambda f: saved(state(), f / "a.pt") + " checkpoint.prefix=model.", "is missing"),
     "a pipe": (lambda f: pipe(f / "a.pt"), "is no file"),
-    "no shards": (lambda f: index_of(f / "m.safetensors.index.json", {"a": "b.safetensors"}), "1 of its 1 shards are not there"),
+    "no shards": (
+        lambda f: index_of(f / "m.safetensors.index.json", {"a": "b.safetensors"}),
+        "1 of its 1 shards are not there",
+    ),
     "shards elsewhere": (lambda f: index_of(f / "m.index.json", {"a": "../b.safetensors"}), "names of files beside it"),
     "no index": (lambda f: index_of(f / "m.index.json", 3), "is no index of shards"),
     "no glob": (lambda f: f"{f}/*.pt", "no file fits it"),
