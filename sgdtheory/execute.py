@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     workers: int
     each: float
     names: list[str]
+    checks: list[str]  # what landscapes say of themselves
 
 
 def plan(task: Task) -> Plan:
@@ -54,6 +55,7 @@ def plan(task: Task) -> Plan:
     As many units as are known, each like the first of them; or those that a pipeline foresees, each with its own cost.
     """
     run, settings = task.open(), task.settings
+    checks = self_checks(task.pipeline)
     units = task.pipeline.units(run)
     pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
     prepare_process(settings, settings.executor.count(settings))
@@ -75,7 +77,17 @@ def plan(task: Task) -> Plan:
         workers=workers,
         each=sum(seconds) / max(1, len(seconds)),
         names=[name for name, _ in costs],
+        checks=checks,
     )
+
+
+def self_checks(pipeline: Pipeline) -> list[str]:
+    """What the self-check of each landscape found, a line each; Mistake where one is no function
+    of its parameters alone."""
+    several = getattr(pipeline, "landscapes", {})
+    landscapes = [getattr(pipeline, "landscape", None), *several.values()]
+    dtype = getattr(pipeline, "dtype", "float32")
+    return [landscape.check(dtype) for landscape in landscapes if hasattr(landscape, "check")]
 
 
 def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_line: str = "") -> Mapping[str, Any]:
@@ -89,13 +101,14 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         watcher.say(f"already done: {run.path}")
         found: Mapping[str, Any] = run.read_json("results.json")
         return found
+    checks = self_checks(task.pipeline)
     with run.lock() as mine, stoppable():
         if not mine:
             raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
         began, spent = time.time(), run.manifest.get("seconds", 0.0)
         watcher = replace(watcher, log=run.path / "log.txt")
         run.write_text("config.yaml", task.yaml)
-        run.note(status="running", command_line=command_line, **_facts(run, task))
+        run.note(status="running", command_line=command_line, self_check=checks, **_facts(run, task))
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
         for line in getattr(task.pipeline, "said", ()):

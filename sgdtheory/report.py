@@ -102,6 +102,7 @@ def _facts(run: RunData) -> dict[str, str]:
         "time": "" if results.get("seconds") is None else duration(results["seconds"]),
         "cost": ", ".join(f"{duration(cost[name])} {what}" for name, what in words if name in cost),
         "seed": results.get("seed"),
+        "self-check": " · ".join(manifest.get("self_check", [])),
         "configuration": results.get("config_hash"),
         "directory": run.path,
     }

@@ -31,6 +31,7 @@ CELLS = {
 POINT = (
     "name",
     "objective",
+    "objective_gap",
     "gradient_norm",
     "parameter_norm",
     "steps",
@@ -273,6 +274,7 @@ def show_plan(plan: "Plan") -> None:
         print(f"{units}: {pending} to do × {each} on {workers} = {cost}")
         more = f", … {pending - 8} more" if pending > 8 else ""
         _say([f"to do: {', '.join(plan.names[:8])}{more}"])
+    _say([f"self-check: {check}" for check in plan.checks])
     print(f"in {plan.path}")
     print("nothing was done")
 

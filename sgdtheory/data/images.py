@@ -54,7 +54,8 @@ class Images:
         scaling: Scaling = "standard",
     ) -> "Images":
         """The same from numpy arrays, whatever their strides and the width of the labels."""
-        tensors = [torch.from_numpy(np.ascontiguousarray(images)) for images, _ in (train, test)]
+        # One channel is in two layouts at once, and torch takes the strides' word: fresh strides.
+        tensors = [torch.from_numpy(images.copy()).clone(memory_format=torch.contiguous_format) for images, _ in (train, test)]
         labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
         return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding, scaling)
 

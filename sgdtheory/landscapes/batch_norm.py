@@ -24,13 +24,12 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 def batch_statistics_only(module: nn.Module) -> nn.Module:
     """The module in training mode, its batch norms without running statistics, its dropout off."""
-    module.train()
+    module.eval()
     for part in module.modules():
         if isinstance(part, _BatchNorm):
+            part.train()
             part.track_running_stats = False
             part.running_mean = part.running_var = part.num_batches_tracked = None
-        elif isinstance(part, nn.modules.dropout._DropoutNd):
-            part.eval()
     return module
 
 

@@ -1,32 +1,33 @@
 """The landscape of a network on a data set: any nn.Module × any Images × a loss + ½λ|θ|²."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from functools import cached_property
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.nn import functional as F
 
 from sgdtheory.data.images import Images
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, NonNegative, Place, Positive
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
+    EXACT_IMAGES,
     Population,
-    batch_statistics_only,
     by_products,
-    has_batch_norm,
     population_statistics,
-    with_population_statistics,
 )
+from sgdtheory.landscapes.layout import layout_of
+from sgdtheory.landscapes.module import ModuleFunction, as_written
+from sgdtheory.landscapes.twice import twice_differentiable
+from sgdtheory.measured import Measured
 from sgdtheory.run import stop_if_asked
 from sgdtheory.streams import stream
 
 PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
-TRIED = 64  # images on which a pass in training mode must give what evaluation mode gives
 
 
 class ImageBatch(NamedTuple):
@@ -42,14 +43,20 @@ class Score(NamedTuple):
 
 
 class Network:
-    """L(θ) = mean loss of the data + ½λ|θ|², λ the weight decay, θ [n] all parameters in the module's own order.
+    """L(θ) = mean loss of the data + ½λ|θ|², λ the weight decay.
+
+    θ [n] are the parameters that are trained, in the module's own order. What is descended is the
+    module in evaluation mode, as its author wrote it, batch norm's statistics the one difference
+    (see `ModuleFunction`).
 
     `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label, over the classes.
     Batch-norm buffers are no coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function
     of (θ, batch); the whole objective is the mean over a fixed partition of the training images into equal parts of about
     `part` images (None: what holds 2²¹ pixel values), each normalised by itself; scores recompute population statistics
-    over the un-augmented training images at every point. Dropout is off: it would make the loss a random function.
+    over the un-augmented training images at every point.
 
+    `parameters`: a regular expression; only parameters whose names it matches are coordinates, the
+    others are constants (None: all that require a gradient).
     `rows`: how P points are evaluated: batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is
     the fixed table that `make bench` found: batched where offered, a loop for convolutions, vmap for the rest.
     `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides. `learning_rate`: what `auto` means here.
@@ -65,34 +72,29 @@ class Network:
         rows: Literal["auto", "batched", "vmap", "loop"] = "auto",
         part: Count | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
+        parameters: str | None = None,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
         self.data = data.to(self.device)
         self.weight_decay, self.loss, self._rate = weight_decay, loss, learning_rate
-        self._new_module = lambda: model(shape=data.shape, classes=data.classes)
-        self._scorer = self._new_module().to(self.device).eval()  # as its author wrote it: for scores and model_at
-        self.module = batch_statistics_only(self._new_module()).to(self.device)  # what is descended
-        parameters = dict(self.module.named_parameters())
-        self._names = list(parameters)
-        self._shapes = [p.shape for p in parameters.values()]
-        self._sizes = [p.numel() for p in parameters.values()]
-        self.dim = sum(self._sizes)
-        if not self.dim:
-            raise Mistake(f"model: {type(self.module).__name__} has no parameters; give a model that has some")
+        build = partial(model, shape=data.shape, classes=data.classes)
+        self.function = self._function(build, parameters)
+        self.shapes = self.function.shapes
+        self.dim = sum(self.function.sizes)
         self.count = data.train_images.shape[0]
         self.rows = _rows_of(self.module) if rows == "auto" else rows
         if self.rows == "batched" and not hasattr(self.module, "forward_rows"):
             raise Mistake(f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; use vmap, loop or auto")
-        self.rows_at_once = 1 if self.rows == "loop" else None
-        self._has_convolutions = any(isinstance(m, nn.Conv2d) for m in self.module.modules())
-        self._has_batch_norm = has_batch_norm(self.module)
+        if self.rows == "batched" and self.function.constants:
+            self.rows = "vmap"  # `forward_rows` is given all of a model's parameters
         self._newest: tuple[Tensor | None, Population] = (None, Population({}, None))
+        self._train = (self.data.train_images, self.data.train_labels)
         self._scored = {
-            "train": (self.data.train_images, self.data.train_labels),
+            "train": self._train,
             "test": (self.data.test_images, self.data.test_labels),
         }
-        part = part or max(1, PART_VALUES // data.train_images[0].numel())
+        part = part or max(1, min(EXACT_IMAGES, PART_VALUES // data.train_images[0].numel()))
         order = torch.randperm(self.count, generator=stream(0, "partition"))  # folders come sorted by class
         self._parts = [indices.to(self.device) for indices in order.chunk(-(-self.count // part))]
         # Small sets that nothing is done to are kept as the network sees them; large ones stay bytes.
@@ -101,27 +103,67 @@ class Network:
         if small:
             self._train_images = self.data.scaled(self.data.train_images, torch.float32)
         self._row_losses = self._losses_of_rows
+        if rows == "auto" and self.rows == "vmap" and not self._vectorises():
+            self.rows = "loop"
+        self.rows_at_once = 1 if self.rows == "loop" else None
         if compile:
             options: dict[str, Any] = {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
             self._row_losses = torch.compile(self._losses_of_rows, **options)
 
+    def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
+        """The module as a function; a Mistake where it does not take such data."""
+        example = self.data.scaled(self.data.train_images[:2], torch.float32)
+        try:
+            function = ModuleFunction(build, parameters, example, self.device)
+            self._layout = layout_of(function, example)
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
+            if isinstance(fault, Mistake):
+                raise
+            shape = "×".join(map(str, self.data.shape))
+            why = (str(fault).splitlines() or [""])[0]
+            raise Mistake(
+                f"model: it does not take examples {shape} of {self.data.name} "
+                f"({type(fault).__name__}: {why[:160]}); give another model or other data"
+            ) from fault
+        return function
+
+    def _vectorises(self) -> bool:
+        """Whether vmap can follow the module: not where values decide, or buffers are written."""
+        theta = self.function.vector(self.function.plain).float().to(self.device)
+        try:
+            value_and_grad(self, theta.expand(2, -1), self.first_batch(2))
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            return False
+        return True
+
+    @property
+    def module(self) -> nn.Module:
+        """What is descended: in evaluation mode, batch norms using the statistics of the batch."""
+        return self.function.module
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Frozen parameters, and buffers other than batch norm's statistics; empty for most."""
+        return self.function.constants
+
+    def with_constants(self, constants: Mapping[str, Tensor]) -> "Network":
+        """The same landscape with other constants."""
+        found = copy(self)
+        found.function = self.function.with_constants(constants)
+        found._newest = (None, Population({}, None))
+        found._row_losses = found._losses_of_rows
+        return found
+
     @property
     def title(self) -> str:
-        name = getattr(self.module, "title", type(self.module).__name__)
-        return f"{name} ({self.dim:,} parameters) on {self.data.name}"
+        return f"{self.function.name} ({self.dim:,} parameters) on {self.data.name}"
 
     def learning_rate(self) -> float:
         return self._rate
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
         """Points as the model's author initialises them: its constructor is run anew, its random draws taken from `stream`."""
-        drawn = []
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.set_state(stream.get_state())
-            for _ in range(points):
-                drawn.append(self.vector(self._new_module()))
-            stream.set_state(torch.default_generator.get_state())
-        return torch.stack(drawn).to(self.device)
+        return torch.stack([self.vector(self.function.fresh(stream)) for _ in range(points)]).to(self.device)
 
     # mini-batches
 
@@ -151,23 +193,32 @@ class Network:
         return self._losses(cloud, batch, self._row_losses)
 
     def twice_differentiable_losses(self, cloud: Cloud, batch: ImageBatch) -> Tensor:
-        """`losses` of operations whose second backward pass is fast; never compiled, for then torch has none."""
-        with by_products(self.module):
+        """`losses` of operations that have a second derivative, and a fast one; never compiled."""
+        with by_products(self.module), twice_differentiable():
             return self._losses(cloud, batch, self._losses_of_rows)
 
     def _losses(self, cloud: Cloud, batch: ImageBatch, of_rows: Callable[..., Tensor]) -> Tensor:
         inputs = self._inputs(batch.images, cloud)
-        if self.rows == "loop" and cloud.shape[0] > 1:
-            shared = inputs.shape[0] == 1
-            at = [0 if shared else p for p in range(cloud.shape[0])]
-            rows = [(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
-            return torch.cat([of_rows(*row) for row in rows])
-        return of_rows(cloud, inputs, batch.labels)
+        with as_written(cloud.dtype):
+            if self.rows == "loop" and cloud.shape[0] > 1:
+                shared = inputs.shape[0] == 1
+                at = [0 if shared else p for p in range(cloud.shape[0])]
+                rows = [(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
+                return torch.cat([of_rows(*row) for row in rows])
+            return of_rows(cloud, inputs, batch.labels)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
         outputs = self._outputs(cloud, inputs)  # [P, b, K]
-        data_losses = _example_losses(self.loss, outputs, labels).mean(1)
+        data_losses = self.example_losses(outputs, labels).mean(1)
         return data_losses + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_losses
+
+    def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
+        return _example_losses(self.loss, outputs, labels)
+
+    def example_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """1 where the largest output [b, K] is not the label's [b], else 0, float64 [b]."""
+        return (outputs.argmax(1) != labels).double()
 
     def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
         """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones are the same numbers."""
@@ -185,15 +236,10 @@ class Network:
         )
 
     def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        if self._has_convolutions and inputs.shape[1] > 1:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return functional_call(self.module, weights, (inputs,))  # type: ignore[no-any-return]
+        return self.function.on_batch(weights, self._layout(inputs))  # type: ignore[no-any-return]
 
     def _weights(self, cloud: Tensor) -> dict[str, Tensor]:
-        """Parameters by name, views of θ [..., n]. One split, so that its backward pass is one concatenation."""
-        pieces = cloud.split(self._sizes, -1)
-        lead = cloud.shape[:-1]
-        return {name: x.view(*lead, *shape) for name, x, shape in zip(self._names, pieces, self._shapes, strict=True)}
+        return self.function.weights(cloud)
 
     # what is said of points
 
@@ -205,6 +251,14 @@ class Network:
         found._newest = (None, Population({}, None))
         found._scored = {split: _drawn(most, split, *examples) for split, examples in self._scored.items()}
         return found
+
+    def first_batch(self, most: int | None = None) -> ImageBatch:
+        """The first part of the training set, or `most` of its examples."""
+        return self.batch(self._parts[0][:most][None])
+
+    def examples(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+        """The examples that scores are of, and their labels."""
+        return self._scored[split]
 
     @property
     def scored(self) -> int:
@@ -224,16 +278,17 @@ class Network:
             outputs = found.outputs if split == "train" else None
             if outputs is None:
                 chunks = (images[i : i + size] for i in range(0, len(images), size))
-                outputs = torch.cat([self._score_outputs(theta, found.buffers, chunk) for chunk in chunks])
-            losses.append(_example_losses(self.loss, outputs.double()[None], labels[None])[0])
-            errors.append((outputs.argmax(1) != labels).double())
+                outputs = torch.cat([self.outputs_with(theta, found.buffers, chunk) for chunk in chunks])
+            losses.append(self.example_losses(outputs.double()[None], labels[None])[0])
+            errors.append(self.example_errors(outputs, labels))
         return Score(torch.stack(losses), torch.stack(errors))
 
-    def _score_outputs(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Outputs [b, K] of the author's module in evaluation mode, batch norms using `buffers`."""
         stop_if_asked()
-        with torch.no_grad():
-            inputs = self._inputs(images, theta)
-            return functional_call(self._scorer, {**self._weights(theta), **buffers}, (inputs,))  # type: ignore[no-any-return]
+        with torch.no_grad(), as_written(theta.dtype):
+            inputs = self._layout(self._inputs(images, theta))
+            return self.function.with_statistics(self._weights(theta), buffers, inputs)  # type: ignore[no-any-return]
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
         """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
@@ -241,44 +296,50 @@ class Network:
 
     def _population(self, theta: Tensor) -> Population:
         """One pass over the training images: a point is scored on both splits, and that pass scores one of them besides."""
-        if not self._has_batch_norm:
+        if not self.function.has_batch_norm:
             return Population({}, None)
         at, found = self._newest
-        if at is None or not torch.equal(at, theta):
+        if at is None or at.dtype != theta.dtype or not torch.equal(at, theta):
             found = self._recorded(theta, self._scored["train"][0])
-            found = found if self._scores_while_recording else found._replace(outputs=None)
             self._newest = (theta.detach().clone(), found)
         return found
 
     def _recorded(self, theta: Tensor, images: Tensor) -> Population:
         weights = self._weights(theta)
-        with torch.no_grad():
+        with torch.no_grad(), as_written(theta.dtype):
             return population_statistics(
                 self.module, lambda chunk: self._call(weights, self._inputs(chunk, theta)), images, theta
             )
 
-    @cached_property
-    def _scores_while_recording(self) -> bool:
-        """Whether a pass in training mode gives the outputs of evaluation mode with that pass's statistics, tried out on a few
-        images: batch norm and dropout see to it, but what else a module does in training (stochastic depth) is not known."""
-        theta = self.init(1, stream(0, "tried"))[0]
-        theta = theta + 0.1 * torch.randn(theta.shape, generator=stream(0, "tried", "noise")).to(theta)  # no scale is zero
-        images = self.data.train_images[:TRIED]
-        found = self._recorded(theta, images)
-        expected = self._score_outputs(theta, found.buffers, images)
-        if not isinstance(found.outputs, Tensor) or found.outputs.shape != expected.shape:
-            return False
-        return bool((found.outputs - expected).abs().max() <= 1e-3 * expected.abs().max())
+    def gap(self, theta: Tensor, most: int | None = None) -> Measured:
+        """|loss descended − loss scored| on one part of the training set, in nats: rounding alone.
+
+        The first is the objective of that part without ½λ|θ|², the second the score of the author's
+        module in evaluation mode with the statistics of that part. `most`: of so many examples.
+        """
+        images, labels = (x.index_select(0, self._parts[0][:most]) for x in self._train)
+        with torch.no_grad():
+            descended = self.losses(theta[None], self.first_batch(most))[0].double()
+            descended = descended - 0.5 * self.weight_decay * theta.double().square().sum()
+            has_norms = self.function.has_batch_norm
+            buffers = self._recorded(theta, images).buffers if has_norms else {}
+            outputs = self.outputs_with(theta, buffers, images)
+        scored = self.example_losses(outputs.double()[None], labels[None]).mean()
+        return Measured(float((descended - scored).abs()), None, "nats")
+
+    def check(self, dtype: str = "float32") -> str:
+        """What the self-check found, in words; a Mistake where this is no function of θ alone."""
+        from sgdtheory.landscapes.self_check import self_check
+
+        return f"{self.title}: {self_check(self, getattr(torch, dtype))}"
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
-        module: nn.Module = self._new_module().to(device=theta.device, dtype=theta.dtype)
-        weights = {name: x.detach().clone() for name, x in self._weights(theta).items()}
-        return with_population_statistics(module, weights, self.statistics(theta))
+        return self.function.at(theta, self.statistics(theta))
 
     def vector(self, module: nn.Module) -> Tensor:
         """The point θ [n] at which a module of this architecture stands."""
-        return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+        return self.function.vector(module)
 
 
 class _SquaredNorm(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """The landscape of a recurrent network on text: mean loss of the next character + ½λ|θ|²."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from sgdtheory.data.text import Text
 from sgdtheory.kinds import Count, NonNegative, Place, Positive
 from sgdtheory.landscape import Cloud
-from sgdtheory.landscapes.network import ImageBatch, Network, Score, squared_norm
+from sgdtheory.landscapes.network import ImageBatch, Network
 
 
 class TextModel(Network):
@@ -40,19 +40,12 @@ class TextModel(Network):
         images, labels = (x.index_select(0, flat).view(shape) for x in (self._train_images, self.data.train_labels))
         return ImageBatch(images, labels)
 
-    def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
-        """[1]: what `losses` calls for each row."""
-        logits = self._call(self._weights(cloud[0]), inputs[0])  # [b, K, T]
-        data_loss = F.cross_entropy(logits, labels[0])[None]
-        return data_loss + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_loss
+    def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of the characters of each window [P, b], outputs [P, b, K, T]."""
+        labels = labels.expand(*outputs.shape[:2], -1)
+        losses = F.cross_entropy(outputs.flatten(0, 1), labels.flatten(0, 1), reduction="none")
+        return losses.mean(1).view(outputs.shape[:2])
 
-    def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
-        """Loss and error of every window at every point."""
-        codes, labels = self._scored[split]
-        losses, errors = [], []
-        with torch.no_grad():
-            for theta in cloud:
-                logits = self._call(self._weights(theta), codes)
-                losses.append(F.cross_entropy(logits.double(), labels, reduction="none").mean(1))
-                errors.append((logits.argmax(1) != labels).double().mean(1))
-        return Score(torch.stack(losses), torch.stack(errors))
+    def example_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The share of the characters of each window [b] that were guessed wrong."""
+        return (outputs.argmax(1) != labels).double().mean(1)

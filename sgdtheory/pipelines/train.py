@@ -146,7 +146,7 @@ def check_batch_size(landscape: Any, sgd: SGD) -> None:
 
 
 def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any]:
-    """One row of the table of minima: scores with standard errors over examples, the objective, |∇objective|, |θ|."""
+    """One row of the table of minima: scores with standard errors over examples, the objective, its gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
     row: dict[str, Any] = {}
     for split in ("train", "test"):
@@ -160,7 +160,16 @@ def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any
             row |= loss.columns(f"{split}_loss") | nothing.columns(f"{split}_error")
     return row | {
         "objective": float(objective[0]),
+        **_gap(landscape, theta).columns("objective_gap"),
         "gradient_norm": float(gradient[0].norm()),
         "parameter_norm": float(theta.norm()),
         **facts,
     }
+
+
+def _gap(landscape: Any, theta: Tensor) -> Measured:
+    """How far the loss that is descended is from the one that is scored, on one part of the data."""
+    if not hasattr(landscape, "gap"):
+        return Measured.nothing("a formula has no examples")
+    found: Measured = landscape.gap(theta)
+    return found

@@ -19,11 +19,11 @@ def scale_invariant(landscape: Any, source: Generator) -> Tensor:
     decay, on four mini-batches at a random point. Landscapes that are no networks have none.
     """
     groups = torch.zeros(landscape.dim, dtype=torch.int16)
-    if not hasattr(landscape, "module"):
+    if not hasattr(landscape, "shapes"):
         return groups
     theta = landscape.init(1, source).double()
     theta += SHAKE * torch.randn(theta.shape, generator=source, dtype=theta.dtype).to(theta)
-    sizes = [parameter.numel() for parameter in landscape.module.parameters()]
+    sizes = [shape.numel() for shape in landscape.shapes.values()]
     cosines = torch.stack([_cosines(landscape, theta, sizes, source) for _ in range(BATCHES)])  # [BATCHES, tensors]
     found = (cosines <= COSINE).all(0)
     for k, (part, invariant) in enumerate(zip(groups.split(sizes), found.tolist(), strict=True)):

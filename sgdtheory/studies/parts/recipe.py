@@ -40,7 +40,7 @@ class Recipe:
 
 def rescaled(landscape: Any, cloud: Cloud, factor: float) -> Cloud:
     """The same functions (σ(αx) = ασ(x) for a ReLU) at other points [P, n]: Dinh et al. 2017, 1703.04933, 5.2."""
-    weight, bias, following, *_ = (parameter.numel() for parameter in landscape.module.parameters())
+    weight, bias, following, *_ = (shape.numel() for shape in landscape.shapes.values())
     moved = cloud.clone()
     moved[:, : weight + bias] *= factor
     moved[:, weight + bias : weight + bias + following] /= factor

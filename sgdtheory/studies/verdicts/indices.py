@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 def kept(landscape: Any, trained: int) -> Tensor:
     """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0 for the others, [n]."""
-    into, bias, out, last = (torch.ones(x.shape, dtype=torch.float64) for x in landscape.module.parameters())
+    into, bias, out, last = (torch.ones(shape, dtype=torch.float64) for shape in landscape.shapes.values())
     into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
     return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
 

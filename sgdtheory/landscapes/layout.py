@@ -1,0 +1,36 @@
+"""How images lie in memory: channels last where a network takes them so, for that is faster."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from sgdtheory.landscapes.module import ModuleFunction, as_written
+
+Layout: TypeAlias = Callable[[Tensor], Tensor]  # inputs [b, …] → the same numbers, laid out
+
+
+def contiguous(inputs: Tensor) -> Tensor:
+    return inputs.contiguous()
+
+
+def channels_last(inputs: Tensor) -> Tensor:
+    """Images [b, C, H, W] in the order b, H, W, C."""
+    return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def layout_of(function: ModuleFunction, example: Tensor) -> Layout:
+    """Channels last for networks with convolutions on pictures of several channels, unless their
+    author's code needs the other order: `x.view(len(x), -1)` behind a convolution does."""
+    convolves = any(isinstance(part, nn.Conv2d) for part in function.module.modules())
+    if not convolves or example.ndim != 4 or example.shape[1] == 1:
+        return contiguous
+    example = example.to(function.device)
+    weights = function.weights(function.vector(function.plain).float().to(function.device))
+    try:
+        with torch.no_grad(), as_written(torch.float32):
+            function.on_batch(weights, channels_last(example))
+    except RuntimeError:  # "view size is not compatible with input tensor's size and stride"
+        return contiguous
+    return channels_last

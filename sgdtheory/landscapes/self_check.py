@@ -1,0 +1,306 @@
+"""Whether a network's landscape is one function of its parameters: tried out before any work.
+
+Each check evaluates a few examples in float64, where what is only rounding and what is a fault are
+nine digits apart. What fails is refused in one line that names the part of the module.
+"""
+
+import random
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from sgdtheory.faults import Mistake
+from sgdtheory.landscape import hvp, value_and_grad
+from sgdtheory.landscapes.module import as_written, constants_of, logits_of
+from sgdtheory.streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sgdtheory.landscapes.network import Network
+
+EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
+SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales
+ROUNDING = 1e-9  # relative, in float64: seen ≤ 1e-12 on ResNet-20 and DenseNet-40
+REFUSED = "this tool descends one function of the parameters"
+
+
+def self_check(landscape: "Network", dtype: torch.dtype) -> str:
+    """What was found, in words; Mistake where a check fails.
+
+    The same point twice has the same bits, whatever was evaluated between; no part draws random
+    numbers, changes its buffers or sees other rows of a batch; on one part of the data the loss
+    that is descended is the loss that is scored; `model_at` gives what was scored; the outputs are
+    finite logits; the gradient is finite, and several points at once are what each is alone.
+    """
+    few = landscape.scored_on(EXAMPLES)
+    cloud = few.init(2, stream(0, "check")).double()
+    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(cloud)
+    try:
+        _logits(few, cloud[0])
+        _buffers_stay(few)
+        _same_bits(few, cloud)
+        _same_bits(few, cloud.to(dtype))
+        apart = _rows_apart(few, cloud[0])
+        gap = _descends_what_it_scores(few, cloud)
+        given = _gives_what_it_scores(few, cloud)
+        alone = _points_apart(few, cloud)
+        products = _products(few, cloud[0])
+    except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
+        if isinstance(fault, Mistake):
+            raise
+        why = (str(fault).splitlines() or [""])[0][:160]
+        raise Mistake(
+            f"model: {few.function.name} cannot be evaluated in float64 and {dtype} alike "
+            f"({type(fault).__name__}: {why}); let it follow the dtype of its weights"
+        ) from fault
+    return (
+        f"same bits twice; descended − scored {gap:.0e}, model_at − scored {given:.0e}, "
+        f"rows apart to {apart:.0e}, points to {alone:.0e}{products}"
+    )
+
+
+def _buffers_stay(few: "Network") -> None:
+    """No buffer is drawn anew by each construction, and none is moved by passes in training mode."""
+    function = few.function
+    module = function.fresh(stream(0, "module")).to(few.device)
+    own = constants_of(module, function.shapes)
+    drawn = constants_of(function.plain, function.shapes)
+    for name, value in drawn.items():
+        if name not in own or not torch.equal(own[name], value):
+            raise Mistake(
+                f"model: {name} of {function.name} is different each time the network is made; "
+                f"{REFUSED}: draw it from torch's own generator, or store it"
+            )
+    _moved_in_training(few, module, own)
+
+
+def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tensor]) -> None:
+    images, _ = few.examples("train")
+    inputs = few.data.scaled(images, torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            module.train()(inputs)
+    except Exception:  # it may not be made for training in one piece: then nothing is known, nor wrong
+        return
+    for name, after in constants_of(module, few.function.shapes).items():
+        if name in before and after.is_floating_point() and not torch.equal(after, before[name]):
+            part, _, buffer = name.rpartition(".")
+            kind = type(module.get_submodule(part)).__name__
+            raise Mistake(
+                f"model: {buffer} of {part or few.function.name} ({kind}) is changed by every pass "
+                f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
+                "use a layer without such a memory"
+            )
+
+
+def _same_bits(few: "Network", cloud: Tensor) -> None:
+    """The same point has the same bits again, also after another point; nothing is drawn, nothing is kept."""
+    images, _ = few.examples("train")
+    batch = few.first_batch(EXAMPLES)
+    constants = {name: x.clone() for name, x in few.function.constants_in(cloud.dtype).items()}
+    drawn = _generators()
+    first = _evaluated(few, cloud[:1], batch, images)
+    if drawn != _generators():
+        raise Mistake(_refusal(few, cloud[0], "draws random numbers in evaluation mode"))
+    _evaluated(few, cloud[1:], batch, images)
+    again = _evaluated(few, cloud[:1], batch, images)
+    for name, value in few.function.constants_in(cloud.dtype).items():
+        if not torch.equal(value, constants[name]):
+            raise Mistake(f"model: {name} of {few.function.name} is changed by a pass in evaluation mode; {REFUSED}")
+    if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
+        what = "gives other numbers at the same point"
+        raise Mistake(_refusal(few, cloud[0], what))
+
+
+def _evaluated(few: "Network", cloud: Tensor, batch: Any, images: Tensor) -> list[Tensor]:
+    """Loss, gradient and scored outputs of one point."""
+    value, gradient = value_and_grad(few, cloud, batch)
+    if not bool(torch.isfinite(gradient).all()):
+        raise Mistake(
+            f"model: the gradient of {few.function.name} at a random point is not finite; see its initialisation and its data"
+        )
+    if not bool((gradient - few.weight_decay * cloud).any()):
+        raise Mistake(
+            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see where its forward pass detaches"
+        )
+    statistics = few.statistics(cloud[0])
+    return [value, gradient, few.outputs_with(cloud[0], statistics, images)]
+
+
+def _logits(few: "Network", theta: Tensor) -> None:
+    """Finite outputs [b, K, …], K ≥ classes."""
+    images, _ = few.examples("train")
+    outputs = few.outputs_with(theta, few.statistics(theta), images)
+    classes = few.data.classes
+    if outputs.ndim < 2 or len(outputs) != len(images) or outputs.shape[1] < classes:
+        raise Mistake(
+            f"model: {few.function.name} gives outputs {list(outputs.shape)} for {len(images)} "
+            f"examples of {classes} classes; they must be logits [{len(images)}, {classes}]"
+        )
+    if not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
+        raise Mistake(f"model: outputs of {few.function.name} at a random point are not finite")
+
+
+def _rows_apart(few: "Network", theta: Tensor) -> float:
+    """How much a row's scored outputs depend on the other rows."""
+    images, _ = few.examples("train")
+    statistics = few.statistics(theta)
+    half = len(images) // 2
+    whole = few.outputs_with(theta, statistics, images)
+    mixed = images.clone()
+    mixed[half:] = images[half:].flip(tuple(range(1, images.ndim)))
+    other = few.outputs_with(theta, statistics, mixed)
+    difference = _relative(whole[:half], other[:half])
+    if difference > ROUNDING:
+        what = "lets the examples of a batch see each other in evaluation mode"
+        raise Mistake(_refusal(few, theta, what, rows=half))
+    return difference
+
+
+def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
+    """How much the loss that is descended differs from the one scored with the same statistics."""
+    gaps = [few.gap(theta, EXAMPLES) for theta in cloud]
+    worst = max((gap.value if gap.value is not None else np.inf) for gap in gaps)
+    if not worst <= ROUNDING * (1 + float(few.losses(cloud[:1], few.first_batch(EXAMPLES)).abs())):
+        raise Mistake(
+            f"model: what is descended and what is scored differ by {worst:.2g} nats on the same "
+            f"examples of {few.function.name}; only batch norm may differ between the two"
+        )
+    return float(worst)
+
+
+def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
+    """How much `model_at`, a module made anew, differs from the scores, at one point after another."""
+    images, labels = few.examples("train")
+    worst = 0.0
+    for theta in cloud:
+        score = few.score(theta[None], "train").losses[0]
+        module = few.model_at(theta)
+        with torch.no_grad(), as_written(theta.dtype):
+            outputs = logits_of(module(few.data.scaled(images, torch.float32).to(theta.dtype)))
+        expected = few.example_losses(outputs.double()[None], labels[None])[0]
+        worst = max(worst, _relative(score, expected))
+    if worst > ROUNDING:
+        raise Mistake(
+            f"model: {few.function.name} made anew with the same weights differs by {worst:.2g} "
+            f"from the one that was scored: something is kept from other weights; {REFUSED}"
+        )
+    return worst
+
+
+def _points_apart(few: "Network", cloud: Tensor) -> float:
+    """How much the losses of points evaluated together differ from those of each alone."""
+    batch = few.first_batch(EXAMPLES)
+    together, gradients = value_and_grad(few, cloud, batch)
+    alone = [value_and_grad(few, theta[None], batch) for theta in cloud]
+    worst = max(
+        _relative(together, torch.cat([value for value, _ in alone])),
+        _relative(gradients, torch.cat([gradient for _, gradient in alone])),
+    )
+    if worst > ROUNDING:
+        raise Mistake(
+            f"model: several points of {few.function.name} evaluated together differ by "
+            f"{worst:.2g} from each alone; use landscape.rows=loop"
+        )
+    return worst
+
+
+def _products(few: "Network", theta: Tensor) -> str:
+    """Whether there are Hessian-vector products, in words; empty where there are."""
+    batch = few.first_batch(EXAMPLES)
+    try:
+        hvp(few, theta[None], torch.ones_like(theta)[None], batch)
+    except (RuntimeError, NotImplementedError) as fault:
+        return f"; no Hessian-vector products: {(str(fault).splitlines() or [''])[0][:80]}"
+    return ""
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    scale = 1 + float(other.abs().max()) if other.numel() else 1.0
+    return float((one - other).abs().max()) / scale if one.numel() else 0.0
+
+
+def _generators() -> tuple[Any, ...]:
+    """Where the process's own random generators stand."""
+    _, keys, position, *_ = np.random.get_state()
+    return (
+        bytes(torch.default_generator.get_state().numpy()),
+        random.getstate(),
+        bytes(np.asarray(keys)),
+        position,
+    )
+
+
+# who it was
+
+
+def _refusal(few: "Network", theta: Tensor, what: str, rows: int | None = None) -> str:
+    return f"model: {_culprit(few, theta, rows)} {what}; {REFUSED}"
+
+
+def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
+    """The first part of the module whose inputs are the same in two passes and whose outputs are
+    not; `rows`: the passes differ in all but so many rows of the batch."""
+    images, _ = few.examples("train")
+    mixed = images.clone()
+    if rows is not None:
+        mixed[rows:] = images[rows:].flip(tuple(range(1, images.ndim)))
+    statistics = few.statistics(theta)
+    passes = []
+    for inputs in (images, mixed):
+        calls: list[tuple[str, Any, Any]] = []
+        with _watched(few.function.plain, calls):
+            few.outputs_with(theta, statistics, inputs)
+        passes.append(calls)
+    for (name, before, after), (_, other_before, other_after) in zip(*passes, strict=False):
+        if _alike(before, other_before, rows) and not _alike(after, other_after, rows):
+            part = few.function.plain.get_submodule(name) if name else few.function.plain
+            kind = type(part).__name__
+            return f"{name} ({kind})" if name else kind
+    return few.function.name
+
+
+@contextmanager
+def _watched(module: nn.Module, calls: list[tuple[str, Any, Any]]) -> "Iterator[None]":
+    """In this block (name, inputs, outputs) of every part that is called, parts before their owners."""
+
+    def watcher(name: str) -> Callable[..., None]:
+        def watch(_: nn.Module, inputs: Any, outputs: Any) -> None:
+            calls.append((name, _copied(inputs), _copied(outputs)))
+
+        return watch
+
+    hooks = [part.register_forward_hook(watcher(name)) for name, part in module.named_modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _copied(thing: Any) -> list[Tensor]:
+    return [x.detach().clone() for x in tree_leaves(thing) if isinstance(x, Tensor)]
+
+
+def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
+    """Whether tensors are equal: to the bit, or, of so many rows, to rounding."""
+    if len(these) != len(those):
+        return False
+    for one, other in zip(these, those, strict=True):
+        if one.shape != other.shape:
+            return False
+        if rows is None:
+            same = torch.equal(one, other)
+        else:
+            same = _relative(one[:rows].double(), other[:rows].double()) <= ROUNDING
+        if not same:
+            return False
+    return True

@@ -1,0 +1,36 @@
+"""Second derivatives where torch's fast implementations have none."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+
+def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x + 3, 0), 6)/6."""
+    return F.relu6(input + 3) / 6
+
+
+TWINS: dict[Any, Callable[..., Tensor]] = {F.hardsigmoid: _hardsigmoid}
+
+
+class _Twins(TorchFunctionMode):
+    """In this mode functions that torch can differentiate only once are replaced by equal ones."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return TWINS.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """In this block attention is a softmax of products, recurrent layers are torch's own, and
+    `TWINS` stand for their functions: each has a second derivative, and the same values."""
+    with sdpa_kernel([SDPBackend.MATH]), torch.backends.cudnn.flags(enabled=False), _Twins():
+        yield

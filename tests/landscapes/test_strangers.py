@@ -1,0 +1,284 @@
+"""Networks that are not ours: each is right, or refused in a line before anything is done."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
+
+from sgdtheory.data.digits import digits
+from sgdtheory.data.images import Images
+from sgdtheory.faults import Mistake
+from sgdtheory.landscape import hvp, value_and_grad
+from sgdtheory.landscapes import twice
+from sgdtheory.landscapes.module import fill, logits_of
+from sgdtheory.landscapes.network import Network
+from sgdtheory.models.custom import custom
+from sgdtheory.streams import stream
+from tests.landscapes.strangers import REFUSED, RIGHT, Factory
+
+FEW = digits().subset(60, 40)
+BATCH = 16
+BAR = 1e-7  # relative, float64: batch norms of few values amplify rounding, to 2e-8 in MobileNet
+
+
+def colour() -> Images:
+    source = stream(0, "colour")
+    images = [torch.randint(256, (n, 3, 16, 16), generator=source, dtype=torch.uint8) for n in (40, 20)]
+    return Images(images[0], torch.arange(40) % 3, images[1], torch.arange(20) % 3, 3, "colour")
+
+
+def network(name: str, factory: Factory, **settings: object) -> Network:
+    data = colour() if "colour" in name else FEW
+    return Network(partial(custom, factory=factory), data, weight_decay=0.01, **settings)  # type: ignore[arg-type]
+
+
+def shaken(landscape: Network, points: int) -> Tensor:
+    """Points at which no scale and no bias is left where its author put it, float64."""
+    cloud = landscape.init(points, stream(0, "init")).double()
+    return cloud + 0.05 * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=torch.float64)
+
+
+def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
+    """The author's module in evaluation mode, its batch norms in training mode, written out."""
+    inputs = landscape.data.scaled(landscape.data.train_images[rows], torch.float32)
+    with torch.random.fork_rng():
+        module = custom(landscape.data.shape, landscape.data.classes, factory).eval()
+        if any(is_lazy(parameter) for parameter in module.parameters()):
+            module(inputs)
+    module, inputs = module.double(), inputs.double()
+    fill(module, landscape.constants)
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.train()
+            part.momentum = 0.1
+    parts = theta.split([shape.numel() for shape in landscape.shapes.values()])
+    weights = {n: x.view(s) for (n, s), x in zip(landscape.shapes.items(), parts, strict=True)}
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        outputs = logits_of(functional_call(module, weights, (inputs,)))
+    finally:
+        torch.set_default_dtype(before)
+    data_loss = F.cross_entropy(outputs, landscape.data.train_labels[rows])
+    return data_loss + 0.5 * landscape.weight_decay * theta.square().sum()
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(RIGHT) + len(REFUSED) >= 60
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    landscape = network(name, RIGHT[name])
+    said = landscape.check()
+    assert "no Hessian-vector products" not in said
+    cloud = shaken(landscape, 2)
+    rows = torch.randint(landscape.count, (2, BATCH), generator=stream(0, "rows"))
+    vectors = torch.randn(cloud.shape, generator=stream(0, "v"), dtype=torch.float64)
+    batch = landscape.batch(rows)
+    losses, gradients = value_and_grad(landscape, cloud, batch)
+    products = hvp(landscape, cloud, vectors, batch)
+    for p in range(2):
+        theta = cloud[p].clone().requires_grad_()
+        with sdpa_kernel([SDPBackend.MATH]), twice._Twins():  # torch has no other second derivative
+            loss = plain_objective(landscape, RIGHT[name], theta, rows[p])
+        (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
+        (product,) = torch.autograd.grad(gradient @ vectors[p], theta)
+        assert abs(float(losses[p] - loss.detach())) <= BAR * (1 + float(loss.detach()))
+        assert (gradients[p] - gradient).norm() <= BAR * gradient.norm()
+        assert (products[p] - product).norm() <= BAR * product.norm()
+    theta = cloud[0]
+    module = landscape.model_at(theta)
+    assert not any(part.training for part in module.modules())
+    before = torch.get_default_dtype()
+    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
+    torch.set_default_dtype(torch.float64)
+    try:
+        images = landscape.data.scaled(landscape.data.test_images, torch.float32).double()
+        with torch.no_grad():
+            outputs = logits_of(module(images))
+    finally:
+        torch.set_default_dtype(before)
+    expected = F.cross_entropy(outputs, landscape.data.test_labels, reduction="none")
+    score = landscape.score(theta[None], "test").losses[0]
+    assert ((score - expected).abs() <= BAR * (1 + expected)).all()
+    gap = landscape.gap(theta)
+    assert gap.value is not None and gap.value <= BAR * (1 + float(losses[0]))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_is_refused(name: str) -> None:
+    factory, says = REFUSED[name]
+    with pytest.raises(Mistake, match=says) as fault:
+        network(name, factory).check()
+    assert len(str(fault.value).splitlines()) == 1 and len(str(fault.value)) <= 400
+
+
+def digest(name: str) -> str:
+    """Of losses, gradients and scores of two points, whatever the process's generators did before."""
+    landscape = network(name, RIGHT[name])
+    cloud = shaken(landscape, 2)
+    found = hashlib.sha256()
+    for tensor in (*value_and_grad(landscape, cloud), landscape.score(cloud, "test").losses):
+        found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_two_processes_have_the_same_bits() -> None:
+    code = (
+        "import torch, random, numpy; torch.manual_seed(7); random.seed(8); numpy.random.seed(9)\n"
+        "torch.set_num_threads(1)\n"
+        "from tests.landscapes.test_strangers import RIGHT, digest\n"
+        "print(*(digest(name) for name in RIGHT), sep='\\n')"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=True,
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert done.stdout.split() == [digest(name) for name in RIGHT]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_regular_expression_chooses_the_coordinates() -> None:
+    whole = network("mlp", RIGHT["dropout"])
+    part = network("mlp", RIGHT["dropout"], parameters=r"^4\.")
+    assert part.dim == 16 * 10 + 10 and set(part.constants) == {"1.weight", "1.bias"}
+    theta = whole.init(1, stream(0, "init"))
+    named = whole.function.weights(theta[0])
+    chosen = part.with_constants({name: named[name] for name in part.constants})
+    few = theta[:, -part.dim :]
+    assert torch.equal(chosen.score(few, "test").losses, whole.score(theta, "test").losses)
+    with pytest.raises(Mistake, match="matches no parameter; there are 1.weight"):
+        network("mlp", RIGHT["dropout"], parameters="nothing")
+    with pytest.raises(Mistake, match="no regular expression"):
+        network("mlp", RIGHT["dropout"], parameters="(")
+
+
+def test_constants_follow_the_dtype_and_can_be_replaced() -> None:
+    landscape = network("fourier", RIGHT["fourier"])
+    theta = landscape.init(1, stream(0, "init"))
+    assert landscape.score(theta, "test").losses.dtype == torch.float64
+    other = landscape.with_constants({"B": 2 * landscape.constants["B"]})
+    assert not torch.equal(other.score(theta, "test").losses, landscape.score(theta, "test").losses)
+    with pytest.raises(Mistake, match="is no constant of Fourier"):
+        landscape.with_constants({"C": torch.zeros(1)})
+
+
+# the self-check sees what is broken
+
+
+def drawn_anew(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A buffer is not what it was when the network was made."""
+    build = landscape.function._build
+
+    def other() -> torch.nn.Module:
+        module = build()
+        fill(module, {"B": torch.randn(64, 24, generator=torch.Generator().manual_seed(1))})
+        return module
+
+    monkeypatch.setattr(landscape.function, "_build", other)
+    return "B of Fourier is different each time"
+
+
+def dropout_on(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    landscape.module.train()
+    return "draws random numbers"
+
+
+def statistics_of_the_last_call(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Batch norms use what the pass before them saw."""
+    norm = next(part for part in landscape.module.modules() if isinstance(part, _BatchNorm))
+    kept = [torch.zeros(16, dtype=torch.float64), torch.ones(16, dtype=torch.float64)]
+
+    def forward(x: Tensor) -> Tensor:
+        mean, variance = kept
+        kept[:] = [x.detach().mean(0), x.detach().var(0, correction=0)]
+        return (x - mean.to(x)) / (variance.to(x) + norm.eps).sqrt()
+
+    monkeypatch.setattr(norm, "forward", forward)
+    return "other numbers at the same point|differ by"
+
+
+def a_cache_kept(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The statistics of the first point that was scored stay for all others."""
+    first: list[Tensor] = []
+
+    def population(self: Network, theta: Tensor) -> object:
+        first.append(theta)
+        return self._recorded(first[0].to(theta), self._scored["train"][0])
+
+    monkeypatch.setattr(Network, "_population", population)
+    return "differs? by|something is kept"
+
+
+def rows_see_each_other(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    with_statistics = landscape.function.with_statistics
+
+    def mixed(*arguments: object) -> Tensor:
+        outputs = with_statistics(*arguments)  # type: ignore[arg-type]
+        return outputs + 1e-3 * outputs.mean(0)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(landscape.function, "with_statistics", mixed)
+    return "see each other"
+
+
+def a_random_forward(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
+    on_batch = landscape.function.on_batch
+
+    def shaken_outputs(*arguments: object) -> Tensor:
+        outputs = on_batch(*arguments)  # type: ignore[arg-type]
+        return outputs + 1e-6 * torch.rand(())  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(landscape.function, "on_batch", shaken_outputs)
+    return "draws random numbers"
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"),
+    [
+        ("fourier", drawn_anew),
+        ("dropout", dropout_on),
+        ("batch_norm_vectors", statistics_of_the_last_call),
+        ("batch_norm_vectors", a_cache_kept),
+        ("layer_norm", rows_see_each_other),
+        ("layer_norm", a_random_forward),
+    ],
+)
+def test_a_planted_fault_is_seen(name: str, breaks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    landscape = network(name, RIGHT[name])
+    landscape.check()
+    says = breaks(landscape, monkeypatch)  # type: ignore[operator]
+    with pytest.raises(Mistake, match=says):
+        landscape.check()
+
+
+def test_the_check_costs_little() -> None:
+    """At most a second on ResNet-8 and digits; asked of CPU time, for the tests share their cores."""
+    from time import process_time
+
+    from sgdtheory.models.resnet import ResNet
+
+    landscape = Network(partial(ResNet, depth=8, width=8, shortcut="conv"), digits())
+    began = process_time()
+    landscape.check()
+    assert process_time() - began <= 1.0
