@@ -2,17 +2,19 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sgdtheory.checkpoints import AS_FOUND
 from sgdtheory.data.digits import digits
 from sgdtheory.faults import Mistake
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.minima import digest_of, given
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.streams import stream
@@ -20,6 +22,10 @@ from sgdtheory.streams import stream
 FEW = digits().subset(40, 20)
 NET = Network(partial(ResNet, depth=8, width=4, shortcut="conv"), FEW)
 THETA = NET.init(1, stream(0, "init"))[0]
+
+
+def minima_of(landscape: Any, paths: tuple[Path, ...] | None) -> Tensor:
+    return given(landscape, paths, AS_FOUND, torch.float32).points
 
 
 def state_dict() -> dict[str, Tensor]:
