@@ -135,7 +135,7 @@ class Leading(NamedTuple):
     """The largest curvatures as so many products show them: an eigenvalue lies within `bounds` of each value [k]."""
 
     values: Tensor  # [k], largest first
-    bounds: Tensor  # |Hu − hu| [k]: of a symmetric matrix no eigenvalue is further (Parlett 1980, Theorem 4.5.1)
+    bounds: Tensor  # |Hu − hu| [k]: in a symmetric matrix one is no further (Parlett 1980, Theorem 4.5.1); or rounding
     modes: Tensor  # [k, n], orthonormal
 
 
@@ -147,7 +147,8 @@ def leading(landscape: Any, theta: Tensor, count: int, products: int, source: to
     values, states = torch.linalg.eigh(jacobi)
     order = values.argsort(descending=True)[:count]
     modes = states[:, order].T.to(theta) @ basis[0, : len(values)]
-    return Leading(values[order], beside[0, -1] * states[-1, order].abs(), modes.double().cpu())
+    rounding = theta.numel() ** 0.5 * torch.finfo(theta.dtype).eps * float(values.abs().max())
+    return Leading(values[order], (beside[0, -1] * states[-1, order].abs()).clamp_min(rounding), modes.double().cpu())
 
 
 def density_beside(

@@ -16,7 +16,7 @@ import sgdtheory
 from sgdtheory.data.digits import digits
 from tests.conftest import Command, Said, call
 
-NETS = '''
+NETS = """
 import torch
 from torch import nn
 
@@ -52,7 +52,7 @@ class Frozen(nn.Module):
 def fourier(shape, classes): return Fourier()
 def tied(shape, classes): return Tied()
 def frozen(shape, classes): return Frozen()
-'''
+"""
 DATA = digits(0.9)
 
 

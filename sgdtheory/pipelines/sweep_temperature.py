@@ -18,7 +18,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Fraction, Place, Positive, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Results
-from sgdtheory.minima import STARTS, Given, digest_of, constants_to_keep, given, given_on_paths
+from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given, given_on_paths
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
