@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from sgdtheory.faults import Mistake
-from sgdtheory.landscapes.normalised import joined, normalised
+from sgdtheory.landscapes.normalised import few_values, joined, moments, normalised, suits_torch
 from sgdtheory.run import stop_if_asked
 
 EXACT_IMAGES = 10_000  # up to here the whole training set is one batch; beyond, statistics are averages over batches
@@ -27,7 +27,7 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 def has_foreign_batch_norm(module: nn.Module) -> bool:
-    """Whether some batch norm's forward pass is its author's own: on a CPU in float32 it is right on contiguous inputs alone."""
+    """Whether a batch norm's forward pass is its author's own: in float32 on a CPU it is right where channels come first."""
     return any(isinstance(m, _BatchNorm) and not _is_torchs(m) for m in module.modules())
 
 
@@ -51,16 +51,17 @@ def batch_statistics_only(module: nn.Module) -> nn.Module:
 
 def _by_batch(norm: _BatchNorm, inputs: Tensor) -> Tensor:
     if _is_ours(norm, inputs):
-        return normalised(inputs, norm.weight, norm.bias, norm.eps)[0]
+        return normalised(inputs, norm.weight, norm.bias, norm.eps)
     return F.batch_norm(inputs, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
 
 
 def _is_ours(norm: _BatchNorm, inputs: Tensor) -> bool:
-    """Whether torch's own kernel is inexact: in float32 on a CPU, where it is not compiled."""
+    """Whether torch's own kernel is inexact: in float32 on a CPU, where it is not compiled, on many values, channels last."""
     norm._check_input_dim(inputs)
     if inputs.numel() == inputs.shape[1]:
         raise Mistake(f"model: a batch norm of {norm.num_features} channels sees one value of each; take more than 1 example")
-    return inputs.is_cpu and inputs.dtype == torch.float32 and not torch.compiler.is_compiling()
+    exact = not inputs.is_cpu or inputs.dtype != torch.float32 or torch.compiler.is_compiling()
+    return not exact and not suits_torch(inputs)
 
 
 @contextmanager
@@ -90,16 +91,17 @@ def _forwards(forwards: dict[_BatchNorm, Callable[..., Tensor]]) -> Iterator[Non
 
 def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
     """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all other axes."""
-    if inputs.is_cpu:
+    if inputs.is_cpu and not few_values(inputs):
         norm._check_input_dim(inputs)
-        return normalised(inputs, norm.weight, norm.bias, norm.eps)[0]
+        return normalised(inputs, norm.weight, norm.bias, norm.eps)
     channels = inputs.movedim(1, -1)
     values = channels.reshape(-1, inputs.shape[1])  # no copy where channels come last
     mean = values.new_full((len(values),), 1 / len(values))
     centred = values - mean @ values
     scale = (mean @ centred.square() + norm.eps).rsqrt()
     found = centred * scale if norm.weight is None else centred * (scale * norm.weight) + norm.bias
-    return found.view(channels.shape).movedim(-1, 1)
+    outputs = found.view(channels.shape).movedim(-1, 1)
+    return outputs.contiguous() if inputs.is_contiguous() else outputs  # who flattens them may count on it
 
 
 class Population(NamedTuple):
@@ -123,16 +125,16 @@ def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], i
     by their own batch, a relative error of about 1/√(values in a batch). Raises Mistake where a norm is used twice in a pass.
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
-    moments: dict[str, list[_Moments]] = {name: [] for name in norms}
+    found: dict[str, list[_Moments]] = {name: [] for name in norms}
     chunks = images.chunk(-(-len(images) // EXACT_IMAGES))
     for chunk in chunks:
         stop_if_asked()
         with _recording(norms, like) as seen:
             outputs = forward(chunk)
-        for name, found in seen.items():
-            moments[name].append(found)
+        for name, moments_of_chunk in seen.items():
+            found[name].append(moments_of_chunk)
     buffers = {}
-    for name, parts in moments.items():
+    for name, parts in found.items():
         if parts:
             means, variances = torch.stack([m.mean for m in parts]), torch.stack([m.variance for m in parts])
             values = sum(m.values for m in parts)
@@ -160,7 +162,8 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
                 )
             count = inputs.numel() // inputs.shape[1]
             if _is_torchs(norm) and _is_ours(norm, inputs):
-                outputs, mean, variance = normalised(inputs, norm.weight, norm.bias, norm.eps)
+                mean, variance = moments(inputs)
+                outputs = F.batch_norm(inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)
             else:
                 mean, variance = like.new_zeros(norm.num_features), like.new_ones(norm.num_features)
                 if _is_torchs(norm):
