@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdtheory.data.text import Text
 from sgdtheory.kinds import Count, NonNegative, Place, Positive
-from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.network import ImageBatch, Network
 
 
