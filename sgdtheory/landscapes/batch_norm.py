@@ -11,52 +11,97 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
+from sgdtheory.faults import Mistake
+from sgdtheory.landscapes.normalised import few_values, joined, moments, normalised, suits_torch
 from sgdtheory.run import stop_if_asked
 
 EXACT_IMAGES = 10_000  # up to here the whole training set is one batch; beyond, statistics are averages over batches
+FORWARDS = (_BatchNorm.forward, SyncBatchNorm.forward)  # torch's own, which are computed anew here
 
 
 def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(m, _BatchNorm) for m in module.modules())
 
 
+def has_foreign_batch_norm(module: nn.Module) -> bool:
+    """Whether a batch norm's forward pass is its author's own: in float32 on a CPU it is right where channels come first."""
+    return any(isinstance(m, _BatchNorm) and not _is_torchs(m) for m in module.modules())
+
+
+def _is_torchs(norm: _BatchNorm) -> bool:
+    return type(norm).forward in FORWARDS
+
+
 def batch_statistics_only(module: nn.Module) -> nn.Module:
-    """The module in training mode, its batch norms without running statistics, its dropout off."""
+    """The module in evaluation mode, only that its batch norms normalise by each batch's own statistics and have no others."""
     module.eval()
     for part in module.modules():
         if isinstance(part, _BatchNorm):
-            part.train()
             part.track_running_stats = False
             part.running_mean = part.running_var = part.num_batches_tracked = None
+            if _is_torchs(part):
+                part.forward = partial(_by_batch, part)  # type: ignore[method-assign,arg-type]
+            else:
+                part.training = True  # of itself alone: it may hold a dropout
     return module
+
+
+def _by_batch(norm: _BatchNorm, inputs: Tensor) -> Tensor:
+    if _is_ours(norm, inputs):
+        return normalised(inputs, norm.weight, norm.bias, norm.eps)
+    return F.batch_norm(inputs, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
+
+
+def _is_ours(norm: _BatchNorm, inputs: Tensor) -> bool:
+    """Whether torch's own kernel is inexact: in float32 on a CPU, where it is not compiled, on many values, channels last."""
+    norm._check_input_dim(inputs)
+    if inputs.numel() == inputs.shape[1]:
+        raise Mistake(f"model: a batch norm of {norm.num_features} channels sees one value of each; take more than 1 example")
+    exact = not inputs.is_cpu or inputs.dtype != torch.float32 or torch.compiler.is_compiling()
+    return not exact and not suits_torch(inputs)
 
 
 @contextmanager
 def by_products(module: nn.Module) -> Iterator[None]:
-    """In this block batch norms in training mode compute what they do by products with a row of ones: the second backward pass
-    then takes a fifth of the time of torch's own, which is half of a ResNet's Hessian-vector product; the first takes longer.
+    """In this block torch's batch norms have a second backward pass that is made of few sums and products: it takes a fifth of
+    the time of torch's own, which is half of a ResNet's Hessian-vector product.
     """
-    norms = [part for part in module.modules() if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)]
-    for part in norms:  # not those that somebody wrote anew
-        part.forward = partial(_normalised, part)  # type: ignore[method-assign,arg-type]
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and _is_torchs(part)]
+    with _forwards({part: partial(_normalised, part) for part in norms}):
+        yield
+
+
+@contextmanager
+def _forwards(forwards: dict[_BatchNorm, Callable[..., Tensor]]) -> Iterator[None]:
+    """In this block these norms have these forward passes; what stood on the instances before comes back."""
+    before = {part: part.__dict__.get("forward") for part in forwards}
+    for part, forward in forwards.items():
+        part.forward = forward  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for part in norms:
+        for part, forward_before in before.items():
             del part.forward
+            if forward_before is not None:
+                part.forward = forward_before  # type: ignore[method-assign]
 
 
 def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
     """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all other axes."""
+    if inputs.is_cpu and not few_values(inputs):
+        norm._check_input_dim(inputs)
+        return normalised(inputs, norm.weight, norm.bias, norm.eps)
     channels = inputs.movedim(1, -1)
     values = channels.reshape(-1, inputs.shape[1])  # no copy where channels come last
     mean = values.new_full((len(values),), 1 / len(values))
     centred = values - mean @ values
     scale = (mean @ centred.square() + norm.eps).rsqrt()
     found = centred * scale if norm.weight is None else centred * (scale * norm.weight) + norm.bias
-    return found.view(channels.shape).movedim(-1, 1)
+    outputs = found.view(channels.shape).movedim(-1, 1)
+    return outputs.contiguous() if inputs.is_contiguous() else outputs  # who flattens them may count on it
 
 
 class Population(NamedTuple):
@@ -66,60 +111,102 @@ class Population(NamedTuple):
     outputs: Any  # of the network with these buffers, where one pass saw all images: it normalised by them; else None
 
 
-def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor) -> Population:
-    """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype.
+class _Moments(NamedTuple):
+    mean: Tensor  # [C]
+    variance: Tensor  # [C], biased
+    values: int  # a channel
 
-    Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through in equal batches: means
-    are averaged, variances are the mean of those within and the variance of those between the batches; what is not exact is
-    that deeper layers see inputs normalised by their own batch, a relative error of about 1/√(values in a batch).
+
+def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor) -> Population:
+    """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype; without those not used.
+
+    Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through in equal batches, and
+    mean and variance are those of all their values together; what is not exact is that deeper layers see inputs normalised
+    by their own batch, a relative error of about 1/√(values in a batch). Raises Mistake where a norm is used twice in a pass.
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
-    moments: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in norms}
+    found: dict[str, list[_Moments]] = {name: [] for name in norms}
     chunks = images.chunk(-(-len(images) // EXACT_IMAGES))
     for chunk in chunks:
         stop_if_asked()
-        with _recording(norms, like) as counts:
+        with _recording(norms, like) as seen:
             outputs = forward(chunk)
-            for name, part in norms.items():
-                if name in counts:  # it was used; torch keeps the unbiased variance
-                    bias = (counts[name] - 1) / counts[name]
-                    assert part.running_mean is not None and part.running_var is not None
-                    moments[name].append((part.running_mean, part.running_var * bias))
+        for name, moments_of_chunk in seen.items():
+            found[name].append(moments_of_chunk)
     buffers = {}
-    for name, pairs in moments.items():
-        if pairs:
-            means, variances = (torch.stack(x) for x in zip(*pairs, strict=True))
+    for name, parts in found.items():
+        if parts:
+            means, variances = torch.stack([m.mean for m in parts]), torch.stack([m.variance for m in parts])
+            values = sum(m.values for m in parts)
             prefix = f"{name}." if name else ""
-            buffers[f"{prefix}running_mean"] = means.mean(0)
-            buffers[f"{prefix}running_var"] = variances.mean(0) + means.var(0, correction=0)
+            buffers[f"{prefix}running_mean"], buffers[f"{prefix}running_var"] = joined(
+                means, variances, [m.values / values for m in parts]
+            )
     return Population(buffers, outputs if len(chunks) == 1 else None)
 
 
 @contextmanager
-def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str, int]]:
-    """In this block batch norms keep the statistics of their last input, which they compute anyhow: a hook of our own would
-    compute them a second time, at ten times the cost where channels come last. Yields how many values each has seen."""
-    counts: dict[str, int] = {}
+def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str, _Moments]]:
+    """In this block batch norms tell the statistics of their input, which they compute anyhow: a hook of our own would
+    compute them a second time. Yields them by name."""
+    seen: dict[str, _Moments] = {}
 
-    def count(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: counts.__setitem__(name, inputs[0].numel() // inputs[0].shape[1])
+    def recorded(name: str, norm: _BatchNorm) -> Callable[..., Tensor]:
+        forward = norm.forward
 
-    hooks = [part.register_forward_pre_hook(count(name)) for name, part in norms.items()]
-    momenta = {name: part.momentum for name, part in norms.items()}
-    for part in norms.values():
-        part.track_running_stats, part.momentum = True, 1.0
-        part.running_mean, part.running_var = like.new_zeros(part.num_features), like.new_ones(part.num_features)
+        def found(inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
+            if name in seen:
+                raise Mistake(
+                    f"model: the batch norm {name or type(norm).__name__!r} is used twice in one forward pass, and no one set"
+                    " of statistics stands for both; use two"
+                )
+            count = inputs.numel() // inputs.shape[1]
+            if _is_torchs(norm) and _is_ours(norm, inputs):
+                mean, variance = moments(inputs)
+                outputs = F.batch_norm(inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)
+            else:
+                mean, variance = like.new_zeros(norm.num_features), like.new_ones(norm.num_features)
+                if _is_torchs(norm):
+                    outputs = F.batch_norm(inputs, mean, variance, norm.weight, norm.bias, True, 1.0, norm.eps)
+                else:
+                    with _tracking(norm, mean, variance):
+                        outputs = forward(inputs, *rest, **named)
+                variance = variance * ((count - 1) / count)  # torch keeps the unbiased one
+            seen[name] = _Moments(mean, variance, count)
+            return outputs
+
+        return found
+
+    with _forwards({part: recorded(name, part) for name, part in norms.items()}):
+        yield seen
+
+
+@contextmanager
+def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None]:
+    """In this block a norm whose forward pass is its author's own writes the statistics of its input into these tensors."""
+    momentum = norm.momentum
+    norm.track_running_stats, norm.momentum = True, 1.0
+    norm.running_mean, norm.running_var = mean, variance
     try:
-        yield counts
+        yield
     finally:
-        for name, part in norms.items():
-            part.track_running_stats, part.momentum = False, momenta[name]
-            part.running_mean = part.running_var = None
-        for hook in hooks:
-            hook.remove()
+        norm.track_running_stats, norm.momentum = False, momentum
+        norm.running_mean = norm.running_var = None
 
 
 def with_population_statistics(module: nn.Module, weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> nn.Module:
-    """A module in evaluation mode that holds these weights and buffers."""
-    module.load_state_dict({**module.state_dict(), **weights, **buffers})
+    """A module in evaluation mode that holds these weights and buffers; its norms without running statistics get some.
+
+    Raises RuntimeError for a name or a shape that the module does not have.
+    """
+    for name, part in module.named_modules():
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            mean = buffers.get(f"{name}.running_mean" if name else "running_mean")
+            if mean is not None:
+                part.track_running_stats = True
+                part.running_mean, part.running_var = torch.zeros_like(mean), torch.ones_like(mean)
+                part.num_batches_tracked = torch.zeros((), dtype=torch.long, device=mean.device)
+    unknown = module.load_state_dict({**weights, **buffers}, strict=False).unexpected_keys
+    if unknown:
+        raise RuntimeError(f"{type(module).__name__} has no {', '.join(unknown)}")
     return module.eval()

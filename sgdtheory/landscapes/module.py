@@ -58,7 +58,7 @@ class ModuleFunction:
         device: torch.device,
     ) -> None:
         self._build, self._example, self.device = build, example, device
-        self.plain = self.fresh(stream(0, "module")).eval().to(device)  # as its author wrote it
+        self.plain = keeping_statistics(self.fresh(stream(0, "module"))).to(device)
         self.module = batch_statistics_only(self.fresh(stream(0, "module"))).to(device)
         named = dict(self.plain.named_parameters())
         chosen = {name: p for name, p in named.items() if p.requires_grad}
@@ -157,7 +157,7 @@ class ModuleFunction:
 
 def fill(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Copy values into the parameters and buffers of these names, persistent or not."""
-    places = dict(module.named_parameters(remove_duplicate=False))
+    places: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     places |= dict(module.named_buffers(remove_duplicate=False))
     with torch.no_grad():
         for name, value in values.items():
@@ -170,6 +170,19 @@ def constants_of(module: nn.Module, trained: Mapping[str, Any]) -> dict[str, Ten
     statistics = statistics_names(module)
     buffers = {name: b for name, b in module.named_buffers() if name not in statistics}
     return {name: x.clone() for name, x in {**frozen, **buffers}.items()}
+
+
+def keeping_statistics(module: nn.Module) -> nn.Module:
+    """The module as its author wrote it, in evaluation mode; batch norms without statistics of
+    their own (`track_running_stats=False`) get places for those they are scored with."""
+    norms = {n: part for n, part in module.named_modules() if isinstance(part, _BatchNorm)}
+    places = {
+        f"{name}.{statistic}".lstrip("."): make(norm.num_features)
+        for name, norm in norms.items()
+        if norm.running_mean is None
+        for statistic, make in (("running_mean", torch.zeros), ("running_var", torch.ones))
+    }
+    return with_population_statistics(module, {}, places)
 
 
 def statistics_names(module: nn.Module) -> set[str]:

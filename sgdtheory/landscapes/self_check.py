@@ -292,15 +292,9 @@ def _copied(thing: Any) -> list[Tensor]:
 
 def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
     """Whether tensors are equal: to the bit, or, of so many rows, to rounding."""
-    if len(these) != len(those):
+    if [x.shape for x in these] != [x.shape for x in those]:
         return False
-    for one, other in zip(these, those, strict=True):
-        if one.shape != other.shape:
-            return False
-        if rows is None:
-            same = torch.equal(one, other)
-        else:
-            same = _relative(one[:rows].double(), other[:rows].double()) <= ROUNDING
-        if not same:
-            return False
-    return True
+    pairs = list(zip(these, those, strict=True))
+    if rows is None:
+        return all(torch.equal(one, other) for one, other in pairs)
+    return all(_relative(x[:rows].double(), y[:rows].double()) <= ROUNDING for x, y in pairs)

@@ -168,7 +168,7 @@ def test_a_regular_expression_chooses_the_coordinates() -> None:
     chosen = part.with_constants({name: named[name] for name in part.constants})
     few = theta[:, -part.dim :]
     assert torch.equal(chosen.score(few, "test").losses, whole.score(theta, "test").losses)
-    with pytest.raises(Mistake, match="matches no parameter; there are 1.weight"):
+    with pytest.raises(Mistake, match=r"matches no parameter; there are 1\.weight"):
         network("mlp", RIGHT["dropout"], parameters="nothing")
     with pytest.raises(Mistake, match="no regular expression"):
         network("mlp", RIGHT["dropout"], parameters="(")
