@@ -31,6 +31,7 @@ NARROW = (torch.float16, torch.bfloat16)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: recomputed at every point
 MOST_JSON = 1 << 28  # bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
 TOLD = 3  # names in a message
+LONGEST = 100  # characters of a name in a message
 SOUGHT = 8  # names of the model by which prefixes are found
 
 
@@ -271,8 +272,8 @@ def weights_in(thing: Any, where: str, landscape: Any, how: Checkpoint, dtype: t
     left += taken.outside
     theta, converted = _vector(taken.tensors, names, dtype, where)
     constants, lacking = _constants(taken.tensors, names, how, where)
-    told = [f"weights of '{taken.key}'" if taken.key else "weights"]
-    told += [f"prefix '{taken.prefix}' dropped"] if taken.prefix else []
+    told = [f"weights of '{_clean(taken.key)}'" if taken.key else "weights"]
+    told += [f"prefix '{_clean(taken.prefix)}' dropped"] if taken.prefix else []
     told += [converted] if converted else []
     told += [f"{_some(left)} left out"] if left else []
     told += [f"{_some(lacking)} not there, the model's own taken"] if lacking else []
@@ -298,7 +299,7 @@ def _entry(thing: Any, entries: dict[str, dict[str, Tensor]], key: str, where: s
         return begun
     known = [str(name) for name in thing] if isinstance(thing, Mapping) else []
     known = list(dict.fromkeys([*(name for name in entries if name), *known]))
-    hint = nearest(key, known) or (f"; it holds {_some(known)}" if known else "")
+    hint = nearest(key, [_clean(name) for name in known]) or (f"; it holds {_some(known)}" if known else "")
     raise Mistake(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
 
 
@@ -351,9 +352,9 @@ def _chosen(fits: list[Taken], where: str) -> tuple[Taken | None, str]:
     ranks = [_rank(taken)[0 if by == "key" else 1] for taken in different[:2]]
     others = list(dict.fromkeys(getattr(taken, by) for taken in different if getattr(taken, by) != getattr(first, by)))
     if ranks[0] == ranks[1]:
-        both = " or ".join(f"checkpoint.{by}={getattr(taken, by)}" for taken in different[:TOLD])
+        both = " or ".join(f"checkpoint.{by}={_clean(getattr(taken, by))}" for taken in different[:TOLD])
         raise Mistake(f"{where} holds {len(different)} sets of weights that fit: say {both}")
-    return first, f" (checkpoint.{by}={others[0]} takes another)"
+    return first, f" (checkpoint.{by}={_clean(others[0])} takes another)"
 
 
 def _rank(taken: Taken) -> tuple[int, int]:
@@ -478,7 +479,12 @@ def _statistics(tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype)
 def _some(names: list[str]) -> str:
     """a, b, c and 4 more"""
     more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
-    return ", ".join(names[:TOLD]) + more
+    return ", ".join(map(_clean, names[:TOLD])) + more
+
+
+def _clean(name: str) -> str:
+    """A stranger's name as it may be printed."""
+    return "".join(letter if letter.isprintable() else "�" for letter in name[:LONGEST])
 
 
 def _short(fault: object) -> str:

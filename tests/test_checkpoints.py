@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sgdtheory.commandline.config import _quoted
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -181,6 +182,29 @@ def test_many_files_are_many_points_in_their_order(tmp_path: Path) -> None:
     assert torch.equal(load_file(path / "minima.safetensors")["minima"][1], THETA)
 
 
+def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    saved(state(), tmp_path / "a.pt")
+    assert diagnose("~/a.pt", tmp_path / "runs", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("minima=epoch=3-step=10.ckpt", "minima='epoch=3-step=10.ckpt'"),
+        ("minima=[epoch=3.ckpt, b.pt]", "minima=['epoch=3.ckpt','b.pt']"),
+        ("minima=~/ä (1).pt", "minima='~/ä (1).pt'"),
+        ("minima=runs/*/last.ckpt", "minima=runs/*/last.ckpt"),
+        ("minima='a=1.pt'", "minima='a=1.pt'"),
+        ("minima=a.pt,b.pt", "minima=a.pt,b.pt"),  # a sweep
+        ("minima=null", "minima=null"),
+        ("seed=a=b", "seed=a=b"),
+    ],
+)
+def test_names_of_files_need_no_quotes(word: str, read: str) -> None:
+    assert _quoted(word) == read
+
+
 class Code:
     """What a hostile pickle does when it is loaded."""
 
@@ -293,6 +317,10 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it, w
         "say checkpoint.prefix=one. or checkpoint.prefix=two.",
     ),
     "no such key": (lambda f: saved({"net": state()}, f / "a.pt") + " checkpoint.key=nett", "did you mean 'net'"),
+    "names that would move the cursor": (
+        lambda f: saved({**state(), "\x1b[2Jaux": torch.ones(2)}, f / "a.pt"),
+        "it also holds �[2Jaux; is it a larger model?",
+    ),
     "no such prefix": (lambda f: saved(state(), f / "a.pt") + " checkpoint.prefix=model.", "is missing"),
     "a pipe": (lambda f: pipe(f / "a.pt"), "is no file"),
     "no shards": (

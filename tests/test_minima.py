@@ -51,6 +51,14 @@ def test_a_runs_file_holds_a_cloud(tmp_path: Path) -> None:
     assert digest_of(cloud[0]) == digest_of(cloud[0].clone()) != digest_of(cloud[1])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_points_of_few_bits_are_computed_in_many(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.save({"minima": THETA.to(dtype)}, tmp_path / "a.pt")
+    found = minima_of(NET, (tmp_path / "a.pt",))
+    assert found.dtype == torch.float32 and torch.equal(found[0], THETA.to(dtype).float())
+    assert digest_of(THETA.to(dtype)) != digest_of(found)  # of any dtype
+
+
 def test_without_files_a_formula_states_its_own() -> None:
     assert torch.allclose(minima_of(DoubleWell(), None).abs(), torch.ones(2, 1, dtype=torch.float64))
 

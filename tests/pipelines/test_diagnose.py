@@ -177,6 +177,23 @@ def test_a_connect_run_of_the_same_points_is_known_whatever_holds_them(done: tup
     (folder / "gone").rename(folder / "0.pt")
 
 
+def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
+    """Its minima are polished ones; it is known by those that it was given, and opened without their file."""
+    torch.save(torch.full((10,), 0.3), tmp_path / "a.pt")
+    few = ("sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "replicas=2", "precision=0.9", "steps=400")
+    told = call(
+        "sweep-temperature", "landscape=quadratic", *few, f"minima={tmp_path / 'a.pt'}", f"run.root={tmp_path / 'runs'}"
+    )
+    assert told.code == 0, told
+    (path,) = (tmp_path / "runs" / "sweep-temperature").iterdir()
+    assert json.loads((path / "results.json").read_text())["minima"][0]["source"].endswith("a.pt: a point")
+    (tmp_path / "a.pt").unlink()
+    shutil.move(path, tmp_path / "copy")
+    loaded = sgdtheory.load(tmp_path / "copy")
+    assert torch.equal(loaded.pipeline.given.points, torch.full((1, 10), 0.3))
+    assert float(loaded.minima.norm()) < 1e-3
+
+
 def test_formulas_have_points_too(tmp_path: Path) -> None:
     torch.save(torch.tensor([[1.0, 0.5]]), tmp_path / "a.pt")
     told = call("diagnose", "landscape=ring", f"minima={tmp_path / 'a.pt'}", f"run.root={tmp_path}", "diagnostic=[spectrum]")
