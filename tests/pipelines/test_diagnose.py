@@ -179,7 +179,7 @@ def test_a_connect_run_of_the_same_points_is_known_whatever_holds_them(done: tup
 
 def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
     """Its minima are polished ones; it is known by those that it was given, and opened without their file."""
-    torch.save(torch.full((10,), 0.3), tmp_path / "a.pt")
+    torch.save(torch.linspace(-1, 1, 10), tmp_path / "a.pt")
     few = ("sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "replicas=2", "precision=0.9", "steps=400")
     told = call(
         "sweep-temperature", "landscape=quadratic", *few, f"minima={tmp_path / 'a.pt'}", f"run.root={tmp_path / 'runs'}"
@@ -190,7 +190,7 @@ def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
     (tmp_path / "a.pt").unlink()
     shutil.move(path, tmp_path / "copy")
     loaded = sgdtheory.load(tmp_path / "copy")
-    assert torch.equal(loaded.pipeline.given.points, torch.full((1, 10), 0.3))
+    assert torch.equal(loaded.pipeline.given.points, torch.linspace(-1, 1, 10)[None])
     assert float(loaded.minima.norm()) < 1e-3
 
 
