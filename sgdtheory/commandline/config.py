@@ -69,6 +69,7 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what is to be said before it begins: what was chosen that nobody named
 
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""
@@ -149,13 +150,13 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
-    checker = Checker(trust)
+    checker, notes = Checker(trust), tuple[str, ...]()
     try:  # reading a key follows its interpolation, which may lead nowhere
         if not isinstance(cfg.run, DictConfig):
             raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
         if command != "train" and "minima" in cfg:
             identity = partial(_landscape_of, trust=trust)
-            adopt(cfg, map(_root_of, overrides), read_yaml, identity, newest=command == "connect")
+            notes = adopt(cfg, map(_key_of, overrides), read_yaml, identity, newest=command == "connect")
         yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         cfg.device = resolve_device(str(cfg.device), checker)
@@ -176,9 +177,9 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     assert pipeline is not None
     try:
         placed = replace(build(settings), where=build(where))
-        return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides)
+        return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides, notes)
     except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
-        raise Mistake(first_line(str(fault))) from None
+        raise Mistake("\n".join([first_line(str(fault)), *notes[:2]])) from None
 
 
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
@@ -298,6 +299,12 @@ def _one_of(word: str) -> str:
     except HydraException:
         return word
     return f"{word.split('=')[0]}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else word
+
+
+def _key_of(word: str) -> str:
+    """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
+    found = re.match(r"[+~]*([\w.]+)", word)
+    return found.group(1) if found else ""
 
 
 def _root_of(word: str) -> str:
