@@ -18,4 +18,4 @@ def untrained(landscape: Any, loss: float | None) -> str:
     constant = landscape.constant_loss() if hasattr(landscape, "constant_loss") else None
     if constant is None or loss <= HALF * constant:
         return ""
-    return f"training loss {loss:.3g}, the best constant prediction has {constant:.3g}"
+    return f"training loss {loss:#.3g}, the best constant prediction has {constant:#.3g}"

@@ -27,7 +27,10 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "stage", "critical", "estimate", "minima", "sweep.trajectory", "sweep.ground", "fokker_planck.watch", "paths.autoneb",
         "paths.presets", "paths.string_sampling", "paths.strings",
     },
-    {"paths.edge", "paths.top", "paths.uses", "paths.claims", "sweep.cell", "sweep.quench", "temperature", "diagnostics", "snapshots"},
+    {
+        "paths.edge", "paths.top", "paths.uses", "paths.claims", "sweep.cell", "sweep.quench", "temperature", "diagnostics",
+        "snapshots",
+    },
     {"pipelines", "studies"},
     {
         "commandline.flags", "commandline.complaints", "commandline.schema", "commandline.earlier", "commandline.config",

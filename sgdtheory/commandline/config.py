@@ -36,6 +36,7 @@ from sgdtheory.run import Pipeline, Run
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
+PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
@@ -177,7 +178,10 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     assert pipeline is not None
     try:
         placed = replace(build(settings), where=build(where))
-        return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides, notes)
+        built = build(pipeline)
+        if notes and command == "connect" and cfg.get("minima") is None:
+            notes = (*notes, "so the minima that the landscape itself states are joined")
+        return Task(command, built, placed, pipeline.science, yaml, trust, overrides, notes)
     except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
         raise Mistake("\n".join([first_line(str(fault)), *notes[:2]])) from None
 
@@ -193,18 +197,53 @@ def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
 
 
 def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple[Task, Run]:
-    """The task and the run that a run directory holds; refuses a configuration that was edited since."""
+    """The task and the run that a run directory holds; refuses a configuration that was edited since.
+
+    Files that the configuration names are looked for where the run was made, then here. Minima that are gone are those that
+    the run keeps itself: they are checked against its digest of them, and its identity stays that of the files they came from.
+    """
     manifest = Run(path, path, path, {}).manifest
     if not manifest:
         raise Mistake(f"{path} is no run directory: it has no manifest.json")
     trust_working_directory(trust)
     cfg = read_yaml(path / "config.yaml")
     cfg.device = device
+    kept = _placed(cfg, path, manifest)
     found = task(manifest["command"], cfg, trust)
+    if kept:
+        found = found._replace(science={**found.science, "minima": manifest["minima"]})
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
         raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
     return found, run
+
+
+def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> bool:
+    """Have the relative paths of a run's configuration lead to their files; whether its minima are the run's own copy."""
+    root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
+    above = [home, *home.parents]  # the run was made where run.root leads to its home
+    made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
+    for key in PATHS:
+        value = OmegaConf.select(cfg, key, throw_on_missing=False)
+        if isinstance(value, str):
+            OmegaConf.update(cfg, key, _found(value, made_in))
+    if cfg.get("minima") is None or isinstance(cfg.minima, int):
+        return False
+    files = [_found(str(file), made_in) for file in ([cfg.minima] if isinstance(cfg.minima, str) else cfg.minima)]
+    own = path / "minima.safetensors"
+    gone = not all(Path(file).exists() for file in files)
+    if gone and manifest["command"] == "connect" and manifest.get("minima") and own.exists():
+        Run(path, path, path, {}).read_bytes(own.name, manifest.get("files", {}).get(own.name))
+        files = [str(own)]
+    cfg.minima = files
+    return files == [str(own)]
+
+
+def _found(name: str, made_in: Path | None) -> str:
+    """A path where it leads to something: as seen from where the run was made, else from here."""
+    if made_in is not None and not Path(name).is_absolute() and (made_in / name).exists():
+        return str(made_in / name)
+    return name
 
 
 def read_yaml(path: Path) -> DictConfig:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from sgdtheory.faults import Failure, Mistake
@@ -95,10 +96,10 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
         except Mistake:  # a run of a package that is not trusted here is another landscape
             continue
         if status != "done" or "minima.safetensors" not in manifest.get("files", {}):
-            why = f" ({manifest['why']})" if manifest.get("why") else ""
+            why = f" ({shorten(manifest['why'], 100, placeholder=' …')})" if manifest.get("why") else ""
             notes.append(f"{path} is newer, but {status}{why}")
         elif not _has_two(path):
-            notes.append(f"{path} is newer, but all its points are one, and a path has two ends")
+            notes.append(f"{path} is newer, but found one point alone, and a path has two ends")
         else:
             return path, (f"minima of {path}: {_described(path, manifest)}", *notes[::-1])
     return None, tuple(note.replace(" is newer, but", " is of this landscape, but") for note in notes[::-1])
