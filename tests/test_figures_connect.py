@@ -265,3 +265,23 @@ def test_a_string_is_called_one() -> None:
     for row in results["edges"]:
         row["path"]["method"] = "string_sampling"
     assert edges_table(results).headings[1] == "barrier\nstring"
+
+
+def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> None:
+    """A bend below the path gives an edge its height; ways that are null have no line, and every picture is still drawn."""
+    results = net_results()
+    first = results["edges"][0]
+    first["lowest_way"] = {"name": "bezier", "barrier": {"value": 0.0001, "stderr": 0.00002}}
+    for row in results["edges"]:
+        for name in ("linear", "aligned", "bezier", "straight_barrier"):
+            row[name], row[f"{name}_why"] = None, "TypeError: not with this module"
+            row["curves"].pop(name, None)
+    run = connect_run(tmp_path / "run", results)
+    assert [row["pair"] for row in tree_first(results)] == [[1, 2], [2, 3], [0, 1], [0, 2]]
+    figure = profiles(run)
+    assert figure is not None and "0-1: barrier 0.000100 ± 0.000020, Bézier" in texts(figure.svg)
+    drawn = graph(run)
+    assert drawn is not None
+    low = next(row for row in drawn.numbers if row.get("edge") == "0-1")
+    assert low["way"] == "bezier" and low["train_loss"] == pytest.approx(LOSSES[1] + 0.0001) and low["barrier"] == 0.0001
+    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == ["Bézier", "0.000100 ± 0.000020"]
