@@ -183,6 +183,8 @@ def _run(
         from sgdtheory.progress import Watcher
         from sgdtheory.show import show_plan, show_results
 
+        for note in task.notes:
+            Watcher(loudness).say(note)
         if dry_run:
             show_plan(plan(task))
             return

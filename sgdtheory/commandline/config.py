@@ -36,6 +36,7 @@ from sgdtheory.run import Pipeline, Run
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
+PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
@@ -69,6 +70,7 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what is to be said before it begins: what was chosen that nobody named
 
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""
@@ -149,13 +151,13 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
-    checker = Checker(trust)
+    checker, notes = Checker(trust), tuple[str, ...]()
     try:  # reading a key follows its interpolation, which may lead nowhere
         if not isinstance(cfg.run, DictConfig):
             raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
         if command != "train" and "minima" in cfg:
             identity = partial(_landscape_of, trust=trust)
-            adopt(cfg, map(_root_of, overrides), read_yaml, identity, newest=command == "connect")
+            notes = adopt(cfg, map(_key_of, overrides), read_yaml, identity, newest=command == "connect")
         yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         cfg.device = resolve_device(str(cfg.device), checker)
@@ -176,9 +178,12 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     assert pipeline is not None
     try:
         placed = replace(build(settings), where=build(where))
-        return Task(command, build(pipeline), placed, pipeline.science, yaml, trust, overrides)
+        built = build(pipeline)
+        if notes and command == "connect" and cfg.get("minima") is None:
+            notes = (*notes, "so the minima that the landscape itself states are joined")
+        return Task(command, built, placed, pipeline.science, yaml, trust, overrides, notes)
     except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
-        raise Mistake(first_line(str(fault))) from None
+        raise Mistake("\n".join([first_line(str(fault)), *notes[:2]])) from None
 
 
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
@@ -192,18 +197,53 @@ def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
 
 
 def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple[Task, Run]:
-    """The task and the run that a run directory holds; refuses a configuration that was edited since."""
+    """The task and the run that a run directory holds; refuses a configuration that was edited since.
+
+    Files that the configuration names are looked for where the run was made, then here. Minima that are gone are those that
+    the run keeps itself: they are checked against its digest of them, and its identity stays that of the files they came from.
+    """
     manifest = Run(path, path, path, {}).manifest
     if not manifest:
         raise Mistake(f"{path} is no run directory: it has no manifest.json")
     trust_working_directory(trust)
     cfg = read_yaml(path / "config.yaml")
     cfg.device = device
+    kept = _placed(cfg, path, manifest)
     found = task(manifest["command"], cfg, trust)
+    if kept:
+        found = found._replace(science={**found.science, "minima": manifest["minima"]})
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
         raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
     return found, run
+
+
+def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> bool:
+    """Have the relative paths of a run's configuration lead to their files; whether its minima are the run's own copy."""
+    root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
+    above = [home, *home.parents]  # the run was made where run.root leads to its home
+    made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
+    for key in PATHS:
+        value = OmegaConf.select(cfg, key, throw_on_missing=False)
+        if isinstance(value, str):
+            OmegaConf.update(cfg, key, _found(value, made_in))
+    if cfg.get("minima") is None or isinstance(cfg.minima, int):
+        return False
+    files = [_found(str(file), made_in) for file in ([cfg.minima] if isinstance(cfg.minima, str) else cfg.minima)]
+    own = path / "minima.safetensors"
+    gone = not all(Path(file).exists() for file in files)
+    if gone and manifest["command"] == "connect" and manifest.get("minima") and own.exists():
+        Run(path, path, path, {}).read_bytes(own.name, manifest.get("files", {}).get(own.name))
+        files = [str(own)]
+    cfg.minima = files
+    return files == [str(own)]
+
+
+def _found(name: str, made_in: Path | None) -> str:
+    """A path where it leads to something: as seen from where the run was made, else from here."""
+    if made_in is not None and not Path(name).is_absolute() and (made_in / name).exists():
+        return str(made_in / name)
+    return name
 
 
 def read_yaml(path: Path) -> DictConfig:
@@ -298,6 +338,12 @@ def _one_of(word: str) -> str:
     except HydraException:
         return word
     return f"{word.split('=')[0]}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else word
+
+
+def _key_of(word: str) -> str:
+    """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
+    found = re.match(r"[+~]*([\w.]+)", word)
+    return found.group(1) if found else ""
 
 
 def _root_of(word: str) -> str:
