@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from sgdtheory.commandline.habits import value_meant
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.folder import digest_of_content
 from sgdtheory.kinds import Content, Importable, Place
@@ -131,6 +133,8 @@ class Checker:
         checked = self._plain(annotation, value, where)
         if Content in marks:
             several = isinstance(checked, list | tuple)
+            if several and not checked:
+                self.fault(where, "an empty list names no file; give at least one, or leave it out")
             digests = [self._content(path, where) for path in (checked if several else [checked]) if isinstance(path, Path)]
             return checked, digests if several else (digests or [None])[0]
         return checked, str(checked) if isinstance(checked, Path) else checked
@@ -157,9 +161,14 @@ class Checker:
         except PydanticSchemaGenerationError:
             return value  # a stranger's annotation that pydantic cannot read checks nothing
         except ValidationError as error:
+            if value is not None and _is_list(annotation):  # 0.1 where [0.1] is meant, [0, 1] where [[0, 1]] is
+                with suppress(ValidationError):
+                    return _adapter(annotation).validate_python([value])
             for problem in error.errors()[:1]:
                 place = "".join(f"[{part}]" for part in problem["loc"] if isinstance(part, int))
-                self.fault(f"{where}{place}", _told(problem, annotation, value))
+                told = _told(problem, annotation, value)
+                advice = value_meant(where.rpartition(".")[2], value)
+                self.fault(f"{where}{place}", told.partition("; did you mean")[0] + advice if advice else told)
             return None
 
     def _suits(self, annotation: Any, target: Callable[..., Any], where: str) -> bool:
@@ -291,6 +300,12 @@ def _allows(annotation: Any, value: bool) -> bool:
         if leaf in (Any, bool) or (any(value is choice for choice in named) if get_origin(leaf) is Literal else bool in named):
             return True
     return False
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a list of any length of one kind may stand here."""
+    kinds = [(get_origin(leaf), get_args(leaf)) for leaf in _leaves(annotation)]
+    return any(kind is list or (kind is tuple and len(inner) == 2 and inner[1] is Ellipsis) for kind, inner in kinds)
 
 
 def _short(target: Any) -> str:

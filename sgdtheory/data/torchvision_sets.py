@@ -58,7 +58,8 @@ def torchvision_set(
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
-            why = next(iter(str(fault).splitlines()), type(fault).__name__)
+            lines = str(getattr(fault, "reason", fault)).splitlines() or [type(fault).__name__]
+            why = " ".join(dict.fromkeys((lines[0], lines[-1])))
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
