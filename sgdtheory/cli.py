@@ -15,6 +15,14 @@ from sgdtheory import __version__
 from sgdtheory.faults import Failure, Mistake, nearest
 
 
+class NoCommand(Mistake):
+    """A word that is none of the commands."""
+
+    def format_message(self) -> str:
+        """What Typer's own complaints have."""
+        return str(self)
+
+
 class Commands(TyperGroup):
     """The commands, with a hint where a word is none of them."""
 
@@ -25,10 +33,10 @@ class Commands(TyperGroup):
         if ctx.resilient_parsing or word in known or word.startswith("-"):
             return super().resolve_command(ctx, args)
         if "=" in word:
-            raise Mistake(f"{word}: a command comes first, as in sgdtheory train {word}; there are {', '.join(known)}")
+            raise NoCommand(f"{word}: a command comes first, as in sgdtheory train {word}; there are {', '.join(known)}")
         meant = command_meant(word, known)
         hint = f"; did you mean {meant!r}?" if meant else nearest(word, known) or f"; there are {', '.join(known)}"
-        raise Mistake(f"No such command {word!r}.{hint[1:].capitalize() if 'did you' in hint else hint[1:]}")
+        raise NoCommand(f"No such command {word!r}. {hint[2].upper()}{hint[3:]}")
 
 
 app = typer.Typer(
@@ -109,8 +117,9 @@ COMMANDS = {
     """,
     "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
 
-    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, momentum=,
-    sampling=iid|without_replacement|epoch, minima=, estimator=[…]. `sgdtheory sweep-temperature --cfg job` prints them all.
+    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, sgd.momentum=,
+    sgd.sampling=iid|without_replacement|epoch, sgd.steps=, minima=, estimator=[…].
+    `sgdtheory sweep-temperature --cfg job` prints them all.
     """,
 }
 
@@ -237,7 +246,7 @@ def vet(command: str, words: list[str]) -> None:
 
     faults = [
         f"{command} knows no flag {word}" + (_as_key(command, word, after) or nearest(word, [*known_flags(), *OURS]))
-        for word, after in zip(words, [*words[1:], ""], strict=True)
+        for word, after in zip(words, [*words[1:], ""], strict=False)
         if word.startswith("-") and not is_known(word)
     ]
     faults += [f"{word} needs a value" for word in without_value(words)]
@@ -257,7 +266,8 @@ def _as_key(command: str, flag: str, after: str) -> str:
     value = found[2] or found[3] or ("" if after.startswith("-") or "=" in after else after)
     tree, keys = keys_of(command)
     same = key if key in keys else next((path for path in keys if path.rpartition(".")[2] == key), "")
-    hint = f"; did you mean {same + '=' + value!r}?" if same else meant(key, keys, value, tree)
+    hint = f"; did you mean {same!r}?" if same else meant(key, keys, value, tree)
+    hint = re.sub(r"(?<=mean ')([\w.]+)'", rf"\1={value}'", hint) if re.fullmatch(r"[\w.,:-]+", value) else hint
     if not hint or "that is a flag" in hint:
         return ""
     return f"; keys are written key=value{hint}"
@@ -299,8 +309,6 @@ def _tell(fault: BaseException, trace: bool) -> int:
 def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
-    except Mistake as fault:
-        sys.exit(_tell(fault, trace=False))
     except Exception as fault:
         told = getattr(fault, "format_message", None)  # what Typer's own complaints have in common
         if told is None:

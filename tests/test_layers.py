@@ -30,7 +30,8 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
     {"paths.edge", "paths.top", "paths.uses", "sweep.cell", "sweep.quench", "temperature", "diagnostics", "snapshots"},
     {"pipelines", "studies"},
     {
-        "commandline.flags", "commandline.habits", "commandline.complaints", "commandline.schema", "commandline.earlier", "commandline.config",
+        "commandline.flags", "commandline.habits", "commandline.complaints", "commandline.schema", "commandline.earlier",
+        "commandline.config",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
     {"cli", "__main__"},

@@ -5,7 +5,7 @@ Knows no Hydra: it is handed a `Composer` that says what it composes or why it c
 
 from typing import Any, Protocol
 
-from sgdtheory.commandline.habits import choice_meant, meant
+from sgdtheory.commandline.habits import choice_meant, group_meant, meant
 from sgdtheory.faults import nearest
 
 
@@ -58,6 +58,8 @@ def _explain(word: str, fault: Exception, others: list[str], composer: Composer)
     if isinstance(tree, Exception):
         tree = composer.compose([])
     keys = [*(paths_of(tree) if isinstance(tree, dict) else []), *composer.choices]
+    if key in composer.choices and "No match in the defaults" in str(fault):
+        return f"{word}: this command has no {key}= to choose{group_meant(key, keys)}"
     if key in keys and word.startswith("+"):
         return f"{word}: there is {key!r} already; leave the + out"
     if key not in keys and not word.startswith("+"):
@@ -71,7 +73,7 @@ def key_of(word: str) -> str:
 
 
 def key_hint(key: str, value: str, keys: list[str], tree: Any) -> str:
-    """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'), a similar one beside it, or any."""
+    """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'), similar beside it, or similar."""
     folder, _, leaf = key.rpartition(".")
     if found := meant(key, keys, value, tree):
         return found

@@ -39,7 +39,7 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.par
 SETTINGS = ("device", "threads", "run", "executor")
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
-GLOBAL_GROUPS = ("experiment", "study")  # whose files set keys of the command itself
+PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
 
@@ -128,19 +128,13 @@ def launch(
 
 
 def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
-    """Raise Mistake for a user's experiment or study that does not say that its keys are the command's own."""
-    for word in overrides:
-        group, _, name = word.lstrip("+").partition("=")
-        file = Path(directory or "", group, f"{name}.yaml")
-        if (
-            directory
-            and group in GLOBAL_GROUPS
-            and file.is_file()
-            and "@package _global_" not in file.read_text(errors="replace")
-        ):
-            raise Mistake(
-                f"{file}: its first line must be `# @package _global_`; else its keys stand under `{group}:`, where nothing reads them"
-            )
+    """Raise Mistake for a file of the user's whose keys would land where nothing reads them, for want of its first line."""
+    for word in overrides if directory else []:
+        group, _, names = word.lstrip("+").partition("=")
+        for name in names.strip("[]").split(","):
+            wanted, file = PACKAGES.get(group, "").format(name), Path(directory or "", group, f"{name}.yaml")
+            if wanted and file.is_file() and f"@package {wanted}" not in file.read_text(encoding="utf-8", errors="replace"):
+                raise Mistake(f"{file}: its first line must be `# @package {wanted}`, or nothing reads its keys")
 
 
 def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:

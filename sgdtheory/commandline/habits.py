@@ -79,6 +79,8 @@ VALUES = (
     ("scaling", "normalize normalise normalized zscore", "did you mean 'standard'?"),
 )
 EXAMPLES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "fashion_mnist": 60_000}  # for training
+LOOP = ("learning_rate", "batch_size", "momentum", "sampling")
+OTHER_DATA = "imagenet|tinyimagenet|svhn|stl|celeba|flowers|food|pets|emnist|kmnist|qmnist|imagefolder|folder|custom|own|npz"
 TORCHVISION = (
     r"alexnet|vgg|resnet(18|34|50|101|152)$|resnext|wide_?resnet|densenet(121|161|169|201)|googlenet|inception|squeezenet|"
     r"mobilenet|efficientnet|convnext|shufflenet|mnasnet|regnet|vit_|swin|maxvit"
@@ -97,6 +99,9 @@ def meant(key: str, keys: list[str], value: str = "", tree: Any = None) -> str:
             continue
         own = f"{folder}.{places[0].rpartition('.')[2]}"
         there = [place for place in (*places[:1], own, *places) if place in keys and place != key]
+        root = places[0].partition(".")[0]
+        if not there and root in keys and root != places[0]:
+            return f"; {places[0]} is a key of another {root}= than this"
         if not there:
             continue
         if "epochs" in names.split():
@@ -132,6 +137,8 @@ def _in_steps(key: str, value: str, tree: Any) -> str:
 def _examples(tree: Any) -> int | None:
     """How many training examples a composed tree's data set has; None where it would have to be read."""
     data = _at(tree, "data") or {}
+    if _at(tree, "landscape.data") != "${data}":
+        return None
     count = EXAMPLES.get(str(data.get("name") or str(data.get("_target_")).rpartition(".")[2]))
     if count is None or data.get("test_share", 0.2) != 0.2 or not isinstance(data.get("limit"), int | None):
         return None
@@ -162,7 +169,19 @@ def choice_meant(group: str, name: str) -> str:
         return f"; a network of your own: model=custom model.factory={name} --trust {re.split('[.:/]', name)[0]}"
     if group == "data" and re.search(r"[./~]", name):
         return f"; images of your own: data=images data.path={name}"
+    if group == "data" and re.match(OTHER_DATA, fold(name)):
+        return "; what is not built in is read as images of your own: data=images data.path=…"
     return ""
+
+
+def group_meant(group: str, keys: list[str]) -> str:
+    """A hint where a command has no such group to choose from: whose settings its loops have instead."""
+    if group == "sgd":
+        loops = dict.fromkeys(key.rpartition(".")[0] for key in keys if key.endswith(".learning_rate"))
+        named = [f"{loop}.{leaf}" for loop in loops for leaf in LOOP if f"{loop}.{leaf}" in keys]
+        if named:
+            return f"; its descents are set by {', '.join(named)}"
+    return "; leave it out"
 
 
 def command_meant(word: str, commands: list[str]) -> str:

@@ -149,7 +149,8 @@ class Checker:
     def _plain(self, annotation: Any, value: Any, where: str) -> Any:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, bool) and not _allows(annotation, item):
-                self.fault(where, f"{str(item).lower()} is not a number or a name")
+                advice = value_meant(where.rpartition(".")[2], item)
+                self.fault(where, f"{str(item).lower()} is not a number or a name{advice}")
                 return None
         kinds = [leaf for leaf in _leaves(annotation) if is_dataclass(leaf)]
         only = len(kinds) == len(_leaves(annotation)) and not (value is None and type(None) in get_args(_bare(annotation)))
