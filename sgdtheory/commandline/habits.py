@@ -76,6 +76,7 @@ VALUES = (
     ("loss", "ce nll xent softmax logloss", "did you mean 'cross_entropy'?"),
     ("loss", "l2 squared quadratic square", "did you mean 'mse'?"),
     ("augment", "true yes flip crop standard on", "did you mean 'crop_flip'?"),
+    ("schedule", "cosine constant steps wsd warmup linear", "it is chosen as a group, without sgd.: schedule=cosine"),
     ("scaling", "normalize normalise normalized zscore", "did you mean 'standard'?"),
 )
 EXAMPLES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "fashion_mnist": 60_000}  # for training

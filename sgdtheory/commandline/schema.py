@@ -322,5 +322,6 @@ def _told(problem: Any, annotation: Any, value: Any) -> str:
         names = [str(choice) for choice in choices]
         return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(str(given), names)
     message = problem["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    message = message.replace("a valid tuple", "a list [a,b]").replace("a valid list", "a list [a,b]")
     message = re.split(", | for <", message)[0]  # the rest is about parsing and classes
     return f"{message[0].lower()}{message[1:]}, not {given!r}"
