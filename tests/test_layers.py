@@ -33,10 +33,11 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
     },
     {"pipelines", "studies"},
     {
-        "commandline.flags", "commandline.complaints", "commandline.schema", "commandline.earlier", "commandline.config",
+        "commandline.flags", "commandline.habits", "commandline.complaints", "commandline.schema", "commandline.earlier",
+        "commandline.config",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
-    {"cli"},
+    {"cli", "__main__"},
 ]  # fmt: skip
 EXEMPTED = {("", "notebook")}  # sgdtheory.load(), which imports when it is called
 MODULES = sorted(PACKAGE.rglob("*.py"))
