@@ -246,9 +246,7 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 32: what Lanczos adds is the same and the products
     are cheaper, so the ratio is an upper bound of the one asked for.
     """
-    landscape = Network(
-        partial(ResNet, depth=20, width=16), cifar_shaped().subset(images, 16), weight_decay=1e-4, device=DEVICE
-    )
+    landscape = Network(partial(ResNet, depth=20, width=16), cifar_shaped().first(images, 16), weight_decay=1e-4, device=DEVICE)
     theta = landscape.init(1, stream(0, "init"))
     vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
     products, inside, real = 0, 0.0, curvature.hvp

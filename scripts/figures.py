@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sgdtheory.figures import drawn
 from sgdtheory.figures.figure import RunData
+from sgdtheory.figures.table import claimed
 from sgdtheory.measured import Measured
 from sgdtheory.progress import duration
 
@@ -68,6 +69,8 @@ def anchor(title: str) -> str:
 
 
 def measured(claim: dict[str, Any]) -> str:
+    if claim["value"] is not None and claim["name"] in ("training_error", "test_error"):
+        return claimed(claim)  # in per cent, as its sentence has it
     return str(Measured(claim["value"], claim["stderr"], "", claim["why"]))
 
 

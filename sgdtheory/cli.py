@@ -1,6 +1,7 @@
 """The command line: Typer in front, Hydra behind. Importing this costs neither torch nor Hydra."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -8,11 +9,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sgdtheory import __version__
 from sgdtheory.faults import Failure, Mistake, nearest
 
+
+class NoCommand(Mistake):
+    """A word that is none of the commands."""
+
+    def format_message(self) -> str:
+        """What Typer's own complaints have."""
+        return str(self)
+
+
+class Commands(TyperGroup):
+    """The commands, with a hint where a word is none of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from sgdtheory.commandline.habits import command_meant
+
+        word, known = args[0], self.list_commands(ctx)
+        if ctx.resilient_parsing or word in known or word.startswith("-"):
+            return super().resolve_command(ctx, args)
+        if "=" in word:
+            raise NoCommand(f"{word}: a command comes first, as in sgdtheory train {word}; there are {', '.join(known)}")
+        meant = command_meant(word, known)
+        hint = f"; did you mean {meant!r}?" if meant else nearest(word, known) or f"; there are {', '.join(known)}"
+        raise NoCommand(f"No such command {word!r}. {hint[2].upper()}{hint[3:]}")
+
+
 app = typer.Typer(
+    cls=Commands,
     help="The loss landscape and the noise of SGD: every experiment a command, every theorem a test.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -95,8 +123,9 @@ COMMANDS = {
     """,
     "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
 
-    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, momentum=,
-    sampling=iid|without_replacement|epoch, minima=, estimator=[…]. `sgdtheory sweep-temperature --cfg job` prints them all.
+    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, sgd.momentum=,
+    sgd.sampling=iid|without_replacement|epoch, sgd.steps=, minima=, estimator=[…].
+    `sgdtheory sweep-temperature --cfg job` prints them all.
     """,
 }
 
@@ -190,7 +219,7 @@ def _run(
         from sgdtheory.show import show_plan, show_results
 
         watcher = Watcher(loudness)
-        for line in getattr(task.pipeline, "said", ()):
+        for line in (*task.notes, *getattr(task.pipeline, "said", ())):
             watcher.say(line)
         if dry_run:
             show_plan(plan(task))
@@ -225,13 +254,32 @@ def vet(command: str, words: list[str]) -> None:
     from sgdtheory.commandline.flags import OURS, is_known, known_flags, without_value
 
     faults = [
-        f"{command} knows no flag {word}" + nearest(word, [*known_flags(), *OURS])
-        for word in words
+        f"{command} knows no flag {word}" + (_as_key(command, word, after) or nearest(word, [*known_flags(), *OURS]))
+        for word, after in zip(words, [*words[1:], ""], strict=False)
         if word.startswith("-") and not is_known(word)
     ]
     faults += [f"{word} needs a value" for word in without_value(words)]
     if faults:
         raise Mistake("\n".join(faults[:3]))
+
+
+def _as_key(command: str, flag: str, after: str) -> str:
+    """A hint for a flag that is a key in other tools: `--lr 0.1` → sgd.learning_rate=0.1; empty where it is none."""
+    from sgdtheory.commandline.config import keys_of
+    from sgdtheory.commandline.habits import meant
+
+    found = re.fullmatch(r"--?([A-Za-z][\w.-]*?)(?:=(.*)|(\d+))?", flag)
+    if found is None:
+        return ""
+    key = found[1].replace("-", "_")
+    value = found[2] or found[3] or ("" if after.startswith("-") or "=" in after else after)
+    tree, keys = keys_of(command)
+    same = key if key in keys else next((path for path in keys if path.rpartition(".")[2] == key), "")
+    hint = f"; did you mean {same!r}?" if same else meant(key, keys, value, tree)
+    hint = re.sub(r"(?<=mean ')([\w.]+)'", rf"\1={value}'", hint) if re.fullmatch(r"[\w.,:-]+", value) else hint
+    if not hint or "that is a flag" in hint:
+        return ""
+    return f"; keys are written key=value{hint}"
 
 
 def _guarded(work: Callable[[], None], trace: bool) -> None:

@@ -64,6 +64,11 @@ def estimate_edge(landscape: Any, method: Any, baselines: Any, ends: Cloud) -> E
     return Estimate(seconds, _memory(ends), 6 * kept * ends[0].numel() * ends.element_size() + 65536)
 
 
+def estimate_scores(landscape: Any, point: Cloud, count: int) -> Estimate:
+    """So many points scored on both sets, one measured."""
+    return Estimate(count * _look(landscape, point), _memory(point), 4 * point.numel() * point.element_size() + 65536)
+
+
 def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:
     clock = 0.0
     for state in replace(sgd, steps=STEPS + 2).run(landscape, start, 0):

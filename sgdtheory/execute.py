@@ -113,6 +113,8 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         watcher.write_down(f"begun: {command_line}")
         for line in getattr(task.pipeline, "said", ()):
             watcher.write_down(line)
+        for warning in warnings_of(task.pipeline):
+            watcher.say(f"warning: {warning}")
         try:
             do_units(run, task, watcher, retry_failed)
             results = finish(run, task, spent + time.time() - began)
@@ -244,6 +246,7 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "version": __version__,
         "config_hash": run.hash,
+        "warnings": warnings_of(task.pipeline),
         "claims": [claim.as_dict() for claim in results.claims],
         **results.numbers,
         **results.tables,
@@ -257,6 +260,13 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     run.note(files=files, cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")})
     draw(run.path)
     return found
+
+
+def warnings_of(pipeline: Pipeline) -> list[str]:
+    """What the user should know of the data before believing the rest: one line, or none."""
+    sources = (getattr(pipeline, name, None) for name in ("landscape", "network"))
+    found: list[Any] = [getattr(source, "data", None) or getattr(source, "keywords", {}).get("data") for source in sources]
+    return [f"data {data.name}: {'; '.join(data.remarks)}" for data in found if getattr(data, "remarks", ())]
 
 
 def refuse_another(run: Run) -> None:
@@ -319,6 +329,7 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "trust": list(task.trust),
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),
+        "minima": run.science.get("minima"),  # digests of the points that were given
         "started": run.manifest.get("started", time.time()),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),

@@ -13,7 +13,7 @@ from sgdtheory.figures import drawn
 from sgdtheory.figures.edges import edges_table
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.style import inline
-from sgdtheory.figures.table import Table, csv_text, flatten, number, table, typeset
+from sgdtheory.figures.table import Table, Text, claimed, csv_text, flatten, percent, table, typeset
 from sgdtheory.folder import Folder
 from sgdtheory.progress import duration
 
@@ -64,9 +64,15 @@ def _page(template: str, **content: Any) -> str:
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    house.filters |= {"typeset": typeset, "number": number, "inline": inline, "duration": duration}
-    house.globals |= {"verdicts": VERDICTS}
+    house.filters |= {"typeset": typeset, "claimed": claimed, "inline": inline, "duration": duration}
+    house.globals |= {"verdicts": VERDICTS, "why_of": why_of}
     return house.get_template(template).render(**content)
+
+
+def why_of(claim: dict[str, Any]) -> str:
+    """Why a claim cannot be judged, where its own sentence does not say so."""
+    why = str(claim.get("why") or "")
+    return "" if claim["holds"] is not None or why in claim["statement"] else why
 
 
 def _tables(results: dict[str, Any]) -> Any:
@@ -94,6 +100,7 @@ def _facts(run: RunData) -> dict[str, str]:
     device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
     facts = {
         "landscape": results.get("landscape"),
+        "minima": _origin(results.get("minima_from")),
         "dimension": None if results.get("dim") is None else f"{results['dim']:,}",
         "device": " · ".join([*device, f"{cores} cores"] if cores else device),
         "versions": versions,
@@ -107,6 +114,16 @@ def _facts(run: RunData) -> dict[str, str]:
         "directory": run.path,
     }
     return {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
+
+
+def _origin(found: dict[str, Any] | None) -> str | None:
+    """Where the minima of a run came from."""
+    if not found:
+        return None
+    if "run" not in found:
+        return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
+    error = "" if found["train_error"] is None else f", training error {percent(found['train_error'])}"
+    return f"of {found['run']}, finished {_moment(found['finished']) or 'at an unknown time'}{error}"
 
 
 def _moment(seconds: float | None) -> str | None:
@@ -159,7 +176,7 @@ def _compared(run: RunData, out: Path, names: list[str]) -> Compared:
     if not (run.path / "report.html").exists():
         draw(run.path)
     link = quote(os.path.relpath(run.path / "report.html", out.parent))
-    numbers = [number(claims[name]["value"], claims[name]["stderr"]) if name in claims else "" for name in names]
+    numbers = [claimed(claims[name]) if name in claims else "" for name in names]
     return Compared(
         run.path.name, link, run.command, next(iter(claims.values()), None), str(run.results.get("seed", "–")), numbers
     )
@@ -175,6 +192,7 @@ def _differences(runs: list[RunData]) -> Table:
     rows = [["run", *differ]]
     for run, config in zip(runs, configs, strict=True):
         rows.append([run.path.name, *("" if config.get(key) is None else str(config[key]) for key in differ)])
+    rows = [[Text(cell) for cell in row] for row in rows]
     if len(runs) < FEW:
         rows = [list(column) for column in zip(*rows, strict=True)]
     return Table(rows[0], rows[1:], [])

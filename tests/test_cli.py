@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
@@ -324,3 +325,21 @@ def test_completion_in_bash(cold: Cold, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv("COMP_WORDS", typed.replace(" ", "\n"))
         monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
         assert expected in cold(code=code).out.split()
+
+
+def test_what_is_odd_about_the_data_is_said_logged_and_kept(sgdtheory: Command, tmp_path: Path) -> None:
+    draws = np.random.Generator(np.random.PCG64(0))
+    pixels, labels = draws.integers(0, 256, (12, 8, 8), dtype=np.uint8), np.arange(12) % 2
+    np.savez(tmp_path / "pack.npz", train_images=pixels, train_labels=labels, test_images=pixels[:4], test_labels=labels[:4])
+    words = ("train", "model=mlp", "data=images", "data.path=pack.npz", "sgd.steps=2", "sgd.batch_size=4", "minima=1")
+    said = sgdtheory(*words, "executor.workers=1")
+    warning = "data pack: 4 of 4 test images are training images too: test errors say too little"
+    assert said.code == 0 and said.err.splitlines()[0] == f"warning: {warning}"
+    assert results(tmp_path)["warnings"] == [warning]
+    (log,) = tmp_path.glob("runs/train/*/log.txt")
+    assert warning in log.read_text(encoding="utf-8")
+
+
+def test_python_m_is_the_command_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "sgdtheory", "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"sgdtheory {__version__}\n")

@@ -20,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdtheory.commandline import config
 from sgdtheory.commandline.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.commandline.habits import EXAMPLES, meant
 from sgdtheory.commandline.schema import Checker, Node, build
 from sgdtheory.commandline.studies import studies
+from sgdtheory.data.digits import digits
 from sgdtheory.faults import Mistake
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.streams import stream
@@ -165,7 +167,7 @@ CONTRACTS: dict[str, Callable[[Any], None]] = {
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=map("/".join, CHOICES))
 def test_a_choice_keeps_its_groups_promise(group: str, choice: str, tmp_path: Path) -> None:
-    root = next(name for name, tree in ROOTS.items() if group in groups_of(tree))
+    root = next(name for name, tree in ROOTS.items() if group in groups_of(tree) and not tree.get(group))  # as it stands
     is_list = {group: []} in ROOTS[root]["defaults"]
     words = [f"{group}=[{choice}]" if is_list else f"{group}={choice}"]
     cfg = compose(root, *words)
@@ -225,3 +227,32 @@ def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: 
         if not isinstance(value, dict) and key != "defaults":
             assert found.science[str(key)] == value
     assert found.open().path.parts[:2] == ("runs", command)
+
+
+# sweep-temperature's two names of one thing
+
+
+def swept(*words: str) -> Task:
+    return task("sweep_temperature", compose("sweep_temperature", "landscape=quadratic", *words), overrides=words)
+
+
+@pytest.mark.parametrize(("leaf", "value"), [("momentum", 0.5), ("steps", 500)])
+def test_sgd_and_the_root_key_are_one(leaf: str, value: float) -> None:
+    under, root = swept(f"sgd.{leaf}={value}"), swept(f"{leaf}={value}")
+    assert getattr(under.pipeline, leaf) == getattr(root.pipeline, leaf) == value
+    assert under.science == root.science != swept().science
+    assert under.open().path == root.open().path
+
+
+def test_sgd_as_a_group_keeps_the_sweeps_own_values() -> None:
+    assert swept("sgd=sgd").science == swept().science
+    assert (swept().pipeline.momentum, swept().pipeline.sampling, swept().pipeline.steps) == (0.0, "iid", 60_000)
+
+
+def test_the_examples_that_epochs_are_counted_by_are_the_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = OmegaConf.to_container(compose("train"), resolve=False)
+    assert EXAMPLES["digits"] == digits().count
+    assert meant("epochs", ["sgd.steps"], "10", tree).endswith("10 × 1,437/128: sgd.steps=113")
+    for name in set(EXAMPLES) - {"digits"}:  # by their papers, as their configurations say
+        said = (CONFIGS / f"data/{name}.yaml").read_text().splitlines()[0]
+        assert f"{EXAMPLES[name]:,} + 10,000" in said

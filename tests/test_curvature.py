@@ -37,7 +37,7 @@ def trained(landscape: Network, steps: int = 150) -> Tensor:
 @pytest.fixture(scope="module")
 def small() -> tuple[Network, Tensor, Tensor]:
     """Tanh MLP 64-8-10 on 300 digits, a trained point [610], and the whole Hessian there by autograd's own double loop."""
-    landscape = Network(partial(MLP, hidden=(8,), activation="tanh"), digits().subset(300, 60), weight_decay=1e-4)
+    landscape = Network(partial(MLP, hidden=(8,), activation="tanh"), digits().first(300, 60), weight_decay=1e-4)
     theta = trained(landscape)
     whole = torch.autograd.functional.hessian(lambda x: landscape.losses(x[None])[0], theta)
     return landscape, theta, whole
@@ -110,7 +110,7 @@ def test_a_weighted_spectrum_is_that_of_its_vectors(small: tuple[Network, Tensor
 
 def test_batch_norm_makes_a_filter_scale_invariant() -> None:
     """L(w) = L(aw) for a filter before batch norm: w·∇_wL = 0, and differentiated once more H_ww w = −∇_wL."""
-    landscape = Network(partial(ResNet, depth=8, width=2), digits().subset(64, 10), weight_decay=0.0)
+    landscape = Network(partial(ResNet, depth=8, width=2), digits().first(64, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init")).double()
     landscape.module.double()
     names = dict(landscape.module.named_parameters())
@@ -133,7 +133,7 @@ def test_batch_norm_makes_a_filter_scale_invariant() -> None:
 
 def test_a_softmax_has_null_directions() -> None:
     """One vector added to every output row changes no probability: gradient and Hessian vanish along it, λ = 0."""
-    landscape = Network(Linear, digits().subset(100, 10), weight_decay=0.0)
+    landscape = Network(Linear, digits().first(100, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init")).double()
     shapes = [p.shape for p in landscape.module.parameters()]
     assert [tuple(s) for s in shapes] == [(10, 64), (10,)]
@@ -149,7 +149,7 @@ def test_a_softmax_has_null_directions() -> None:
 
 def test_gauss_newton_has_the_rank_of_its_outputs() -> None:
     """A linear softmax has no other curvature: rank H ≤ N(K − 1), and with fewer examples than parameters it is reached."""
-    landscape = Network(Linear, digits().subset(12, 10), weight_decay=0.0)
+    landscape = Network(Linear, digits().first(12, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init"))[0].double()
     values = torch.linalg.eigvalsh(hessian(landscape, theta))
     assert int((values > 1e-12 * values[-1]).sum()) == 12 * 9 and float(values[0]) > -1e-14

@@ -125,9 +125,9 @@ def test_a_flat_path_is_seen_beside_the_line_and_alone(run: RunData) -> None:
     figure = profiles(run)
     assert figure is not None
     words = texts(figure.svg)
-    assert all(f"{pair}: barrier" in words for pair in ("1–2", "2–3", "0–1")) and "0–2" not in words
+    assert all(f"{pair}: barrier" in words for pair in ("1-2", "2-3", "0-1")) and "0-2" not in words
     assert "enlarged" in words and "AutoNEB, test" in words and "straight, aligned" in words and "training loss / nats" in words
-    assert "(1–2), the straight line has 2" in figure.caption and "0.00080 ± 0.00020 nats" in figure.caption
+    assert "(1-2), the straight line has 2" in figure.caption and "0.00080 ± 0.00020 nats" in figure.caption
     assert {row["way"] for row in figure.numbers} == {"AutoNEB", "straight line", "straight, aligned", "Bézier", "chain"}
     assert len(figure.numbers) == 3 * 5 * len(T)
 
@@ -143,7 +143,7 @@ def test_a_path_that_climbs_is_drawn_once(tmp_path: Path) -> None:
 def test_the_plane_of_a_path_holds_its_ends_and_its_top(run: RunData) -> None:
     figure = band_plane(run)
     assert figure is not None
-    first = [row for row in figure.numbers if row["pair"] == "1–2" and row["way"] == "path"]
+    first = [row for row in figure.numbers if row["pair"] == "1-2" and row["way"] == "path"]
     assert (first[0]["along"], first[0]["across"]) == pytest.approx((0, 0), abs=1e-6)
     assert (first[-1]["along"], first[-1]["across"]) == pytest.approx((1, 0), abs=1e-6)
     top = max(first, key=lambda row: row["train_loss"])
@@ -179,8 +179,8 @@ def test_the_graph_marks_its_tree(run: RunData, tmp_path: Path) -> None:
     figure = graph(run)
     assert figure is not None
     assert "0.00090 ± 0.00020" not in figure.caption  # the barrier is over the higher end, not the hump
-    assert "The broken line is a path" in figure.caption and "(1–2)" in figure.caption
-    assert [row["edge"] for row in figure.numbers if "edge" in row] == ["1–2", "2–3", "0–1", "0–2"]
+    assert "The broken line is a path" in figure.caption and "(1-2)" in figure.caption
+    assert [row["edge"] for row in figure.numbers if "edge" in row] == ["1-2", "2-3", "0-1", "0-2"]
     assert graph(connect_run(tmp_path / "two", net_results(nodes=2))) is None
 
 
@@ -189,7 +189,7 @@ def test_a_flat_tree_is_drawn_beside_the_straight_lines_and_alone(run: RunData) 
     assert figure is not None
     words = texts(figure.svg)
     assert "beside the straight lines" in words and "the tree on a scale of its own" in words and "± 1 σ" in words
-    assert [row["joined_by"] for row in figure.numbers if "joined_by" in row] == ["0–1", "1–2", "2–3"]
+    assert [row["joined_by"] for row in figure.numbers if "joined_by" in row] == ["0-1", "1-2", "2-3"]
 
 
 def test_minima_that_nothing_joins_have_no_tree(tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_the_table_of_edges_has_what_is_read() -> None:
     """Chosen columns, the tree's edges first and marked, in per cent; every number is in table.csv."""
     found = edges_table(net_results())
     assert found.headings[:2] == ["", "barrier\nAutoNEB"] and len(found.headings) <= 13
-    assert [row[0] for row in found.rows] == ["1–2 *", "2–3 *", "0–1 *", "0–2"]
+    assert [row[0] for row in found.rows] == ["1-2 *", "2-3 *", "0-1 *", "0-2"]
     assert "2.22 ± 0.69" in found.rows[0] and found.notes[0].startswith("*") and not any("Not" in note for note in found.notes)
     apart = net_results()
     apart["edges"][0]["verdict"] = "not connected at this budget: barrier 1, the straight line has 2"
-    assert "Not connected at this budget: 0–1." in edges_table(apart).notes
+    assert "Not connected at this budget: 0-1." in edges_table(apart).notes
     energies = edges_table(net_results(2, scored=False))
-    assert energies.rows[0][0] == "0–1" and not any("test" in heading or "aligned" in heading for heading in energies.headings)
+    assert energies.rows[0][0] == "0-1" and not any("test" in heading or "aligned" in heading for heading in energies.headings)
 
 
 def test_a_string_is_called_one() -> None:
@@ -265,3 +265,23 @@ def test_a_string_is_called_one() -> None:
     for row in results["edges"]:
         row["path"]["method"] = "string_sampling"
     assert edges_table(results).headings[1] == "barrier\nstring"
+
+
+def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> None:
+    """A bend below the path gives an edge its height; ways that are null have no line, and every picture is still drawn."""
+    results = net_results()
+    first = results["edges"][0]
+    first["lowest_way"] = {"name": "bezier", "barrier": {"value": 0.0001, "stderr": 0.00002}}
+    for row in results["edges"]:
+        for name in ("linear", "aligned", "bezier", "straight_barrier"):
+            row[name], row[f"{name}_why"] = None, "TypeError: not with this module"
+            row["curves"].pop(name, None)
+    run = connect_run(tmp_path / "run", results)
+    assert [row["pair"] for row in tree_first(results)] == [[1, 2], [2, 3], [0, 1], [0, 2]]
+    figure = profiles(run)
+    assert figure is not None and "0-1: barrier 0.000100 ± 0.000020, Bézier" in texts(figure.svg)
+    drawn = graph(run)
+    assert drawn is not None
+    low = next(row for row in drawn.numbers if row.get("edge") == "0-1")
+    assert low["way"] == "bezier" and low["train_loss"] == pytest.approx(LOSSES[1] + 0.0001) and low["barrier"] == 0.0001
+    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == ["Bézier", "0.000100 ± 0.000020"]

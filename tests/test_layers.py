@@ -13,7 +13,7 @@ SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one su
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
         "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "models", *SPREAD, "paths.graph",
-        "sweep.grid", "sweep.fit", "fokker_planck.generator", "fokker_planck.density",
+        "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator", "fokker_planck.density",
     },
     {
         "data", "landscape", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
@@ -28,13 +28,17 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "sweep.ground", "fokker_planck.watch", "paths.autoneb",
         "paths.presets", "paths.string_sampling", "paths.strings",
     },
-    {"paths.edge", "paths.top", "paths.uses", "sweep.cell", "sweep.quench", "temperature", "diagnostics", "snapshots"},
+    {
+        "paths.edge", "paths.top", "paths.uses", "paths.claims", "sweep.cell", "sweep.quench", "temperature", "diagnostics",
+        "snapshots",
+    },
     {"pipelines", "studies"},
     {
-        "commandline.flags", "commandline.complaints", "commandline.schema", "commandline.earlier", "commandline.config",
+        "commandline.flags", "commandline.habits", "commandline.complaints", "commandline.schema", "commandline.earlier",
+        "commandline.config",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
-    {"cli"},
+    {"cli", "__main__"},
 ]  # fmt: skip
 EXEMPTED = {("", "notebook")}  # sgdtheory.load(), which imports when it is called
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -19,7 +19,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.streams import stream
 
-FEW = digits().subset(40, 20)
+FEW = digits().first(40, 20)
 NET = Network(partial(ResNet, depth=8, width=4, shortcut="conv"), FEW)
 THETA = NET.init(1, stream(0, "init"))[0]
 

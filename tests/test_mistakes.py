@@ -1,5 +1,6 @@
 """The user's mistakes: exit 2, one to three lines on stderr that name the word at fault, and nothing on disk."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -175,7 +176,138 @@ SWEEPS = [
     wrong("sweep-temperature landscape.weight_decay=-1", "landscape.weight_decay", "-1"),
     wrong("sweep-temperature data.augment=crop_flip", "data.augment"),
 ]
-ALL = [*NAMES, *VALUES, *OBJECTS, *FILES, *WORDS, *SWEEPS]
+QUAD = "train landscape=quadratic "
+HABITS = [
+    wrong("train epochs=10", "sgd.steps counts mini-batches: epochs × N/b, here 10 × 1,437/128: sgd.steps=113"),
+    wrong("train epochs=100 data=cifar10 sgd.batch_size=64", "100 × 50,000/64: sgd.steps=78125"),
+    wrong("train epochs=2 data.limit=128", "2 × 128/128: sgd.steps=2"),
+    wrong(RING + "max_epochs=3", "sgd.steps counts mini-batches"),
+    wrong("connect epochs=10", "autoneb.steps counts mini-batches"),
+    wrong("train lr=0.1", "did you mean 'sgd.learning_rate'"),
+    wrong("train sgd.lr=0.1", "did you mean 'sgd.learning_rate'"),
+    wrong("connect lr=0.1", "did you mean 'autoneb.learning_rate'"),
+    wrong("connect strings.lr=0.1", "did you mean 'strings.learning_rate'"),
+    wrong(COLD + "lr=0.1", "did you mean 'sweep.learning_rate'"),
+    wrong(COLD + "sweep.lr=0.1", "did you mean 'sweep.learning_rate'"),
+    wrong(COLD + "sgd.lr=0.1", "did you mean 'sweep.learning_rate'"),
+    wrong(COLD + "sweep.bs=8", "did you mean 'sweep.batch_size'"),
+    wrong("train optimizer=adam", "the optimiser is a group: sgd="),
+    wrong("train wd=0.1", "did you mean 'landscape.weight_decay'"),
+    wrong("train weight_decay=0.1", "did you mean 'landscape.weight_decay'"),
+    wrong(RING + "wd=0.1", "landscape.weight_decay is a key of another landscape="),
+    wrong("train bs=32", "did you mean 'sgd.batch_size'"),
+    wrong("train batch=32", "did you mean 'sgd.batch_size'"),
+    wrong("train sgd.batch=32", "did you mean 'sgd.batch_size'"),
+    wrong("connect batch_size=32", "did you mean 'autoneb.batch_size'"),
+    wrong("train momentum=0.9", "did you mean 'sgd.momentum'"),
+    wrong("train dataset=mnist", "did you mean 'data'"),
+    wrong("train net=mlp", "did you mean 'model'"),
+    wrong("train arch=mlp", "did you mean 'model'"),
+    wrong("train n_minima=3", "did you mean 'minima'"),
+    wrong("train num_minima=3", "did you mean 'minima'"),
+    wrong(RING + "gpu=1", "did you mean 'device=cuda:1'"),
+    wrong(RING + "cuda=true", "did you mean 'device=cuda'"),
+    wrong(RING + "use_gpu=false", "did you mean 'device=cpu'"),
+    wrong(RING + "device=gpu:0", "did you mean 'cuda:0'"),
+    wrong(RING + "workers=2", "did you mean 'executor.workers'"),
+    wrong(RING + "num_workers=2", "did you mean 'executor.workers'"),
+    wrong(RING + "out=x", "did you mean 'run.dir'"),
+    wrong(RING + "output_dir=x", "did you mean 'run.dir'"),
+    wrong(RING + "dir=x", "did you mean 'run.dir'"),
+    wrong(RING + "save_dir=x", "did you mean 'run.dir'"),
+    wrong(RING + "verbose=true", "that is a flag: --verbose"),
+    wrong(RING + "dry_run=true", "that is a flag: --dry-run"),
+    wrong(RING + "trust=mine", "that is a flag: --trust PACKAGE"),
+    wrong(RING + "foo.bar=3", "there is no key 'foo.bar'", "--cfg job"),
+    wrong(RING + "threads=all", "threads", "all the cores"),
+    wrong(RING + "dtype=bfloat16", "dtype", "float32"),
+    wrong("connect dtype=bf16", "dtype", "float32 is the coarsest"),
+    wrong(COLD + "dtype=half", "dtype", "float32 is the coarsest"),
+    wrong(RING + "dtype=double", "did you mean 'float64'"),
+    wrong("train landscape.loss=ce", "did you mean 'cross_entropy'"),
+    wrong("train sgd.sampling=shuffle", "did you mean 'epoch'"),
+    wrong("train data.augment=true", "did you mean 'crop_flip'"),
+]
+CHOICES = [
+    wrong("train model=resnet21", "did you mean 'resnet20'"),
+    wrong("train model=resnet-20", "did you mean 'resnet20'"),
+    wrong("train model=ResNet20", "did you mean 'resnet20'"),
+    wrong("train model=vgg16", "model=torchvision model.name=vgg16"),
+    wrong("train model=ResNet-18", "model=torchvision model.name=resnet18"),
+    wrong("train model=mynets:net", "model=custom model.factory=mynets:net --trust mynets"),
+    wrong("train data=CIFAR10", "did you mean 'cifar10'"),
+    wrong("train data=cifar", "did you mean 'cifar10'"),
+    wrong("train data=FashionMNIST", "did you mean 'fashion_mnist'"),
+    wrong("train data=./pictures", "data=images data.path=./pictures"),
+    wrong("train data=imagenet", "data=images data.path="),
+    wrong("train landscape=muller-brown", "did you mean 'muller_brown'"),
+    wrong("study strng", "did you mean 'string_sampling'"),
+    wrong("study zzz", "there are compensation, ", "width_and_barriers"),
+    wrong("sweep temperature", "Did you mean 'sweep-temperature'"),
+    wrong("sweep_temperature", "Did you mean 'sweep-temperature'"),
+    wrong("temperature", "Did you mean 'sweep-temperature'"),
+    wrong("conect", "Did you mean 'connect'"),
+    wrong("landscape=ring", "sgdtheory train landscape=ring"),
+    wrong("connect sgd=sgd", "this command has no sgd= to choose", "autoneb.learning_rate, autoneb.batch_size"),
+    wrong("connect sgd.momentum=0.5", "did you mean 'autoneb.momentum'"),
+    wrong("connect sgd.batch_size=5", "did you mean 'autoneb.batch_size'"),
+    wrong(COLD + "schedule=cosine", "this command has no schedule= to choose"),
+]
+DASHES = [
+    wrong("train --steps 10", "--steps", "key=value", "'sgd.steps=10'"),
+    wrong("train --lr 0.1", "--lr", "'sgd.learning_rate=0.1'"),
+    wrong("connect --lr=0.1", "'autoneb.learning_rate=0.1'"),
+    wrong("train --seed 3", "'seed=3'"),
+    wrong("train --epochs 10", "sgd.steps=113"),
+    wrong("train --model resnet20", "'model=resnet20'"),
+    wrong("train --batch-size 32", "'sgd.batch_size=32'"),
+    wrong("train -j 4", "'executor.workers=4'"),
+    wrong("train -j4", "'executor.workers=4'"),
+    wrong("train --gpu 0", "'device=cuda:0'"),
+    wrong("train --output x", "'run.dir=x'"),
+]
+ALONE = [
+    wrong(COLD + "sgd.learning_rate=0.1", "sgd.learning_rate: nothing here reads it", "'sweep.learning_rate'"),
+    wrong(COLD + "sgd.batch_size=8", "sgd.batch_size: nothing here reads it", "'sweep.batch_size'"),
+    wrong(COLD + "sgd.nesterov=true", "sgd.nesterov: nothing here reads it"),
+    wrong(COLD + "sgd.momentum=1", "sgd.momentum", "less than 1"),
+    wrong(COLD + "momentum=1", "momentum", "less than 1"),
+    wrong(COLD + "sgd.momentum=0.9 momentum=0.5", "sgd.momentum", "momentum= is given too"),
+    wrong(COLD + "sgd.steps=10", "sgd.steps", "100"),
+    wrong(COLD + "sgd.sampling=epoch", "sampling=epoch needs examples"),
+    wrong(COLD + "sweep.learning_rate=-0.1", "sweep.learning_rate", "-0.1"),
+    wrong(COLD + "minima=[]", "minima", "an empty list names no file"),
+    wrong("connect minima=[]", "minima", "an empty list names no file"),
+    wrong("connect minima=3", "minima", "must be a list [a,b], not 3"),
+    wrong(RING + "sgd.schedule=cosine", "sgd.schedule", "schedule=cosine"),
+    wrong("connect -cn train", "Train belongs to another command", "--config-name connect"),
+    wrong("train -cn sweep_temperature", "belongs to another command"),
+    wrong("train _target_=sgdtheory.pipelines.connect.Connect", "belongs to another command"),
+    wrong(RING + "run.name=../../x", "run.name", "no plain name", "run.dir"),
+    wrong(RING + "run.name=.hidden", "no plain name"),
+    wrong("train data.limit=1", "all training images are of one class", "data.limit=1 is too small"),
+    wrong("train data.limit=0", "data.limit", "1"),
+    wrong("train data=images data.path=pipe.npz", "no ordinary file"),
+    wrong("train data=images data.path=pictures", "pictures", "9.png is no ordinary file"),
+    wrong("train data=cifar10 data.root=empty data.download=false", "not found whole", "any mirror", "data=images"),
+    wrong("train model=custom model.factory=nets_of_a_test:needs_colour --trust nets_of_a_test",
+          "model.factory=nets_of_a_test:needs_colour", "1×8×8", "takes three colours", "data="),
+    wrong("train model=custom model.factory=nets_of_a_test:breaks --trust nets_of_a_test", "1×8×8", "ZeroDivisionError"),
+    wrong("train --config-dir theirs experiment=bare", "bare.yaml", "# @package _global_"),
+    wrong("sweep-temperature --config-dir theirs estimator=[bare]", "bare.yaml", "# @package estimator.bare"),
+]  # fmt: skip
+ALL = [*NAMES, *VALUES, *OBJECTS, *FILES, *WORDS, *SWEEPS, *HABITS, *CHOICES, *DASHES, *ALONE]
+
+
+NETS = """
+def needs_colour(shape, classes):
+    if shape[0] != 3:
+        raise ValueError("this network takes three colours")
+
+
+def breaks(shape, classes):
+    return 1 / 0
+"""
 
 
 @pytest.fixture
@@ -188,6 +320,14 @@ def someones_files(tmp_path: Path) -> set[Path]:
     (tmp_path / "number.yaml").write_text("_target_: 3\n")
     (tmp_path / "nothing.yaml").write_text("")
     Folder(tmp_path / "taken").write_json("manifest.json", {"command": "train", "config_hash": "0" * 64})
+    (tmp_path / "nets_of_a_test.py").write_text(NETS)
+    os.mkfifo(tmp_path / "pipe.npz")
+    for folder in ("pictures/train/a", "pictures/train/b", "pictures/test/a", "pictures/test/b", "theirs/experiment"):
+        (tmp_path / folder).mkdir(parents=True)
+    os.mkfifo(tmp_path / "pictures/train/a/9.png")
+    (tmp_path / "theirs/experiment/bare.yaml").write_text("minima: 2\n")
+    (tmp_path / "theirs/estimator").mkdir()
+    (tmp_path / "theirs/estimator/bare.yaml").write_text("_target_: sgdtheory.temperature.virial.Virial\n")
     return set(tmp_path.rglob("*"))
 
 
@@ -201,11 +341,12 @@ def test_is_told_in_three_lines_and_nothing_is_begun(
     assert said.out == "" and 1 <= len(told.splitlines()) <= 3, said
     assert "Traceback" not in told and "--trace" not in told
     assert [words for words in mistake.says if words not in told] == [], told
-    assert set(tmp_path.rglob("*")) == someones_files
+    left = {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts}  # python's own, of the user's module
+    assert left == someones_files
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(set(ALL)) == len(ALL) >= 45
+    assert len(set(ALL)) == len(ALL) >= 45 + 60
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -215,6 +356,12 @@ def test_a_gpu_that_is_not_there(sgdtheory: Command) -> None:
     said = sgdtheory("train", "device=cpu", "landscape.device=cuda")
     words = "landscape.device: there is no cuda here, GPUs found: 0; use landscape.device=cpu or auto\n"
     assert (said.code, said.err) == (2, words)
+
+
+def test_all_lines_of_a_mistake_are_told(sgdtheory: Command) -> None:
+    said = sgdtheory("train", "data=mnist", "data.download=false")
+    assert said.code == 2 and len(said.err.splitlines()) == 2, said
+    assert "its four *-ubyte.gz files can be put into MNIST/raw" in said.err.splitlines()[1]
 
 
 THREE = {"sgd.steps=abc": "sgd.steps", "sgd.momentum=1.5": "sgd.momentum", "minima=0": "minima"}

@@ -16,7 +16,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.losses import losses
 from sgdtheory.figures.style import svg_of
-from sgdtheory.figures.table import number, table, typeset
+from sgdtheory.figures.table import Text, number, table, typeset
 from sgdtheory.folder import Folder
 from sgdtheory.report import compare, draw, table_csv
 
@@ -203,12 +203,30 @@ def test_stages_follow_one_another_and_gaps_stay_gaps(tmp_path: Path) -> None:
         (None, None, "–", "–"),
         (1234, None, "1,234", "1,234"),
         (True, None, "yes", "yes"),
-        ([0, 3], None, "0–3", "0–3"),
+        ([0, 3], None, "0-3", "0-3"),
     ],
 )  # fmt: skip
 def test_numbers(value: Any, stderr: float | None, text: str, set_: str) -> None:
     assert number(value, stderr) == text
     assert typeset(text) == set_
+
+
+def test_text_stays_text(tmp_path: Path) -> None:
+    """A run's name may look like a number: only what `number` wrote is set as one. Errors have one unit on a page."""
+    assert [typeset(text) for text in ("cnn3-digits-40e71387", "a 2e5", Text("40e71387"), Text("-1"))] == [
+        "cnn3-digits-40e71387", "a 2e5", "40e71387", "-1",
+    ]  # fmt: skip
+    assert typeset("-2.1e-9 %") == "−2.1 × 10⁻⁹ %" and typeset(number("40e71387")) == "40e71387"
+    claims = [
+        claim("training_error", "training error 6.2 %", False, value=0.06193),
+        claim("test_error", "it", None, value=0.05278),
+    ]
+    names = ("cnn3-digits-40e71387", "x-1e5")
+    paths = [make_run(tmp_path / "runs" / "train" / name, [row("0")], claims, seed=k) for k, name in enumerate(names)]
+    page = compare(paths, None).read_text()
+    assert "× 10" not in page and page.count("40e71387") >= 2
+    assert "6.193 %" in page and "5.278 %" in page and "0.06193" not in page
+    assert "5.278 %" in draw(paths[0]).read_text()
 
 
 def test_nested_numbers_become_columns_with_errors() -> None:
@@ -218,7 +236,7 @@ def test_nested_numbers_become_columns_with_errors() -> None:
     ]
     found = table(rows)
     assert found.headings == ["pair", "path: test error / %", "barrier"]
-    assert found.rows == [["0–1", "2.0 ± 1.0", "0.50 ± 0.10"], ["1–2", "–", "–"]]
+    assert found.rows == [["0-1", "2.0 ± 1.0", "0.50 ± 0.10"], ["1-2", "–", "–"]]
 
 
 def test_table_csv_is_tidy() -> None:
@@ -227,7 +245,7 @@ def test_table_csv_is_tidy() -> None:
     )
     assert list(csv.reader(io.StringIO(text))) == [
         ["pair", "barrier.value", "barrier.stderr", "verdict"],
-        ["[0, 1]", "0.1", "", "a,b"],
+        ["0-1", "0.1", "", "a,b"],
     ]
     assert table_csv({"tables": {"first": [{"x": 0.1}], "second": [{"y": 1}]}}) == "x\n0.1\n"
     assert table_csv({"minima": []}) == ""

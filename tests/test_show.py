@@ -161,18 +161,18 @@ def connect_results(*args: Any, **kwargs: Any) -> dict[str, Any]:
 def test_edges_are_a_row_each_the_tree_first(capsys: pytest.CaptureFixture[str]) -> None:
     show_results(Path("r"), connect_results())
     out = said(capsys)
-    rows = [line.split()[0] for line in out.splitlines() if line[:3] in ("0–1", "1–2", "2–3", "0–2")]
-    assert rows == ["1–2", "2–3", "0–1", "0–2", "1–2", "2–3", "0–1", "1–2:", "2–3:", "0–1:"]
-    assert [line.split()[1] == "*" for line in out.splitlines() if line[:3] in ("1–2", "0–2")] == [True, False, False, False]
+    rows = [line.split()[0] for line in out.splitlines() if line[:3] in ("0-1", "1-2", "2-3", "0-2")]
+    assert rows == ["1-2", "2-3", "0-1", "0-2", "1-2", "2-3", "0-1", "1-2:", "2-3:", "0-1:"]
+    assert [line.split()[1] == "*" for line in out.splitlines() if line[:3] in ("1-2", "0-2")] == [True, False, False, False]
     assert "0.00320 ± 0.00030" in out and "2.22 ± 0.69" in out and "1,234" in out
-    assert "1–2: connected: barrier 0.0008, the straight line has 2" in out and "* in the minimum spanning tree" in out
+    assert "1-2: connected: barrier 0.0008, the straight line has 2" in out and "* in the minimum spanning tree" in out
 
 
 def test_edges_of_a_formula_have_energies_alone(capsys: pytest.CaptureFixture[str]) -> None:
     show_results(Path("r"), connect_results(nodes=2, scored=False))
     out = said(capsys)
     assert "energy" in out and "test" not in out and "*" not in out
-    assert "– aligned: only networks have hidden units to renumber" in out and "0–1: connected" in out
+    assert "– aligned: only networks have hidden units to renumber" in out and "0-1: connected" in out
 
 
 def test_many_edges_are_cut_and_without_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ def test_many_edges_are_cut_and_without_words(capsys: pytest.CaptureFixture[str]
     found["spanning_tree"] = [edge["pair"] for edge in found["edges"]]
     show_results(Path("r"), found)
     out = said(capsys)
-    assert "8 more rows" in out and "connected" not in out and out.index("19–20") < out.index("0–1")
+    assert "8 more rows" in out and "connected" not in out and out.index("19-20") < out.index("0-1")
 
 
 def test_no_edge_was_finished(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,8 @@ Knows no Hydra: it is handed a `Composer` that says what it composes or why it c
 
 from typing import Any, Protocol
 
+from sgdtheory.commandline.habits import choice_meant, group_meant, meant
 from sgdtheory.faults import nearest
-
-MOST_NAMES = 12  # of a group whose names are listed
 
 
 class Composer(Protocol):
@@ -39,7 +38,7 @@ def faults_of(words: list[str], composer: Composer) -> list[str]:
 
 def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
-    for word in sorted(words, key=lambda word: _key(word) not in said):  # most complaints name the key
+    for word in sorted(words, key=lambda word: key_of(word) not in said):  # most complaints name the key
         without = composer.compose([other for other in words if other != word])
         if not isinstance(without, Exception) or str(without) != said:
             return word
@@ -47,46 +46,53 @@ def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
 
 
 def _explain(word: str, fault: Exception, others: list[str], composer: Composer) -> str:
-    key, value = _key(word), word.partition("=")[2]
+    key, value = key_of(word), word.partition("=")[2]
     known = composer.choices.get(key, [])
     wrong = [name for name in value.strip("[]").split(",") if name not in known]
     if key in composer.choices and wrong:
-        return f"{word}: there is no {key} {wrong[0]!r}" + (nearest(wrong[0], known) or f"; there are {_listed(known)}")
-    tree = composer.compose([other for other in others if _key(other) in composer.choices])
+        hint = choice_meant(key, wrong[0]) or nearest(wrong[0], known) or f"; there are {', '.join(known) or 'none'}"
+        return f"{word}: there is no {key} {wrong[0]!r}{hint}"
+    tree = composer.compose(others)
+    if isinstance(tree, Exception):
+        tree = composer.compose([other for other in others if key_of(other) in composer.choices])
     if isinstance(tree, Exception):
         tree = composer.compose([])
-    keys = [*(_paths(tree) if isinstance(tree, dict) else []), *composer.choices]
+    keys = [*(paths_of(tree) if isinstance(tree, dict) else []), *composer.choices]
+    if key in composer.choices and "No match in the defaults" in str(fault):
+        return f"{word}: this command has no {key}= to choose{group_meant(key, keys)}"
     if key in keys and word.startswith("+"):
         return f"{word}: there is {key!r} already; leave the + out"
     if key not in keys and not word.startswith("+"):
-        return f"{word}: there is no key {key!r}" + _nearest_key(key, keys)
+        return f"{word}: there is no key {key!r}" + key_hint(key, value, keys, tree)
     return f"{word}: {first_line(str(fault))}"
 
 
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
+def key_of(word: str) -> str:
+    """`+model.width=3`, `~model`, `data@x=…` → model.width, model, data."""
+    return word.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-def _nearest_key(key: str, keys: list[str]) -> str:
-    """The same name elsewhere (`steps` → 'sgd.steps'), else a similar one beside it, else any similar one."""
+def key_hint(key: str, value: str, keys: list[str], tree: Any) -> str:
+    """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'), similar beside it, or similar."""
     folder, _, leaf = key.rpartition(".")
+    if found := meant(key, keys, value, tree):
+        return found
     for path in keys:
         if path.rpartition(".")[2] == leaf:
             return f"; did you mean {path!r}?"
     beside = [path.rpartition(".")[2] for path in keys if path.rpartition(".")[0] == folder]
     close = nearest(leaf, beside) if beside else nearest(key, keys)
-    return close.replace("mean '", f"mean '{folder}.") if beside and folder else close
+    hint = close.replace("mean '", f"mean '{folder}.") if beside and folder else close
+    return hint or "; --cfg job prints all that there are"
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join([*names[:MOST_NAMES], *["…"][: len(names) > MOST_NAMES]]) or "none"
-
-
-def _paths(tree: Any, prefix: str = "") -> list[str]:
+def paths_of(tree: Any, prefix: str = "") -> list[str]:
+    """All keys of a tree, with dots, an inner one behind that which it is in."""
     if not isinstance(tree, dict):
         return []
-    return [path for key, value in tree.items() for path in (f"{prefix}{key}", *_paths(value, f"{prefix}{key}."))]
+    return [path for key, value in tree.items() for path in (f"{prefix}{key}", *paths_of(value, f"{prefix}{key}."))]
 
 
 def first_line(text: str) -> str:
+    """The first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "unknown")

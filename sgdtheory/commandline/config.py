@@ -24,11 +24,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sgdtheory.commandline.complaints import faults_of, first_line
+from sgdtheory.commandline.complaints import faults_of, first_line, key_of, paths_of
 from sgdtheory.commandline.earlier import adopt, own_points
 from sgdtheory.commandline.flags import flags_first, value_of
+from sgdtheory.commandline.habits import meant, value_meant
 from sgdtheory.commandline.schema import Checker, build, refuse, trust_working_directory
-from sgdtheory.faults import Mistake, nearest
+from sgdtheory.faults import Failure, Mistake, nearest
 from sgdtheory.folder import digest
 from sgdtheory.kinds import Count, Place, PlacePath
 from sgdtheory.run import Pipeline, Run
@@ -37,7 +38,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
 FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
+PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
+LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
+PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
 
 
@@ -48,6 +52,11 @@ class Where:
     root: PlacePath = Path("runs")
     dir: Annotated[Path | None, Place] = None
     name: Annotated[str | None, Place] = None
+
+    def __post_init__(self) -> None:
+        name = self.name or "x"
+        if "/" in name or "\\" in name or name.startswith(".") or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise Mistake(f"run.name={name[:LONGEST_NAME]!r} is no plain name; run.root= and run.dir= say where a run is kept")
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what is to be said before it begins: what was chosen that nobody named
 
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""
@@ -97,6 +107,7 @@ def launch(
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
         raise Mistake(f"--config-name {name}: there is no such configuration" + nearest(name, roots))
+    _refuse_misplaced(overrides, directory)
     raised: list[Exception] = []
 
     def run(cfg: DictConfig) -> None:
@@ -118,6 +129,16 @@ def launch(
         if stop.code not in (0, None):
             raise Mistake(_last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}") from None
     return raised
+
+
+def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
+    """Raise Mistake for a file of the user's whose keys would land where nothing reads them, for want of its first line."""
+    for word in overrides if directory else []:
+        group, _, names = word.lstrip("+").partition("=")
+        for name in names.strip("[]").split(","):
+            wanted, file = PACKAGES.get(group, "").format(name), Path(directory or "", group, f"{name}.yaml")
+            if wanted and file.is_file() and f"@package {wanted}" not in file.read_text(encoding="utf-8", errors="replace"):
+                raise Mistake(f"{file}: its first line must be `# @package {wanted}`, or nothing reads its keys")
 
 
 def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
@@ -151,13 +172,17 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
-    checker = Checker(trust)
+    if _is_anothers(command, target := str(cfg.get("_target_"))):
+        raise Mistake(
+            f"{target} belongs to another command, not to {command}; its own is --config-name {command.replace('-', '_')}"
+        )
+    checker, notes = Checker(trust), tuple[str, ...]()
     try:  # reading a key follows its interpolation, which may lead nowhere
         if not isinstance(cfg.run, DictConfig):
             raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
         if command != "train" and "minima" in cfg:
             identity = partial(_landscape_of, trust=trust)
-            adopt(cfg, map(_root_of, overrides), read_yaml, identity, newest=command == "connect")
+            notes = adopt(cfg, map(_key_of, overrides), read_yaml, identity, newest=command == "connect")
         yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         cfg.device = resolve_device(str(cfg.device), checker)
@@ -167,10 +192,10 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as fault:
         raise Mistake(first_line(str(fault))) from None
-    parameters, unread = _read(raw, tree, checker)
-    for key in dict.fromkeys(_root_of(word) for word in overrides):
-        if key in unread:
-            checker.fault(key, f"nothing here reads {key!r}; leave it out")
+    parameters, read = _read(raw, tree, checker)
+    for key in dict.fromkeys(map(key_of, overrides)):
+        if (root := _root_of(key)) in tree and not _is_read(key, read):
+            checker.fault(*_unread(key, root, parameters, read, paths_of(raw)))
     where = checker.call(Where, tree["run"], "run")
     settings = checker.call(Settings, {key: tree[key] for key in SETTINGS if key != "run"}, "")
     pipeline = checker.node({key: tree[key] for key in parameters}, "", Pipeline)
@@ -181,9 +206,14 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         built, science = build(pipeline), pipeline.science
         if hasattr(built, "identity"):  # it has read what files hold
             science = built.identity(science)
-        return Task(command, built, placed, science, yaml, trust, overrides)
-    except (ValueError, TypeError) as fault:  # a constructor's own complaint about what the user asked for
-        raise Mistake(first_line(str(fault))) from None
+        if notes and command == "connect" and cfg.get("minima") is None:
+            notes = (*notes, "so the minima that the landscape itself states are joined")
+        return Task(command, built, placed, science, yaml, trust, overrides, notes)
+    except Failure:
+        raise
+    except (ValueError, TypeError, RuntimeError) as fault:  # a constructor's own complaint about what the user asked for
+        lines = str(fault).splitlines()[:3] if isinstance(fault, Mistake) else [first_line(str(fault))]
+        raise Mistake("\n".join([*lines, *notes[:2]])) from fault
 
 
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
@@ -197,19 +227,45 @@ def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
 
 
 def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple[Task, Run]:
-    """The task and the run that a run directory holds; refuses a configuration that was edited since."""
+    """The task and the run that a run directory holds; refuses a configuration that was edited since.
+
+    Files that the configuration names are looked for where the run was made, then here. The points that it was given a run
+    keeps itself, once it has results.
+    """
     manifest = Run(path, path, path, {}).manifest
     if not manifest:
         raise Mistake(f"{path} is no run directory: it has no manifest.json")
     trust_working_directory(trust)
     cfg = read_yaml(path / "config.yaml")
     cfg.device = device
+    _placed(cfg, path, manifest)
     own_points(cfg, path, manifest)
     found = task(manifest["command"], cfg, trust)
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
         raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
     return found, run
+
+
+def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> None:
+    """Have the relative paths of a run's configuration lead to their files."""
+    root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
+    above = [home, *home.parents]  # the run was made where run.root leads to its home
+    made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
+    for key in PATHS:
+        value = OmegaConf.select(cfg, key, throw_on_missing=False)
+        if isinstance(value, str):
+            OmegaConf.update(cfg, key, _found(value, made_in))
+    if cfg.get("minima") is None or isinstance(cfg.minima, int):
+        return
+    cfg.minima = [_found(str(file), made_in) for file in ([cfg.minima] if isinstance(cfg.minima, str) else cfg.minima)]
+
+
+def _found(name: str, made_in: Path | None) -> str:
+    """A path where it leads to something: as seen from where the run was made, else from here."""
+    if made_in is not None and not Path(name).is_absolute() and (made_in / name).exists():
+        return str(made_in / name)
+    return name
 
 
 def read_yaml(path: Path) -> DictConfig:
@@ -234,10 +290,11 @@ def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1" + nearest(name, ["auto", "cpu", "cuda"]))
+        hint = value_meant("device", name) or nearest(name, ["auto", "cpu", "cuda"])
+        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{hint}")
         return "cpu"
     if device.type not in ("cpu", "cuda"):
-        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1")
+        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{value_meant('device', name)}")
     elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         checker.fault(key, f"there is no {name} here, GPUs found: {torch.cuda.device_count()}; use {key}=cpu or auto")
     return name
@@ -262,6 +319,14 @@ def completions(command: str, incomplete: str) -> list[str]:
     tree = Hydra(command.replace("-", "_"), None).compose([])
     found = [*choices, *(_leaves(tree) if isinstance(tree, dict) else [])]
     return sorted({f"{name}=" for name in found if name.startswith(incomplete)})
+
+
+def keys_of(command: str) -> tuple[Any, list[str]]:
+    """(the tree of a command's defaults, all its keys with dots); what a study has it alone knows."""
+    composer = Hydra(command.replace("-", "_"), None)
+    tree = composer.compose([])
+    known = tree if isinstance(tree, dict) else {}
+    return known, [*paths_of(known), *composer.choices]
 
 
 class Hydra:
@@ -322,44 +387,81 @@ def _one_of(word: str) -> str:
     return f"{word.split('=')[0]}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else word
 
 
+def _key_of(word: str) -> str:
+    """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
+    found = re.match(r"[+~]*([\w.]+)", word)
+    return found.group(1) if found else ""
+
+
 def _root_of(word: str) -> str:
     """`model@x.y=…`, `+model.width=…` → model."""
     found = re.match(r"[+~]*(\w+)", word)
     return found.group(1) if found else ""
 
 
+def _is_anothers(command: str, target: str, own: bool = False) -> bool:
+    """Whether a pipeline (…pipelines.train.Train, …studies.widths.Widths) is another command's; `own`: nobody's is too."""
+    name = command.replace("-", "_")
+    package, *folders, module, _ = ["", "", "", *target.split(".")][-max(4, target.count(".") + 1) :]
+    if not own and (package, *folders[:1]) not in (("sgdtheory", "pipelines"), ("sgdtheory", "studies")):
+        return False
+    return "studies" not in folders if name == "study" else module != name
+
+
 def _references(thing: Any) -> set[str]:
-    """The root keys that interpolations inside a raw tree refer to."""
+    """The keys that interpolations inside a raw tree refer to, with dots: `${sgd.momentum}` → sgd.momentum."""
     if isinstance(thing, dict | list):
         return {key for value in (thing.values() if isinstance(thing, dict) else thing) for key in _references(value)}
-    return set(re.findall(r"\$\{(\w+)", thing)) if isinstance(thing, str) else set()
+    return set(re.findall(r"\$\{(\w+(?:\.\w+)*)\.?(?=[}$\[])", thing)) if isinstance(thing, str) else set()
+
+
+def _at(raw: Any, key: str) -> Any:
+    """What stands at a key with dots in a raw tree."""
+    for part in key.split("."):
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
+
+
+def _is_read(key: str, read: set[str]) -> bool:
+    """Whether a key, something in it, or what it is a part of is read."""
+    return any(f"{key}.".startswith(f"{other}.") or other.startswith(f"{key}.") for other in read)
+
+
+def _unread(key: str, root: str, parameters: list[str], read: set[str], keys: list[str]) -> tuple[str, str]:
+    """(where, what): why what the user set would have no effect."""
+    if not _is_read(root, read):
+        return root, f"nothing here reads {root!r}; leave it out"
+    leaf = key.rpartition(".")[2]
+    if leaf in parameters and leaf != key:
+        return key, f"{leaf}= is given too, and the two are one; leave one of them out"
+    return key, "nothing here reads it" + (meant(key, [name for name in keys if _is_read(name, read)]) or "; leave it out")
 
 
 def _as_typed(fault: str, raw: dict[str, Any], where: str = "") -> str:
     """A fault of `landscape.data.path` as one of `data.path`, where `landscape.data` is written `${data}`."""
     for key, value in raw.items():
         path = f"{where}{key}"
-        if isinstance(value, str) and (reference := re.fullmatch(r"\$\{(\w+)\}", value)):
-            fault = re.sub(rf"\b{re.escape(path)}\b", reference.group(1), fault)
+        if isinstance(value, str) and (reference := re.fullmatch(r"\$\{([\w.]+)\}", value)):
+            fault = re.sub(rf"(?<![\w.]){re.escape(path)}(?=[:=.\[])", reference.group(1), fault)
         elif isinstance(value, dict):
             fault = _as_typed(fault, value, f"{path}.")
     return fault
 
 
 def _read(raw: dict[str, Any], tree: dict[str, Any], checker: Checker) -> tuple[list[str], set[str]]:
-    """(root keys that are the pipeline's own, root keys that nothing reads).
+    """(root keys that are the pipeline's own, all keys that are read, with dots).
 
-    What is neither a setting nor a parameter may be a group that others refer to, such as `model`; with
-    `landscape=quadratic` nothing does.
+    What is neither a setting nor a parameter may be a group that others refer to, such as `model`, or to a part of which,
+    such as `sgd.steps`; with `landscape=quadratic` nothing refers to `model`.
     """
     target = checker.resolve(tree.get("_target_"), "_target_")
     known = set(inspect.signature(target).parameters) if target else set()
     choices = groups()
     parameters = [key for key in tree if key not in SETTINGS and (key in known or key not in choices)]
     read = {*parameters, *SETTINGS}
-    while more := {key for name in read for key in _references(raw.get(name))} - read:
+    while more := {key for name in read for key in _references(_at(raw, name))} - read:
         read |= more
-    return parameters, set(tree) - read
+    return parameters, read
 
 
 def _primary(command: str, overrides: list[str], from_file: Path | None) -> str:
@@ -370,8 +472,7 @@ def _primary(command: str, overrides: list[str], from_file: Path | None) -> str:
     if any(_root_of(word) == "experiment" for word in overrides):
         raise Mistake("--from and experiment= are two starting points; give one of them")
     raw: Any = OmegaConf.to_container(read_yaml(from_file), resolve=False)
-    *folders, module, _ = ["", "", *str(raw["_target_"]).split(".")]  # …pipelines.train.Train, or …studies.widths.Widths
-    if (folders[-1] != "studies") if name == "study" else (module != name):
+    if _is_anothers(command, str(raw["_target_"]), own=True):
         raise Mistake(f"{from_file} belongs to another command ({raw['_target_']}), not to {command}")
     known = [group for group in groups() if group != "experiment"]
     for word in overrides:

@@ -1,45 +1,55 @@
 """Points that one has: an earlier run, and with it its landscape, model and data; or files."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-from sgdtheory.checkpoints import file_in, places
+from sgdtheory.checkpoints import file_in, opened, places
 from sgdtheory.faults import Failure, Mistake
+from sgdtheory.folder import Folder
 from sgdtheory.minima import STARTS
+from sgdtheory.progress import duration
 from sgdtheory.run import runs_under, status_of
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
+RATE = "learning_rate"  # of a landscape: what auto means on it
 MINIMA = "minima.safetensors"
 Identity = Callable[[Any], Any]  # a configuration → its landscape as plain data, None where it has none
 
 
-def adopt(config: Any, touched: Iterable[str], read: Callable[[Path], Any], identity: Identity, newest: bool) -> None:
+def adopt(
+    config: Any, touched: Iterable[str], read: Callable[[Path], Any], identity: Identity, newest: bool
+) -> tuple[str, ...]:
     """Resolve `minima` of a configuration, in place: runs, files, folders, globs, or null where there is a fitting run,
-    become the files that hold points; where a run is among them, the landscape becomes the run's.
+    become the files that hold points; where a run is among them, the landscape becomes the run's. Gives what is to be said
+    of a choice that nobody made.
 
     `newest`: whether null may mean the newest train run; a sweep finds its own minimum instead.
-    `touched`: root keys that the command line sets; where such a landscape is not the run's, that is a Mistake.
+    `touched`: keys that the command line sets; where such a landscape is not the run's, that is a Mistake. A learning rate
+    is no part of a landscape: `landscape.learning_rate` may be another one than the run's.
     """
-    given = config.get("minima")
+    given, keys = config.get("minima"), set(touched)
     if given is None:
-        run_or_none = _newest(Path(str(config.run.root)), read, identity(config), identity) if newest else None
-        if run_or_none is not None:
-            _take(config, read(run_or_none / "config.yaml"))
-            config.minima = [str(_minima_of(run_or_none))]
-        return
+        found, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity) if newest else (None, ())
+        if found is not None:
+            _take(config, read(found / "config.yaml"), keys)
+            config.minima = [str(_minima_of(found))]
+        return notes
     words = [given] if isinstance(given, str) else list(given) if hasattr(given, "__iter__") else [given]
     if strange := [word for word in words if not isinstance(word, str) or not word]:
         raise Mistake(f"minima={strange[0]}: give a run, files of points, or a list of them; names with '=' stand in quotes")
-    found = [path for word in words for path in places(word)]
-    runs = [path for path in found if (path / "manifest.json").exists()]
+    paths = [path for word in words for path in places(word)]
+    runs = [path for path in paths if (path / "manifest.json").exists()]
     if runs:
-        _adopt_runs(config, runs, touched, read, identity)
+        _adopt_runs(config, runs, keys, read, identity)
     if config.get("at") is not None and runs:
         config.minima = [str(file) for run in runs for file in _paths_of(run)]
     else:
-        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in found]
+        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in paths]
+    return ()
 
 
 def own_points(config: Any, run: Path, manifest: Any) -> None:
@@ -47,32 +57,37 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
     files = manifest.get("files", {})
     if config.get("minima") is None or "checkpoint" not in config or MINIMA not in files:
         return
-    _check(run, files)
-    if manifest["command"] == "sweep-temperature":
-        config.checkpoint.key = STARTS
-    elif manifest["command"] in ("connect", "diagnose"):
-        config.checkpoint.key = None
-    else:
+    if manifest["command"] not in ("connect", "diagnose", "sweep-temperature"):
         return
+    _check(run, files)
+    config.checkpoint.key = STARTS if STARTS in opened(run / MINIMA) else None
     config.minima = [str(run / MINIMA)]
 
 
-def _adopt_runs(config: Any, runs: list[Path], touched: Iterable[str], read: Callable[[Path], Any], identity: Identity) -> None:
+def _ground(landscape: Any) -> Any:
+    """A landscape as plain data without the learning rate that is `auto` on it."""
+    return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
+
+
+def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity) -> None:
     """The landscape of runs, which must be one and the same, and that of the command line where it sets one."""
     theirs = read(_finished(runs[0]) / "config.yaml")
-    words = sorted(set(touched) & set(SOURCES))
-    if words and identity(config) != identity(theirs):
+    words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
+    if words and _ground(identity(config)) != _ground(identity(theirs)):
         raise Mistake(f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it out, or train one")
     for run in runs[1:]:
-        if identity(read(_finished(run) / "config.yaml")) != identity(theirs):
+        if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
             raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
-    _take(config, theirs)
+    _take(config, theirs, touched)
 
 
-def _take(config: Any, theirs: Any) -> None:
+def _take(config: Any, theirs: Any, touched: set[str]) -> None:
+    rate = config.landscape[RATE] if f"landscape.{RATE}" in touched else None
     for key in SOURCES:
         if key in theirs:
             config[key] = theirs[key]
+    if rate is not None:
+        config.landscape[RATE] = rate
 
 
 def _minima_of(run: Path) -> Path:
@@ -104,18 +119,47 @@ def _finished(path: Path) -> Path:
     return path
 
 
-def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: Identity) -> Path | None:
-    """The newest finished train run of the same landscape."""
+def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: Identity) -> tuple[Path | None, tuple[str, ...]]:
+    """The newest finished train run of the same landscape with two different minima, and what is to be said of it: which
+    one it is, and what is wrong with newer ones."""
+    notes = []
     for path in reversed(runs_under(root, "train")):
         status, manifest, _ = status_of(path)
-        if status == "done" and MINIMA in manifest.get("files", {}):
-            try:
-                same = identity(read(path / "config.yaml")) == landscape
-            except Mistake:  # a run of a package that is not trusted here is another landscape
+        try:
+            if _ground(identity(read(path / "config.yaml"))) != landscape:
                 continue
-            if same:
-                return path
-    return None
+        except Mistake:  # a run of a package that is not trusted here is another landscape
+            continue
+        if status != "done" or MINIMA not in manifest.get("files", {}):
+            why = f" ({shorten(manifest['why'], 100, placeholder=' …')})" if manifest.get("why") else ""
+            notes.append(f"{path} is newer, but {status}{why}")
+        elif not _has_two(path):
+            notes.append(f"{path} is newer, but found one point alone, and a path has two ends")
+        else:
+            return path, (f"minima of {path}: {_described(path, manifest)}", *notes[::-1])
+    return None, tuple(note.replace(" is newer, but", " is of this landscape, but") for note in notes[::-1])
+
+
+def _has_two(run: Path) -> bool:
+    """Whether the minima of a run are more than one point. Rounding counts: on a formula a minimum is often found twice."""
+    import numpy as np
+    from safetensors.numpy import load
+
+    _check(run, status_of(run)[1]["files"])
+    cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
+    scored = any(row.get("test_loss") is not None for row in Folder(run).read_json("results.json", {}).get("minima", []))
+    near = 0.0 if scored else 1e-6 * (1 + float(np.linalg.norm(cloud[0])))
+    return bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
+
+
+def _described(run: Path, manifest: Mapping[str, Any]) -> str:
+    """4 minima, training error up to 1.2 %, 5 min ago"""
+    rows = Folder(run).read_json("results.json", {}).get("minima", [])
+    errors = [row["train_error"] for row in rows if row.get("train_error") is not None]
+    error = f"training error {'up to ' if len(errors) > 1 and max(errors) else ''}{100 * max(errors):.3g} %" if errors else ""
+    age = f"{duration(max(0.0, time.time() - manifest['finished']))} ago" if manifest.get("finished") else ""
+    count = f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'}"
+    return ", ".join(part for part in (count, error, age) if part)
 
 
 def _check(run: Path, files: Any, name: str = MINIMA) -> None:

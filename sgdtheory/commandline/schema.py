@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from sgdtheory.commandline.habits import value_meant
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.folder import digest_of_content
 from sgdtheory.kinds import Content, Importable, Place
@@ -131,6 +133,8 @@ class Checker:
         checked = self._plain(annotation, value, where)
         if Content in marks:
             several = isinstance(checked, list | tuple)
+            if several and not checked:
+                self.fault(where, "an empty list names no file; give at least one, or leave it out")
             digests = [self._content(path, where) for path in (checked if several else [checked]) if isinstance(path, Path)]
             return checked, digests if several else (digests or [None])[0]
         return checked, str(checked) if isinstance(checked, Path) else checked
@@ -145,7 +149,8 @@ class Checker:
     def _plain(self, annotation: Any, value: Any, where: str) -> Any:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, bool) and not _allows(annotation, item):
-                self.fault(where, f"{str(item).lower()} is not a number or a name")
+                advice = value_meant(where.rpartition(".")[2], item)
+                self.fault(where, f"{str(item).lower()} is not a number or a name{advice}")
                 return None
         kinds = [leaf for leaf in _leaves(annotation) if is_dataclass(leaf)]
         only = len(kinds) == len(_leaves(annotation)) and not (value is None and type(None) in get_args(_bare(annotation)))
@@ -157,9 +162,14 @@ class Checker:
         except PydanticSchemaGenerationError:
             return value  # a stranger's annotation that pydantic cannot read checks nothing
         except ValidationError as error:
+            if value is not None and _is_list(annotation):  # 0.1 where [0.1] is meant, [0, 1] where [[0, 1]] is
+                with suppress(ValidationError):
+                    return _adapter(annotation).validate_python([value])
             for problem in error.errors()[:1]:
                 place = "".join(f"[{part}]" for part in problem["loc"] if isinstance(part, int))
-                self.fault(f"{where}{place}", _told(problem, annotation, value))
+                told = _told(problem, annotation, value)
+                advice = value_meant(where.rpartition(".")[2], value)
+                self.fault(f"{where}{place}", told.partition("; did you mean")[0] + advice if advice else told)
             return None
 
     def _suits(self, annotation: Any, target: Callable[..., Any], where: str) -> bool:
@@ -293,6 +303,12 @@ def _allows(annotation: Any, value: bool) -> bool:
     return False
 
 
+def _is_list(annotation: Any) -> bool:
+    """Whether a list of any length of one kind may stand here."""
+    kinds = [(get_origin(leaf), get_args(leaf)) for leaf in _leaves(annotation)]
+    return any(kind is list or (kind is tuple and len(inner) == 2 and inner[1] is Ellipsis) for kind, inner in kinds)
+
+
 def _short(target: Any) -> str:
     return str(getattr(target, "__name__", target))
 
@@ -306,5 +322,6 @@ def _told(problem: Any, annotation: Any, value: Any) -> str:
         names = [str(choice) for choice in choices]
         return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(str(given), names)
     message = problem["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    message = message.replace("a valid tuple", "a list [a,b]").replace("a valid list", "a list [a,b]")
     message = re.split(", | for <", message)[0]  # the rest is about parsing and classes
     return f"{message[0].lower()}{message[1:]}, not {given!r}"

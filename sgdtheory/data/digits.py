@@ -8,11 +8,18 @@ from sgdtheory.kinds import Count, Fraction
 SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
 
 
-def digits(test_share: Fraction = 0.2, augment: Augment = "none", padding: Count = 4, scaling: Scaling = "unit") -> Images:
+def digits(
+    test_share: Fraction = 0.2,
+    limit: Count | None = None,
+    augment: Augment = "none",
+    padding: Count = 4,
+    scaling: Scaling = "unit",
+) -> Images:
     """1,797 images of 1×8×8 pixels in ten classes (`sklearn.datasets.load_digits`), 0 … 16 stretched to 0 … 255.
 
     The split is stratified and always the same: within each class the order is drawn by numpy's PCG64 with seed 0, and
     images spread evenly over the ordered classes go to the test set: 1,437 for training, 360 for testing at 0.2.
+    `limit` of each split are drawn evenly over the classes (None: all).
     """
     from sklearn.datasets import load_digits  # here, because importing it costs a second
 
@@ -21,7 +28,7 @@ def digits(test_share: Fraction = 0.2, augment: Augment = "none", padding: Count
     labels = loaded.target
     test = _stratified(labels, test_share)
     train_split, test_split = ((pixels[rows], labels[rows]) for rows in (~test, test))
-    return Images.from_arrays(train_split, test_split, 10, "digits", augment, padding, scaling)
+    return Images.from_arrays(train_split, test_split, 10, "digits", augment, padding, scaling, limit)
 
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:

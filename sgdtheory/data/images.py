@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
+from sgdtheory.data.draw import evenly
+from sgdtheory.data.remarks import remarks_on
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count
 
@@ -34,6 +36,7 @@ class Images:
     augment: Augment = "none"
     padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
+    told: tuple[str, ...] = ()  # what whoever read them wants the user to know
 
     def __post_init__(self) -> None:
         _check(self.name, "train", self.train_images, self.train_labels, self.classes)
@@ -52,12 +55,25 @@ class Images:
         augment: Augment = "none",
         padding: int = 4,
         scaling: Scaling = "standard",
+        limit: int | None = None,
+        told: tuple[str, ...] = (),
     ) -> "Images":
-        """The same from numpy arrays, whatever their strides and the width of the labels."""
+        """The same from numpy arrays, whatever their strides and the width of the labels: all, or `limit` of each split,
+        drawn evenly over the classes. Raises Mistake where all training images are of one class.
+        """
+        if limit is not None:
+            train, test = (_drawn(split, limit) for split in (train, test))
+            left = len(np.unique(train[1]))
+            if left < classes:
+                told = (*told, f"data.limit={limit}: {left} of {classes} classes have a training image")
+        if len(train[1]) and (train[1] == train[1][0]).all():
+            more = "" if limit is None else f"; data.limit={limit} is too small" if limit < classes else ""
+            raise Mistake(f"data {name}: all training images are of one class, and nothing is to be learned of them{more}")
         # One channel is in two layouts at once, and torch takes the strides' word: fresh strides.
-        tensors = [torch.from_numpy(images.copy()).clone(memory_format=torch.contiguous_format) for images, _ in (train, test)]
+        arrays = (torch.from_numpy(images.copy()) for images, _ in (train, test))
+        tensors = [images.clone(memory_format=torch.contiguous_format) for images in arrays]
         labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
-        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding, scaling)
+        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding, scaling, told)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -130,8 +146,15 @@ class Images:
         names = ("train_images", "train_labels", "test_images", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
-    def subset(self, train: int, test: int) -> "Images":
-        """The first `train` training and `test` test images; mean and std become those of the subset."""
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of these images before believing what is measured on them, a line each."""
+        splits = ((self.train_images, self.train_labels), (self.test_images, self.test_labels))
+        train, test = ((images.cpu().numpy(), labels.cpu().numpy()) for images, labels in splits)
+        return (*self.told, *remarks_on(train, test, self.classes))
+
+    def first(self, train: int, test: int) -> "Images":
+        """The first `train` training and `test` test images, whatever their classes; mean and std become theirs."""
         return replace(
             self,
             train_images=self.train_images[:train],
@@ -154,6 +177,12 @@ def _check(name: str, split: str, images: Tensor, labels: Tensor, classes: int) 
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise Mistake(f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … {classes - 1}")
+
+
+def _drawn(split: Split, limit: int) -> Split:
+    images, labels = split
+    rows = evenly(labels, limit) if labels.ndim == 1 else np.arange(limit)  # other labels are refused by and by
+    return images[rows], labels[rows]
 
 
 def _described(x: Tensor) -> str:

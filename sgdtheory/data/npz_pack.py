@@ -1,18 +1,25 @@
 """An .npz pack of images, plain or as JPEG files end to end: checked, array by array."""
 
 from io import BytesIO
+from lzma import LZMAError
+from math import prod
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 import numpy as np
+from numpy.lib import format
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
+from sgdtheory.data.room import refuse_what_does_not_fit
 from sgdtheory.faults import Mistake, nearest
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
 COMPRESSED = ("jpeg", "offsets", "labels", "train_count", "classes")
+
+GROWS, LARGE = 500, 1 << 28  # deflate packs nothing but repetition more than so many times; bytes from which it is looked at
 
 Pack = dict[str, np.ndarray]
 
@@ -21,9 +28,7 @@ def read_npz(path: Path) -> tuple[Split, Split, int]:
     """The training split, the test split, and the number of classes; the two forms are described in `pack.images`."""
     where = f"data.path={path}"
     pack = _arrays(path, where)
-    compressed = "jpeg" in pack
-    _demand(pack, COMPRESSED if compressed else PLAIN, where)
-    return _from_jpegs(pack, where) if compressed else _from_plain(pack, where)
+    return _from_jpegs(pack, where) if "jpeg" in pack else _from_plain(pack, where)
 
 
 def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
@@ -38,24 +43,71 @@ def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
 
 
 def _arrays(path: Path, where: str) -> Pack:
-    """Every array of the pack; pickled ones are refused."""
+    """The arrays of the pack that are asked for, each looked at before it is read; pickled ones are refused."""
     try:
-        pack = np.load(path, allow_pickle=False)
-        if not isinstance(pack, np.ndarray):
-            with pack:
-                return {name: pack[name] for name in pack.files}
+        with ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            wanted = COMPRESSED if "jpeg" in members else PLAIN
+            _demand(list(members), wanted, where)
+            sizes = [_size_of(archive, members[name], f"{where}: {name}") for name in wanted]
+            refuse_what_does_not_fit(sum(sizes), where)
+            return {name: _read(archive, members[name]) for name in wanted}
+    except Mistake:
+        raise
     except ValueError as fault:
         raise Mistake(f"{where}: not an .npz pack of plain arrays (pickled objects are not read)") from fault
-    except (BadZipFile, EOFError, OSError, KeyError, ZlibError) as fault:
+    except (BadZipFile, EOFError, OSError, KeyError, ZlibError, LZMAError, RuntimeError, NotImplementedError) as fault:
+        if _is_bare(path):
+            raise Mistake(f"{where}: one bare array, not an .npz pack; write it with numpy.savez") from fault
         raise Mistake(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
-    raise Mistake(f"{where}: one bare array, not an .npz pack; write it with numpy.savez")
 
 
-def _demand(pack: Pack, names: tuple[str, ...], where: str) -> None:
-    missing = [name for name in names if name not in pack]
+def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
+    """The bytes of one array, from the headers of zip and numpy alone; refuses what they should not announce."""
+    with archive.open(member) as stream:
+        shape, dtype = _header(stream)
+        held = member.file_size - stream.tell()
+    size = prod(shape) * dtype.itemsize
+    if dtype.hasobject:
+        raise ValueError("pickled")
+    if size != held:
+        raise Mistake(f"{where} announces {dtype} {list(shape)}, {size:,} bytes, but holds {max(held, 0):,}")
+    refuse_what_does_not_fit(size, where)
+    if size > LARGE and size > GROWS * member.compress_size:
+        raise Mistake(f"{where} grows from {member.compress_size:,} to {size:,} bytes unpacked: it holds no pictures")
+    return size
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = format.read_magic(stream)  # type: ignore[no-untyped-call]
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"numpy format {version}")
+    read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
+    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
+    return shape, dtype
+
+
+def _read(archive: ZipFile, member: ZipInfo) -> np.ndarray:
+    with archive.open(member) as stream:
+        found: np.ndarray = format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
+        stream.read(1)  # to the end, where the checksum is compared
+        return found
+
+
+def _is_bare(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            _header(stream)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
+    missing = [name for name in names if name not in there]
     if missing:
-        hint = nearest(missing[0], [name for name in pack if name not in names])
-        raise Mistake(f"{where}: array {missing[0]!r} is missing (there are: {', '.join(pack) or 'none'}){hint}")
+        hint = nearest(missing[0], [name for name in there if name not in names])
+        raise Mistake(f"{where}: array {missing[0]!r} is missing (there are: {', '.join(there) or 'none'}){hint}")
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
@@ -85,7 +137,7 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
         raise Mistake(f"{where}: train_count={train} of {count} images leaves a split empty; it must be 1 … {count - 1}")
     data = pack["jpeg"]
     sources = ((f"{where}: image {i}", BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())) for i in range(count))
-    pixels = decoded(sources, count, ("JPEG",))
+    pixels, _ = decoded(sources, count, ("JPEG",))
     return (pixels[:train], labels[:train]), (pixels[train:], labels[train:]), classes
 
 

@@ -14,18 +14,21 @@ def images(
     padding: Count = 4,
     scaling: Scaling = "standard",
 ) -> Images:
-    """Images from `path`, the first `limit` of both splits (None: all), in one of three forms:
+    """Images from `path`, `limit` of each split drawn evenly over the classes (None: all), in one of three forms:
 
     - `.npz` with uint8 `train_images` [N, H, W] or [N, H, W, C], integer `train_labels` [N], and `test_…` likewise;
     - `.npz` with `jpeg`, uint8 of JPEG files end to end, `offsets` int64 [N+1], `labels` [N], `train_count` (that many
       come first and are for training) and `classes` (their names, or how many);
-    - a folder `train/<class>/*.png|jpg` and `test/<class>/…`; classes are numbered in the order of their names.
+    - a folder `train/<class>/*.png|jpg|webp|bmp|gif|tif…` and `test/<class>/…`, or `val/<class>/…`; classes are numbered in
+      the order of their names, pictures may lie in folders of a class.
     """
     if not path.exists():
         raise Mistake(f"data.path={path}: no such file or folder")
+    told: tuple[str, ...] = ()
     if path.is_dir():
-        train, test, classes = read_folder(path)
-    else:
+        train, test, classes, told = read_folder(path)
+    elif path.is_file():
         train, test, classes = read_npz(path)
-    found = Images.from_arrays(train, test, classes, path.stem, augment, padding, scaling)
-    return found if limit is None else found.subset(limit, limit)
+    else:
+        raise Mistake(f"data.path={path}: is no ordinary file but a pipe, a socket or a device")
+    return Images.from_arrays(train, test, classes, path.stem, augment, padding, scaling, limit, told)

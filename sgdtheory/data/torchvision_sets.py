@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from sgdtheory.data.images import Augment, Images, Scaling
+from sgdtheory.data.prompt import prompt_requests
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Place, PlacePath
 
@@ -39,29 +40,32 @@ def torchvision_set(
     name: Name,
     root: PlacePath = Path("data"),
     download: Download = True,
+    limit: Count | None = None,
     augment: Augment = "none",
     padding: Count = 4,
     scaling: Scaling = "standard",
 ) -> Images:
     """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al. 1998) and Fashion-MNIST
-    (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28. Raises Mistake where they are neither found nor fetched.
+    (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28; `limit` of each split are drawn evenly over the
+    classes (None: all). Raises Mistake where they are neither found nor fetched.
     """
     from torchvision import datasets  # here, because importing it costs two seconds
 
     known = SETS[name]
     try:
-        with redirect_stdout(sys.stderr):  # torchvision prints its progress; results alone belong on stdout
+        with redirect_stdout(sys.stderr), prompt_requests():  # torchvision prints its progress; results alone belong on stdout
             splits = [getattr(datasets, known.kind)(str(root), train=train, download=download) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
-            why = next(iter(str(fault).splitlines()), type(fault).__name__)
+            lines = str(getattr(fault, "reason", fault)).splitlines() or [type(fault).__name__]
+            why = " ".join(dict.fromkeys((lines[0], lines[-1])))
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
         raise Mistake(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
-    return Images.from_arrays(train, test, known.classes, name, augment, padding, scaling)
+    return Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
 
 
 def _channels_first(pixels: Any) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from sgdtheory.folder import Folder
+from sgdtheory.extra import FAULTS, nothing, reason
+from sgdtheory.folder import Damaged, Folder
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.run import Run, Unit, UnitFolder
@@ -32,12 +33,37 @@ def units_of(diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cl
 
 
 def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder) -> None:
-    """Measure the points of the units that came before, and keep the columns."""
+    """Measure the points of the units that came before, and keep the columns.
+
+    A point at which a diagnostic fails has nulls with the reason in its columns, the others have their numbers; where it
+    fails at all points nobody knows its columns, and one is named after it.
+    """
     science = folder.unit.science
     cloud = torch.cat([_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]])
-    rows = diagnostics[science["column"]](landscape, cloud.to(getattr(landscape, "device", "cpu")))
-    columns = [{name: value for key, x in row.items() for name, value in x.columns(key).items()} for row in rows]
-    folder.finish({"rows": columns}, {})
+    name, cloud = science["column"], cloud.to(getattr(landscape, "device", "cpu"))
+    folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
+
+
+def _rows(diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud) -> list[dict[str, Any]]:
+    """A row of columns a point; the points one by one only where all together fail."""
+    try:
+        return [_columns(row) for row in diagnostic(landscape, cloud)]
+    except Damaged:
+        raise
+    except FAULTS as fault:
+        if len(cloud) == 1:
+            return [nothing([name], reason(fault))]
+    found = [_rows(diagnostic, name, landscape, theta[None])[0] for theta in cloud]
+    failed = f"{name}_why"
+    whole = next((row for row in found if failed not in row), None)
+    if whole is None:
+        return found
+    numbers = [key for key in whole if not key.endswith(("_stderr", "_why"))]
+    return [row if failed not in row else nothing(numbers, row[failed]) for row in found]
+
+
+def _columns(row: Mapping[str, Measured]) -> dict[str, Any]:
+    return {name: value for key, x in row.items() for name, value in x.columns(key).items()}
 
 
 def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]:

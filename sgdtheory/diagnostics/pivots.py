@@ -31,7 +31,7 @@ def points_of(
     rows = []
     for edge, (i, j), t in paths:
         columns = columns_of(units_of(diagnostics, [edge], run, "path"), run, len(t))
-        rows += [{"edge": f"{i}–{j}", "t": at, **row} for at, row in zip(t.tolist(), columns, strict=True) if row]
+        rows += [{"edge": f"{i}-{j}", "t": at, **row} for at, row in zip(t.tolist(), columns, strict=True) if row]
     return rows
 
 

@@ -79,7 +79,7 @@ def _band(run: RunData, edge: dict[str, Any]) -> dict[str, Any] | None:
     import numpy as np
 
     tensors = run.tensors(f"paths/{edge['pair'][0]}-{edge['pair'][1]}.safetensors")
-    if "path" not in tensors:
+    if "path" not in tensors or not edge["curves"].get("linear"):
         return None
     path, at = tensors["path"].astype(np.float64), tensors["t"].astype(np.float64)  # [P, n], [P]
     path = path - path[0]

@@ -63,9 +63,9 @@ def _joints(
     for merge in merges:
         left, right = (frozenset(merge[side]) for side in ("left", "right"))
         x = (stand[left][0] + stand[right][0]) / 2
-        edge = edges.get(tuple(merge["pair"]))
+        line = edges.get(tuple(merge["pair"]), {}).get("linear") or {}
         yield {
-            **merge, "x": x, "from": [stand[left], stand[right]], "straight": edge["linear"]["train_loss"] if edge else None,
+            **merge, "x": x, "from": [stand[left], stand[right]], "straight": line.get("train_loss"),
         }  # fmt: skip
         stand[left | right] = (x, merge["height"])
 
@@ -87,7 +87,7 @@ def _legend(canvas: Any, lines: bool, bars: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = {"minimum": Line2D([], [], color=TRAIN, marker="o", linestyle="none")}
-    handles["joined by the path" + (" ± 1 σ" if bars else "")] = Line2D([], [], color=INK, linewidth=1.3)
+    handles["joined by the lowest way" + (" ± 1 σ" if bars else "")] = Line2D([], [], color=INK, linewidth=1.3)
     if lines:
         handles["top of the straight line"] = Line2D([], [], color=LINE, linewidth=1.6, alpha=0.75)
     canvas.legend(list(handles.values()), list(handles), loc="outside upper right", ncols=3, columnspacing=1.2)
@@ -108,7 +108,7 @@ def _caption(run: RunData, close: bool) -> str:
         else ""
     )
     return (
-        f"Read from below: every minimum is a dot at its {what}. Two branches join at the highest point of the lowest path "
+        f"Read from below: every minimum is a dot at its {what}. Two branches join at the highest point of the lowest way "
         "found between them: below that height they are separate valleys, above it one. Horizontal positions mean "
         f"nothing.{bars}{scales} The heights are upper bounds, since a lower path may exist."
     )

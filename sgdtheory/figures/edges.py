@@ -4,7 +4,7 @@ from math import ceil
 from typing import Any
 
 from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.table import Table, number, table
+from sgdtheory.figures.table import Table, number, pair_name, table
 from sgdtheory.measured import Measured
 
 MOST_PANELS = 6
@@ -14,12 +14,12 @@ NETWORK = {  # columns of an edge on the page, with their headings; {}: what fou
     "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "aligned": "straight,\naligned",
     "bezier": "loss\nBézier", "path.train_loss": "loss\n{}", "ends.test_error": "test %\nends",
     "path.test_error": "test %\ntop", "statistics": "loss, stat.\ninterpol.", "path.length_ratio": "length\nratio",
-    "path.gradients": "gra-\ndients",
+    "path.gradients": "gra-\ndients", "lowest.way": "lowest\nway", "lowest.barrier": "its\nbarrier",
 }  # fmt: skip
 FORMULA = {
     "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "bezier": "energy\nBézier",
     "path.train_loss": "energy\n{}", "path.index": "index", "path.length_ratio": "length\nratio", "path.pivots": "pivots",
-    "path.gradients": "gradients",
+    "path.gradients": "gradients", "lowest.way": "lowest\nway", "lowest.barrier": "its\nbarrier",
 }  # fmt: skip
 
 
@@ -27,7 +27,31 @@ def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
     """The edges, those of the spanning tree first, each group from the highest barrier on; `in_tree` says which are."""
     tree = [tuple(pair) for pair in results.get("spanning_tree", [])]
     rows = [{**row, "in_tree": tuple(row["pair"]) in tree} for row in results.get("edges", [])]
-    return sorted(rows, key=lambda row: (not row["in_tree"], -row["barrier"]["value"], row["pair"]))
+    return sorted(rows, key=lambda row: (not row["in_tree"], -lowest(row)["barrier"]["value"], row["pair"]))
+
+
+def lowest(edge: dict[str, Any]) -> dict[str, Any]:
+    """{name, barrier} of the lowest way between the two minima."""
+    found: dict[str, Any] = edge.get("lowest_way") or {"name": "path", "barrier": edge["barrier"]}
+    return found
+
+
+def top(edge: dict[str, Any]) -> float:
+    """The loss at the highest point of the lowest way."""
+    over: float = lowest(edge)["barrier"]["value"] - edge["barrier"]["value"]
+    return float(edge["path"]["train_loss"] + over)
+
+
+def straight(edge: dict[str, Any]) -> float | None:
+    """The barrier of the straight line, where its loss is finite."""
+    found = edge.get("straight_barrier")
+    return None if found is None else float(found["value"])
+
+
+def by(edge: dict[str, Any]) -> str:
+    """What the lowest way is, where it is not the path that was searched for."""
+    name = lowest(edge)["name"]
+    return "" if name == "path" else f", {WAYS[name]}"
 
 
 def tree_edges(run: RunData) -> list[dict[str, Any]]:
@@ -58,8 +82,10 @@ def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str
             notes.append(
                 f"Judged by {edges[0]['examples']:,} training images, the same ones everywhere; examples=all takes all."
             )
-        apart = [named(edge["pair"]) for edge in edges if not edge["verdict"].startswith("connected")]
+        apart = [named(edge["pair"]) for edge in edges if edge["verdict"].startswith("not connected")]
         notes += [f"Not connected at this budget: {', '.join(apart)}."] if apart else []
+        open_ = [f"{named(edge['pair'])} {edge['verdict']}" for edge in edges if edge["verdict"].startswith("cannot")]
+        notes += [f"{open_[0]}{f', and {len(open_) - 1} more' if len(open_) > 1 else ''}."] if open_ else []
     return notes
 
 
@@ -74,11 +100,12 @@ def _read(edge: dict[str, Any], starred: bool) -> dict[str, Any]:
     return {
         "pair": f"{named(edge['pair'])}{' *' if starred and edge['in_tree'] else ''}",
         "barrier": edge["barrier"],
-        "straight": _three(edge["straight_barrier"]["value"]),
+        "straight": _three(straight(edge)),
         "aligned": _three(aligned["value"]),
         "bezier": _three((edge.get("bezier") or {}).get("train_loss")),
         "path": {**edge["path"], "train_loss": _three(edge["path"]["train_loss"]), "train_loss_stderr": None},
         "ends": {"test_error": None if along[0] is None else float(f"{max(along[0], along[-1]):.3g}")},
+        "lowest": {"way": (WAYS | {"path": path_name([edge])})[lowest(edge)["name"]], "barrier": lowest(edge)["barrier"]},
         "statistics": _three((edge.get("interpolated_statistics") or {}).get("train_loss")),
     }
 
@@ -93,13 +120,14 @@ def path_name(edges: list[dict[str, Any]]) -> str:
 
 
 def named(pair: list[int]) -> str:
-    """0–1"""
-    return f"{pair[0]}–{pair[1]}"
+    """0-1"""
+    return pair_name(pair)
 
 
 def barrier(edge: dict[str, Any]) -> str:
-    """0.0003 ± 0.0004, as the verdict has it."""
-    return str(Measured(edge["barrier"]["value"], edge["barrier"]["stderr"]))
+    """0.0003 ± 0.0004, of the lowest way, as the verdict has it."""
+    found = lowest(edge)["barrier"]
+    return str(Measured(found["value"], found["stderr"]))
 
 
 def quantity(run: RunData) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sgdtheory.figures.edges import barrier, named, quantity, tree_first, unit
+from sgdtheory.figures.edges import barrier, lowest, named, quantity, top, tree_first, unit
 from sgdtheory.figures.figure import Figure, RunData
-from sgdtheory.figures.style import INK, svg_of
+from sgdtheory.figures.style import INK, PALE, svg_of
 
 MOST_LABELLED = 12  # edges with their barriers beside them
 MOST_NAMED = 40  # minima with their names in them
@@ -15,7 +15,7 @@ def graph(run: RunData) -> Figure | None:
     minima, edges = run.results.get("minima", []), tree_first(run.results)
     if len(minima) < 3 or not edges:
         return None
-    heights = [row["train_loss"] for row in minima] + [row["path"]["train_loss"] for row in edges]
+    heights = [row["train_loss"] for row in minima if row["train_loss"] is not None] + [top(row) for row in edges]
     places = _places(len(minima), edges)
     size = min(6.0, 3.0 + 0.12 * len(minima))
 
@@ -27,6 +27,10 @@ def graph(run: RunData) -> Figure | None:
         axes = canvas.subplots()
         norm = Normalize(min(heights), max(heights) + (min(heights) == max(heights)))
         colours = colormaps["viridis"]
+
+        def colour(loss: float | None) -> Any:
+            return PALE if loss is None else colours(norm(loss))
+
         for edge in reversed(edges):
             (x, y), (u, v) = (places[end] for end in edge["pair"])
             style = (
@@ -34,7 +38,7 @@ def graph(run: RunData) -> Figure | None:
                 if edge["in_tree"]
                 else {"linewidth": 1.2, "linestyle": (0, (4, 2.5)), "zorder": 1}
             )
-            axes.plot([x, u], [y, v], color=colours(norm(edge["path"]["train_loss"])), **style)
+            axes.plot([x, u], [y, v], color=colour(top(edge)), **style)
             if len(edges) <= MOST_LABELLED:
                 share = 0.5 if edge["in_tree"] or len(edges) < 4 else 0.3  # lines cross in their middles
                 text = barrier(edge)
@@ -46,11 +50,11 @@ def graph(run: RunData) -> Figure | None:
         for k, row in enumerate(minima):
             big = len(minima) <= MOST_NAMED
             axes.plot(
-                *places[k], "o", markersize=17 if big else 6, color=colours(norm(row["train_loss"])), markeredgecolor=INK,
+                *places[k], "o", markersize=17 if big else 6, color=colour(row["train_loss"]), markeredgecolor=INK,
                 markeredgewidth=0.7, zorder=4,
             )  # fmt: skip
             if big:
-                light = norm(row["train_loss"]) > 0.6
+                light = row["train_loss"] is None or norm(row["train_loss"]) > 0.6
                 axes.annotate(
                     row["name"],
                     places[k],
@@ -82,7 +86,7 @@ def _places(count: int, edges: list[dict[str, Any]]) -> dict[int, tuple[float, f
 
 
 def _caption(run: RunData, edges: list[dict[str, Any]]) -> str:
-    worst = max((edge for edge in edges if edge["in_tree"]), key=lambda edge: edge["barrier"]["value"], default=None)
+    worst = max((edge for edge in edges if edge["in_tree"]), key=lambda edge: lowest(edge)["barrier"]["value"], default=None)
     others = sum(not edge["in_tree"] for edge in edges)
     what = quantity(run).partition(" /")[0]
     labels = f" Numbers are barriers{' in' + unit(run) if unit(run) else ''}." if len(edges) <= MOST_LABELLED else ""
@@ -103,19 +107,19 @@ def _caption(run: RunData, edges: list[dict[str, Any]]) -> str:
         else thin
     )
     return (
-        f"Dots are minima, coloured by their {what}; lines are paths, coloured on the same scale by their highest "
-        f"point.{labels} Thick lines are the minimum spanning tree: the lowest way between any two minima runs along "
+        f"Dots are minima, coloured by their {what}; lines are the lowest ways found, coloured on the same scale by their "
+        f"highest point.{labels} Thick lines are the minimum spanning tree: the lowest way between any two minima runs along "
         f"it.{tree}{thin} Where dots stand means nothing."
     )
 
 
 def _numbers(minima: list[dict[str, Any]], edges: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ends = [
-        {"edge": named(edge["pair"]), "in_tree": edge["in_tree"], "train_loss": edge["path"]["train_loss"], **_barrier(edge)}
-        for edge in edges
+        {"edge": named(edge["pair"]), "in_tree": edge["in_tree"], "train_loss": top(edge), **_barrier(edge)} for edge in edges
     ]
     return ends + [{"minimum": row["name"], "train_loss": row["train_loss"]} for row in minima]
 
 
 def _barrier(edge: dict[str, Any]) -> dict[str, Any]:
-    return {"barrier": edge["barrier"]["value"], "barrier_stderr": edge["barrier"]["stderr"]}
+    found = lowest(edge)
+    return {"way": found["name"], "barrier": found["barrier"]["value"], "barrier_stderr": found["barrier"]["stderr"]}

@@ -30,7 +30,9 @@ def plane(run: RunData) -> Figure | None:
         low, high = float(values.min()), float(values.max())
         high = high if high > low else low + 1
         if not log:  # a formula may climb without end outside the triangle
-            high = min([high, *(low + 1.5 * (edge["linear"]["train_loss"] - low) for edge in tree_edges(run)[:1])])
+            high = min(
+                [high, *(low + 1.5 * (edge["linear"]["train_loss"] - low) for edge in tree_edges(run)[:1] if edge["linear"])]
+            )
         levels = np.geomspace(low, high, LEVELS) if log else MaxNLocator(LEVELS).tick_values(low, high)
         norm = (LogNorm if log else Normalize)(levels[0], levels[-1])
         panels = canvas.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]

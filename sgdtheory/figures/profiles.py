@@ -3,7 +3,20 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sgdtheory.figures.edges import MOST_PANELS, WAYS, barrier, grid_of, named, path_name, plain, quantity, tree_edges, unit
+from sgdtheory.figures.edges import (
+    MOST_PANELS,
+    WAYS,
+    barrier,
+    by,
+    grid_of,
+    named,
+    path_name,
+    plain,
+    quantity,
+    straight,
+    tree_edges,
+    unit,
+)
 from sgdtheory.figures.figure import Figure, RunData
 from sgdtheory.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
 
@@ -32,7 +45,7 @@ def profiles(run: RunData) -> Figure | None:
             _all_ways(panels[0, 0], edges[k])
             if close:
                 _path_alone(panels[1, 0], edges[k])
-            panels[0, 0].set_title(f"{named(edges[k]['pair'])}: barrier {barrier(edges[k])}", fontsize=8.8)
+            panels[0, 0].set_title(f"{named(edges[k]['pair'])}: barrier {barrier(edges[k])}{by(edges[k])}", fontsize=8.8)
             panels[-1, 0].set_xlabel("position along the path")
             if k % columns == 0:
                 panels[0, 0].set_ylabel(quantity(run))
@@ -115,7 +128,8 @@ def _known(values: list[float | None]) -> list[float]:
 
 
 def _range(edge: dict[str, Any], names: list[str]) -> float:
-    found: list[float] = [x for name in names for x in edge["curves"][name]["train_loss"] if x is not None]
+    known = [edge["curves"][name]["train_loss"] for name in names if edge["curves"].get(name)]
+    found: list[float] = [x for losses in known for x in losses if x is not None]
     return max(found) - min(found)
 
 
@@ -138,13 +152,14 @@ def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
     )
     if not run.is_formula:
         below += (
-            " Two minima count as connected where the path rises above the higher of them by no more than two standard "
-            "errors, or 0.5 % of the straight line's barrier. Test loss on the same points (not used to find them) should "
-            "not rise either."
+            " Two minima count as connected where the lowest of all ways rises above the higher of them by no more than two "
+            "standard errors, or 0.5 % of the straight line's barrier. Test loss on the same points (not used to find them) "
+            "should not rise either."
         )
-    line = f"{highest['straight_barrier']['value']:.3g}"
-    worst = f"{barrier(highest)}{unit(run)} ({named(highest['pair'])})"
-    return f"{shown}{below} Highest barrier: {worst}, the straight line has {line}."
+    high = straight(highest)
+    line = "" if high is None else f", the straight line has {high:.3g}"
+    worst = f"{barrier(highest)}{unit(run)} ({named(highest['pair'])}{by(highest)})"
+    return f"{shown}{below} Highest barrier of a lowest way: {worst}{line}."
 
 
 def _numbers(edges: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,12 @@ HEADINGS = {
 }  # fmt: skip
 SETTINGS = ("steps", "learning_rate", "batch_size", "momentum", "sampling", "replicas")  # chosen, not found
 MOST_LISTED = 8  # numbers in one cell; more are a curve, which figures and results.json hold
+NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")  # as `number` writes it
 BESIDE = ("_stderr", "_why")  # columns that belong to the one before
+
+
+class Text(str):
+    """A cell that is a name or a sentence: whatever it looks like, it is no number."""
 
 
 class Table(NamedTuple):
@@ -27,17 +32,18 @@ class Table(NamedTuple):
 def number(value: Any, stderr: float | None = None) -> str:
     """A number to four digits, or with its standard error to two digits of the error; – for none.
 
-    0.0123 ± 0.0021 · (1.23 ± 0.21)e-7 · 2.1e-9 · 1,234 · yes
+    0.0123 ± 0.0021 · (1.23 ± 0.21)e-7 · 2.1e-9 · 1,234 · yes · 0-3, a pair
     """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if _is_pair(value):
+        return Text(pair_name(value))
     if isinstance(value, list):
-        joint = "–" if len(value) == 2 else ", "
-        return joint.join(number(each) for each in value)
+        return ", ".join(number(each) for each in value)
     if not isinstance(value, int | float):
-        return str(value)
+        return Text(value)
     if stderr is None or not isfinite(stderr) or stderr <= 0 or not isfinite(value):
         return f"{value:,}" if isinstance(value, int) else _tidy_power(f"{value:.4g}")
     stderr = float(f"{stderr:.1e}")
@@ -58,11 +64,23 @@ def _tidy_power(text: str) -> str:
     return re.sub(r"e([+-])0*(\d)", lambda found: f"e{found[1].strip('+')}{found[2]}", text)
 
 
+def _is_pair(value: Any) -> bool:
+    """Two minima, by their numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(type(each) is int for each in value)
+
+
+def pair_name(pair: list[int]) -> str:
+    """0-1: two minima, as they are called everywhere."""
+    return f"{pair[0]}-{pair[1]}"
+
+
 def typeset(text: str) -> str:
-    """A number for a page: a true minus, and × 10⁻⁷ for e-7."""
+    """A number for a page: a true minus, and × 10⁻⁷ for e-7. Text is left as it is."""
+    if isinstance(text, Text) or not NUMBER.fullmatch(text):
+        return text
     high = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
-    return re.sub(r"(?<=[\d)])e(-?\d+)$", lambda found: " × 10" + found[1].translate(high), text)
+    return re.sub(r"(?<=[\d)])e(-?\d+)(?= %|$)", lambda found: " × 10" + found[1].translate(high), text)
 
 
 def table(rows: list[dict[str, Any]], columns: dict[str, str] | None = None) -> Table:
@@ -102,8 +120,21 @@ def heading(name: str) -> str:
     return ": ".join([*(parent.replace("_", " ") for parent in parents), words])
 
 
+def percent(value: Any, stderr: float | None = None) -> str:
+    """A fraction as people read it: 5.3 ± 1.2 %."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return number(value)
+    return f"{number(100 * value, None if stderr is None else 100 * stderr)} %"
+
+
+def claimed(claim: dict[str, Any]) -> str:
+    """What a claim has measured, in the unit of its sentence: errors are fractions in files and per cent for people."""
+    unit = percent if _is_fraction(claim["name"]) else number
+    return unit(claim["value"], claim["stderr"])
+
+
 def _is_fraction(name: str) -> bool:
-    return name.rpartition(".")[2] in ("train_error", "test_error")
+    return name.rpartition(".")[2] in ("train_error", "training_error", "test_error")
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
@@ -145,13 +176,13 @@ def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV: full precision, nothing for null, short lists as JSON, no curves."""
+    """Rows as CSV: full precision, nothing for null, a pair as 0-1, other short lists as JSON, no curves."""
     flat = [flatten(row) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row if not _is_curve(row[name])))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for row in flat:
-        values = (row.get(name) for name in names)
-        writer.writerow([json.dumps(v) if isinstance(v, list | bool) else v for v in values])
+        values: list[Any] = [row.get(name) for name in names]
+        writer.writerow([pair_name(v) if _is_pair(v) else json.dumps(v) if isinstance(v, list | bool) else v for v in values])
     return out.getvalue()

@@ -260,6 +260,13 @@ class Network:
         """The examples that scores are of, and their labels."""
         return self._scored[split]
 
+    def constant_loss(self) -> float:
+        """The training loss of the best prediction that is the same for all, p the frequencies of the classes: −Σ p ln p in
+        nats, at most ln K; of mse that of the mean label, (1 − Σ p²)/K."""
+        labels = self.data.train_labels.flatten().cpu()
+        p = torch.bincount(labels, minlength=self.data.classes).double() / len(labels)
+        return float(torch.special.entr(p).sum() if self.loss == "cross_entropy" else (1 - p.square().sum()) / len(p))
+
     @property
     def scored(self) -> int:
         """How many training examples a score is of."""

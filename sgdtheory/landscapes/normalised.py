@@ -7,7 +7,7 @@ the k groups of a channel are joined by Chan's formula (Chan, Golub & LeVeque 19
 """
 
 from collections.abc import Iterator
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import torch
@@ -47,8 +47,9 @@ class _Normalised(torch.autograd.Function):
         mean, variance = _moments(rows)
         inverse = variance.add_(eps).rsqrt_()
         scale = weight * inverse
-        outputs = _combined(torch.addcmul(bias, mean, scale, value=-1), (scale, rows))
-        return _as(inputs, outputs), mean, inverse
+        outputs = _empty(inputs)
+        _combined(torch.addcmul(bias, mean, scale, value=-1), (scale, rows), out=_rows(outputs))
+        return outputs, mean, inverse
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -148,6 +149,14 @@ def _as(like: Tensor, rows: Tensor) -> Tensor:
     return rows.view(like.movedim(1, -1).shape).movedim(-1, 1)
 
 
+def _empty(like: Tensor) -> Tensor:
+    """Memory for values [N, C, …] with channels last that is no view: a network may change its
+    outputs in place, as ReLU(inplace=True) does, which autograd forbids for a function's views."""
+    moved = like.movedim(1, -1)
+    strides = [prod(moved.shape[axis + 1 :]) for axis in range(moved.ndim)]
+    return torch.empty_strided(like.shape, (strides[0], 1, *strides[1:-1]), dtype=like.dtype)
+
+
 def _wide(rows: Tensor) -> Tensor:
     """Rows [k·R, C] as [R, k·C]: a view, in which a column belongs to one channel."""
     count, channels = rows.shape
@@ -196,13 +205,14 @@ def _group_sums(g: Tensor, x: Tensor, mean: Tensor, s: Tensor) -> Iterator[tuple
         yield found[2], found[1]
 
 
-def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
-    """constant + Σ factor·x [M, C], of pairs of factor [C] and x [M, C]."""
+def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | None = None) -> Tensor:
+    """constant + Σ factor·x [M, C], of pairs of factor [C] and x [M, C]; written to `out` [M, C] if given."""
     (factor, rows), *others = terms
     shape, x = rows.shape, rows
     if shape[1] < VECTOR:
         x = _wide(rows)
-    found = torch.addcmul(_spread(constant, x), x, _spread(factor, x))
+    place = None if out is None else out.view(x.shape)
+    found = torch.addcmul(_spread(constant, x), x, _spread(factor, x), out=place)
     for factor, other in others:
         found.addcmul_(other.view(x.shape), _spread(factor, x))
     return found.view(shape)

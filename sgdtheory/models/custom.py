@@ -16,7 +16,18 @@ def custom(shape: tuple[int, int, int], classes: Count, factory: Annotated[Calla
     What it returns maps images [b, C, H, W] to logits [b, classes]. Its batch statistics may be plain batch norm.
     """
     name = f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
-    model = factory(**_accepted(factory, name, {"shape": shape, "classes": classes}))
+    given = _accepted(factory, name, {"shape": shape, "classes": classes})
+    try:
+        model = factory(**given)
+    except Mistake:
+        raise
+    except Exception as fault:  # whatever a stranger's code raises, it is this model for these data that cannot be
+        said = next(iter(str(fault).splitlines()), "without a word")
+        size = "×".join(map(str, shape))
+        raise Mistake(
+            f"model.factory={name}: makes no model for images of {size} in {classes} classes ({type(fault).__name__}: {said}); "
+            "give the data= that it is made for, or a factory that takes shape= and classes="
+        ) from fault
     if not isinstance(model, nn.Module):
         raise Mistake(f"model.factory={name}: returned a {type(model).__name__}; it must return a torch.nn.Module")
     return model

@@ -1,35 +1,43 @@
 """One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from sgdtheory.cloud import arc_positions, length, points_at, straight_length
-from sgdtheory.faults import Mistake
+from sgdtheory.extra import FAULTS, extra, nothing, reason
+from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.autoneb import AutoNEB, Path, Search
-from sgdtheory.paths.curves import CurveLandscape, bezier, chain, curve_points
-from sgdtheory.paths.profile import profile, train_losses
+from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.profile import Profile, profile, train_losses
 from sgdtheory.paths.string_sampling import String
-from sgdtheory.paths.strings import Strings
+from sgdtheory.paths.strings import DENSE, Strings
 from sgdtheory.paths.symmetry import symmetry
 from sgdtheory.paths.top import index_of
 from sgdtheory.paths.uses import after_the_path
+from sgdtheory.paths.ways import lowest_way, words_of
 from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
+from sgdtheory.trained import untrained
 
 SEARCH = "search"  # where a search stands, forgotten with the unit's other states
 CONNECTED = 0.005  # of the straight line's barrier: a path below this counts as flat (the project's interface)
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
 BEND_BATCH = 128  # of Bézier curves and chains
+BENDS: dict[str, Curve] = {"bezier": bezier, "chain": chain}
+REST = 20  # points that are scored for what a path is good for
+SAME = 1e-6  # of its length: an end that is no further from the other, once aligned, is that end but for rounding
+APART = "not connected at this budget"
 LEAST = 2_000  # examples that paths are judged by, where there are so many: a loss is then known to 2 % of its spread
 
 
@@ -100,15 +108,13 @@ def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
     found = folder.marked(SEARCH)
     state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
-    attempts = len(autoneb.multiples)
-    cycles = attempts * len(autoneb.cycles)
+    over = [0.0, *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb))]  # after so many cycles
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
         _, attempt, _, cycle = name.split("-")
-        done = min(cycles - 1, int(attempt) * len(autoneb.cycles) + int(cycle))
-        width = (share[1] - share[0]) / cycles
-        inside = (share[0] + done * width, share[0] + (done + 1) * width)
-        return run_stage(folder, name, sgd, landscape, cloud, seed, band, inside)
+        done = min(len(over) - 2, int(attempt) * len(autoneb.cycles) + int(cycle))
+        begin, end = (share[0] + (share[1] - share[0]) * part / over[-1] for part in over[done : done + 2])
+        return run_stage(folder, name, sgd, landscape, cloud, seed, band, (begin, end))
 
     def evaluate(points: Tensor) -> Tensor:
         return train_losses(landscape, points)
@@ -118,6 +124,12 @@ def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
         state = newest
     assert state is not None
     return autoneb.finish(state, evaluate)
+
+
+def _parts(autoneb: AutoNEB) -> list[int]:
+    """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take several times the first's."""
+    pivots = accumulate(cycle.insert for cycle in autoneb.cycles)
+    return [cycle.steps * max(1, count) for cycle, count in zip(autoneb.cycles, pivots, strict=True)]
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
@@ -136,88 +148,157 @@ def _on(ends: Cloud, tensors: dict[str, Tensor]) -> dict[str, Any]:
 def join(
     landscape: Any, method: Method, baselines: Baselines, ends: Cloud, seed: int, folder: UnitFolder
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Everything about one pair: (row of results, tensors to keep)."""
+    """Everything about one pair: (row of results, tensors to keep).
+
+    The path and its barrier are what an edge is for. All else is extra: what a module cannot give is null, with the reason.
+    """
     formula = not hasattr(landscape, "score")
-    path, facts = find_path(landscape, suited(method, landscape), ends, seed, folder, (0.0, 0.75))
-    folder.tell(0.75, "measuring the path")
-    along = profile(landscape, points_at(path.pivots, path.t), path.t)
+    method = suited(method, landscape)
     baselines = replace(baselines, dense=FORMULA_DENSE) if formula else baselines
-    straight = profile(landscape, *_line(ends, baselines.dense))
-    barrier, line = along.barrier(formula), straight.barrier(formula)
-    assert barrier.value is not None and line.value is not None
+    searched, measured, aligned, bent = shares(landscape, method, baselines)
+    path, facts = find_path(landscape, method, ends, seed, folder, (0.0, searched))
+    folder.tell(searched, "measuring the path")
+    along = profile(landscape, points_at(path.pivots, path.t), path.t)
     ratio = length(path.pivots) / straight_length(path.pivots)
     spent = {"gradients": path.gradients, "evaluations": path.evaluations, "length_ratio": ratio, "attempts": path.attempts}
     place = {"pivots": len(path.pivots), **facts, "saddle_at": along.saddle_at}
-    above = along.barrier_above_line()
+    barrier, over = along.barrier(), [along.barrier_from(end) for end in (0, -1)]
     row: dict[str, Any] = {
-        "verdict": verdict(barrier, line, formula),
-        "linear": straight.row(gradients=0, evaluations=baselines.dense, length_ratio=1.0),
-        "path": along.row(**spent, **place, **index_of(landscape, path, along)),
+        "path": along.row(**spent, **place) | extra(["index"], lambda: index_of(landscape, path, along)),
         "barrier": {"value": barrier.value, "stderr": barrier.stderr},
-        "straight_barrier": {"value": line.value, "stderr": line.stderr},
-        **above.columns("barrier_above_line"),
-        "curves": {"path": along.curves(), "linear": straight.curves()},
+        "barrier_from": [each.value for each in over],
+        "barrier_from_stderr": [each.stderr for each in over],
+        **extra(["barrier_above_line"], lambda: along.barrier_above_line().columns("barrier_above_line")),
+        "curves": {"path": along.curves()},
     }
-    folder.tell(0.8, "aligning")
-    row |= _aligned(landscape, ends, baselines, seed, row["curves"])
-    row |= _bent(landscape, ends, baselines, seed, folder, row["curves"])
+    folder.tell(measured, "aligning")
+    row |= extra(["linear", "straight_barrier"], lambda: _straight(landscape, ends, baselines, row["curves"]))
+    row |= extra(["aligned", "aligned_barrier"], lambda: _aligned(landscape, ends, baselines, seed, row["curves"]))
+    for k, name in enumerate(BENDS):
+        share = (aligned + k * (bent - aligned) / len(BENDS), aligned + (k + 1) * (bent - aligned) / len(BENDS))
+        row |= _bent(landscape, ends, baselines, seed, folder, row["curves"], name, share)
+    folder.tell(bent, "what the path is good for")
     if not formula:
-        row |= {"examples": landscape.scored, "all_examples": landscape.scored == landscape.count}
+        scored, count = getattr(landscape, "scored", along.train_losses.shape[1]), getattr(landscape, "count", None)
+        row |= {"examples": scored, "all_examples": count is None or scored == count}
         row |= after_the_path(landscape, path, along)
+    row["lowest_way"] = lowest_way(row)
+    doubts = "; ".join(doubts_of(landscape, along))
+    row["verdict"] = f"cannot be said: {doubts}" if doubts else verdict(row, formula)
     return row, {"path": path.pivots, "t": arc_positions(path.pivots)}
 
 
-def verdict(barrier: Measured, line: Measured, formula: bool) -> str:
-    """What the two barriers say, in words."""
-    assert barrier.value is not None and line.value is not None and barrier.stderr is not None
+def shares(landscape: Any, method: Method, baselines: Baselines) -> tuple[float, float, float, float]:
+    """Where the search, its measuring, the two straight lines and the bends are over, as fractions of the whole edge.
+
+    In forward passes over one example: a gradient is three, a point is judged by all that are scored, on both sets once it
+    is measured.
+    """
+    gradients, points, kept = method.cost()
+    attempts = len(method.multiples) if isinstance(method, AutoNEB) else 1
+    count = int(getattr(landscape, "count", None) or 1)
+    batch, scored = method.batch_size or count, int(getattr(landscape, "scored", count))
+    dense = (kept + 1) * (method.final_sub_points + 1) if isinstance(method, AutoNEB) else DENSE
+    costs = (
+        attempts * (3 * batch * gradients + points * scored),
+        2 * dense * scored,
+        2 * 2 * baselines.dense * scored,
+        2 * (3 * min(BEND_BATCH, batch) * baselines.gradients + 2 * baselines.dense * scored),
+        REST * scored,
+    )
+    first, second, third, fourth, _ = (over / sum(costs) for over in accumulate(costs))
+    return first, second, third, fourth
+
+
+def doubts_of(landscape: Any, along: Profile) -> list[str]:
+    """Why nothing can be said of a path: of each end that is no minimum, the reason."""
+    losses = along.train_losses.mean(1)
+    found = []
+    for end, name in ((0, "first"), (-1, "second")):
+        if why := untrained(landscape, float(losses[end])):
+            found.append(f"the {name} end is not trained: {why}")
+    return found
+
+
+def verdict(row: dict[str, Any], formula: bool) -> str:
+    """What the lowest of all ways says beside the straight line, in words."""
+    name, found = row["lowest_way"]["name"], row["lowest_way"]["barrier"]
+    barrier, line = Measured(found["value"], found["stderr"]), (row["straight_barrier"] or {"value": None})["value"]
+    way = words_of(name, row)
     if formula:
-        return f"barrier {barrier.value:.6g}, the straight line has {line.value:.6g}"
-    flat = barrier.value <= max(2 * barrier.stderr, CONNECTED * line.value)
-    found = "connected" if flat else "not connected at this budget"
-    return f"{found}: barrier {barrier}, the straight line has {line.value:.2g}"
+        beside = "" if line is None else f", the straight line has {line:.6g}"
+        return f"barrier {barrier.value:.6g} by {way}{beside}"
+    beside = "" if line is None else f", the straight line has {line:.2g}"
+    said = f"barrier {barrier}{beside}"
+    return f"connected by {way}: {said}" if is_flat(row) else f"{APART}: lowest by {way}, {said}"
+
+
+def is_flat(row: dict[str, Any]) -> bool:
+    """Whether the lowest way rises by no more than its own error, or a straight line's that does not count."""
+    found, line = row["lowest_way"]["barrier"], (row["straight_barrier"] or {"value": 0.0})["value"]
+    return bool(found["value"] <= max(2 * (found["stderr"] or 0.0), CONNECTED * line))
 
 
 def _line(ends: Cloud, dense: int) -> tuple[Cloud, Tensor]:
+    """Points of a straight line; its ends may be one point, as those of an aligned copy are."""
     t = torch.linspace(0, 1, dense, dtype=torch.float64, device=ends.device)
-    return points_at(ends, t), t
+    return torch.lerp(ends[:1], ends[1:], t.to(ends)[:, None]), t
+
+
+def _straight(landscape: Any, ends: Cloud, baselines: Baselines, curves: dict[str, Any]) -> dict[str, Any]:
+    line = profile(landscape, *_line(ends, baselines.dense))
+    row = line.row(gradients=0, evaluations=baselines.dense, length_ratio=1.0)
+    curves["linear"] = line.curves()
+    return {"linear": row, "straight_barrier": row["barrier"]}
 
 
 def _aligned(landscape: Any, ends: Cloud, baselines: Baselines, seed: int, curves: dict[str, Any]) -> dict[str, Any]:
     """The straight line after the second network's hidden units were renumbered to be close to the first's."""
     if not hasattr(landscape, "module"):
         return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
-    try:
-        units = symmetry(landscape.module, landscape.data.shape)
-    except Mistake as unknown:
-        return {"aligned": None, "aligned_why": str(unknown)}
+    units = symmetry(landscape.module, landscape.data.shape)
     moved = align(units, ends[1].cpu(), ends[0].cpu(), stream(seed, "align")).to(ends)
     line = profile(landscape, *_line(torch.stack([ends[0], moved]), baselines.dense))
+    apart = float((moved - ends[0]).norm())
+    row = line.row(gradients=0, evaluations=baselines.dense, length_ratio=apart / float((ends[1] - ends[0]).norm()))
     curves["aligned"] = line.curves()
-    ratio = float((moved - ends[0]).norm() / (ends[1] - ends[0]).norm())
-    barrier = line.barrier()
-    return {
-        "aligned": line.row(gradients=0, evaluations=baselines.dense, length_ratio=ratio),
-        "aligned_barrier": {"value": barrier.value, "stderr": barrier.stderr},
-    }
+    same = apart <= SAME * float(ends[0].norm())
+    return {"aligned": {**row, "same_function": same}, "aligned_barrier": row["barrier"]}
 
 
 def _bent(
-    landscape: Any, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any]
-) -> dict[str, Any]:
-    """Curves with one bend, trained on their mean loss by the one loop."""
-    rows = {}
-    for name, curve in (("bezier", bezier), ("chain", chain)):
-        inner = CurveLandscape(landscape, ends, curve)
-        bend = inner.init(1, stream(seed, name)).to(ends)
-        batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
-        sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
-        if batch is not None:
-            sgd = replace(sgd, learning_rate=0.1)
-        bend = run_stage(folder, name, sgd, inner, bend, key(seed, name), share=(0.85, 0.95))
-        t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
-        points = curve_points(curve, ends, bend[0], t)
-        along = profile(landscape, points, t)
-        curves[name] = along.curves()
-        ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
-        rows[name] = along.row(gradients=baselines.gradients, evaluations=baselines.dense, length_ratio=ratio)
-    return rows
+    landscape: Any, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
+    name: str, share: tuple[float, float],
+) -> dict[str, Any]:  # fmt: skip
+    """A curve with one bend; one that could not be trained is null, and after an interruption it is not tried again."""
+    failed = folder.marked(f"{name}-failed")
+    if failed is not None:
+        return nothing([name], failed[1]["why"])
+    try:
+        return _bend(landscape, ends, baselines, seed, folder, curves, name, share)
+    except Damaged:
+        raise
+    except FAULTS as fault:
+        folder.mark(f"{name}-failed", {}, {"why": reason(fault)})  # with what it has logged, so that the log is one
+        return nothing([name], reason(fault))
+
+
+def _bend(
+    landscape: Any, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
+    name: str, share: tuple[float, float],
+) -> dict[str, Any]:  # fmt: skip
+    """A curve with one bend, trained on its mean loss by the one loop."""
+    curve = BENDS[name]
+    inner = CurveLandscape(landscape, ends, curve)
+    bend = inner.init(1, stream(seed, name)).to(ends)
+    batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
+    sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
+    if batch is not None:
+        sgd = replace(sgd, learning_rate=0.1)
+    bend = run_stage(folder, name, sgd, inner, bend, key(seed, name), share=share)
+    t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
+    along = profile(landscape, curve_points(curve, ends, bend[0], t), t)
+    ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
+    row = along.row(gradients=baselines.gradients, evaluations=baselines.dense, length_ratio=ratio)
+    curves[name] = along.curves()
+    return {name: row}

@@ -7,6 +7,7 @@ import torch
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
+from sgdtheory.faults import Failure
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured
 
@@ -31,13 +32,13 @@ class Profile(NamedTuple):
     def saddle_at(self) -> float:
         return float(self.t[self.worst])
 
-    def barrier(self, over_first: bool = False) -> Measured:
-        """max_t L(t) − max(L(0), L(1)); its error over examples as drawn from the population, all points on the same ones.
+    def barrier(self) -> Measured:
+        """max_t L(t) − max(L(0), L(1)); its error over examples as drawn from the population, all points on the same ones."""
+        return self._statistic(lambda means: means.max(1) - means[:, [0, -1]].max(1))
 
-        `over_first`: max_t L(t) − L(0), the energy difference that a formula states.
-        """
-        ends = [0] if over_first else [0, -1]
-        return self._statistic(lambda means: means.max(1) - means[:, ends].max(1))
+    def barrier_from(self, end: int) -> Measured:
+        """max_t L(t) − L(end), end 0 or −1: over the first, the energy difference that a formula states."""
+        return self._statistic(lambda means: means.max(1) - means[:, end])
 
     def barrier_above_line(self) -> Measured:
         """max_t [L(t) − (1−t)L(0) − tL(1)] (Entezari et al. 2022, 2110.06296, Eq. 1, for any path)."""
@@ -68,8 +69,15 @@ class Profile(NamedTuple):
         return Measured(value, float(np.hypot(again.std(ddof=1), again.mean() - value) * _widened(losses, means, of)), "nats")
 
     def row(self, **facts: Any) -> dict[str, Any]:
-        """As it stands in results.json: what is at the worst point."""
-        found = self.highest().columns("train_loss")
+        """As it stands in results.json: what is at the worst point, and the barrier over the higher end.
+
+        Raises Failure where a loss is not finite: the highest point of such a way is not known.
+        """
+        lost = (~torch.isfinite(self.train_losses.mean(1))).nonzero()
+        if len(lost):
+            raise Failure(f"the loss is not finite at t = {float(self.t[lost[0, 0]]):.3g}")
+        barrier = self.barrier()
+        found = self.highest().columns("train_loss") | {"barrier": {"value": barrier.value, "stderr": barrier.stderr}}
         tables = {"train_error": self.train_errors, "test_loss": self.test_losses, "test_error": self.test_errors}
         for name, table in tables.items():
             nothing = Measured.nothing("a formula has no examples")

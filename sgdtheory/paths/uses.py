@@ -6,30 +6,43 @@ import torch
 from torch import Tensor
 
 from sgdtheory.cloud import points_at
+from sgdtheory.extra import extra
 from sgdtheory.measured import Measured
 from sgdtheory.paths.autoneb import Path
 from sgdtheory.paths.profile import Profile
 
 
 def after_the_path(landscape: Any, path: Path, along: Profile, members: int = 5) -> dict[str, Any]:
-    """Test error of an ensemble of points of the path, of the average of the ends, and how alike the ends' mistakes are."""
-    assert along.test_errors is not None
-    labels = landscape.data.test_labels
+    """Test error of an ensemble of points of the path, of the average of the ends, and how alike the ends' mistakes are.
+
+    Each for itself: what a module cannot give is null, with the reason.
+    """
+    return {
+        **extra(["ensemble"], lambda: _ensemble(landscape, path, members)),
+        **extra(["average"], lambda: _average(landscape, path)),
+        **extra(["shared_mistakes"], lambda: _shared_mistakes(along)),
+        **extra(["interpolated_statistics"], lambda: _interpolated(landscape, path, members)),
+    }
+
+
+def _ensemble(landscape: Any, path: Path, members: int) -> dict[str, Any]:
     points = points_at(path.pivots, torch.linspace(0, 1, members, dtype=torch.float64))
     votes = torch.stack([_probabilities(landscape, theta) for theta in points]).mean(0)
-    average = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
+    wrong = (votes.argmax(1) != landscape.data.test_labels).double().cpu()
+    return {"ensemble": {"points": members, **Measured.mean(wrong).columns("test_error")}}
+
+
+def _average(landscape: Any, path: Path) -> dict[str, Any]:
+    score = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
+    loss, error = Measured.mean(score.losses[0].cpu()), Measured.mean(score.errors[0].cpu())
+    return {"average": {**loss.columns("test_loss"), **error.columns("test_error")}}
+
+
+def _shared_mistakes(along: Profile) -> dict[str, Any]:
+    assert along.test_errors is not None
     wrong = along.test_errors[[0, -1]].bool()
     both, either = int((wrong[0] & wrong[1]).sum()), int((wrong[0] | wrong[1]).sum())
-    ensemble = Measured.mean((votes.argmax(1) != labels).double().cpu())
-    return {
-        "ensemble": {"points": members, **ensemble.columns("test_error")},
-        "average": {
-            **Measured.mean(average.losses[0].cpu()).columns("test_loss"),
-            **Measured.mean(average.errors[0].cpu()).columns("test_error"),
-        },
-        "shared_mistakes": {"both": both, "either": either, "share": both / either if either else None},
-        **_interpolated(landscape, path, members),
-    }
+    return {"shared_mistakes": {"both": both, "either": either, "share": both / either if either else None}}
 
 
 def _probabilities(landscape: Any, theta: Tensor) -> Tensor:

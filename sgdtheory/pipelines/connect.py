@@ -13,11 +13,13 @@ from sgdtheory.checkpoints import AS_FOUND, Checkpoint
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.faults import Mistake
+from sgdtheory.folder import Folder
 from sgdtheory.kinds import Count, Place, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import Given, digest_of, given
+from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given
 from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
 from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spanning_tree, tree_means, violations
 from sgdtheory.paths.plane import plane
@@ -25,6 +27,8 @@ from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.train import Dtype, describe_point
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
+
+SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,15 @@ class Connect:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "landscape", self.given.landscape)
-        count = len(self.points)
+        given, count = len(self.points), len(self.nodes)
+        if given > 1 and count < 2:
+            raise Mistake(f"minima: all {given} are one and the same point, and a path has two ends; give another minimum")
         if count < 2:
             raise Mistake(f"minima: a path has two ends, and there is {count} minimum; give at least two")
-        for i in range(count):
-            for j in range(i):
-                if torch.equal(self.points[i], self.points[j]):
-                    raise Mistake(f"minima: {j} and {i} are the same point; leave one of them out")
-        next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self.pairs)  # refuses pairs that are not there
+        next_pairs(dict.fromkeys(range(given), 0.0), {}, pairs=self.pairs)  # refuses pairs that are not there
+        for pair, (i, j) in zip(self.pairs, self._asked or [], strict=False):
+            if i == j:
+                raise Mistake(f"pairs: {pair[0]} and {pair[1]} are the same point; a path has two ends")
 
     @cached_property
     def given(self) -> Given:
@@ -80,9 +85,34 @@ class Connect:
 
     @cached_property
     def points(self) -> Tensor:
-        """The minima [P, n]."""
+        """The minima as they are given; one may be there twice."""
         cloud = self.given.points
         return cloud.to(torch.float64 if cloud.dtype == torch.float64 else getattr(torch, self.dtype))
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """Of each point that is given the first that is the same: in all bits, on a formula up to rounding."""
+        near = 0.0 if hasattr(self.landscape, "score") else SAME
+        found: list[int] = []
+        for i, theta in enumerate(self.points):
+            room = near * (1 + float(theta.norm()))
+            same = (j for j in dict.fromkeys(found) if float((theta - self.points[j]).norm()) <= room)
+            found.append(next(same, i))
+        return found
+
+    @cached_property
+    def nodes(self) -> Tensor:
+        """The minima [P, n] that are joined, no two of them the same point; they are numbered in this order."""
+        return self.points[list(dict.fromkeys(self._firsts))]
+
+    @cached_property
+    def _asked(self) -> list[Pair] | None:
+        """The pairs that were named, in the numbers of `nodes`; None where none were."""
+        if isinstance(self.pairs, str):
+            return None
+        numbers = {first: k for k, first in enumerate(dict.fromkeys(self._firsts))}
+        asked = (sorted(numbers[self._firsts[end]] for end in pair) for pair in self.pairs)
+        return list(dict.fromkeys((i, j) for i, j in asked))
 
     def units(self, run: Run) -> list[Unit]:
         units = self._minimum_units(run)
@@ -97,16 +127,16 @@ class Connect:
             diagnose(self.diagnostic, self.landscape, folder)
             return
         if "index" in unit.science:
-            theta = self.points[unit.science["index"]]
+            theta = self.nodes[unit.science["index"]]
             folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
             return
         if "plane" in unit.science:
-            found = plane(self._judged, self.points[:3], self.plane, folder.tell)
-            folder.finish({"plane": found}, {"minima": self.points[:3]})
+            found = plane(self._judged, self.nodes[:3], self.plane, folder.tell)
+            folder.finish({"plane": found}, {"minima": self.nodes[:3]})
             return
         i, j = (self._digests.index(end) for end in unit.science["ends"])
         seed = key(self.seed, "edge", *unit.science["ends"])
-        row, tensors = join(self._judged, self._method, self.baselines, self.points[[i, j]], seed, folder)
+        row, tensors = join(self._judged, self._method, self.baselines, self.nodes[[i, j]], seed, folder)
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
@@ -114,10 +144,11 @@ class Connect:
         minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
         columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
-        minima = [row | {"source": source} for row, source in zip(minima, self.given.sources, strict=False)]
-        nodes = {i: row["train_loss"] for i, row in enumerate(minima)}
-        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.points, **self.given.stored()}}
-        for unit, pair in self._edges(run) if len(nodes) == len(self.points) else []:
+        firsts = dict.fromkeys(self._firsts)
+        minima = [row | {"source": self.given.sources[i]} for row, i in zip(minima, firsts, strict=False)]
+        nodes = _finite(minima)
+        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": self._kept()}
+        for unit, pair in self._edges(run) if len(minima) == len(self.nodes) else []:
             result = run.result(unit)
             if result is not None:
                 rows.append({"pair": list(pair), **result["row"]})
@@ -131,6 +162,8 @@ class Connect:
             "spanning_tree": [list(pair) for pair in tree],
             **mean_minimum.columns("mean_minimum_train_loss"),
             **mean_saddle.columns("mean_saddle_train_loss"),
+            "minima_from": origin_of(self.minima),
+            "merged": [[i, first] for i, first in enumerate(self._firsts) if i != first],
             "disconnectivity": {"leaves": grouped.leaves, "merges": [merge._asdict() for merge in grouped.merges]},
             "ultrametric_violations": [violation._asdict() for violation in violations(nodes, edges)],
         }
@@ -140,13 +173,39 @@ class Connect:
         tables = {"minima": [{"name": str(i), **row} for i, row in enumerate(minima)], "edges": rows}
         if points:
             tables, numbers = {**tables, "points": points}, {**numbers, "plots": pictures(points)}
-        return Results(self._claims(rows, tree), tables, numbers, clouds)
+        return Results([*self._claims(rows, tree, minima), *self._merged()], tables, numbers, clouds)
+
+    def _kept(self) -> dict[str, Tensor]:
+        """The minima that were joined, constants, and the points as they were given where one was there twice."""
+        again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
+        return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
     def estimate(self, unit: Unit) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""
         from sgdtheory.estimate import estimate_edge
 
-        return estimate_edge(self._judged, suited(self._method, self.landscape), self.baselines, self.points[:2])
+        return estimate_edge(self._judged, suited(self._method, self.landscape), self.baselines, self.nodes[:2])
+
+    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """All units to come with their costs, edges too that are not asked for before the minima are scored.
+
+        A tree has one fewer than minima, and which they are, the scores say; what may replace them is not counted.
+        """
+        from sgdtheory.estimate import estimate_scores
+
+        edge = self.estimate(pending[0])
+        one, grid = (estimate_scores(self._judged, self.nodes[:1], points) for points in (2, self.plane**2))
+        costs = {"minimum": one, "plane": grid}
+        found = [(unit.name, costs.get(unit.name.split("-")[0], edge)) for unit in pending]
+        if all(run.result(unit) is not None for unit in self._minimum_units(run)):
+            return found
+        found += [(unit.name, grid) for unit in self._plane_units(run) if run.result(unit) is None]
+        count = len(self.nodes)
+        if self.pairs == "tree" and count > 2:
+            return found + [(f"edge {k} of the tree's {count - 1}", edge) for k in range(1, count)]
+        known = next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self._asked or self.pairs)
+        units = [self._edge_unit(run, pair) for pair in known]
+        return found + [(unit.name, edge) for unit in units if run.result(unit) is None]
 
     @property
     def _method(self) -> Method:
@@ -169,7 +228,7 @@ class Connect:
 
     @cached_property
     def _digests(self) -> list[str]:
-        return [digest_of(theta) for theta in self.points]
+        return [digest_of(theta) for theta in self.nodes]
 
     def _minimum_units(self, run: Run) -> list[Unit]:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
@@ -177,23 +236,32 @@ class Connect:
 
     def _plane_units(self, run: Run) -> list[Unit]:
         """The plane through three minima."""
-        if len(self.points) < 3 or not self.plane:
+        if len(self.nodes) < 3 or not self.plane:
             return []
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
         return [Unit("plane", {**what, "plane": self.plane, "corners": self._digests[:3]})]
 
-    def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
-        """All edges asked for so far, in the order they were: what is finished decides what is asked for next."""
-        nodes = {i: (run.result(unit) or {})["rows"][0]["train_loss"] for i, unit in enumerate(self._minimum_units(run))}
+    def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         how = "autoneb" if self.method == "autoneb" else "strings"  # an edge knows the one method that made it
         what = {name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")} | self._sample
+        what["by"] = "lowest_way"  # what of an edge is measured; units that know less of their ways are none
+        return Unit(f"edge-{pair[0]}-{pair[1]}", {**what, "ends": [self._digests[end] for end in pair]})
+
+    def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
+        """All edges asked for so far, in the order they were: what is finished decides what is asked for next.
+
+        A minimum whose scores are not finite is joined with none.
+        """
+        nodes = _finite([(run.result(unit) or {})["rows"][0] for unit in self._minimum_units(run)])
+        asked = self._asked
+        pairs = self.pairs if asked is None else [pair for pair in asked if set(pair) <= set(nodes)]
         found: list[tuple[Unit, Pair]] = []
         edges: dict[Pair, Edge] = {}
         failed: set[Pair] = set()
-        while wave := next_pairs(nodes, edges, failed, self.pairs):
+        while wave := next_pairs(nodes, edges, failed, pairs):
             waiting = False
             for i, j in wave:
-                unit = Unit(f"edge-{i}-{j}", {**what, "ends": [self._digests[i], self._digests[j]]})
+                unit = self._edge_unit(run, (i, j))
                 found.append((unit, (i, j)))
                 result = run.result(unit)
                 if result is not None:
@@ -208,46 +276,46 @@ class Connect:
 
     # what is said
 
-    def _claims(self, rows: list[dict[str, Any]], tree: list[Pair]) -> list[Claim]:
-        title = getattr(self.landscape, "title", type(self.landscape).__name__)
-        # Where pairs were named, they alone are judged: nobody asked for a tree.
-        asked = {tuple(sorted(pair)) for pair in self.pairs} if isinstance(self.pairs, list) else None
+    def _claims(self, rows: list[dict[str, Any]], tree: list[Pair], minima: list[dict[str, Any]]) -> list[Claim]:
+        """Where pairs were named, they alone are judged: nobody asked for a tree."""
+        asked = self._asked
         chosen = [row for row in rows if asked or tuple(row["pair"]) in tree]
-        if not chosen:
-            nothing = Measured.nothing("no edge was finished")
-            return [Claim("connected", f"no path between minima of {title}", nothing, "a low path", None)]
-        highest = max(chosen, key=lambda row: row["barrier"]["value"])
-        barrier = Measured(highest["barrier"]["value"], highest["barrier"]["stderr"], "nats")
-        lines = [row["straight_barrier"]["value"] for row in chosen]
-        joined = f"{len(tree) + 1} minima of {title} are"
-        if asked:
-            joined = f"{len(asked)} pairs of minima of {title} are" if len(asked) > 1 else f"a pair of minima of {title} is"
-        if not hasattr(self.landscape, "score"):
-            return [self._barrier_claim(joined.rpartition(" ")[0], barrier.value, max(lines))]
-        flat = all(row["verdict"].startswith("connected") for row in chosen)
-        flat = flat and len(chosen) == (len(asked) if asked else len(self.points) - 1)
-        span = f"{min(lines):.2g}" if len(lines) == 1 else f"{min(lines):.2g} to {max(lines):.2g}"
-        words = f"{joined} {'' if flat else 'not '}connected: highest barrier {barrier}, straight lines {span}"
-        rise = max(row["path"]["test_error"] - max(row["curves"]["path"]["test_error"][i] for i in (0, -1)) for row in chosen)
-        told = f"test error at the saddles is {100 * rise:+.2f} percentage points over the worse end, at most"
-        return [
-            Claim("connected", words, barrier, "≤ two standard errors, or 0.5 % of the straight line's", flat),
-            Claim("test_error", told, Measured(rise), "≤ 0.01", rise <= 0.01),
-        ]
+        ends = {end for pair in asked for end in pair} if asked else set(range(len(self.nodes)))
+        wanted = len(asked) if asked else len(self.nodes) - 1
+        return Findings(self.landscape, self.nodes, minima, chosen, ends, bool(asked), wanted).claims()
 
-    def _barrier_claim(self, joined: str, barrier: float | None, line: float) -> Claim:
-        """A formula's highest barrier, against the one it states where the tree is that one edge."""
-        assert barrier is not None
-        words = f"{joined}: highest barrier {barrier:.6g}, of the straight lines {line:.6g}"
-        if not hasattr(self.landscape, "barrier") or len(self.points) > 2:
-            return Claim("barrier", words, Measured(barrier), "no stated value", None)
-        stated = self.landscape.barrier()
-        return Claim(
-            "barrier", words, Measured(barrier), f"{stated:.6g} ± 0.3 %", abs(barrier - stated) <= 0.003 * stated + 1e-4
-        )
+    def _merged(self) -> list[Claim]:
+        """That points which were given twice are one."""
+        again = [(i, first) for i, first in enumerate(self._firsts) if i != first]
+        if not again:
+            return []
+        given, left = len(self._firsts), len(self.nodes)
+        pairs = ", ".join(f"{i} is {first} again" for i, first in again)
+        words = f"of {given} minima {left} are different points ({pairs}); each is taken once, numbered in this order"
+        return [Claim("distinct", words, Measured(float(left)), f"{given}, each another point", False)]
 
 
 def _edge(row: dict[str, Any]) -> Edge:
+    """An edge as the graph needs it: the lowest way, and the path that was searched for."""
     ends = [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
-    over = row["path"]["train_loss"] - max(ends)  # a formula's own barrier is over its first end
-    return Edge(over, row["barrier"]["stderr"], row["straight_barrier"]["value"])
+    lowest, line = row["lowest_way"]["barrier"], row["straight_barrier"] or {"value": 0.0}
+    return Edge(lowest["value"], lowest["stderr"] or 0.0, line["value"], path=row["path"]["train_loss"] - max(ends))
+
+
+def _finite(minima: list[dict[str, Any]]) -> dict[int, float]:
+    """The training loss of each minimum that has one."""
+    return {i: row["train_loss"] for i, row in enumerate(minima) if row["train_loss"] is not None}
+
+
+def origin_of(files: tuple[Path, ...] | None) -> dict[str, Any]:
+    """Where the minima came from: a run, with its training error and when it ended, files, or the formula itself."""
+    if files is None:
+        return {"landscape": "the minima that it states"}
+    run = Folder(files[0].parent)
+    manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
+    if files[0].name not in manifest.get("files", {}):
+        return {"files": [str(file) for file in files]}
+    errors = [row.get("train_error") for row in run.read_json("results.json", {}).get("minima", [])]
+    known = [error for error in errors if error is not None]
+    facts = {"minima": len(errors), "train_error": max(known, default=None), "finished": manifest.get("finished")}
+    return {"run": str(run.path), **facts}

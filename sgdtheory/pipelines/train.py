@@ -19,6 +19,7 @@ from sgdtheory.sgd import SGD
 from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
+from sgdtheory.trained import untrained
 
 Dtype: TypeAlias = Literal["float32", "float64"]
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
@@ -111,25 +112,44 @@ class Train:
         return self.polish if self.polish != "auto" else "none" if hasattr(self.landscape, "score") else "lbfgs"
 
     def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+        """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = getattr(self.landscape, "title", type(self.landscape).__name__)
-        found = f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'} of {title}"
         if not rows:
             return [Claim("minima", f"no minimum of {title}", Measured.nothing("no unit finished"), "training error 0", None)]
         if not hasattr(self.landscape, "score"):
-            norms = [row["gradient_norm"] for row in rows]
-            holds = max(norms) <= STATIONARY
-            words = f"{found}: |∇L| ≤ {max(norms):.1e} at all of them, lowest value {min(row['objective'] for row in rows):.6g}"
-            return [Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)]
+            return [_stationary(rows, title)]
+        doubts = [(row["name"], untrained(self.landscape, row["train_loss"])) for row in rows]
+        doubts = [(name, why) for name, why in doubts if why]
+        more = f", and so for {len(doubts) - 1} more" if len(doubts) > 1 else ""
+        left = f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}" if doubts else ""
         worst = max(row["train_error"] for row in rows)
-        test = Measured.mean([100 * row["test_error"] for row in rows], "%")
+        test = Measured.mean([row["test_error"] for row in rows])
+        percent = Measured.mean([100 * row["test_error"] for row in rows], "%")
         at = "at all of them" if len(rows) > 1 else ""
-        words = (
-            f"{found}: training error {f'0 {at}'.strip() if worst == 0 else f'up to {100 * worst:.2f} %'}, test error {test}"
-        )
+        error = f"0 {at}".strip() if worst == 0 else f"up to {100 * worst:.2f} %"
+        words = f"{_counted(rows, bool(doubts))} of {title}: training error {error}, test error {percent}{left}"
+        fits = "0: a minimum fits its training data"
         return [
-            Claim("training_error", words, Measured(worst), "0: a minimum fits its training data", worst == 0),
-            Claim("test_error", f"test error {test}, mean over minima ± its standard error", test, "no fixed value", None),
+            Claim("training_error", words, Measured(worst), fits, worst == 0 and not doubts),
+            Claim("test_error", f"test error {percent}, mean over minima ± its standard error", test, "no fixed value", None),
         ]
+
+
+def _stationary(rows: list[dict[str, Any]], title: str) -> Claim:
+    """Points of a formula are judged by the gradient there."""
+    norms = [row["gradient_norm"] for row in rows]
+    if any(norm is None or row["objective"] is None for norm, row in zip(norms, rows, strict=True)):
+        lost = Measured.nothing("the objective or its gradient is not finite at some of them")
+        return Claim("stationary", f"{_counted(rows, True)} of {title}: not finite", lost, f"|∇L| ≤ {STATIONARY:g}", False)
+    holds, lowest = max(norms) <= STATIONARY, min(row["objective"] for row in rows)
+    words = f"{_counted(rows, not holds)} of {title}: |∇L| ≤ {max(norms):.1e} at all of them, lowest value {lowest:.6g}"
+    return Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)
+
+
+def _counted(rows: list[dict[str, Any]], points: bool) -> str:
+    """4 minima; points, where they are none."""
+    one, many = ("point", "points") if points else ("minimum", "minima")
+    return f"{len(rows)} {one if len(rows) == 1 else many}"
 
 
 def check_batch_size(landscape: Any, sgd: SGD) -> None:

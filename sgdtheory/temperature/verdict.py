@@ -64,6 +64,8 @@ def _slope(cells: Cells, title: str) -> Claim:
 
 def _left_out(cells: Cells) -> str:
     """3 cells leave the harmonic range, 1 cell is not stationary"""
+    if not any("excess_loss" in cell["temperature"] for cell in cells):
+        return "it is judged by excess_loss, which is not among the estimators; add it to estimator=[…]"
     unsteady = sum(not cell["stationary"] for cell in cells)
     wild = sum(cell["stationary"] and not cell["harmonic"] for cell in cells)
     deep = sum(

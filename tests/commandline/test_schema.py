@@ -14,7 +14,7 @@ from sgdtheory.commandline.config import Task, groups, launch
 from sgdtheory.commandline.schema import Checker, build, refuse
 from sgdtheory.faults import Mistake
 from sgdtheory.folder import digest
-from sgdtheory.kinds import BelowOne, ContentPath, Count, Fraction, Importable, Place, PlacePath, Positive
+from sgdtheory.kinds import BelowOne, Content, ContentPath, Count, Fraction, Importable, Place, PlacePath, Positive
 from sgdtheory.models.mlp import MLP
 from sgdtheory.schedule import Constant, Cosine, Schedule, Steps, Warmup
 
@@ -70,6 +70,12 @@ def value(annotation: Any, thing: Any, *trust: str) -> tuple[Any, Any, list[str]
         (tuple[Fraction, ...], [0.5, 1], (0.5, 1.0)),
         (list[int] | None, [1, 2], [1, 2]),
         (Path, "a/b", Path("a/b")),
+        (tuple[Positive, ...] | Literal["auto"], 0.1, (0.1,)),
+        (tuple[Positive, ...] | Literal["auto"], "auto", "auto"),
+        (tuple[Count, ...], 32, (32,)),
+        (list[Fraction] | None, 0.5, [0.5]),
+        (list[int] | None, None, None),
+        (Literal["tree"] | tuple[tuple[int, int], ...], [0, 1], ((0, 1),)),
         (dict[str, Any], {}, {}),
         (list[bool], [True], [True]),
         (Any, True, True),
@@ -94,6 +100,10 @@ def test_a_value_that_fits_is_taken(annotation: Any, given: Any, expected: Any) 
         (float, float("inf"), "finite"),
         (str, False, "false is not a number or a name"),
         (tuple[float, ...], [1.0, True], "true is not a number"),
+        (tuple[Count, ...], 0, "not 0"),
+        (tuple[Count, ...], True, "true is not a number"),
+        (tuple[Count, ...] | Literal["auto"], "atuo", "did you mean 'auto'?"),
+        (tuple[int, int], 3, "not 3"),
         (Count, 0, "greater than or equal to 1, not 0"),
         (BelowOne, 1.0, "less than 1, not 1.0"),
         (tuple[Fraction, ...], [0.5, 2], "x[1]: must be less than or equal to 1, not 2"),
@@ -131,6 +141,17 @@ def test_identity_is_of_what_was_coerced_and_without_places() -> None:
     assert faults == [] and found == House(1000, 2.0, where=Path("there"), device="cuda")
     assert identity == {"_target_": f"{House.__module__}.House", "rooms": 1000, "area": 2.0}
     assert digest(identity) == digest(check(House, {"area": 2.0, "rooms": 1000})[1])
+
+
+def test_a_number_where_a_list_is_meant_is_the_same_thing() -> None:
+    alone, listed = (value(tuple[Fraction, ...], given) for given in (0.5, [0.5]))
+    assert alone == listed and alone[1] == (0.5,)
+
+
+def test_an_empty_list_of_files_is_refused() -> None:
+    annotation = Annotated[tuple[Path, ...] | None, Content]
+    assert value(annotation, [])[2] == ["x: an empty list names no file; give at least one, or leave it out"]
+    assert value(annotation, None)[2] == []
 
 
 def test_a_path_is_known_by_what_it_holds(tmp_path: Path) -> None:

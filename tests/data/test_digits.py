@@ -40,3 +40,10 @@ def test_an_empty_split_is_refused() -> None:
         digits(test_share=0.0)
     with pytest.raises(Mistake, match="train has no images"):
         digits(test_share=1.0)
+
+
+def test_a_limit_is_even_over_the_digits() -> None:
+    few = digits(limit=25)
+    for labels in (few.train_labels, few.test_labels):
+        assert labels.bincount(minlength=10).min() >= 2 and labels.bincount(minlength=10).max() <= 3 and len(labels) == 25
+    assert digits().remarks == few.remarks == ()

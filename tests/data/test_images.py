@@ -1,12 +1,16 @@
 """Images: what they refuse, how they are normalised, and augmentation against a plain loop."""
 
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sgdtheory.data.draw import evenly
 from sgdtheory.data.images import Images
+from sgdtheory.data.remarks import remarks_on
 from sgdtheory.faults import Mistake
 from sgdtheory.streams import stream
 
@@ -86,7 +90,7 @@ def test_a_constant_channel_becomes_zero() -> None:
 def test_moved_and_cut_images_are_images() -> None:
     images = some_images(augment="crop_flip", padding=2)
     assert torch.equal(images.to("cpu").train_images, images.train_images)
-    small = images.subset(train=6, test=3)
+    small = images.first(train=6, test=3)
     assert (small.count, len(small.test_labels), small.augment, small.padding) == (6, 3, "crop_flip", 2)
 
 
@@ -136,3 +140,89 @@ def test_the_border_is_nearly_zero_after_scaling() -> None:
     away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))  # only the last row keeps pixels
     border = images.scaled(away, torch.float64)[0, :, :4, :]
     assert (border.abs() <= 1 / (510 * images.std[:, None, None]) + 1e-12).all()
+
+
+# what is told of them
+
+
+def told(**changes: Any) -> str:
+    return "\n".join(some_images(**changes).remarks)
+
+
+def test_nothing_is_told_of_good_images() -> None:
+    assert some_images().remarks == ()
+
+
+def test_images_in_both_splits_are_counted() -> None:
+    images = some_images()
+    test = images.test_images.clone()
+    test[1], test[4] = images.train_images[7], images.train_images[0]
+    assert told(test_images=test).startswith("2 of 6 test images are training images too")
+    test[4, 0, 0, 0] ^= 1  # one bit of one pixel
+    assert told(test_images=test).startswith("1 of 6 test images are training images too")
+
+
+def test_a_mark_that_is_equal_by_chance_is_no_equal_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sgdtheory.data.remarks._marks", lambda images: np.zeros(len(images), np.uint64))
+    assert some_images().remarks == ()
+
+
+def test_equal_training_images_with_other_labels_are_counted() -> None:
+    images = some_images().train_images.clone()
+    images[3], images[6] = images[0], images[0]  # one class
+    assert told(train_images=images) == ""
+    images[4] = images[0]
+    assert told(train_images=images).startswith("4 training images occur again with another label")
+
+
+def test_images_of_one_colour_are_counted() -> None:
+    images = some_images().train_images.clone()
+    images[2], images[5] = 0, torch.tensor([1, 2, 3])[:, None, None]
+    images[8, 1] = 7  # two channels more vary
+    images[9] = 9
+    images[9, 0, 1, 1] = 8
+    assert told(train_images=images) == "2 training and 0 test images are of one colour throughout"
+
+
+def test_classes_without_an_example_are_named() -> None:
+    assert told(test_labels=torch.tensor([0, 0, 2, 2, 0, 2])) == "no test image is of class 1 (2 of 3 classes have one)"
+    assert told(classes=5).splitlines() == [
+        "no training image is of class 3, 4 (3 of 5 classes have one)",
+        "no test image is of class 3, 4 (3 of 5 classes have one)",
+    ]
+
+
+def test_remarks_on_as_many_images_as_cifar_has_take_no_time() -> None:
+    draws = np.random.Generator(np.random.PCG64(0))
+    pixels = draws.integers(0, 256, (60_000, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(60_000) % 10
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        assert remarks_on((pixels[:50_000], labels[:50_000]), (pixels[50_000:], labels[50_000:]), 10) == ()
+        times.append(time.process_time() - began)
+    assert min(times) < 0.5  # 0.15 on a quiet core
+
+
+# some of them
+
+
+@pytest.mark.parametrize("count", [1, 7, 10, 23, 60])
+def test_a_draw_is_even_over_classes_whatever_their_order(count: int) -> None:
+    labels = np.arange(600) // 60  # sorted, as folders are
+    rows = evenly(labels, count)
+    numbers = np.bincount(labels[rows], minlength=10)
+    assert len(set(rows.tolist())) == len(rows) == count and (np.diff(rows) > 0).all()
+    assert numbers.max() - numbers.min() <= 1
+    assert set(rows.tolist()) <= set(evenly(labels, count + 1).tolist())
+    assert np.array_equal(rows, evenly(labels, count))
+
+
+def test_a_draw_takes_all_of_a_class_that_has_too_few() -> None:
+    labels = np.array([0] * 50 + [1] * 3 + [2] * 50)
+    assert np.bincount(labels[evenly(labels, 33)]).tolist() == [15, 3, 15]
+    assert np.array_equal(evenly(labels, 1000), np.arange(103))
+
+
+def test_a_draw_is_no_head_of_the_folder() -> None:
+    assert evenly(np.zeros(1000, int), 20).max() > 500

@@ -1,5 +1,8 @@
 """Packs of images: read as they are, or refused with what is wrong."""
 
+import os
+import time
+import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 from PIL import Image
 
 from sgdtheory.data.pack import images
@@ -207,7 +211,7 @@ def empty(path: Path) -> None:
 
 FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no train": (lambda p: (p / "train").rename(p / "training"), "has no folder train/"),
-    "no test": (lambda p: (p / "test").rename(p / "val"), "has no folder test/"),
+    "no test": (lambda p: (p / "test").rename(p / "tst"), r"has no folder test/ \(or val/\)"),
     "class missing": (lambda p: (p / "test" / "ant").rename(p / "ant"), "class 'ant' is in train/ but not in test/"),
     "class unknown": (lambda p: (p / "test" / "bee").mkdir(), "class 'bee' is in test/ but not in train/"),
     "class empty": (lambda p: empty(p / "train" / "zebra"), "train/zebra/ has no pictures"),
@@ -217,7 +221,7 @@ FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "broken": (
         lambda p: (p / "test" / "ant" / "1.png").write_bytes(b"\x89PNG"),
-        "1.png cannot be decoded as PNG or JPEG",
+        "1.png cannot be decoded as PNG, JPEG, ",
     ),
     "size": (lambda p: Image.new("RGB", (7, 7)).save(p / "train" / "zebra" / "9.png"), "9.png is 7x7 pixels"),
     "kind": (lambda p: Image.new("I;16", (5, 6)).save(p / "train" / "zebra" / "9.png"), "pixels of kind I;16"),
@@ -232,8 +236,183 @@ def test_a_bad_folder_is_refused_with_what_is_wrong(tmp_path: Path, defect: str)
         images(tmp_path)
 
 
-def test_a_limit_keeps_the_first_of_both_splits(tmp_path: Path) -> None:
+def test_a_limit_draws_from_both_splits_evenly(tmp_path: Path) -> None:
+    folder(tmp_path)  # sorted by class: the first three of each split are ants
+    whole, few = images(tmp_path), images(tmp_path, limit=2)
+    assert few.train_labels.tolist() == few.test_labels.tolist() == [0, 1]
+    known = {x.numpy().tobytes() for x in whole.train_images}
+    assert all(x.numpy().tobytes() in known for x in few.train_images)
+    assert images(tmp_path, limit=2).train_images.equal(few.train_images)
+    assert images(tmp_path, limit=100).train_images.equal(whole.train_images)
+
+
+def test_a_limit_below_the_number_of_classes_is_told_or_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, plain())
-    whole, few = images(path), images(path, limit=1)
-    assert len(few.train_images) == len(few.test_images) == 1
-    assert few.train_images.equal(whole.train_images[:1]) and few.test_labels.equal(whole.test_labels[:1])
+    assert images(path, limit=3).remarks[0] == "data.limit=3: 3 of 4 classes have a training image"
+    assert not any("data.limit" in remark for remark in images(path, limit=4).remarks)
+    with pytest.raises(Mistake, match=r"all training images are of one class.*; data.limit=1 is too small"):
+        images(path, limit=1)
+
+
+def test_training_images_of_one_class_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="all training images are of one class"):
+        images(saved(tmp_path, {**plain(), "train_labels": np.zeros(8, int), "test_labels": np.zeros(4, int)}))
+
+
+# what Pillow reads
+
+
+@pytest.mark.parametrize("suffix", ["webp", "bmp", "gif", "tif", "tiff", "ppm", "WEBP", "BMP", "PNG"])
+def test_every_kind_of_picture_is_read(tmp_path: Path, suffix: str) -> None:
+    found = images(folder(tmp_path, suffix))
+    assert (found.count, found.shape, found.told) == (6, (3, 6, 5), ())
+    if suffix.lower() in ("bmp", "tif", "tiff", "ppm", "png"):  # without loss
+        assert np.array_equal(found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100)
+
+
+def test_pictures_in_folders_of_a_class_and_behind_links_are_read_in_order(tmp_path: Path) -> None:
+    ant = folder(tmp_path / "all") / "train" / "ant"
+    plain_order = images(tmp_path / "all").train_images
+    (ant / "b").mkdir()
+    (ant / "1.png").rename(ant / "b" / "1.png")
+    (ant / "2.png").rename(tmp_path / "2.png")
+    (ant / "c").mkdir()
+    (ant / "c" / "2.png").symlink_to(tmp_path / "2.png")
+    (ant / "d").symlink_to(ant, target_is_directory=True)  # leads back up
+    (tmp_path / "all" / "train" / "zebra").rename(tmp_path / "zebra")
+    (tmp_path / "all" / "train" / "zebra").symlink_to(tmp_path / "zebra", target_is_directory=True)
+    found = images(tmp_path / "all")
+    assert found.train_images.equal(plain_order) and found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_what_is_not_read_is_told(tmp_path: Path) -> None:
+    folder(tmp_path)
+    for name in ("train/ant/a.svg", "train/notes.txt", "test/zebra/deep/b.heic", "train/ant/.hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "extra").mkdir()
+    told = images(tmp_path).told
+    assert len(told) == 2 and told[0] == "not read: extra/"
+    assert told[1].startswith("3 files are not read")
+    assert all(name in told[1] for name in ("train/notes.txt", "train/ant/a.svg", "test/zebra/deep/b.heic"))
+    (tmp_path / "train" / "ant" / "3.gif").write_bytes(animated(5, 6))
+    (tmp_path / "train" / "ant" / "4.png").write_bytes(jpeg(pictures(1, 6, 5, 4)[0], "PNG"))
+    assert images(tmp_path).told[2:] == (
+        "of 1 of the pictures only the first frame is read",
+        "of 1 of the pictures the alpha channel is left out",
+    )
+
+
+def animated(width: int, height: int) -> bytes:
+    buffer = BytesIO()
+    frames = [Image.fromarray(pixels) for pixels in pictures(3, height, width, 3)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_folder_with_val_instead_of_test_is_read_and_told(tmp_path: Path, name: str) -> None:
+    (folder(tmp_path) / "test").rename(tmp_path / name)
+    found = images(tmp_path)
+    assert found.test_labels.tolist() == [0, 0, 1, 1]
+    assert found.told == (f"{name}/ is the test set, for there is no test/",)
+
+
+def test_test_goes_before_val_and_val_is_named(tmp_path: Path) -> None:
+    (folder(tmp_path) / "val").mkdir()
+    assert images(tmp_path).told == ("not read: val/",)
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path / "train" / "ant" / "9.png")
+
+
+def a_giant(path: Path) -> None:
+    Image.new("L", (10_000, 10_000)).save(path / "train" / "ant" / "9.jpg")
+
+
+STRANGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (a_pipe, "9.png is no ordinary file but a pipe"),
+    "device": (lambda p: (p / "train/ant/9.png").symlink_to("/dev/zero"), "9.png is no ordinary file"),
+    "broken link": (lambda p: (p / "train/ant/9.png").symlink_to("nowhere"), "9.png leads nowhere"),
+    "link to itself": (lambda p: (p / "train/ant/9.png").symlink_to(p / "train/ant/9.png"), "9.png leads nowhere"),
+    "giant": (a_giant, "9.jpg has more pixels than Pillow opens: at most 4,096x4,096 are read"),
+    "large": (
+        lambda p: Image.new("L", (5000, 5000)).save(p / "train" / "ant" / "9.jpg"),
+        "9.jpg has 5,000x5,000 pixels: at most 4,096x4,096 are read",
+    ),
+    "a folder": (lambda p: (p / "train/ant/9.png").mkdir(), ""),
+    "only others": (
+        lambda p: [f.rename(f.with_suffix(".heic")) for f in (p / "test/ant").iterdir()],
+        r"test/ant/ has no pictures that are read .*, but .heic",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", STRANGE)
+def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, defect: str) -> None:
+    spoil, message = STRANGE[defect]
+    spoil(folder(tmp_path))
+    began = time.monotonic()
+    if message:
+        with pytest.raises(Mistake, match=message):
+            images(tmp_path)
+    else:
+        assert images(tmp_path).count == 6
+    assert time.monotonic() - began < 2
+
+
+def test_a_pipe_instead_of_a_pack_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pack.npz")
+    with pytest.raises(Mistake, match="no ordinary file"):
+        images(tmp_path / "pack.npz")
+
+
+SMALL = {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1000}
+
+
+def test_more_pictures_than_memory_are_refused_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path)
+    monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
+    with pytest.raises(Mistake, match=r"0.png and 5 more of 6x5 pixels: 540 bytes, more than half of this machine's 1 kB"):
+        images(tmp_path)
+
+
+# packs that announce what they do not hold
+
+
+def announcing(path: Path, shape: tuple[int, ...], data: bytes) -> Path:
+    """A pack whose train_images announce a shape and hold these bytes."""
+    saved(path.parent, {**plain()})
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    header = BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in members.items():
+            new.writestr(name, header.getvalue() + data if name == "train_images.npy" else content)
+    return path
+
+
+def test_an_array_that_announces_petabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = announcing(tmp_path / "mine.npz", (10**9, 1000, 1000), b"")
+    with pytest.raises(Mistake, match=r"train_images announces uint8 .*, but holds 0"):
+        images(path)
+
+
+def test_an_array_that_grows_a_thousandfold_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = announcing(tmp_path / "mine.npz", (300, 1000, 1000), bytes(300_000_000))
+    monkeypatch.setattr("sgdtheory.data.npz_pack._read", lambda *given: pytest.fail("it was read"))
+    with pytest.raises(Mistake, match=r"train_images grows from .* to 300,000,000 bytes unpacked"):
+        images(path)
+
+
+def test_a_pack_larger_than_memory_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, plain())
+    monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
+    with pytest.raises(Mistake, match="more than half of this machine's 1 kB of memory"):
+        images(path)
+
+
+def test_what_else_lies_in_a_pack_is_not_read(tmp_path: Path) -> None:
+    assert images(saved(tmp_path, {**plain(), "notes": np.array([{}], object)})).count == 8

@@ -3,13 +3,20 @@
 import gzip
 import pickle
 import struct
+import threading
+import time
+import urllib.request
+from functools import partial
 from hashlib import md5
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from torchvision import datasets
 
+from sgdtheory.data.prompt import prompt_requests
 from sgdtheory.data.torchvision_sets import SETS, Name, torchvision_set
 from sgdtheory.faults import Mistake
 
@@ -106,3 +113,43 @@ def test_a_server_that_does_not_answer(
     assert "data=images data.path=pack.npz" in str(caught.value)
     assert str(caught.value).count("\n") < 3
     assert capsys.readouterr().out == ""
+
+
+def silent(*given: object) -> None:
+    """As where a name server does not answer."""
+    time.sleep(12)
+    raise OSError
+
+
+def test_a_server_that_says_nothing_is_given_up_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sgdtheory.data.prompt.ANSWER", 0.3)
+    monkeypatch.setattr("socket.create_connection", silent)
+    began = time.monotonic()
+    with pytest.raises(Mistake, match="its server cannot be reached"):
+        torchvision_set("cifar10", tmp_path)
+    assert time.monotonic() - began < 10  # two addresses, and torchvision's import
+
+
+def test_what_is_asked_is_the_proxy_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr("sgdtheory.data.prompt._answers", lambda host, port: asked.append((host, port)))
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    before = urllib.request._opener
+    with prompt_requests(), pytest.raises(URLError):
+        urllib.request.urlopen("https://data.example/file")
+    assert asked == [("proxy.example:3128", 443)]
+    assert urllib.request._opener is before
+    monkeypatch.delenv("https_proxy")
+    with prompt_requests(), pytest.raises(URLError):
+        urllib.request.urlopen("http://data.example/file")
+    assert asked[1] == ("data.example", 80)
+
+
+def test_a_server_that_answers_is_read_from(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with prompt_requests():
+            assert urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/file").read() == b"content"
+        server.shutdown()

@@ -16,7 +16,7 @@ def test_the_curvature_along_a_path_is_the_formulas(sgdtheory: Any) -> None:
     found = json.loads(Path("here/results.json").read_text())
     path = load_file("here/paths/0-1.safetensors")
     rows = found["points"]
-    assert [row["t"] for row in rows] == pytest.approx(path["t"].tolist()) and {row["edge"] for row in rows} == {"0–1"}
+    assert [row["t"] for row in rows] == pytest.approx(path["t"].tolist()) and {row["edge"] for row in rows} == {"0-1"}
     exact = (3 * path["path"][:, 0].double() ** 2 - 1).tolist()
     assert [row["trace"] for row in rows] == pytest.approx(exact, abs=1e-5) and min(exact) < -0.9
     assert (rows[0]["t"], rows[-1]["t"]) == (0, 1) and rows[0]["sharpness"] > 0

@@ -110,7 +110,7 @@ def test_noise_of_a_formula_is_what_it_states() -> None:
 @pytest.fixture(scope="module")
 def few() -> tuple[Network, Tensor, Tensor]:
     """A small net on 200 digits, a point, and the gradient of every example by a plain loop, [N, n]."""
-    landscape = Network(partial(MLP, hidden=(6,), activation="tanh"), digits().subset(200, 20), weight_decay=1e-3)
+    landscape = Network(partial(MLP, hidden=(6,), activation="tanh"), digits().first(200, 20), weight_decay=1e-3)
     theta = landscape.init(1, stream(0, "init"))[0].double()
     each = []
     for i in range(200):
@@ -151,7 +151,7 @@ def test_noise_of_a_subset_is_within_its_error(few: tuple[Network, Tensor, Tenso
 
 
 def test_noise_with_batch_norm_is_of_mini_batches() -> None:
-    landscape = Network(partial(ResNet, depth=8, width=2), digits().subset(64, 10))
+    landscape = Network(partial(ResNet, depth=8, width=2), digits().first(64, 10))
     row = Noise(batch_size=16, draws=24, dense=0)(landscape, landscape.init(1, stream(0, "init")))[0]
     assert row["noise_trace"].value and row["noise_examples"].value == 24
     assert row["noise_top10_share"].value is not None and 0 < row["noise_top10_share"].value < 1

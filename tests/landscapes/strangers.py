@@ -578,6 +578,8 @@ RIGHT: dict[str, Factory] = {
     "batch_norm_across": lambda: small_cnn(nn.SyncBatchNorm(6), nn.ReLU()),
     "batch_norm_subclass": lambda: small_cnn(NormAct(6)),
     "batch_norm_unused": UnusedNorm,
+    "batch_norm_then_in_place": lambda: small_cnn(nn.BatchNorm2d(6), nn.ReLU(inplace=True)),
+    "batch_norm_then_in_place_vectors": lambda: head(nn.BatchNorm1d(16), nn.ReLU(inplace=True)),
     "instance_norm": lambda: small_cnn(nn.InstanceNorm2d(6, affine=True), nn.ReLU()),
     "group_norm": lambda: small_cnn(nn.GroupNorm(2, 6), nn.SiLU()),
     "layer_norm": lambda: head(nn.LayerNorm(16), nn.GELU()),
@@ -615,7 +617,7 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "noise": (Noisy, "Noisy draws random numbers"),
     "numpy_noise": (NumpyNoise, "NumpyNoise draws random numbers"),
     "norm_twice": (TwiceNormed, "norm .*twice"),
-    "block_shared": (SharedBlock, r"block\.1 .*twice"),
+    "block_shared": (SharedBlock, r"block\.1' is used twice"),
     "norm_by_hand": (HandWrittenNorm, r"mean of HandWrittenNorm .*changed by every pass in training"),
     "instance_norm_tracking": (
         lambda: small_cnn(nn.InstanceNorm2d(6, track_running_stats=True), nn.ReLU()),

@@ -21,7 +21,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.streams import stream
 
-FEW = digits().subset(60, 40)
+FEW = digits().first(60, 40)
 MODELS = {
     "linear": Linear,
     "mlp": partial(MLP, hidden=(8,), activation="tanh"),
@@ -187,7 +187,7 @@ def test_scores_on_some_of_the_examples_are_those_of_a_smaller_set() -> None:
 
 
 def test_statistics_beyond_the_exact_size_are_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Network(MODELS["resnet8"], digits().subset(600, 40))
+    network = Network(MODELS["resnet8"], digits().first(600, 40))
     theta = network.init(1, stream(0, "init"))[0]
     exact = network.statistics(theta)
     monkeypatch.setattr("sgdtheory.landscapes.batch_norm.EXACT_IMAGES", 200)

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
+from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.ring import Ring
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.paths import edge
-from sgdtheory.paths.edge import Baselines, examples_for, join
+from sgdtheory.paths.edge import Baselines, examples_for, find_band, join, shares, suited
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.strings import Strings
 from sgdtheory.run import Unit, UnitFolder
@@ -51,3 +53,34 @@ def test_small_sets_are_judged_whole_and_long_searches_on_more() -> None:
     budgets = [examples_for(method, Baselines()) or 0 for method in (Strings(), fast(), draxler(0.1), draxler(1.0))]
     assert budgets == sorted(budgets) and budgets[0] >= 1437 and budgets[-1] >= 50_000
     assert examples_for(Strings(batch_size=None), Baselines()) is None
+
+
+def test_progress_goes_with_the_work(tmp_path: Path) -> None:
+    """At the end of a cycle, progress is the share of the steps × pivots that are done: the first cycles are the cheap ones."""
+    landscape = DoubleWell(directions=2)
+    method = fast(steps=4, last_steps=6, multiples=(1.0,), threshold=1e-9, enough=0.0, retries=0)
+    told: list[tuple[str, float]] = []
+
+    class Watched(UnitFolder):
+        def keep(self, state: Any, done: float, what: str = "") -> None:
+            told.append((what, done))
+
+    folder = Watched(tmp_path, Unit("edge", {}))
+    find_band(landscape, method, landscape.minima(), 0, folder, (0.0, 1.0))
+    work = [4 * 3, 4 * 5, 4 * 7, 4 * 9, 6 * 11]
+    over = [max(done for what, done in told if what == f"attempt-0-cycle-{k}") for k in range(5)]
+    assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
+
+
+def test_shares_are_those_of_the_passes() -> None:
+    """By hand: an attempt of AutoNEB at batch b of G gradients and E points judged by N examples, measured at D points, …"""
+    landscape = Network(MLP, digits())
+    method, baselines = fast(), Baselines(800, 15)
+    gradients, points, kept = method.cost()
+    search = 2 * (3 * 128 * gradients + points * 1437)
+    measure = 2 * 10 * (kept + 1) * 1437
+    lines, bends, rest = 4 * 15 * 1437, 2 * (3 * 128 * 800 + 2 * 15 * 1437), 20 * 1437
+    total = search + measure + lines + bends + rest
+    found = shares(landscape, method, baselines)
+    assert found == pytest.approx([x / total for x in (search, search + measure, search + measure + lines, total - rest)])
+    assert shares(Ring(), suited(method, Ring()), baselines)[0] > 0.5

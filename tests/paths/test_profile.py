@@ -37,7 +37,7 @@ def test_a_barrier_is_the_highest_mean_over_the_higher_end() -> None:
     assert found.worst == 1 and found.saddle_at == 0.5
     assert found.highest().value == pytest.approx(2.0)
     assert found.barrier().value == pytest.approx(2.0 - 0.4)
-    assert found.barrier(over_first=True).value == pytest.approx(2.0 - 0.1)
+    assert found.barrier_from(0).value == pytest.approx(2.0 - 0.1)
     assert found.barrier_above_line().value == pytest.approx(2.0 - 0.25)
 
 

@@ -46,8 +46,11 @@ def test_stated_barriers_are_found(
     words = ["connect", f"landscape={landscape}", *words, f"run.root={tmp_path}", "executor.workers=1", "--quiet"]
     assert run(words, monkeypatch) == 0
     edge = results(tmp_path)["edges"][0]
-    assert edge["barrier"]["value"] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
-    assert edge["barrier"]["stderr"] == 0
+    assert edge["barrier_from"][0] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
+    ends = [edge["curves"]["path"]["train_loss"][end] for end in (0, -1)]
+    assert edge["barrier"] == {"value": pytest.approx(edge["path"]["train_loss"] - max(ends)), "stderr": 0}
+    claim = results(tmp_path)["claims"][0]
+    assert claim["holds"] is True and claim["value"] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
     if ratio is not None:
         assert edge["path"]["length_ratio"] == pytest.approx(ratio, rel=5e-3)
     if barrier > 0:
@@ -73,7 +76,10 @@ def test_the_newest_train_run_is_connected(trained: Path) -> None:
         assert edge["aligned"]["train_loss"] < edge["linear"]["train_loss"]
         assert {"bezier", "chain", "ensemble", "average", "shared_mistakes"} <= set(edge)
         assert edge["path"]["index"] is None and edge["path"]["index_why"]
-    assert "connected: highest barrier" in found["claims"][0]["statement"]
+    flat = all(edge["verdict"].startswith("connected by ") for edge in found["edges"])
+    assert ("are connected by " if flat else "are not connected at this budget: highest barrier") in found["claims"][0][
+        "statement"
+    ]
 
 
 def test_paths_are_loaded_in_a_notebook(trained: Path) -> None:
@@ -126,7 +132,7 @@ def test_identical_and_single_minima(
 ) -> None:
     (run_path,) = (trained / "train").iterdir()
     cloud = load_file(run_path / "minima.safetensors")["minima"]
-    for rows, said in ((cloud[[0, 0]], "same point"), (cloud[:1], "at least two")):
+    for rows, said in ((cloud[[0, 0]], "one and the same point"), (cloud[:1], "at least two")):
         save_file({"minima": rows}, trained / "bad.safetensors")
         words = ["connect", "model=mlp", "model.hidden=[16]", f"minima=[{trained / 'bad.safetensors'}]", f"run.root={trained}"]
         assert run(words, monkeypatch) == 2

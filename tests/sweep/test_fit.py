@@ -1,9 +1,12 @@
 """The power law through a sweep, against numbers made to order."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from sgdtheory.sweep.fit import Fit, Point, Scatter, fit_power_law, points_of, scatter
+from sgdtheory.temperature.verdict import claims_of
 
 
 def points(slope: float, prefactor: float, error: float, seed: int, count: int = 16) -> list[Point]:
@@ -58,3 +61,19 @@ def test_what_is_fitted_is_stationary_and_harmonic() -> None:
 
     cells = [cell(True, True), cell(True, False), cell(False, False, None)]
     assert points_of(cells) == [Point(0.1, 0.05, 0.001)] and len(points_of(cells, harmonic=False)) == 2
+
+
+def test_a_sweep_without_the_headlines_estimator_says_so() -> None:
+    (slope,) = [claim for claim in claims_of([cell(0.1, 8, "virial")], "a bowl") if claim.name == "slope"]
+    assert slope.statement.startswith("T on a bowl: it is judged by excess_loss, which is not among the estimators")
+    assert slope.holds is None
+
+
+def cell(rate: float, size: int, estimator: str) -> dict[str, Any]:
+    law = rate / (2 * size)
+    return {
+        "minimum": 0, "learning_rate": rate, "batch_size": size, "momentum": 0.0, "sampling": "iid", "predicted": law,
+        "stationary": True, "harmonic": True, "why": "", "noise_trace": 1.0, "noise_trace_at_minimum": 1.0,
+        "temperature": {estimator: {"value": law, "stderr": law / 100}},
+        "fluctuation_dissipation": {"value": 1.0, "stderr": 0.01},
+    }  # fmt: skip

@@ -1,0 +1,5 @@
+"""`python -m sgdtheory` is the command too."""
+
+from sgdtheory.cli import main
+
+main()
