@@ -293,7 +293,7 @@ def test_a_norm_with_a_forward_pass_of_its_own_keeps_it() -> None:
     expected = F.batch_norm(module[0](images), None, None, training=True).relu()
     assert torch.allclose(module(images), expected, atol=1e-5)
     buffers = population(module, images)
-    assert statistics_error(buffers, {f"1.{k}": v for k, v in plain_statistics(module[0](images)).items()}) < 1e-5
+    assert statistics_error(buffers, {f"1.{k}": v for k, v in plain_statistics(module[0](images).detach()).items()}) < 1e-5
     assert not list(module.buffers()) and module[1].momentum == 0.1
     scored = with_population_statistics(fresh, {}, buffers)
     assert torch.allclose(scored(images), expected, atol=1e-5)
@@ -303,7 +303,7 @@ class Random(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.recurrent = nn.LSTM(6, 6, num_layers=2, dropout=0.5, batch_first=True)
-        self.norm = nn.BatchNorm1d(6)
+        self.norm = nn.BatchNorm1d(6, eps=1e-12)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.recurrent(F.dropout(x, 0.5, self.training))[0]
@@ -315,7 +315,7 @@ def test_all_else_is_in_evaluation_mode() -> None:
     x = normal(300, 5, 6)
     assert torch.equal(module(x), module(x))
     outputs = module(x).detach()
-    assert outputs.mean().abs() < 1e-6 and float(outputs.var(correction=0)) == pytest.approx(1, abs=2e-2)
+    assert outputs.mean().abs() < 1e-6 and float(outputs.var(correction=0)) == pytest.approx(1, abs=1e-4)
 
 
 class Twice(nn.Module):
