@@ -111,9 +111,15 @@ COMMANDS = {
     """,
     "connect": """Join minima by low-loss paths, build their graph.
 
-    Keys of its own: minima= (a train run, checkpoint files; nothing: the newest train run of this landscape),
+    Keys of its own: minima= (runs, files of weights; nothing: the newest train run of this landscape), checkpoint.key=,
     pairs=tree|all|[[0,1]], method=autoneb|string_sampling, autoneb=fast|draxler.
     `sgdtheory connect --cfg job` prints them all.
+    """,
+    "diagnose": """Say what can be said of points that you have: scores, gradient, diagnostics; nothing is trained.
+
+    Keys of its own: minima= (runs, files of weights, a folder, a glob), checkpoint.key=, checkpoint.prefix=,
+    checkpoint.strict=, diagnostic=[spectrum,noise,sharpness], products=, draws=.
+    `sgdtheory diagnose --cfg job` prints them all.
     """,
     "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
 
@@ -204,7 +210,7 @@ def _run(
     loudness: int,
     trace: bool,
 ) -> None:
-    """What the three pipelines and every study share: check the words, then execute each task Hydra makes of them."""
+    """What the pipelines and every study share: check the words, then execute each task Hydra makes of them."""
     began = time.time()
 
     def job(task: Any) -> None:
@@ -212,8 +218,9 @@ def _run(
         from sgdtheory.progress import Watcher
         from sgdtheory.show import show_plan, show_results
 
-        for note in task.notes:
-            Watcher(loudness).say(note)
+        watcher = Watcher(loudness)
+        for line in (*task.notes, *getattr(task.pipeline, "said", ())):
+            watcher.say(line)
         if dry_run:
             show_plan(plan(task))
             return
@@ -221,7 +228,7 @@ def _run(
         said = " ".join([Path(sys.argv[0]).name.split()[0], command, *typed])
         found = execute(
             task,
-            Watcher(loudness),
+            watcher,
             retry_failed,
             said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(typed)}".strip(),
         )

@@ -128,9 +128,36 @@ def density(landscape: Any, theta: Tensor, count: int, probes: int, steps: int, 
         nothing = torch.zeros(0, 1, dtype=torch.float64)
         return Density(n, known, nothing, nothing[:, 1:])
     known, modes = top_modes(landscape, theta, count)
-    vectors = torch.randn(probes, n, generator=source, dtype=torch.float64).to(theta)
-    diagonal, beside = _lanczos(landscape, theta, vectors, steps, modes.to(theta))
-    return Density(n, known, diagonal, beside)
+    return density_beside(landscape, theta, known, modes, probes, steps, source)
+
+
+class Leading(NamedTuple):
+    """The largest curvatures as so many products show them: an eigenvalue lies within `bounds` of each value [k]."""
+
+    values: Tensor  # [k], largest first
+    bounds: Tensor  # |Hu − hu| [k]: in a symmetric matrix one is no further (Parlett 1980, Theorem 4.5.1); or rounding
+    modes: Tensor  # [k, n], orthonormal
+
+
+def leading(landscape: Any, theta: Tensor, count: int, products: int, source: torch.Generator) -> Leading:
+    """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ [n], float64."""
+    vector = torch.randn(1, theta.numel(), generator=source, dtype=torch.float64).to(theta)
+    diagonal, beside, basis = _lanczos(landscape, theta, vector, products, vector[:0])
+    jacobi = torch.diag(diagonal[0]) + torch.diag(beside[0, :-1], 1) + torch.diag(beside[0, :-1], -1)
+    values, states = torch.linalg.eigh(jacobi)
+    order = values.argsort(descending=True)[:count]
+    modes = states[:, order].T.to(theta) @ basis[0, : len(values)]
+    rounding = theta.numel() ** 0.5 * torch.finfo(theta.dtype).eps * float(values.abs().max())
+    return Leading(values[order], (beside[0, -1] * states[-1, order].abs()).clamp_min(rounding), modes.double().cpu())
+
+
+def density_beside(
+    landscape: Any, theta: Tensor, known: Tensor, modes: Tensor, probes: int, steps: int, source: torch.Generator
+) -> Density:
+    """What `probes` random vectors see in `steps` products each beside directions [k, n] whose curvatures are known."""
+    vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
+    diagonal, beside, _ = _lanczos(landscape, theta, vectors, steps, modes.to(theta))
+    return Density(theta.numel(), known, diagonal, beside[:, :-1])
 
 
 def weighted_spectrum(landscape: Any, theta: Tensor, vectors: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -140,13 +167,15 @@ def weighted_spectrum(landscape: Any, theta: Tensor, vectors: Tensor, steps: int
     the share of Tr C at curvature h.
     """
     norms = vectors.double().norm(dim=1)
-    values, weights = _quadratures(*_lanczos(landscape, theta, vectors, steps, vectors[:0]))
+    diagonal, beside, _ = _lanczos(landscape, theta, vectors, steps, vectors[:0])
+    values, weights = _quadratures(diagonal, beside[:, :-1])
     weights = weights * (norms.square() / norms.square().sum()).to(weights)[:, None]
     return values.flatten(), weights.flatten()
 
 
-def _lanczos(landscape: Any, theta: Tensor, vectors: Tensor, steps: int, without: Tensor) -> tuple[Tensor, Tensor]:
-    """Jacobi matrices, diagonal [V, m] and beside [V, m − 1], of H on the complement of `without` [k, n], float64.
+def _lanczos(landscape: Any, theta: Tensor, vectors: Tensor, steps: int, without: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Jacobi matrices of H on the complement of `without` [k, n], float64: diagonal [V, m], and beside [V, m], the last of
+    which is the length of what is left over; with the basis [V, steps, n].
 
     Fully reorthogonalised, twice: once leaves what rounding has mixed in.
     """
@@ -168,7 +197,7 @@ def _lanczos(landscape: Any, theta: Tensor, vectors: Tensor, steps: int, without
         newest = product / size.clamp_min(torch.finfo(theta.dtype).tiny)[:, None]
         if float(size.max()) < 1e-7 * float(diagonal[0].abs().max()):
             break
-    return torch.stack(diagonal, 1).cpu(), torch.stack(beside, 1)[:, :-1].cpu()
+    return torch.stack(diagonal, 1).cpu(), torch.stack(beside, 1).cpu(), basis
 
 
 def _quadratures(diagonal: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,17 @@ def estimate_descent(landscape: Any, start: Cloud, gradients: int) -> Estimate:
     return Estimate(seconds, _memory(start), 20 * start.numel() * start.element_size() + 65536)
 
 
+def estimate_score(landscape: Any, start: Cloud, gradients: float = 0.0) -> Estimate:
+    """A point scored on both splits, or so many gradients of the whole objective; from a gradient on one part of it."""
+    part, weight = next(iter(landscape.parts())) if hasattr(landscape, "parts") else (None, 1.0)
+    seconds = 0.0
+    for _ in range(2):  # the first one is slow
+        clock = time.perf_counter()
+        value_and_grad(landscape, start, part)
+        seconds = (time.perf_counter() - clock) / weight
+    return Estimate(seconds * (gradients or 4), _memory(start), 3 * start.numel() * start.element_size() + 65536)
+
+
 def estimate_edge(landscape: Any, method: Any, baselines: Any, ends: Cloud) -> Estimate:
     """An edge: gradients and points of the method's own guess, the bends, dense scores of all. A path that was found is
     scored at half as many points as its search looked at (AutoNEB), on both sets."""

@@ -113,6 +113,8 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         watcher.write_down(f"begun: {command_line}")
         for warning in warnings_of(task.pipeline):
             watcher.say(f"warning: {warning}")
+        for line in getattr(task.pipeline, "said", ()):
+            watcher.write_down(line)
         try:
             do_units(run, task, watcher, retry_failed)
             results = finish(run, task, spent + time.time() - began)
@@ -327,7 +329,6 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "trust": list(task.trust),
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),
-        "minima": run.science.get("minima"),  # digests of the files they came from
         "started": run.manifest.get("started", time.time()),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),

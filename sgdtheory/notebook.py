@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from sgdtheory.commandline.config import load
 from sgdtheory.faults import Mistake
+from sgdtheory.minima import with_kept_constants
 from sgdtheory.run import Run
+
+MINIMA = "minima.safetensors"
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,13 @@ class LoadedRun:
     pipeline: Any
     results: Mapping[str, Any]
 
-    @property
+    @cached_property
     def landscape(self) -> Any:
-        """The landscape: `.losses(cloud)`, `.score(cloud, "test")`, `.model_at(theta)`."""
-        return self.pipeline.landscape
+        """The landscape: `.losses(cloud)`, `.score(cloud, "test")`, `.model_at(theta)`; with the constants of the run."""
+        found, files = self.pipeline.landscape, self.run.manifest.get("files", {})
+        if MINIMA not in files or not getattr(found, "constants", {}):
+            return found
+        return with_kept_constants(found, self.run.read_tensors(MINIMA, files[MINIMA]), str(self.run.path / MINIMA))
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -33,7 +40,7 @@ class LoadedRun:
     @property
     def minima(self) -> Tensor:
         """The minima [P, n], on the landscape's device."""
-        return self._cloud("minima.safetensors", "minima")
+        return self._cloud(MINIMA, "minima")
 
     @property
     def paths(self) -> dict[tuple[int, int], Tensor]:

@@ -40,6 +40,11 @@ POINT = (
     "train_error",
     "test_loss",
     "test_error",
+    "source",
+    "train_loss_own_statistics",
+    "train_error_own_statistics",
+    "test_loss_own_statistics",
+    "test_error_own_statistics",
 )  # what is said of every minimum; other columns are a diagnostic's
 MOST_SIDE_BY_SIDE = 3  # minima with numbers and errors in 80 columns
 MOST_CELLS = 25  # a grid of 5 × 5 is shown whole
@@ -176,6 +181,8 @@ def _show_test_errors(tree: list[dict[str, Any]]) -> None:
 def _sentence(claim: dict[str, Any]) -> str:
     """A claim, and whether it holds."""
     if claim["holds"]:
+        return str(claim["statement"])
+    if claim["holds"] is None and not claim["expected"]:  # a description
         return str(claim["statement"])
     if claim["holds"] is None and str(claim["statement"]).startswith("cannot be said"):
         return str(claim["statement"])

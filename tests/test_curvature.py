@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdtheory import curvature
-from sgdtheory.curvature import density, hessian, top_modes, weighted_spectrum
+from sgdtheory.curvature import density, hessian, leading, top_modes, weighted_spectrum
 from sgdtheory.data.digits import digits
+from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -176,3 +177,52 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
     ours = density(landscape, theta, 10, 30, 2, stream(0, "probes")).total(lambda h: h)
     assert ours.value is not None and ours.stderr is not None
     assert abs(ours.value - trace.estimate) < 3 * (ours.stderr**2 + trace.stderr**2) ** 0.5
+
+
+# few products
+
+
+def test_leading_curvatures_lie_within_their_bounds(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    exact = torch.linalg.eigvalsh(whole)
+    found = leading(landscape, theta, 10, 20, stream(0, "leading"))
+    assert float(found.bounds[0]) < 1e-2 * float(exact[-1])
+    for value, bound, mode in zip(found.values, found.bounds, found.modes, strict=True):
+        assert float((exact - value).abs().min()) <= float(bound)
+        assert float((whole @ mode - value * mode).norm()) <= float(bound) * 1.001
+    assert float(found.values[0]) == pytest.approx(float(exact[-1]), abs=float(found.bounds[0]))
+
+
+def test_a_brief_spectrum_is_within_its_errors(small: tuple[Network, Tensor, Tensor]) -> None:
+    landscape, theta, whole = small
+    exact = torch.linalg.eigvalsh(whole)
+    largest = float(exact[-1])
+    wanted = {
+        "trace": float(exact.sum()),
+        "flat_fraction": float((exact.abs() < 1e-3 * largest).double().mean()),
+        "negative_eigenvalues": float((exact < -(len(exact) ** 0.5) * 2.2e-16 * largest).sum()),
+    }
+    scores = []
+    for seed in range(6):
+        row = Spectrum(seed=seed).within(40)(landscape, theta[None])[0]
+        assert set(row) == set(Spectrum()(landscape, theta[None])[0]) if not seed else True
+        top = row["top_eigenvalue"]
+        assert top.value is not None and top.stderr is not None
+        assert abs(top.value - largest) <= top.stderr < 0.05 * largest
+        told = [row[f"eigenvalue_{i}"] for i in range(2, 11)]
+        assert all(x.stderr is not None and x.stderr <= 0.1 * x.value if x.value is not None else x.why for x in told)
+        for name, value in wanted.items():
+            found, error = row[name][:2]
+            assert found is not None and error is not None
+            scores.append((found - value) / error)
+    z = torch.tensor(scores)
+    assert float(z.abs().max()) < 19  # of Student's t with 2 degrees of freedom, 18 draws: chance 1/20
+    assert float(z.abs().median()) < 1.5
+
+
+def test_products_are_not_exceeded(small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    landscape, theta, _ = small
+    counted = []
+    monkeypatch.setattr(curvature, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
+    Spectrum().within(40)(landscape, theta[None])
+    assert 30 <= sum(counted) <= 40

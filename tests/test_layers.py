@@ -24,7 +24,8 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "fokker_planck.area", "fokker_planck.law", "fokker_planck.rotation", "fokker_planck.limit_cycle",
     },
     {
-        "stage", "critical", "estimate", "minima", "sweep.trajectory", "sweep.ground", "fokker_planck.watch", "paths.autoneb",
+        "stage", "checkpoints", "critical", "estimate", "minima", "sweep.trajectory",
+        "sweep.ground", "fokker_planck.watch", "paths.autoneb",
         "paths.presets", "paths.string_sampling", "paths.strings",
     },
     {

@@ -2,17 +2,19 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sgdtheory.checkpoints import AS_FOUND
 from sgdtheory.data.digits import digits
 from sgdtheory.faults import Mistake
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.minima import digest_of, given
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.streams import stream
@@ -20,6 +22,10 @@ from sgdtheory.streams import stream
 FEW = digits().first(40, 20)
 NET = Network(partial(ResNet, depth=8, width=4, shortcut="conv"), FEW)
 THETA = NET.init(1, stream(0, "init"))[0]
+
+
+def minima_of(landscape: Any, paths: tuple[Path, ...] | None) -> Tensor:
+    return given(landscape, paths, AS_FOUND, torch.float32).points
 
 
 def state_dict() -> dict[str, Tensor]:
@@ -43,6 +49,14 @@ def test_a_runs_file_holds_a_cloud(tmp_path: Path) -> None:
     save_file({"minima": cloud}, tmp_path / "minima.safetensors")
     assert torch.equal(minima_of(NET, (tmp_path / "minima.safetensors",)), cloud)
     assert digest_of(cloud[0]) == digest_of(cloud[0].clone()) != digest_of(cloud[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_points_of_few_bits_are_computed_in_many(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.save({"minima": THETA.to(dtype)}, tmp_path / "a.pt")
+    found = minima_of(NET, (tmp_path / "a.pt",))
+    assert found.dtype == torch.float32 and torch.equal(found[0], THETA.to(dtype).float())
+    assert digest_of(THETA.to(dtype)) != digest_of(found)  # of any dtype
 
 
 def test_without_files_a_formula_states_its_own() -> None:

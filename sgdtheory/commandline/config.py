@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import faults_of, first_line, key_of, paths_of
-from sgdtheory.commandline.earlier import adopt
+from sgdtheory.commandline.earlier import adopt, own_points
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.habits import meant, value_meant
 from sgdtheory.commandline.schema import Checker, build, refuse, trust_working_directory
@@ -39,6 +39,7 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.par
 SETTINGS = ("device", "threads", "run", "executor")
 PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
+FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
@@ -101,7 +102,8 @@ def launch(
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
     name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
-    words = [_one_of(word) for word in overrides] if {"-m", "--multirun"} & set(flags) else overrides
+    spoken = [_quoted(word) for word in overrides]
+    words = [_one_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
         raise Mistake(f"--config-name {name}: there is no such configuration" + nearest(name, roots))
@@ -117,7 +119,7 @@ def launch(
     said, speaking = io.StringIO(), _speaking(run)
     try:
         with (
-            _as_if_called(["sgdtheory", *flags, *overrides]),
+            _as_if_called(["sgdtheory", *flags, *spoken]),
             redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
         ):
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
@@ -201,10 +203,12 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     assert pipeline is not None
     try:
         placed = replace(build(settings), where=build(where))
-        built = build(pipeline)
+        built, science = build(pipeline), pipeline.science
+        if hasattr(built, "identity"):  # it has read what files hold
+            science = built.identity(science)
         if notes and command == "connect" and cfg.get("minima") is None:
             notes = (*notes, "so the minima that the landscape itself states are joined")
-        return Task(command, built, placed, pipeline.science, yaml, trust, overrides, notes)
+        return Task(command, built, placed, science, yaml, trust, overrides, notes)
     except Failure:
         raise
     except (ValueError, TypeError, RuntimeError) as fault:  # a constructor's own complaint about what the user asked for
@@ -234,18 +238,17 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     trust_working_directory(trust)
     cfg = read_yaml(path / "config.yaml")
     cfg.device = device
-    kept = _placed(cfg, path, manifest)
+    _placed(cfg, path, manifest)
+    own_points(cfg, path, manifest)
     found = task(manifest["command"], cfg, trust)
-    if kept:
-        found = found._replace(science={**found.science, "minima": manifest["minima"]})
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
         raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
     return found, run
 
 
-def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> bool:
-    """Have the relative paths of a run's configuration lead to their files; whether its minima are the run's own copy."""
+def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> None:
+    """Have the relative paths of a run's configuration lead to their files, wherever they are read from."""
     root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
     above = [home, *home.parents]  # the run was made where run.root leads to its home
     made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
@@ -253,16 +256,9 @@ def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> bool:
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
         if isinstance(value, str):
             OmegaConf.update(cfg, key, _found(value, made_in))
-    if cfg.get("minima") is None or isinstance(cfg.minima, int):
-        return False
-    files = [_found(str(file), made_in) for file in ([cfg.minima] if isinstance(cfg.minima, str) else cfg.minima)]
-    own = path / "minima.safetensors"
-    gone = not all(Path(file).exists() for file in files)
-    if gone and manifest["command"] == "connect" and manifest.get("minima") and own.exists():
-        Run(path, path, path, {}).read_bytes(own.name, manifest.get("files", {}).get(own.name))
-        files = [str(own)]
-    cfg.minima = files
-    return files == [str(own)]
+    if cfg.get("minima") is not None and not isinstance(cfg.minima, int):
+        files = [cfg.minima] if isinstance(cfg.minima, str) else cfg.minima
+        cfg.minima = [_found(str(file), made_in) for file in files]
 
 
 def _found(name: str, made_in: Path | None) -> str:
@@ -364,6 +360,22 @@ class Hydra:
         except HydraException as fault:
             return f"{word}: cannot be read ({_last_line(str(fault))}); quote what is special, e.g. 'key=\"a b\"'"
         return None
+
+
+def _quoted(word: str) -> str:
+    """`minima=epoch=3.ckpt` as Hydra reads it: names of files that its grammar has no room for stand in quotes."""
+    key, equals, value = word.partition("=")
+    if key.lstrip("+") not in FILES or not equals:
+        return word
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(word)
+        return word
+    listed = re.fullmatch(r"\[(.*)\]", value)
+    names = [name.strip() for name in (listed[1].split(",") if listed else [value])]
+    if any(not name or name[0] in "'\"[{(" or {'"', "'"} & set(name) for name in names):
+        return word
+    quoted = ",".join(f"'{name}'" for name in names)
+    return f"{key}=[{quoted}]" if listed else f"{key}={quoted}"
 
 
 def _one_of(word: str) -> str:

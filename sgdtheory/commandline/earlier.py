@@ -1,4 +1,4 @@
-"""Starting from an earlier run: its minima, and with them its landscape, model and data."""
+"""Points that one has: an earlier run, and with it its landscape, model and data; or files."""
 
 import hashlib
 import time
@@ -7,44 +7,78 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from sgdtheory.checkpoints import file_in, places
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Folder
+from sgdtheory.minima import STARTS
 from sgdtheory.progress import duration
 from sgdtheory.run import runs_under, status_of
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
 RATE = "learning_rate"  # of a landscape: what auto means on it
+MINIMA = "minima.safetensors"
 Identity = Callable[[Any], Any]  # a configuration → its landscape as plain data, None where it has none
 
 
 def adopt(
     config: Any, touched: Iterable[str], read: Callable[[Path], Any], identity: Identity, newest: bool
 ) -> tuple[str, ...]:
-    """Resolve `minima` of a configuration, in place: a run's directory, or null where there is a fitting run, becomes the
-    file that holds its minima, and the landscape becomes the run's. Gives what is to be said of a choice that nobody made.
+    """Resolve `minima` of a configuration, in place: runs, files, folders, globs, or null where there is a fitting run,
+    become the files that hold points; where a run is among them, the landscape becomes the run's. Gives what is to be said
+    of a choice that nobody made.
 
     `newest`: whether null may mean the newest train run; a sweep finds its own minimum instead.
     `touched`: keys that the command line sets; where such a landscape is not the run's, that is a Mistake. A learning rate
     is no part of a landscape: `landscape.learning_rate` may be another one than the run's.
     """
     given, keys = config.get("minima"), set(touched)
-    if isinstance(given, str) and Path(given).is_file():
-        config.minima = [given]
-    elif isinstance(given, str):
-        run = _finished(Path(given))
-        theirs = read(run / "config.yaml")
-        words = sorted({key.split(".")[0] for key in keys} & set(SOURCES))
-        if words and _ground(identity(config)) != _ground(identity(theirs)):
-            raise Mistake(f"{', '.join(words)}: another landscape than that of minima={given}; leave it out, or train one")
-        _take(config, theirs, run, keys)
-        if config.get("at") is not None:
-            _take_paths(config, given, run)
-    elif given is None and newest:
-        found, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity)
-        if found is not None:
-            _take(config, read(found / "config.yaml"), found, keys)
+    if given is None and newest:
+        run_or_none, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity)
+        if run_or_none is not None:
+            _take(config, read(run_or_none / "config.yaml"), keys)
+            config.minima = [str(_minima_of(run_or_none))]
         return notes
+    if given is None:
+        return ()
+    words = [given] if isinstance(given, str) else list(given) if hasattr(given, "__iter__") else [given]
+    if strange := [word for word in words if not isinstance(word, str) or not word]:
+        raise Mistake(f"minima={strange[0]}: give a run, files of points, or a list of them; names with '=' stand in quotes")
+    found = [path for word in words for path in places(word)]
+    runs = [path for path in found if (path / "manifest.json").exists()]
+    if runs:
+        _adopt_runs(config, runs, keys, read, identity)
+    if config.get("at") is not None and runs:
+        config.minima = [str(file) for run in runs for file in _paths_of(run)]
+    else:
+        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in found]
     return ()
+
+
+def own_points(config: Any, run: Path, manifest: Any) -> None:
+    """Have a run's configuration, read again, take its points from the run itself, which keeps what it was given."""
+    files = manifest.get("files", {})
+    if config.get("minima") is None or "checkpoint" not in config or MINIMA not in files:
+        return
+    _check(run, files)
+    if manifest["command"] == "sweep-temperature":
+        config.checkpoint.key = STARTS
+    elif manifest["command"] in ("connect", "diagnose"):
+        config.checkpoint.key = None
+    else:
+        return
+    config.minima = [str(run / MINIMA)]
+
+
+def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity) -> None:
+    """The landscape of runs, which must be one and the same, and that of the command line where it sets one."""
+    theirs = read(_finished(runs[0]) / "config.yaml")
+    words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
+    if words and _ground(identity(config)) != _ground(identity(theirs)):
+        raise Mistake(f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it out, or train one")
+    for run in runs[1:]:
+        if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
+            raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
+    _take(config, theirs, touched)
 
 
 def _ground(landscape: Any) -> Any:
@@ -52,33 +86,39 @@ def _ground(landscape: Any) -> Any:
     return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
 
 
-def _take(config: Any, theirs: Any, run: Path, touched: set[str]) -> None:
+def _take(config: Any, theirs: Any, touched: set[str]) -> None:
     rate = config.landscape[RATE] if f"landscape.{RATE}" in touched else None
     for key in SOURCES:
         if key in theirs:
             config[key] = theirs[key]
     if rate is not None:
         config.landscape[RATE] = rate
-    config.minima = [str(run / "minima.safetensors")]
-    _check(run)
 
 
-def _take_paths(config: Any, given: str, run: Path) -> None:
-    """The files of a connect run's paths in the place of its minima."""
+def _minima_of(run: Path) -> Path:
+    _check(run, status_of(run)[1]["files"])
+    return run / MINIMA
+
+
+def _file(path: Path) -> Path:
+    return file_in(path) if path.is_dir() else path
+
+
+def _paths_of(run: Path) -> list[Path]:
+    """The files of a connect run's paths, which stand in the place of its minima."""
     files = sorted(run.glob("paths/*.safetensors"))
     if not files:
-        raise Mistake(f"at: says where on a path, and minima={given} has none; give a connect run")
+        raise Mistake(f"at: says where on a path, and minima={run} has none; give a connect run")
+    known = status_of(run)[1]["files"]
     for file in files:
-        _check(run, str(file.relative_to(run)))
-    config.minima = [str(file) for file in files]
+        _check(run, known, str(file.relative_to(run)))
+    return files
 
 
 def _finished(path: Path) -> Path:
-    """A run directory with minima that is done."""
-    if not (path / "manifest.json").exists():
-        raise Mistake(f"minima={path}: no such run or file; `sgdtheory status` lists the runs")
+    """A run directory with minima."""
     status, manifest, _ = status_of(path)
-    if "minima.safetensors" not in manifest.get("files", {}):
+    if MINIMA not in manifest.get("files", {}):
         go_on = manifest.get("command_line", "the same command")
         raise Mistake(f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}")
     return path
@@ -95,7 +135,7 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
                 continue
         except Mistake:  # a run of a package that is not trusted here is another landscape
             continue
-        if status != "done" or "minima.safetensors" not in manifest.get("files", {}):
+        if status != "done" or MINIMA not in manifest.get("files", {}):
             why = f" ({shorten(manifest['why'], 100, placeholder=' …')})" if manifest.get("why") else ""
             notes.append(f"{path} is newer, but {status}{why}")
         elif not _has_two(path):
@@ -110,8 +150,8 @@ def _has_two(run: Path) -> bool:
     import numpy as np
     from safetensors.numpy import load
 
-    _check(run)
-    cloud = load((run / "minima.safetensors").read_bytes())["minima"].astype(np.float64)
+    _check(run, status_of(run)[1]["files"])
+    cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
     scored = any(row.get("test_loss") is not None for row in Folder(run).read_json("results.json", {}).get("minima", []))
     near = 0.0 if scored else 1e-6 * (1 + float(np.linalg.norm(cloud[0])))
     return bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
@@ -127,13 +167,12 @@ def _described(run: Path, manifest: Mapping[str, Any]) -> str:
     return ", ".join(part for part in (count, error, age) if part)
 
 
-def _check(run: Path, name: str = "minima.safetensors") -> None:
+def _check(run: Path, files: Any, name: str = MINIMA) -> None:
     """Whether a file of minima or of a path is the one that the run wrote."""
-    _, manifest, _ = status_of(run)
     path = run / name
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as fault:
         raise Failure(f"{path} cannot be read ({fault.strerror})") from None
-    if found != manifest["files"].get(name):
+    if found != files.get(name):
         raise Failure(f"{path} is not the file that its run wrote (checksums differ): run that command again")

@@ -20,6 +20,7 @@ from sgdtheory.figures.widths import widths
 FIGURES: dict[str, list[Callable[[RunData], Figure | None]]] = {
     "train": [losses, minima, distances],
     "connect": [profiles, band_plane, plane, graph, disconnectivity, minima, distances],
+    "diagnose": [minima, distances],
     "sweep-temperature": [temperatures, equilibration, spreading],
     "study": [strings, widths],
 }

@@ -1,5 +1,6 @@
 """`sgdtheory connect`: pairs of minima are joined by low-loss paths, and the paths become a graph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
+from sgdtheory.checkpoints import AS_FOUND, Checkpoint
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.faults import Mistake
 from sgdtheory.folder import Folder
-from sgdtheory.kinds import Content, Count, Whole
+from sgdtheory.kinds import Count, Place, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import digest_of, minima_of
+from sgdtheory.minima import Given, digest_of, given
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
@@ -46,7 +48,8 @@ class Connect:
     strings: Strings
     baselines: Baselines
     method: Literal["autoneb", "string_sampling"] = "autoneb"
-    minima: Annotated[tuple[Path, ...] | None, Content] = None
+    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     examples: Count | Literal["auto", "all"] = "auto"
     plane: Whole = 11
@@ -55,6 +58,7 @@ class Connect:
     seed: Whole = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "landscape", self.given.landscape)
         given, count = len(self.points), len(self.nodes)
         if given > 1 and count < 2:
             raise Mistake(f"minima: all {given} are one and the same point, and a path has two ends; give another minimum")
@@ -66,9 +70,23 @@ class Connect:
                 raise Mistake(f"pairs: {pair[0]} and {pair[1]} are the same point; a path has two ends")
 
     @cached_property
+    def given(self) -> Given:
+        """The minima as they were read."""
+        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+
+    @property
+    def said(self) -> list[str]:
+        """What was taken of each file, a line each."""
+        return [] if self.minima is None else self.given.said
+
+    def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The run's identity: the points themselves in the place of files."""
+        return science if self.minima is None else self._joined.identity(science)
+
+    @cached_property
     def points(self) -> Tensor:
         """The minima as they are given; one may be there twice."""
-        cloud = minima_of(self.landscape, self.minima)
+        cloud = self.given.points
         return cloud.to(torch.float64 if cloud.dtype == torch.float64 else getattr(torch, self.dtype))
 
     @cached_property
@@ -85,7 +103,14 @@ class Connect:
     @cached_property
     def nodes(self) -> Tensor:
         """The minima [P, n] that are joined, no two of them the same point; they are numbered in this order."""
-        return self.points[list(dict.fromkeys(self._firsts))]
+        return self._joined.points
+
+    @cached_property
+    def _joined(self) -> Given:
+        """What was read of these."""
+        firsts = list(dict.fromkeys(self._firsts))
+        statistics, sources = ([each[i] for i in firsts] for each in (self.given.statistics, self.given.sources))
+        return self.given._replace(points=self.points[firsts], statistics=statistics, sources=sources)
 
     @cached_property
     def _asked(self) -> list[Pair] | None:
@@ -126,8 +151,9 @@ class Connect:
         minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
         columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
+        minima = [row | {"source": source} for row, source in zip(minima, self._joined.sources, strict=False)]
         nodes = _finite(minima)
-        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.nodes}}
+        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.nodes, **self._joined.stored()}}
         for unit, pair in self._edges(run) if len(minima) == len(self.nodes) else []:
             result = run.result(unit)
             if result is not None:

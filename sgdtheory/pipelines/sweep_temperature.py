@@ -10,14 +10,15 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from sgdtheory.checkpoints import AS_FOUND, Checkpoint
 from sgdtheory.curvature import top_modes
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.estimate import estimate_cell, estimate_descent
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import BelowOne, Content, Fraction, Positive, Whole
+from sgdtheory.kinds import BelowOne, Fraction, Place, Positive, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Results
-from sgdtheory.minima import digest_of, minima_of, points_of_paths
+from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given, given_on_paths
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
@@ -64,7 +65,8 @@ class SweepTemperature:
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
-    minima: Annotated[tuple[Path, ...] | None, Content] = None
+    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     at: tuple[Fraction, ...] | None = None
     estimator: dict[str, Estimator] = field(default_factory=dict)
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
@@ -83,7 +85,10 @@ class SweepTemperature:
             raise Mistake("at: says where on a path, and there is none; give minima=RUN, a connect run")
         if self.at == ():
             raise Mistake("at=[] names no point of a path: give at least one fraction of its length")
-        if self.minima is None and hasattr(self.landscape, "minima"):  # others are checked when the minimum is known
+        if self.minima is not None:
+            assert self.given is not None
+            object.__setattr__(self, "landscape", self.given.landscape)
+        elif hasattr(self.landscape, "minima"):  # others are checked when the minimum is known
             curvatures, _ = top_modes(self.landscape, self.landscape.minima()[0].double(), 1)
             self.sweep.check(float(curvatures[0]), self.momentum)
 
@@ -143,7 +148,7 @@ class SweepTemperature:
         known = {site.unit.hash: ground for site, ground in zip(sites, grounds, strict=True) if ground is not None}
         first = [site.unit for site in sites]
         clouds: dict[str, Mapping[str, Any]] = {
-            "minima.safetensors": {"minima": torch.stack([ground.theta for ground in known.values()])},
+            "minima.safetensors": {"minima": torch.stack([ground.theta for ground in known.values()]), **self._kept},
             "ground.safetensors": known[first[0].hash]._asdict(),
         }
         cells = list(self._cells(run))
@@ -161,7 +166,15 @@ class SweepTemperature:
             rows.append({"minimum": site.number, **row})
         measured = columns_of(units_of(self.diagnostic, first, run), run, len(sites))
         minima = [_minimum(site, known[site.unit.hash]) | columns for site, columns in zip(sites, measured, strict=True)]
+        if self.minima is not None and self.given is not None:
+            minima = [row | {"source": self.given.sources[int(row["name"])]} for row in minima]
         return Results(claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds)
+
+    @property
+    def _kept(self) -> Mapping[str, Tensor]:
+        """What is kept beside the minima that were found: where they were looked for from, and constants."""
+        kept = constants_to_keep(self.landscape)
+        return kept if self.minima is None or self.given is None else {STARTS: self.given.points, **kept}
 
     def estimate(self, unit: Unit) -> Estimate:
         """A cell from five of its steps and one look, at a guess of their numbers; all else from full-batch gradients."""
@@ -205,11 +218,27 @@ class SweepTemperature:
     @cached_property
     def _starts(self) -> Tensor | None:
         """The points [P, n] that clouds start from, or that the minima below which they do are looked for from."""
-        if self.minima is not None and self.at is not None:
-            return points_of_paths(self.landscape, self.minima, self.at)
-        if self.minima is not None:
-            return minima_of(self.landscape, self.minima)
-        return minima_of(self.landscape, None)[:1] if hasattr(self.landscape, "minima") else None
+        if self.given is None:
+            return None
+        return self.given.points if self.minima is not None else self.given.points[:1]
+
+    @cached_property
+    def given(self) -> Given | None:
+        """The points as they were read; None where the command finds its own."""
+        if self.minima is not None and self.at is not None and self.checkpoint.key != STARTS:
+            return given_on_paths(self.landscape, self.minima, self.at)
+        if self.minima is None and not hasattr(self.landscape, "minima"):
+            return None
+        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+
+    @property
+    def said(self) -> list[str]:
+        """What was taken of each file, a line each."""
+        return [] if self.minima is None or self.given is None else self.given.said
+
+    def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The run's identity: the points themselves in the place of files."""
+        return science if self.minima is None or self.given is None else self.given.identity(science)
 
     def _sites(self, run: Run) -> list[Site]:
         """The units that find the minima; those that are given are known by their content."""

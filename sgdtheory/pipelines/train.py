@@ -13,6 +13,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
+from sgdtheory.minima import constants_to_keep
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
@@ -89,11 +90,12 @@ class Train:
         if len(rows) == len(minima):
             columns = columns_of(units_of(self.diagnostic, minima, run), run, len(rows))
             rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
-        clouds = {"minima.safetensors": {"minima": torch.cat(points)}} if points else {}
+        kept = constants_to_keep(self.landscape)
+        clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}} if points else {}
         tables, numbers = {"minima": rows}, {}
         if self.snapshots:
-            tables["snapshots"], kept = snapshots_of(self.diagnostic, minima, run)
-            clouds |= kept
+            tables["snapshots"], passed = snapshots_of(self.diagnostic, minima, run)
+            clouds |= passed
             numbers = {"plots": pictures(tables["snapshots"])}
         return Results(self._claims(rows), tables, numbers, clouds)
 

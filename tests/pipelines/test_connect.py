@@ -109,7 +109,7 @@ def test_one_more_minimum_keeps_its_edges(
     ("words", "said"),
     [
         (["minima=/nowhere"], "no such run or file"),
-        (["minima=[/nowhere.safetensors]"], "no such file"),
+        (["minima=[/nowhere.safetensors]"], "no such run or file"),
         (["model=mlp"], "no finished train run of this landscape"),
         (["landscape=double_well", "pairs=[[0,5]]"], "no pair of two different minima"),
         (["landscape=double_well", "pairs=some"], "pairs"),

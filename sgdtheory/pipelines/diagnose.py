@@ -1,0 +1,213 @@
+"""`sgdtheory diagnose`: what can be said of points that one has. Nothing is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from sgdtheory.checkpoints import AS_FOUND, Checkpoint
+from sgdtheory.diagnostics.critical import Criticality
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.noise import Noise
+from sgdtheory.diagnostics.sharpness import Sharpness
+from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
+from sgdtheory.estimate import estimate_score
+from sgdtheory.faults import Mistake
+from sgdtheory.kinds import Count, Place, Whole
+from sgdtheory.landscape import Landscape
+from sgdtheory.measured import Claim, Measured, Results
+from sgdtheory.minima import NO_STATISTICS, Given, digest_of, digest_of_all, given
+from sgdtheory.noise import is_additive
+from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+
+LARGE = 10_000_000  # parameters × examples from which `products` and `draws` hold: a second or so a product
+PRODUCT, DOUBLE = 5, 4  # a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
+MOST_FEW = 8  # products of a spectrum, at least: four of Lanczos, and one for each of three probes
+LOOKS = 14  # gradients of ten iterations of L-BFGS-B
+OWN = "own_statistics"
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Points of runs or files, scored as `train` scores its own, with the columns of diagnostics beside.
+
+    Where a file holds its own statistics of batch norm, what the points score with those stands beside what they score with
+    recomputed ones: `train_loss_own_statistics` and the like. `products`, `draws`: on large landscapes, what a spectrum and
+    the noise may cost a point; None: what they cost in other commands. Every point is a unit of work, and every diagnostic.
+    """
+
+    landscape: Landscape
+    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
+    products: Annotated[int, Ge(MOST_FEW)] | None = 40
+    draws: Count | None = 64
+    diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
+    dtype: Dtype = "float32"
+    seed: Whole = 0
+
+    def __post_init__(self) -> None:
+        if self.minima is None:
+            raise Mistake("minima: must be given: minima=RUN, or files of weights (.safetensors, .pt, .ckpt, a folder, a glob)")
+        object.__setattr__(self, "landscape", self.given.landscape)
+
+    @cached_property
+    def given(self) -> Given:
+        """The points as they were read."""
+        found = given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        wide = found.points.dtype == torch.float64
+        return found._replace(points=found.points if wide else found.points.to(getattr(torch, self.dtype)))
+
+    @property
+    def said(self) -> list[str]:
+        """What was taken of each file, a line each."""
+        return self.given.said
+
+    def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The run's identity: the points themselves, and their own statistics, in the place of files."""
+        return {**self.given.identity(science), "statistics": self._statistics}
+
+    def units(self, run: Run) -> list[Unit]:
+        points = self._points(run)
+        if any(run.result(unit) is None for unit in points):
+            return points
+        return [*points, *self._measurements(points, run)]
+
+    def do(self, unit: Unit, folder: UnitFolder) -> None:
+        if "diagnostic" in unit.science:
+            diagnose({name: self._affordable(each) for name, each in self.diagnostic.items()}, self.landscape, folder)
+            return
+        index = unit.science["index"]
+        theta = self.given.points[index]
+        row = describe_point(self.landscape, theta) | self._with_own_statistics(theta, self.given.statistics[index])
+        folder.finish({"rows": [row]}, {"minima": theta[None]})
+
+    def finish(self, run: Run) -> Results:
+        points = self._points(run)
+        measured = columns_of(self._measurements(points, run), run, len(points))
+        rows = []
+        for i, (unit, columns) in enumerate(zip(points, measured, strict=True)):
+            for row in (run.result(unit) or {"rows": []})["rows"]:
+                rows.append({"name": str(i), **row, **columns, "source": self.given.sources[i]})
+        clouds = {"minima.safetensors": {"minima": self.given.points, **self.given.stored()}}
+        return Results(self._claims(rows), {"minima": rows}, {}, clouds)
+
+    def estimate(self, unit: Unit) -> Estimate:
+        """From a gradient on one part of the data, and what is known of the diagnostics."""
+        if "diagnostic" not in unit.science:
+            return estimate_score(self.landscape, self.given.points[:1])
+        return self._cost(self.diagnostic[unit.science["column"]])
+
+    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """All units to come with their costs: diagnostics are asked for when the points are scored."""
+        names = {unit.name for unit in pending}
+        found = [(unit.name, self.estimate(unit)) for unit in pending]
+        if any("diagnostic" not in unit.science for unit in pending):
+            found += [(name, self._cost(each)) for name, each in self.diagnostic.items() if name not in names]
+        return found
+
+    # units
+
+    @cached_property
+    def _statistics(self) -> list[str | None]:
+        return [None if found is None else digest_of_all(found) for found in self.given.statistics]
+
+    def _points(self, run: Run) -> list[Unit]:
+        what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
+        digests = [digest_of(theta) for theta in self.given.points]
+        return [
+            Unit(f"point-{i}", {**what, "index": i, "point": point, "statistics": own})
+            for i, (point, own) in enumerate(zip(digests, self._statistics, strict=True))
+        ]
+
+    def _measurements(self, points: list[Unit], run: Run) -> list[Unit]:
+        """One unit a diagnostic; what it may cost is part of what it is."""
+        found = []
+        for unit in units_of(self.diagnostic, points, run):
+            limit = self._limit(self.diagnostic[unit.science["column"]])
+            found.append(unit if limit is None else unit._replace(science={**unit.science, "within": limit}))
+        return found
+
+    def _limit(self, diagnostic: Diagnostic) -> int | None:
+        if self.landscape.dim * getattr(self.landscape, "count", 0) <= LARGE:
+            return None
+        return self.products if isinstance(diagnostic, Spectrum) else self.draws if isinstance(diagnostic, Noise) else None
+
+    def _affordable(self, diagnostic: Diagnostic) -> Diagnostic:
+        limit = self._limit(diagnostic)
+        if limit is not None and isinstance(diagnostic, Spectrum):
+            return diagnostic.within(limit)
+        if limit is not None and isinstance(diagnostic, Noise):
+            return replace(diagnostic, draws=min(limit, diagnostic.draws))
+        return diagnostic
+
+    def _cost(self, diagnostic: Diagnostic) -> Estimate:
+        """So many gradients of the whole objective at every point."""
+        each = self._affordable(diagnostic)
+        gradients = 50.0  # of one that is not known here; ours
+        if isinstance(each, BriefSpectrum):
+            gradients = PRODUCT * each.products
+        elif isinstance(each, Spectrum):
+            gradients = PRODUCT * (6 * each.top + each.probes * each.steps)
+        elif isinstance(each, Noise):
+            examples = each.draws * each.batch_size / getattr(self.landscape, "count", each.batch_size)
+            gradients = DOUBLE * max(1.0, examples)
+        elif isinstance(each, Sharpness):
+            gradients = DOUBLE * LOOKS * (1 if each.subspace is None else each.draws)
+        elif isinstance(each, Criticality):
+            gradients = PRODUCT * (1 + each.steps)
+        return estimate_score(self.landscape, self.given.points[:1], gradients * len(self.given.points))
+
+    # what is said
+
+    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> dict[str, Any]:
+        """Scores with the statistics of batch norm that the file holds; null, with the reason, where there are none."""
+        why = "there is no batch norm" if is_additive(self.landscape) else NO_STATISTICS
+        row: dict[str, Any] = {}
+        for split in ("train", "test"):
+            loss = error = Measured.nothing(why)
+            if own is not None:
+                there = {name: value.to(theta) for name, value in own.items()}
+                score = self.landscape.score(theta[None], split, buffers=there)  # type: ignore[attr-defined]
+                loss = Measured.mean(score.losses[0].cpu(), "nats")
+                error = Measured.mean(score.errors[0].cpu())
+            row |= loss.columns(f"{split}_loss_{OWN}") | error.columns(f"{split}_error_{OWN}")
+        return row
+
+    def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+        """What was found, in words; nothing was expected, so there is no verdict."""
+        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        if not rows:
+            return [Claim("points", f"no point of {title}", Measured.nothing("no unit finished"), "", None)]
+        count = f"{len(rows)} points" if len(rows) > 1 else "a point"
+        words = [f"objective {_range([row['objective'] for row in rows])}"]
+        if rows[0]["train_error"] is not None:
+            words = [f"{split} error {_range([100 * row[f'{name}_error'] for row in rows])} %" for name, split in SPLITS]
+        words.append(f"|∇objective| {_range([row['gradient_norm'] for row in rows])}")
+        largest = Measured(max(row["gradient_norm"] for row in rows))
+        found = [Claim("points", f"{count} of {title}: {', '.join(words)}", largest, "", None)]
+        return [*found, *_of_statistics(rows)]
+
+
+SPLITS = (("train", "training"), ("test", "test"))
+
+
+def _range(values: list[float]) -> str:
+    """0.31, or 0.31 … 0.35"""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} … {high}"
+
+
+def _of_statistics(rows: list[dict[str, Any]]) -> list[Claim]:
+    """How much worse points do with their files' own statistics."""
+    own = [row for row in rows if row.get(f"test_error_{OWN}") is not None]
+    if not own:
+        return []
+    rise = max((row[f"test_error_{OWN}"] - row["test_error"] for row in own), key=abs)
+    words = f"with the files' own statistics of batch norm test errors move by {100 * rise:+.2f} percentage points at most"
+    return [Claim(OWN, words, Measured(100 * rise, None, "percentage points"), "", None)]
