@@ -4,6 +4,7 @@ Hydra composes a tree of plain data, schema.py checks it against the signatures 
 the settings that say where it runs. Below `task` nobody sees a DictConfig.
 """
 
+import argparse
 import inspect
 import io
 import os
@@ -14,9 +15,11 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import hydra
+import hydra._internal.utils
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -129,14 +132,30 @@ def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
     return speaking
 
 
+class _Parser(argparse.ArgumentParser):
+    """Hydra's parser: one of its help texts is an object that becomes text when it is printed.
+
+    From Python 3.14 on argparse refuses that when the option is added (hydra#3121): it is added without, and given it then.
+    """
+
+    def add_argument(self, *flags: Any, **settings: Any) -> argparse.Action:
+        text = settings.pop("help", None)
+        action = super().add_argument(*flags, **settings)
+        action.help = text
+        return action
+
+
 @contextmanager
 def _as_if_called(arguments: list[str]) -> Iterator[None]:
-    """hydra.main reads sys.argv, and tells its faults in full only when the environment says so."""
+    """hydra.main reads sys.argv, tells its faults in full only when the environment says so, and parses with `_Parser`."""
     before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = arguments, "1"
+    front: Any = hydra._internal.utils
+    front.argparse = SimpleNamespace(ArgumentParser=_Parser)
     try:
         yield
     finally:
+        front.argparse = argparse
         sys.argv = before
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
