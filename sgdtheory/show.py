@@ -288,12 +288,14 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def _print_table(headings: list[str], rows: list[list[str]], right: tuple[int, ...] | None = None) -> None:
     """Columns with a rule below the headings; numbers to the right. What is too wide is folded, never cut."""
-    from rich.box import SIMPLE_HEAD
+    from rich.box import SIMPLE_HEAD, Box
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
+    rule = "─" if shown("─", sys.stdout) == "─" else "-"
+    box = Box(str(SIMPLE_HEAD).replace("─", rule), ascii=rule == "-")
+    grid = Grid(box=box, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
     headings, *rows = ([shown(cell, sys.stdout) for cell in row] for row in (headings, *rows))
     tall = any("\n" in name for name in headings)
     for k, name in enumerate(headings):

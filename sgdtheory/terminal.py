@@ -9,11 +9,13 @@ from typing import TextIO
 
 SPELLING = "sgdtheory.spelled"  # the name of `spell` among the error handlers of codecs
 SPELLED = {
-    "−": "-", "–": "-", "—": "-", "×": "x", "÷": "/", "±": "+-", "·": ".", "≤": "<=", "≥": ">=", "≪": "<<", "≫": ">>",
-    "≈": "~", "≲": "<~", "∝": "~", "≠": "!=", "∈": " in ", "∞": "inf", "→": "->", "←": "<-", "↦": "->", "⟨": "<", "⟩": ">",
-    "∇": "grad ", "∂": "d", "∫": "int ", "√": "sqrt ", "‖": "||", "′": "'", "″": "''", "“": '"', "”": '"', "‘": "'", "’": "'",
-    "•": "*", "✓": "yes", "✗": "no", "°": " deg", "⌊": "[", "⌋": "]", "⌈": "[", "⌉": "]", "ß": "ss", "ø": "o", "Ø": "O",
-    "─": "-", "━": "-", "│": "|", "╸": "-", "╺": "-", "«": "<<", "»": ">>", "¬": "not ", "§": "section ",
+    "−": "-", "–": "-", "—": "-", "×": "x", "÷": "/", "±": "+-", "·": ".", "≤": "<=", "≥": ">=",
+    "≪": "<<", "≫": ">>", "≈": "~", "≲": "<~", "∝": "~", "≠": "!=", "∈": " in ", "∞": "inf",
+    "→": "->", "←": "<-", "↦": "->", "⟨": "<", "⟩": ">", "∇": "grad ", "λ": "lambda",
+    "Λ": "Lambda", "∛": "cbrt ", "∦": " not || ", "∂": "d", "∫": "int ", "√": "sqrt ", "‖": "||",
+    "′": "'", "″": "''", "“": '"', "”": '"', "‘": "'", "’": "'", "•": "*", "✓": "yes", "✗": "no",
+    "°": " deg", "⌊": "[", "⌋": "]", "⌈": "[", "⌉": "]", "ß": "ss", "ø": "o", "Ø": "O", "─": "-",
+    "━": "-", "│": "|", "╸": "-", "╺": "-", "«": "<<", "»": ">>", "¬": "not ", "§": "section ",
 }  # fmt: skip
 
 
@@ -25,9 +27,29 @@ def spell(fault: UnicodeError) -> tuple[str | bytes, int]:
     """
     if not isinstance(fault, UnicodeEncodeError):
         raise fault
-    if all("\udc80" <= letter <= "\udcff" for letter in fault.object[fault.start : fault.end]):
-        return bytes(ord(letter) - 0xDC00 for letter in fault.object[fault.start : fault.end]), fault.end
-    return "".join(map(_in_ascii, fault.object[fault.start : fault.end])), fault.end
+    text, end = fault.object, fault.start
+    while end < fault.end and "\udc80" <= text[end] <= "\udcff":
+        end += 1
+    if end > fault.start:
+        return bytes(ord(letter) - 0xDC00 for letter in text[fault.start : end]), end
+    return _beside(text, end), end + 1
+
+
+def _beside(text: str, i: int) -> str:
+    """The letter at i in ASCII: a Greek one apart from the letters beside it (ηh → eta h), one mark for all of ⁻³ (^-3)."""
+    spelled = _in_ascii(text[i])
+    before, after = text[i - 1 : i], text[i + 1 : i + 2]
+    if _is_greek(text[i]):  # the space between two of them stands behind the first
+        return " " * (before.isalpha() and not _is_greek(before)) + spelled + " " * after.isalpha()
+    return spelled.removeprefix("^") if before and _is_raised(before) else spelled
+
+
+def _is_greek(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("GREEK ")
+
+
+def _is_raised(letter: str) -> bool:
+    return unicodedata.decomposition(letter).startswith("<super>")
 
 
 def _in_ascii(letter: str) -> str:
@@ -35,15 +57,15 @@ def _in_ascii(letter: str) -> str:
         return SPELLED.get(letter, letter)
     if unicodedata.combining(letter):  # an accent of the letter before it
         return ""
-    name, kind = unicodedata.name(letter, ""), unicodedata.decomposition(letter)
-    if name.startswith("GREEK ") and " LETTER " in name:
+    name = unicodedata.name(letter, "")
+    if _is_greek(letter) and " LETTER " in name:
         word = name.partition(" LETTER ")[2].split()
         spelled = word[1 if word[0] == "FINAL" and len(word) > 1 else 0].lower()
         return spelled.capitalize() if "CAPITAL" in name else spelled
     parts = unicodedata.normalize("NFKD", letter).replace("\u2044", "/")  # ½ → 1⁄2
     if parts == letter:
         return "?"
-    return ("^" if kind.startswith("<super>") else "") + "".join(map(_in_ascii, parts))
+    return ("^" if _is_raised(letter) else "") + "".join(map(_in_ascii, parts))
 
 
 def ready(encoding: str | None = None) -> None:
@@ -85,16 +107,26 @@ def shown(text: str, stream: TextIO) -> str:
 def say(message: str) -> None:
     """A line on stderr; nobody's work fails because it cannot be read any more."""
     if sys.stderr is not None:
-        with suppress(OSError, ValueError):
+        try:
             print(message, file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            _hush(sys.stderr)
 
 
 def all_said() -> OSError | None:
-    """Have what was printed leave this process; what kept it from that, and then nothing more is tried at the end."""
+    """Have what was printed on stdout leave this process; what kept it from that."""
     try:
         sys.stdout.flush()
     except OSError as fault:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush(sys.stdout)
         return fault
     return None
+
+
+def _hush(stream: TextIO) -> None:
+    """Have what a stream still holds go nowhere: it would be tried again at the end of the process, and fail again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        stream.flush()

@@ -90,6 +90,7 @@ def launch(
     """
     trust_working_directory(trust)
     flags, overrides = flags_first(words)
+    overrides = [_quoted(word) for word in overrides]
     directory = value_of(flags, "--config-dir", "-cd")
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
@@ -317,6 +318,15 @@ def _one_of(word: str) -> str:
     except HydraException:
         return word
     return f"{word.split('=')[0]}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else word
+
+
+def _quoted(word: str) -> str:
+    """`data.path=/home/jörg/pack.npz` with quotes round the value, which Hydra reads without them in ASCII alone."""
+    key, equals, value = word.partition("=")
+    if value.isascii() or re.search(r"""['"]|\$\{""", value):
+        return word
+    special = r"\s,=\[\]{}()"  # what has a meaning of its own between values
+    return f"{key}{equals}" + re.sub(rf"[^{special}]*[^\x00-\x7f{special}][^{special}]*", lambda found: f"'{found[0]}'", value)
 
 
 def _root_of(word: str) -> str:
