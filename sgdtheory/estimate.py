@@ -1,5 +1,6 @@
 """What work is going to cost, from short measurements."""
 
+import sys
 import time
 from dataclasses import replace
 from resource import RUSAGE_SELF, getrusage
@@ -104,4 +105,4 @@ def _memory(start: Cloud) -> float:
     if start.is_cuda:
         value: float = torch.cuda.max_memory_allocated(start.device)
         return value
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes on macOS, kB elsewhere

@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one subject whose files stand in several layers
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
-        "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "models", *SPREAD, "paths.graph",
-        "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator", "fokker_planck.density",
+        "", "faults", "kinds", "streams", "schedule", "measured", "terminal", "folder", "run", "cloud", "models", *SPREAD,
+        "paths.graph", "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
+        "fokker_planck.density",
     },
     {
         "data", "landscape", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",

@@ -4,6 +4,7 @@ Hydra composes a tree of plain data, schema.py checks it against the signatures 
 the settings that say where it runs. Below `task` nobody sees a DictConfig.
 """
 
+import argparse
 import inspect
 import io
 import os
@@ -14,9 +15,11 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import hydra
+import hydra._internal.utils
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -98,6 +101,7 @@ def launch(
     """
     trust_working_directory(trust)
     flags, overrides = flags_first(words)
+    overrides = [_quoted(word) for word in overrides]
     directory = value_of(flags, "--config-dir", "-cd")
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
@@ -152,14 +156,30 @@ def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
     return speaking
 
 
+class _Parser(argparse.ArgumentParser):
+    """Hydra's parser: one of its help texts is an object that becomes text when it is printed.
+
+    From Python 3.14 on argparse refuses that when the option is added (hydra#3121): it is added without, and given it then.
+    """
+
+    def add_argument(self, *flags: Any, **settings: Any) -> argparse.Action:
+        text = settings.pop("help", None)
+        action = super().add_argument(*flags, **settings)
+        action.help = text
+        return action
+
+
 @contextmanager
 def _as_if_called(arguments: list[str]) -> Iterator[None]:
-    """hydra.main reads sys.argv, and tells its faults in full only when the environment says so."""
+    """hydra.main reads sys.argv, tells its faults in full only when the environment says so, and parses with `_Parser`."""
     before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = arguments, "1"
+    front: Any = hydra._internal.utils
+    front.argparse = SimpleNamespace(ArgumentParser=_Parser)
     try:
         yield
     finally:
+        front.argparse = argparse
         sys.argv = before
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -391,6 +411,15 @@ def _key_of(word: str) -> str:
     """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
     found = re.match(r"[+~]*([\w.]+)", word)
     return found.group(1) if found else ""
+
+
+def _quoted(word: str) -> str:
+    """`data.path=/home/jörg/pack.npz` with quotes round the value, which Hydra reads without them in ASCII alone."""
+    key, equals, value = word.partition("=")
+    if value.isascii() or re.search(r"""['"]|\$\{""", value):
+        return word
+    special = r"\s,=\[\]{}()"  # what has a meaning of its own between values
+    return f"{key}{equals}" + re.sub(rf"[^{special}]*[^\x00-\x7f{special}][^{special}]*", lambda found: f"'{found[0]}'", value)
 
 
 def _root_of(word: str) -> str:

@@ -109,7 +109,8 @@ class Connect:
     def _joined(self) -> Given:
         """What was read of these."""
         firsts = list(dict.fromkeys(self._firsts))
-        statistics, sources = ([each[i] for i in firsts] for each in (self.given.statistics, self.given.sources))
+        statistics = [self.given.statistics[i] for i in firsts]
+        sources = [self.given.sources[i] for i in firsts]
         return self.given._replace(points=self.points[firsts], statistics=statistics, sources=sources)
 
     @cached_property
