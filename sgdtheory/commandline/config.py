@@ -101,12 +101,11 @@ def launch(
     """
     trust_working_directory(trust)
     flags, overrides = flags_first(words)
-    overrides = [_quoted(word) for word in overrides]
     directory = value_of(flags, "--config-dir", "-cd")
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
     name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
-    spoken = [_quoted(word) for word in overrides]
+    spoken = [_in_ascii(_file_named(word)) for word in overrides]
     words = [_one_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
@@ -382,7 +381,7 @@ class Hydra:
         return None
 
 
-def _quoted(word: str) -> str:
+def _file_named(word: str) -> str:
     """`minima=epoch=3.ckpt` as Hydra reads it: names of files that its grammar has no room for stand in quotes."""
     key, equals, value = word.partition("=")
     if key.lstrip("+") not in FILES or not equals:
@@ -413,7 +412,7 @@ def _key_of(word: str) -> str:
     return found.group(1) if found else ""
 
 
-def _quoted(word: str) -> str:
+def _in_ascii(word: str) -> str:
     """`data.path=/home/jörg/pack.npz` with quotes round the value, which Hydra reads without them in ASCII alone."""
     key, equals, value = word.partition("=")
     if value.isascii() or re.search(r"""['"]|\$\{""", value):
