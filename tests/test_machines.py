@@ -16,7 +16,7 @@ from typing import Any
 import hydra._internal.utils
 import pytest
 
-from sgdtheory.commandline.config import CONFIGS, _quoted
+from sgdtheory.commandline.config import CONFIGS, _in_ascii
 from sgdtheory.terminal import SPELLING, ready, shown, spell
 from tests.conftest import Command
 from tests.forks import warm
@@ -174,7 +174,7 @@ def test_a_locale_of_ascii_and_names_that_are_not(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_values_hydra_cannot_read_are_quoted(word: str, quoted: str) -> None:
-    assert _quoted(word) == quoted
+    assert _in_ascii(word) == quoted
 
 
 # surroundings
