@@ -199,7 +199,7 @@ def cifar_shaped(images: int) -> Images:
 
 
 RESNETS = {
-    "ResNet-8": (partial(ResNet, depth=8, width=8, shortcut="conv"), lambda: digits().subset(1024, 16)),
+    "ResNet-8": (partial(ResNet, depth=8, width=8, shortcut="conv"), lambda: digits().first(1024, 16)),
     "ResNet-20, 64 images": (partial(ResNet, depth=20, width=16), lambda: cifar_shaped(64)),
     "ResNet-20, 682 images": (partial(ResNet, depth=20, width=16), lambda: cifar_shaped(682)),
 }
