@@ -10,10 +10,11 @@ from sgdtheory.cloud import arc_positions, length, points_at, straight_length
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud
+from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.autoneb import AutoNEB, Path, Search
-from sgdtheory.paths.curves import CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.autoneb import AutoNEB, Path, Search, rate_along
+from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
 from sgdtheory.paths.profile import profile, train_losses
 from sgdtheory.paths.string_sampling import String
 from sgdtheory.paths.strings import Strings
@@ -23,7 +24,7 @@ from sgdtheory.paths.uses import after_the_path
 from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.stage import run_lowering, run_stage
 from sgdtheory.streams import key, stream
 
 SEARCH = "search"  # where a search stands, forgotten with the unit's other states
@@ -69,7 +70,7 @@ def find_path(
     if isinstance(method, Strings):
         return find_string(landscape, method, ends, seed, folder, share)
     path = find_band(landscape, method, ends, seed, folder, share)
-    return path, {"method": "autoneb", "cycles": len(method.cycles)}
+    return path, {"method": "autoneb", "cycles": len(method.cycles), "learning_rate": path.learning_rate}
 
 
 def find_string(
@@ -79,6 +80,7 @@ def find_string(
     found = folder.marked(SEARCH)
     string = None if found is None else String(**_on(ends, found[0]), **_known(String, found[1]))
     string = string if string is None else string._replace(tops=string.tops.cpu())
+    strings = strings.settled(landscape, ends, seed)
 
     def watch() -> None:
         depth = 0 if string is None else string.depth
@@ -87,11 +89,13 @@ def find_string(
 
     for newest in strings.grown(landscape, ends, seed, watch, string):
         tensors = {"path": newest.path, "tops": newest.tops}
-        facts = {name: value for name, value in newest._asdict().items() if name not in tensors}
-        folder.mark(SEARCH, tensors, facts)
+        kept = {name: value for name, value in newest._asdict().items() if name not in tensors}
+        folder.mark(SEARCH, tensors, kept)
         string = newest
     assert string is not None
-    facts = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    facts: dict[str, Any] = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    if strings.learning_rate != "auto":
+        facts |= {"learning_rate": strings.learning_rate}
     level = strings.threshold_of(landscape, ends)
     return strings.path_of(string), {**facts, "threshold": level, "found": not string.why, "found_why": string.why or None}
 
@@ -212,12 +216,23 @@ def _bent(
         batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
         sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
         if batch is not None:
-            sgd = replace(sgd, learning_rate=0.1)
-        bend = run_stage(folder, name, sgd, inner, bend, key(seed, name), share=(0.85, 0.95))
+            sgd = replace(sgd, learning_rate=bend_rate(landscape, sgd, ends, curve, seed))
+        bend, sgd = run_lowering(folder, name, sgd, inner, bend, key(seed, name), (0.85, 0.95))
         t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
         points = curve_points(curve, ends, bend[0], t)
         along = profile(landscape, points, t)
         curves[name] = along.curves()
         ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
-        rows[name] = along.row(gradients=baselines.gradients, evaluations=baselines.dense, length_ratio=ratio)
+        spent = {"gradients": baselines.gradients, "evaluations": baselines.dense, "learning_rate": sgd.learning_rate}
+        rows[name] = along.row(**spent, length_ratio=ratio)
     return rows
+
+
+def bend_rate(landscape: Any, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
+    """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for the curvature of L(φ(t))
+    in the bend is w₁²H; the landscape's own number where it has one."""
+    rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
+    if not is_measured(landscape):
+        return rate
+    weights = curve(torch.linspace(0, 1, 65, dtype=torch.float64))[:, 1]
+    return rate / float(weights.square().max())
