@@ -17,7 +17,7 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "fokker_planck.density",
     },
     {
-        "data", "landscape", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
+        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
         "paths.profile", "paths.plane",
     },
     {

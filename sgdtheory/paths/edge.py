@@ -12,9 +12,10 @@ from sgdtheory.extra import FAULTS, extra, nothing, reason
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud
+from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.autoneb import AutoNEB, Path, Search
+from sgdtheory.paths.autoneb import AutoNEB, Path, Search, rate_along
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
 from sgdtheory.paths.profile import Profile, profile, train_losses
 from sgdtheory.paths.string_sampling import String
@@ -26,7 +27,7 @@ from sgdtheory.paths.ways import lowest_way, words_of
 from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.stage import run_lowering, run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.trained import untrained
 
@@ -77,7 +78,7 @@ def find_path(
     if isinstance(method, Strings):
         return find_string(landscape, method, ends, seed, folder, share)
     path = find_band(landscape, method, ends, seed, folder, share)
-    return path, {"method": "autoneb", "cycles": len(method.cycles)}
+    return path, {"method": "autoneb", "cycles": len(method.cycles), "learning_rate": path.learning_rate}
 
 
 def find_string(
@@ -87,6 +88,7 @@ def find_string(
     found = folder.marked(SEARCH)
     string = None if found is None else String(**_on(ends, found[0]), **_known(String, found[1]))
     string = string if string is None else string._replace(tops=string.tops.cpu())
+    strings = strings.settled(landscape, ends, seed)
 
     def watch() -> None:
         depth = 0 if string is None else string.depth
@@ -95,11 +97,13 @@ def find_string(
 
     for newest in strings.grown(landscape, ends, seed, watch, string):
         tensors = {"path": newest.path, "tops": newest.tops}
-        facts = {name: value for name, value in newest._asdict().items() if name not in tensors}
-        folder.mark(SEARCH, tensors, facts)
+        kept = {name: value for name, value in newest._asdict().items() if name not in tensors}
+        folder.mark(SEARCH, tensors, kept)
         string = newest
     assert string is not None
-    facts = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    facts: dict[str, Any] = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    if strings.learning_rate != "auto":
+        facts |= {"learning_rate": strings.learning_rate}
     level = strings.threshold_of(landscape, ends)
     return strings.path_of(string), {**facts, "threshold": level, "found": not string.why, "found_why": string.why or None}
 
@@ -294,11 +298,22 @@ def _bend(
     batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
     sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
     if batch is not None:
-        sgd = replace(sgd, learning_rate=0.1)
-    bend = run_stage(folder, name, sgd, inner, bend, key(seed, name), share=share)
+        sgd = replace(sgd, learning_rate=bend_rate(landscape, sgd, ends, curve, seed))
+    bend, sgd = run_lowering(folder, name, sgd, inner, bend, key(seed, name), share)
     t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
     along = profile(landscape, curve_points(curve, ends, bend[0], t), t)
     ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
-    row = along.row(gradients=baselines.gradients, evaluations=baselines.dense, length_ratio=ratio)
+    spent = {"gradients": baselines.gradients, "evaluations": baselines.dense, "learning_rate": sgd.learning_rate}
+    row = along.row(**spent, length_ratio=ratio)
     curves[name] = along.curves()
     return {name: row}
+
+
+def bend_rate(landscape: Any, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
+    """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for the curvature of L(φ(t))
+    in the bend is w₁²H; the landscape's own number where it has one."""
+    rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
+    if not is_measured(landscape):
+        return rate
+    weights = curve(torch.linspace(0, 1, 65, dtype=torch.float64))[:, 1]
+    return rate / float(weights.square().max())
