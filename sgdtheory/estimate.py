@@ -70,6 +70,11 @@ def estimate_scores(landscape: Any, point: Cloud, count: int) -> Estimate:
     return Estimate(count * _look(landscape, point), _memory(point), 4 * point.numel() * point.element_size() + 65536)
 
 
+def seconds_of_step(landscape: Any, batch_size: int | None, cloud: Cloud) -> float:
+    """A step of SGD of all points of a cloud, the mean of five."""
+    return _step(landscape, SGD(STEPS + 2, batch_size, 1e-6, Constant()), cloud)
+
+
 def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:
     clock = 0.0
     for state in replace(sgd, steps=STEPS + 2).run(landscape, start, 0):

@@ -59,7 +59,7 @@ class Watcher:
             TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(),
         )
-        clock = Clock()
+        clock = Clock(progress_of(run, units)[0])
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, left="")
             while not over.wait(POLL_SECONDS):
@@ -67,7 +67,7 @@ class Watcher:
                 bar.update(task, completed=done, description=what, left=clock.left(done))
 
     def _lines(self, run: Run, units: list[Unit], over: threading.Event) -> None:
-        clock, said = Clock(), time.monotonic()
+        clock, said = Clock(progress_of(run, units)[0]), time.monotonic()
         while not over.wait(POLL_SECONDS):
             if time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
@@ -76,15 +76,12 @@ class Watcher:
 
 
 class Clock:
-    """Time left, from what was done since it was started."""
+    """Time left, from what was done since it was started, when `first` of all was."""
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.first: float | None = None
+    def __init__(self, first: float) -> None:
+        self.began, self.first = time.monotonic(), first
 
     def left(self, done: float) -> str:
-        if self.first is None:
-            self.first = done
         gained, spent = done - self.first, time.monotonic() - self.began
         if gained < 0.005 or spent < 1:
             return "time left unknown"

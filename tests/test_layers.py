@@ -17,8 +17,8 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "fokker_planck.density",
     },
     {
-        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
-        "paths.profile", "paths.plane",
+        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry",
+        "paths.alignment", "paths.profile", "paths.plane",
     },
     {
         "landscapes", "sgd", "descend", "curvature", "convexity", "noise", "adam", "sweep.invariance", "sweep.pace",
