@@ -4,6 +4,7 @@ CPU time (process time of one thread) and medians: this survives a noisy machine
 """
 
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -350,7 +351,7 @@ def bench_memory(steps: int = 4_000) -> None:
             folder = UnitFolder(Path(path), Unit("cell", {}))
             recipe = Recipe(100, 10, 6, times * steps // 60)
             record(folder, landscape, ground, sgd(1, 16), recipe, 64, 0, torch.float32, enough)
-        peak = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+        peak = getrusage(RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
         print(f"  {times * steps:7,} steps: records {max(held) / 2**20:.1f} MiB at most, process {peak:.0f} MiB at its peak")
 
 

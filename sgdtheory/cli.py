@@ -314,6 +314,9 @@ def _tell(fault: BaseException, trace: bool) -> int:
 
 def main() -> None:
     ready()
+    if sys.platform == "win32":
+        say("sgdtheory runs on Linux and macOS: it locks its files with flock; on Windows use WSL")
+        sys.exit(1)
     try:
         code = app(standalone_mode=False)
     except SystemExit as stop:
