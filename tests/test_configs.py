@@ -214,9 +214,7 @@ def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyP
     found = checked_task("study", compose("study", f"study={study}"), monkeypatch)
     assert found.science["_target_"].split(".")[-3:-1] == ["studies", study]
     assert not {"run", "device", "executor", "threads"} & set(found.science)
-    assert found.open(encoding="utf-8").path.parent == Path("runs/study") and found.open(encoding="utf-8").path.name.startswith(
-        f"{study}-"
-    )
+    assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(f"{study}-")
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none")
