@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench figures clean
+.PHONY: help install demo test test-slow test-lowest lint format bench figures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,15 @@ test: $(STAMP) ## the test suite
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
+test-lowest: .venv-lowest/.installed ## the test suite on the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/pytest -n 2 -m 'not slow'
+
+.venv-lowest/.installed: pyproject.toml scripts/lowest.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) scripts/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c .venv-lowest/constraints.txt --editable '.[dev]'
+	@touch $@
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -45,4 +54,4 @@ figures: $(STAMP) ## run every default and every study, and write docs/theory.md
 	$(BIN)/python scripts/figures.py
 
 clean: ## remove what was built, but no runs
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

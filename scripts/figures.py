@@ -28,7 +28,7 @@ MARKS = {True: "yes", False: "**no**", None: "cannot be said"}
 def run_of(words: str) -> RunData:
     """The finished run of a command, by the line in which it says where its report is."""
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("sgdtheory")), *words.split()], stdout=subprocess.PIPE, text=True, check=True
+        [str(Path(sys.executable).with_name("sgdtheory")), *words.split()], stdout=subprocess.PIPE, encoding="utf-8", check=True
     )
     print(done.stdout)
     page = re.findall(r"^report: (.+)$", done.stdout, re.MULTILINE)[-1]
@@ -44,7 +44,7 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     claims = run.results["claims"]
     device = run.manifest.get("device_name") or run.manifest["device"]
     facts = {"claims": claims, "headline": claims[0], "seed": run.results["seed"], "hash": run.results["config_hash"][:8]}
-    spent = sum(unit.get("cpu_seconds") or 0.0 for unit in json.loads((run.path / "units.json").read_text()))
+    spent = sum(unit.get("cpu_seconds") or 0.0 for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8")))
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
     return {"before": None} | entry | facts | {"figures": pictures}
 
@@ -55,7 +55,8 @@ def figures_of(run: RunData, entry: dict[str, Any]) -> Iterator[dict[str, str]]:
         if entry["figures"] == "all" or figure.name in entry["figures"]:
             file = f"figures/{entry['command'].split()[-1].replace('-', '_')}-{figure.name}.svg"
             (DOCS / file).parent.mkdir(exist_ok=True)
-            (DOCS / file).write_text(figure.svg.replace("<svg ", '<svg style="background: white" ', 1))
+            text = figure.svg.replace("<svg ", '<svg style="background: white" ', 1)
+            (DOCS / file).write_text(text, encoding="utf-8")
             yield {"file": file, "title": figure.title, "caption": figure.caption}
 
 
@@ -75,12 +76,12 @@ def measured(claim: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parts = [part_of(entry) for entry in yaml.safe_load((DOCS / "theory.yaml").read_text())]
+    parts = [part_of(entry) for entry in yaml.safe_load((DOCS / "theory.yaml").read_text(encoding="utf-8"))]
     house = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     house.filters |= {"cell": cell, "anchor": anchor, "measured": measured, "verdict": lambda claim: MARKS[claim["holds"]]}
     devices = ", ".join(dict.fromkeys(part["device"] for part in parts))
     page = house.get_template("theory.md.j2").render(parts=parts, version=parts[0]["version"], device=devices)
-    (DOCS / "theory.md").write_text(page)
+    (DOCS / "theory.md").write_text(page, encoding="utf-8")
     print(f"{DOCS / 'theory.md'}: {len(parts)} claims")
 
 

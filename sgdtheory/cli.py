@@ -1,6 +1,5 @@
 """The command line: Typer in front, Hydra behind. Importing this costs neither torch nor Hydra."""
 
-import os
 import re
 import sys
 import time
@@ -13,6 +12,7 @@ from typer.core import TyperGroup
 
 from sgdtheory import __version__
 from sgdtheory.faults import Failure, Mistake, nearest
+from sgdtheory.terminal import all_said, ready, say
 
 
 class NoCommand(Mistake):
@@ -234,7 +234,7 @@ def _run(
         )
         show_results(task.open().path, dict(found))
         if loudness > 1:
-            print(f"{time.time() - began:.1f} s", file=sys.stderr)
+            say(f"{time.time() - began:.1f} s")
 
     def all_jobs() -> None:
         vet(command, words)
@@ -297,33 +297,38 @@ def _guarded(work: Callable[[], None], trace: bool) -> None:
 def _tell(fault: BaseException, trace: bool) -> int:
     """Say what went wrong in one to three lines; the exit code."""
     if isinstance(fault, KeyboardInterrupt):
-        print("interrupted; everything so far is kept, the same command goes on from there", file=sys.stderr)
+        say("interrupted; everything so far is kept, the same command goes on from there")
         return 130
     if isinstance(fault, Mistake | Failure):
-        print("\n".join(str(fault).splitlines()[:3]), file=sys.stderr)
+        say("\n".join(str(fault).splitlines()[:3]))
         return 2 if isinstance(fault, Mistake) else 1
     if isinstance(fault, BrokenPipeError):  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        all_said()
         return 1
     if isinstance(fault, OSError):
-        print(
-            f"{fault.strerror or fault}: {fault.filename or 'while writing'}; what is done is kept, the same command goes on",
-            file=sys.stderr,
-        )
+        say(f"{fault.strerror or fault}: {fault.filename or 'while writing'}; what is done is kept, the same command goes on")
         return 1
-    print(f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''} (--trace shows where)", file=sys.stderr)
+    say(f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''} (--trace shows where)")
     return 1
 
 
 def main() -> None:
+    ready()
+    if sys.platform == "win32":
+        say("sgdtheory runs on Linux and macOS: it locks its files with flock; on Windows use WSL")
+        sys.exit(1)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+    except SystemExit as stop:
+        code = stop.code
     except Exception as fault:
         told = getattr(fault, "format_message", None)  # what Typer's own complaints have in common
         if told is None:
             raise
-        print(told(), file=sys.stderr)
-        sys.exit(2)
+        say(told())
+        code = 2
+    unsaid = all_said()
+    sys.exit(code if unsaid is None else code or _tell(unsaid, trace=False))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
 
 MOMENTUM = 0.9
+FLOOR = float(np.finfo(np.float64).tiny) ** 0.25  # of |∇L|, 1e-77: products of four such lengths are still normal numbers
 
 
 def full_batch(landscape: Landscape, cloud: Cloud, steps: int, seed: int) -> SGD:
@@ -27,8 +28,8 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
     """The minimum below each point, [P, n] in float64, by L-BFGS on the whole objective (Liu & Nocedal 1989, scipy's code).
 
     For landscapes without batch norm: with it the objective has no minimum along |w| but the one weight decay makes.
-    Both tolerances are off, so that only `steps` or a line search at the limits of float64 ends it; there a difference of
-    values says nothing any more while the gradient still does, so Newton steps follow. `each(done)` is called after every
+    Only `steps`, a line search at the limits of float64, or a gradient of FLOOR ends it. At the line search's end a difference
+    of values says nothing any more while the gradient still does, so Newton steps follow. `each(done)` is called after every
     iteration with the fraction of the work that is done.
     """
     found = []
@@ -48,21 +49,25 @@ def lbfgs(landscape: Landscape, cloud: Cloud, steps: int, each: Callable[[float]
 def quasi_newton(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], theta: Tensor, steps: int, after: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """The minimum of a function below θ [n], float64, by L-BFGS; the function maps [1, n] to (value [1], gradient [1, n])."""
+    """The minimum of a function below θ [n], float64, by L-BFGS; the function maps [1, n] to (value [1], gradient [1, n]).
+
+    A minimum at 0 of value 0 has no floor of rounding: float64 is as exact at 1e-300 as at 1, and the search would go on until
+    s·y of its last steps is no normal number and scipy's 1/(s·y) infinite. |∇|∞ ≤ FLOOR ends it: s·y ≥ FLOOR²/h there.
+    """
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         stop_if_asked()  # a pass over a large set takes minutes, and nothing on disk is in the making
         value, gradient = function(torch.from_numpy(x).to(theta.device, torch.float64)[None])
         return float(value[0]), gradient[0].cpu().numpy()
 
-    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 20}
+    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": FLOOR, "maxcor": 20}
     start = theta.detach().double().cpu().numpy()
     best = minimize(objective, start, jac=True, method="L-BFGS-B", callback=lambda _: after(), options=options)
     return torch.from_numpy(best.x).to(theta.device)
 
 
 def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
-    """θ − H⁺∇L from close by, at most `steps` times, each kept only when |∇L| falls; Hessian-vector products and MINRES."""
+    """θ − H⁺∇L from close by, at most `steps` times, each kept only when |∇L| falls, down to FLOOR; H·v and MINRES."""
     gradient = value_and_grad(landscape, theta[None])[1][0]
 
     def product(vector: np.ndarray) -> np.ndarray:
@@ -70,6 +75,8 @@ def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
 
     for _ in range(steps):
         stop_if_asked()
+        if gradient.norm() <= FLOOR:
+            break
         hessian = LinearOperator((theta.numel(), theta.numel()), matvec=lambda v: product(v.ravel()), dtype=np.float64)
         move, _ = minres(hessian, -gradient.cpu().numpy(), rtol=1e-10, maxiter=50)
         moved = theta + torch.from_numpy(move).to(theta)

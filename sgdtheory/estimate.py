@@ -1,5 +1,6 @@
 """What work is going to cost, from short measurements."""
 
+import sys
 import time
 from dataclasses import replace
 from resource import RUSAGE_SELF, getrusage
@@ -69,6 +70,11 @@ def estimate_scores(landscape: Any, point: Cloud, count: int) -> Estimate:
     return Estimate(count * _look(landscape, point), _memory(point), 4 * point.numel() * point.element_size() + 65536)
 
 
+def seconds_of_step(landscape: Any, batch_size: int | None, cloud: Cloud) -> float:
+    """A step of SGD of all points of a cloud, the mean of five."""
+    return _step(landscape, SGD(STEPS + 2, batch_size, 1e-6, Constant()), cloud)
+
+
 def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:
     clock = 0.0
     for state in replace(sgd, steps=STEPS + 2).run(landscape, start, 0):
@@ -104,4 +110,4 @@ def _memory(start: Cloud) -> float:
     if start.is_cuda:
         value: float = torch.cuda.max_memory_allocated(start.device)
         return value
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes on macOS, kB elsewhere

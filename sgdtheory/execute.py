@@ -111,10 +111,10 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
         run.note(status="running", command_line=command_line, self_check=checks, **_facts(run, task))
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
-        for line in getattr(task.pipeline, "said", ()):
-            watcher.write_down(line)
         for warning in warnings_of(task.pipeline):
             watcher.say(f"warning: {warning}")
+        for line in getattr(task.pipeline, "said", ()):
+            watcher.write_down(line)
         try:
             do_units(run, task, watcher, retry_failed)
             results = finish(run, task, spent + time.time() - began)
@@ -342,7 +342,7 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -354,7 +354,8 @@ def _git() -> str | None:
     if not (here / ".git").exists():
         return None
     try:
-        found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10)
+        words = ["git", "describe", "--always", "--dirty"]
+        found = subprocess.run(words, cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None

@@ -37,7 +37,7 @@ def digest_of_content(path: Path) -> str:
     found = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
         if file != path:
-            found.update(str(file.relative_to(path)).encode())
+            found.update(os.fsencode(file.relative_to(path)))
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
     return found.hexdigest()
@@ -100,7 +100,8 @@ class Folder:
         return content
 
     def write_text(self, name: str, text: str) -> str:
-        return self.write_bytes(name, text.encode())
+        """In UTF-8, whatever the locale; bytes of a file's name that are no text stay as \\udcXX, which JSON and YAML read."""
+        return self.write_bytes(name, text.encode("utf-8", "backslashreplace"))
 
     def write_json(self, name: str, thing: Any) -> str:
         return self.write_text(name, json.dumps(plain(thing), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -108,7 +109,7 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            return json.loads((self.path / name).read_text())
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return default
         except (json.JSONDecodeError, UnicodeDecodeError) as fault:

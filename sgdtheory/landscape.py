@@ -25,7 +25,8 @@ class Landscape(Protocol):
 
     Answers, each an optional method, each measured when absent: `minima() [M, n]`, `barrier()`, `end_points() [2, n]`
     (the pair of minima the barrier is between; default the first two), `stationary_covariance(learning_rate, batch_size,
-    momentum) [n, n]`, `noise_covariance(cloud) [P, n, n]` (of one sample), `learning_rate()` (one that is known to work).
+    momentum) [n, n]`, `noise_covariance(cloud) [P, n, n]` (of one sample), `learning_rate()`
+    (one that is known to work; None: it is measured).
     Networks besides: `score(cloud, split)` and `model_at(theta)`.
 
     Three more that only large landscapes need: `rows_at_once`, how many points a call may take together;

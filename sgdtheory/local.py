@@ -15,6 +15,7 @@ from sgdtheory.execute import cores, prepare_process, work_through
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count, Place
 from sgdtheory.run import Interrupted, Pipeline, Run, Unit, stoppable
+from sgdtheory.terminal import ready
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def die_with(parent: int, libc: ctypes.CDLL) -> None:
 
 
 def main(path: str, device: str, workers: str, threads: str) -> int:
-    """What a worker does: the run's units, as its directory describes them."""
+    """What a worker does: the run's units, as its directory describes them; what it says is the run's log."""
+    ready(encoding="utf-8")
     trust = tuple(Run(Path(path), Path(), Path(), {}).manifest["trust"])
     task, run = load(Path(path), trust, device)
     prepare_process(Settings(None, device, int(threads) or None), int(workers))

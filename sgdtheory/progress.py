@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgdtheory.run import Run, Unit
+from sgdtheory.terminal import say
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0  # through a pipe: one line in this time at most
@@ -24,12 +25,12 @@ class Watcher:
     def say(self, message: str, loudness: int = 1) -> None:
         self.write_down(message)
         if self.loudness >= loudness:
-            print(message, file=sys.stderr, flush=True)
+            say(message)
 
     def write_down(self, message: str) -> None:
         """A line of the log, with the time; a full disk is for others to complain of."""
         if self.log is not None:
-            with suppress(OSError), self.log.open("a") as log:
+            with suppress(OSError), self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     @contextmanager
@@ -39,7 +40,7 @@ class Watcher:
             yield
             return
         over = threading.Event()
-        show = self._bar if sys.stderr.isatty() else self._lines
+        show = self._bar if sys.stderr is not None and sys.stderr.isatty() else self._lines
         thread = threading.Thread(target=show, args=(run, units, over), daemon=True)
         thread.start()
         try:
@@ -58,7 +59,7 @@ class Watcher:
             TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(),
         )
-        clock = Clock()
+        clock = Clock(progress_of(run, units)[0])
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, left="")
             while not over.wait(POLL_SECONDS):
@@ -66,24 +67,21 @@ class Watcher:
                 bar.update(task, completed=done, description=what, left=clock.left(done))
 
     def _lines(self, run: Run, units: list[Unit], over: threading.Event) -> None:
-        clock, said = Clock(), time.monotonic()
+        clock, said = Clock(progress_of(run, units)[0]), time.monotonic()
         while not over.wait(POLL_SECONDS):
             if time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
                 done, what = progress_of(run, units)
-                print(f"{100 * done:3.0f} %  {what}  {clock.left(done)}", file=sys.stderr, flush=True)
+                say(f"{100 * done:3.0f} %  {what}  {clock.left(done)}")
 
 
 class Clock:
-    """Time left, from what was done since it was started."""
+    """Time left, from what was done since it was started, when `first` of all was."""
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.first: float | None = None
+    def __init__(self, first: float) -> None:
+        self.began, self.first = time.monotonic(), first
 
     def left(self, done: float) -> str:
-        if self.first is None:
-            self.first = done
         gained, spent = done - self.first, time.monotonic() - self.began
         if gained < 0.005 or spent < 1:
             return "time left unknown"

@@ -233,14 +233,14 @@ class UnitFolder(Folder):
         """How far this unit is, for whoever watches; not worth an fsync."""
         temporary = self.path / f".progress.{os.getpid()}.tmp"
         with naming(self.path / ".progress"):
-            temporary.write_text(json.dumps({"done": done, "what": what}))
+            temporary.write_text(json.dumps({"done": done, "what": what}), encoding="utf-8")
             temporary.replace(self.path / ".progress")
 
     @property
     def progress(self) -> tuple[float, str]:
         """(fraction done, what it is doing)."""
         try:
-            found = json.loads((self.path / ".progress").read_text())
+            found = json.loads((self.path / ".progress").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return 0.0, ""
         return found["done"], found["what"]

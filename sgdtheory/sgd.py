@@ -2,17 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from sgdtheory.faults import Failure
 from sgdtheory.kinds import BelowOne, Positive, Whole
 from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.learning_rate import is_measured, measured_rate
 from sgdtheory.sampling import Sampling, indices
 from sgdtheory.schedule import Schedule
-from sgdtheory.streams import stream
+from sgdtheory.streams import key, stream
+
+MEASURED = 4  # points of a cloud, at most, that a learning rate is measured at
+
+
+class Diverged(Failure):
+    """A descent that had to be given up after `steps` steps: a lower learning rate may do better."""
+
+    def __init__(self, message: str, steps: int = 0) -> None:
+        super().__init__(message)
+        self.steps = steps
 
 
 class Coupling(Protocol):
@@ -72,8 +85,10 @@ class SGD:
     Nesterov: θ ← θ − η(g + μv). Weight decay is the landscape's, not the optimiser's: estimators see the potential that was
     descended.
 
-    `learning_rate` is the peak that `schedule` scales; "auto" is the landscape's own suggestion, else a tenth of the stable
-    limit 2(1+μ)/h_max, h_max the largest measured at the starting points and the stated minima. `batch_size` None: the whole
+    `learning_rate` is the peak that `schedule` scales. "auto": the landscape's own number where it
+    has one; of a network without, measured where it begins (`measured_rate`: half the stable limit
+    of a mini-batch); of a formula a tenth of the limit 2(1+μ)/h_max, h_max the largest measured at
+    the starting points and the stated minima. `batch_size` None: the whole
     objective, no noise. Sampling as in sgdtheory.sampling; on formulas every draw is i.i.d.
     """
 
@@ -86,27 +101,37 @@ class SGD:
     sampling: Sampling = "iid"
 
     def settled(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
-        """The same with a number for the learning rate."""
+        """The same with a number for the learning rate: a pure function of (seed, cloud)."""
         if self.learning_rate != "auto":
             return self
+        if is_measured(landscape):
+            measured = cloud[:MEASURED]
+            batch = next(self._batches(landscape, measured, False, 0, key(seed, "learning rate")))
+            return replace(self, learning_rate=measured_rate(landscape, measured, batch, self.momentum))
         if hasattr(landscape, "learning_rate"):
             return replace(self, learning_rate=float(landscape.learning_rate()))
-        points = [*cloud[:4], *(landscape.minima().to(cloud) if hasattr(landscape, "minima") else [])]
+        points = [*cloud[:MEASURED], *(landscape.minima().to(cloud) if hasattr(landscape, "minima") else [])]
         curvatures = [top_curvature(landscape, theta, stream(seed, "curvature", i)) for i, theta in enumerate(points)]
         return replace(self, learning_rate=0.2 * (1 + self.momentum) / max([*curvatures, 1e-12]))
 
     def run(self, landscape: Landscape, start: Cloud | SGDState, seed: int, coupling: Coupling = FREE) -> Iterator[SGDState]:
-        """States after each of the steps that are left. Resuming from a state gives the same bits as never having stopped."""
+        """States after each of the steps that are left. Resuming from a state gives the same bits as never having stopped.
+
+        A coupling may state a `ceiling`: Diverged where the mean loss of the points is above it.
+        """
         optimiser = self.settled(landscape, start if isinstance(start, Tensor) else start.cloud, seed)
         assert not isinstance(optimiser.learning_rate, str)
         if isinstance(start, Tensor):
             start = SGDState(0, start, self.at_rest(start))
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
+        ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):
             rate = optimiser.learning_rate * self.schedule(step, self.steps)
             cloud = coupling.place(cloud)
             losses, gradients = value_and_grad(landscape, cloud, next(batches))
+            if ceiling < inf and not float(losses.mean()) <= ceiling:
+                raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)
             self.move(cloud, velocity, coupling.force(cloud, losses, gradients), rate, step)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
 

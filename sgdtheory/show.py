@@ -9,6 +9,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.folder import Folder
 from sgdtheory.progress import duration, size
 from sgdtheory.run import runs_under, status_of
+from sgdtheory.terminal import shown
 
 if TYPE_CHECKING:
     from sgdtheory.execute import Plan
@@ -284,24 +285,28 @@ def _say(lines: list[str]) -> None:
     """Prose, broken between words at the width."""
     from textwrap import fill
 
-    for line in lines:
+    for line in (shown(line, sys.stdout) for line in lines):
         indent = " " * (len(line) - len(line.lstrip()))
         print(fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
+    rows = [[shown(cell, sys.stdout) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _print_table(headings: list[str], rows: list[list[str]], right: tuple[int, ...] | None = None) -> None:
     """Columns with a rule below the headings; numbers to the right. What is too wide is folded, never cut."""
-    from rich.box import SIMPLE_HEAD
+    from rich.box import SIMPLE_HEAD, Box
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
+    rule = "─" if shown("─", sys.stdout) == "─" else "-"
+    box = Box(str(SIMPLE_HEAD).replace("─", rule), ascii=rule == "-")
+    grid = Grid(box=box, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
+    headings, *rows = ([shown(cell, sys.stdout) for cell in row] for row in (headings, *rows))
     tall = any("\n" in name for name in headings)
     for k, name in enumerate(headings):
         numeric = k > 0 if right is None else k in right

@@ -1,14 +1,73 @@
 """A stage of a unit: the one SGD loop with checkpoints, a record of the losses, progress, and an eye for what diverges."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Failure
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.run import UnitFolder
-from sgdtheory.sgd import FREE, SGD, Coupling, SGDState, non_finite
+from sgdtheory.sgd import FREE, SGD, Coupling, Diverged, SGDState, non_finite
 
 RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
+
+
+def run_measured(
+    folder: UnitFolder,
+    name: str,
+    sgd: SGD,
+    landscape: Any,
+    start: Cloud,
+    seed: int,
+    share: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
+) -> tuple[Cloud, SGD]:
+    """`run_stage` of a training, and the SGD with the learning rate that it was done with.
+
+    A rate that is measured holds where training begins; curvature may grow on the way. Where the
+    loss has risen by its first looks (`LOOKS`), or is not finite, `run_lowering` begins anew. A
+    number that was given is kept to.
+    """
+    if sgd.learning_rate == "auto" and is_measured(landscape):
+        return run_lowering(folder, name, sgd, landscape, start, seed, share, snapshots, watched=True)
+    settled = sgd.settled(landscape, start, seed)
+    return run_stage(folder, name, settled, landscape, start, seed, share=share, snapshots=snapshots), settled
+
+
+def run_lowering(
+    folder: UnitFolder,
+    name: str,
+    sgd: SGD,
+    landscape: Landscape,
+    start: Cloud,
+    seed: int,
+    share: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
+    watched: bool = False,
+) -> tuple[Cloud, SGD]:
+    """`run_stage`, and the SGD that got to its end: of one that diverged `LOWER` of the rate.
+
+    Each try is a stage of its own, and the rate is kept with the number of tries, so that resuming
+    gives the same bits.
+    """
+    at = f"{name}-rate"
+    found = folder.marked(at)
+    tries = 0 if found is None else int(found[1]["tries"])
+    rate = sgd.settled(landscape, start, seed).learning_rate if found is None else float(found[0]["rate"])
+    while True:
+        assert not isinstance(rate, str)
+        if found is None:
+            folder.mark(at, {"rate": torch.tensor(rate, dtype=torch.float64)}, {"tries": tries})
+        settled, last = replace(sgd, learning_rate=rate), tries == MOST_TRIES - 1
+        own, looks = f"{name}-lower-{tries}" if tries else name, watched and not last
+        try:
+            return run_stage(folder, own, settled, landscape, start, seed, FREE, share, snapshots, looks), settled
+        except Diverged:
+            if last:
+                raise
+        found, tries, rate = None, tries + 1, LOWER * rate
 
 
 def run_stage(
@@ -21,12 +80,14 @@ def run_stage(
     coupling: Coupling = FREE,
     share: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
+    watched: bool = False,
 ) -> Cloud:
     """Run a stage to its end, from the newest state on disk when that belongs to this stage; gives its last cloud [P, n].
 
     `share`: the part of the unit's progress that is this stage's. `snapshots`: steps after which the cloud is kept besides
-    (`folder.snapshot`). Raises Failure when no point is finite any more; single
-    points that are not are left to the caller, who finds them with `non_finite`.
+    (`folder.snapshot`). Raises Diverged when no point is finite any more, and where it is `watched`
+    when the recorded loss has risen at one of its first looks; single
+    points that are not finite are left to the caller, who finds them with `non_finite`.
     """
     done: Cloud | None = folder.stage(name)
     if done is not None:
@@ -41,6 +102,7 @@ def run_stage(
         state = SGDState(facts["step"], **tensors)
     sgd = sgd.settled(landscape, start, seed)
     every = max(1, sgd.steps // RECORDS)
+    looks = dict(look_steps(sgd.steps)) if watched else {}
     last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.at_rest(start))
     if last.step == 0 and 0 in snapshots:
         folder.keep_snapshot(0, last.cloud)
@@ -51,6 +113,8 @@ def run_stage(
         window.append(last.losses)
         if last.step % every == 0:
             _record(folder, name, sgd, last.step, window)
+        if last.step in looks:
+            _look(folder, name, last.step, looks[last.step])
 
         def kept(now: SGDState = last) -> tuple[dict[str, Tensor], dict[str, object]]:
             record = torch.stack(window) if window else now.cloud.new_zeros((0, now.cloud.shape[0]))
@@ -74,6 +138,22 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
     folder.log(stage=name, step=step, learning_rate=rate, loss=means.tolist(), lost=lost)
     if len(lost) == len(means):
         first = step - len(losses) + int((~torch.isfinite(losses)).any(1).int().argmax()) + 1
-        raise Failure(
-            f"the loss is not finite from step {first} of {name} on; lower sgd.learning_rate (it was {sgd.learning_rate:.4g})"
+        raise Diverged(
+            f"the loss is not finite from step {first} of {name} on; lower sgd.learning_rate (it was {sgd.learning_rate:.4g})",
+            first,
         )
+
+
+def _look(folder: UnitFolder, name: str, step: int, share: float) -> None:
+    """Diverged where the mean loss recorded in the second half of the steps so far is not below `share` of its first."""
+    folder.flush()
+    rows = [row for row in folder.rows("metrics.jsonl") if row.get("stage") == name and "loss" in row]
+    means = {int(row["step"]): _mean(row["loss"]) for row in rows}
+    recent = [mean for at, mean in means.items() if at > step // 2]
+    if recent and has_risen(next(iter(means.values())), recent, share):
+        raise Diverged(f"the loss has risen in the first {step} steps of {name}; lower sgd.learning_rate", step)
+
+
+def _mean(losses: list[float | None]) -> float:
+    """Of all points; infinite where one is not finite."""
+    return sum(float("inf") if loss is None else loss for loss in losses) / len(losses)

@@ -58,7 +58,7 @@ def cold(sgdtheory: Command) -> Callable[..., Said]:
         done = subprocess.run(
             [sys.executable, "-c", code, *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=120,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
         )

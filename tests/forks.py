@@ -36,8 +36,8 @@ class Command:
 
     def end(self, seconds: float = 60) -> Ended:
         code = self.server.ask(do="wait", pid=self.pid, seconds=seconds)
-        assert code is not None, f"still running after {seconds} s: {(self.folder / 'err').read_text()}"
-        return Ended(code, *((self.folder / name).read_text() for name in ("out", "err")))
+        assert code is not None, f"still running after {seconds} s: {(self.folder / 'err').read_text(encoding='utf-8')}"
+        return Ended(code, *((self.folder / name).read_text(encoding="utf-8") for name in ("out", "err")))
 
 
 class Server:
@@ -47,7 +47,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp())
         self.count = 0
         self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         atexit.register(self.process.kill)
@@ -102,7 +102,7 @@ def _start(question: dict[str, Any]) -> int:
         for number, name, how in ((0, os.devnull, "rb"), (1, "out", "wb"), (2, "err", "wb")):
             with (Path(question["folder"]) / name).open(how) as stream:
                 os.dup2(stream.fileno(), number)
-        sys.stdin, sys.stdout, sys.stderr = (open(k, "r" if k == 0 else "w", closefd=False) for k in range(3))  # noqa: SIM115
+        sys.stdin, sys.stdout, sys.stderr = (open(k, "r" if k == 0 else "w", closefd=False, encoding="utf-8") for k in range(3))  # noqa: SIM115
         exec(question["before"], {})
         sys.argv = ["sgdtheory", *question["words"]]
         from sgdtheory.cli import main
@@ -133,7 +133,7 @@ def _wait(pid: int, seconds: float) -> int | None:
 
 
 def _serve() -> None:
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     import torch
 
@@ -141,7 +141,7 @@ def _serve() -> None:
     with tempfile.TemporaryDirectory() as nowhere:  # everything is imported once, and no thread is left
         where, stderr = Path.cwd(), sys.stderr
         os.chdir(nowhere)
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         from sgdtheory.cli import main
 
         for words in (["model=mlp", "sgd.steps=2"], ["landscape=quadratic", "sgd.steps=2"]):

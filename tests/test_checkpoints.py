@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sgdtheory.commandline.config import _quoted
+from sgdtheory.commandline.config import _file_named
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -202,7 +202,7 @@ def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_names_of_files_need_no_quotes(word: str, read: str) -> None:
-    assert _quoted(word) == read
+    assert _file_named(word) == read
 
 
 class Code:

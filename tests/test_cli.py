@@ -30,7 +30,7 @@ def runs(where: Path) -> list[str]:
 
 def results(where: Path) -> dict[str, Any]:
     (found,) = where.glob("runs/*/*/results.json")
-    return dict(json.loads(found.read_text()))
+    return dict(json.loads(found.read_text(encoding="utf-8")))
 
 
 # what it costs to start
@@ -82,7 +82,7 @@ LEARNED = ("landscapes.network", "landscapes.text_model", "landscapes.regression
 
 def with_defaults(file: Path) -> str:
     """A choice's text, and that of the choice it is made from."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     made_from = re.findall(r"^  - (?!_self_)(\w+)$", text, re.MULTILINE)
     return text + "".join(with_defaults(file.with_stem(name)) for name in made_from)
 
@@ -221,12 +221,14 @@ def test_info(cold: Cold, sgdtheory: Command, tmp_path: Path) -> None:
 
 def test_a_configuration_of_ones_own(sgdtheory: Command, tmp_path: Path) -> None:
     (tmp_path / "mine/landscape").mkdir(parents=True)
-    own = (CONFIGS / "landscape/ring.yaml").read_text().replace("height: 0.25", "height: 0.5")
-    (tmp_path / "mine/landscape/hill.yaml").write_text(own)
-    (tmp_path / "mine/few.yaml").write_text("defaults: [train, _self_]\nminima: 1\n")
+    own = (CONFIGS / "landscape/ring.yaml").read_text(encoding="utf-8").replace("height: 0.25", "height: 0.5")
+    (tmp_path / "mine/landscape/hill.yaml").write_text(own, encoding="utf-8")
+    (tmp_path / "mine/few.yaml").write_text("defaults: [train, _self_]\nminima: 1\n", encoding="utf-8")
     said = sgdtheory("train", "landscape=hill", "--config-dir", "mine", "-cn", "few", "sgd.steps=20", "executor.workers=1")
     assert said.code == 0, said.err
-    assert len(results(tmp_path)["minima"]) == 1 and "height: 0.5" in next(tmp_path.glob("runs/*/*/config.yaml")).read_text()
+    assert len(results(tmp_path)["minima"]) == 1 and "height: 0.5" in next(tmp_path.glob("runs/*/*/config.yaml")).read_text(
+        encoding="utf-8"
+    )
     said = sgdtheory("train", "landscape=hil", "--config-dir", "mine")
     assert said == (2, "", "landscape=hil: there is no landscape 'hil'; did you mean 'hill'?\n")
 
@@ -290,7 +292,7 @@ def test_a_process_of_its_own(cold: Cold, sgdtheory: Command, tmp_path: Path) ->
 
 def test_a_reader_that_has_seen_enough(sgdtheory: Command, tmp_path: Path) -> None:
     command = f"{sys.executable} -c 'from sgdtheory.cli import main; main()' train --info | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, encoding="utf-8", cwd=ROOT)
     assert done.stderr == ""
 
 

@@ -29,7 +29,11 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.streams import stream
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-ROOTS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(CONFIGS.glob("*.yaml")) if file.stem != "base"}
+ROOTS = {
+    file.stem: yaml.safe_load(file.read_text(encoding="utf-8"))
+    for file in sorted(CONFIGS.glob("*.yaml"))
+    if file.stem != "base"
+}
 CHOICES = [(f.parent.name, f.stem) for f in FILES if f.parent != CONFIGS and f.parent.name not in ("experiment", "study")]
 STUDIES = [file.stem for file in sorted(CONFIGS.glob("study/*.yaml"))]
 EXPERIMENTS = sorted(CONFIGS.glob("experiment/*.yaml"))
@@ -85,12 +89,12 @@ def complaints(text: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
 def test_states_every_value(file: Path) -> None:
-    assert complaints(file.read_text()) == []
+    assert complaints(file.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("drop", ["height", "device", "# Ring"])
 def test_an_incomplete_yaml_is_found_out(drop: str) -> None:
-    lines = (CONFIGS / "landscape/ring.yaml").read_text().splitlines(keepends=True)
+    lines = (CONFIGS / "landscape/ring.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(complaints("".join(line for line in lines if not line.startswith(drop)))) == 1
 
 
@@ -205,7 +209,7 @@ def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, *_ = (CONFIGS / f"study/{study}.yaml").read_text().splitlines()
+    first, second, *_ = (CONFIGS / f"study/{study}.yaml").read_text(encoding="utf-8").splitlines()
     assert first == "# @package _global_" and second.startswith("# ") and studies()[study] == second.removeprefix("# ")
     found = checked_task("study", compose("study", f"study={study}"), monkeypatch)
     assert found.science["_target_"].split(".")[-3:-1] == ["studies", study]
@@ -217,7 +221,7 @@ def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyP
 def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if file is None:
         pytest.skip("no experiments")
-    lines = file.read_text().splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "# @package _global_"
     program, command, *words = shlex.split(lines[1].lstrip("# "))
     assert program == "sgdtheory" and f"experiment={file.stem}" in words

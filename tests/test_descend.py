@@ -7,7 +7,7 @@ import torch
 
 from sgdtheory import run as runs
 from sgdtheory.data.digits import digits
-from sgdtheory.descend import full_batch, lbfgs, newton
+from sgdtheory.descend import FLOOR, full_batch, lbfgs, newton
 from sgdtheory.landscape import Landscape, top_curvature, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -29,6 +29,17 @@ def test_newton_keeps_only_steps_that_help() -> None:
     bowl = Quadratic(curvatures=(1.0, 100.0))
     at = newton(bowl, torch.tensor([3.0, -2.0], dtype=torch.float64), steps=1)
     assert at.norm() < 1e-8  # one step on a quadratic
+
+
+@pytest.mark.parametrize("size", [1e3, 1.0, 1e-70, 1e-150, 1e-300])
+@pytest.mark.parametrize("curvatures", [(1.0,), (1.0, 100.0), (1e-6, 1.0, 1e6)], ids=str)
+def test_a_minimum_at_0_is_found_without_leaving_the_normal_numbers(size: float, curvatures: tuple[float, ...]) -> None:
+    """Nothing rounds there, so the search would end where 1/(s·y) overflows (a RuntimeWarning, an error in tests)."""
+    bowl = Quadratic(curvatures=curvatures)
+    for seed in range(5):
+        start = size * torch.randn(1, len(curvatures), generator=stream(seed, "start"), dtype=torch.float64)
+        found = lbfgs(bowl, start, 400)
+        assert value_and_grad(bowl, found)[1].abs().max() <= FLOOR
 
 
 def test_full_batch_descent_is_stable_and_goes_down() -> None:

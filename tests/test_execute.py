@@ -111,11 +111,11 @@ def test_a_failed_unit_is_done_again_only_when_asked(
     assert "1 of 2 units failed (minimum-1: ValueError: a bug (see " in said.err and "--retry-failed" in said.err
     assert take(done) == ["minimum-0"]
     (traceback,) = Path("runs").rglob("traceback.txt")
-    assert "ValueError: a bug" in traceback.read_text()
+    assert "ValueError: a bug" in traceback.read_text(encoding="utf-8")
     status, manifest, rows = status_of(run_of())
     assert (status, [row["status"] for row in rows]) == ("failed", ["done", "failed"])
     assert "a bug" in manifest["why"]
-    assert len(json.loads((run_of() / "results.json").read_text())["minima"]) == 1  # what there is, is kept
+    assert len(json.loads((run_of() / "results.json").read_text(encoding="utf-8"))["minima"]) == 1  # what there is, is kept
 
     assert sgdtheory(*WORDS).code == 1 and take(done) == []
     assert sgdtheory(*WORDS, "run.name=other").code == 1 and take(done) == []  # nor in another run
@@ -145,21 +145,21 @@ def test_seconds_add_up_and_statuses_are_true(sgdtheory: Command, monkeypatch: p
     assert (status, rows[0]["status"]) == ("done", "done")
     assert seen == [("running", "running")] * 2
     assert manifest["seconds"] > 0.6 and rows[0]["seconds"] > 0.6
-    assert json.loads((run_of() / "results.json").read_text())["seconds"] > 0.6
+    assert json.loads((run_of() / "results.json").read_text(encoding="utf-8"))["seconds"] > 0.6
     assert manifest["cost"]["seconds"] > 0.6 > manifest["cost"]["cpu_seconds"] > 0
 
 
 def test_the_manifest_says_how_it_went(sgdtheory: Command) -> None:
     began = time.time()
     assert sgdtheory(*WORDS, "seed=3").code == 0
-    manifest = json.loads((run_of() / "manifest.json").read_text())
+    manifest = json.loads((run_of() / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"] == "done" and manifest["why"] == ""
     assert manifest["command"] == "train" and manifest["seed"] == 3 and manifest["device"] == "cpu"
     assert manifest["command_line"] == f"sgdtheory {' '.join(WORDS)} seed=3"
     assert began < manifest["started"] < manifest["finished"] < time.time()
     assert {"sgdtheory", "torch", "python"} <= manifest["versions"].keys() and "git" in manifest
     assert len(manifest["config_hash"]) == 64 and run_of().name.endswith(manifest["config_hash"][:8])
-    log = (run_of() / "log.txt").read_text().splitlines()
+    log = (run_of() / "log.txt").read_text(encoding="utf-8").splitlines()
     assert f"begun: {manifest['command_line']}" in log[0] and log[-1].endswith(" done")
 
 
@@ -208,5 +208,8 @@ def test_an_unexpected_fault_of_the_run_is_in_its_manifest(sgdtheory: Command, m
         patch.setattr(Train, "finish", fail)
         said = sgdtheory(*WORDS)
     assert said.code == 1 and "ZeroDivisionError: nobody thought of this" in said.err
-    assert json.loads((run_of() / "manifest.json").read_text())["why"] == "ZeroDivisionError: nobody thought of this"
+    assert (
+        json.loads((run_of() / "manifest.json").read_text(encoding="utf-8"))["why"]
+        == "ZeroDivisionError: nobody thought of this"
+    )
     assert sgdtheory(*WORDS).code == 0

@@ -50,13 +50,13 @@ def the_run(where: Path) -> Path:
 def units(where: Path) -> list[Path]:
     """The directories of all units, in the order of their index."""
     found = [path.parent for path in where.rglob("unit.json")]
-    return sorted(found, key=lambda path: json.loads((path / "unit.json").read_text())["name"])
+    return sorted(found, key=lambda path: json.loads((path / "unit.json").read_text(encoding="utf-8"))["name"])
 
 
 def bits(where: Path) -> dict[str, Any]:
     """All that a finished run leaves behind and that does not depend on the time."""
     run = the_run(where)
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     del results["seconds"]
     found: dict[str, Any] = {"results": results, "clouds": (run / "minima.safetensors").read_bytes()}
     found |= {name: (run / name).read_bytes() for name in ("metrics.jsonl", "table.csv")}
@@ -137,11 +137,11 @@ def test_signals_save_and_the_same_command_goes_on(tmp_path: Path) -> None:
         ended = command.end()
         told(ended, 130, "interrupted; everything so far is kept, the same command goes on from there")
         (unit,) = units(tmp_path)
-        assert json.loads((unit / "status.json").read_text())["status"] == "unfinished"
-        rows = (unit / "metrics.jsonl").read_text().count("\n")
+        assert json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"] == "unfinished"
+        rows = (unit / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
         assert (unit / "state.safetensors").exists() and rows >= steps  # it went on from there
         steps = rows
-        manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text())
+        manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["status"] == "interrupted" and manifest["seconds"] > 0
     completes(tmp_path, words)
 
@@ -171,7 +171,7 @@ Train.do = do
     both = [start(tmp_path, *LONG, f"minima={count}", before=counted) for count in (2, 3)]
     ended = [command.end() for command in both]
     assert [e.code for e in ended] == [0, 0], ended
-    done = sorted((tmp_path / "done").read_text().splitlines())
+    done = sorted((tmp_path / "done").read_text(encoding="utf-8").splitlines())
     assert done == ["minimum-0", "minimum-1", "minimum-2"]
     assert len(units(tmp_path)) == 3
 
@@ -195,14 +195,14 @@ TWO = (*MLP, "sgd.steps=1500", "minima=3", "executor.workers=2")
 
 def children(pid: int) -> list[int]:
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     except OSError:
         return []
 
 
 def is_gone(pid: int) -> bool:
     try:
-        return "sgdtheory" not in Path(f"/proc/{pid}/cmdline").read_text()  # a zombie has no command line
+        return "sgdtheory" not in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")  # a zombie has no command line
     except OSError:
         return True
 
@@ -210,7 +210,7 @@ def is_gone(pid: int) -> bool:
 def working(where: Path, parent: int) -> int | None:
     """The pid of another process than the parent that does a unit now."""
     for path in where.rglob("status.json"):
-        status = json.loads(path.read_text())
+        status = json.loads(path.read_text(encoding="utf-8"))
         if status["status"] == "running" and status["pid"] != parent:
             return int(status["pid"])
     return None
@@ -246,7 +246,7 @@ def test_workers_die_with_their_parent_and_one_that_is_killed_fails_its_unit(tmp
         1,
         r"1 of 3 units failed \(minimum-\d: its worker was killed by signal 9; .*executor.workers=1\); --retry",
     )
-    found = sorted(json.loads((unit / "status.json").read_text())["status"] for unit in units(tmp_path))
+    found = sorted(json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"] for unit in units(tmp_path))
     assert found == ["done", "done", "failed"]
 
     told(go(tmp_path, *TWO[:-1]), 1, "1 of 3 units failed")  # only when asked for
@@ -266,7 +266,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     def mount(options: str) -> Path:
         how = ["-o", f"remount,{options}"] if where.is_mount() else ["-t", "tmpfs", "-o", options]
-        done = subprocess.run(["mount", *how, "none", str(where)], capture_output=True, text=True)
+        done = subprocess.run(["mount", *how, "none", str(where)], capture_output=True, encoding="utf-8")
         if done.returncode:
             pytest.skip(f"no right to mount: {done.stderr.strip()}")
         return where
@@ -330,7 +330,10 @@ def truncate(path: Path) -> None:
 
 def edit(path: Path) -> None:
     """Another digit in the last number."""
-    path.write_text(re.sub(r"\d(?=\D*$)", lambda found: str((int(found.group()) + 1) % 10), path.read_text()))
+    path.write_text(
+        re.sub(r"\d(?=\D*$)", lambda found: str((int(found.group()) + 1) % 10), path.read_text(encoding="utf-8")),
+        encoding="utf-8",
+    )
 
 
 def become(name: str, unit: int = 0) -> Callable[[Path], None]:
@@ -407,12 +410,12 @@ def test_an_edited_configuration_is_refused(tmp_path: Path, prepared: Path, stat
     where = tmp_path / "here"
     shutil.copytree(prepared / state, where)
     config = the_run(where) / "config.yaml"
-    kept = config.read_text()
-    config.write_text(kept.replace("steps: 60", "steps: 61"))
+    kept = config.read_text(encoding="utf-8")
+    config.write_text(kept.replace("steps: 60", "steps: 61"), encoding="utf-8")
     told(go(where, *SHORT), 2, r"config\.yaml was edited since the run began: put it back")
-    config.write_text("[")
+    config.write_text("[", encoding="utf-8")
     told(go(where, *SHORT), 2, r"config\.yaml is no configuration")
-    config.write_text(kept)
+    config.write_text(kept, encoding="utf-8")
     completes(where, SHORT)
 
 
@@ -422,6 +425,6 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
         go(tmp_path, *words), 1, r"2 of 2 units failed \(minimum-0: the loss is not finite from step \d of train on; lower sgd"
     )
     told(go(tmp_path, *words), 1, "2 of 2 units failed")
-    assert all((unit / "metrics.jsonl").read_text() for unit in units(tmp_path))  # the curve until then is kept
-    manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text())
+    assert all((unit / "metrics.jsonl").read_text(encoding="utf-8") for unit in units(tmp_path))  # the curve until then is kept
+    manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"] == "failed" and "not finite" in manifest["why"]

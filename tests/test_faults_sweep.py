@@ -38,6 +38,6 @@ def test_killed_at_random_it_comes_to_the_same_bits(kills: int, tmp_path: Path, 
     undisturbed(SMALL)
     monkeypatch.setattr(test_faults, "OFTEN", LOGGED)
     runs = killed_at_random(tmp_path, SMALL, kills, 3.0)
-    logs = [(tmp_path / str(number) / "log").read_text().splitlines() for number in range(runs)]
+    logs = [(tmp_path / str(number) / "log").read_text(encoding="utf-8").splitlines() for number in range(runs)]
     assert all(nothing_is_done_twice(log) for log in logs)
     assert sum(line.startswith("begun cell") for log in logs for line in log) > 4 * runs  # some were killed in the midst

@@ -284,4 +284,4 @@ def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> 
     assert drawn is not None
     low = next(row for row in drawn.numbers if row.get("edge") == "0-1")
     assert low["way"] == "bezier" and low["train_loss"] == pytest.approx(LOSSES[1] + 0.0001) and low["barrier"] == 0.0001
-    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == ["Bézier", "0.000100 ± 0.000020"]
+    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == ["Bézier", "(1.00 ± 0.20)e-4"]

@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
             patch.setattr(Path, "open", fail)
         with pytest.raises(type(fault)) as raised:
             folder.write_text("x/file", "new")
-    assert (folder.path / "x" / "file").read_text() == "old"
+    assert (folder.path / "x" / "file").read_text(encoding="utf-8") == "old"
     assert names(Folder(folder.path / "x")) == ["file"]
     if isinstance(raised.value, OSError):
         assert raised.value.filename == str(folder.path / "x" / "file")  # which file it was, for the one line told of it
@@ -65,7 +65,7 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_lock(folder: Folder) -> 
         dead.wait()
     folder.write_text("file", "whole")
     for pid in (dead.pid, os.getpid()):
-        (folder.path / f".file.{pid}.tmp").write_text("half")
+        (folder.path / f".file.{pid}.tmp").write_text("half", encoding="utf-8")
     with folder.lock():
         assert names(folder) == [f".file.{os.getpid()}.tmp", ".lock", "file"]
 
@@ -227,7 +227,7 @@ while True:
 
 def test_a_lock_is_exclusive_and_dies_with_its_holder(folder: Folder) -> None:
     assert not folder.is_locked()
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, encoding="utf-8") as holder:
         try:
             assert holder.stdout is not None and holder.stdout.readline() == "True\n"
             assert folder.is_locked()

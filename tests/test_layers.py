@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one subject whose files stand in several layers
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
-        "", "faults", "kinds", "streams", "schedule", "measured", "folder", "run", "cloud", "models", *SPREAD, "paths.graph",
-        "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator", "fokker_planck.density",
+        "", "faults", "kinds", "streams", "schedule", "measured", "terminal", "folder", "run", "cloud", "models", *SPREAD,
+        "paths.graph", "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
+        "fokker_planck.density",
     },
     {
-        "data", "landscape", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
-        "paths.profile", "paths.plane",
+        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry",
+        "paths.alignment", "paths.profile", "paths.plane",
     },
     {
         "landscapes", "sgd", "descend", "curvature", "convexity", "noise", "adam", "sweep.invariance", "sweep.pace",
@@ -111,16 +112,16 @@ HANDED = ("models", "data", "landscapes")
 
 @pytest.mark.parametrize("file", MODULES, ids=name_of)
 def test_a_module_imports_no_higher_layer(file: Path) -> None:
-    assert upward(name_of(file), ast.parse(file.read_text())) == []
+    assert upward(name_of(file), ast.parse(file.read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize("file", MODULES, ids=name_of)
 def test_a_module_keeps_to_its_business(file: Path) -> None:
-    assert forbidden(name_of(file), ast.parse(file.read_text())) == []
+    assert forbidden(name_of(file), ast.parse(file.read_text(encoding="utf-8"))) == []
 
 
 def test_what_is_exempted_is_there() -> None:
-    found = {(name_of(file), other) for file in MODULES for other in ours(ast.parse(file.read_text()))}
+    found = {(name_of(file), other) for file in MODULES for other in ours(ast.parse(file.read_text(encoding="utf-8")))}
     assert found >= {pair for pair in EXEMPTED if (PACKAGE / f"{pair[1]}.py").exists()}
 
 

@@ -314,11 +314,11 @@ def breaks(shape, classes):
 def someones_files(tmp_path: Path) -> set[Path]:
     """A working directory in which a user keeps this and that; what lies there afterwards must be the same."""
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text.npz").write_text("no archive")
-    (tmp_path / "torn.yaml").write_text("minima: [1")
-    (tmp_path / "other.yaml").write_text("_target_: sgdtheory.pipelines.connect.Connect\n")
-    (tmp_path / "number.yaml").write_text("_target_: 3\n")
-    (tmp_path / "nothing.yaml").write_text("")
+    (tmp_path / "text.npz").write_text("no archive", encoding="utf-8")
+    (tmp_path / "torn.yaml").write_text("minima: [1", encoding="utf-8")
+    (tmp_path / "other.yaml").write_text("_target_: sgdtheory.pipelines.connect.Connect\n", encoding="utf-8")
+    (tmp_path / "number.yaml").write_text("_target_: 3\n", encoding="utf-8")
+    (tmp_path / "nothing.yaml").write_text("", encoding="utf-8")
     Folder(tmp_path / "taken").write_json("manifest.json", {"command": "train", "config_hash": "0" * 64})
     (tmp_path / "nets_of_a_test.py").write_text(NETS)
     os.mkfifo(tmp_path / "pipe.npz")
@@ -379,7 +379,7 @@ def test_all_faults_are_told_at_once(faults: dict[str, str], sgdtheory: Command,
 
 
 def test_faults_on_top_of_an_earlier_run_are_told_like_any_other(sgdtheory: Command, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(sgdtheory("train", "landscape=ring", "--cfg", "job").out)
+    (tmp_path / "config.yaml").write_text(sgdtheory("train", "landscape=ring", "--cfg", "job").out, encoding="utf-8")
     said = sgdtheory("train", "--from", "config.yaml", "sgd.stps=3", "lndscape=ring")
     assert said.code == 2
     assert "did you mean 'sgd.steps'" in said.err and "did you mean 'landscape'" in said.err

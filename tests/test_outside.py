@@ -128,10 +128,10 @@ def outside(sgdtheory: Command, tmp_path: Path) -> Iterator[Command]:
     """The command in a working directory where a user keeps a package and a folder of yamls."""
     (tmp_path / "my_package").mkdir()
     for name, text in (("__init__", ""), ("bowl", BOWL), ("things", THINGS)):
-        (tmp_path / f"my_package/{name}.py").write_text(text)
+        (tmp_path / f"my_package/{name}.py").write_text(text, encoding="utf-8")
     for name, text in YAMLS.items():
         (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "conf" / name).write_text(text)
+        (tmp_path / "conf" / name).write_text(text, encoding="utf-8")
     importlib.invalidate_caches()
     yield sgdtheory
     for name in [name for name in sys.modules if name.split(".")[0] == "my_package"]:
@@ -140,7 +140,7 @@ def outside(sgdtheory: Command, tmp_path: Path) -> Iterator[Command]:
 
 def results(tmp_path: Path) -> dict[str, Any]:
     (found,) = tmp_path.glob("runs/*/*/results.json")
-    return dict(json.loads(found.read_text()))
+    return dict(json.loads(found.read_text(encoding="utf-8")))
 
 
 def train(outside: Command, *words: str) -> Said:
@@ -218,7 +218,7 @@ def test_a_factory_without_a_yaml(outside: Command, tmp_path: Path) -> None:
 
 
 def test_nothing_of_theirs_runs_without_trust(outside: Command, tmp_path: Path) -> None:
-    (tmp_path / "my_package/bowl.py").write_text("raise SystemError('this must not be imported')")
+    (tmp_path / "my_package/bowl.py").write_text("raise SystemError('this must not be imported')", encoding="utf-8")
     said = outside("train", "landscape=bowl", "--config-dir", "conf")
     assert said.code == 2 and "'my_package.bowl.Bowl' is not trusted" in said.err and "--trust my_package" in said.err
     assert not (tmp_path / "runs").exists()
@@ -227,7 +227,9 @@ def test_nothing_of_theirs_runs_without_trust(outside: Command, tmp_path: Path) 
 def test_workers_trust_what_their_parent_does(outside: Command, tmp_path: Path) -> None:
     said = outside("train", "landscape=bowl", "sgd.steps=10", *OPTIONS[:4], "executor.workers=2", "minima=2")
     assert said.code == 0, said.err
-    assert not list(tmp_path.glob("runs/*/*/log.txt")) or "Error" not in next(tmp_path.glob("runs/*/*/log.txt")).read_text()
+    assert not list(tmp_path.glob("runs/*/*/log.txt")) or "Error" not in next(tmp_path.glob("runs/*/*/log.txt")).read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.skipif(not hasattr(package, "load"), reason="sgdtheory.load is not there yet")

@@ -94,7 +94,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_page_says_it_all_in_order(run: Path) -> None:
-    page = draw(run).read_text()
+    page = draw(run).read_text(encoding="utf-8")
     wanted = [
         "training error 0</h1>", "✓ holds", "Figure 1.", "Figure 2.", "Figure 3.", "The minima</h2>",
         "0.00215 ± 0.00013", "1.94 ± 0.69",
@@ -107,7 +107,7 @@ def test_the_page_says_it_all_in_order(run: Path) -> None:
 
 
 def test_one_file_with_nothing_from_outside(run: Path) -> None:
-    page = draw(run).read_text()
+    page = draw(run).read_text(encoding="utf-8")
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="(?!#)', page)
     assert "@import" not in page
@@ -129,10 +129,10 @@ def test_equal_runs_are_equal_bytes(run: Path) -> None:
 
 def test_the_numbers_stand_beside_the_pictures(run: Path) -> None:
     draw(run)
-    found = list(csv.DictReader(io.StringIO((run / "figures" / "minima.csv").read_text())))
+    found = list(csv.DictReader(io.StringIO((run / "figures" / "minima.csv").read_text(encoding="utf-8"))))
     assert [float(r["test_loss_stderr"]) for r in found] == [0.0123, 0.0123]
-    assert len((run / "figures" / "losses.csv").read_text().splitlines()) == 1 + 2 * 20
-    assert len((run / "figures" / "distances.csv").read_text().splitlines()) == 1 + 1
+    assert len((run / "figures" / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 20
+    assert len((run / "figures" / "distances.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
 
 
 def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
     claims = [claim("one", f"{evil} one", True), claim("two", f"{evil} two", None, why=f"{evil} why")]
     page = draw(
         make_run(tmp_path / "r", [row(evil), row("1")], claims, command_line=f"sgdtheory train run.name={evil}")
-    ).read_text()
+    ).read_text(encoding="utf-8")
     assert "<b>&$" not in page
     assert page.count("&lt;b&gt;&amp;$x_1$") >= 6
 
@@ -150,7 +150,7 @@ def test_verdicts_and_failed_units_are_told(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", [row("0")], claims)
     units = Folder(path).read_json("units.json")
     Folder(path).write_json("units.json", [*units, {"name": "minimum-1", "status": "failed", "why": "the loss is not finite"}])
-    page = draw(path).read_text()
+    page = draw(path).read_text(encoding="utf-8")
     assert "? cannot be said" in page and "no unit finished" in page
     assert "✗ does not hold" in page
     assert "1 of 2 units failed" in page and "the loss is not finite" in page
@@ -158,7 +158,7 @@ def test_verdicts_and_failed_units_are_told(tmp_path: Path) -> None:
 
 
 def test_a_formula_has_values_instead_of_scores(tmp_path: Path) -> None:
-    page = draw(make_run(tmp_path / "r", [row("0", formula=True), row("1", formula=True)])).read_text()
+    page = draw(make_run(tmp_path / "r", [row("0", formula=True), row("1", formula=True)])).read_text(encoding="utf-8")
     assert "value at the minimum" in page
     assert f"– train error / %, test loss, test error / %: {NO_EXAMPLES}" in page
 
@@ -166,7 +166,7 @@ def test_a_formula_has_values_instead_of_scores(tmp_path: Path) -> None:
 def test_a_run_that_diverged_everywhere_still_has_a_page(tmp_path: Path) -> None:
     page = draw(
         make_run(tmp_path / "r", [], [claim("minima", "no minimum", None, value=None, why="no unit finished")])
-    ).read_text()
+    ).read_text(encoding="utf-8")
     assert "no minimum</h1>" in page and "Figure 1" not in page
 
 
@@ -256,11 +256,11 @@ def test_runs_are_compared(tmp_path: Path) -> None:
     page = compare(paths, None)
     assert page.parent == tmp_path / "runs" and re.fullmatch(r"compare-[0-9a-f]{8}\.html", page.name)
     assert compare(paths[::-1], None) == page
-    text = compare(paths, None).read_text()
+    text = compare(paths, None).read_text(encoding="utf-8")
     assert 'href="train/net-1/report.html"' in text and (paths[0] / "report.html").exists()
     assert "sgd.steps" in text and "sgd.momentum" not in text
     out = compare(paths, tmp_path / "elsewhere" / "page.html")
-    assert 'href="../runs/train/net-2/report.html"' in out.read_text()
+    assert 'href="../runs/train/net-2/report.html"' in out.read_text(encoding="utf-8")
 
 
 def test_text_stays_text_and_ids_are_the_figures_own() -> None:

@@ -142,7 +142,7 @@ def test_a_result_vouches_for_itself(folder: UnitFolder) -> None:
     folder.write_json("status.json", {"status": "done"})
     assert folder.result is not None and folder.result["rows"] == [{"x": None, "y": 0.1}]
     assert torch.equal(folder.clouds()["x"], torch.zeros(2))
-    text = (folder.path / "result.json").read_text()
+    text = (folder.path / "result.json").read_text(encoding="utf-8")
     folder.write_text("result.json", text.replace("0.1", "0.2"))
     with pytest.raises(Damaged, match="was edited"):
         _ = folder.result

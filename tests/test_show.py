@@ -112,7 +112,9 @@ def test_report_prints_the_path_of_its_page(tmp_path: Path, capsys: pytest.Captu
     show_report([paths[0], paths[0]], tmp_path / "copy.html")
     assert (tmp_path / "copy.html").read_bytes() == (paths[0] / "report.html").read_bytes()
     show_report(paths, tmp_path / "both.html")
-    assert capsys.readouterr().out.endswith("both.html\n") and "2 runs compared" in (tmp_path / "both.html").read_text()
+    assert capsys.readouterr().out.endswith("both.html\n") and "2 runs compared" in (tmp_path / "both.html").read_text(
+        encoding="utf-8"
+    )
 
 
 class Plan(NamedTuple):

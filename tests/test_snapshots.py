@@ -67,7 +67,7 @@ def test_a_user_asks_for_snapshots(sgdtheory: Any) -> None:
     )
     said = sgdtheory("train", *words, "run.dir=here", "--quiet")
     assert said.code == 0, said.err
-    found = json.loads(Path("here/results.json").read_text())
+    found = json.loads(Path("here/results.json").read_text(encoding="utf-8"))
     assert [(row["minimum"], row["step"]) for row in found["snapshots"]] == [(i, s) for i in (0, 1) for s in (0, 3, 6)]
     assert all(row["top_eigenvalue"] == pytest.approx(1.0) for row in found["snapshots"] + found["minima"])
     kept = load_file("here/snapshots/1.safetensors")

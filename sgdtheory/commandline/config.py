@@ -4,6 +4,7 @@ Hydra composes a tree of plain data, schema.py checks it against the signatures 
 the settings that say where it runs. Below `task` nobody sees a DictConfig.
 """
 
+import argparse
 import inspect
 import io
 import os
@@ -14,9 +15,11 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import hydra
+import hydra._internal.utils
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -37,9 +40,9 @@ from sgdtheory.run import Pipeline, Run
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
-FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
 PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
+FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
@@ -102,7 +105,7 @@ def launch(
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
     name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
-    spoken = [_quoted(word) for word in overrides]
+    spoken = [_in_ascii(_file_named(word)) for word in overrides]
     words = [_one_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
@@ -152,14 +155,30 @@ def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
     return speaking
 
 
+class _Parser(argparse.ArgumentParser):
+    """Hydra's parser: one of its help texts is an object that becomes text when it is printed.
+
+    From Python 3.14 on argparse refuses that when the option is added (hydra#3121): it is added without, and given it then.
+    """
+
+    def add_argument(self, *flags: Any, **settings: Any) -> argparse.Action:
+        text = settings.pop("help", None)
+        action = super().add_argument(*flags, **settings)
+        action.help = text
+        return action
+
+
 @contextmanager
 def _as_if_called(arguments: list[str]) -> Iterator[None]:
-    """hydra.main reads sys.argv, and tells its faults in full only when the environment says so."""
+    """hydra.main reads sys.argv, tells its faults in full only when the environment says so, and parses with `_Parser`."""
     before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = arguments, "1"
+    front: Any = hydra._internal.utils
+    front.argparse = SimpleNamespace(ArgumentParser=_Parser)
     try:
         yield
     finally:
+        front.argparse = argparse
         sys.argv = before
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -248,7 +267,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
 
 
 def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> None:
-    """Have the relative paths of a run's configuration lead to their files."""
+    """Have the relative paths of a run's configuration lead to their files, wherever they are read from."""
     root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
     above = [home, *home.parents]  # the run was made where run.root leads to its home
     made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
@@ -256,9 +275,9 @@ def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> None:
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
         if isinstance(value, str):
             OmegaConf.update(cfg, key, _found(value, made_in))
-    if cfg.get("minima") is None or isinstance(cfg.minima, int):
-        return
-    cfg.minima = [_found(str(file), made_in) for file in ([cfg.minima] if isinstance(cfg.minima, str) else cfg.minima)]
+    if cfg.get("minima") is not None and not isinstance(cfg.minima, int):
+        files = [cfg.minima] if isinstance(cfg.minima, str) else cfg.minima
+        cfg.minima = [_found(str(file), made_in) for file in files]
 
 
 def _found(name: str, made_in: Path | None) -> str:
@@ -362,7 +381,7 @@ class Hydra:
         return None
 
 
-def _quoted(word: str) -> str:
+def _file_named(word: str) -> str:
     """`minima=epoch=3.ckpt` as Hydra reads it: names of files that its grammar has no room for stand in quotes."""
     key, equals, value = word.partition("=")
     if key.lstrip("+") not in FILES or not equals:
@@ -391,6 +410,15 @@ def _key_of(word: str) -> str:
     """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
     found = re.match(r"[+~]*([\w.]+)", word)
     return found.group(1) if found else ""
+
+
+def _in_ascii(word: str) -> str:
+    """`data.path=/home/jörg/pack.npz` with quotes round the value, which Hydra reads without them in ASCII alone."""
+    key, equals, value = word.partition("=")
+    if value.isascii() or re.search(r"""['"]|\$\{""", value):
+        return word
+    special = r"\s,=\[\]{}()"  # what has a meaning of its own between values
+    return f"{key}{equals}" + re.sub(rf"[^{special}]*[^\x00-\x7f{special}][^{special}]*", lambda found: f"'{found[0]}'", value)
 
 
 def _root_of(word: str) -> str:

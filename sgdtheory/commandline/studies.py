@@ -13,7 +13,7 @@ def studies(directory: str | None = None) -> dict[str, str]:
     found = {}
     for folder in (CONFIGS, *([Path(directory)] if directory else [])):
         for file in sorted((folder / "study").glob("*.yaml")):
-            claim = re.search(r"^# (?!@)(.+)$", file.read_text(), re.MULTILINE)
+            claim = re.search(r"^# (?!@)(.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             found[file.stem] = claim[1] if claim else ""
     return found
 

@@ -38,7 +38,7 @@ class RunData:
             folder.rows("metrics.jsonl"),
             folder.read_json("units.json", []),
             folder.read_json("manifest.json", {}),
-            config.read_text() if config.exists() else "",
+            config.read_text(encoding="utf-8") if config.exists() else "",
         )
 
     @property

@@ -1,5 +1,6 @@
 """One look for all pictures: colours that colour-blind people tell apart, text as text, equal bytes for equal data."""
 
+import logging
 import re
 from collections.abc import Callable
 from io import StringIO
@@ -31,6 +32,7 @@ def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float 
 
     Nobody's matplotlibrc, no date and no random id comes into it: equal data give equal bytes.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where there is no HOME, it speaks of its caches
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from sgdtheory.faults import Mistake
-from sgdtheory.landscapes.normalised import few_values, joined, moments, normalised, suits_torch
+from sgdtheory.landscapes.normalised import averages, joined, moments, normalised, suits_torch, sums_of_few
 from sgdtheory.run import stop_if_asked
 
 EXACT_IMAGES = 10_000  # up to here the whole training set is one batch; beyond, statistics are averages over batches
@@ -91,17 +91,19 @@ def _forwards(forwards: dict[_BatchNorm, Callable[..., Tensor]]) -> Iterator[Non
 
 def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
     """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all other axes."""
-    if inputs.is_cpu and not few_values(inputs):
-        norm._check_input_dim(inputs)
+    norm._check_input_dim(inputs)
+    if inputs.is_cpu and not sums_of_few(inputs):
         return normalised(inputs, norm.weight, norm.bias, norm.eps)
-    channels = inputs.movedim(1, -1)
-    values = channels.reshape(-1, inputs.shape[1])  # no copy where channels come last
-    mean = values.new_full((len(values),), 1 / len(values))
-    centred = values - mean @ values
-    scale = (mean @ centred.square() + norm.eps).rsqrt()
-    found = centred * scale if norm.weight is None else centred * (scale * norm.weight) + norm.bias
-    outputs = found.view(channels.shape).movedim(-1, 1)
-    return outputs.contiguous() if inputs.is_contiguous() else outputs  # who flattens them may count on it
+    first = inputs.dim() > 2 and inputs.is_contiguous()  # channels, or last: outputs are laid out like inputs
+    values = inputs.flatten(2) if first else inputs.movedim(1, -1)
+
+    def each(channels: Tensor) -> Tensor:
+        return channels[:, None] if first else channels
+
+    centred = values - each(averages(values, first))
+    scale = (averages(centred.square(), first) + norm.eps).rsqrt()
+    found = centred * each(scale) if norm.weight is None else centred * each(scale * norm.weight) + each(norm.bias)
+    return found.view(inputs.shape) if first else found.movedim(-1, 1)
 
 
 class Population(NamedTuple):

@@ -59,7 +59,8 @@ class Network:
     others are constants (None: all that require a gradient).
     `rows`: how P points are evaluated: batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is
     the fixed table that `make bench` found: batched where offered, a loop for convolutions, vmap for the rest.
-    `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides. `learning_rate`: what `auto` means here.
+    `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
+    `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Network:
         data: Images,
         weight_decay: NonNegative = 1e-3,
         loss: Literal["cross_entropy", "mse"] = "cross_entropy",
-        learning_rate: Positive = 0.3,
+        learning_rate: Positive | Literal["auto"] = "auto",
         rows: Literal["auto", "batched", "vmap", "loop"] = "auto",
         part: Count | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
@@ -158,8 +159,8 @@ class Network:
     def title(self) -> str:
         return f"{self.function.name} ({self.dim:,} parameters) on {self.data.name}"
 
-    def learning_rate(self) -> float:
-        return self._rate
+    def learning_rate(self) -> float | None:
+        return None if self._rate == "auto" else float(self._rate)
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
         """Points as the model's author initialises them: its constructor is run anew, its random draws taken from `stream`."""

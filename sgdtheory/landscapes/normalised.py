@@ -6,7 +6,7 @@ Here the same kernel gets [R, k·C] for [k·R, C], a view: it adds R values in e
 the k groups of a channel are joined by Chan's formula (Chan, Golub & LeVeque 1983, Eq. 2.1).
 """
 
-from collections.abc import Iterator
+from inspect import signature
 from math import gcd, prod
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROWS = 512  # values that may be added one after the other: an error of a few 1e-7
+ROWS = 256  # values that may be added one after the other: an error of a few 1e-7 where nothing is joined
 VECTOR = 16  # float32 values that a core handles at once: with fewer channels rows are made wide
-COLUMNS = 4096  # the sums of so many columns stay in a core's nearest memory
+SMALL = 1 << 17  # values for which an operation's own cost is more than that of the numbers
+COLUMNS = 2048  # the sums of so many columns stay in a core's nearest memory
 
 
 def normalised(inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -40,9 +41,8 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def forward(inputs: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         if suits_torch(inputs):
-            outputs: Tensor
             outputs, mean, inverse = torch.native_batch_norm(inputs.contiguous(), weight, bias, None, None, True, 0.0, eps)
-            return outputs, mean, inverse
+            return outputs, mean, inverse  # type: ignore[no-any-return]
         rows = _rows(inputs)
         mean, variance = _moments(rows)
         inverse = variance.add_(eps).rsqrt_()
@@ -58,7 +58,8 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return *_Gradients.apply(gradients[0], *ctx.saved_tensors), None
+        given = gradients[0], *ctx.saved_tensors
+        return *(_Gradients.apply(*given) if torch.is_grad_enabled() else _gradients(*given)), None
 
     @staticmethod
     def vmap(
@@ -83,17 +84,7 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if suits_torch(x):
-            given = g.contiguous(), x.contiguous(), weight, None, None, mean, s
-            gradients = torch.ops.aten.native_batch_norm_backward(*given, True, 0.0, [True, True, True])
-        else:
-            rows, g_rows = _rows(x), _rows(g)
-            total, product = _sums(g_rows, rows, mean, s)
-            scale = weight * s
-            average = scale / -len(rows)
-            of_x = average * s * product
-            constant = torch.addcmul(average * total, of_x, mean, value=-1)
-            gradients = _as(x, _combined(constant, (of_x, rows), (scale, g_rows))), product, total
+        gradients = _gradients(g, x, weight, mean, s)
         ctx.save_for_backward(g, x, weight, mean, s, *gradients[1:])
         return gradients
 
@@ -125,6 +116,24 @@ class _Gradients(torch.autograd.Function):
         return _as(g, for_g), _as(x, for_x), count * s * E, None, None
 
 
+_Normalised.forward.__signature__ = signature(_Normalised.forward)  # type: ignore[attr-defined] # torch asks at each call
+
+
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """∂x, ∂w and ∂b of `_Gradients`."""
+    if suits_torch(x):
+        given = g.contiguous(), x.contiguous(), weight, None, None, mean, s
+        found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(*given, True, 0.0, [True] * 3)
+        return found
+    rows, g_rows = _rows(x), _rows(g)
+    total, product = _sums(g_rows, rows, mean, s)
+    scale = weight * s
+    average = scale / -len(rows)
+    of_x = average * s * product
+    constant = torch.addcmul(average * total, of_x, mean, value=-1)
+    return _as(x, _combined(constant, (of_x, rows), (scale, g_rows))), product, total
+
+
 def suits_torch(inputs: Tensor) -> bool:
     """Whether torch's kernel is right: few values, or the channels are not the last axis, where it adds in float64."""
     if few_values(inputs):
@@ -137,6 +146,23 @@ def suits_torch(inputs: Tensor) -> bool:
 def few_values(inputs: Tensor) -> bool:
     """Whether there are so few of a channel that they may be added one after the other."""
     return inputs.numel() <= ROWS * inputs.shape[1]
+
+
+def sums_of_few(inputs: Tensor) -> bool:
+    """Whether `averages` of inputs [N, C, …] adds few values one after the other, and these are few in all: for more of them
+    `normalised` has the faster second derivative, for fewer plain products."""
+    channels = inputs.shape[1]
+    count = inputs.numel() // channels
+    return inputs.numel() <= SMALL and count <= ROWS * _groups(count, channels)
+
+
+def averages(values: Tensor, channels_first: bool = False) -> Tensor:
+    """The average [C] of values [N, C, T] or [N, …, C], by products with ones: no other sum has as fast a second derivative."""
+    if channels_first:
+        return (values @ values.new_full((values.shape[2],), 1 / values.shape[2])).mean(0)
+    wide = _wide(values.reshape(-1, values.shape[-1]).contiguous())
+    sums = wide.new_full((len(wide),), 1 / len(wide)) @ wide
+    return sums if len(sums) == values.shape[-1] else sums.view(-1, values.shape[-1]).mean(0)
 
 
 def _rows(values: Tensor) -> Tensor:
@@ -160,23 +186,34 @@ def _empty(like: Tensor) -> Tensor:
 def _wide(rows: Tensor) -> Tensor:
     """Rows [k·R, C] as [R, k·C]: a view, in which a column belongs to one channel."""
     count, channels = rows.shape
-    most = max(1, COLUMNS // channels)
-    return rows.view(-1, gcd(count, 1 << most.bit_length() - 1) * channels)
+    return rows.view(-1, _groups(count, channels) * channels)
+
+
+def _groups(count: int, channels: int) -> int:
+    """k: the largest power of 2 that divides the count and makes no more than ROWS groups and COLUMNS columns."""
+    most = max(1, min(ROWS, COLUMNS // channels))
+    return gcd(count, 1 << most.bit_length() - 1)
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] of rows [M, C]."""
     if len(rows) <= ROWS:
-        return torch.batch_norm_update_stats(rows, None, None, 0.0)
+        return _mean_and_variance(rows)
     blocks = _wide(rows).split(ROWS)
-    found = [torch.batch_norm_update_stats(block, None, None, 0.0) for block in blocks]
-    if len(blocks) == 1:
-        means, variances = (each.view(-1, rows.shape[1]) for each in found[0])
-        mean, between = _moments(means)
-        return mean, variances.mean(0).add_(between)
-    means, variances = (torch.stack(each).view(-1, rows.shape[1]) for each in zip(*found, strict=True))
-    groups = blocks[0].shape[1] // rows.shape[1]
-    return joined(means, variances, [len(block) / len(rows) for block in blocks for _ in range(groups)])
+    found = [_mean_and_variance(block) for block in blocks]
+    gathered = found[0] if len(found) == 1 else map(torch.stack, zip(*found, strict=True))
+    means, variances = (each.view(-1, rows.shape[1]) for each in gathered)
+    if len(blocks[-1]) < len(blocks[0]):
+        groups = blocks[0].shape[1] // rows.shape[1]
+        return joined(means, variances, [len(block) / len(rows) for block in blocks for _ in range(groups)])
+    mean, between = _mean_and_variance(means.double())  # all groups are alike
+    return mean.to(means.dtype), variances.mean(0).add_(between)
+
+
+def _mean_and_variance(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """By torch's kernel: one value after the other, but for vectors of channels at once."""
+    mean, variance = torch.batch_norm_update_stats(rows, None, None, 0.0)
+    return mean, variance
 
 
 def joined(means: Tensor, variances: Tensor, shares: list[float]) -> tuple[Tensor, Tensor]:
@@ -189,20 +226,15 @@ def joined(means: Tensor, variances: Tensor, shares: list[float]) -> tuple[Tenso
 
 def _sums(g: Tensor, rows: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     """Σ g and Σ g·(x − mean)·s, [C], of g and x [M, C]: the sums of torch's backward pass and nothing else."""
-    found = list(_group_sums(_wide(g), _wide(rows), mean, s))
-    total, product = (each[0] if len(each) == 1 else torch.cat(each) for each in zip(*found, strict=True))
-    channels = len(mean)
-    return (total, product) if len(total) == channels else (total.view(-1, channels).sum(0), product.view(-1, channels).sum(0))
-
-
-def _group_sums(g: Tensor, x: Tensor, mean: Tensor, s: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The sums of each column [k·C] of blocks of ROWS rows."""
-    given = _spread(mean, g), _spread(s, g)
-    for g_block, block in zip(g.split(ROWS), x.split(ROWS), strict=True):
-        found = torch.ops.aten.native_batch_norm_backward(
-            g_block, block, None, None, None, *given, True, 0.0, [False, True, True]
-        )
-        yield found[2], found[1]
+    g, x = _wide(g), _wide(rows)
+    statistics = _spread(torch.stack((mean, s)), x).unbind()
+    blocks = zip(g.split(4 * ROWS), x.split(4 * ROWS), strict=True)  # an error of 1e-6 is little in a derivative
+    found: list[Tensor] = []
+    for pair in blocks:
+        sums = torch.ops.aten.native_batch_norm_backward(*pair, None, None, None, *statistics, True, 0.0, [False, True, True])
+        found += sums[2], sums[1]
+    total, product = torch.stack(found).view(len(found) // 2, 2, -1, len(mean)).sum((0, 2)).unbind()
+    return total, product
 
 
 def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | None = None) -> Tensor:
@@ -219,6 +251,9 @@ def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | Non
 
 
 def _spread(values: Tensor, wide: Tensor) -> Tensor:
-    """A value of each channel [C] for each column of [R, k·C]."""
-    groups = wide.shape[1] // len(values)
-    return values if groups == 1 else values.expand(groups, -1).contiguous().view(-1)  # a third of the time of repeat
+    """Values [..., C] of each channel for each column of [R, k·C]."""
+    groups = wide.shape[1] // values.shape[-1]
+    if groups == 1:
+        return values
+    each = values.unsqueeze(-2).expand(*values.shape[:-1], groups, -1)
+    return each.contiguous().view(*values.shape[:-1], -1)  # a third of the time of repeat

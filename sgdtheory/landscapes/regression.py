@@ -1,6 +1,6 @@
 """A small network that learns a polynomial: the first example of Freeman & Bruna."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +20,7 @@ class Regression:
 
     So L is the share of the target's variance that is left unexplained: 1 for the best constant, 1/16 (degree 2) or 4/25
     (degree 3) for the best straight line. f_θ: `hidden` sigmoid units, 1-4-4-1 in Freeman & Bruna 2017 (1611.01540, 4.1).
-    `learning_rate`: what `auto` means here.
+    `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Regression:
         degree: Count = 2,
         hidden: tuple[Count, ...] = (4, 4),
         examples: Count = 128,
-        learning_rate: Positive = 0.1,
+        learning_rate: Positive | Literal["auto"] = 0.1,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -46,8 +46,8 @@ class Regression:
         sizes = "-".join(map(str, [1, *self.hidden, 1]))
         return f"sigmoid network {sizes} on x^{self.degree}"
 
-    def learning_rate(self) -> float:
-        return self._rate
+    def learning_rate(self) -> float | None:
+        return None if self._rate == "auto" else float(self._rate)
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """Weights and biases normal, of variance 1."""

@@ -1,7 +1,7 @@
 """The landscape of a recurrent network on text: mean loss of the next character + ½λ|θ|²."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ class TextModel(Network):
 
     The model maps codes [b, T] to logits [b, classes, T]. An example is a window: its loss is the mean over its characters,
     its error the share of them that were guessed wrong. Points are evaluated one after the other, for torch's LSTM has no
-    batched weights. `learning_rate`: what `auto` means here.
+    batched weights. `learning_rate`: as in `Network`.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class TextModel(Network):
         model: Callable[..., nn.Module],
         data: Text,
         weight_decay: NonNegative = 0.0,
-        learning_rate: Positive = 0.3,
+        learning_rate: Positive | Literal["auto"] = "auto",
         part: Count | None = None,
         device: Annotated[str, Place] = "cpu",
     ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -18,13 +18,16 @@ from sgdtheory.landscape import values as objective
 from sgdtheory.paths.band import ElasticBand, insertion
 from sgdtheory.sampling import Sampling
 from sgdtheory.schedule import Constant, Schedule
-from sgdtheory.sgd import SGD, Coupling
+from sgdtheory.sgd import SGD, Coupling, Diverged
 from sgdtheory.streams import key, stream
 
 Evaluate: TypeAlias = Callable[[Cloud], Tensor]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
 Descend: TypeAlias = Callable[[str, SGD, Cloud, Coupling, int], Cloud]  # stage's name, loop, start, coupling, seed → last cloud
 CHUNK = 16  # points of a path that exist at once while it is evaluated
 LINE = 16  # parts of the straight line that its barrier is taken from
+ALONG = (0.2, 0.4, 0.6, 0.8)  # of the straight line: where a learning rate is measured
+LOWER = 1 / 3  # of the lowest rate so far: the next attempt's where this one rose
+HOPELESS = 0.2  # of the straight line's barrier: an attempt that has risen to more is given up
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Search(NamedTuple):
     best: Tensor  # [P, n], the lowest path of the attempts that are over; the straight line before that
     best_excess: float
     best_multiple: float  # of the learning rate it was found with
+    learning_rate: float  # what multiples are of; measured once
+    multiple: float  # of the attempt under way, or the next
+    lowest_multiple: float  # of all attempts so far
+    rose: bool  # whether a cycle of this attempt ended above where it began
     gradients: int  # spent so far, one a pivot and step
     evaluations: int  # points evaluated so far
 
@@ -73,16 +80,22 @@ class Path(NamedTuple):
     gradients: int
     evaluations: int
     attempts: int
+    learning_rate: float = nan  # that of its attempt
 
 
 @dataclass(frozen=True)
 class AutoNEB:
     """Cycles of (insert, descend) on an elastic band, tried with several learning rates (Draxler et al. 2018, 1803.00885, 3.2).
 
-    Each of `multiples` × `learning_rate` is an attempt of its own; "auto" is the landscape's (see `SGD`). While the lowest
+    Each of `multiples` × `learning_rate` is an attempt of its own; "auto" is the landscape's, measured along the straight line
+    where it has none (see `SGD`). While the lowest
     excess, the dense maximum over the higher end, is above `retry_above` of the straight line's barrier, up to `retries` more
     attempts use the best rate with other random numbers. An excess of at most `enough` of that barrier ends the search: the
     cycles before the last are left out, and so are the attempts that have not begun. The lowest path is kept.
+
+    After an attempt in which a cycle ended higher than it began, or diverged, the next takes a third of the lowest rate so
+    far, and none takes a higher one again. Where there may be another, an attempt is given up at once when the pivots' mean
+    loss is above the straight line's highest, and after a cycle that rose to more than a fifth of its barrier.
 
     `threshold`: departure from linear, in units of the path's range of values, that asks for a pivot. `sub_points` in each gap
     are evaluated between cycles, `final_sub_points` at the end. Arc positions are those at a cycle's start; velocity begins
@@ -153,11 +166,10 @@ class AutoNEB:
         """
         evaluate = evaluate or (lambda points: objective(landscape, points))
         descend = descend or (lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key))
-        state = self._begin(ends, evaluate) if state is None else state
+        state = self._begin(landscape, ends, seed, evaluate) if state is None else state
         end_losses = objective(landscape, ends)
-        rate = self._settled(landscape, ends, seed)
         while not self._over(state):
-            state = self._cycle(state, ends, end_losses, rate, seed, evaluate, descend)
+            state = self._cycle(state, ends, end_losses, seed, evaluate, descend)
             yield state
 
     def finish(self, state: Search, evaluate: Evaluate) -> Path:
@@ -168,7 +180,8 @@ class AutoNEB:
         t = subdivide(arc_positions(state.best), parts)
         found = dense_values(state.best, parts, state.end_values, evaluate)
         spent = state.evaluations + len(t) - 2
-        return Path(state.best, t, found, _excess(found), state.straight, state.gradients, spent, state.attempt)
+        rate = state.learning_rate * state.best_multiple
+        return Path(state.best, t, found, _excess(found), state.straight, state.gradients, spent, state.attempt, rate)
 
     def find(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None) -> Path:
         """From nothing to the path, in one call."""
@@ -176,16 +189,12 @@ class AutoNEB:
         *_, last = self.run(landscape, ends, seed, evaluate)
         return self.finish(last, evaluate)
 
-    def _begin(self, ends: Cloud, evaluate: Evaluate) -> Search:
+    def _begin(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate) -> Search:
         end_values = _valued(evaluate, ends)
         line = dense_values(ends, LINE, end_values, evaluate)
-        return Search(0, 0, ends, line, end_values, _excess(line), ends, inf, self.multiples[0], 0, LINE + 1)
-
-    def _settled(self, landscape: Landscape, ends: Cloud, seed: int) -> float:
-        """The base learning rate as a number, that suits the whole straight line."""
-        line = points_at(ends, torch.tensor([0.2, 0.4, 0.6, 0.8], dtype=torch.float64, device=ends.device))
-        rate = self._sgd(self.cycles[0], self.learning_rate).settled(landscape, line, seed).learning_rate
-        return float(rate)
+        sgd = self._sgd(self.cycles[0], self.learning_rate)
+        rate, first = rate_along(landscape, sgd, ends, seed), self.multiples[0]
+        return Search(0, 0, ends, line, end_values, _excess(line), ends, inf, first, rate, first, first, False, 0, LINE + 1)
 
     def _sgd(self, cycle: Cycle, rate: float | Literal["auto"]) -> SGD:
         return SGD(cycle.steps, self.batch_size, rate, cycle.schedule, self.momentum, sampling=self.sampling)
@@ -199,23 +208,23 @@ class AutoNEB:
         more = self.retries if state.best_excess > self.retry_above * state.straight else 0
         return state.attempt >= tries + more
 
-    def _cycle(
-        self, state: Search, ends: Cloud, end_losses: Tensor, rate: float, seed: int, evaluate: Evaluate, descend: Descend
-    ) -> Search:
+    def _cycle(self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, evaluate: Evaluate, descend: Descend) -> Search:
         attempt, number = state.attempt, state.cycle
         cycle = self.cycles[number]
-        multiple = self.multiples[attempt] if attempt < len(self.multiples) else state.best_multiple
         if number == 0:
             path, targets = self._line(ends, cycle.insert, stream(seed, "nudge", attempt))
         else:
             path, targets = insertion(state.path, state.values, cycle.insert, self.threshold)
-        band = ElasticBand(ends, end_losses, targets, self.stiffness or inf, cycle.climb)
-        sgd = self._sgd(cycle, rate * multiple * cycle.rate)
-        name = f"attempt-{attempt}-cycle-{number}"
+        before = _excess(state.values) if number else state.straight
+        ceiling = float(end_losses.max()) + state.straight if self._has_attempts else inf
+        band = ElasticBand(ends, end_losses, targets, self.stiffness or inf, cycle.climb, ceiling=ceiling)
+        sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
+        name, taken = f"attempt-{attempt}-cycle-{number}", cycle.steps
         try:
             cloud = band.place(descend(name, sgd, path[1:-1], band, key(seed, name)))
-        except Failure:  # too high a learning rate for this landscape: another attempt may do better
+        except Failure as failure:  # too high a learning rate for this landscape: another attempt may do better
             cloud = torch.full_like(path[1:-1], torch.nan)
+            taken = failure.steps if isinstance(failure, Diverged) else taken
         path = band.path(cloud)
         found = dense_values(path, self.sub_points + 1, state.end_values, evaluate)
         excess = _excess(found)
@@ -223,16 +232,34 @@ class AutoNEB:
             cycle=number + 1,
             path=path,
             values=found,
-            gradients=state.gradients + cycle.steps * cloud.shape[0],
+            rose=state.rose or not excess <= before,
+            gradients=state.gradients + taken * cloud.shape[0],
             evaluations=state.evaluations + len(found) - 2,
         )
         if excess <= self.enough * state.straight and number < len(self.cycles) - 1:
             state = state._replace(cycle=len(self.cycles) - 1)
-        if state.cycle == len(self.cycles) or not isfinite(excess):
-            state = state._replace(attempt=attempt + 1, cycle=0)
-            if excess < state.best_excess:
-                state = state._replace(best=path, best_excess=excess, best_multiple=multiple)
+        hopeless = self._has_attempts and excess > max(before, HOPELESS * state.straight)
+        if state.cycle == len(self.cycles) or not isfinite(excess) or hopeless:
+            state = self._next(state, excess)
         return state
+
+    @property
+    def _has_attempts(self) -> bool:
+        return len(self.multiples) + self.retries > 1
+
+    def _next(self, state: Search, excess: float) -> Search:
+        """The attempt is over: the best path so far, and the rate of the next."""
+        if excess < state.best_excess:
+            state = state._replace(best=state.path, best_excess=excess, best_multiple=state.multiple)
+        attempt = state.attempt + 1
+        if state.rose:
+            multiple = LOWER * state.lowest_multiple
+        elif attempt < len(self.multiples) and state.lowest_multiple >= min(self.multiples):  # none has risen
+            multiple = self.multiples[attempt]
+        else:
+            multiple = state.best_multiple
+        lowest = min(multiple, state.lowest_multiple)
+        return state._replace(attempt=attempt, cycle=0, multiple=multiple, lowest_multiple=lowest, rose=False)
 
     def _line(self, ends: Cloud, pivots: int, source: torch.Generator) -> tuple[Cloud, Tensor]:
         """Evenly spaced pivots on the straight line, bent by sin(πt): all to one side, or halves would part on a ridge."""
@@ -242,6 +269,12 @@ class AutoNEB:
         path = points_at(ends, t) + size * torch.sin(torch.pi * t).to(ends)[:, None] * bend
         path[[0, -1]] = ends
         return path, arc_positions(path)
+
+
+def rate_along(landscape: Landscape, sgd: SGD, ends: Cloud, seed: int) -> float:
+    """The learning rate as a number, one that suits the whole straight line between ends [2, n]."""
+    line = points_at(ends, torch.tensor(ALONG, dtype=torch.float64, device=ends.device))
+    return float(sgd.settled(landscape, line, seed).learning_rate)
 
 
 def dense_values(path: Tensor, parts: int, end_values: Tensor, evaluate: Evaluate) -> Tensor:

@@ -64,6 +64,7 @@ class ElasticBand:
     stiffness: Positive = float("inf")
     climb: bool = False
     shared_batches: bool = True  # else tangents would compare the noise of different mini-batches
+    ceiling: float = float("inf")  # SGD gives up where the pivots' mean loss is above it
 
     def path(self, cloud: Tensor) -> Tensor:
         """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the path that it is part of."""

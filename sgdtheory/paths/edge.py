@@ -1,20 +1,23 @@
 """One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from sgdtheory.cloud import arc_positions, length, points_at, straight_length
+from sgdtheory.estimate import estimate_scores, seconds_of_step
 from sgdtheory.extra import FAULTS, extra, nothing, reason
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import Cloud
+from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.autoneb import AutoNEB, Path, Search
+from sgdtheory.paths.autoneb import AutoNEB, Path, Search, rate_along
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
 from sgdtheory.paths.profile import Profile, profile, train_losses
 from sgdtheory.paths.string_sampling import String
@@ -26,7 +29,7 @@ from sgdtheory.paths.ways import lowest_way, words_of
 from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.stage import run_lowering, run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.trained import untrained
 
@@ -50,6 +53,7 @@ class Baselines:
 
 
 Method: TypeAlias = AutoNEB | Strings
+Step: TypeAlias = Callable[[int], float]  # pivots → what a step of them all costs
 
 
 def examples_for(method: Method, baselines: Baselines) -> int | None:
@@ -71,13 +75,16 @@ def suited(method: Method, landscape: Any) -> Method:
 
 
 def find_path(
-    landscape: Any, method: Method, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
+    landscape: Any, method: Method, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float], step: Step = float
 ) -> tuple[Path, dict[str, Any]]:
-    """The path by one of the methods, from the newest state in the folder, and what to tell of how it was found."""
+    """The path by one of the methods, from the newest state in the folder, and what to tell of how it was found.
+
+    `share`: the part of the unit's progress that is the search's; `step`: what a step costs at so many pivots.
+    """
     if isinstance(method, Strings):
         return find_string(landscape, method, ends, seed, folder, share)
-    path = find_band(landscape, method, ends, seed, folder, share)
-    return path, {"method": "autoneb", "cycles": len(method.cycles)}
+    path = find_band(landscape, method, ends, seed, folder, share, step)
+    return path, {"method": "autoneb", "cycles": len(method.cycles), "learning_rate": path.learning_rate}
 
 
 def find_string(
@@ -87,6 +94,7 @@ def find_string(
     found = folder.marked(SEARCH)
     string = None if found is None else String(**_on(ends, found[0]), **_known(String, found[1]))
     string = string if string is None else string._replace(tops=string.tops.cpu())
+    strings = strings.settled(landscape, ends, seed)
 
     def watch() -> None:
         depth = 0 if string is None else string.depth
@@ -95,20 +103,24 @@ def find_string(
 
     for newest in strings.grown(landscape, ends, seed, watch, string):
         tensors = {"path": newest.path, "tops": newest.tops}
-        facts = {name: value for name, value in newest._asdict().items() if name not in tensors}
-        folder.mark(SEARCH, tensors, facts)
+        kept = {name: value for name, value in newest._asdict().items() if name not in tensors}
+        folder.mark(SEARCH, tensors, kept)
         string = newest
     assert string is not None
-    facts = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    facts: dict[str, Any] = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    if strings.learning_rate != "auto":
+        facts |= {"learning_rate": strings.learning_rate}
     level = strings.threshold_of(landscape, ends)
     return strings.path_of(string), {**facts, "threshold": level, "found": not string.why, "found_why": string.why or None}
 
 
-def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]) -> Path:
+def find_band(
+    landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float], step: Step = float
+) -> Path:
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
     found = folder.marked(SEARCH)
     state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
-    over = [0.0, *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb))]  # after so many cycles
+    over = [0.0, *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb, step))]  # after so many cycles
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
         _, attempt, _, cycle = name.split("-")
@@ -126,10 +138,10 @@ def find_band(landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: 
     return autoneb.finish(state, evaluate)
 
 
-def _parts(autoneb: AutoNEB) -> list[int]:
+def _parts(autoneb: AutoNEB, step: Step) -> list[float]:
     """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take several times the first's."""
     pivots = accumulate(cycle.insert for cycle in autoneb.cycles)
-    return [cycle.steps * max(1, count) for cycle, count in zip(autoneb.cycles, pivots, strict=True)]
+    return [cycle.steps * step(max(1, count)) for cycle, count in zip(autoneb.cycles, pivots, strict=True)]
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +167,9 @@ def join(
     formula = not hasattr(landscape, "score")
     method = suited(method, landscape)
     baselines = replace(baselines, dense=FORMULA_DENSE) if formula else baselines
-    searched, measured, aligned, bent = shares(landscape, method, baselines)
-    path, facts = find_path(landscape, method, ends, seed, folder, (0.0, searched))
-    folder.tell(searched, "measuring the path")
+    part = shares(landscape, method, baselines, ends)
+    path, facts = find_path(landscape, method, ends, seed, folder, (0.0, part.searched), part.step)
+    folder.tell(part.searched, "measuring the path")
     along = profile(landscape, points_at(path.pivots, path.t), path.t)
     ratio = length(path.pivots) / straight_length(path.pivots)
     spent = {"gradients": path.gradients, "evaluations": path.evaluations, "length_ratio": ratio, "attempts": path.attempts}
@@ -171,13 +183,14 @@ def join(
         **extra(["barrier_above_line"], lambda: along.barrier_above_line().columns("barrier_above_line")),
         "curves": {"path": along.curves()},
     }
-    folder.tell(measured, "aligning")
+    folder.tell(part.measured, "aligning")
     row |= extra(["linear", "straight_barrier"], lambda: _straight(landscape, ends, baselines, row["curves"]))
     row |= extra(["aligned", "aligned_barrier"], lambda: _aligned(landscape, ends, baselines, seed, row["curves"]))
     for k, name in enumerate(BENDS):
-        share = (aligned + k * (bent - aligned) / len(BENDS), aligned + (k + 1) * (bent - aligned) / len(BENDS))
+        width = (part.bent - part.aligned) / len(BENDS)
+        share = (part.aligned + k * width, part.aligned + (k + 1) * width)
         row |= _bent(landscape, ends, baselines, seed, folder, row["curves"], name, share)
-    folder.tell(bent, "what the path is good for")
+    folder.tell(part.bent, "what the path is good for")
     if not formula:
         scored, count = getattr(landscape, "scored", along.train_losses.shape[1]), getattr(landscape, "count", None)
         row |= {"examples": scored, "all_examples": count is None or scored == count}
@@ -188,26 +201,41 @@ def join(
     return row, {"path": path.pivots, "t": arc_positions(path.pivots)}
 
 
-def shares(landscape: Any, method: Method, baselines: Baselines) -> tuple[float, float, float, float]:
-    """Where the search, its measuring, the two straight lines and the bends are over, as fractions of the whole edge.
+class Shares(NamedTuple):
+    """Where the parts of an edge are over, as fractions of the whole, and what a step of the search costs at k pivots."""
 
-    In forward passes over one example: a gradient is three, a point is judged by all that are scored, on both sets once it
-    is measured.
-    """
+    searched: float
+    measured: float
+    aligned: float
+    bent: float
+    step: Step
+
+
+def shares(landscape: Any, method: Method, baselines: Baselines, ends: Cloud) -> Shares:
+    """From a step of one point, a step of several and one look, all measured: on a small network what a step costs is
+    mostly not its images. Progress alone depends on it."""
     gradients, points, kept = method.cost()
-    attempts = len(method.multiples) if isinstance(method, AutoNEB) else 1
-    count = int(getattr(landscape, "count", None) or 1)
-    batch, scored = method.batch_size or count, int(getattr(landscape, "scored", count))
+    attempts, beads = (len(method.multiples), kept) if isinstance(method, AutoNEB) else (1, 1)
     dense = (kept + 1) * (method.final_sub_points + 1) if isinstance(method, AutoNEB) else DENSE
+    batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None  # of a bend
+    look = estimate_scores(landscape, ends[:1], 1).seconds
+    one = seconds_of_step(landscape, batch, ends[:1])
+    all_ = seconds_of_step(landscape, method.batch_size, ends[:1].repeat(beads, 1)) if beads > 1 else one
+    each = max(0.0, all_ - one) / max(1, beads - 1)
+
+    def step(pivots: int) -> float:
+        return one + each * (pivots - 1)
+
+    search = sum(_parts(method, step)) if isinstance(method, AutoNEB) else one * gradients
     costs = (
-        attempts * (3 * batch * gradients + points * scored),
-        2 * dense * scored,
-        2 * 2 * baselines.dense * scored,
-        2 * (3 * min(BEND_BATCH, batch) * baselines.gradients + 2 * baselines.dense * scored),
-        REST * scored,
+        attempts * (search + points * look),
+        dense * look,
+        2 * baselines.dense * look,
+        len(BENDS) * (one * baselines.gradients + baselines.dense * look),
+        REST * look,
     )
-    first, second, third, fourth, _ = (over / sum(costs) for over in accumulate(costs))
-    return first, second, third, fourth
+    over = [total / sum(costs) for total in accumulate(costs)]
+    return Shares(over[0], over[1], over[2], over[3], step)
 
 
 def doubts_of(landscape: Any, along: Profile) -> list[str]:
@@ -294,11 +322,22 @@ def _bend(
     batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
     sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
     if batch is not None:
-        sgd = replace(sgd, learning_rate=0.1)
-    bend = run_stage(folder, name, sgd, inner, bend, key(seed, name), share=share)
+        sgd = replace(sgd, learning_rate=bend_rate(landscape, sgd, ends, curve, seed))
+    bend, sgd = run_lowering(folder, name, sgd, inner, bend, key(seed, name), share)
     t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
     along = profile(landscape, curve_points(curve, ends, bend[0], t), t)
     ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
-    row = along.row(gradients=baselines.gradients, evaluations=baselines.dense, length_ratio=ratio)
+    spent = {"gradients": baselines.gradients, "evaluations": baselines.dense, "learning_rate": sgd.learning_rate}
+    row = along.row(**spent, length_ratio=ratio)
     curves[name] = along.curves()
     return {name: row}
+
+
+def bend_rate(landscape: Any, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
+    """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for the curvature of L(φ(t))
+    in the bend is w₁²H; the landscape's own number where it has one."""
+    rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
+    if not is_measured(landscape):
+        return rate
+    weights = curve(torch.linspace(0, 1, 65, dtype=torch.float64))[:, 1]
+    return rate / float(weights.square().max())

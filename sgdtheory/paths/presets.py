@@ -38,7 +38,7 @@ def fast(
     last_steps: Count = 100,
     batch_size: Count = 128,
     learning_rate: Positive | Literal["auto"] = "auto",
-    multiples: tuple[Positive, ...] = (1 / 3, 1.0),
+    multiples: tuple[Positive, ...] = (1.0, 2.0),
     threshold: Fraction = 0.05,
     enough: Fraction = 0.0025,
     retry_above: Fraction = 0.01,

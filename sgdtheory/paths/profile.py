@@ -1,5 +1,6 @@
 """The losses along a path, with errors: every point scored on the same examples, un-augmented, statistics recomputed."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from sgdtheory.faults import Failure
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured
 
+FEW = 10_000  # examples, whose weights in all resamples are kept (32 MB): an edge asks for a dozen errors
 RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·400) = 3.5 %
 
 
@@ -63,8 +65,7 @@ class Profile(NamedTuple):
         count = losses.shape[1]
         if count == 1:
             return Measured(value, 0.0, "")
-        generator = np.random.Generator(np.random.PCG64(0))
-        weights = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count  # [R, N]
+        weights = (_kept_weights if count <= FEW else _weights)(count)
         again = of(weights @ losses.T)
         return Measured(value, float(np.hypot(again.std(ddof=1), again.mean() - value) * _widened(losses, means, of)), "nats")
 
@@ -89,6 +90,16 @@ class Profile(NamedTuple):
         tables = (("train_loss", self.train_losses), ("test_loss", self.test_losses), ("test_error", self.test_errors))
         means = {name: None if table is None else table.mean(1).tolist() for name, table in tables}
         return {"t": self.t.tolist(), **means}
+
+
+def _weights(count: int) -> np.ndarray:
+    """The weights of so many examples in each resample [R, N]: the same ones whatever is asked of them."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    weights: np.ndarray = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    return weights
+
+
+_kept_weights = lru_cache(maxsize=1)(_weights)
 
 
 def _widened(losses: np.ndarray, means: np.ndarray, of: Any) -> float:

@@ -1,7 +1,7 @@
 """Two minima joined by a string: the loss it is to stay below, and the string as a path like any other."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from sgdtheory.cloud import arc_positions, points_at, subdivide
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
 from sgdtheory.landscape import Cloud
-from sgdtheory.paths.autoneb import LINE, Path
+from sgdtheory.paths.autoneb import LINE, Path, rate_along
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.string_sampling import String, StringSampling, Watch
 from sgdtheory.sampling import Sampling
@@ -33,8 +33,8 @@ class Strings:
     minima, and would hide a barrier); None: `above` × the straight line's barrier over the higher end; on a formula that
     states its barrier, so near to that as its claim asks for. `alpha`: the share of what L₀ is over the higher end that
     beads are trained down to (the paper's αL₀ lies below every minimum where these are not near 0); on a formula .999, since
-    a bead that left a saddle would not come back. A bead takes at most `steps` steps of SGD at a constant rate, without
-    noise on a formula, and begins `nudge` of a piece off it.
+    a bead that left a saddle would not come back. A bead takes at most `steps` steps of SGD at a constant rate (auto: as
+    AutoNEB's, measured along the straight line), without noise on a formula, and begins `nudge` of a piece off it.
     """
 
     threshold: float | None = None
@@ -42,7 +42,7 @@ class Strings:
     alpha: Annotated[float, Ge(0), Lt(1)] = 0.5
     steps: Count = 600
     batch_size: Count | None = 128
-    learning_rate: Positive | Literal["auto"] = 0.1
+    learning_rate: Positive | Literal["auto"] = "auto"
     momentum: BelowOne = 0.9
     sampling: Sampling = "iid"
     start: Literal["worst", "middle"] = "worst"
@@ -64,6 +64,13 @@ class Strings:
         target = floor + (0.999 if formula else self.alpha) * (level - floor)
         judge = partial(train_losses, landscape)
         return sampler.grown(landscape, ends, level, target, seed, watch, string, self.nudge, judge)
+
+    def settled(self, landscape: Any, ends: Cloud, seed: int) -> "Strings":
+        """The same with a number for the learning rate, one that suits the straight line; a formula's beads settle theirs."""
+        if self.learning_rate != "auto" or not hasattr(landscape, "score"):
+            return self
+        sgd = SGD(self.steps, self.batch_size, "auto", Constant(), self.momentum, sampling=self.sampling)
+        return replace(self, learning_rate=rate_along(landscape, sgd, ends, seed))
 
     def cost(self) -> tuple[int, int, int]:
         """Gradients and evaluated points of a string of one bead that takes all its steps, and how many points are kept: a

@@ -17,7 +17,7 @@ from sgdtheory.minima import constants_to_keep
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
-from sgdtheory.stage import run_stage
+from sgdtheory.stage import run_measured, run_stage
 from sgdtheory.streams import key, stream
 from sgdtheory.trained import untrained
 
@@ -66,9 +66,8 @@ class Train:
         polish = self._polish()
         seed = key(self.seed, "minimum", index)
         trained = 0.9 if polish == "none" else 0.6
-        sgd = self.sgd.settled(self.landscape, start, seed)
-        steps = snapshot_steps(sgd.steps, self.snapshots)
-        cloud = run_stage(folder, "train", sgd, self.landscape, start, seed, share=(0.0, trained), snapshots=steps)
+        steps = snapshot_steps(self.sgd.steps, self.snapshots)
+        cloud, sgd = run_measured(folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps)
         tensors, trajectory = along(folder, self.landscape, sgd, steps, start)
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)

@@ -1,6 +1,7 @@
 """The bottom that a thermal cloud sits above: the minimum θ*, its height, its noise, and how fast things relax there."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from sgdtheory.curvature import top_modes, weighted_spectrum
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure
 from sgdtheory.landscape import value_and_grad
+from sgdtheory.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.measured import Measured
 from sgdtheory.noise import is_additive, noise_vectors, per_sample_noise, whole_pass
 from sgdtheory.schedule import Cosine
@@ -120,12 +122,31 @@ def find_minimum(landscape: Any, start: Tensor | None, seed: int) -> Tensor:
     if is_additive(landscape):
         return lbfgs(landscape, cloud.double(), POLISH)[0]
     if start is None:
-        training = SGD(TRAINING, min(128, landscape.count), "auto", Cosine(), 0.9)
-        for state in training.run(landscape, cloud, seed):
-            cloud = state.cloud
+        cloud = _trained(landscape, cloud, seed)
     if not torch.isfinite(cloud).all():
         raise Failure("the training of the minimum diverged; lower landscape.learning_rate")
     return cloud[0].double()
+
+
+def _trained(landscape: Any, start: Tensor, seed: int) -> Tensor:
+    """Where training ends, [1, n]; where its loss has risen at the first looks, at a lower rate (see `run_measured`)."""
+    sgd = SGD(TRAINING, min(128, landscape.count), "auto", Cosine(), 0.9).settled(landscape, start, seed)
+    looks, measures = dict(look_steps(TRAINING)), is_measured(landscape)
+    for tries in range(MOST_TRIES):
+        losses: list[float] = []
+        cloud = start
+        for state in sgd.run(landscape, start, seed):
+            cloud = state.cloud
+            assert state.losses is not None and not isinstance(sgd.learning_rate, str)
+            losses.append(float(state.losses[0]))
+            share = looks.get(state.step, 0.0)
+            watched = share > 0 and measures and tries < MOST_TRIES - 1
+            if watched and has_risen(losses[0], losses[state.step // 2 :], share):
+                sgd = replace(sgd, learning_rate=LOWER * sgd.learning_rate)
+                break
+        else:
+            return cloud
+    return cloud
 
 
 def ground_at(

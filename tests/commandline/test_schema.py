@@ -156,7 +156,7 @@ def test_an_empty_list_of_files_is_refused() -> None:
 
 def test_a_path_is_known_by_what_it_holds(tmp_path: Path) -> None:
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     a, b, c = (value(ContentPath, str(tmp_path / name))[1] for name in "abc")
     assert a == b != c
     assert value(ContentPath, str(tmp_path / "d"))[2] == [f"x: no such file or folder: {tmp_path / 'd'}"]
@@ -194,7 +194,7 @@ def test_what_is_of_another_kind_is_refused_before_anything_is_built() -> None:
 
 
 def test_nothing_is_called_while_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bomb_of_a_test.py").write_text("def bomb(x: int): raise SystemError\n")
+    (tmp_path / "bomb_of_a_test.py").write_text("def bomb(x: int): raise SystemError\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     checker = Checker(("bomb_of_a_test",))
     node, _ = checker.value(Any, {"_target_": "bomb_of_a_test.bomb", "x": 3}, "x")
@@ -231,7 +231,9 @@ def test_only_what_is_trusted_is_found(name: Any, says: str) -> None:
 
 
 def test_what_a_trusted_module_merely_imports_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine_of_a_test.py").write_text("from subprocess import run\nfrom json import dumps\ndef own(): pass\n")
+    (tmp_path / "mine_of_a_test.py").write_text(
+        "from subprocess import run\nfrom json import dumps\ndef own(): pass\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     checker = Checker(("mine_of_a_test",))
     assert checker.resolve("mine_of_a_test:own", "x") is not None
@@ -241,7 +243,7 @@ def test_what_a_trusted_module_merely_imports_is_not_trusted(tmp_path: Path, mon
 
 
 def test_a_module_that_fails_at_import_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken_of_a_test.py").write_text("1 / 0\n")
+    (tmp_path / "broken_of_a_test.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     checker = Checker(("broken_of_a_test",))
     assert checker.resolve("broken_of_a_test.own", "x") is None

@@ -195,7 +195,7 @@ def folder(tmp_path: Path, suffix: str = "png") -> Path:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG"])
 def test_folder(tmp_path: Path, suffix: str) -> None:
-    (folder(tmp_path, suffix) / "train" / "ant" / "notes.txt").write_text("not a picture")
+    (folder(tmp_path, suffix) / "train" / "ant" / "notes.txt").write_text("not a picture", encoding="utf-8")
     (tmp_path / "train" / ".cache").mkdir()
     found = images(tmp_path)
     assert (found.classes, found.shape) == (2, (3, 6, 5))

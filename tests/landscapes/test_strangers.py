@@ -27,7 +27,7 @@ from sgdtheory.models.custom import custom
 from sgdtheory.streams import stream
 from tests.landscapes.strangers import REFUSED, RIGHT, Factory
 
-FEW = digits().subset(60, 40)
+FEW = digits().first(60, 40)
 BATCH = 16
 BAR = 1e-7  # relative, float64: batch norms of few values amplify rounding, to 2e-8 in MobileNet
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.landscapes.ring import Ring
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.paths import edge
-from sgdtheory.paths.edge import Baselines, examples_for, find_band, join, shares, suited
+from sgdtheory.paths.edge import Baselines, examples_for, find_band, join, shares
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.strings import Strings
-from sgdtheory.run import Unit, UnitFolder
+from sgdtheory.progress import Clock
+from sgdtheory.run import Estimate, Unit, UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
@@ -72,15 +72,26 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
     assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
 
 
-def test_shares_are_those_of_the_passes() -> None:
-    """By hand: an attempt of AutoNEB at batch b of G gradients and E points judged by N examples, measured at D points, …"""
+def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, of a machine on which a step of k pivots takes 1 + k seconds, and a look at a point half of one."""
+    monkeypatch.setattr(edge, "seconds_of_step", lambda landscape, batch, cloud: 1.0 + len(cloud))
+    monkeypatch.setattr(edge, "estimate_scores", lambda landscape, cloud, count: Estimate(0.5, 0, 0))
     landscape = Network(MLP, digits())
     method, baselines = fast(), Baselines(800, 15)
-    gradients, points, kept = method.cost()
-    search = 2 * (3 * 128 * gradients + points * 1437)
-    measure = 2 * 10 * (kept + 1) * 1437
-    lines, bends, rest = 4 * 15 * 1437, 2 * (3 * 128 * 800 + 2 * 15 * 1437), 20 * 1437
+    _, points, kept = method.cost()
+    search = 2 * (60 * (4 + 6 + 8 + 10) + 100 * 12 + 0.5 * points)  # 3, 5, 7, 9, 11 pivots, two learning rates
+    measure, lines = 0.5 * 10 * (kept + 1), 0.5 * 2 * 15
+    bends, rest = 2 * (2 * 800 + 0.5 * 15), 0.5 * 20
     total = search + measure + lines + bends + rest
-    found = shares(landscape, method, baselines)
-    assert found == pytest.approx([x / total for x in (search, search + measure, search + measure + lines, total - rest)])
-    assert shares(Ring(), suited(method, Ring()), baselines)[0] > 0.5
+    found = shares(landscape, method, baselines, landscape.init(2, stream(0, "init")))
+    assert found[:4] == pytest.approx([x / total for x in (search, search + measure, search + measure + lines, total - rest)])
+    assert found.step(3) == pytest.approx(4.0)
+
+
+def test_time_left_is_that_of_what_was_done_since_the_clock_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three units were done before; a third of the last takes 10 s: 20 s are left."""
+    now = [100.0]
+    monkeypatch.setattr("sgdtheory.progress.time.monotonic", lambda: now[0])
+    clock = Clock(2 / 3)
+    now[0] += 10
+    assert clock.left(2 / 3 + 1 / 9) == "20 s left"

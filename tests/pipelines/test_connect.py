@@ -25,7 +25,7 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 def results(root: Path) -> dict[str, Any]:
     (path,) = (root / "connect").iterdir()
-    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    found: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -101,7 +101,7 @@ def test_one_more_minimum_keeps_its_edges(
     words = ["connect", *MLP_16, *SMALL, "run.name=four", f"run.root={trained}", f"minima=[{file}]", "pairs=[[0,1],[0,3]]"]
     assert run(words, monkeypatch) == 0
     new = {path.name for path in (trained / "units").iterdir()} - before
-    names = [json.loads((trained / "units" / name / "unit.json").read_text())["name"] for name in new]
+    names = [json.loads((trained / "units" / name / "unit.json").read_text(encoding="utf-8"))["name"] for name in new]
     assert sorted(names) == ["edge-0-3", "minimum-3"]
 
 
@@ -171,8 +171,11 @@ def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyP
     words = ["connect", *MLP_16, *SMALL, "method=string_sampling", "strings.above=0.05", "run.name=strings"]
     assert run([*words, "pairs=[[0,1]]", f"run.root={trained}"], monkeypatch) == 0
     (path,) = (trained / "connect").glob("strings-*")
-    found = json.loads((path / "results.json").read_text())
-    edge, bands = found["edges"][0], json.loads(next((trained / "connect").glob("mlp-*/results.json")).read_text())["edges"]
+    found = json.loads((path / "results.json").read_text(encoding="utf-8"))
+    edge, bands = (
+        found["edges"][0],
+        json.loads(next((trained / "connect").glob("mlp-*/results.json")).read_text(encoding="utf-8"))["edges"],
+    )
     assert set(bands[0]) == set(edge) and set(bands[0]["path"]) <= set(edge["path"])
     assert edge["path"]["found"] and edge["path"]["method"] == "string_sampling" and edge["path"]["beads"] > 0
     assert edge["linear"] == next(row["linear"] for row in bands if row["pair"] == [0, 1])
@@ -181,7 +184,7 @@ def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyP
     pivots = sgdtheory.load(path).paths[0, 1]
     assert len(pivots) == edge["path"]["pivots"]
     assert "a pair of minima of MLP" in found["claims"][0]["statement"]  # of three: nobody asked for a tree
-    assert "string" in (path / "figures" / "profiles.svg").read_text()
+    assert "string" in (path / "figures" / "profiles.svg").read_text(encoding="utf-8")
 
 
 def test_a_threshold_below_the_ends_is_a_mistake(

@@ -20,7 +20,7 @@ TRUST = OPTIONS[:4]
 
 def results(tmp_path: Path) -> dict[str, Any]:
     (found,) = tmp_path.glob("runs/sweep-temperature/*/results.json")
-    return dict(json.loads(found.read_text()))
+    return dict(json.loads(found.read_text(encoding="utf-8")))
 
 
 def test_a_quadratic_follows_the_law(sgdtheory: Command, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_killed_now_and_then_it_gives_the_same_numbers(
         codes.append(sgdtheory("sweep-temperature", *words, "run.root=again").code)
     assert codes[-1] == 0 and len(codes) > 4
     (file,) = (tmp_path / "again").glob("sweep-temperature/*/results.json")
-    parts = json.loads(file.read_text())
+    parts = json.loads(file.read_text(encoding="utf-8"))
     assert parts["cells"] == whole["cells"] and parts["fit"] == whole["fit"]
 
 
@@ -168,7 +168,7 @@ def test_errors_are_calibrated(sgdtheory: Command, tmp_path: Path) -> None:
         assert sgdtheory("sweep-temperature", *words).code == 0
     z = []
     for file in tmp_path.glob("runs/sweep-temperature/*/results.json"):
-        for cell in json.loads(file.read_text())["cells"]:
+        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
             found = cell["temperature"]["excess_loss"]
             z.append((found["value"] - cell["predicted"]) / found["stderr"])
     assert len(z) == 40

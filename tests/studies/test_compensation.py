@@ -97,7 +97,9 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
     ]  # fmt: skip
     said = sgdtheory("study", "compensation", *words, "--quiet")
     assert said.code == 0, said.err
-    found = json.loads((Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text())
+    found = json.loads(
+        (Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text(encoding="utf-8")
+    )
     rows = found["tables"]["pushes"]
     assert len(rows) == 4 and all(0 < row["left"] < row["rise"] for row in rows)
     assert [row["share_left"] for row in rows] == pytest.approx([row["theory"] for row in rows], rel=0.02)

@@ -81,7 +81,9 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
     ]  # fmt: skip
     done = sgdtheory("study", "flatness_against_temperature", *words, "--quiet")
     assert done.code == 0, done.err
-    found = json.loads((Path(done.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text())
+    found = json.loads(
+        (Path(done.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text(encoding="utf-8")
+    )
     assert [claim["name"] for claim in found["claims"]] == ["slope", "exponents", "weight_decay"]
     cells = found["tables"]["cells"]
     assert len(cells) == 8 and all(row["trace"] > 0 and row["law"] > 0 for row in cells)

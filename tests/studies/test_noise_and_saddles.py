@@ -56,7 +56,7 @@ def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
     said = command("study", *words, "--quiet")
     assert said.code == 0, said.err
     path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text())
+    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
 
 
 def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:

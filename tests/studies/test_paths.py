@@ -318,7 +318,7 @@ def results(command: Command, *words: str) -> dict[str, Any]:
     said = command("study", *words, "executor.workers=1", "threads=1", "--quiet")
     assert said.code == 0, said.err
     path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    found: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
     assert all((path / "figures" / f"{plot['name']}.svg").exists() for plot in found["plots"])
     return found
 

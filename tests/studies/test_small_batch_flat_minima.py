@@ -22,7 +22,9 @@ SMALL = [
 def test_from_end_to_end(sgdtheory: Command) -> None:
     said = sgdtheory("study", "small_batch_flat_minima", *SMALL, "--quiet")
     assert said.code == 0, said.err
-    found = json.loads((Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text())
+    found = json.loads(
+        (Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text(encoding="utf-8")
+    )
     assert [claim["name"] for claim in found["claims"]] == [
         "sharpness", "top_eigenvalue", "test_error", "fixed_epochs", "reparametrised",
     ]  # fmt: skip

@@ -28,7 +28,7 @@ def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
     said = command("study", *words, "--quiet")
     assert said.code == 0, said.err
     path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text())
+    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
 
 
 def test_strings_get_longer(sgdtheory: Command) -> None:

@@ -27,7 +27,7 @@ from tests.temperature.clouds import GRID, Setting, cloud_of, ground_of, landsca
 
 def estimator_of(name: str) -> Any:
     checker = Checker()
-    node, _ = checker.value(Any, yaml.safe_load((CONFIGS / f"estimator/{name}.yaml").read_text()), name)
+    node, _ = checker.value(Any, yaml.safe_load((CONFIGS / f"estimator/{name}.yaml").read_text(encoding="utf-8")), name)
     assert checker.faults == []
     return build(node)
 

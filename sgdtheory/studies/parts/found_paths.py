@@ -17,7 +17,7 @@ from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.stage import run_measured
 from sgdtheory.streams import key, stream
 
 OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")  # keys that its identity consists of
@@ -61,7 +61,7 @@ class FoundPaths:
         if hasattr(self.landscape, "minima"):
             ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
             return ends
-        cloud = run_stage(folder, "train", self.sgd, self.landscape, self._start(seed), seed, share=(0.0, 0.5))
+        cloud, _ = run_measured(folder, "train", self.sgd, self.landscape, self._start(seed), seed, (0.0, 0.5))
         losses = train_losses(self.landscape, cloud).nan_to_num(torch.inf)
         return cloud[losses.argsort()[:2].to(cloud.device)]
 
