@@ -329,6 +329,7 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "trust": list(task.trust),
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),
+        "minima": run.science.get("minima"),  # digests of the points that were given
         "started": run.manifest.get("started", time.time()),
         "device": device,
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),

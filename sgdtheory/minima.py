@@ -206,9 +206,11 @@ def _source(path: Path, file: _File, i: int) -> str:
 
 
 def _told(paths: tuple[Path, ...], files: list[_File]) -> list[str]:
-    """A line for all files of which the same was taken."""
+    """A line for all files of which the same was taken; runs were named by the user, or are told of elsewhere."""
     alike: dict[str, list[Path]] = {}
     for path, file in zip(paths, files, strict=True):
+        if (path.parent / "manifest.json").exists():
+            continue
         alike.setdefault(file.said, []).append(path)
     return [f"{', '.join(map(str, found[:2]))}{_others(len(found) - 2)}: {said}" for said, found in alike.items()]
 

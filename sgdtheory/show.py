@@ -183,9 +183,8 @@ def _sentence(claim: dict[str, Any]) -> str:
     """A claim, and whether it holds."""
     if claim["holds"]:
         return str(claim["statement"])
-    if claim["holds"] is None and not claim["expected"]:  # a description
-        return str(claim["statement"])
-    if claim["holds"] is None and str(claim["statement"]).startswith("cannot be said"):
+    described = claim["holds"] is None and not claim["expected"]  # nothing was expected
+    if described or (claim["holds"] is None and str(claim["statement"]).startswith("cannot be said")):
         return str(claim["statement"])
     if claim["holds"] is None:
         return f"{claim['statement']} (cannot be said{': ' + claim['why'] if claim['why'] else ''})"

@@ -248,8 +248,8 @@ def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
 def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple[Task, Run]:
     """The task and the run that a run directory holds; refuses a configuration that was edited since.
 
-    Files that the configuration names are looked for where the run was made, then here. Minima that are gone are those that
-    the run keeps itself: they are checked against its digest of them, and its identity stays that of the files they came from.
+    Files that the configuration names are looked for where the run was made, then here. The points that it was given a run
+    keeps itself, once it has results.
     """
     manifest = Run(path, path, path, {}).manifest
     if not manifest:

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from sgdtheory.checkpoints import file_in, places
+from sgdtheory.checkpoints import file_in, opened, places
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Folder
 from sgdtheory.minima import STARTS
@@ -32,25 +32,23 @@ def adopt(
     is no part of a landscape: `landscape.learning_rate` may be another one than the run's.
     """
     given, keys = config.get("minima"), set(touched)
-    if given is None and newest:
-        run_or_none, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity)
-        if run_or_none is not None:
-            _take(config, read(run_or_none / "config.yaml"), keys)
-            config.minima = [str(_minima_of(run_or_none))]
-        return notes
     if given is None:
-        return ()
+        found, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity) if newest else (None, ())
+        if found is not None:
+            _take(config, read(found / "config.yaml"), keys)
+            config.minima = [str(_minima_of(found))]
+        return notes
     words = [given] if isinstance(given, str) else list(given) if hasattr(given, "__iter__") else [given]
     if strange := [word for word in words if not isinstance(word, str) or not word]:
         raise Mistake(f"minima={strange[0]}: give a run, files of points, or a list of them; names with '=' stand in quotes")
-    found = [path for word in words for path in places(word)]
-    runs = [path for path in found if (path / "manifest.json").exists()]
+    paths = [path for word in words for path in places(word)]
+    runs = [path for path in paths if (path / "manifest.json").exists()]
     if runs:
         _adopt_runs(config, runs, keys, read, identity)
     if config.get("at") is not None and runs:
         config.minima = [str(file) for run in runs for file in _paths_of(run)]
     else:
-        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in found]
+        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in paths]
     return ()
 
 
@@ -59,14 +57,16 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
     files = manifest.get("files", {})
     if config.get("minima") is None or "checkpoint" not in config or MINIMA not in files:
         return
-    _check(run, files)
-    if manifest["command"] == "sweep-temperature":
-        config.checkpoint.key = STARTS
-    elif manifest["command"] in ("connect", "diagnose"):
-        config.checkpoint.key = None
-    else:
+    if manifest["command"] not in ("connect", "diagnose", "sweep-temperature"):
         return
+    _check(run, files)
+    config.checkpoint.key = STARTS if STARTS in opened(run / MINIMA) else None
     config.minima = [str(run / MINIMA)]
+
+
+def _ground(landscape: Any) -> Any:
+    """A landscape as plain data without the learning rate that is `auto` on it."""
+    return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
 
 
 def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity) -> None:
@@ -79,11 +79,6 @@ def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable
         if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
             raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
     _take(config, theirs, touched)
-
-
-def _ground(landscape: Any) -> Any:
-    """A landscape as plain data without the learning rate that is `auto` on it."""
-    return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
 
 
 def _take(config: Any, theirs: Any, touched: set[str]) -> None:

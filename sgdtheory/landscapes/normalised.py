@@ -6,6 +6,7 @@ Here the same kernel gets [R, k·C] for [k·R, C], a view: it adds R values in e
 the k groups of a channel are joined by Chan's formula (Chan, Golub & LeVeque 1983, Eq. 2.1).
 """
 
+from inspect import signature
 from math import gcd, prod
 from typing import Any
 
@@ -57,7 +58,8 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return *_Gradients.apply(gradients[0], *ctx.saved_tensors), None
+        given = gradients[0], *ctx.saved_tensors
+        return *(_Gradients.apply(*given) if torch.is_grad_enabled() else _gradients(*given)), None
 
     @staticmethod
     def vmap(
@@ -82,18 +84,7 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if suits_torch(x):
-            given = g.contiguous(), x.contiguous(), weight, None, None, mean, s
-            found = torch.ops.aten.native_batch_norm_backward(*given, True, 0.0, [True, True, True])
-            gradients: tuple[Tensor, Tensor, Tensor] = found
-        else:
-            rows, g_rows = _rows(x), _rows(g)
-            total, product = _sums(g_rows, rows, mean, s)
-            scale = weight * s
-            average = scale / -len(rows)
-            of_x = average * s * product
-            constant = torch.addcmul(average * total, of_x, mean, value=-1)
-            gradients = _as(x, _combined(constant, (of_x, rows), (scale, g_rows))), product, total
+        gradients = _gradients(g, x, weight, mean, s)
         ctx.save_for_backward(g, x, weight, mean, s, *gradients[1:])
         return gradients
 
@@ -123,6 +114,24 @@ class _Gradients(torch.autograd.Function):
         constant = curve * (B * U + V * A) - slope * A - of_x * mean
         for_x = _combined(constant, (of_x, rows), (-curve * B, u_rows), (slope - curve * V, g_rows))
         return _as(g, for_g), _as(x, for_x), count * s * E, None, None
+
+
+_Normalised.forward.__signature__ = signature(_Normalised.forward)  # type: ignore[attr-defined] # torch asks at each call
+
+
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """∂x, ∂w and ∂b of `_Gradients`."""
+    if suits_torch(x):
+        given = g.contiguous(), x.contiguous(), weight, None, None, mean, s
+        found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(*given, True, 0.0, [True] * 3)
+        return found
+    rows, g_rows = _rows(x), _rows(g)
+    total, product = _sums(g_rows, rows, mean, s)
+    scale = weight * s
+    average = scale / -len(rows)
+    of_x = average * s * product
+    constant = torch.addcmul(average * total, of_x, mean, value=-1)
+    return _as(x, _combined(constant, (of_x, rows), (scale, g_rows))), product, total
 
 
 def suits_torch(inputs: Tensor) -> bool:
@@ -191,8 +200,9 @@ def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     if len(rows) <= ROWS:
         return _mean_and_variance(rows)
     blocks = _wide(rows).split(ROWS)
-    found = zip(*map(_mean_and_variance, blocks), strict=True)
-    means, variances = (torch.stack(each).view(-1, rows.shape[1]) for each in found)
+    found = [_mean_and_variance(block) for block in blocks]
+    gathered = found[0] if len(found) == 1 else map(torch.stack, zip(*found, strict=True))
+    means, variances = (each.view(-1, rows.shape[1]) for each in gathered)
     if len(blocks[-1]) < len(blocks[0]):
         groups = blocks[0].shape[1] // rows.shape[1]
         return joined(means, variances, [len(block) / len(rows) for block in blocks for _ in range(groups)])
@@ -217,10 +227,13 @@ def joined(means: Tensor, variances: Tensor, shares: list[float]) -> tuple[Tenso
 def _sums(g: Tensor, rows: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     """Σ g and Σ g·(x − mean)·s, [C], of g and x [M, C]: the sums of torch's backward pass and nothing else."""
     g, x = _wide(g), _wide(rows)
-    given = None, None, None, _spread(mean, x), _spread(s, x), True, 0.0, [False, True, True]
+    statistics = _spread(torch.stack((mean, s)), x).unbind()
     blocks = zip(g.split(4 * ROWS), x.split(4 * ROWS), strict=True)  # an error of 1e-6 is little in a derivative
-    found = [torch.ops.aten.native_batch_norm_backward(*pair, *given)[1:] for pair in blocks]
-    product, total = (torch.stack(each).view(-1, len(mean)).sum(0) for each in zip(*found, strict=True))
+    found: list[Tensor] = []
+    for pair in blocks:
+        sums = torch.ops.aten.native_batch_norm_backward(*pair, None, None, None, *statistics, True, 0.0, [False, True, True])
+        found += sums[2], sums[1]
+    total, product = torch.stack(found).view(len(found) // 2, 2, -1, len(mean)).sum((0, 2)).unbind()
     return total, product
 
 
@@ -238,6 +251,9 @@ def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | Non
 
 
 def _spread(values: Tensor, wide: Tensor) -> Tensor:
-    """A value of each channel [C] for each column of [R, k·C]."""
-    groups = wide.shape[1] // len(values)
-    return values if groups == 1 else values.expand(groups, -1).contiguous().view(-1)  # a third of the time of repeat
+    """Values [..., C] of each channel for each column of [R, k·C]."""
+    groups = wide.shape[1] // values.shape[-1]
+    if groups == 1:
+        return values
+    each = values.unsqueeze(-2).expand(*values.shape[:-1], groups, -1)
+    return each.contiguous().view(*values.shape[:-1], -1)  # a third of the time of repeat

@@ -17,7 +17,7 @@ from sgdtheory.folder import Folder
 from sgdtheory.kinds import Count, Place, Whole
 from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import Given, digest_of, given
+from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
@@ -81,7 +81,7 @@ class Connect:
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        return science if self.minima is None else self._joined.identity(science)
+        return science if self.minima is None else self.given._replace(points=self.points).identity(science)
 
     @cached_property
     def points(self) -> Tensor:
@@ -103,15 +103,7 @@ class Connect:
     @cached_property
     def nodes(self) -> Tensor:
         """The minima [P, n] that are joined, no two of them the same point; they are numbered in this order."""
-        return self._joined.points
-
-    @cached_property
-    def _joined(self) -> Given:
-        """What was read of these."""
-        firsts = list(dict.fromkeys(self._firsts))
-        statistics = [self.given.statistics[i] for i in firsts]
-        sources = [self.given.sources[i] for i in firsts]
-        return self.given._replace(points=self.points[firsts], statistics=statistics, sources=sources)
+        return self.points[list(dict.fromkeys(self._firsts))]
 
     @cached_property
     def _asked(self) -> list[Pair] | None:
@@ -152,9 +144,10 @@ class Connect:
         minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
         columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
-        minima = [row | {"source": source} for row, source in zip(minima, self._joined.sources, strict=False)]
+        firsts = dict.fromkeys(self._firsts)
+        minima = [row | {"source": self.given.sources[i]} for row, i in zip(minima, firsts, strict=False)]
         nodes = _finite(minima)
-        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": {"minima": self.nodes, **self._joined.stored()}}
+        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": self._kept()}
         for unit, pair in self._edges(run) if len(minima) == len(self.nodes) else []:
             result = run.result(unit)
             if result is not None:
@@ -181,6 +174,11 @@ class Connect:
         if points:
             tables, numbers = {**tables, "points": points}, {**numbers, "plots": pictures(points)}
         return Results([*self._claims(rows, tree, minima), *self._merged()], tables, numbers, clouds)
+
+    def _kept(self) -> dict[str, Tensor]:
+        """The minima that were joined, constants, and the points as they were given where one was there twice."""
+        again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
+        return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
     def estimate(self, unit: Unit) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""

@@ -89,6 +89,26 @@ def test_sums_one_after_the_other_are_seen(monkeypatch: pytest.MonkeyPatch) -> N
     assert error > 1e-5
 
 
+def gradient_error(values: Tensor) -> float:
+    """The largest relative error of the gradients by inputs, weight and bias, of a function of one norm's outputs."""
+    norm = nn.BatchNorm2d(values.shape[1])
+    exact = deepcopy(norm).double()
+    plain = partial(plainly_normalised, exact)
+    expected = derivatives(plain, exact, values.double(), second=False)
+    module = batch_statistics_only(norm)
+    found = derivatives(module, module, values, second=False)
+    return max(
+        float((ours - theirs).detach().norm() / theirs.detach().norm()) for ours, theirs in zip(found, expected, strict=True)
+    )
+
+
+def test_the_sums_of_the_backward_pass_are_float64s(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = normal(1000, 4, 32, 32).add_(1).contiguous(memory_format=LAST)
+    assert gradient_error(values) < 2e-6
+    monkeypatch.setattr(batch_norm, "_is_ours", lambda *_: False)
+    assert gradient_error(values) > 2e-5
+
+
 def every_kind() -> dict[str, tuple[nn.Module, Tensor]]:
     """Norms and inputs [N, C, …] of every number of axes and layout, some with many values a channel."""
     images, volumes = normal(300, 5, 4, 6), normal(40, 3, 4, 5, 6)
@@ -116,7 +136,7 @@ def every_kind() -> dict[str, tuple[nn.Module, Tensor]]:
     }
 
 
-def derivatives(forward: Callable[[Tensor], Tensor], norm: nn.Module, inputs: Tensor) -> list[Tensor]:
+def derivatives(forward: Callable[[Tensor], Tensor], norm: nn.Module, inputs: Tensor, second: bool = True) -> list[Tensor]:
     """Outputs, the gradient by inputs and parameters of a curved function of them, and a product with its Hessian."""
     x = inputs.detach().requires_grad_()
     leaves = [x, *norm.parameters()]
@@ -124,7 +144,9 @@ def derivatives(forward: Callable[[Tensor], Tensor], norm: nn.Module, inputs: Te
         p.data = normal(*p.shape, seed=1).to(p)
     outputs = forward(x)
     weights = normal(*outputs.shape, seed=2).to(x)
-    gradient = torch.autograd.grad((outputs * weights).tanh().square().sum(), leaves, create_graph=True)
+    gradient = torch.autograd.grad((outputs * weights).tanh().square().sum(), leaves, create_graph=second)
+    if not second:
+        return [outputs, *gradient]
     vectors = [normal(*leaf.shape, seed=3).to(leaf) for leaf in leaves]
     return [outputs, *gradient, *torch.autograd.grad(gradient, leaves, vectors)]
 
