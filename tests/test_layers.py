@@ -16,8 +16,8 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "sweep.grid", "sweep.fit", "fokker_planck.generator", "fokker_planck.density",
     },
     {
-        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
-        "paths.profile", "paths.plane",
+        "data", "landscape", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry", "paths.alignment",
+        "paths.profile", "paths.plane", "learning_rate",
     },
     {
         "landscapes", "sgd", "descend", "curvature", "convexity", "noise", "adam", "sweep.invariance", "sweep.pace",
