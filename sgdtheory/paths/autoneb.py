@@ -94,9 +94,9 @@ class AutoNEB:
     attempts use the best rate with other random numbers. An excess of at most `enough` of that barrier ends the search: the
     cycles before the last are left out, and so are the attempts that have not begun. The lowest path is kept.
 
-    After an attempt in which a cycle ended higher than it began, or diverged, the next takes the next
-    of `multiples` if that is lower than any so far, else a third of the lowest; none takes a higher
-    one again. Where there may be another, an attempt is given up at once when the pivots' mean loss
+    After an attempt in which a cycle ended higher than it began, or diverged, none takes that rate or
+    a higher one again: while all have risen, the next takes the next of `multiples` if that is lower
+    still, else a third of the lowest. Where there may be another, an attempt is given up at once when the pivots' mean loss
     is above the straight line's highest, and after a cycle that rose to more than a fifth of its
     barrier.
 
@@ -259,10 +259,12 @@ class AutoNEB:
         attempt = state.attempt + 1
         lowest, too_high = state.lowest_multiple, min(state.too_high or inf, state.multiple if state.rose else inf)
         planned = self.multiples[attempt] if attempt < len(self.multiples) else None
-        if planned is not None and planned < (lowest if state.rose else too_high):
+        if planned is not None and planned < (lowest if lowest >= too_high else too_high):
             multiple = planned
+        elif lowest >= too_high:  # all have risen
+            multiple = LOWER * lowest
         else:
-            multiple = LOWER * lowest if state.rose else state.best_multiple
+            multiple = state.best_multiple if state.best_multiple < too_high else lowest
         return state._replace(
             attempt=attempt,
             cycle=0,
