@@ -6,6 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from sgdtheory.landscapes.batch_norm import has_foreign_batch_norm
 from sgdtheory.landscapes.module import ModuleFunction, as_written
 
 Layout: TypeAlias = Callable[[Tensor], Tensor]  # inputs [b, …] → the same numbers, laid out
@@ -16,15 +17,20 @@ def contiguous(inputs: Tensor) -> Tensor:
 
 
 def channels_last(inputs: Tensor) -> Tensor:
-    """Images [b, C, H, W] in the order b, H, W, C."""
+    """Images [b, C, H, W] in the order b, H, W, C. One channel is in both orders at once, and torch
+    takes the strides' word for which is meant."""
+    if inputs.shape[1] == 1:
+        _, _, height, width = inputs.shape
+        return inputs.contiguous().as_strided(inputs.shape, (height * width, 1, width, 1))
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def layout_of(function: ModuleFunction, example: Tensor) -> Layout:
-    """Channels last for networks with convolutions on pictures of several channels, unless their
-    author's code needs the other order: `x.view(len(x), -1)` behind a convolution does."""
+    """Channels last for networks with convolutions, unless their author's code needs the other
+    order, as `x.view(len(x), -1)` behind a convolution does, or a batch norm of their own, for
+    torch's kernel is right in float32 on contiguous inputs alone."""
     convolves = any(isinstance(part, nn.Conv2d) for part in function.module.modules())
-    if not convolves or example.ndim != 4 or example.shape[1] == 1:
+    if not convolves or example.ndim != 4 or has_foreign_batch_norm(function.module):
         return contiguous
     example = example.to(function.device)
     weights = function.weights(function.vector(function.plain).float().to(function.device))

@@ -109,7 +109,7 @@ class ModuleFunction:
         lead = cloud.shape[:-1]
         return {name: piece.view(lead + shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
 
-    def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Any:
+    def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs, batch norms using the statistics of these inputs."""
         return self._call(self.module, weights, inputs)
 
@@ -117,7 +117,7 @@ class ModuleFunction:
         """Outputs of the author's own module in evaluation mode, batch norms using `statistics`."""
         return self._call(self.plain, {**weights, **statistics}, inputs)
 
-    def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Any:
+    def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         for part, name, before in self._left.get(module, ()):
             if before is _ABSENT:
                 part.__dict__.pop(name, None)
@@ -191,7 +191,7 @@ def statistics_names(module: nn.Module) -> set[str]:
     return {f"{norm}.{name}".lstrip(".") for norm in norms for name in STATISTICS}
 
 
-def logits_of(outputs: Any) -> Any:
+def logits_of(outputs: Any) -> Tensor:
     """The logits among what a forward pass returned: itself, or its entry `logits`."""
     if isinstance(outputs, Tensor):
         return outputs

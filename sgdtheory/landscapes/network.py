@@ -232,12 +232,12 @@ class Network:
             return found
         if cloud.shape[0] == 1:
             return self._call(self._weights(cloud[0]), inputs[0])[None]
-        return vmap(self._call, in_dims=(0, None if inputs.shape[0] == 1 else 0))(
+        return vmap(self.function.on_batch, in_dims=(0, None if inputs.shape[0] == 1 else 0))(
             self._weights(cloud), inputs[0] if inputs.shape[0] == 1 else inputs
         )
 
     def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        return self.function.on_batch(weights, self._layout(inputs))  # type: ignore[no-any-return]
+        return self.function.on_batch(weights, self._layout(inputs))
 
     def _weights(self, cloud: Tensor) -> dict[str, Tensor]:
         return self.function.weights(cloud)
@@ -296,7 +296,7 @@ class Network:
         stop_if_asked()
         with torch.no_grad(), as_written(theta.dtype):
             inputs = self._layout(self._inputs(images, theta))
-            return self.function.with_statistics(self._weights(theta), buffers, inputs)  # type: ignore[no-any-return]
+            return self.function.with_statistics(self._weights(theta), buffers, inputs)
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
         """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
@@ -386,4 +386,8 @@ def _drawn(most: int, split: str, images: Tensor, labels: Tensor) -> tuple[Tenso
 def _rows_of(module: nn.Module) -> Literal["batched", "vmap", "loop"]:
     if hasattr(module, "forward_rows"):
         return "batched"
-    return "loop" if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase) for m in module.modules()) else "vmap"
+    return (
+        "loop"
+        if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase) for m in module.modules())
+        else "vmap"
+    )

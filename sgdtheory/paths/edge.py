@@ -13,7 +13,7 @@ from sgdtheory.estimate import estimate_scores, seconds_of_step
 from sgdtheory.extra import FAULTS, extra, nothing, reason
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, objective_gap
 from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
@@ -174,6 +174,8 @@ def join(
     ratio = length(path.pivots) / straight_length(path.pivots)
     spent = {"gradients": path.gradients, "evaluations": path.evaluations, "length_ratio": ratio, "attempts": path.attempts}
     place = {"pivots": len(path.pivots), **facts, "saddle_at": along.saddle_at}
+    top = points_at(path.pivots, path.t[along.worst][None])[0]
+    place |= extra(["objective_gap"], lambda: objective_gap(landscape, top).columns("objective_gap"))
     barrier, over = along.barrier(), [along.barrier_from(end) for end in (0, -1)]
     row: dict[str, Any] = {
         "path": along.row(**spent, **place) | extra(["index"], lambda: index_of(landscape, path, along)),

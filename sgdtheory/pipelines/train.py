@@ -11,7 +11,7 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, u
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.landscape import Cloud, Landscape, objective_gap, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import constants_to_keep
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
@@ -179,16 +179,8 @@ def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any
             row |= loss.columns(f"{split}_loss") | nothing.columns(f"{split}_error")
     return row | {
         "objective": float(objective[0]),
-        **_gap(landscape, theta).columns("objective_gap"),
+        **objective_gap(landscape, theta).columns("objective_gap"),
         "gradient_norm": float(gradient[0].norm()),
         "parameter_norm": float(theta.norm()),
         **facts,
     }
-
-
-def _gap(landscape: Any, theta: Tensor) -> Measured:
-    """How far the loss that is descended is from the one that is scored, on one part of the data."""
-    if not hasattr(landscape, "gap"):
-        return Measured.nothing("a formula has no examples")
-    found: Measured = landscape.gap(theta)
-    return found
