@@ -14,7 +14,8 @@ NETWORK = {  # columns of an edge on the page, with their headings; {}: what fou
     "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "aligned": "straight,\naligned",
     "bezier": "loss\nBézier", "path.train_loss": "loss\n{}", "ends.test_error": "test %\nends",
     "path.test_error": "test %\ntop", "statistics": "loss, stat.\ninterpol.", "path.length_ratio": "length\nratio",
-    "path.gradients": "gra-\ndients", "lowest.way": "lowest\nway", "lowest.barrier": "its\nbarrier",
+    "path.gradients": "gra-\ndients", "path.learning_rate": "η", "lowest.way": "lowest\nway",
+    "lowest.barrier": "its\nbarrier",
 }  # fmt: skip
 FORMULA = {
     "pair": "", "barrier": "barrier\n{}", "straight": "straight\nline", "bezier": "energy\nBézier",

@@ -27,6 +27,7 @@ CHUNK = 16  # points of a path that exist at once while it is evaluated
 LINE = 16  # parts of the straight line that its barrier is taken from
 ALONG = (0.2, 0.4, 0.6, 0.8)  # of the straight line: where a learning rate is measured
 LOWER = 1 / 3  # of the lowest rate so far: the next attempt's where this one rose
+CLEAR = 10  # times the higher end's value: the straight line's barrier where a risen loss is told from noise
 HOPELESS = 0.2  # of the straight line's barrier: an attempt that has risen to more is given up
 
 
@@ -221,7 +222,8 @@ class AutoNEB:
         else:
             path, targets = insertion(state.path, state.values, cycle.insert, self.threshold)
         before = _excess(state.values) if number else state.straight
-        ceiling = float(end_losses.max()) + state.straight if self._has_attempts else inf
+        may_stop = self._may_stop(state)
+        ceiling = float(end_losses.max()) + state.straight if may_stop else inf
         band = ElasticBand(ends, end_losses, targets, self.stiffness or inf, cycle.climb, ceiling=ceiling)
         sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
         name, taken = f"attempt-{attempt}-cycle-{number}", cycle.steps
@@ -243,14 +245,15 @@ class AutoNEB:
         )
         if excess <= self.enough * state.straight and number < len(self.cycles) - 1:
             state = state._replace(cycle=len(self.cycles) - 1)
-        hopeless = self._has_attempts and excess > max(before, HOPELESS * state.straight)
+        hopeless = may_stop and excess > max(before, HOPELESS * state.straight)
         if state.cycle == len(self.cycles) or not isfinite(excess) or hopeless:
             state = self._next(state, excess)
         return state
 
-    @property
-    def _has_attempts(self) -> bool:
-        return len(self.multiples) + self.retries > 1
+    def _may_stop(self, state: Search) -> bool:
+        """Whether an attempt may be given up before its end: where there may be another, and the straight line is so much
+        higher than its ends that no mini-batch looks like it by chance."""
+        return len(self.multiples) + self.retries > 1 and state.straight > CLEAR * float(state.end_values.max())
 
     def _next(self, state: Search, excess: float) -> Search:
         """The attempt is over: the best path so far, and the rate of the next."""

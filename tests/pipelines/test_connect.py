@@ -2,6 +2,7 @@
 
 import json
 import sys
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_the_newest_train_run_is_connected(trained: Path) -> None:
     assert ("are connected by " if flat else "are not connected at this budget: highest barrier") in found["claims"][0][
         "statement"
     ]
+
+
+def test_the_measured_rates_are_in_the_results(trained: Path) -> None:
+    """Numbers in the rows, `auto` in what was asked for: of each minimum, each path and each bend its own."""
+    (path,) = (trained / "train").iterdir()
+    minima = json.loads((path / "results.json").read_text())["minima"]
+    assert len({row["learning_rate"] for row in minima}) == 3 and all(row["learning_rate"] > 0 for row in minima)
+    assert "learning_rate: auto" in (path / "config.yaml").read_text()
+    for edge in results(trained)["edges"]:
+        assert all(0 < edge[way]["learning_rate"] < inf for way in ("path", "bezier", "chain"))
+        assert edge["bezier"]["learning_rate"] == pytest.approx(4 * edge["chain"]["learning_rate"])
 
 
 def test_paths_are_loaded_in_a_notebook(trained: Path) -> None:
