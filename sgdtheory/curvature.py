@@ -119,14 +119,16 @@ class Density(NamedTuple):
         return Measured(float(exact + rest * each.mean()), rest * float(torch.hypot(scatter(each), unsure)))
 
     def _scatter(self, each: Tensor) -> Tensor:
-        return each.std() / len(each) ** 0.5
+        found: Tensor = each.std() / len(each) ** 0.5
+        return found
 
     def _chance(self, weights: Tensor) -> Tensor:
         """How far the weight that probes [V] see may be off by chance: by their scatter; of a single Gaussian vector,
         whose weight of a share f of n eigenvalues is Beta(nf/2, n(1−f)/2), by √(2f(1−f)/n)."""
         if len(weights) > 1:
             return self._scatter(weights)
-        return (2 * weights * (1 - weights) / self.dim).clamp_min(0).sqrt()[0]
+        share = float(weights[0])
+        return torch.tensor((2 * max(0.0, share * (1 - share)) / self.dim) ** 0.5)
 
 
 def density(landscape: Any, theta: Tensor, count: int, probes: int, steps: int, source: torch.Generator) -> Density:
