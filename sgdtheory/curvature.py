@@ -119,8 +119,8 @@ class Density(NamedTuple):
         return Measured(float(exact + rest * each.mean()), rest * float(torch.hypot(scatter(each), unsure)))
 
     def _scatter(self, each: Tensor) -> Tensor:
-        found: Tensor = each.std() / len(each) ** 0.5
-        return found
+        scatter: Tensor = each.std() / len(each) ** 0.5
+        return scatter
 
     def _chance(self, weights: Tensor) -> Tensor:
         """How far the weight that probes [V] see may be off by chance: by their scatter; of a single Gaussian vector,

@@ -58,7 +58,7 @@ def sharded(folder: Path, suffix: str, save: Callable[[State, Path], Any]) -> Pa
         save({name: whole[name] for name in part}, folder / file)
     stem = "model.safetensors" if suffix == ".safetensors" else "pytorch_model.bin"
     index = {"metadata": {}, "weight_map": {name: file for file, part in parts.items() for name in part}}
-    (folder / f"{stem}.index.json").write_text(json.dumps(index))
+    (folder / f"{stem}.index.json").write_text(json.dumps(index), encoding="utf-8")
     return folder / f"{stem}.index.json"
 
 
@@ -167,8 +167,8 @@ def test_what_was_taken_is_kept(root: Path, tmp_path: Path) -> None:
     told = diagnose(file, tmp_path / "runs")
     assert told.code == 0 and said in told.err.splitlines()
     (path,) = (tmp_path / "runs" / "diagnose").iterdir()
-    assert json.loads((path / "results.json").read_text())["minima"][0]["source"] == said
-    assert said in (path / "log.txt").read_text()
+    assert json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"][0]["source"] == said
+    assert said in (path / "log.txt").read_text(encoding="utf-8")
     weights = load_file(path / "minima.safetensors")["minima"][0]
     assert torch.equal(weights, THETA.bfloat16().float())
 

@@ -343,5 +343,5 @@ def test_what_is_odd_about_the_data_is_said_logged_and_kept(sgdtheory: Command, 
 
 
 def test_python_m_is_the_command_too() -> None:
-    done = subprocess.run([sys.executable, "-m", "sgdtheory", "--version"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "sgdtheory", "--version"], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout) == (0, f"sgdtheory {__version__}\n")

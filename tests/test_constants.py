@@ -69,7 +69,7 @@ def nets(tmp_path: Path, sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) ->
     import importlib
     import sys
 
-    (tmp_path / "strange_nets.py").write_text(NETS)
+    (tmp_path / "strange_nets.py").write_text(NETS, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("strange_nets", None)
     yield importlib.import_module("strange_nets")
@@ -99,7 +99,7 @@ def only(command: str) -> Path:
 
 
 def results(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    found: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -320,14 +320,14 @@ def someones_files(tmp_path: Path) -> set[Path]:
     (tmp_path / "number.yaml").write_text("_target_: 3\n", encoding="utf-8")
     (tmp_path / "nothing.yaml").write_text("", encoding="utf-8")
     Folder(tmp_path / "taken").write_json("manifest.json", {"command": "train", "config_hash": "0" * 64})
-    (tmp_path / "nets_of_a_test.py").write_text(NETS)
+    (tmp_path / "nets_of_a_test.py").write_text(NETS, encoding="utf-8")
     os.mkfifo(tmp_path / "pipe.npz")
     for folder in ("pictures/train/a", "pictures/train/b", "pictures/test/a", "pictures/test/b", "theirs/experiment"):
         (tmp_path / folder).mkdir(parents=True)
     os.mkfifo(tmp_path / "pictures/train/a/9.png")
-    (tmp_path / "theirs/experiment/bare.yaml").write_text("minima: 2\n")
+    (tmp_path / "theirs/experiment/bare.yaml").write_text("minima: 2\n", encoding="utf-8")
     (tmp_path / "theirs/estimator").mkdir()
-    (tmp_path / "theirs/estimator/bare.yaml").write_text("_target_: sgdtheory.temperature.virial.Virial\n")
+    (tmp_path / "theirs/estimator/bare.yaml").write_text("_target_: sgdtheory.temperature.virial.Virial\n", encoding="utf-8")
     return set(tmp_path.rglob("*"))
 
 

@@ -223,10 +223,10 @@ def test_text_stays_text(tmp_path: Path) -> None:
     ]
     names = ("cnn3-digits-40e71387", "x-1e5")
     paths = [make_run(tmp_path / "runs" / "train" / name, [row("0")], claims, seed=k) for k, name in enumerate(names)]
-    page = compare(paths, None).read_text()
+    page = compare(paths, None).read_text(encoding="utf-8")
     assert "× 10" not in page and page.count("40e71387") >= 2
     assert "6.193 %" in page and "5.278 %" in page and "0.06193" not in page
-    assert "5.278 %" in draw(paths[0]).read_text()
+    assert "5.278 %" in draw(paths[0]).read_text(encoding="utf-8")
 
 
 def test_nested_numbers_become_columns_with_errors() -> None:

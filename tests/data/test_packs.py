@@ -289,7 +289,7 @@ def test_what_is_not_read_is_told(tmp_path: Path) -> None:
     folder(tmp_path)
     for name in ("train/ant/a.svg", "train/notes.txt", "test/zebra/deep/b.heic", "train/ant/.hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
+        (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / "extra").mkdir()
     told = images(tmp_path).told
     assert len(told) == 2 and told[0] == "not read: extra/"

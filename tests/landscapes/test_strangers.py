@@ -146,7 +146,7 @@ def test_two_processes_have_the_same_bits() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         check=True,

@@ -95,7 +95,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((path / "results.json").read_text())["minima"]
+    found: list[dict[str, Any]] = json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"]
     return found
 
 
@@ -128,12 +128,12 @@ def test_diagnostics_are_those_of_other_commands_where_they_are_cheap(done: tupl
 
 def test_it_says_what_was_found_and_gives_no_verdict(done: tuple[Path, Said]) -> None:
     path, said = done
-    headline = json.loads((path / "results.json").read_text())["claims"][0]
+    headline = json.loads((path / "results.json").read_text(encoding="utf-8"))["claims"][0]
     assert headline["statement"].startswith("3 points of CNN") and "training error" in headline["statement"]
     assert headline["holds"] is None and "cannot be said" not in said.out and "|∇objective|" in " ".join(said.out.split())
-    page = (path / "report.html").read_text()
+    page = (path / "report.html").read_text(encoding="utf-8")
     assert "with the files' own statistics" in page.replace("&#39;", "'") and "cannot be said" not in page
-    with (path / "table.csv").open() as file:
+    with (path / "table.csv").open(encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 3 and table[1]["source"].endswith("1.pt: weights of 'net'")
     assert {figure.name for figure in (path / "figures").iterdir()} >= {"minima.svg", "distances.csv"}
@@ -186,7 +186,7 @@ def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
     )
     assert told.code == 0, told
     (path,) = (tmp_path / "runs" / "sweep-temperature").iterdir()
-    assert json.loads((path / "results.json").read_text())["minima"][0]["source"].endswith("a.pt: a point")
+    assert json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"][0]["source"].endswith("a.pt: a point")
     (tmp_path / "a.pt").unlink()
     shutil.move(path, tmp_path / "copy")
     loaded = sgdtheory.load(tmp_path / "copy")

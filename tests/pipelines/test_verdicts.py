@@ -75,7 +75,7 @@ def connect(cloud: Tensor, *words: str) -> tuple[dict[str, Any], Said]:
 
 def newest(command: str) -> dict[str, Any]:
     path = max(Path("runs", command).iterdir(), key=lambda path: path.stat().st_mtime)
-    found: dict[str, Any] = json.loads((path / "results.json").read_text())
+    found: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -116,7 +116,7 @@ def test_of_untrained_ends_nothing_is_said(landscape: Network) -> None:
     assert "the best constant prediction has 2.30" in claim["statement"] and "and so for 2 more" in claim["statement"]
     assert all(each["holds"] is None for each in found["claims"])
     assert "cannot be said: minimum 0" in said.out and "are connected" not in said.out + json.dumps(found["claims"])
-    page = next(Path("runs/connect").glob("*/report.html")).read_text()
+    page = next(Path("runs/connect").glob("*/report.html")).read_text(encoding="utf-8")
     assert "? cannot be said" in page and "✓ holds" not in page
 
 
@@ -275,7 +275,9 @@ def test_a_run_whose_baselines_all_fail_has_its_page(minima: Tensor, monkeypatch
     row = found["edges"][0]
     assert row["linear"] is row["straight_barrier"] is row["bezier"] is None and row["lowest_way"]["name"] == "path"
     assert row["linear_why"] == row["bezier_why"] == "TypeError: not with this module"
-    page, table = (next(Path("runs/connect").glob(f"*/{name}")).read_text() for name in ("report.html", "table.csv"))
+    page, table = (
+        next(Path("runs/connect").glob(f"*/{name}")).read_text(encoding="utf-8") for name in ("report.html", "table.csv")
+    )
     assert "The graph of the minima" in page and table.count("\n") == 4 and "TypeError: not with this module" in said.out
 
 
@@ -295,7 +297,7 @@ def test_a_bend_that_failed_is_not_tried_again(
     folder = UnitFolder(tmp_path, Unit("edge", {}))
     monkeypatch.setattr(edge, "run_stage", failing)
     first, _ = join(landscape, QUICK, Baselines(3, 3), minima, 0, folder)
-    logged = (tmp_path / "metrics.jsonl").read_text()
+    logged = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     again, _ = join(landscape, QUICK, Baselines(3, 3), minima, 0, UnitFolder(tmp_path, Unit("edge", {})))
     assert calls == ["bezier"] and logged.count("bezier") == 1
     assert first["bezier"] is again["bezier"] is None and first["bezier_why"] == again["bezier_why"]
@@ -338,8 +340,8 @@ def test_which_run_was_taken_is_said() -> None:
     found = newest("connect")
     assert found["minima_from"]["run"] == str(first) and found["minima_from"]["train_error"] is not None
     (path,) = Path("runs/connect").iterdir()
-    assert str(first) in (path / "report.html").read_text()
-    assert "learning_rate: 0.1" in (path / "config.yaml").read_text()
+    assert str(first) in (path / "report.html").read_text(encoding="utf-8")
+    assert "learning_rate: 0.1" in (path / "config.yaml").read_text(encoding="utf-8")
     assert str(first) not in call("connect", *loud, "landscape.weight_decay=0.5").err  # another landscape
     assert str(first) not in call("connect", *NET, *FEW, *NEXT_TO_NOTHING, "seed=3").err  # --quiet
 
