@@ -127,7 +127,8 @@ class Density(NamedTuple):
         whose weight of a share f of n eigenvalues is Beta(nf/2, n(1−f)/2), by √(2f(1−f)/n)."""
         if len(weights) > 1:
             return self._scatter(weights)
-        return (2 * weights * (1 - weights) / self.dim).clamp_min(0).sqrt()[0]
+        share = float(weights[0])
+        return torch.tensor((2 * max(0.0, share * (1 - share)) / self.dim) ** 0.5)
 
 
 def density(landscape: Any, theta: Tensor, count: int, probes: int, steps: int, source: torch.Generator) -> Density:

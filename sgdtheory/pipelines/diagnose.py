@@ -45,8 +45,8 @@ class Diagnose:
     landscape: Landscape
     minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
-    products: Annotated[int, Ge(MOST_FEW)] | None = 40
-    draws: Count | None = 64
+    products: Annotated[int, Ge(MOST_FEW)] | None = 32
+    draws: Count | None = 48
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
     seed: Whole = 0
