@@ -74,7 +74,7 @@ class Density(NamedTuple):
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
         """Σ_i f(h_i) over all eigenvalues, f a polynomial of degree below 2m; its standard error is the scatter over probes."""
         values, weights = self.quadratures()
-        return self._joined(f(self.known).double().sum(), (weights * f(values)).sum(1), torch.zeros(()))
+        return self._joined(f(self.known).double().sum(), (weights * f(values)).sum(1), self._scatter, torch.zeros(()))
 
     def share(self, low: float, high: float) -> Measured:
         """The fraction of eigenvalues in (low, high).
@@ -86,13 +86,15 @@ class Density(NamedTuple):
         inside = (low < values) & (values < high)
         unsure = sum(((self._beside(edge, 0) + self._beside(edge, 1)) / 2 for edge in (low, high)), torch.zeros(()))
         known = ((low < self.known) & (self.known < high)).double().sum()
-        return self._joined(known / self.dim, (weights * inside).sum(1) / self.dim, unsure / self.dim)
+        return self._joined(known / self.dim, (weights * inside).sum(1), self._chance, unsure, 1 / self.dim)
 
     def below(self, h: float) -> Measured:
-        """How many eigenvalues are below h; those of the last node below it may lie on either side, which is in the error."""
+        """How many eigenvalues are below h; those of the last node below it may lie on either side, which is in the error; of
+        a single vector, whose few nodes lie far apart, those of the first node above it too, as in `share`."""
         values, weights = self.quadratures()
         each = torch.where(values < h, weights, 0).sum(1)
-        return self._joined((self.known < h).double().sum(), each, self._beside(h, 0))
+        unsure = self._beside(h, 0) if len(each) != 1 else (self._beside(h, 0) + self._beside(h, 1)) / 2
+        return self._joined((self.known < h).double().sum(), each, self._chance, unsure)
 
     def quadratures(self) -> tuple[Tensor, Tensor]:
         """Nodes and weights [V, m]; the weights of a probe sum to 1."""
@@ -107,13 +109,25 @@ class Density(NamedTuple):
         at = (values < h).sum(1, keepdim=True) + above
         return padded.gather(1, at).mean()
 
-    def _joined(self, exact: Tensor, each: Tensor, unsure: Tensor) -> Measured:
-        """Known eigenvalues and the mean over probes, each [V], of the rest."""
+    def _joined(
+        self, exact: Tensor, each: Tensor, scatter: Callable[[Tensor], Tensor], unsure: Tensor, unit: float = 1.0
+    ) -> Measured:
+        """Known eigenvalues and the mean over probes, each [V], of the rest, in units of one eigenvalue."""
         if not len(each):
             return Measured(float(exact))
-        rest = self.dim - len(self.known)
-        scatter = each.std() / len(each) ** 0.5
-        return Measured(float(exact + rest * each.mean()), rest * float(torch.hypot(scatter, unsure)))
+        rest = unit * (self.dim - len(self.known))
+        return Measured(float(exact + rest * each.mean()), rest * float(torch.hypot(scatter(each), unsure)))
+
+    def _scatter(self, each: Tensor) -> Tensor:
+        scatter: Tensor = each.std() / len(each) ** 0.5
+        return scatter
+
+    def _chance(self, weights: Tensor) -> Tensor:
+        """How far the weight that probes [V] see may be off by chance: by their scatter; of a single Gaussian vector,
+        whose weight of a share f of n eigenvalues is Beta(nf/2, n(1−f)/2), by √(2f(1−f)/n)."""
+        if len(weights) > 1:
+            return self._scatter(weights)
+        return (2 * weights * (1 - weights) / self.dim).clamp_min(0).sqrt()[0]
 
 
 def density(landscape: Any, theta: Tensor, count: int, probes: int, steps: int, source: torch.Generator) -> Density:
@@ -137,6 +151,7 @@ class Leading(NamedTuple):
     values: Tensor  # [k], largest first
     bounds: Tensor  # |Hu − hu| [k]: in a symmetric matrix one is no further (Parlett 1980, Theorem 4.5.1); or rounding
     modes: Tensor  # [k, n], orthonormal
+    density: Density  # all eigenvalues as the one vector saw them
 
 
 def leading(landscape: Any, theta: Tensor, count: int, products: int, source: torch.Generator) -> Leading:
@@ -148,7 +163,9 @@ def leading(landscape: Any, theta: Tensor, count: int, products: int, source: to
     order = values.argsort(descending=True)[:count]
     modes = states[:, order].T.to(theta) @ basis[0, : len(values)]
     rounding = theta.numel() ** 0.5 * torch.finfo(theta.dtype).eps * float(values.abs().max())
-    return Leading(values[order], (beside[0, -1] * states[-1, order].abs()).clamp_min(rounding), modes.double().cpu())
+    bounds = (beside[0, -1] * states[-1, order].abs()).clamp_min(rounding)
+    seen = Density(theta.numel(), values[:0], diagonal, beside[:, :-1])
+    return Leading(values[order], bounds, modes.double().cpu(), seen)
 
 
 def density_beside(

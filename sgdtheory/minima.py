@@ -74,7 +74,7 @@ def given(landscape: Any, paths: tuple[Path, ...] | None, how: Checkpoint, dtype
         cloud = lbfgs(landscape, landscape.minima().double(), POLISH)
         return Given(cloud, landscape, None, [None] * len(cloud), ["stated by the landscape"] * len(cloud), [])
     if not paths:
-        raise Mistake("minima=[] names no point: give a run or files")
+        raise Mistake("minima=[]: an empty list names no file; give a run or files")
     files = [_read(path, landscape, how, dtype) for path in paths]
     cloud = torch.cat([file.cloud for file in files]).to(getattr(landscape, "device", "cpu"))
     for i, theta in enumerate(cloud):

@@ -111,7 +111,7 @@ def run_stage(
         if last.step in snapshots:
             folder.keep_snapshot(last.step, last.cloud)
         window.append(last.losses)
-        if last.step % every == 0:
+        if last.step % every == 0 or (watched and last.step == 1):  # what a rise is measured from
             _record(folder, name, sgd, last.step, window)
         if last.step in looks:
             _look(folder, name, last.step, looks[last.step])

@@ -331,7 +331,7 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {  # name → (write it, w
     "no index": (lambda f: index_of(f / "m.index.json", 3), "is no index of shards"),
     "no glob": (lambda f: f"{f}/*.pt", "no file fits it"),
     "a number": (lambda f: "minima=3", "give a run, files of points"),
-    "nothing": (lambda f: "minima=[]", "names no point"),
+    "nothing": (lambda f: "minima=[]", "an empty list names no file"),
     "integer points": (lambda f: saved({"minima": torch.ones(2, NET.dim).int()}, f / "a.pt"), "its minima are int32"),
     "fewer coordinates": (lambda f: saved({"minima": torch.ones(2, 7)}, f / "a.pt"), "its minima have 7 parameters"),
     "a cube": (lambda f: saved({"minima": torch.ones(2, 1, NET.dim)}, f / "a.pt"), "not [points, "),

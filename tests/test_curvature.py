@@ -216,7 +216,7 @@ def test_a_brief_spectrum_is_within_its_errors(small: tuple[Network, Tensor, Ten
             assert found is not None and error is not None
             scores.append((found - value) / error)
     z = torch.tensor(scores)
-    assert float(z.abs().max()) < 19  # of Student's t with 2 degrees of freedom, 18 draws: chance 1/20
+    assert float(z.abs().max()) < 4.5  # of Student's t with 9 degrees of freedom, 18 draws: chance 1/40
     assert float(z.abs().median()) < 1.5
 
 
@@ -225,4 +225,4 @@ def test_products_are_not_exceeded(small: tuple[Network, Tensor, Tensor], monkey
     counted = []
     monkeypatch.setattr(curvature, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
     Spectrum().within(40)(landscape, theta[None])
-    assert 30 <= sum(counted) <= 40
+    assert sum(counted) == 40

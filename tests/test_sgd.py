@@ -113,7 +113,7 @@ def test_the_automatic_rate_of_a_formula_is_a_tenth_of_the_stable_limit() -> Non
     assert settled.learning_rate == pytest.approx(0.1 * 2 * 1.9 / 9.0, rel=0.05)
 
 
-def test_the_automatic_rate_of_a_network_is_the_landscapes() -> None:
+def test_a_number_that_a_network_states_is_what_auto_means() -> None:
     landscape = Network(MLP, digits(), learning_rate=0.123)
     assert SGD(1, 8, "auto", Constant()).settled(landscape, landscape.init(1, stream(0)), 0).learning_rate == 0.123
 

@@ -1,18 +1,19 @@
 """The spectrum of the Hessian: its largest eigenvalues, its trace, how much of it is flat, how much of it is negative."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
-from sgdtheory.curvature import DENSE, Density, density, density_beside, leading
+from sgdtheory.curvature import DENSE, Density, Leading, density, density_beside, leading
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.streams import stream
 
-BRIEF_PROBES = 3  # the fewest whose scatter says anything
 APART, TOLD = 0.01, 0.1  # of an eigenvalue: how well it is known to be set apart, and to be told
 
 
@@ -54,10 +55,14 @@ class Spectrum:
         return self._columns(found, top, float(getattr(landscape, "weight_decay", 0.0)), float(torch.finfo(theta.dtype).eps))
 
     def _columns(self, found: Density, top: int, decay: float, eps: float) -> dict[str, Measured]:
-        largest = float(found.known[0])
-        flat, rounding = self.flat * largest, found.dim**0.5 * eps * float(found.known.abs().max())
         columns = {name: Measured(float(h)) for name, h in zip(_names(top), found.known, strict=False)}
-        columns |= {"trace": found.total(lambda h: h), "flat_fraction": found.share(-flat, flat)}
+        columns["trace"] = found.total(lambda h: h)
+        return columns | self._shares(found, float(found.known[0]), float(found.known.abs().max()), decay, eps)
+
+    def _shares(self, found: Density, largest: float, size: float, decay: float, eps: float) -> dict[str, Measured]:
+        """What is flat and what is negative, against the largest eigenvalue; `size`: the largest there is of either sign."""
+        flat, rounding = self.flat * largest, found.dim**0.5 * eps * size
+        columns = {"flat_fraction": found.share(-flat, flat)}
         if decay:
             flat = self.flat * (largest - decay)
             columns["flat_fraction_data"] = found.share(decay - flat, decay + flat)
@@ -78,35 +83,34 @@ def _names(top: int) -> list[str]:
 class BriefSpectrum(Spectrum):
     """The columns of `Spectrum` from `products` Hessian-vector products in all, for points where each takes seconds.
 
-    Half of them are one Lanczos run. Its largest Ritz values are the eigenvalues, as far as they are settled to a tenth of
-    themselves; their errors are the bounds |Hu − hu|, within which an eigenvalue lies. The directions settled to 1 % are set
-    apart, and three probes see all others with the other half: Tr H is then without bias whatever was set apart (Meyer et
-    al. 2021, 2010.09649), with the scatter over probes as its error. Few steps leave wide gaps between the nodes of the
-    quadratures, which is in the errors of `flat_fraction` and `negative_eigenvalues`.
+    Three quarters of them are one Lanczos run from a random vector. Its largest Ritz values are the eigenvalues, as far as
+    they are settled to a tenth of themselves; their errors are the bounds |Hu − hu|, within which an eigenvalue lies. The
+    same run's quadrature says what is flat and what is negative: of many eigenvalues one vector sees the shares to
+    √(2f(1−f)/n), and the gaps between its nodes are the error. The directions settled to 1 % are set apart for Tr H, and
+    the other products see the rest, a random vector each: that is without bias whatever was set apart (Meyer et al. 2021,
+    2010.09649), with the scatter over vectors as its error.
     """
 
-    products: Count = 40
+    products: Annotated[int, Ge(8)] = 40
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        n = theta.numel()
+        n, top = theta.numel(), min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
             return super()._row(landscape, theta)
-        probes = min(self.probes, BRIEF_PROBES)
-        spent = max(1, min(n, self.products // 2))
-        steps = max(1, min(self.steps, (self.products - spent) // probes))
-        found = leading(landscape, theta, min(self.top, spent), spent, stream(self.seed, "leading"))
+        spent = min(n, 3 * self.products // 4)
+        found = leading(landscape, theta, min(top, spent), spent, stream(self.seed, "leading"))
         settled = found.bounds <= APART * found.values
-        beside = stream(self.seed, "spectrum")
-        rest = density_beside(landscape, theta, found.values[settled], found.modes[settled], probes, steps, beside)
-        if not len(rest.known):
-            return self._nothing(min(self.top, n), f"{spent} steps of Lanczos settle no eigenvalue to {APART:.0%}")
-        decay = float(getattr(landscape, "weight_decay", 0.0))
-        columns = self._columns(rest, min(self.top, n), decay, float(torch.finfo(theta.dtype).eps))
-        for i, name in enumerate(_names(min(self.top, n))):
-            columns[name] = self._eigenvalue(i, found.values, found.bounds, spent)
-        return columns
+        if not bool(settled[0]):
+            return self._nothing(top, f"{spent} steps of Lanczos do not settle the largest eigenvalue to {APART:.0%}")
+        columns = {name: self._eigenvalue(i, found, spent) for i, name in enumerate(_names(top))}
+        source, rest = stream(self.seed, "spectrum"), self.products - spent
+        beside = density_beside(landscape, theta, found.values[settled], found.modes[settled], rest, 1, source)
+        columns["trace"] = beside.total(lambda h: h)
+        size = float(found.density.quadratures()[0].abs().max())
+        decay, eps = float(getattr(landscape, "weight_decay", 0.0)), float(torch.finfo(theta.dtype).eps)
+        return columns | self._shares(found.density, float(found.values[0]), size, decay, eps)
 
-    def _eigenvalue(self, i: int, values: Tensor, bounds: Tensor, spent: int) -> Measured:
-        if i < len(values) and float(bounds[i]) <= TOLD * float(values[i]):
-            return Measured(float(values[i]), float(bounds[i]))
+    def _eigenvalue(self, i: int, found: Leading, spent: int) -> Measured:
+        if i < len(found.values) and float(found.bounds[i]) <= TOLD * float(found.values[i]):
+            return Measured(float(found.values[i]), float(found.bounds[i]))
         return Measured.nothing(f"{spent} steps of Lanczos do not settle it to {TOLD:.0%}")

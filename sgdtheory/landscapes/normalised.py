@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 ROWS = 256  # values that may be added one after the other: an error of a few 1e-7 where nothing is joined
 VECTOR = 16  # float32 values that a core handles at once: with fewer channels rows are made wide
+MINI_BATCH = 1 << 17  # values of a channel up to which a first derivative's sums may be torch's: their errors are at most
+# 3e-5 of the sum of sizes, of a gradient of ResNet-20 5e-6, and they are had in one pass less
 SMALL = 1 << 17  # values for which an operation's own cost is more than that of the numbers
 COLUMNS = 2048  # the sums of so many columns stay in a core's nearest memory
 
@@ -59,7 +61,14 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         given = gradients[0], *ctx.saved_tensors
-        return *(_Gradients.apply(*given) if torch.is_grad_enabled() else _gradients(*given)), None
+        x = ctx.saved_tensors[0]
+        if torch.is_grad_enabled():
+            found: tuple[Tensor, Tensor, Tensor] = _Gradients.apply(*given)
+        elif x.numel() <= MINI_BATCH * x.shape[1]:
+            found = _gradients_by_torch(*given)
+        else:
+            found = _gradients(*given)
+        return *found, None
 
     @staticmethod
     def vmap(
@@ -122,9 +131,7 @@ _Normalised.forward.__signature__ = signature(_Normalised.forward)  # type: igno
 def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """∂x, ∂w and ∂b of `_Gradients`."""
     if suits_torch(x):
-        given = g.contiguous(), x.contiguous(), weight, None, None, mean, s
-        found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(*given, True, 0.0, [True] * 3)
-        return found
+        return _gradients_by_torch(g, x, weight, mean, s)
     rows, g_rows = _rows(x), _rows(g)
     total, product = _sums(g_rows, rows, mean, s)
     scale = weight * s
@@ -132,6 +139,14 @@ def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) ->
     of_x = average * s * product
     constant = torch.addcmul(average * total, of_x, mean, value=-1)
     return _as(x, _combined(constant, (of_x, rows), (scale, g_rows))), product, total
+
+
+def _gradients_by_torch(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by torch's kernel: one pass less, and where channels come last sums of one value after the other."""
+    by_rows = not suits_torch(x)
+    pair = (_rows(g), _rows(x)) if by_rows else (g.contiguous(), x.contiguous())
+    found = torch.ops.aten.native_batch_norm_backward(*pair, weight, None, None, mean, s, True, 0.0, [True, True, True])
+    return _as(x, found[0]) if by_rows else found[0], found[1], found[2]
 
 
 def suits_torch(inputs: Tensor) -> bool:

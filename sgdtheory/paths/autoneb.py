@@ -57,6 +57,7 @@ class Search(NamedTuple):
     learning_rate: float  # what multiples are of; measured once
     multiple: float  # of the attempt under way, or the next
     lowest_multiple: float  # of all attempts so far
+    too_high: float | None  # the lowest multiple of those that rose
     rose: bool  # whether a cycle of this attempt ended above where it began
     gradients: int  # spent so far, one a pivot and step
     evaluations: int  # points evaluated so far
@@ -93,9 +94,11 @@ class AutoNEB:
     attempts use the best rate with other random numbers. An excess of at most `enough` of that barrier ends the search: the
     cycles before the last are left out, and so are the attempts that have not begun. The lowest path is kept.
 
-    After an attempt in which a cycle ended higher than it began, or diverged, the next takes a third of the lowest rate so
-    far, and none takes a higher one again. Where there may be another, an attempt is given up at once when the pivots' mean
-    loss is above the straight line's highest, and after a cycle that rose to more than a fifth of its barrier.
+    After an attempt in which a cycle ended higher than it began, or diverged, none takes that rate or
+    a higher one again: while all have risen, the next takes the next of `multiples` if that is lower
+    still, else a third of the lowest. Where there may be another, an attempt is given up at once when the pivots' mean loss
+    is above the straight line's highest, and after a cycle that rose to more than a fifth of its
+    barrier.
 
     `threshold`: departure from linear, in units of the path's range of values, that asks for a pivot. `sub_points` in each gap
     are evaluated between cycles, `final_sub_points` at the end. Arc positions are those at a cycle's start; velocity begins
@@ -194,7 +197,9 @@ class AutoNEB:
         line = dense_values(ends, LINE, end_values, evaluate)
         sgd = self._sgd(self.cycles[0], self.learning_rate)
         rate, first = rate_along(landscape, sgd, ends, seed), self.multiples[0]
-        return Search(0, 0, ends, line, end_values, _excess(line), ends, inf, first, rate, first, first, False, 0, LINE + 1)
+        return Search(
+            0, 0, ends, line, end_values, _excess(line), ends, inf, first, rate, first, first, None, False, 0, LINE + 1
+        )
 
     def _sgd(self, cycle: Cycle, rate: float | Literal["auto"]) -> SGD:
         return SGD(cycle.steps, self.batch_size, rate, cycle.schedule, self.momentum, sampling=self.sampling)
@@ -252,14 +257,22 @@ class AutoNEB:
         if excess < state.best_excess:
             state = state._replace(best=state.path, best_excess=excess, best_multiple=state.multiple)
         attempt = state.attempt + 1
-        if state.rose:
-            multiple = LOWER * state.lowest_multiple
-        elif attempt < len(self.multiples) and state.lowest_multiple >= min(self.multiples):  # none has risen
-            multiple = self.multiples[attempt]
+        lowest, too_high = state.lowest_multiple, min(state.too_high or inf, state.multiple if state.rose else inf)
+        planned = self.multiples[attempt] if attempt < len(self.multiples) else None
+        if planned is not None and planned < (lowest if lowest >= too_high else too_high):
+            multiple = planned
+        elif lowest >= too_high:  # all have risen
+            multiple = LOWER * lowest
         else:
-            multiple = state.best_multiple
-        lowest = min(multiple, state.lowest_multiple)
-        return state._replace(attempt=attempt, cycle=0, multiple=multiple, lowest_multiple=lowest, rose=False)
+            multiple = state.best_multiple if state.best_multiple < too_high else lowest
+        return state._replace(
+            attempt=attempt,
+            cycle=0,
+            multiple=multiple,
+            lowest_multiple=min(multiple, lowest),
+            too_high=too_high if isfinite(too_high) else None,
+            rose=False,
+        )
 
     def _line(self, ends: Cloud, pivots: int, source: torch.Generator) -> tuple[Cloud, Tensor]:
         """Evenly spaced pivots on the straight line, bent by sin(πt): all to one side, or halves would part on a ridge."""

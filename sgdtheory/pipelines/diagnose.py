@@ -28,7 +28,7 @@ from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 
 LARGE = 10_000_000  # parameters × examples from which `products` and `draws` hold: a second or so a product
 PRODUCT, DOUBLE = 5, 4  # a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
-MOST_FEW = 8  # products of a spectrum, at least: four of Lanczos, and one for each of three probes
+MOST_FEW = 8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
 LOOKS = 14  # gradients of ten iterations of L-BFGS-B
 OWN = "own_statistics"
 

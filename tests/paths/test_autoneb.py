@@ -1,6 +1,7 @@
 """AutoNEB against every barrier that is known, and its bookkeeping: what it costs, resumes, retries and refuses."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf, pi
 from typing import Any
 
@@ -203,3 +204,56 @@ def test_float32_finds_the_same() -> None:
     found = fast().on_formula().find(surface, surface.minima()[:2].float(), 0)
     assert found.pivots.dtype == torch.float32
     assert barrier(found) == pytest.approx(106.0347, abs=0.05)
+
+
+# Learning rates of the attempts
+
+
+def rates(neb: AutoNEB, multiples: dict[float, float]) -> list[float]:
+    """The learning rate of each attempt's cycles where a multiple's path ends that far above the ends, all its cycles alike."""
+    seen: list[float] = []
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        assert isinstance(sgd.learning_rate, float)
+        seen.append(sgd.learning_rate)
+        return cloud
+
+    def evaluate(points: Tensor) -> Tensor:
+        return torch.full((len(points),), multiples.get(round(seen[-1], 6), 0.0) if seen else 0.0)
+
+    line = values(RING, points_at(RING.minima()[:2], torch.linspace(0, 1, 17, dtype=torch.float64)))
+
+    def first_the_line(points: Tensor) -> Tensor:
+        return evaluate(points) if seen else values(RING, points)
+
+    assert line.max() > 0.9
+    list(neb.run(RING, RING.minima()[:2], 0, first_the_line, descend))
+    return [round(rate, 6) for rate in dict.fromkeys(seen)]
+
+
+def test_after_a_rise_rates_go_down() -> None:
+    """The straight line's barrier is 1: an attempt that ends at 2 has risen, one at .5 has come down, but not far enough."""
+    plan = replace(SMALL, cycles=(Cycle(5, 3),), learning_rate=0.9, multiples=(1.0, 2.0), retries=2)
+    assert rates(plan, {0.9: 2.0, 0.3: 2.0, 0.1: 2.0, 0.033333: 2.0}) == [0.9, 0.3, 0.1, 0.033333]
+    assert rates(plan, {0.9: 2.0, 0.3: 0.5}) == [0.9, 0.3]  # then the best again
+    assert rates(plan, {0.9: 0.5, 1.8: 2.0}) == [0.9, 1.8]  # never again one that rose
+    assert rates(plan, {0.9: 0.5, 1.8: 0.4}) == [0.9, 1.8]
+    assert rates(replace(plan, multiples=(1.0, 0.5)), {0.9: 2.0, 0.45: 2.0, 0.15: 0.5}) == [0.9, 0.45, 0.15]
+
+
+def test_a_rate_that_is_too_high_is_found_out_at_its_first_steps() -> None:
+    """And the next is lower: the search ends at a rate that suits, having spent little on those that do not."""
+    wild = replace(SMALL, learning_rate=20.0, multiples=(1.0, 2.0), retries=4, retry_above=0.02)
+    states = run(wild)
+    ends = [s for s in states if s.cycle == 0]
+    assert len(ends) > 2
+    spent = [0, *(s.gradients for s in ends)]
+    assert all(after - before <= 3 * 20 for before, after in pairwise(spent[:3]))  # of 3 × 60 in its first cycle
+    found = wild.finish(states[-1], lambda points: values(RING, points))
+    assert barrier(found) < 0.05
+    assert found.learning_rate == pytest.approx(20.0 * states[-1].best_multiple) and found.learning_rate < 3.0
+
+
+def test_a_search_keeps_the_rate_it_measured() -> None:
+    states = run(replace(SMALL, learning_rate="auto"))
+    assert len({s.learning_rate for s in states}) == 1 and states[0].learning_rate > 0
