@@ -63,8 +63,8 @@ def batches_of_rows_differ(landscape: Any) -> None:
     theta = start(landscape, 1).repeat(2, 1)
     own, _ = value_and_grad(landscape, theta, draw(landscape, 2, 1))
     shared, _ = value_and_grad(landscape, theta, draw(landscape, 1, 1))
-    assert own[0] != own[1]
-    assert shared[0] == shared[1]
+    assert not torch.allclose(own[0], own[1])
+    torch.testing.assert_close(shared[0], shared[1])  # a matrix product gives equal rows equal bits on some processors only
     torch.testing.assert_close(own, value_and_grad(landscape, theta, draw(landscape, 2, 1))[0], rtol=0, atol=0)
 
 
