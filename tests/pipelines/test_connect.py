@@ -86,9 +86,9 @@ def test_the_newest_train_run_is_connected(trained: Path) -> None:
 def test_the_measured_rates_are_in_the_results(trained: Path) -> None:
     """Numbers in the rows, `auto` in what was asked for: of each minimum, each path and each bend its own."""
     (path,) = (trained / "train").iterdir()
-    minima = json.loads((path / "results.json").read_text())["minima"]
+    minima = json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"]
     assert len({row["learning_rate"] for row in minima}) == 3 and all(row["learning_rate"] > 0 for row in minima)
-    assert "learning_rate: auto" in (path / "config.yaml").read_text()
+    assert "learning_rate: auto" in (path / "config.yaml").read_text(encoding="utf-8")
     for edge in results(trained)["edges"]:
         assert all(0 < edge[way]["learning_rate"] < inf for way in ("path", "bezier", "chain"))
         assert edge["bezier"]["learning_rate"] == pytest.approx(4 * edge["chain"]["learning_rate"])
