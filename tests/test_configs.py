@@ -245,7 +245,7 @@ def test_sgd_and_the_root_key_are_one(leaf: str, value: float) -> None:
     under, root = swept(f"sgd.{leaf}={value}"), swept(f"{leaf}={value}")
     assert getattr(under.pipeline, leaf) == getattr(root.pipeline, leaf) == value
     assert under.science == root.science != swept().science
-    assert under.open(encoding="utf-8").path == root.open(encoding="utf-8").path
+    assert under.open().path == root.open().path
 
 
 def test_sgd_as_a_group_keeps_the_sweeps_own_values() -> None:
