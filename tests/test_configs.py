@@ -214,7 +214,7 @@ def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyP
     found = checked_task("study", compose("study", f"study={study}"), monkeypatch)
     assert found.science["_target_"].split(".")[-3:-1] == ["studies", study]
     assert not {"run", "device", "executor", "threads"} & set(found.science)
-    assert found.open(encoding="utf-8").path.parent == Path("runs/study") and found.open(encoding="utf-8").path.name.startswith(f"{study}-")
+    assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(f"{study}-")
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none")
@@ -230,7 +230,7 @@ def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: 
     for key, value in OmegaConf.to_container(OmegaConf.load(file)).items():  # type: ignore[union-attr]
         if not isinstance(value, dict) and key != "defaults":
             assert found.science[str(key)] == value
-    assert found.open(encoding="utf-8").path.parts[:2] == ("runs", command)
+    assert found.open().path.parts[:2] == ("runs", command)
 
 
 # sweep-temperature's two names of one thing
@@ -245,7 +245,7 @@ def test_sgd_and_the_root_key_are_one(leaf: str, value: float) -> None:
     under, root = swept(f"sgd.{leaf}={value}"), swept(f"{leaf}={value}")
     assert getattr(under.pipeline, leaf) == getattr(root.pipeline, leaf) == value
     assert under.science == root.science != swept().science
-    assert under.open(encoding="utf-8").path == root.open(encoding="utf-8").path
+    assert under.open().path == root.open().path
 
 
 def test_sgd_as_a_group_keeps_the_sweeps_own_values() -> None:

@@ -113,7 +113,7 @@ class ModuleFunction:
         """Outputs, batch norms using the statistics of these inputs."""
         return self._call(self.module, weights, inputs)
 
-    def with_statistics(self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor) -> Any:
+    def with_statistics(self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs of the author's own module in evaluation mode, batch norms using `statistics`."""
         return self._call(self.plain, {**weights, **statistics}, inputs)
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.kinds import Count
+from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured
 from sgdtheory.paths.profile import train_losses
@@ -49,7 +49,8 @@ class Quench:
 
     `replicas` of each cloud descend the whole objective for `relax` steps, and on to gradient descent's objective, `most` steps
     at most. Gradient descent goes on from its own end for `further` steps, so that its Tr H is known as a function of its loss.
-    `sketch`, `probes`: of a replica's Tr H (see `hessian_trace`).
+    `sketch`, `probes`: of a replica's Tr H (see `hessian_trace`). `learning_rate`: of all descents on a network (see `SGD`);
+    a formula's suits it.
     """
 
     replicas: Annotated[int, Ge(2)] = 8
@@ -58,10 +59,11 @@ class Quench:
     further: Annotated[tuple[Count, ...], MinLen(1)] = (50, 100, 200, 400, 800, 1500)
     sketch: Count = 32
     probes: Annotated[int, Ge(2)] = 32
+    learning_rate: Positive | Literal["auto"] = "auto"
 
     def floor(self, landscape: Any, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end [A, n] and further down."""
-        clouds = [cloud, *below(landscape, cloud, self.further)]
+        clouds = [cloud, *below(landscape, cloud, self.further, self.learning_rate)]
         return [Rest.at(landscape, each, key(seed, k), 2 * self.sketch, MORE * self.probes) for k, each in enumerate(clouds)]
 
     def rests(
@@ -70,7 +72,7 @@ class Quench:
         """Let replicas [A, R, n] down, and see how flat it is there: a row a point of the path."""
         cloud = hot[:, : self.replicas].flatten(0, 1)
         level = torch.as_tensor(floor[0].objective).to(hot).repeat_interleave(len(cloud) // len(hot))
-        rest, reached = let_down(landscape, cloud, self.relax, self.most, level, watch)
+        rest, reached = let_down(landscape, cloud, self.relax, self.most, level, watch, self.learning_rate)
         rows = []
         for at, (own, there) in enumerate(zip(rest.chunk(len(hot)), reached.chunk(len(hot)), strict=True)):
             watch(1.0)
@@ -79,13 +81,19 @@ class Quench:
         return rows
 
 
-def descent(steps: int) -> SGD:
-    """Heavy-ball descent of the whole objective at the rate that suits the landscape (see `SGD`)."""
-    return SGD(steps, None, "auto", Constant(), MOMENTUM)
+def descent(landscape: Any, steps: int, rate: float | Literal["auto"]) -> SGD:
+    """Heavy-ball descent of the whole objective, on a formula at the rate that suits it (see `SGD`)."""
+    return SGD(steps, None, rate if hasattr(landscape, "score") else "auto", Constant(), MOMENTUM)
 
 
 def let_down(
-    landscape: Any, cloud: Cloud, relax: int, most: int, level: Tensor, watch: Callable[[float], None]
+    landscape: Any,
+    cloud: Cloud,
+    relax: int,
+    most: int,
+    level: Tensor,
+    watch: Callable[[float], None],
+    rate: float | Literal["auto"] = "auto",
 ) -> tuple[Cloud, Tensor]:
     """Full-batch descent of every point [R] for `relax` steps, then on until its objective is at most `level` [R].
 
@@ -94,7 +102,7 @@ def let_down(
     """
     rest, reached = cloud.clone(), torch.zeros(len(cloud), dtype=torch.bool, device=cloud.device)
     before = cloud.clone()
-    for state in descent(most + 1).run(landscape, cloud, 0):
+    for state in descent(landscape, most + 1, rate).run(landscape, cloud, 0):
         watch(state.step / most)
         assert state.losses is not None  # those where the step began
         new = (state.losses <= level) & ~reached if state.step > relax else torch.zeros_like(reached)
@@ -106,9 +114,10 @@ def let_down(
     return rest, reached
 
 
-def below(landscape: Any, cloud: Cloud, steps: Sequence[int]) -> list[Cloud]:
+def below(landscape: Any, cloud: Cloud, steps: Sequence[int], rate: float | Literal["auto"] = "auto") -> list[Cloud]:
     """Where full-batch descent from each point [A] is after so many steps, [A, n] each."""
-    return [state.cloud.clone() for state in descent(max(steps)).run(landscape, cloud, 0) if state.step in steps]
+    states = descent(landscape, max(steps), rate).run(landscape, cloud, 0)
+    return [state.cloud.clone() for state in states if state.step in steps]
 
 
 def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
