@@ -19,12 +19,13 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _close(word: str, known: list[str]) -> Iterator[str]:
-    """Known names that are close, by one measure after another: the same but for case and signs, another number, a typing
-    error, a beginning, a typing error in a part of it, a far likeness."""
+    """Known names that are close, by one measure after another: the same but for case and signs, with signs swapped (81 for
+    18), another number, a typing error, a beginning, a typing error in a part of it, a far likeness."""
     from difflib import SequenceMatcher, get_close_matches
 
     folded = fold(word)
     yield from (name for name in known if folded and fold(name) == folded)
+    yield from (name for name in known if folded and sorted(fold(name)) == sorted(folded))
     letters, numbers = _taken_apart(folded)
     alike = [name for name in known if numbers and _taken_apart(fold(name))[0] == letters]
     alike = [name for name in alike if len(_taken_apart(fold(name))[1]) == len(numbers)]

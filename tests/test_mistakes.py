@@ -278,7 +278,7 @@ ALONE = [
     wrong(COLD + "sweep.learning_rate=-0.1", "sweep.learning_rate", "-0.1"),
     wrong(COLD + "minima=[]", "minima", "an empty list names no file"),
     wrong("connect minima=[]", "minima", "an empty list names no file"),
-    wrong("connect minima=3", "minima", "must be a list [a,b], not 3"),
+    wrong("connect minima=3", "minima=3", "give a run, files of points, or a list of them"),
     wrong(RING + "sgd.schedule=cosine", "sgd.schedule", "schedule=cosine"),
     wrong("connect -cn train", "Train belongs to another command", "--config-name connect"),
     wrong("train -cn sweep_temperature", "belongs to another command"),

@@ -127,12 +127,14 @@ class Plan(NamedTuple):
     workers: int = 2
     each: float = 3.9
     names: tuple[str, ...] = ("minimum-0", "minimum-1")
+    checks: tuple[str, ...] = ("MLP: same bits twice",)
 
 
 def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
     show_plan(Plan())  # type: ignore[arg-type]
     out = said(capsys)
     assert out.startswith("4 units: 4 to do × 3.9 s on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n")
+    assert "self-check: MLP: same bits twice\n" in out
     assert "minimum-1" in out and "runs/train/x-01234567" in out and out.endswith("nothing was done\n")
     show_plan(Plan(units=1, done=1, names=()))  # type: ignore[arg-type]
     assert said(capsys).startswith("1 unit: all done already\n")

@@ -23,16 +23,11 @@ def made(losses: torch.Tensor) -> Profile:
     return Profile(torch.linspace(0, 1, points, dtype=torch.float64), losses, zeros, losses, zeros)
 
 
-def exponential(rate: float, *shape: int, generator: torch.Generator) -> torch.Tensor:
-    """By the inverse of its distribution: `exponential_` draws other numbers in other versions and builds of torch."""
-    return -(1 - torch.rand(shape, generator=generator, dtype=torch.float64)).log() / rate
-
-
 def population(examples: int, seed: int) -> torch.Tensor:
     """Losses [5, N] of examples: correlated along the path, as those of one image are; a barrier of 0.5 in the middle."""
     generator = stream(seed, "population")
-    common = exponential(1.0, 1, examples, generator=generator)
-    own = exponential(2.0, 5, examples, generator=generator)
+    common = torch.empty(1, examples, dtype=torch.float64).exponential_(1.0, generator=generator)
+    own = torch.empty(5, examples, dtype=torch.float64).exponential_(2.0, generator=generator)
     return common + own + torch.tensor([0.0, 0.2, 0.5, 0.1, 0.05], dtype=torch.float64)[:, None]
 
 
@@ -111,21 +106,14 @@ def test_intervals_from_a_tenth_of_the_digits_cover_the_barrier_of_a_network(mea
 
 
 def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One example in a hundred carries the barrier, four of them in a tenth of the data: too few for 95 %.
-
-    Of 200 subsamples of each of sixteen such populations the intervals hold 86 %, without the tail's share 79 %. Here, of 50
-    of each: ± 1.2 and 1.4 % (binomial), the same subsamples for both.
-    """
-    everything = []
-    for seed in range(1, 17):
-        losses, source = 0.01 * population(4000, seed), stream(seed, "rare")
-        rare = torch.rand(4000, generator=source, dtype=torch.float64) < 0.01
-        losses[2] += rare * exponential(0.5, 4000, generator=source)
-        everything.append(losses)
-    held = sum(covered(losses, 50) for losses in everything) / 800
+    """One example in a hundred carries the barrier: four of them in a tenth of the data."""
+    losses = 0.01 * population(4000, 1)
+    source = stream(1, "rare")
+    rare = torch.rand(4000, generator=source, dtype=torch.float64) < 0.01
+    losses[2] += rare * torch.empty(4000, dtype=torch.float64).exponential_(0.5, generator=source)
+    assert 180 <= covered(losses) <= 198
     monkeypatch.setattr("sgdtheory.paths.profile._widened", lambda *_: 1.0)
-    without = sum(covered(losses, 50) for losses in everything) / 800
-    assert held > 0.86 - 3 * 0.012 and held - without > 0.03
+    assert covered(losses) < 175
 
 
 def test_the_error_is_paired() -> None:
