@@ -54,6 +54,8 @@ def run_lowering(
     """
     at = f"{name}-rate"
     found = folder.marked(at)
+    if found is None:
+        folder.resume(name)  # a unit that is done again forgets what it had logged before it marks
     tries = 0 if found is None else int(found[1]["tries"])
     rate = sgd.settled(landscape, start, seed).learning_rate if found is None else float(found[0]["rate"])
     while True:
