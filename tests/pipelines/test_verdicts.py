@@ -271,6 +271,7 @@ def test_a_run_whose_baselines_all_fail_has_its_page(minima: Tensor, monkeypatch
     for name in ("align", "curve_points", "index_of", "_straight"):
         monkeypatch.setattr(edge, name, failing)
     monkeypatch.setattr(Network, "model_at", failing)
+    monkeypatch.setattr(Network, "check", lambda *_: "")  # which would refuse such a module
     found, said = connect(torch.cat([minima, minima[:1] + 0.01]), "pairs=all", "plane=3", *NEXT_TO_NOTHING)
     row = found["edges"][0]
     assert row["linear"] is row["straight_barrier"] is row["bezier"] is None and row["lowest_way"]["name"] == "path"
@@ -285,7 +286,7 @@ def test_a_bend_that_failed_is_not_tried_again(
     landscape: Network, minima: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an interruption the log is the same: a failed stage keeps what it had logged."""
-    calls, real = [], edge.run_stage
+    calls, real = [], edge.run_lowering
 
     def failing(folder: UnitFolder, name: str, *args: Any, **more: Any) -> Any:
         if name == "bezier":
@@ -295,7 +296,7 @@ def test_a_bend_that_failed_is_not_tried_again(
         return real(folder, name, *args, **more)
 
     folder = UnitFolder(tmp_path, Unit("edge", {}))
-    monkeypatch.setattr(edge, "run_stage", failing)
+    monkeypatch.setattr(edge, "run_lowering", failing)
     first, _ = join(landscape, QUICK, Baselines(3, 3), minima, 0, folder)
     logged = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     again, _ = join(landscape, QUICK, Baselines(3, 3), minima, 0, UnitFolder(tmp_path, Unit("edge", {})))
@@ -363,7 +364,7 @@ def test_a_run_is_loaded_from_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
     assert torch.equal(loaded.minima, minima) and torch.equal(loaded.paths[0, 1][[0, -1]], minima)
     assert torch.equal(loaded.pipeline.nodes.cpu(), minima) and loaded.run.hash == loaded.run.manifest["config_hash"]
     (copy / "minima.safetensors").write_bytes((copy / "minima.safetensors").read_bytes()[:-4] + b"1234")
-    with pytest.raises(Failure, match="not the file that this run wrote"):
+    with pytest.raises(Failure, match="not the file that its run wrote"):
         package.load(copy)
 
 
