@@ -111,7 +111,7 @@ OBJECTS = [
     wrong("train model=custom model.factory=mine.nets:make", "mine.nets:make", "--trust mine"),
     wrong("train model=custom model.factory=mine --trust json", "model.factory", "dotted name"),
     wrong("train model=custom model.factory=json.nope:make --trust json", "json.nope"),
-    wrong("train model=custom model.factory=json:dumsp --trust json", "dumsp", "did you mean 'dump'"),
+    wrong("train model=custom model.factory=json:dumsp --trust json", "dumsp", "did you mean 'dumps'"),
     wrong("train model=custom model.factory=json:detect_encoding --trust json", "json:detect_encoding", "shape= and classes="),
     wrong(RING + "--trust nowhere", "--trust nowhere", "no such package"),
     wrong("train --trust landscape=ring", "--trust landscape=ring"),
