@@ -105,15 +105,21 @@ def test_intervals_from_a_tenth_of_the_digits_cover_the_barrier_of_a_network(mea
         assert 180 <= covered(losses) <= 198
 
 
-def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_rare(seed: int) -> torch.Tensor:
     """One example in a hundred carries the barrier: four of them in a tenth of the data."""
-    losses = 0.01 * population(4000, 1)
-    source = stream(1, "rare")
+    losses = 0.01 * population(4000, seed)
+    source = stream(seed, "rare")
     rare = torch.rand(4000, generator=source, dtype=torch.float64) < 0.01
     losses[2] += rare * torch.empty(4000, dtype=torch.float64).exponential_(0.5, generator=source)
-    assert 180 <= covered(losses) <= 198
+    return losses
+
+
+def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight populations, for one alone scatters by 3 %: 92 % are covered, without the widening 78 %."""
+    populations = [with_rare(seed) for seed in range(1, 9)]
+    assert 0.9 * 800 <= sum(covered(losses, 100) for losses in populations) <= 0.99 * 800
     monkeypatch.setattr("sgdtheory.paths.profile._widened", lambda *_: 1.0)
-    assert covered(losses) < 175
+    assert sum(covered(losses, 100) for losses in populations) < 0.875 * 800
 
 
 def test_the_error_is_paired() -> None:
