@@ -22,17 +22,28 @@ from sgdtheory.schedule import Constant, Schedule
 from sgdtheory.sgd import SGD, Coupling, Diverged
 from sgdtheory.streams import key, stream
 
-Evaluate: TypeAlias = Callable[[Cloud], Tensor]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
-Descend: TypeAlias = Callable[[str, SGD, Cloud, Coupling, int], Cloud]  # stage's name, loop, start, coupling, seed → last cloud
+Evaluate: TypeAlias = Callable[
+    [Cloud], Tensor
+]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
+Error: TypeAlias = Callable[
+    [Cloud], float
+]  # two points [2, n] → the standard error of the difference of their values
+Descend: TypeAlias = Callable[
+    [str, SGD, Cloud, Coupling, int], Cloud
+]  # stage's name, loop, start, coupling, seed → last cloud
 CHUNK = 16  # points of a path that exist at once while it is evaluated
 LINE = 16  # parts of the straight line that its barrier is taken from
 ALONG = (0.2, 0.4, 0.6, 0.8)  # of the straight line: where a learning rate is measured
 # Times that rate: a band leaves the steepest of those points in its first steps. Of 1, 2, 4 on two pairs each
 # of ResNet-8, DenseNet, CNN and MLP on digits, 2 ends lower than 1 or sooner; at 4 the MLP's first cycles rise.
 BAND = 2.0
-LOWER = 1 / 3  # of the lowest rate so far: the next attempt's where this one rose
+LOWER = 1 / 3  # of the rate: what follows a cycle that ended higher than it began
 CLEAR = 10  # times the higher end's value: the straight line's barrier where a risen loss is told from noise
-HOPELESS = 0.2  # of the straight line's barrier: an attempt that has risen to more is given up
+UNDONE = 0.1  # of the straight line's barrier: a cycle that rose to more is undone; less, the next ones bring down again
+MOST_UNDONE = 2  # cycles of an attempt that are done again
+SIGMAS = (
+    2.0  # standard errors of the excess within which a path is flat, as far as these examples tell
+)
 
 
 @dataclass(frozen=True)
@@ -56,16 +67,21 @@ class Search(NamedTuple):
     values: Tensor  # dense values along it, at `subdivide(path, sub_points + 1)`
     end_values: Tensor  # [2]
     straight: float  # barrier of the straight line over the higher end
+    line: Tensor  # dense values along it, which every attempt begins with
     best: Tensor  # [P, n], the lowest path of the attempts that are over; the straight line before that
+    best_values: Tensor  # dense values along that
     best_excess: float
-    best_multiple: float  # of the learning rate it was found with
+    best_stderr: float  # of that, over examples
+    best_multiple: float  # of the learning rate, at the end of its attempt
     learning_rate: float  # what multiples are of; measured once
-    multiple: float  # of the attempt under way, or the next
-    lowest_multiple: float  # of all attempts so far
-    too_high: float | None  # the lowest multiple of those that rose
-    rose: bool  # whether a cycle of this attempt ended above where it began
+    multiple: float  # of the next cycle
+    undone: int  # cycles of this attempt that were done again
+    too_high: (
+        float  # the lowest multiple at which a cycle rose from the straight line; inf: none did
+    )
     gradients: int  # spent so far, one a pivot and step
     evaluations: int  # points evaluated so far
+    over: bool = False
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies: `path` and `best` may be one tensor, and safetensors stores none twice."""
@@ -93,17 +109,20 @@ class Path(NamedTuple):
 class AutoNEB:
     """Cycles of (insert, descend) on an elastic band, tried with several learning rates (Draxler et al. 2018, 1803.00885, 3.2).
 
-    Each of `multiples` × `learning_rate` is an attempt of its own; "auto" is the landscape's, and where it has none `BAND`
-    times what is measured along the straight line (see `SGD`). While the lowest
-    excess, the dense maximum over the higher end, is above `retry_above` of the straight line's barrier, up to `retries` more
-    attempts use the best rate with other random numbers. An excess of at most `enough` of that barrier ends the search: the
-    cycles before the last are left out, and so are the attempts that have not begun. The lowest path is kept.
+    An attempt goes through all cycles at `multiples`[0] × `learning_rate`; "auto" is the landscape's
+    own, and where it has none `BAND` times what is measured along the straight line (see `SGD`).
+    The search ends when the lowest excess, the dense maximum over the higher end, is at most
+    `enough` of the straight line's barrier, or two standard errors; within an attempt the cycles
+    before the last are then left out. Else there are as many attempts as `multiples`, and up to
+    `retries` more while the excess is above `retry_above` of that barrier: the last cycle once more
+    on a path that is nearly joined, with more pivots, all of them on the straight line otherwise.
+    The lowest path is kept.
 
-    After an attempt in which a cycle ended higher than it began, or diverged, none takes that rate or
-    a higher one again: while all have risen, the next takes the next of `multiples` if that is lower
-    still, else a third of the lowest. Where there may be another, an attempt is given up at once when the pivots' mean loss
-    is above the straight line's highest, and after a cycle that rose to more than a fifth of its
-    barrier.
+    Where there may be several attempts, rates go down after a rise: what follows a cycle that ended
+    higher than it began, or diverged, has a third of its rate. The cycle is undone and done again
+    if it ended above a tenth of the straight line's barrier; it is broken off when the pivots' mean
+    loss is above the straight line's highest. No attempt begins again at a rate that rose from the
+    straight line. A schedule that is tried once (`draxler`) is kept to.
 
     `threshold`: departure from linear, in units of the path's range of values, that asks for a pivot. `sub_points` in each gap
     are evaluated between cycles, `final_sub_points` at the end. Arc positions are those at a cycle's start; velocity begins
@@ -129,7 +148,9 @@ class AutoNEB:
     def cost(self) -> tuple[int, int, int]:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
         pivots = list(accumulate(cycle.insert for cycle in self.cycles))
-        gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
+        gradients = sum(
+            cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True)
+        )
         points = LINE + 1 + sum((count + 1) * (self.sub_points + 1) for count in pivots)
         return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
 
@@ -143,7 +164,11 @@ class AutoNEB:
         """
         last = len(self.cycles) - 1
         cycles = tuple(
-            Cycle(max(200 if i < last else 600, c.steps), c.insert if i else 5 * c.insert, climb=i == last)
+            Cycle(
+                max(200 if i < last else 600, c.steps),
+                c.insert if i else 5 * c.insert,
+                climb=i == last,
+            )
             for i, c in enumerate(self.cycles)
         )
         return replace(
@@ -167,31 +192,50 @@ class AutoNEB:
         evaluate: Evaluate | None = None,
         descend: Descend | None = None,
         state: Search | None = None,
+        error: Error | None = None,
     ) -> Iterator[Search]:
         """The search between ends [2, n], a state after each cycle that is left. Going on from one gives the same bits.
 
-        `evaluate` defaults to the objective, `descend` to running SGD to its end.
+        `evaluate` defaults to the objective, `descend` to running SGD to its end, `error` to none.
         """
         evaluate = evaluate or (lambda points: objective(landscape, points))
-        descend = descend or (lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key))
+        descend = descend or (
+            lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key)
+        )
         state = self._begin(landscape, ends, seed, evaluate) if state is None else state
         end_losses = objective(landscape, ends)
-        while not self._over(state):
+        while not state.over:
             state = self._cycle(state, ends, end_losses, seed, evaluate, descend)
+            if state.cycle == len(self.cycles):
+                state = self._next(state, ends, error)
             yield state
 
     def finish(self, state: Search, evaluate: Evaluate) -> Path:
         """The lowest path, evaluated densely; Failure where every attempt diverged."""
         if not isfinite(state.best_excess):
-            raise Failure("no finite path was found at any learning rate; lower autoneb.learning_rate")
+            raise Failure(
+                "no finite path was found at any learning rate; lower autoneb.learning_rate"
+            )
         parts = self.final_sub_points + 1
         t = subdivide(arc_positions(state.best), parts)
         found = dense_values(state.best, parts, state.end_values, evaluate)
         spent = state.evaluations + len(t) - 2
         rate = state.learning_rate * state.best_multiple
-        return Path(state.best, t, found, _excess(found), state.straight, state.gradients, spent, state.attempt, rate)
+        return Path(
+            state.best,
+            t,
+            found,
+            _excess(found),
+            state.straight,
+            state.gradients,
+            spent,
+            state.attempt,
+            rate,
+        )
 
-    def find(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None) -> Path:
+    def find(
+        self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None
+    ) -> Path:
         """From nothing to the path, in one call."""
         evaluate = evaluate or (lambda points: objective(landscape, points))
         *_, last = self.run(landscape, ends, seed, evaluate)
@@ -203,85 +247,159 @@ class AutoNEB:
         sgd = self._sgd(self.cycles[0], self.learning_rate)
         measured = self.learning_rate == "auto" and is_measured(landscape)
         rate = rate_along(landscape, sgd, ends, seed) * (BAND if measured else 1.0)
-        first = self.multiples[0]
         return Search(
-            0, 0, ends, line, end_values, _excess(line), ends, inf, first, rate, first, first, None, False, 0, LINE + 1
+            attempt=0,
+            cycle=0,
+            path=ends,
+            values=line,
+            end_values=end_values,
+            straight=_excess(line),
+            line=line,
+            best=ends,
+            best_values=line,
+            best_excess=inf,
+            best_stderr=0.0,
+            best_multiple=self.multiples[0],
+            learning_rate=rate,
+            multiple=self.multiples[0],
+            undone=0,
+            too_high=inf,
+            gradients=0,
+            evaluations=LINE + 1,
         )
 
     def _sgd(self, cycle: Cycle, rate: float | Literal["auto"]) -> SGD:
-        return SGD(cycle.steps, self.batch_size, rate, cycle.schedule, self.momentum, sampling=self.sampling)
+        return SGD(
+            cycle.steps,
+            self.batch_size,
+            rate,
+            cycle.schedule,
+            self.momentum,
+            sampling=self.sampling,
+        )
 
-    def _over(self, state: Search) -> bool:
-        if state.cycle or state.attempt == 0:
-            return False
-        if state.best_excess <= self.enough * state.straight:
+    def _is_over(self, state: Search) -> bool:
+        """Whether the attempts that are over are enough."""
+        if state.best_excess <= max(self.enough * state.straight, SIGMAS * state.best_stderr):
             return True
         tries = len(self.multiples)
         more = self.retries if state.best_excess > self.retry_above * state.straight else 0
         return state.attempt >= tries + more
 
-    def _cycle(self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, evaluate: Evaluate, descend: Descend) -> Search:
-        attempt, number = state.attempt, state.cycle
-        cycle = self.cycles[number]
-        if number == 0:
-            path, targets = self._line(ends, cycle.insert, stream(seed, "nudge", attempt))
-        else:
-            path, targets = insertion(state.path, state.values, cycle.insert, self.threshold)
-        before = _excess(state.values) if number else state.straight
-        may_stop = self._may_stop(state)
-        ceiling = float(end_losses.max()) + state.straight if may_stop else inf
-        band = ElasticBand(ends, end_losses, targets, self.stiffness or inf, cycle.climb, ceiling=ceiling)
-        sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
-        name, taken = f"attempt-{attempt}-cycle-{number}", cycle.steps
-        try:
-            cloud = band.place(descend(name, sgd, path[1:-1], band, key(seed, name)))
-        except Failure as failure:  # too high a learning rate for this landscape: another attempt may do better
-            cloud = torch.full_like(path[1:-1], torch.nan)
-            taken = failure.steps if isinstance(failure, Diverged) else taken
-        path = band.path(cloud)
-        found = dense_values(path, self.sub_points + 1, state.end_values, evaluate)
-        excess = _excess(found)
+    def _cycle(
+        self,
+        state: Search,
+        ends: Cloud,
+        end_losses: Tensor,
+        seed: int,
+        evaluate: Evaluate,
+        descend: Descend,
+    ) -> Search:
+        cycle = self.cycles[state.cycle]
+        path, steps = self._descended(state, ends, end_losses, seed, descend)
+        dense, evaluated = torch.full_like(state.values, torch.nan), 0
+        if torch.isfinite(path).all():
+            dense = dense_values(path, self.sub_points + 1, state.end_values, evaluate)
+            evaluated = len(dense) - 2
+        before, excess = _excess(state.values), _excess(dense)
         state = state._replace(
-            cycle=number + 1,
-            path=path,
-            values=found,
-            rose=state.rose or not excess <= before,
-            gradients=state.gradients + taken * cloud.shape[0],
-            evaluations=state.evaluations + len(found) - 2,
+            gradients=state.gradients + steps * (len(path) - 2),
+            evaluations=state.evaluations + evaluated,
         )
-        if excess <= self.enough * state.straight and number < len(self.cycles) - 1:
-            state = state._replace(cycle=len(self.cycles) - 1)
-        hopeless = may_stop and excess > max(before, HOPELESS * state.straight)
-        if state.cycle == len(self.cycles) or not isfinite(excess) or hopeless:
-            state = self._next(state, excess)
+        if excess > before and self._may_lower:
+            state = self._lowered(state, ends, excess)
+            if excess > UNDONE * state.straight:
+                again = state.undone < MOST_UNDONE
+                return state._replace(cycle=state.cycle + (not again), undone=state.undone + again)
+        state = state._replace(path=path, values=dense, cycle=state.cycle + 1)
+        if not isfinite(excess):  # of a schedule that is kept to, nothing can follow
+            return state._replace(cycle=len(self.cycles))
+        if excess <= self.enough * state.straight and cycle is not self.cycles[-1]:
+            return state._replace(cycle=len(self.cycles) - 1)
         return state
 
-    def _may_stop(self, state: Search) -> bool:
-        """Whether an attempt may be given up before its end: where there may be another, and the straight line is so much
-        higher than its ends that no mini-batch looks like it by chance."""
-        return len(self.multiples) + self.retries > 1 and state.straight > CLEAR * float(state.end_values.max())
+    def _descended(
+        self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend
+    ) -> tuple[Cloud, int]:
+        """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
+        cycle = self.cycles[state.cycle]
+        path, targets = self._placed(state, ends, cycle, seed)
+        ceiling = float(end_losses.max()) + state.straight if self._is_clear(state) else inf
+        stiffness = self.stiffness or inf
+        band = ElasticBand(ends, end_losses, targets, stiffness, cycle.climb, ceiling=ceiling)
+        sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
+        name = f"attempt-{state.attempt}-cycle-{state.cycle}-{state.undone}"
+        try:
+            cloud = band.place(descend(name, sgd, path[1:-1], band, key(seed, name)))
+        except Failure as failure:  # too high a learning rate here: a lower one may do better
+            steps = failure.steps if isinstance(failure, Diverged) else cycle.steps
+            return torch.full_like(path, torch.nan), steps
+        return band.path(cloud), cycle.steps
 
-    def _next(self, state: Search, excess: float) -> Search:
-        """The attempt is over: the best path so far, and the rate of the next."""
-        if excess < state.best_excess:
-            state = state._replace(best=state.path, best_excess=excess, best_multiple=state.multiple)
-        attempt = state.attempt + 1
-        lowest, too_high = state.lowest_multiple, min(state.too_high or inf, state.multiple if state.rose else inf)
-        planned = self.multiples[attempt] if attempt < len(self.multiples) else None
-        if planned is not None and planned < (lowest if lowest >= too_high else too_high):
-            multiple = planned
-        elif lowest >= too_high:  # all have risen
-            multiple = LOWER * lowest
-        else:
-            multiple = state.best_multiple if state.best_multiple < too_high else lowest
-        return state._replace(
-            attempt=attempt,
-            cycle=0,
-            multiple=multiple,
-            lowest_multiple=min(multiple, lowest),
-            too_high=too_high if isfinite(too_high) else None,
-            rose=False,
-        )
+    def _lowered(self, state: Search, ends: Cloud, excess: float) -> Search:
+        """After a rise: a lower rate, and the straight line as the best path if there is none."""
+        if len(state.path) == 2:
+            state = state._replace(too_high=min(state.too_high, state.multiple))
+        if isfinite(excess) and not isfinite(state.best_excess):
+            line = state.line
+            state = state._replace(best=ends, best_values=line, best_excess=state.straight)
+        return state._replace(multiple=LOWER * state.multiple)
+
+    def _placed(self, state: Search, ends: Cloud, cycle: Cycle, seed: int) -> tuple[Cloud, Tensor]:
+        """The path [P, n] that a cycle begins with, and its arc positions [P]."""
+        if len(state.path) > 2:
+            return insertion(state.path, state.values, cycle.insert, self.threshold)
+        pivots = self.cycles[0].insert  # the first cycle, or all before this one rose
+        return self._line(ends, pivots, stream(seed, "nudge", state.attempt))
+
+    @property
+    def _may_lower(self) -> bool:
+        """Whether rates are this search's to choose, not those of a schedule that is kept to."""
+        return len(self.multiples) + self.retries > 1
+
+    def _is_clear(self, state: Search) -> bool:
+        """Whether no mini-batch looks as high as the straight line by chance."""
+        return self._may_lower and state.straight > CLEAR * float(state.end_values.max())
+
+    def _next(self, state: Search, ends: Cloud, error: Error | None) -> Search:
+        """The attempt is over: the best path so far, where the next begins, and at what rate."""
+        excess = _excess(state.values)
+        is_found = len(state.path) > 2 and isfinite(excess)
+        if is_found and excess < state.best_excess:
+            asks = error is not None and excess > 0  # a path that is nowhere higher has no barrier
+            stderr = error(self._top_and_end(state, ends)) if error and asks else 0.0
+            state = state._replace(
+                best=state.path,
+                best_values=state.values,
+                best_excess=excess,
+                best_stderr=stderr,
+                best_multiple=state.multiple,
+                evaluations=state.evaluations + 2 * asks,
+            )
+        state = state._replace(attempt=state.attempt + 1, undone=0)
+        if self._is_over(state):
+            return state._replace(cycle=0, over=True)
+        planned = state.multiple
+        if state.attempt < len(self.multiples):
+            planned = self.multiples[state.attempt]
+        if state.best_excess <= UNDONE * state.straight:  # nearly joined: the last cycle once more
+            was_lowered = state.multiple not in self.multiples
+            return state._replace(
+                cycle=len(self.cycles) - 1,
+                path=state.best,
+                values=state.best_values,
+                multiple=state.multiple if was_lowered else planned,
+            )
+        multiple = planned if planned < state.too_high else LOWER * state.too_high
+        return state._replace(cycle=0, path=ends, values=state.line, multiple=multiple)
+
+    def _top_and_end(self, state: Search, ends: Cloud) -> Tensor:
+        """The highest point of a path and the higher of its ends, [2, n]."""
+        arcs = arc_positions(state.path)
+        t = subdivide(arcs, (len(state.values) - 1) // (len(state.path) - 1))
+        top = int(state.values.argmax())
+        higher = int(state.end_values.argmax())
+        return torch.stack([points_at(state.path, t[top : top + 1], arcs)[0], ends[higher]])
 
     def _line(self, ends: Cloud, pivots: int, source: torch.Generator) -> tuple[Cloud, Tensor]:
         """Evenly spaced pivots on the straight line, bent by sin(πt): all to one side, or halves would part on a ridge."""
@@ -313,10 +431,14 @@ def _valued(evaluate: Evaluate, points: Tensor) -> Tensor:
 
 def _excess(values: Tensor) -> float:
     """The highest value over the higher end's; inf where a value is not finite."""
-    return float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
+    return (
+        float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
+    )
 
 
-def _run_to_end(landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int) -> Cloud:
+def _run_to_end(
+    landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int
+) -> Cloud:
     for state in sgd.run(landscape, cloud, seed, coupling):
         cloud = state.cloud
     return cloud

@@ -123,7 +123,7 @@ def find_band(
     over = [0.0, *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb, step))]  # after so many cycles
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
-        _, attempt, _, cycle = name.split("-")
+        _, attempt, _, cycle, _ = name.split("-")
         done = min(len(over) - 2, int(attempt) * len(autoneb.cycles) + int(cycle))
         begin, end = (share[0] + (share[1] - share[0]) * part / over[-1] for part in over[done : done + 2])
         return run_stage(folder, name, sgd, landscape, cloud, seed, band, (begin, end))
@@ -131,7 +131,13 @@ def find_band(
     def evaluate(points: Tensor) -> Tensor:
         return train_losses(landscape, points)
 
-    for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state):
+    def error(pair: Cloud) -> float:
+        """The standard error, over examples, of the difference of the losses of two points."""
+        losses = landscape.score(pair, "train").losses
+        return float((losses[0] - losses[1]).std()) / losses.shape[1] ** 0.5
+
+    scored = hasattr(landscape, "score")
+    for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state, error if scored else None):
         folder.mark(SEARCH, newest.tensors(), newest.facts())
         state = newest
     assert state is not None

@@ -244,7 +244,7 @@ class Connect:
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         how = "autoneb" if self.method == "autoneb" else "strings"  # an edge knows the one method that made it
         what = {name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")} | self._sample
-        what["by"] = "lowest_way"  # what of an edge is measured; units that know less of their ways are none
+        what["by"] = "lowest_way, rises undone"  # what of an edge is measured and how; other units are none
         return Unit(f"edge-{pair[0]}-{pair[1]}", {**what, "ends": [self._digests[end] for end in pair]})
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:

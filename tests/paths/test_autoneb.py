@@ -1,6 +1,7 @@
 """AutoNEB against every barrier that is known, and its bookkeeping: what it costs, resumes, retries and refuses."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf, pi
 from typing import Any
 
@@ -14,7 +15,7 @@ from sgdtheory.landscape import values
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.ring import Ring
-from sgdtheory.paths.autoneb import AutoNEB, Cycle, Path, Search
+from sgdtheory.paths.autoneb import AutoNEB, Cycle, Path, Search, dense_values
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.sgd import SGD, Coupling
 from tests.cases import NATIVE, WIDE, Case
@@ -117,26 +118,30 @@ def test_costs_are_counted() -> None:
         return values(RING, points)
 
     states = run(SMALL, evaluate=evaluate)
-    assert [(s.attempt, s.cycle) for s in states] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    assert states[-1].over and not any(s.over for s in states[:-1])
     assert states[-1].evaluations == evaluated
-    spent = [60 * (len(s.path) - 2) for s in states]
-    assert [s.gradients for s in states] == torch.tensor(spent).cumsum(0).tolist()
+    spent = [after.gradients - before.gradients for before, after in pairwise([*states])]
+    assert all(cost % 60 == 0 for cost in spent)  # whole cycles: 60 steps of each of their pivots
+    assert states[0].gradients == 3 * 60
     found = SMALL.finish(states[-1], evaluate)
     assert found.evaluations == evaluated
     assert len(found.t) == len(found.values) == (len(found.pivots) - 1) * 10 + 1
-    assert found.attempts == 2
+    assert found.attempts == states[-1].attempt
     torch.testing.assert_close(points_at(found.pivots, found.t)[::10], found.pivots)
     torch.testing.assert_close(found.t[::10], arc_positions(found.pivots))
 
 
 def test_the_lowest_attempt_is_kept() -> None:
-    states = run(SMALL)
-    ends = [s for s in states if s.cycle == 0]
-    excesses = [float(s.values.max() - s.end_values.max()) for s in ends]
-    assert states[-1].best_excess == min(excesses)
-    assert torch.equal(states[-1].best, ends[excesses.index(min(excesses))].path)
-    assert states[-1].best_multiple == SMALL.multiples[excesses.index(min(excesses))]
+    states = run(replace(SMALL, enough=1e-9, retries=2, retry_above=1e-9))
+    lowest = [after.best_excess for after in states]
+    assert lowest == sorted(lowest, reverse=True)
+    dense = dense_values(states[-1].best, 4, states[-1].end_values, lambda x: values(RING, x))
+    assert barrier_of(dense) == pytest.approx(states[-1].best_excess)
     assert states[-1].straight == pytest.approx(1.0, rel=0.01)
+
+
+def barrier_of(dense: Tensor) -> float:
+    return float(dense.max() - dense[[0, -1]].max())
 
 
 def test_a_search_goes_on_from_any_state_with_the_same_bits() -> None:
@@ -158,37 +163,70 @@ def test_stages_have_names_and_seeds_of_their_own() -> None:
         seen.append((name, sgd.learning_rate, seed))
         return cloud
 
-    states = run(
-        replace(SMALL, retries=1), descend=descend
-    )  # nothing descends: the excess stays that of a line, and it retries
-    assert [name for name, _, _ in seen] == [f"attempt-{a}-cycle-{c}" for a in range(3) for c in range(3)]
-    assert len({seed for _, _, seed in seen}) == 9
-    assert seen[3][1] == pytest.approx(seen[0][1] / 0.3)
-    assert states[-1].attempt == 3
+    run(replace(SMALL, retries=1, nudge=0.0), descend=descend)  # nothing descends
+    names = [name for name, _, _ in seen]
+    assert len(set(names)) == len(names) == len({seed for _, _, seed in seen})
+    assert names[0] == "attempt-0-cycle-0-0" and names[-1].startswith("attempt-2-")
 
 
 def test_what_is_good_enough_ends_the_search() -> None:
     soon = run(replace(SMALL, enough=1.0))  # any path is good enough: first cycle, last cycle, done
-    assert [(s.attempt, s.cycle) for s in soon] == [(0, 2), (1, 0)]
-    assert [(s.attempt, s.cycle) for s in run(replace(SMALL, multiples=(1.0,), retries=2, retry_above=1.0))][-1] == (1, 0)
+    assert [(s.attempt, s.cycle, s.over) for s in soon] == [(0, 2, False), (1, 0, True)]
+    once = run(replace(SMALL, multiples=(1.0,), retries=2, retry_above=1.0))
+    assert (once[-1].attempt, once[-1].over) == (1, True)
 
 
-def test_an_attempt_that_diverges_is_given_up_and_others_are_not() -> None:
-    wild = replace(SMALL, multiples=(1e6, 1.0))
+def test_a_path_that_is_flat_within_its_error_ends_the_search() -> None:
+    """Two standard errors of the highest point over the higher end; the line's own error is 1."""
+    strict = replace(SMALL, enough=0.0, retries=2, retry_above=0.0)
+    asked: list[Tensor] = []
+
+    def error(pair: Tensor) -> float:
+        asked.append(pair)
+        return 1.0
+
+    found = run(strict, error=error)
+    assert found[-1].attempt == 1 and found[-1].best_stderr == 1.0
+    assert len(run(strict, error=lambda pair: 1e-12)) > len(found)
+    (pair,) = asked
+    over = values(RING, pair)
+    assert float(over[0] - over[1]) == pytest.approx(found[-1].best_excess, rel=1e-9)
+
+
+def test_a_cycle_that_diverges_is_done_again_at_a_third_of_the_rate() -> None:
+    wild = replace(SMALL, multiples=(30.0, 1.0))
     states = run(wild)
-    assert [(s.attempt, s.cycle) for s in states][:2] == [(1, 0), (1, 1)]
-    assert states[0].best_excess == inf
+    assert [(s.attempt, s.cycle, s.undone) for s in states][:1] == [(0, 0, 1)]
+    assert states[0].multiple == pytest.approx(10.0) and states[0].too_high == 30.0
     assert barrier(wild.finish(states[-1], lambda points: values(RING, points))) < 0.1
     lost = replace(SMALL, multiples=(1e6,))
     with pytest.raises(Failure, match="learning_rate"):
         lost.find(RING, RING.minima(), 0)
 
 
-def test_a_stage_that_fails_is_an_attempt_that_diverged() -> None:
+def test_a_search_whose_every_stage_fails_has_found_nothing() -> None:
     def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
         raise Failure("the loss is not finite")
 
-    assert [s.best_excess for s in run(SMALL, descend=descend)] == [inf, inf]
+    states = run(SMALL, descend=descend)
+    assert states[-1].over and states[-1].best_excess == inf
+    with pytest.raises(Failure, match="learning_rate"):
+        SMALL.finish(states[-1], lambda points: values(RING, points))
+
+
+def test_a_schedule_that_is_tried_once_is_kept_to() -> None:
+    """A cycle that ends higher than it began is neither undone nor followed by lower rates."""
+    rates: list[float] = []
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        assert isinstance(sgd.learning_rate, float)
+        rates.append(sgd.learning_rate)
+        return cloud * (2.0 + len(rates))
+
+    once = replace(SMALL, multiples=(1.0,), retries=0)
+    states = run(once, descend=descend)
+    assert len(rates) == 3 and len(set(rates)) == 1
+    assert states[-1].best_excess > states[0].straight
 
 
 def test_a_path_below_its_ends_has_no_barrier() -> None:
@@ -205,11 +243,11 @@ def test_float32_finds_the_same() -> None:
     assert barrier(found) == pytest.approx(106.0347, abs=0.05)
 
 
-# Learning rates of the attempts
+# Learning rates of cycles and attempts
 
 
-def rates(neb: AutoNEB, multiples: dict[float, float]) -> list[float]:
-    """The learning rate of each attempt's cycles where a multiple's path ends that far above the ends, all its cycles alike."""
+def rates(neb: AutoNEB, excess: dict[float, float]) -> list[float]:
+    """The learning rate of each cycle where the path of a rate ends that far above the ends."""
     seen: list[float] = []
 
     def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
@@ -218,35 +256,54 @@ def rates(neb: AutoNEB, multiples: dict[float, float]) -> list[float]:
         return cloud
 
     def evaluate(points: Tensor) -> Tensor:
-        return torch.full((len(points),), multiples.get(round(seen[-1], 6), 0.0) if seen else 0.0)
+        height = excess.get(round(seen[-1], 6), 0.0) if seen else 0.0
+        return torch.full((len(points),), height) if seen else values(RING, points)
 
-    line = values(RING, points_at(RING.minima()[:2], torch.linspace(0, 1, 17, dtype=torch.float64)))
-
-    def first_the_line(points: Tensor) -> Tensor:
-        return evaluate(points) if seen else values(RING, points)
-
-    assert line.max() > 0.9
-    list(neb.run(RING, RING.minima()[:2], 0, first_the_line, descend))
-    return [round(rate, 6) for rate in dict.fromkeys(seen)]
+    list(neb.run(RING, RING.minima()[:2], 0, evaluate, descend))
+    return [round(rate, 6) for rate in seen]
 
 
 def test_after_a_rise_rates_go_down() -> None:
-    """The straight line's barrier is 1: an attempt that ends at 2 has risen, one at .5 has come down, but not far enough."""
+    """The straight line's barrier is 1: a cycle that ends at 2 has risen and is undone, one at .5
+    has come down, one at .02 is nearly joined."""
     plan = replace(SMALL, cycles=(Cycle(5, 3),), learning_rate=0.9, multiples=(1.0, 2.0), retries=2)
-    assert rates(plan, {0.9: 2.0, 0.3: 2.0, 0.1: 2.0, 0.033333: 2.0}) == [0.9, 0.3, 0.1, 0.033333]
-    assert rates(plan, {0.9: 2.0, 0.3: 0.5}) == [0.9, 0.3]  # then the best again
-    assert rates(plan, {0.9: 0.5, 1.8: 2.0}) == [0.9, 1.8]  # never again one that rose
-    assert rates(plan, {0.9: 0.5, 1.8: 0.4}) == [0.9, 1.8]
-    assert rates(replace(plan, multiples=(1.0, 0.5)), {0.9: 2.0, 0.45: 2.0, 0.15: 0.5}) == [0.9, 0.45, 0.15]
+    rising = {0.9: 2.0, 0.3: 2.0, 0.1: 2.0, 0.033333: 2.0}
+    assert rates(plan, rising)[:4] == [0.9, 0.3, 0.1, 0.033333]
+    assert rates(plan, {0.9: 2.0, 0.3: 0.5})[:2] == [0.9, 0.3]
+    assert 0.9 not in rates(plan, {0.9: 2.0, 0.3: 0.5})[1:]  # never again one that rose
+    assert rates(plan, {0.9: 0.5, 1.8: 0.0}) == [0.9, 1.8]
+    assert rates(plan, {0.9: 0.02, 1.8: 0.0}) == [0.9, 1.8]
+    assert rates(replace(plan, retries=0), {0.9: 0.5, 1.8: 0.4}) == [0.9, 1.8]
+
+
+def test_a_small_rise_is_kept_and_followed_by_a_lower_rate() -> None:
+    """Noise at a constant rate lifts a path that is nearly joined; the last cycle brings it down."""
+    plan = replace(SMALL, cycles=(Cycle(5, 3), Cycle(5), Cycle(5)), learning_rate=0.9, multiples=(1.0, 2.0))
+    seen: list[float] = []
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        assert isinstance(sgd.learning_rate, float)
+        seen.append(round(sgd.learning_rate, 6))
+        return cloud
+
+    heights = [0.04, 0.06, 0.0]
+
+    def evaluate(points: Tensor) -> Tensor:
+        if not seen:
+            return values(RING, points)
+        return torch.full((len(points),), heights[len(seen) - 1])
+
+    *_, last = plan.run(RING, RING.minima()[:2], 0, evaluate, descend)
+    assert seen == [0.9, 0.9, 0.3]
+    assert last.undone == 0 and last.attempt == 1
 
 
 def test_a_rate_that_is_too_high_is_found_out_at_its_first_steps() -> None:
     """And the next is lower: the search ends at a rate that suits, having spent little on those that do not."""
     wild = replace(SMALL, learning_rate=20.0, multiples=(1.0, 2.0), retries=4, retry_above=0.02)
     states = run(wild)
-    ends = [s for s in states if s.cycle == 0]
-    assert len(ends) > 2
-    assert ends[1].gradients <= 2 * 3 * 20  # of 2 × 3 × 60 in two first cycles
+    assert [s.undone for s in states[:2]] == [1, 2]
+    assert states[1].gradients <= 2 * 3 * 20  # of 2 × 3 × 60 in two first cycles
     found = wild.finish(states[-1], lambda points: values(RING, points))
     assert barrier(found) < 0.05
     assert found.learning_rate == pytest.approx(20.0 * states[-1].best_multiple) and found.learning_rate < 3.0
