@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sgdtheory.faults import Mistake, nearest
+from sgdtheory.roles import NetworkLandscape, constants_of
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th")
 WHOLE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -223,13 +224,12 @@ def _why(said: str, path: Path) -> str:
 # tensors → a state dict of the model
 
 
-def names_of(landscape: Any) -> Names:
+def names_of(landscape: NetworkLandscape) -> Names:
     """The names that a state dict for this landscape may hold."""
     module = landscape.module
     every = dict(module.named_parameters(remove_duplicate=False))
-    own = getattr(landscape, "shapes", None)
-    constants = dict(getattr(landscape, "constants", {}))
-    weights = dict(own) if own is not None else {name: p.shape for name, p in module.named_parameters()}
+    constants = constants_of(landscape)
+    weights = dict(landscape.shapes)
     same: dict[int, list[str]] = {}
     for name, parameter in every.items():
         same.setdefault(id(parameter), []).append(name)
@@ -250,7 +250,7 @@ def names_of(landscape: Any) -> Names:
     )
 
 
-def weights_in(thing: Any, where: str, landscape: Any, how: Checkpoint, dtype: torch.dtype) -> Weights:
+def weights_in(thing: Any, where: str, landscape: NetworkLandscape, how: Checkpoint, dtype: torch.dtype) -> Weights:
     """The point θ [n] that the state dict in what a file holds stands for, with all that belongs to it.
 
     `where`: how the file is called in messages. Raises Mistake for what is not of this model.

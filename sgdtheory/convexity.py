@@ -1,13 +1,13 @@
 """One-point convexity: whether descent points at a given end, at points, round them, and in the mean over noise."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.roles import WithExamples, examples_of
 from sgdtheory.streams import stream
 
 ROWS = 64  # points evaluated at once
@@ -24,7 +24,7 @@ class OnePoint:
     radius: Positive = 0.5
 
     def measure(
-        self, landscape: Any, cloud: Cloud, end: Tensor, other: Tensor, rates: Tensor, batch_size: int, seed: int
+        self, landscape: Landscape, cloud: Cloud, end: Tensor, other: Tensor, rates: Tensor, batch_size: int, seed: int
     ) -> dict[str, Tensor]:
         """By name, of a cloud [S, n]: `loss` and `smoothed_loss` E_ω L(θ − ηω) [S]; `product`, its `cosine`, and `other`, the
         product towards another end, [S]; `ball` [S, points], each from its own place; `smoothed`, with E_ω ∇L(θ − ηω), [S].
@@ -34,7 +34,9 @@ class OnePoint:
         away = end - cloud
         ball = cloud.repeat_interleave(self.points, 0) + self._in_ball(count * self.points, end, seed)
         _, around = _evaluated(landscape, ball)
-        kicked_losses, kicked = _evaluated(landscape, self._kicked(landscape, cloud, gradients, rates, batch_size, seed))
+        kicked_losses, kicked = _evaluated(
+            landscape, self._kicked(examples_of(landscape), cloud, gradients, rates, batch_size, seed)
+        )
         mean = kicked.view(count, self.points, -1).mean(1)  # [S, n]
         return {
             "loss": losses,
@@ -54,7 +56,7 @@ class OnePoint:
         inside: Tensor = lengths * draws / draws.norm(dim=1, keepdim=True)
         return inside.to(like)
 
-    def _kicked(self, landscape: Any, cloud: Cloud, gradients: Tensor, rates: Tensor, size: int, seed: int) -> Cloud:
+    def _kicked(self, landscape: WithExamples, cloud: Cloud, gradients: Tensor, rates: Tensor, size: int, seed: int) -> Cloud:
         """θ − ηω [S·points, n]."""
         kicked = []
         for k, theta in enumerate(cloud):

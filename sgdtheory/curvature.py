@@ -5,21 +5,21 @@ global generator, does not reorthogonalise, and gives no error bar.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from sgdtheory.landscape import hvp
+from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.measured import Measured
 
 DENSE = 256  # parameters up to which the whole Hessian is written down
 ROWS = 64  # products taken together; more gain nothing (measured, MLP on digits)
 
 
-def hessian_operator(landscape: Any, theta: Tensor) -> LinearOperator:
+def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
     """v → H(θ)v at one point θ [n], as scipy knows operators."""
     n = theta.numel()
 
@@ -31,18 +31,18 @@ def hessian_operator(landscape: Any, theta: Tensor) -> LinearOperator:
     return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)
 
 
-def hessian(landscape: Any, theta: Tensor) -> Tensor:
+def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
     """The whole H(θ) at one point θ [n], [n, n] in θ's dtype, symmetric; n products."""
     found = _products(landscape, theta, torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device))
     return (found + found.T) / 2
 
 
-def _products(landscape: Any, theta: Tensor, vectors: Tensor) -> Tensor:
+def _products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
     """H(θ)v of each of vectors [V, n], in chunks of rows."""
     return torch.cat([hvp(landscape, theta.expand(len(rows), -1), rows) for rows in vectors.split(ROWS)])
 
 
-def top_modes(landscape: Any, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def top_modes(landscape: Landscape, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` algebraically largest curvatures [k] at θ [n], largest first, and their directions [k, n], float64.
 
     Implicitly restarted Lanczos (ARPACK) to residuals of 1e-6, so eigenvalues to the square of that over their gaps; small
@@ -74,7 +74,12 @@ class Density(NamedTuple):
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
         """Σ_i f(h_i) over all eigenvalues, f a polynomial of degree below 2m; its standard error is the scatter over probes."""
         values, weights = self.quadratures()
-        return self._joined(f(self.known).double().sum(), (weights * f(values)).sum(1), self._scatter, torch.zeros(()))
+        return self._joined(
+            f(self.known).double().sum(),
+            (weights * f(values)).sum(1),
+            self._scatter,
+            torch.zeros(()),
+        )
 
     def share(self, low: float, high: float) -> Measured:
         """The fraction of eigenvalues in (low, high).
@@ -84,7 +89,10 @@ class Density(NamedTuple):
         """
         values, weights = self.quadratures()
         inside = (low < values) & (values < high)
-        unsure = sum(((self._beside(edge, 0) + self._beside(edge, 1)) / 2 for edge in (low, high)), torch.zeros(()))
+        unsure = sum(
+            ((self._beside(edge, 0) + self._beside(edge, 1)) / 2 for edge in (low, high)),
+            torch.zeros(()),
+        )
         known = ((low < self.known) & (self.known < high)).double().sum()
         return self._joined(known / self.dim, (weights * inside).sum(1), self._chance, unsure, 1 / self.dim)
 
@@ -110,7 +118,12 @@ class Density(NamedTuple):
         return padded.gather(1, at).mean()
 
     def _joined(
-        self, exact: Tensor, each: Tensor, scatter: Callable[[Tensor], Tensor], unsure: Tensor, unit: float = 1.0
+        self,
+        exact: Tensor,
+        each: Tensor,
+        scatter: Callable[[Tensor], Tensor],
+        unsure: Tensor,
+        unit: float = 1.0,
     ) -> Measured:
         """Known eigenvalues and the mean over probes, each [V], of the rest, in units of one eigenvalue."""
         if not len(each):
@@ -131,7 +144,14 @@ class Density(NamedTuple):
         return torch.tensor((2 * max(0.0, share * (1 - share)) / self.dim) ** 0.5)
 
 
-def density(landscape: Any, theta: Tensor, count: int, probes: int, steps: int, source: torch.Generator) -> Density:
+def density(
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    probes: int,
+    steps: int,
+    source: torch.Generator,
+) -> Density:
     """The eigenvalue density at θ [n]: its `count` largest eigenvalues apart, then `probes` random vectors × `steps` products.
 
     With the largest eigenvalues taken out, which carry most of ‖H‖², the scatter of the trace is several times smaller
@@ -155,7 +175,7 @@ class Leading(NamedTuple):
     density: Density  # all eigenvalues as the one vector saw them
 
 
-def leading(landscape: Any, theta: Tensor, count: int, products: int, source: torch.Generator) -> Leading:
+def leading(landscape: Landscape, theta: Tensor, count: int, products: int, source: torch.Generator) -> Leading:
     """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ [n], float64."""
     vector = torch.randn(1, theta.numel(), generator=source, dtype=torch.float64).to(theta)
     diagonal, beside, basis = _lanczos(landscape, theta, vector, products, vector[:0])
@@ -170,7 +190,13 @@ def leading(landscape: Any, theta: Tensor, count: int, products: int, source: to
 
 
 def density_beside(
-    landscape: Any, theta: Tensor, known: Tensor, modes: Tensor, probes: int, steps: int, source: torch.Generator
+    landscape: Landscape,
+    theta: Tensor,
+    known: Tensor,
+    modes: Tensor,
+    probes: int,
+    steps: int,
+    source: torch.Generator,
 ) -> Density:
     """What `probes` random vectors see in `steps` products each beside directions [k, n] whose curvatures are known."""
     vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
@@ -178,7 +204,7 @@ def density_beside(
     return Density(theta.numel(), known, diagonal, beside[:, :-1])
 
 
-def weighted_spectrum(landscape: Any, theta: Tensor, vectors: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def weighted_spectrum(landscape: Landscape, theta: Tensor, vectors: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Curvatures h_j and weights w_j, Σ_j w_j = 1, with Σ_j w_j f(h_j) ≈ Σ_v v·f(H)v / Σ_v |v|² for smooth f.
 
     Stochastic Lanczos quadrature, all vectors [V, n] at once. With draws of the gradient noise as vectors the weight of h is
@@ -191,7 +217,9 @@ def weighted_spectrum(landscape: Any, theta: Tensor, vectors: Tensor, steps: int
     return values.flatten(), weights.flatten()
 
 
-def _lanczos(landscape: Any, theta: Tensor, vectors: Tensor, steps: int, without: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _lanczos(
+    landscape: Landscape, theta: Tensor, vectors: Tensor, steps: int, without: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Jacobi matrices of H on the complement of `without` [k, n], float64: diagonal [V, m], and beside [V, m], the last of
     which is the length of what is left over; with the basis [V, steps, n].
 

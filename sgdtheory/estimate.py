@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from sgdtheory.landscape import Cloud, value_and_grad, values
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
 from sgdtheory.noise import whole_pass
+from sgdtheory.roles import is_scored, parts_of
 from sgdtheory.run import Estimate
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
@@ -18,13 +19,13 @@ from sgdtheory.streams import stream
 STEPS = 5  # measured, after a warm-up of two
 
 
-def estimate_stage(landscape: Any, sgd: SGD, start: Cloud) -> Estimate:
+def estimate_stage(landscape: Landscape, sgd: SGD, start: Cloud) -> Estimate:
     """Seconds, memory and disk of a stage of SGD with the scoring of its end."""
     disk = 5 * start.numel() * start.element_size() + 65536
     return Estimate(_step(landscape, sgd, start) * sgd.steps + _scoring(landscape, start), _memory(start), disk)
 
 
-def estimate_cell(landscape: Any, sgd: SGD, start: Cloud, looks: int) -> Estimate:
+def estimate_cell(landscape: Landscape, sgd: SGD, start: Cloud, looks: int) -> Estimate:
     """Seconds, memory and disk of a cloud's steps and of `looks` passes over the objective, one of each measured."""
     nothing = start.new_zeros((0, start.shape[1]))
     assert sgd.batch_size is not None
@@ -35,7 +36,7 @@ def estimate_cell(landscape: Any, sgd: SGD, start: Cloud, looks: int) -> Estimat
     return Estimate(_step(landscape, sgd, start) * sgd.steps + look * looks, _memory(start), disk)
 
 
-def estimate_descent(landscape: Any, start: Cloud, gradients: int) -> Estimate:
+def estimate_descent(landscape: Landscape, start: Cloud, gradients: int) -> Estimate:
     """Seconds, memory and disk of so many gradients of the whole objective at the points of a cloud, one measured."""
     value_and_grad(landscape, start)
     clock = time.perf_counter()
@@ -44,9 +45,9 @@ def estimate_descent(landscape: Any, start: Cloud, gradients: int) -> Estimate:
     return Estimate(seconds, _memory(start), 20 * start.numel() * start.element_size() + 65536)
 
 
-def estimate_score(landscape: Any, start: Cloud, gradients: float = 0.0) -> Estimate:
+def estimate_score(landscape: Landscape, start: Cloud, gradients: float = 0.0) -> Estimate:
     """A point scored on both splits, or so many gradients of the whole objective; from a gradient on one part of it."""
-    part, weight = next(iter(landscape.parts())) if hasattr(landscape, "parts") else (None, 1.0)
+    part, weight = next(parts_of(landscape))
     seconds = 0.0
     for _ in range(2):  # the first one is slow
         clock = time.perf_counter()
@@ -55,7 +56,7 @@ def estimate_score(landscape: Any, start: Cloud, gradients: float = 0.0) -> Esti
     return Estimate(seconds * (gradients or 4), _memory(start), 3 * start.numel() * start.element_size() + 65536)
 
 
-def estimate_edge(landscape: Any, method: Any, baselines: Any, ends: Cloud) -> Estimate:
+def estimate_edge(landscape: Landscape, method: Any, baselines: Any, ends: Cloud) -> Estimate:
     """An edge: gradients and points of the method's own guess, the bends, dense scores of all. A path that was found is
     scored at half as many points as its search looked at (AutoNEB), on both sets."""
     gradients, points, kept = method.cost()
@@ -65,17 +66,17 @@ def estimate_edge(landscape: Any, method: Any, baselines: Any, ends: Cloud) -> E
     return Estimate(seconds, _memory(ends), 6 * kept * ends[0].numel() * ends.element_size() + 65536)
 
 
-def estimate_scores(landscape: Any, point: Cloud, count: int) -> Estimate:
+def estimate_scores(landscape: Landscape, point: Cloud, count: int) -> Estimate:
     """So many points scored on both sets, one measured."""
     return Estimate(count * _look(landscape, point), _memory(point), 4 * point.numel() * point.element_size() + 65536)
 
 
-def seconds_of_step(landscape: Any, batch_size: int | None, cloud: Cloud) -> float:
+def seconds_of_step(landscape: Landscape, batch_size: int | None, cloud: Cloud) -> float:
     """A step of SGD of all points of a cloud, the mean of five."""
     return _step(landscape, SGD(STEPS + 2, batch_size, 1e-6, Constant()), cloud)
 
 
-def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:
+def _step(landscape: Landscape, sgd: SGD, start: Cloud) -> float:
     clock = 0.0
     for state in replace(sgd, steps=STEPS + 2).run(landscape, start, 0):
         if start.is_cuda:
@@ -85,11 +86,11 @@ def _step(landscape: Any, sgd: SGD, start: Cloud) -> float:
     return (time.perf_counter() - clock) / STEPS
 
 
-def _look(landscape: Any, start: Cloud) -> float:
+def _look(landscape: Landscape, start: Cloud) -> float:
     """A score on both sets; of a formula, its energy. The second one: at a point of its own, for the last point's is kept."""
     for point in (start, 1.001 * start):
         clock = time.perf_counter()
-        if hasattr(landscape, "score"):
+        if is_scored(landscape):
             landscape.score(point, "train")
             landscape.score(point, "test")
         else:
@@ -97,9 +98,9 @@ def _look(landscape: Any, start: Cloud) -> float:
     return time.perf_counter() - clock
 
 
-def _scoring(landscape: Any, start: Cloud) -> float:
+def _scoring(landscape: Landscape, start: Cloud) -> float:
     """Scores of both splits, statistics on the way, and one gradient of the whole objective: at most five passes over it."""
-    parts = list(landscape.parts()) if hasattr(landscape, "parts") else [(None, 1.0)]
+    parts = list(parts_of(landscape))
     values(landscape, start, parts[0][0])
     clock = time.perf_counter()
     values(landscape, start, parts[0][0])

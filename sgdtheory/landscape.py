@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from sgdtheory.measured import Measured
-
 Cloud: TypeAlias = Tensor  # [P, n]: P points in parameter space; device and dtype travel with it
 Batch: TypeAlias = Any  # tensors whose first axis is the points; size 1: shared by all
 
@@ -121,15 +119,6 @@ def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
                     (product,) = torch.autograd.grad(gradients, leaf, vectors[rows], allow_unused=True)
                     products[rows] += 0 if product is None else weight * product
     return products
-
-
-def objective_gap(landscape: Any, theta: Tensor) -> Measured:
-    """|loss descended − loss scored| at one point θ [n] on one part of the data, nats: rounding
-    alone, where a landscape is one function of its parameters; a formula has no examples."""
-    if not hasattr(landscape, "gap"):
-        return Measured.nothing("a formula has no examples")
-    found: Measured = landscape.gap(theta)
-    return found
 
 
 def top_curvature(landscape: Landscape, theta: Tensor, stream: torch.Generator, steps: int = 20) -> float:

@@ -1,13 +1,13 @@
 """A learning rate that is measured: from the curvature of one mini-batch where a descent begins."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgdtheory.faults import Failure
 from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
+from sgdtheory.roles import states_rate
 
 PRODUCTS = 3  # with the Hessian, a gradient each: with the first one 12 forward passes of a batch
 APART = 1e-3  # of |θ|: the two gradients of a product; nearer, ReLU's corners weigh too much
@@ -19,9 +19,9 @@ LOOKS = (  # after this share of the steps, or so many, the loss is below that s
 )
 
 
-def is_measured(landscape: Any) -> bool:
+def is_measured(landscape: Landscape) -> bool:
     """Whether what `auto` means is measured by this file: on a network that states no number."""
-    return hasattr(landscape, "learning_rate") and landscape.learning_rate() is None
+    return states_rate(landscape) and landscape.learning_rate() is None
 
 
 def steepness(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Tensor:

@@ -20,7 +20,8 @@ from sgdtheory.checkpoints import (
 from sgdtheory.cloud import points_at
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Mistake
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.roles import constants_of, device_of, is_network, network_of, states_minima
 
 POLISH = 200  # L-BFGS iterations that turn a formula's stated minima, maybe rounded, into stationary points
 CLOUD, CONSTANT, STATISTIC = "minima", "constants.", "statistics."  # names in a run's file of minima
@@ -32,7 +33,7 @@ class Given(NamedTuple):
     """Points from files, in their order, with what was read beside them."""
 
     points: Cloud  # [P, n]
-    landscape: Any  # the one that the points are of: with the constants that the files hold
+    landscape: Landscape  # the one that the points are of: with the constants that the files hold
     constants: str | None  # digest of these where they are not the landscape's own
     statistics: list[dict[str, Tensor] | None]  # of each point, its file's own of every batch norm
     sources: list[str]  # of each point: which file, and what was taken
@@ -60,14 +61,14 @@ class _File(NamedTuple):
     said: str
 
 
-def given(landscape: Any, paths: tuple[Path, ...] | None, how: Checkpoint, dtype: torch.dtype) -> Given:
+def given(landscape: Landscape, paths: tuple[Path, ...] | None, how: Checkpoint, dtype: torch.dtype) -> Given:
     """The points that files hold; without files, those that the landscape states, polished. Weights become `dtype`; the
     clouds of runs stay float64 where they are.
 
     Raises Mistake for what cannot be points of this landscape, and where files differ in what is not trained.
     """
     if paths is None:
-        if not hasattr(landscape, "minima"):
+        if not states_minima(landscape):
             raise Mistake(
                 "there is no finished train run of this landscape, and it states no minima; run `sgdtheory train` first"
             )
@@ -76,7 +77,7 @@ def given(landscape: Any, paths: tuple[Path, ...] | None, how: Checkpoint, dtype
     if not paths:
         raise Mistake("minima=[]: an empty list names no file; give a run or files")
     files = [_read(path, landscape, how, dtype) for path in paths]
-    cloud = torch.cat([file.cloud for file in files]).to(getattr(landscape, "device", "cpu"))
+    cloud = torch.cat([file.cloud for file in files]).to(device_of(landscape))
     for i, theta in enumerate(cloud):
         if not torch.isfinite(theta).all():
             raise Mistake(f"minima: minimum {i} holds numbers that are not finite; leave it out")
@@ -85,7 +86,7 @@ def given(landscape: Any, paths: tuple[Path, ...] | None, how: Checkpoint, dtype
     return Given(cloud, placed, digest, [x for file in files for x in file.statistics], sources, _told(paths, files))
 
 
-def given_on_paths(landscape: Any, paths: tuple[Path, ...], at: tuple[float, ...]) -> Given:
+def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[float, ...]) -> Given:
     """Points at fractions `at` of the length of every path in files of a connect run, path by path."""
     files = []
     for file in paths:
@@ -115,27 +116,30 @@ def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def constants_to_keep(landscape: Any) -> dict[str, Tensor]:
+def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
     """What a landscape computes with and does not train, by the names it has in a run's file of minima; 16-bit numbers as
     float32, which numpy reads too."""
-    own = getattr(landscape, "constants", {})
+    own = constants_of(landscape)
     return {f"{CONSTANT}{name}": x.float() if x.dtype in NARROW else x for name, x in own.items()}
 
 
-def with_kept_constants(landscape: Any, tensors: Mapping[str, Tensor], where: str) -> Any:
+def with_kept_constants(landscape: Landscape, tensors: Mapping[str, Tensor], where: str) -> Any:
     """The landscape with the constants that a run's file of minima holds."""
     found = _constants_beside(tensors, landscape, where)
-    return landscape if _are_own(landscape, found) else landscape.with_constants({**landscape.constants, **found})
+    if _are_own(landscape, found):
+        return landscape
+    network = network_of(landscape)
+    return network.with_constants({**network.constants, **found})
 
 
-def _are_own(landscape: Any, found: Mapping[str, Tensor]) -> bool:
-    own = getattr(landscape, "constants", {})
+def _are_own(landscape: Landscape, found: Mapping[str, Tensor]) -> bool:
+    own = constants_of(landscape)
     return all(same_bits(value, own[name]) for name, value in found.items())
 
 
-def _with_constants(landscape: Any, paths: tuple[Path, ...], files: list[_File]) -> tuple[Any, str | None]:
+def _with_constants(landscape: Landscape, paths: tuple[Path, ...], files: list[_File]) -> tuple[Any, str | None]:
     """The landscape that all files are of, and the digest of its constants where they are not its own."""
-    own = dict(getattr(landscape, "constants", {}))
+    own = constants_of(landscape)
     every = [{**own, **file.constants} for file in files]
     for path, each in zip(paths, every, strict=True):
         for name, value in each.items():
@@ -144,10 +148,10 @@ def _with_constants(landscape: Any, paths: tuple[Path, ...], files: list[_File])
                 raise Mistake(f"{name} in {path} is another than in {paths[0]}: {shared}")
     if _are_own(landscape, every[0]):
         return landscape, None
-    return landscape.with_constants(every[0]), digest_of_all(every[0])
+    return network_of(landscape).with_constants(every[0]), digest_of_all(every[0])
 
 
-def _read(path: Path, landscape: Any, how: Checkpoint, dtype: torch.dtype) -> _File:
+def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype) -> _File:
     thing = opened(path)
     cloud = _cloud_in(thing, how, landscape)
     if cloud is not None:
@@ -156,13 +160,13 @@ def _read(path: Path, landscape: Any, how: Checkpoint, dtype: torch.dtype) -> _F
         statistics = [_statistics_beside(tensors, i) for i in range(len(cloud))]
         count = f"{len(cloud)} points" if len(cloud) > 1 else "a point"
         return _File(cloud, _constants_beside(tensors, landscape, str(path)), statistics, count)
-    if not hasattr(landscape, "module"):
+    if not is_network(landscape):
         raise Mistake(f"{path} holds no cloud `minima` [P, n], and this landscape is no network that a state dict could fill")
     found = weights_in(thing, str(path), landscape, how, dtype)
     return _File(found.theta[None], found.constants, [found.statistics], found.said)
 
 
-def _cloud_in(thing: Any, how: Checkpoint, landscape: Any) -> Tensor | None:
+def _cloud_in(thing: Any, how: Checkpoint, landscape: Landscape) -> Tensor | None:
     """The points that a file holds as they are: a bare tensor, or one called `minima`, or as `checkpoint.key` says."""
     if isinstance(thing, Tensor):
         return thing
@@ -170,7 +174,7 @@ def _cloud_in(thing: Any, how: Checkpoint, landscape: Any) -> Tensor | None:
     return found if isinstance(found, Tensor) else None
 
 
-def _checked(path: Path, cloud: Tensor, landscape: Any, dtype: torch.dtype) -> Cloud:
+def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype) -> Cloud:
     """Points [P, n] of a file, in float32 or float64; [n] is one point."""
     if cloud.layout != torch.strided or cloud.is_quantized or cloud.is_meta or cloud.dtype not in (*WIDE, *NARROW):
         kind = "sparse" if cloud.layout != torch.strided else "meta" if cloud.is_meta else str(cloud.dtype).split(".")[-1]
@@ -183,8 +187,8 @@ def _checked(path: Path, cloud: Tensor, landscape: Any, dtype: torch.dtype) -> C
     return cloud.to(dtype) if cloud.dtype in NARROW else cloud.clone()
 
 
-def _constants_beside(tensors: Mapping[str, Any], landscape: Any, where: str) -> dict[str, Tensor]:
-    own = getattr(landscape, "constants", {})
+def _constants_beside(tensors: Mapping[str, Any], landscape: Landscape, where: str) -> dict[str, Tensor]:
+    own = constants_of(landscape)
     kept = {name.removeprefix(CONSTANT): value for name, value in tensors.items() if str(name).startswith(CONSTANT)}
     if strange := sorted(set(kept) - set(own)):
         raise Mistake(f"{where} is not of this model: it has {', '.join(strange[:3])}, which is not trained there")

@@ -1,13 +1,14 @@
 """The noise of SGD at a cloud's points: Tr C from micro-batches of the same pass that gives L and ∇L."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Batch, Cloud, value_and_grad
+from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.landscapes.batch_norm import has_batch_norm
+from sgdtheory.roles import WithExamples, has_examples, is_network, sampled_of, states_noise
 
 PARTS = 12  # micro-batches of a pass: Tr C of one record and replica is known to about √(2/11) of its own spread
 MOST_EXAMPLES = 16_384  # of a pass; larger sets are seen through a fresh random subset
@@ -25,7 +26,7 @@ class Pass(NamedTuple):
     noise_diagonal: Tensor  # C_ii along the directions asked for [P, k]
 
 
-def whole_pass(landscape: Any, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor) -> Pass:
+def whole_pass(landscape: Landscape, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor) -> Pass:
     """L, ∇L, Tr C and C_ii = e_i·C·e_i at every point, `directions` e [k, n] orthonormal; `size` b is that of SGD's batches.
 
     Stated: `noise_covariance`. From examples: a random partition into micro-batches of m_k,
@@ -33,23 +34,25 @@ def whole_pass(landscape: Any, cloud: Cloud, size: int, source: torch.Generator,
     the gradient of a batch is then no mean over its examples and the noise of another b is another noise. From
     `sample`: b⟨|g_B − ∇L|²⟩ over a few draws.
     """
-    if hasattr(landscape, "count"):
+    if has_examples(landscape):
         return _from_examples(landscape, cloud, size, source, directions)
     losses, gradients = value_and_grad(landscape, cloud)
     squares = gradients.double().square().sum(1)
-    if hasattr(landscape, "noise_covariance"):
+    if states_noise(landscape):
         covariance = landscape.noise_covariance(cloud)  # [P, n, n]
         along = torch.einsum("ki,pij,kj->pk", directions, covariance, directions)
         return Pass(losses.double(), gradients, squares, covariance.diagonal(dim1=1, dim2=2).sum(1).double(), along.double())
     trace, along = torch.zeros_like(squares), squares.new_zeros(len(cloud), len(directions))
+    sampled = sampled_of(landscape)
     for _ in range(DRAWS):
-        noise = value_and_grad(landscape, cloud, landscape.sample(len(cloud), size, source))[1] - gradients
+        batch = sampled.sample(len(cloud), size, source)
+        noise = value_and_grad(landscape, cloud, batch)[1] - gradients
         trace += size / DRAWS * noise.double().square().sum(1)
         along += size / DRAWS * (noise @ directions.T).double().square()
     return Pass(losses.double(), gradients, squares, trace, along)
 
 
-def _from_examples(landscape: Any, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor) -> Pass:
+def _from_examples(landscape: WithExamples, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor) -> Pass:
     count, parts = landscape.count, 0
     losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
     gradients = torch.zeros_like(cloud)
@@ -71,7 +74,7 @@ def _from_examples(landscape: Any, cloud: Cloud, size: int, source: torch.Genera
     return Pass(losses, gradients, norms - trace / seen * (1 - seen / count), trace, diagonal)
 
 
-def per_sample_noise(landscape: Any, theta: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def per_sample_noise(landscape: WithExamples, theta: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Tr C and C_ii [k] at one point θ [n] from the gradient of every example: exact. A row a sample, so nothing is asked of
     the landscape that it does not do anyway."""
     _, mean = value_and_grad(landscape, theta[None])
@@ -85,7 +88,7 @@ def per_sample_noise(landscape: Any, theta: Tensor, directions: Tensor) -> tuple
 
 
 def micro_batches(
-    landscape: Any, points: int, size: int, source: torch.Generator, device: torch.device
+    landscape: WithExamples, points: int, size: int, source: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Batch, int]]:
     """Random partitions of the examples (or of a subset) into batches, each with its size; every point has one of its own.
 
@@ -102,22 +105,22 @@ def micro_batches(
         yield landscape.batch(indices), indices.shape[1]
 
 
-def is_additive(landscape: Any) -> bool:
+def is_additive(landscape: Landscape) -> bool:
     """Whether a mini-batch's loss is the mean over its examples; with batch norm it is not."""
-    return not (hasattr(landscape, "module") and has_batch_norm(landscape.module))
+    return not (is_network(landscape) and has_batch_norm(landscape.module))
 
 
-def noise_vectors(landscape: Any, theta: Tensor, count: int, size: int, source: torch.Generator) -> Tensor:
+def noise_vectors(landscape: Landscape, theta: Tensor, count: int, size: int, source: torch.Generator) -> Tensor:
     """`count` draws of g_B − ∇L at one point, [count, n], of i.i.d. mini-batches of `size`; of stated noise its roots."""
-    if hasattr(landscape, "noise_covariance"):  # √C, column by column: the same second moment without chance
+    if states_noise(landscape):  # √C, column by column: the same second moment without chance
         values, states = torch.linalg.eigh(landscape.noise_covariance(theta[None])[0])
         found: Tensor = (states * values.clamp_min(0).sqrt()).T
         return found[found.norm(dim=1) > 1e-7 * found.norm()]
     cloud = theta.expand(count, -1)
-    if hasattr(landscape, "count"):
+    if has_examples(landscape):
         size = min(size, landscape.count)
         batch = landscape.batch(torch.randint(landscape.count, (count, size), generator=source).to(theta.device))
     else:
-        batch = landscape.sample(count, size, source)
+        batch = sampled_of(landscape).sample(count, size, source)
     noise: Tensor = value_and_grad(landscape, cloud, batch)[1] - value_and_grad(landscape, theta[None])[1]
     return noise

@@ -11,6 +11,7 @@ from torch import Tensor
 from sgdtheory.commandline.config import load
 from sgdtheory.faults import Mistake
 from sgdtheory.minima import with_kept_constants
+from sgdtheory.roles import device_of
 from sgdtheory.run import Run
 
 MINIMA = "minima.safetensors"
@@ -54,7 +55,7 @@ class LoadedRun:
         if name not in files:
             raise Mistake(f"{self.run.path} has no {name}")
         cloud: Tensor = self.run.read_tensors(name, files[name])[key]
-        return cloud.to(getattr(self.landscape, "device", "cpu"))
+        return cloud.to(device_of(self.landscape))
 
 
 def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:

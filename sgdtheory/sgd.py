@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count, repeat
 from math import inf
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import torch
 from annotated_types import Ge
@@ -13,6 +14,7 @@ from sgdtheory.faults import Failure
 from sgdtheory.kinds import BelowOne, Positive, Whole
 from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
 from sgdtheory.learning_rate import is_measured, measured_rate
+from sgdtheory.roles import Augmented, Sampled, WithExamples, has_examples, is_augmented, sampled_of, states_minima, states_rate
 from sgdtheory.sampling import Sampling, indices
 from sgdtheory.schedule import Schedule
 from sgdtheory.streams import key, stream
@@ -108,9 +110,10 @@ class SGD:
             measured = cloud[:MEASURED]
             batch = next(self._batches(landscape, measured, False, 0, key(seed, "learning rate")))
             return replace(self, learning_rate=measured_rate(landscape, measured, batch, self.momentum))
-        if hasattr(landscape, "learning_rate"):
-            return replace(self, learning_rate=float(landscape.learning_rate()))
-        points = [*cloud[:MEASURED], *(landscape.minima().to(cloud) if hasattr(landscape, "minima") else [])]
+        stated = landscape.learning_rate() if states_rate(landscape) else None
+        if stated is not None:
+            return replace(self, learning_rate=float(stated))
+        points = [*cloud[:MEASURED], *(landscape.minima().to(cloud) if states_minima(landscape) else [])]
         curvatures = [top_curvature(landscape, theta, stream(seed, "curvature", i)) for i, theta in enumerate(points)]
         return replace(self, learning_rate=0.2 * (1 + self.momentum) / max([*curvatures, 1e-12]))
 
@@ -144,25 +147,43 @@ class SGD:
         torch.add(force, velocity, alpha=self.momentum, out=velocity)
         cloud.sub_(force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate)
 
-    def _batches(self, landscape: Any, cloud: Cloud, shared: bool, first_step: int, seed: int) -> Iterator[Batch | None]:
+    def _batches(self, landscape: Landscape, cloud: Cloud, shared: bool, first_step: int, seed: int) -> Iterator[Batch | None]:
         """The mini-batch of each step from `first_step` on."""
         points = 1 if shared else cloud.shape[0]
         if self.batch_size is None:
-            while True:
-                yield None
-        elif hasattr(landscape, "count"):
-            count, size = landscape.count, self.batch_size
-            extra = getattr(landscape, "augmentation", None)  # random draws per example that a batch needs besides indices
-            for block, begins in indices(self.sampling, count, points, size, first_step, seed, cloud.device):
-                draws = extra(tuple(block.shape), stream(seed, "augmentation", begins)) if extra else None
-                draws = None if draws is None else draws.to(cloud.device)
-                for k in range(max(0, first_step - begins), block.shape[0]):
-                    yield landscape.batch(block[k]) if draws is None else landscape.batch(block[k], draws[k])
-        else:
-            step = first_step
-            while True:
-                yield landscape.sample(points, self.batch_size, stream(seed, "sample", step))
-                step += 1
+            return repeat(None)
+        if has_examples(landscape) or is_augmented(landscape):
+            return self._drawn(landscape, points, self.batch_size, first_step, seed, cloud.device)
+        sampled = sampled_of(landscape)
+        return self._sampled(sampled, points, self.batch_size, first_step, seed)
+
+    def _drawn(
+        self,
+        landscape: WithExamples | Augmented,
+        points: int,
+        size: int,
+        first_step: int,
+        seed: int,
+        device: torch.device,
+    ) -> Iterator[Batch]:
+        """Batches of examples, their indices drawn block by block."""
+        blocks = indices(self.sampling, landscape.count, points, size, first_step, seed, device)
+        for block, begins in blocks:
+            steps = range(max(0, first_step - begins), block.shape[0])
+            if is_augmented(landscape):
+                shape, source = tuple(block.shape), stream(seed, "augmentation", begins)
+                draws = landscape.augmentation(shape, source)
+                draws = None if draws is None else draws.to(device)
+                for k in steps:
+                    yield landscape.batch(block[k], None if draws is None else draws[k])
+            else:
+                for k in steps:
+                    yield landscape.batch(block[k])
+
+    @staticmethod
+    def _sampled(landscape: Sampled, points: int, size: int, first_step: int, seed: int) -> Iterator[Batch]:
+        for step in count(first_step):
+            yield landscape.sample(points, size, stream(seed, "sample", step))
 
 
 def non_finite(losses: Tensor) -> list[int]:

@@ -1,7 +1,6 @@
 """A stage of a unit: the one SGD loop with checkpoints, a record of the losses, progress, and an eye for what diverges."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ def run_measured(
     folder: UnitFolder,
     name: str,
     sgd: SGD,
-    landscape: Any,
+    landscape: Landscape,
     start: Cloud,
     seed: int,
     share: tuple[float, float] = (0.0, 1.0),

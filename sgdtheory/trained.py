@@ -1,12 +1,14 @@
 """Whether a point is a minimum at all: asked before anything is said of it as one."""
 
 from math import isfinite
-from typing import Any
+
+from sgdtheory.landscape import Landscape
+from sgdtheory.roles import constant_loss_of
 
 HALF = 0.5  # of the best constant prediction's loss: above it a network has not learned its training set
 
 
-def untrained(landscape: Any, loss: float | None) -> str:
+def untrained(landscape: Landscape, loss: float | None) -> str:
     """Why a point of this training loss is not trained; empty where it is.
 
     A loss above half of that of the best constant prediction (`landscape.constant_loss()`: ln K nats of K equally frequent
@@ -15,7 +17,7 @@ def untrained(landscape: Any, loss: float | None) -> str:
     """
     if loss is None or not isfinite(loss):
         return "its training loss is not finite"
-    constant = landscape.constant_loss() if hasattr(landscape, "constant_loss") else None
+    constant = constant_loss_of(landscape)
     if constant is None or loss <= HALF * constant:
         return ""
     return f"training loss {loss:#.3g}, the best constant prediction has {constant:#.3g}"

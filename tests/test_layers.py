@@ -13,15 +13,15 @@ SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one su
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
         "", "faults", "kinds", "streams", "schedule", "measured", "terminal", "folder", "run", "cloud", "models", *SPREAD,
-        "paths.graph", "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
+        "paths.graph", "paths.ways", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
         "fokker_planck.density",
     },
     {
-        "data", "landscape", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves", "paths.symmetry",
-        "paths.alignment", "paths.profile", "paths.plane",
+        "data", "landscape", "roles", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves",
+        "paths.symmetry", "paths.alignment", "paths.profile", "paths.plane",
     },
     {
-        "landscapes", "sgd", "descend", "curvature", "convexity", "noise", "adam", "sweep.invariance", "sweep.pace",
+        "landscapes", "sgd", "trained", "descend", "curvature", "convexity", "noise", "adam", "sweep.invariance", "sweep.pace",
         "fokker_planck.area", "fokker_planck.law", "fokker_planck.rotation", "fokker_planck.limit_cycle",
     },
     {

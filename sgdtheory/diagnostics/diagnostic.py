@@ -10,6 +10,7 @@ from sgdtheory.extra import FAULTS, nothing, reason
 from sgdtheory.folder import Damaged, Folder
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Measured
+from sgdtheory.roles import device_of
 from sgdtheory.run import Run, Unit, UnitFolder
 
 
@@ -40,7 +41,7 @@ def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder
     """
     science = folder.unit.science
     cloud = torch.cat([_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]])
-    name, cloud = science["column"], cloud.to(getattr(landscape, "device", "cpu"))
+    name, cloud = science["column"], cloud.to(device_of(landscape))
     folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
 
 

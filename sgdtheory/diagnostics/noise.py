@@ -1,7 +1,7 @@
 """The covariance of the gradient noise: its size, its rank, how few directions hold it, and how it follows the Hessian."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Measured
 from sgdtheory.noise import is_additive, noise_vectors
+from sgdtheory.roles import count_of, has_examples, states_noise
 from sgdtheory.streams import stream
 
 TOP = 10  # directions whose share of Tr C is told
@@ -58,18 +59,18 @@ class Noise:
         trace = float(gram.trace()) / max(1, len(gram))
         if not trace > 0:
             return self._nothing(trace, "there is no noise" if trace == 0 else "the gradients are not finite")
-        stated = hasattr(landscape, "noise_covariance")
+        stated = states_noise(landscape)
         weights = _resamples(1 if stated else len(gram), len(gram), self.seed)  # [1 + R, K], the first are all 1
         columns = _shares(gram, weights, found.exact) | _ranks(gram, theta.numel(), None if stated else len(gram))
         return columns | self._beside_hessian(landscape, theta, found.rows, gram, weights)
 
-    def _draws(self, landscape: Any, theta: Tensor) -> Draws:
+    def _draws(self, landscape: Landscape, theta: Tensor) -> Draws:
         source = stream(self.seed, "noise")
-        if hasattr(landscape, "noise_covariance"):
+        if states_noise(landscape):
             roots = noise_vectors(landscape, theta, 1, 1, source)
             return Draws(roots * len(roots) ** 0.5, True)
-        if not hasattr(landscape, "count") or not is_additive(landscape):
-            size = min(self.batch_size, getattr(landscape, "count", self.batch_size))
+        if not has_examples(landscape) or not is_additive(landscape):
+            size = min(self.batch_size, (count_of(landscape) or self.batch_size))
             return Draws(size**0.5 * noise_vectors(landscape, theta, self.draws, size, source), False)
         seen = min(landscape.count, max(2 * TOP, HELD // theta.numel()))
         chosen = torch.randperm(landscape.count, generator=source)[:seen].to(theta.device)

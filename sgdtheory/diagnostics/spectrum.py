@@ -12,6 +12,7 @@ from sgdtheory.curvature import DENSE, Density, Leading, density, density_beside
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Measured
+from sgdtheory.roles import weight_decay_of
 from sgdtheory.streams import stream
 
 APART, TOLD = 0.01, 0.1  # of an eigenvalue: how well it is known to be set apart, and to be told
@@ -52,7 +53,7 @@ class Spectrum:
             found = density(landscape, theta, top, self.probes, self.steps, stream(self.seed, "spectrum"))
         except ArpackError as fault:
             return self._nothing(top, f"Lanczos did not converge: {fault}")
-        return self._columns(found, top, float(getattr(landscape, "weight_decay", 0.0)), float(torch.finfo(theta.dtype).eps))
+        return self._columns(found, top, weight_decay_of(landscape), float(torch.finfo(theta.dtype).eps))
 
     def _columns(self, found: Density, top: int, decay: float, eps: float) -> dict[str, Measured]:
         columns = {name: Measured(float(h)) for name, h in zip(_names(top), found.known, strict=False)}
@@ -107,7 +108,7 @@ class BriefSpectrum(Spectrum):
         beside = density_beside(landscape, theta, found.values[settled], found.modes[settled], rest, 1, source)
         columns["trace"] = beside.total(lambda h: h)
         size = float(found.density.quadratures()[0].abs().max())
-        decay, eps = float(getattr(landscape, "weight_decay", 0.0)), float(torch.finfo(theta.dtype).eps)
+        decay, eps = weight_decay_of(landscape), float(torch.finfo(theta.dtype).eps)
         return columns | self._shares(found.density, float(found.values[0]), size, decay, eps)
 
     def _eigenvalue(self, i: int, found: Leading, spent: int) -> Measured:

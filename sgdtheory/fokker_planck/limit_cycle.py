@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from math import pi, sqrt
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgdtheory.faults import Mistake
 from sgdtheory.fokker_planck.rotation import Stirring, turned
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscapes.double_well import DoubleWell
+
+KNOWN = (0.25, 2, 1.0, None)  # height, directions, stiffness, ambient of the double well
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,20 @@ class LimitCycle(Stirring):
         lift = torch.exp(0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square())  # e^{Φ − r⁴/4}, at most √e
         return gradients - self.strength * lift[:, None] * turned(cloud)
 
-    def area_rate(self, landscape: Any, temperature: float) -> float:
+    def area_rate(self, landscape: Landscape, temperature: float) -> float:
         """2πλ/Z per unit time, Z = ∫e^{−Φ} = 7.6235; raises Mistake for another potential or another D than 1."""
-        shape = [getattr(landscape, name, None) for name in ("height", "directions", "stiffness", "ambient")]
-        diffusion = temperature * getattr(landscape, "noise", 0.0)
-        if shape != [0.25, 2, 1.0, None] or abs(diffusion - 1) > 1e-9:
+        known = (
+            isinstance(landscape, DoubleWell)
+            and (
+                landscape.height,
+                landscape.directions,
+                landscape.stiffness,
+                landscape.ambient,
+            )
+            == KNOWN
+        )
+        diffusion = temperature * landscape.noise if isinstance(landscape, DoubleWell) else 0.0
+        if not isinstance(landscape, DoubleWell) or not known or abs(diffusion - 1) > 1e-9:
             raise Mistake(
                 "LimitCycle: its steady state is known for height=0.25, directions=2, stiffness=1, ambient=null and "
                 f"learning_rate·noise/2·batch_size = 1, not {diffusion:g}"

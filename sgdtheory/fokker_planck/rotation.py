@@ -1,12 +1,12 @@
 """A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
 
 
 class Stirring:
@@ -31,9 +31,15 @@ class Rotation(Stirring):
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         return gradients - self.strength * turned(cloud)
 
-    def area_rate(self, landscape: Any, temperature: float) -> float:
+    def area_rate(self, landscape: "Isotropic", temperature: float) -> float:
         """w⟨r²⟩ per unit time, ⟨r²⟩ as the landscape states it."""
         return self.strength * float(landscape.mean_square_radius(temperature))
+
+
+class Isotropic(Landscape, Protocol):
+    """A landscape of the distance r from the origin alone."""
+
+    def mean_square_radius(self, temperature: float) -> float: ...
 
 
 def turned(cloud: Cloud) -> Tensor:

@@ -1,13 +1,12 @@
 """A cloud watched at every step of SGD: what is seen is kept with its state, so that watching goes on after a stop."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgdtheory.faults import Failure
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.run import UnitFolder
 from sgdtheory.sgd import FREE, SGD, Coupling, SGDState, non_finite
 
@@ -16,9 +15,16 @@ LOOKS = 200  # at whether the cloud is finite
 
 
 def watch(
-    folder: UnitFolder, sgd: SGD, landscape: Any, start: Cloud, seed: int, seen: Seen, look: Callable[[SGDState, Seen], None],
-    coupling: Coupling = FREE, enough: Callable[[Seen], bool] | None = None,
-) -> tuple[Cloud, Seen]:  # fmt: skip
+    folder: UnitFolder,
+    sgd: SGD,
+    landscape: Landscape,
+    start: Cloud,
+    seed: int,
+    seen: Seen,
+    look: Callable[[SGDState, Seen], None],
+    coupling: Coupling = FREE,
+    enough: Callable[[Seen], bool] | None = None,
+) -> tuple[Cloud, Seen]:
     """Run SGD from `start`, or from the newest state on disk, and call look(state, seen) after each step.
 
     `look` writes into the tensors of `seen`; their size does not grow. `enough`, asked now and then, ends it early. Gives the

@@ -24,6 +24,7 @@ from sgdtheory.landscapes.layout import layout_of
 from sgdtheory.landscapes.module import ModuleFunction, as_written
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.measured import Measured
+from sgdtheory.roles import Score, Split
 from sgdtheory.run import stop_if_asked
 from sgdtheory.streams import stream
 
@@ -33,13 +34,6 @@ PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits,
 class ImageBatch(NamedTuple):
     images: Tensor  # uint8 [P or 1, b, C, H, W]
     labels: Tensor  # int64 [P or 1, b]
-
-
-class Score(NamedTuple):
-    """Data loss (without L2, nats for cross_entropy) and error (0 or 1) of each example at each point."""
-
-    losses: Tensor  # float64 [P, N]
-    errors: Tensor  # float64 [P, N]
 
 
 class Network:
@@ -257,7 +251,7 @@ class Network:
         """The first part of the training set, or `most` of its examples."""
         return self.batch(self._parts[0][:most][None])
 
-    def examples(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+    def examples(self, split: Split) -> tuple[Tensor, Tensor]:
         """The examples that scores are of, and their labels."""
         return self._scored[split]
 
@@ -273,7 +267,7 @@ class Network:
         """How many training examples a score is of."""
         return len(self._scored["train"][0])
 
-    def score(self, cloud: Cloud, split: Literal["train", "test"], buffers: dict[str, Tensor] | None = None) -> Score:
+    def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
         """Data loss and error of every un-augmented example, with population statistics recomputed at every point.
 
         `buffers`: other statistics instead, to show what they do.

@@ -5,9 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Claim, Measured
 from sgdtheory.paths.edge import APART, is_flat
 from sgdtheory.paths.ways import WORDS, words_of
+from sgdtheory.roles import barrier_of, is_scored, states_barrier, states_minima, title_of
 from sgdtheory.trained import untrained
 
 FLAT = "≤ two standard errors, or 0.5 % of the straight line's"
@@ -21,7 +23,7 @@ class Findings:
     `named`: whether these pairs were asked for by name; else they are a tree over all points.
     """
 
-    landscape: Any
+    landscape: Landscape
     nodes: Tensor
     minima: list[dict[str, Any]]
     edges: list[dict[str, Any]]
@@ -34,7 +36,7 @@ class Findings:
         if not self.edges:
             nothing = Measured.nothing(self.doubts or "no edge was finished")
             return [Claim("connected", f"no path between {self._what}", nothing, "a low path", None)]
-        if not hasattr(self.landscape, "score"):
+        if not is_scored(self.landscape):
             return [self._barrier()]
         return [self._connected(), self._test_error()]
 
@@ -50,7 +52,7 @@ class Findings:
 
     @property
     def _what(self) -> str:
-        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        title = title_of(self.landscape)
         return f"{'points' if self.doubts else 'minima'} of {title}"
 
     @property
@@ -135,7 +137,7 @@ class Findings:
         if first is None:
             nothing = Measured(barrier, why="no barrier is stated between these")
             return Claim("barrier", words, nothing, "no stated value", None)
-        stated = self.landscape.barrier()
+        stated = barrier_of(self.landscape)
         held = abs(over[first] - stated) <= 0.003 * stated + 1e-4
         return Claim("barrier", words, Measured(over[first]), f"{stated:.6g} ± 0.3 %", held)
 
@@ -144,9 +146,9 @@ class Findings:
 
         What is stated is the way from the first of its minima to the second.
         """
-        if not hasattr(self.landscape, "barrier"):
+        if not states_barrier(self.landscape):
             return None
-        if not hasattr(self.landscape, "minima"):
+        if not states_minima(self.landscape):
             return 0 if len(self.nodes) == 2 else None
         stated = self.landscape.minima()[:2].to(self.nodes)
         ends = self.nodes[list(pair)]

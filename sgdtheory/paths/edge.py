@@ -13,7 +13,7 @@ from sgdtheory.estimate import estimate_scores, seconds_of_step
 from sgdtheory.extra import FAULTS, extra, nothing, reason
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count
-from sgdtheory.landscape import Cloud, objective_gap
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
@@ -26,6 +26,7 @@ from sgdtheory.paths.symmetry import symmetry
 from sgdtheory.paths.top import index_of
 from sgdtheory.paths.uses import after_the_path
 from sgdtheory.paths.ways import lowest_way, words_of
+from sgdtheory.roles import count_of, has_examples, is_network, is_scored, objective_gap
 from sgdtheory.run import UnitFolder, stop_if_asked
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
@@ -69,13 +70,19 @@ def examples_for(method: Method, baselines: Baselines) -> int | None:
     return max(LEAST, 3 * descended // (2 * points + 8 * baselines.dense))
 
 
-def suited(method: Method, landscape: Any) -> Method:
+def suited(method: Method, landscape: Landscape) -> Method:
     """The method as this landscape needs it: AutoNEB has settings of its own for formulas, strings see to it themselves."""
-    return method.on_formula() if isinstance(method, AutoNEB) and not hasattr(landscape, "score") else method
+    return method.on_formula() if isinstance(method, AutoNEB) and not is_scored(landscape) else method
 
 
 def find_path(
-    landscape: Any, method: Method, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float], step: Step = float
+    landscape: Landscape,
+    method: Method,
+    ends: Cloud,
+    seed: int,
+    folder: UnitFolder,
+    share: tuple[float, float],
+    step: Step = float,
 ) -> tuple[Path, dict[str, Any]]:
     """The path by one of the methods, from the newest state in the folder, and what to tell of how it was found.
 
@@ -84,11 +91,20 @@ def find_path(
     if isinstance(method, Strings):
         return find_string(landscape, method, ends, seed, folder, share)
     path = find_band(landscape, method, ends, seed, folder, share, step)
-    return path, {"method": "autoneb", "cycles": len(method.cycles), "learning_rate": path.learning_rate}
+    return path, {
+        "method": "autoneb",
+        "cycles": len(method.cycles),
+        "learning_rate": path.learning_rate,
+    }
 
 
 def find_string(
-    landscape: Any, strings: Strings, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float]
+    landscape: Landscape,
+    strings: Strings,
+    ends: Cloud,
+    seed: int,
+    folder: UnitFolder,
+    share: tuple[float, float],
 ) -> tuple[Path, dict[str, Any]]:
     """The string, with a state after each depth; `cycles` are its depths."""
     found = folder.marked(SEARCH)
@@ -107,20 +123,38 @@ def find_string(
         folder.mark(SEARCH, tensors, kept)
         string = newest
     assert string is not None
-    facts: dict[str, Any] = {"method": "string_sampling", "cycles": string.depth, "beads": string.beads}
+    facts: dict[str, Any] = {
+        "method": "string_sampling",
+        "cycles": string.depth,
+        "beads": string.beads,
+    }
     if strings.learning_rate != "auto":
         facts |= {"learning_rate": strings.learning_rate}
     level = strings.threshold_of(landscape, ends)
-    return strings.path_of(string), {**facts, "threshold": level, "found": not string.why, "found_why": string.why or None}
+    return strings.path_of(string), {
+        **facts,
+        "threshold": level,
+        "found": not string.why,
+        "found_why": string.why or None,
+    }
 
 
 def find_band(
-    landscape: Any, autoneb: AutoNEB, ends: Cloud, seed: int, folder: UnitFolder, share: tuple[float, float], step: Step = float
+    landscape: Landscape,
+    autoneb: AutoNEB,
+    ends: Cloud,
+    seed: int,
+    folder: UnitFolder,
+    share: tuple[float, float],
+    step: Step = float,
 ) -> Path:
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
     found = folder.marked(SEARCH)
     state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
-    over = [0.0, *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb, step))]  # after so many cycles
+    over = [
+        0.0,
+        *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb, step)),
+    ]  # after so many cycles
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
         _, attempt, _, cycle, _ = name.split("-")
@@ -152,7 +186,10 @@ def _parts(autoneb: AutoNEB, step: Step) -> list[float]:
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
     known = _known(Search, facts)
-    return {**known, "best_excess": float("inf") if known["best_excess"] is None else known["best_excess"]}
+    return {
+        **known,
+        "best_excess": float("inf") if known["best_excess"] is None else known["best_excess"],
+    }
 
 
 def _known(kind: Any, facts: dict[str, Any]) -> dict[str, Any]:
@@ -164,13 +201,18 @@ def _on(ends: Cloud, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def join(
-    landscape: Any, method: Method, baselines: Baselines, ends: Cloud, seed: int, folder: UnitFolder
+    landscape: Landscape,
+    method: Method,
+    baselines: Baselines,
+    ends: Cloud,
+    seed: int,
+    folder: UnitFolder,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything about one pair: (row of results, tensors to keep).
 
     The path and its barrier are what an edge is for. All else is extra: what a module cannot give is null, with the reason.
     """
-    formula = not hasattr(landscape, "score")
+    formula = not is_scored(landscape)
     method = suited(method, landscape)
     baselines = replace(baselines, dense=FORMULA_DENSE) if formula else baselines
     part = shares(landscape, method, baselines, ends)
@@ -178,7 +220,12 @@ def join(
     folder.tell(part.searched, "measuring the path")
     along = profile(landscape, points_at(path.pivots, path.t), path.t)
     ratio = length(path.pivots) / straight_length(path.pivots)
-    spent = {"gradients": path.gradients, "evaluations": path.evaluations, "length_ratio": ratio, "attempts": path.attempts}
+    spent = {
+        "gradients": path.gradients,
+        "evaluations": path.evaluations,
+        "length_ratio": ratio,
+        "attempts": path.attempts,
+    }
     place = {"pivots": len(path.pivots), **facts, "saddle_at": along.saddle_at}
     top = points_at(path.pivots, path.t[along.worst][None])[0]
     place |= extra(["objective_gap"], lambda: objective_gap(landscape, top).columns("objective_gap"))
@@ -193,14 +240,20 @@ def join(
     }
     folder.tell(part.measured, "aligning")
     row |= extra(["linear", "straight_barrier"], lambda: _straight(landscape, ends, baselines, row["curves"]))
-    row |= extra(["aligned", "aligned_barrier"], lambda: _aligned(landscape, ends, baselines, seed, row["curves"]))
+    row |= extra(
+        ["aligned", "aligned_barrier"],
+        lambda: _aligned(landscape, ends, baselines, seed, row["curves"]),
+    )
     for k, name in enumerate(BENDS):
         width = (part.bent - part.aligned) / len(BENDS)
         share = (part.aligned + k * width, part.aligned + (k + 1) * width)
         row |= _bent(landscape, ends, baselines, seed, folder, row["curves"], name, share)
     folder.tell(part.bent, "what the path is good for")
     if not formula:
-        scored, count = getattr(landscape, "scored", along.train_losses.shape[1]), getattr(landscape, "count", None)
+        scored, count = (
+            getattr(landscape, "scored", along.train_losses.shape[1]),
+            count_of(landscape),
+        )
         row |= {"examples": scored, "all_examples": count is None or scored == count}
         row |= after_the_path(landscape, path, along)
     row["lowest_way"] = lowest_way(row)
@@ -219,13 +272,13 @@ class Shares(NamedTuple):
     step: Step
 
 
-def shares(landscape: Any, method: Method, baselines: Baselines, ends: Cloud) -> Shares:
+def shares(landscape: Landscape, method: Method, baselines: Baselines, ends: Cloud) -> Shares:
     """From a step of one point, a step of several and one look, all measured: on a small network what a step costs is
     mostly not its images. Progress alone depends on it."""
     gradients, points, kept = method.cost()
     attempts, beads = (len(method.multiples), kept) if isinstance(method, AutoNEB) else (1, 1)
     dense = (kept + 1) * (method.final_sub_points + 1) if isinstance(method, AutoNEB) else DENSE
-    batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None  # of a bend
+    batch = min(BEND_BATCH, landscape.count) if has_examples(landscape) else None  # of a bend
     look = estimate_scores(landscape, ends[:1], 1).seconds
     one = seconds_of_step(landscape, batch, ends[:1])
     all_ = seconds_of_step(landscape, method.batch_size, ends[:1].repeat(beads, 1)) if beads > 1 else one
@@ -246,7 +299,7 @@ def shares(landscape: Any, method: Method, baselines: Baselines, ends: Cloud) ->
     return Shares(over[0], over[1], over[2], over[3], step)
 
 
-def doubts_of(landscape: Any, along: Profile) -> list[str]:
+def doubts_of(landscape: Landscape, along: Profile) -> list[str]:
     """Why nothing can be said of a path: of each end that is no minimum, the reason."""
     losses = along.train_losses.mean(1)
     found = []
@@ -259,7 +312,10 @@ def doubts_of(landscape: Any, along: Profile) -> list[str]:
 def verdict(row: dict[str, Any], formula: bool) -> str:
     """What the lowest of all ways says beside the straight line, in words."""
     name, found = row["lowest_way"]["name"], row["lowest_way"]["barrier"]
-    barrier, line = Measured(found["value"], found["stderr"]), (row["straight_barrier"] or {"value": None})["value"]
+    barrier, line = (
+        Measured(found["value"], found["stderr"]),
+        (row["straight_barrier"] or {"value": None})["value"],
+    )
     way = words_of(name, row)
     if formula:
         beside = "" if line is None else f", the straight line has {line:.6g}"
@@ -281,29 +337,33 @@ def _line(ends: Cloud, dense: int) -> tuple[Cloud, Tensor]:
     return torch.lerp(ends[:1], ends[1:], t.to(ends)[:, None]), t
 
 
-def _straight(landscape: Any, ends: Cloud, baselines: Baselines, curves: dict[str, Any]) -> dict[str, Any]:
+def _straight(landscape: Landscape, ends: Cloud, baselines: Baselines, curves: dict[str, Any]) -> dict[str, Any]:
     line = profile(landscape, *_line(ends, baselines.dense))
     row = line.row(gradients=0, evaluations=baselines.dense, length_ratio=1.0)
     curves["linear"] = line.curves()
     return {"linear": row, "straight_barrier": row["barrier"]}
 
 
-def _aligned(landscape: Any, ends: Cloud, baselines: Baselines, seed: int, curves: dict[str, Any]) -> dict[str, Any]:
+def _aligned(landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, curves: dict[str, Any]) -> dict[str, Any]:
     """The straight line after the second network's hidden units were renumbered to be close to the first's."""
-    if not hasattr(landscape, "module"):
+    if not is_network(landscape):
         return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
     units = symmetry(landscape.module, landscape.data.shape)
     moved = align(units, ends[1].cpu(), ends[0].cpu(), stream(seed, "align")).to(ends)
     line = profile(landscape, *_line(torch.stack([ends[0], moved]), baselines.dense))
     apart = float((moved - ends[0]).norm())
-    row = line.row(gradients=0, evaluations=baselines.dense, length_ratio=apart / float((ends[1] - ends[0]).norm()))
+    row = line.row(
+        gradients=0,
+        evaluations=baselines.dense,
+        length_ratio=apart / float((ends[1] - ends[0]).norm()),
+    )
     curves["aligned"] = line.curves()
     same = apart <= SAME * float(ends[0].norm())
     return {"aligned": {**row, "same_function": same}, "aligned_barrier": row["barrier"]}
 
 
 def _bent(
-    landscape: Any, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
+    landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
     name: str, share: tuple[float, float],
 ) -> dict[str, Any]:  # fmt: skip
     """A curve with one bend; one that could not be trained is null, and after an interruption it is not tried again."""
@@ -320,14 +380,14 @@ def _bent(
 
 
 def _bend(
-    landscape: Any, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
+    landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
     name: str, share: tuple[float, float],
 ) -> dict[str, Any]:  # fmt: skip
     """A curve with one bend, trained on its mean loss by the one loop."""
     curve = BENDS[name]
     inner = CurveLandscape(landscape, ends, curve)
     bend = inner.init(1, stream(seed, name)).to(ends)
-    batch = min(BEND_BATCH, landscape.count) if hasattr(landscape, "count") else None
+    batch = min(BEND_BATCH, landscape.count) if has_examples(landscape) else None
     sgd = SGD(baselines.gradients, batch, "auto", Cosine(), 0.9)
     if batch is not None:
         sgd = replace(sgd, learning_rate=bend_rate(landscape, sgd, ends, curve, seed))
@@ -335,13 +395,17 @@ def _bend(
     t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
     along = profile(landscape, curve_points(curve, ends, bend[0], t), t)
     ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
-    spent = {"gradients": baselines.gradients, "evaluations": baselines.dense, "learning_rate": sgd.learning_rate}
+    spent = {
+        "gradients": baselines.gradients,
+        "evaluations": baselines.dense,
+        "learning_rate": sgd.learning_rate,
+    }
     row = along.row(**spent, length_ratio=ratio)
     curves[name] = along.curves()
     return {name: row}
 
 
-def bend_rate(landscape: Any, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
+def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
     """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for the curvature of L(φ(t))
     in the bend is w₁²H; the landscape's own number where it has one."""
     rate = rate_along(landscape, sgd, ends, key(seed, "bend"))

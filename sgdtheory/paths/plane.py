@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.paths.profile import profile
 
 MARGIN = 0.25  # of the triangle's extent, around it
@@ -20,7 +21,7 @@ def coordinates(corners: Tensor) -> tuple[Tensor, Tensor]:
     return axes, (corners - corners[0]).double() @ axes.T
 
 
-def plane(landscape: Any, corners: Tensor, side: int, tell: Callable[[float], None]) -> dict[str, Any]:
+def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[float], None]) -> dict[str, Any]:
     """Training and test loss on a grid of side × side points of the plane through three minima [3, n].
 
     {"corners": [3, 2], "x": […], "y": […], "train_loss": [side][side], "test_loss": …}, rows along y; distances are those in

@@ -9,8 +9,9 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from sgdtheory.faults import Failure
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.measured import Measured
+from sgdtheory.roles import is_scored
 
 FEW = 10_000  # examples, whose weights in all resamples are kept (32 MB): an edge asks for a dozen errors
 RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·400) = 3.5 %
@@ -119,9 +120,9 @@ def _widened(losses: np.ndarray, means: np.ndarray, of: Any, weights: np.ndarray
     return max(1.0, float(np.quantile(np.abs(again[:, 0]) / spread, 0.95) / ndtri(0.975)))
 
 
-def profile(landscape: Any, points: Cloud, t: Tensor) -> Profile:
+def profile(landscape: Landscape, points: Cloud, t: Tensor) -> Profile:
     """Score the points [T, n] of a path that stand at arc positions t [T]."""
-    if not hasattr(landscape, "score"):
+    if not is_scored(landscape):
         return Profile(t, values(landscape, points).double()[:, None], None, None, None)
     scores = [(landscape.score(theta[None], "train"), landscape.score(theta[None], "test")) for theta in points]
     train, test = zip(*scores, strict=True)
@@ -134,8 +135,8 @@ def profile(landscape: Any, points: Cloud, t: Tensor) -> Profile:
     )
 
 
-def train_losses(landscape: Any, points: Cloud) -> Tensor:
+def train_losses(landscape: Landscape, points: Cloud) -> Tensor:
     """What a path is judged by while it is being searched: mean training loss without L2, statistics recomputed, [T]."""
-    if not hasattr(landscape, "score"):
+    if not is_scored(landscape):
         return values(landscape, points).double()
     return torch.stack([landscape.score(theta[None], "train").losses.mean() for theta in points])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -12,17 +12,21 @@ from annotated_types import Ge, Gt, Lt
 from sgdtheory.cloud import arc_positions, points_at, subdivide
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.paths.autoneb import LINE, Path, rate_along
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.string_sampling import String, StringSampling, Watch
+from sgdtheory.roles import is_scored, states_barrier
 from sgdtheory.sampling import Sampling
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 
 DENSE = 120  # parts of a string of few pieces that is measured: as many as of AutoNEB's thirteen pivots
 MOST_PARTS = 10  # of one piece
-NEAR = (1.003, 1e-4)  # of a formula's stated barrier, and of the straight line's: L₀ over the first end
+NEAR = (
+    1.003,
+    1e-4,
+)  # of a formula's stated barrier, and of the straight line's: L₀ over the first end
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,20 @@ class Strings:
     most_beads: Count = 200
     nudge: NonNegative = 1e-2
 
-    def grown(self, landscape: Any, ends: Cloud, seed: int, watch: Watch, string: String | None = None) -> Iterator[String]:
+    def grown(
+        self,
+        landscape: Landscape,
+        ends: Cloud,
+        seed: int,
+        watch: Watch,
+        string: String | None = None,
+    ) -> Iterator[String]:
         """The string between ends [2, n] after each depth that is left; its threshold is `threshold_of`."""
-        formula = not hasattr(landscape, "score")
-        level, floor = self.threshold_of(landscape, ends), float(train_losses(landscape, ends).max())
+        formula = not is_scored(landscape)
+        level, floor = (
+            self.threshold_of(landscape, ends),
+            float(train_losses(landscape, ends).max()),
+        )
         if not floor <= level:
             raise Mistake(f"strings.threshold: {level:.6g} is below the higher end, which has {floor:.6g}")
         batch, rate = (None, "auto") if formula else (self.batch_size, self.learning_rate)
@@ -65,9 +79,9 @@ class Strings:
         judge = partial(train_losses, landscape)
         return sampler.grown(landscape, ends, level, target, seed, watch, string, self.nudge, judge)
 
-    def settled(self, landscape: Any, ends: Cloud, seed: int) -> "Strings":
+    def settled(self, landscape: Landscape, ends: Cloud, seed: int) -> "Strings":
         """The same with a number for the learning rate, one that suits the straight line; a formula's beads settle theirs."""
-        if self.learning_rate != "auto" or not hasattr(landscape, "score"):
+        if self.learning_rate != "auto" or not is_scored(landscape):
             return self
         sgd = SGD(self.steps, self.batch_size, "auto", Constant(), self.momentum, sampling=self.sampling)
         return replace(self, learning_rate=rate_along(landscape, sgd, ends, seed))
@@ -77,7 +91,7 @@ class Strings:
         guess, for how many beads there will be is what is looked for."""
         return self.steps, LINE + 1 + 3 * self.points + self.steps // self.every + DENSE, 3
 
-    def threshold_of(self, landscape: Any, ends: Cloud) -> float:
+    def threshold_of(self, landscape: Landscape, ends: Cloud) -> float:
         """L₀ for this pair."""
         if self.threshold is not None:
             return self.threshold
@@ -85,7 +99,7 @@ class Strings:
         line = train_losses(landscape, points_at(ends, t))
         floor = float(line[[0, -1]].max())
         rise = float(line.max()) - floor
-        if hasattr(landscape, "barrier"):
+        if states_barrier(landscape):
             return float(line[0]) + NEAR[0] * float(landscape.barrier()) + NEAR[1] * rise
         return floor + self.above * rise
 

@@ -7,7 +7,7 @@ import torch
 from sgdtheory.cloud import length, points_at
 from sgdtheory.curvature import hessian
 from sgdtheory.descend import newton
-from sgdtheory.landscape import value_and_grad
+from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.paths.autoneb import Path
 from sgdtheory.paths.profile import Profile
 
@@ -15,7 +15,7 @@ STATIONARY = 1e-6  # |∇L| at a refined top: below, it is a critical point
 DENSE_HESSIAN = 500  # parameters up to which an index is counted from the whole spectrum
 
 
-def index_of(landscape: Any, path: Path, along: Profile) -> dict[str, Any]:
+def index_of(landscape: Landscape, path: Path, along: Profile) -> dict[str, Any]:
     """How many directions go down at the top, where the top is a critical point of the objective: {index, index_why, …}."""
     top = along.worst
     if top in (0, len(along.t) - 1):

@@ -7,32 +7,34 @@ from torch import Tensor
 
 from sgdtheory.cloud import points_at
 from sgdtheory.extra import extra
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.paths.autoneb import Path
 from sgdtheory.paths.profile import Profile
+from sgdtheory.roles import NetworkLandscape, network_of
 
 
-def after_the_path(landscape: Any, path: Path, along: Profile, members: int = 5) -> dict[str, Any]:
+def after_the_path(landscape: Landscape, path: Path, along: Profile, members: int = 5) -> dict[str, Any]:
     """Test error of an ensemble of points of the path, of the average of the ends, and how alike the ends' mistakes are.
 
     Each for itself: what a module cannot give is null, with the reason.
     """
     return {
-        **extra(["ensemble"], lambda: _ensemble(landscape, path, members)),
-        **extra(["average"], lambda: _average(landscape, path)),
+        **extra(["ensemble"], lambda: _ensemble(network_of(landscape), path, members)),
+        **extra(["average"], lambda: _average(network_of(landscape), path)),
         **extra(["shared_mistakes"], lambda: _shared_mistakes(along)),
-        **extra(["interpolated_statistics"], lambda: _interpolated(landscape, path, members)),
+        **extra(["interpolated_statistics"], lambda: _interpolated(network_of(landscape), path, members)),
     }
 
 
-def _ensemble(landscape: Any, path: Path, members: int) -> dict[str, Any]:
+def _ensemble(landscape: NetworkLandscape, path: Path, members: int) -> dict[str, Any]:
     points = points_at(path.pivots, torch.linspace(0, 1, members, dtype=torch.float64))
     votes = torch.stack([_probabilities(landscape, theta) for theta in points]).mean(0)
     wrong = (votes.argmax(1) != landscape.data.test_labels).double().cpu()
     return {"ensemble": {"points": members, **Measured.mean(wrong).columns("test_error")}}
 
 
-def _average(landscape: Any, path: Path) -> dict[str, Any]:
+def _average(landscape: NetworkLandscape, path: Path) -> dict[str, Any]:
     score = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
     loss, error = Measured.mean(score.losses[0].cpu()), Measured.mean(score.errors[0].cpu())
     return {"average": {**loss.columns("test_loss"), **error.columns("test_error")}}
@@ -45,14 +47,14 @@ def _shared_mistakes(along: Profile) -> dict[str, Any]:
     return {"shared_mistakes": {"both": both, "either": either, "share": both / either if either else None}}
 
 
-def _probabilities(landscape: Any, theta: Tensor) -> Tensor:
+def _probabilities(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
     with torch.no_grad():
         inputs = landscape.data.scaled(landscape.data.test_images, torch.float32).to(theta.dtype)
         found: Tensor = landscape.model_at(theta)(inputs).softmax(1)
     return found
 
 
-def _interpolated(landscape: Any, path: Path, members: int) -> dict[str, Any]:
+def _interpolated(landscape: NetworkLandscape, path: Path, members: int) -> dict[str, Any]:
     """The same path with batch-norm statistics interpolated between the ends', the fault of earlier tools; none without any."""
     first, last = (landscape.statistics(theta) for theta in path.pivots[[0, -1]])
     if not first:

@@ -25,6 +25,7 @@ from sgdtheory.paths.graph import Edge, Pair, disconnectivity, next_pairs, spann
 from sgdtheory.paths.plane import plane
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.roles import is_network, is_scored
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
 
@@ -92,7 +93,7 @@ class Connect:
     @cached_property
     def _firsts(self) -> list[int]:
         """Of each point that is given the first that is the same: in all bits, on a formula up to rounding."""
-        near = 0.0 if hasattr(self.landscape, "score") else SAME
+        near = 0.0 if is_scored(self.landscape) else SAME
         found: list[int] = []
         for i, theta in enumerate(self.points):
             room = near * (1 + float(theta.norm()))
@@ -215,7 +216,7 @@ class Connect:
     def _judged(self) -> Any:
         """The landscape, scored on as many examples as were asked for."""
         most = examples_for(self._method, self.baselines) if self.examples == "auto" else self.examples
-        if not isinstance(most, int) or not hasattr(self.landscape, "scored_on"):
+        if not isinstance(most, int) or not is_network(self.landscape):
             return self.landscape
         return self.landscape.scored_on(most)
 

@@ -24,6 +24,7 @@ from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import NO_STATISTICS, Given, digest_of, digest_of_all, given
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.roles import count_of, title_of
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 
 LARGE = 10_000_000  # parameters × examples from which `products` and `draws` hold: a second or so a product
@@ -134,7 +135,7 @@ class Diagnose:
         return found
 
     def _limit(self, diagnostic: Diagnostic) -> int | None:
-        if self.landscape.dim * getattr(self.landscape, "count", 0) <= LARGE:
+        if self.landscape.dim * (count_of(self.landscape) or 0) <= LARGE:
             return None
         return self.products if isinstance(diagnostic, Spectrum) else self.draws if isinstance(diagnostic, Noise) else None
 
@@ -155,7 +156,7 @@ class Diagnose:
         elif isinstance(each, Spectrum):
             gradients = PRODUCT * (6 * each.top + each.probes * each.steps)
         elif isinstance(each, Noise):
-            examples = each.draws * each.batch_size / getattr(self.landscape, "count", each.batch_size)
+            examples = each.draws * each.batch_size / (count_of(self.landscape) or each.batch_size)
             gradients = DOUBLE * max(1.0, examples)
         elif isinstance(each, Sharpness):
             gradients = DOUBLE * LOOKS * (1 if each.subspace is None else each.draws)
@@ -181,7 +182,7 @@ class Diagnose:
 
     def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
         """What was found, in words; nothing was expected, so there is no verdict."""
-        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        title = title_of(self.landscape)
         if not rows:
             return [Claim("points", f"no point of {title}", Measured.nothing("no unit finished"), "", None)]
         count = f"{len(rows)} points" if len(rows) > 1 else "a point"

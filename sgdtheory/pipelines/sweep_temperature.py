@@ -21,6 +21,7 @@ from sgdtheory.measured import Results
 from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given, given_on_paths
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.roles import count_of, device_of, states_minima, title_of
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sampling import Sampling
 from sgdtheory.streams import key, stream
@@ -74,7 +75,7 @@ class SweepTemperature:
     seed: Whole = 0
 
     def __post_init__(self) -> None:
-        count = getattr(self.landscape, "count", None)
+        count = count_of(self.landscape)
         if count is None and self.sampling != "iid":
             raise Mistake(f"sampling={self.sampling} needs examples, and this landscape has none; use iid")
         if count is not None and max(self.sweep.batch_size) > count:
@@ -88,7 +89,7 @@ class SweepTemperature:
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
-        elif hasattr(self.landscape, "minima"):  # others are checked when the minimum is known
+        elif states_minima(self.landscape):  # others are checked when the minimum is known
             curvatures, _ = top_modes(self.landscape, self.landscape.minima()[0].double(), 1)
             self.sweep.check(float(curvatures[0]), self.momentum)
 
@@ -121,7 +122,7 @@ class SweepTemperature:
         science = folder.unit.science
         folder.tell(0.0, "looking for the minimum")
         starts = self._starts
-        start = None if starts is None else starts[science["index"]].to(getattr(self.landscape, "device", "cpu"))
+        start = None if starts is None else starts[science["index"]].to(device_of(self.landscape))
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
         above = None if self.at is None else start
@@ -133,14 +134,14 @@ class SweepTemperature:
         science = folder.unit.science["of"]
         cell, ground = _beside(folder, "cell", science), _ground(_beside(folder, "minimum", science["minimum"]))
         assert ground is not None
-        like = torch.empty(0, dtype=getattr(torch, self.dtype), device=getattr(self.landscape, "device", "cpu"))
+        like = torch.empty(0, dtype=getattr(torch, self.dtype), device=device_of(self.landscape))
         snapshots = cell.clouds()["snapshots"].to(like)
         seed = key(self.seed, "quench", *science["cell"].values())
         found = quench(self.landscape, snapshots, ground.groups, science["cell"]["batch_size"], seed, folder)
         folder.finish({"bottom": found}, {})
 
     def finish(self, run: Run) -> Results:
-        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        title = title_of(self.landscape)
         sites = self._sites(run)
         grounds = [_ground(run.folder(site.unit)) for site in sites]
         if any(ground is None for ground in grounds):
@@ -206,7 +207,7 @@ class SweepTemperature:
         """One step more and one look more are measured; how many there will be the ground says, else a guess."""
         steps, looks = GUESS, GUESS // 128
         if ground is not None:
-            recipe = cell.recipe(ground, getattr(self.landscape, "count", None))
+            recipe = cell.recipe(ground, count_of(self.landscape))
             looks = recipe.window * min(WINDOWS, recipe.windows)
             steps = recipe.burn + recipe.every * looks
         start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
@@ -227,7 +228,7 @@ class SweepTemperature:
         """The points as they were read; None where the command finds its own."""
         if self.minima is not None and self.at is not None and self.checkpoint.key != STARTS:
             return given_on_paths(self.landscape, self.minima, self.at)
-        if self.minima is None and not hasattr(self.landscape, "minima"):
+        if self.minima is None and not states_minima(self.landscape):
             return None
         return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
 

@@ -11,9 +11,10 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, u
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
-from sgdtheory.landscape import Cloud, Landscape, objective_gap, value_and_grad
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.measured import Claim, Measured, Results
 from sgdtheory.minima import constants_to_keep
+from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
@@ -108,14 +109,14 @@ class Train:
         return cloud.to(getattr(torch, self.dtype))
 
     def _polish(self) -> str:
-        return self.polish if self.polish != "auto" else "none" if hasattr(self.landscape, "score") else "lbfgs"
+        return self.polish if self.polish != "auto" else "none" if is_scored(self.landscape) else "lbfgs"
 
     def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
-        title = getattr(self.landscape, "title", type(self.landscape).__name__)
+        title = title_of(self.landscape)
         if not rows:
             return [Claim("minima", f"no minimum of {title}", Measured.nothing("no unit finished"), "training error 0", None)]
-        if not hasattr(self.landscape, "score"):
+        if not is_scored(self.landscape):
             return [_stationary(rows, title)]
         doubts = [(row["name"], untrained(self.landscape, row["train_loss"])) for row in rows]
         doubts = [(name, why) for name, why in doubts if why]
@@ -151,10 +152,10 @@ def _counted(rows: list[dict[str, Any]], points: bool) -> str:
     return f"{len(rows)} {one if len(rows) == 1 else many}"
 
 
-def check_batch_size(landscape: Any, sgd: SGD) -> None:
+def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
     """Refuse a mini-batch larger than the data before any work is begun."""
-    count = getattr(landscape, "count", None)
-    if count is None and not hasattr(landscape, "sample"):
+    count = count_of(landscape)
+    if count is None and not is_sampled(landscape):
         raise Mistake(
             f"landscape: {type(landscape).__name__} has neither sample nor count and batch: SGD has nothing to draw from"
         )
@@ -164,12 +165,12 @@ def check_batch_size(landscape: Any, sgd: SGD) -> None:
         raise Mistake(f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid")
 
 
-def describe_point(landscape: Any, theta: Tensor, **facts: Any) -> dict[str, Any]:
+def describe_point(landscape: Landscape, theta: Tensor, **facts: Any) -> dict[str, Any]:
     """One row of the table of minima: scores with standard errors over examples, the objective, its gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
     row: dict[str, Any] = {}
     for split in ("train", "test"):
-        if hasattr(landscape, "score"):
+        if is_scored(landscape):
             score = landscape.score(theta[None], split)
             row |= Measured.mean(score.losses[0].cpu(), "nats").columns(f"{split}_loss")
             row |= Measured.mean(score.errors[0].cpu()).columns(f"{split}_error")

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.noise import MOST_EXAMPLES
+from sgdtheory.roles import count_of
 from sgdtheory.run import UnitFolder
 from sgdtheory.sampling import Sampling
 from sgdtheory.schedule import Constant
@@ -74,15 +76,15 @@ class Cell:
         """The loop; how many steps it takes the recipe says."""
         return SGD(self.steps, self.batch_size, self.learning_rate, Constant(), self.momentum, sampling=self.sampling)
 
-    def record(self, folder: UnitFolder, landscape: Any, ground: Ground, seed: int, dtype: torch.dtype) -> Trajectory:
+    def record(self, folder: UnitFolder, landscape: Landscape, ground: Ground, seed: int, dtype: torch.dtype) -> Trajectory:
         """Let the cloud spread, come to rest, and be looked at."""
-        recipe = self.recipe(ground, getattr(landscape, "count", None))
+        recipe = self.recipe(ground, count_of(landscape))
         return record(folder, landscape, ground, self.sgd, recipe, self.replicas, seed, dtype, self.enough)
 
-    def recorded(self, tensors: Mapping[str, torch.Tensor], landscape: Any, ground: Ground) -> Trajectory:
+    def recorded(self, tensors: Mapping[str, torch.Tensor], landscape: Landscape, ground: Ground) -> Trajectory:
         """What was recorded earlier, from its file."""
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        return trajectory_of(arrays, ground, self.sgd, getattr(landscape, "count", None), self.replicas)
+        return trajectory_of(arrays, ground, self.sgd, count_of(landscape), self.replicas)
 
     def predicted(self, count: int | None) -> float:
         """η/(2b(1−μ)), × (N−b)/(N−1) without replacement inside a batch."""
@@ -106,7 +108,7 @@ class Cell:
 
 def describe_cell(
     cell: Cell,
-    landscape: Any,
+    landscape: Landscape,
     ground: Ground,
     trajectory: Trajectory,
     estimators: Mapping[str, Any],
@@ -134,7 +136,7 @@ def describe_cell(
     stability = cell.learning_rate * steepest / (2 * (1 + cell.momentum))
     wild = _wildness(trace, sampled.noise_trace_at_minimum, stability)
     why = verdict.why or "; ".join(each for each in (wild, settled.why if settled is not None else "") if each)
-    count = getattr(landscape, "count", None)
+    count = count_of(landscape)
     law = cell.predicted(count)
     epoch = ground.epoch_factor(cell.learning_rate / (1 - cell.momentum), count / cell.batch_size) if count else None
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,10 +10,11 @@ from torch import Tensor
 from sgdtheory.curvature import top_modes, weighted_spectrum
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure
-from sgdtheory.landscape import value_and_grad
+from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.measured import Measured
 from sgdtheory.noise import is_additive, noise_vectors, per_sample_noise, whole_pass
+from sgdtheory.roles import examples_of, has_examples, weight_decay_of
 from sgdtheory.schedule import Cosine
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
@@ -112,7 +113,7 @@ class Ground(NamedTuple):
         return float((self.weights * (1 - (2 / x) * (1 + torch.expm1(-x) / x))).sum())
 
 
-def find_minimum(landscape: Any, start: Tensor | None, seed: int) -> Tensor:
+def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tensor:
     """θ* [n], float64, below a start [n] or a random one, by L-BFGS.
 
     A network with batch norm is trained by SGD instead, unless a start is given: its objective has no minimum along |w| that
@@ -128,9 +129,9 @@ def find_minimum(landscape: Any, start: Tensor | None, seed: int) -> Tensor:
     return cloud[0].double()
 
 
-def _trained(landscape: Any, start: Tensor, seed: int) -> Tensor:
+def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
     """Where training ends, [1, n]; where its loss has risen at the first looks, at a lower rate (see `run_measured`)."""
-    sgd = SGD(TRAINING, min(128, landscape.count), "auto", Cosine(), 0.9).settled(landscape, start, seed)
+    sgd = SGD(TRAINING, min(128, examples_of(landscape).count), "auto", Cosine(), 0.9).settled(landscape, start, seed)
     looks, measures = dict(look_steps(TRAINING)), is_measured(landscape)
     for tries in range(MOST_TRIES):
         losses: list[float] = []
@@ -150,7 +151,7 @@ def _trained(landscape: Any, start: Tensor, seed: int) -> Tensor:
 
 
 def ground_at(
-    landscape: Any, theta: Tensor, seed: int, batch_size: int, directions: int = DIRECTIONS, start: Tensor | None = None
+    landscape: Landscape, theta: Tensor, seed: int, batch_size: int, directions: int = DIRECTIONS, start: Tensor | None = None
 ) -> Ground:
     """Everything measured once at θ* [n], float64, before any cell; `start`: where clouds are let go, if not there.
 
@@ -163,8 +164,8 @@ def ground_at(
     micro = MICRO if is_additive(landscape) else batch_size
     if not is_additive(landscape):
         directions, vectors, steps = FEW
-        seen = InParts(landscape, batch_size, stream(seed, "parts"), -(-SEEN // batch_size))
-        landscape = InParts(landscape, batch_size, stream(seed, "parts"))
+        seen = InParts(examples_of(landscape), batch_size, stream(seed, "parts"), -(-SEEN // batch_size))
+        landscape = InParts(examples_of(landscape), batch_size, stream(seed, "parts"))
     curvatures, modes = top_modes(seen, theta, min(directions, theta.numel()))
     modes = modes.to(theta)
     noise = noise_vectors(landscape, theta, vectors, micro, source)
@@ -174,7 +175,7 @@ def ground_at(
     numbers = torch.tensor(
         [
             float(value[0]), float(gradient[0].norm()), float(trace),
-            micro_trace.value or 0.0, micro_trace.stderr or 0.0, float(getattr(landscape, "weight_decay", 0.0)),
+            micro_trace.value or 0.0, micro_trace.stderr or 0.0, weight_decay_of(landscape),
         ],
         dtype=torch.float64,
     )  # fmt: skip
@@ -183,13 +184,13 @@ def ground_at(
 
 
 def _noise(
-    landscape: Any, theta: Tensor, size: int, source: torch.Generator, directions: Tensor
+    landscape: Landscape, theta: Tensor, size: int, source: torch.Generator, directions: Tensor
 ) -> tuple[Tensor, Tensor, Measured]:
     """Tr C and C_ii [k]: of every example where that can be afforded, else averaged over passes; Tr C from those alone."""
     passes = PASSES if is_additive(landscape) else FEW_PASSES
     seen = [whole_pass(landscape, theta[None], size, source, directions) for _ in range(passes)]
     traces = torch.cat([each.noise_trace for each in seen])
     averaged = Measured.mean(traces.cpu())
-    if hasattr(landscape, "count") and is_additive(landscape) and landscape.count * theta.numel() <= AFFORDED:
+    if has_examples(landscape) and is_additive(landscape) and landscape.count * theta.numel() <= AFFORDED:
         return *per_sample_noise(landscape, theta, directions), averaged
     return traces.mean(), torch.stack([each.noise_diagonal[0] for each in seen]).mean(0), averaged

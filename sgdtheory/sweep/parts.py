@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.landscape import Batch, Cloud
+from sgdtheory.roles import WithExamples, device_of
 
 
 class InParts:
@@ -17,11 +18,11 @@ class InParts:
     minutes.
     """
 
-    def __init__(self, landscape: Any, size: int, source: Generator, most: int | None = None) -> None:
+    def __init__(self, landscape: WithExamples, size: int, source: Generator, most: int | None = None) -> None:
         self._landscape = landscape
         whole = max(1, landscape.count // size)
         order = torch.randperm(landscape.count, generator=source)[: size * whole]
-        self._indices = order.view(whole, size)[: most or whole].to(getattr(landscape, "device", "cpu"))  # [parts, size]
+        self._indices = order.view(whole, size)[: most or whole].to(device_of(landscape))  # [parts, size]
 
     def __getattr__(self, name: str) -> Any:
         """All else is the landscape's own."""

@@ -1,6 +1,6 @@
 """How high a cloud stands where there is no minimum to measure from: its own points, let down without noise."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,9 +8,10 @@ from torch import Tensor
 from sgdtheory.curvature import weighted_spectrum
 from sgdtheory.descend import MOMENTUM
 from sgdtheory.faults import Failure
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.noise import noise_vectors, whole_pass
+from sgdtheory.roles import examples_of, weight_decay_of
 from sgdtheory.run import UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
@@ -45,7 +46,9 @@ class Bottom(NamedTuple):
         return dict(self._asdict())
 
 
-def quench(landscape: Any, snapshots: Cloud, groups: Tensor, size: int, seed: int, folder: UnitFolder) -> dict[str, float]:
+def quench(
+    landscape: Landscape, snapshots: Cloud, groups: Tensor, size: int, seed: int, folder: UnitFolder
+) -> dict[str, float]:
     """Let snapshots [Q, n] down by heavy-ball descent of the objective of this b for a time 3/h, h the curvature that modes
     with nine tenths of Tr C lie above; weigh them half way and at the end.
 
@@ -55,7 +58,7 @@ def quench(landscape: Any, snapshots: Cloud, groups: Tensor, size: int, seed: in
     snapshots = snapshots[torch.isfinite(snapshots).all(1)]
     if len(snapshots) < 2:
         raise Failure("fewer than two snapshots of the cloud are finite; lower sweep.learning_rate")
-    objective = InParts(landscape, size, stream(seed, "quench"))
+    objective = InParts(examples_of(landscape), size, stream(seed, "quench"))
     slowest, top = _curvatures(landscape, snapshots[0], size, seed)
     rate = 0.25 * (1 + MOMENTUM) / top
     steps = int(min(max(LIVES / slowest * (1 - MOMENTUM) / rate / 2, HALF[0]), HALF[1]))
@@ -68,9 +71,9 @@ def quench(landscape: Any, snapshots: Cloud, groups: Tensor, size: int, seed: in
     return Bottom(after.value, after.stderr or 0.0, before.value, trace, top, time).in_units()
 
 
-def _curvatures(landscape: Any, theta: Tensor, size: int, seed: int) -> tuple[float, float]:
+def _curvatures(landscape: Landscape, theta: Tensor, size: int, seed: int) -> tuple[float, float]:
     """(the curvature above which nine tenths of Tr C lie, the largest) at θ [n]."""
-    seen = InParts(landscape, size, stream(seed, "parts"), -(-SEEN // size))
+    seen = InParts(examples_of(landscape), size, stream(seed, "parts"), -(-SEEN // size))
     noise = noise_vectors(seen, theta, DRAWS, size, stream(seed, "noise"))
     curvatures, weights = weighted_spectrum(seen, theta, noise, LANCZOS)
     order = curvatures.argsort(descending=True)
@@ -82,12 +85,12 @@ def _curvatures(landscape: Any, theta: Tensor, size: int, seed: int) -> tuple[fl
     return max(slowest, 1e-3 * top), top
 
 
-def _weighed(landscape: Any, cloud: Cloud, like: Cloud, groups: Tensor, size: int, seed: int) -> tuple[Measured, float]:
+def _weighed(landscape: Landscape, cloud: Cloud, like: Cloud, groups: Tensor, size: int, seed: int) -> tuple[Measured, float]:
     """L − ½λ|θ_s|² over points [Q, n], and their mean Tr C, each tensor with the length that it has in `like`."""
     invariant = groups.to(cloud.device) > 0
     stretched = with_norms_of(cloud, like, groups.to(cloud.device))
     nothing = cloud.new_zeros((0, cloud.shape[1]))
     seen = [whole_pass(landscape, stretched, size, stream(seed, "weigh", k), nothing) for k in range(PASSES)]
     losses = torch.stack([each.losses for each in seen]).mean(0)  # [Q]
-    bare = losses - 0.5 * landscape.weight_decay * stretched[:, invariant].double().square().sum(1)
+    bare = losses - 0.5 * weight_decay_of(landscape) * stretched[:, invariant].double().square().sum(1)
     return Measured.mean(bare.cpu()), float(torch.stack([each.noise_trace for each in seen]).mean())

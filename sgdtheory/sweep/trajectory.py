@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.noise import whole_pass
+from sgdtheory.roles import count_of, device_of
 from sgdtheory.run import UnitFolder
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD, SGDState
@@ -138,18 +139,36 @@ class Recipe:
 
 
 def record(
-    folder: UnitFolder, landscape: Any, ground: Ground, sgd: SGD, recipe: Recipe, replicas: int, seed: int, dtype: torch.dtype,
+    folder: UnitFolder,
+    landscape: Landscape,
+    ground: Ground,
+    sgd: SGD,
+    recipe: Recipe,
+    replicas: int,
+    seed: int,
+    dtype: torch.dtype,
     enough: Callable[[Trajectory], bool],
-) -> Trajectory:  # fmt: skip
+) -> Trajectory:
     """Let `replicas` points start where the ground says, burn in, and be looked at until there is `enough`, which is asked at
     every record from the second window on.
 
     Goes on from the newest state in the folder. Memory and state hold the current cloud and at most MOST windows of
     records, a few numbers a replica each: nothing grows with the number of steps.
     """
-    device = torch.device(getattr(landscape, "device", "cpu"))
-    bottom, directions, groups = ground.theta.to(device, dtype), ground.directions.to(device, dtype), ground.groups.to(device)
-    sgd = SGD(recipe.steps, sgd.batch_size, sgd.learning_rate, Constant(), sgd.momentum, sampling=sgd.sampling)
+    device = device_of(landscape)
+    bottom, directions, groups = (
+        ground.theta.to(device, dtype),
+        ground.directions.to(device, dtype),
+        ground.groups.to(device),
+    )
+    sgd = SGD(
+        recipe.steps,
+        sgd.batch_size,
+        sgd.learning_rate,
+        Constant(),
+        sgd.momentum,
+        sampling=sgd.sampling,
+    )
     assert not isinstance(sgd.learning_rate, str)
     state: Cloud | SGDState = ground.start.to(device, dtype).expand(replicas, -1).clone()
     sums: Tensor | None = None
@@ -168,7 +187,7 @@ def record(
         times = {name: np.asarray(values, np.int64) for name, values in steps.items()}
         last = state.cloud if isinstance(state, SGDState) else state
         kept = last[: SNAPSHOTS if len(pace.at) else 0].double().cpu().numpy()
-        return trajectory_of({**arrays, **times, "snapshots": kept}, ground, sgd, getattr(landscape, "count", None), replicas)
+        return trajectory_of({**arrays, **times, "snapshots": kept}, ground, sgd, count_of(landscape), replicas)
 
     if len(steps["steps"]) >= 2 * recipe.window and enough(so_far()):
         return so_far()
@@ -185,14 +204,21 @@ def record(
                 rows.update({name: rows[name][1::2] for name in RECORDED})
             steps["steps"].append(step)
             source = stream(seed, "record", step)
-            seen = {**look(landscape, now, sgd, bottom, directions, source, pace.at), **pace.means()}
+            seen = {
+                **look(landscape, now, sgd, bottom, directions, source, pace.at),
+                **pace.means(),
+            }
             for name, value in seen.items():
                 rows.setdefault(name, []).append(value.cpu())
             looked = len(steps["steps"]) >= 2 * recipe.window
 
         def kept(now: SGDState = now) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
             tensors = {name: torch.stack(values) for name, values in rows.items()}
-            return {**now.tensors(), **tensors, **pace.tensors()}, {"stage": "cloud", "step": now.step, "steps": steps}
+            return {**now.tensors(), **tensors, **pace.tensors()}, {
+                "stage": "cloud",
+                "step": now.step,
+                "steps": steps,
+            }
 
         what = "burning in" if step <= recipe.burn else "sampling"
         folder.keep(kept, recipe.done(step), what)
@@ -202,9 +228,14 @@ def record(
 
 
 def look(
-    landscape: Any, state: SGDState, sgd: SGD, bottom: Tensor, directions: Tensor, source: torch.Generator,
+    landscape: Landscape,
+    state: SGDState,
+    sgd: SGD,
+    bottom: Tensor,
+    directions: Tensor,
+    source: torch.Generator,
     invariant: Tensor | None = None,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """One record: everything at the point where the last step began, θ = θ_new + ηv (to rounding), float64.
 
     `invariant`: the indices of the scale-invariant parameters, if there are any.

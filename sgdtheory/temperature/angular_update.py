@@ -1,8 +1,9 @@
 """How far SGD turns the parameters in a step: what sets the pace of a net that normalisation makes scale-invariant."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -23,7 +24,7 @@ class AngularUpdate:
 
     expects: ClassVar[str] = ""
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         if not trajectory.invariants:
             return {"angular_update": ratio(eta**2 * trajectory.velocity_norms_squared, trajectory.parameter_norms_squared)}

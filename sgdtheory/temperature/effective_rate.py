@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -24,7 +25,7 @@ class EffectiveRate:
 
     expects: ClassVar[str] = ""
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         rate = trajectory.learning_rate / (1 - trajectory.momentum)
         if not trajectory.invariants:
             norms = trajectory.parameter_norms_squared

@@ -1,10 +1,11 @@
 """Temperature direction by direction: which of them have the cloud's."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured, bootstrap
 from sgdtheory.sweep.trajectory import Array, Trajectory
 
@@ -25,7 +26,7 @@ class Equipartition:
 
     expects: ClassVar[str] = "temperature"
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         names = {"equipartition": 50, "equipartition_low": 25, "equipartition_high": 75}
         if trajectory.invariants:
             return {name: Measured.nothing("there is no minimum whose directions could be warm") for name in names}

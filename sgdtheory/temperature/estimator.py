@@ -1,10 +1,11 @@
 """What an estimator is, and the ratio of means that most of them are."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Array, Trajectory
 
@@ -16,7 +17,7 @@ class Estimator(Protocol):
     """A frozen dataclass with `expects`, what theory says of the number called like the estimator's file: "temperature",
     "one" (a ratio), or nothing."""
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         """Numbers by name; those called like the estimator are temperatures in units of learning rate over batch size."""
         ...
 

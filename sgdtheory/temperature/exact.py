@@ -3,8 +3,9 @@
 from typing import Any
 
 from sgdtheory.faults import Mistake
-from sgdtheory.landscape import hvp
+from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.measured import Measured
+from sgdtheory.roles import states_covariance
 from sgdtheory.sweep.ground import Ground
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -12,19 +13,19 @@ from sgdtheory.temperature.estimator import ratio
 MOST = 2048  # parameters: Σ is a matrix
 
 
-def heights(landscape: Any, ground: Ground, trajectory: Trajectory) -> dict[str, Any]:
+def heights(landscape: Landscape, ground: Ground, trajectory: Trajectory) -> dict[str, Any]:
     """Columns `height` = 2⟨L − L*⟩ as measured, and `height_exact`, null with the reason where nothing is stated."""
     measured = ratio(2 * (trajectory.losses - ground.loss), trajectory.losses * 0 + 1)
     return {**measured.columns("height"), **exact_height(landscape, ground, trajectory).columns("height_exact")}
 
 
-def exact_height(landscape: Any, ground: Ground, trajectory: Trajectory) -> Measured:
+def exact_height(landscape: Landscape, ground: Ground, trajectory: Trajectory) -> Measured:
     """2⟨L − L*⟩ = Tr HΣ from the landscape's own `stationary_covariance`, exact where L is quadratic.
 
     For the quadratic that is the augmented Lyapunov equation, for linear regression the fixed point with multiplicative
     noise. Nothing is known under epoch sampling, and beyond the stable limit nothing is there.
     """
-    if not hasattr(landscape, "stationary_covariance"):
+    if not states_covariance(landscape):
         return Measured.nothing("the landscape states no covariance")
     if trajectory.sampling == "epoch" or landscape.dim > MOST:
         return Measured.nothing("not known under epoch sampling" if trajectory.sampling == "epoch" else "Σ would be too large")

@@ -1,8 +1,9 @@
 """Temperature of SGD's noise from the mean height of the cloud above its minimum."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -26,7 +27,7 @@ class ExcessLoss:
 
     expects: ClassVar[str] = "temperature"
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
         if trajectory.loss_at_minimum is None:
             return {"excess_loss": Measured.nothing("no minimum is known")}
         eta, mu = trajectory.learning_rate, trajectory.momentum

@@ -1,8 +1,9 @@
 """The fluctuation–dissipation ratio: one where the cloud is stationary."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -21,7 +22,7 @@ class FluctuationDissipation:
 
     expects: ClassVar[str] = "one"
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         work = eta * (1 + mu) / 2 * trajectory.velocity_norms_squared  # [S, P]
         return {"fluctuation_dissipation": ratio(trajectory.virials, work)}

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured, bootstrap
 from sgdtheory.sweep.trajectory import Array, Trajectory
 
@@ -26,7 +27,7 @@ class Hill:
 
     expects: ClassVar[str] = ""
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         noise = trajectory.noise_projections
         if noise.size < LEAST or trajectory.replicas < 2:
             why = Measured.nothing(f"{noise.size} values of the noise are too few for a tail")

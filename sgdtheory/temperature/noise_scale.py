@@ -1,8 +1,9 @@
 """How noisy a gradient is: Tr C in several ways, and the batch size at which noise and signal are equal."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -21,7 +22,7 @@ class NoiseScale:
 
     expects: ClassVar[str] = "one"  # of noise_agreement
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         size = trajectory.batch_size / (trajectory.population or 1.0)
         own = size * trajectory.noise_norms_squared
         apart = size * (trajectory.batch_norms_squared - trajectory.gradient_norms_squared)

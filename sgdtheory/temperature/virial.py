@@ -1,8 +1,9 @@
 """Temperature from the virial theorem: an identity at stationarity, which checks the bookkeeping."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.sweep.trajectory import Trajectory
 from sgdtheory.temperature.estimator import ratio
@@ -20,7 +21,7 @@ class Virial:
 
     expects: ClassVar[str] = "temperature"
 
-    def __call__(self, landscape: Any, trajectory: Trajectory) -> dict[str, Measured]:
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         work = trajectory.virials - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared  # [S, P]
         return {"virial": ratio(work, trajectory.noise_trace)}

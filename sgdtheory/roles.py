@@ -1,0 +1,244 @@
+"""What a landscape can do besides giving losses: each role a type, and the one place that asks.
+
+A landscape plays a role by having its methods; it names none of these classes. Asking looks for
+names alone, so that a landscape which hands on all that it does not have itself (`InParts`) plays
+the roles of the one inside.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import TypeIs
+
+from sgdtheory.faults import Failure
+from sgdtheory.landscape import Batch, Cloud, Landscape
+from sgdtheory.measured import Measured
+
+Split = Literal["train", "test"]
+
+
+class Score(NamedTuple):
+    """Data loss (without L2, nats for cross_entropy) and error (0 or 1) of examples at points."""
+
+    losses: Tensor  # float64 [P, N]
+    errors: Tensor  # float64 [P, N]
+
+
+class WithExamples(Landscape, Protocol):
+    """A mean over N = `count` examples: mini-batches are indices of them."""
+
+    @property
+    def count(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The examples of indices [P or 1, b]."""
+        ...
+
+
+class Augmented(Landscape, Protocol):
+    """Examples whose mini-batches need random draws besides indices."""
+
+    @property
+    def count(self) -> int: ...
+    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Any:
+        """What an index each of `shape` needs, its leading axes that shape."""
+        ...
+
+    def batch(self, indices: Tensor, draws: Any) -> Batch: ...
+
+
+class Sampled(Landscape, Protocol):
+    """Mini-batches of i.i.d. draws."""
+
+    def sample(self, points: int, size: int, stream: torch.Generator) -> Batch: ...
+
+
+class Scored(Landscape, Protocol):
+    """Every example of a training and a test set has a loss and an error at every point."""
+
+    def score(self, cloud: Cloud, split: Split) -> Score: ...
+
+
+class NetworkLandscape(Scored, WithExamples, Protocol):
+    """The landscape of a module on a data set (landscapes/network.py)."""
+
+    data: Any
+    weight_decay: float
+
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def shapes(self) -> dict[str, torch.Size]: ...
+    @property
+    def constants(self) -> dict[str, Tensor]: ...
+    @property
+    def scored(self) -> int: ...
+    def with_constants(self, constants: Mapping[str, Tensor]) -> Self: ...
+    def scored_on(self, most: int) -> Self: ...
+    def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score: ...
+    def examples(self, split: Split) -> tuple[Tensor, Tensor]: ...
+    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor: ...
+    def statistics(self, theta: Tensor) -> dict[str, Tensor]: ...
+    def model_at(self, theta: Tensor) -> nn.Module: ...
+    def vector(self, module: nn.Module) -> Tensor: ...
+
+
+class StatesRate(Landscape, Protocol):
+    """A learning rate that is known to work; None: it is to be measured."""
+
+    def learning_rate(self) -> float | None: ...
+
+
+class StatesMinima(Landscape, Protocol):
+    """Minima that are known, [M, n]."""
+
+    def minima(self) -> Cloud: ...
+
+
+class StatesBarrier(Landscape, Protocol):
+    """The lowest barrier between its end points, in the units of its losses."""
+
+    def barrier(self) -> float: ...
+
+
+class StatesNoise(Landscape, Protocol):
+    """The covariance of one sample's gradient at each point, [P, n, n]."""
+
+    def noise_covariance(self, cloud: Cloud) -> Tensor: ...
+
+
+class StatesCovariance(Landscape, Protocol):
+    """The covariance of SGD's stationary cloud, [n, n]."""
+
+    def stationary_covariance(self, learning_rate: float, batch_size: int, momentum: float) -> Tensor: ...
+
+
+def has_examples(landscape: Landscape) -> TypeIs[WithExamples]:
+    return _has(landscape, "count")
+
+
+def is_augmented(landscape: Landscape) -> TypeIs[Augmented]:
+    return _has(landscape, "augmentation") and _has(landscape, "count")
+
+
+def is_sampled(landscape: Landscape) -> TypeIs[Sampled]:
+    return _has(landscape, "sample")
+
+
+def is_scored(landscape: Landscape) -> TypeIs[Scored]:
+    return _has(landscape, "score")
+
+
+def is_network(landscape: Landscape) -> TypeIs[NetworkLandscape]:
+    return _has(landscape, "module") and _has(landscape, "shapes")
+
+
+def states_rate(landscape: Landscape) -> TypeIs[StatesRate]:
+    return _has(landscape, "learning_rate")
+
+
+def states_minima(landscape: Landscape) -> TypeIs[StatesMinima]:
+    return _has(landscape, "minima")
+
+
+def states_barrier(landscape: Landscape) -> TypeIs[StatesBarrier]:
+    return _has(landscape, "barrier")
+
+
+def states_noise(landscape: Landscape) -> TypeIs[StatesNoise]:
+    return _has(landscape, "noise_covariance")
+
+
+def states_covariance(landscape: Landscape) -> TypeIs[StatesCovariance]:
+    return _has(landscape, "stationary_covariance")
+
+
+def examples_of(landscape: Landscape) -> WithExamples:
+    """The landscape as a mean over examples; Failure where it is none."""
+    if has_examples(landscape):
+        return landscape
+    raise Failure(f"{title_of(landscape)} has no examples")
+
+
+def sampled_of(landscape: Landscape) -> Sampled:
+    """The landscape as one that draws mini-batches; Failure where it does not."""
+    if is_sampled(landscape):
+        return landscape
+    raise Failure(f"{title_of(landscape)} has neither examples nor `sample`: no mini-batches")
+
+
+def network_of(landscape: Landscape) -> NetworkLandscape:
+    """The landscape as that of a network; Failure where it is none."""
+    if is_network(landscape):
+        return landscape
+    raise Failure(f"{title_of(landscape)} is no landscape of a network")
+
+
+def count_of(landscape: Landscape) -> int | None:
+    """How many examples a landscape is a mean over; None where it has none."""
+    return landscape.count if has_examples(landscape) else None
+
+
+def barrier_of(landscape: Landscape) -> float:
+    """The barrier that a landscape states; Failure where it states none."""
+    if states_barrier(landscape):
+        return landscape.barrier()
+    raise Failure(f"{title_of(landscape)} states no barrier")
+
+
+def parts_of(landscape: Landscape) -> Iterator[tuple[Batch | None, float]]:
+    """(batch, weight) whose weighted mean is the whole objective; the whole itself by default."""
+    parts = _of(landscape, "parts")
+    return iter([(None, 1.0)]) if parts is None else parts()  # type: ignore[no-any-return]
+
+
+def device_of(landscape: Landscape) -> torch.device:
+    """Where a landscape computes."""
+    return torch.device(_of(landscape, "device", "cpu"))
+
+
+def title_of(landscape: Landscape) -> str:
+    """What a landscape is called in words that people read."""
+    return str(_of(landscape, "title", type(landscape).__name__))
+
+
+def weight_decay_of(landscape: Landscape) -> float:
+    """λ of ½λ|θ|²; 0 where none is stated."""
+    return float(_of(landscape, "weight_decay", 0.0))
+
+
+def constants_of(landscape: Landscape) -> dict[str, Tensor]:
+    """Frozen parameters and buffers that a network computes with; empty for most."""
+    return dict(_of(landscape, "constants", {}))
+
+
+def constant_loss_of(landscape: Landscape) -> float | None:
+    """The training loss of the best prediction that is the same for all examples."""
+    asked = _of(landscape, "constant_loss")
+    return None if asked is None else float(asked())
+
+
+def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
+    """|loss descended − loss scored| at one point θ [n] on one part of the data, nats: rounding
+    alone, where a landscape is one function of its parameters; a formula has no examples."""
+    gap = _of(landscape, "gap")
+    if gap is None:
+        return Measured.nothing("a formula has no examples")
+    found: Measured = gap(theta)
+    return found
+
+
+def self_check_of(landscape: Landscape, dtype: str) -> str | None:
+    """What the self-check of a landscape found; None where it has none. Mistake where it fails."""
+    check = _of(landscape, "check")
+    return None if check is None else str(check(dtype))
+
+
+def _has(thing: object, name: str) -> bool:
+    return hasattr(thing, name)
+
+
+def _of(thing: object, name: str, default: Any = None) -> Any:
+    return getattr(thing, name, default)
