@@ -22,15 +22,9 @@ from sgdtheory.schedule import Constant, Schedule
 from sgdtheory.sgd import SGD, Coupling, Diverged
 from sgdtheory.streams import key, stream
 
-Evaluate: TypeAlias = Callable[
-    [Cloud], Tensor
-]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
-Error: TypeAlias = Callable[
-    [Cloud], float
-]  # two points [2, n] → the standard error of the difference of their values
-Descend: TypeAlias = Callable[
-    [str, SGD, Cloud, Coupling, int], Cloud
-]  # stage's name, loop, start, coupling, seed → last cloud
+Evaluate: TypeAlias = Callable[[Cloud], Tensor]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
+Error: TypeAlias = Callable[[Cloud], float]  # two points [2, n] → the standard error of the difference of their values
+Descend: TypeAlias = Callable[[str, SGD, Cloud, Coupling, int], Cloud]  # stage's name, loop, start, coupling, seed → last cloud
 CHUNK = 16  # points of a path that exist at once while it is evaluated
 LINE = 16  # parts of the straight line that its barrier is taken from
 ALONG = (0.2, 0.4, 0.6, 0.8)  # of the straight line: where a learning rate is measured
@@ -41,9 +35,7 @@ LOWER = 1 / 3  # of the rate: what follows a cycle that ended higher than it beg
 CLEAR = 10  # times the higher end's value: the straight line's barrier where a risen loss is told from noise
 UNDONE = 0.1  # of the straight line's barrier: a cycle that rose to more is undone; less, the next ones bring down again
 MOST_UNDONE = 2  # cycles of an attempt that are done again
-SIGMAS = (
-    2.0  # standard errors of the excess within which a path is flat, as far as these examples tell
-)
+SIGMAS = 2.0  # standard errors of the excess within which a path is flat, as far as these examples tell
 
 
 @dataclass(frozen=True)
@@ -76,9 +68,7 @@ class Search(NamedTuple):
     learning_rate: float  # what multiples are of; measured once
     multiple: float  # of the next cycle
     undone: int  # cycles of this attempt that were done again
-    too_high: (
-        float  # the lowest multiple at which a cycle rose from the straight line; inf: none did
-    )
+    too_high: float  # the lowest multiple at which a cycle rose from the straight line; inf: none did
     gradients: int  # spent so far, one a pivot and step
     evaluations: int  # points evaluated so far
     over: bool = False
@@ -148,9 +138,7 @@ class AutoNEB:
     def cost(self) -> tuple[int, int, int]:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
         pivots = list(accumulate(cycle.insert for cycle in self.cycles))
-        gradients = sum(
-            cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True)
-        )
+        gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
         points = LINE + 1 + sum((count + 1) * (self.sub_points + 1) for count in pivots)
         return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
 
@@ -199,9 +187,7 @@ class AutoNEB:
         `evaluate` defaults to the objective, `descend` to running SGD to its end, `error` to none.
         """
         evaluate = evaluate or (lambda points: objective(landscape, points))
-        descend = descend or (
-            lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key)
-        )
+        descend = descend or (lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key))
         state = self._begin(landscape, ends, seed, evaluate) if state is None else state
         end_losses = objective(landscape, ends)
         while not state.over:
@@ -213,9 +199,7 @@ class AutoNEB:
     def finish(self, state: Search, evaluate: Evaluate) -> Path:
         """The lowest path, evaluated densely; Failure where every attempt diverged."""
         if not isfinite(state.best_excess):
-            raise Failure(
-                "no finite path was found at any learning rate; lower autoneb.learning_rate"
-            )
+            raise Failure("no finite path was found at any learning rate; lower autoneb.learning_rate")
         parts = self.final_sub_points + 1
         t = subdivide(arc_positions(state.best), parts)
         found = dense_values(state.best, parts, state.end_values, evaluate)
@@ -233,9 +217,7 @@ class AutoNEB:
             rate,
         )
 
-    def find(
-        self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None
-    ) -> Path:
+    def find(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None) -> Path:
         """From nothing to the path, in one call."""
         evaluate = evaluate or (lambda points: objective(landscape, points))
         *_, last = self.run(landscape, ends, seed, evaluate)
@@ -318,9 +300,7 @@ class AutoNEB:
             return state._replace(cycle=len(self.cycles) - 1)
         return state
 
-    def _descended(
-        self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend
-    ) -> tuple[Cloud, int]:
+    def _descended(self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend) -> tuple[Cloud, int]:
         """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
         cycle = self.cycles[state.cycle]
         path, targets = self._placed(state, ends, cycle, seed)
@@ -431,14 +411,10 @@ def _valued(evaluate: Evaluate, points: Tensor) -> Tensor:
 
 def _excess(values: Tensor) -> float:
     """The highest value over the higher end's; inf where a value is not finite."""
-    return (
-        float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
-    )
+    return float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
 
 
-def _run_to_end(
-    landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int
-) -> Cloud:
+def _run_to_end(landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int) -> Cloud:
     for state in sgd.run(landscape, cloud, seed, coupling):
         cloud = state.cloud
     return cloud

@@ -1,5 +1,6 @@
 """One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,7 +18,7 @@ from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.learning_rate import is_measured
 from sgdtheory.measured import Measured
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.autoneb import AutoNEB, Path, Search, rate_along
+from sgdtheory.paths.autoneb import AutoNEB, Error, Path, Search, rate_along
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
 from sgdtheory.paths.profile import Profile, profile, train_losses
 from sgdtheory.paths.string_sampling import String
@@ -139,6 +140,18 @@ def find_string(
     }
 
 
+def error_of(landscape: Landscape) -> Error | None:
+    """What gives the standard error, over training examples, of the difference of two losses."""
+    if not is_scored(landscape):
+        return None
+
+    def error(pair: Cloud) -> float:
+        losses = landscape.score(pair, "train").losses
+        return float((losses[0] - losses[1]).std()) / math.sqrt(losses.shape[1])
+
+    return error
+
+
 def find_band(
     landscape: Landscape,
     autoneb: AutoNEB,
@@ -165,13 +178,7 @@ def find_band(
     def evaluate(points: Tensor) -> Tensor:
         return train_losses(landscape, points)
 
-    def error(pair: Cloud) -> float:
-        """The standard error, over examples, of the difference of the losses of two points."""
-        losses = landscape.score(pair, "train").losses
-        return float((losses[0] - losses[1]).std()) / losses.shape[1] ** 0.5
-
-    scored = hasattr(landscape, "score")
-    for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state, error if scored else None):
+    for newest in autoneb.run(landscape, ends, seed, evaluate, descend, state, error_of(landscape)):
         folder.mark(SEARCH, newest.tensors(), newest.facts())
         state = newest
     assert state is not None
