@@ -308,7 +308,8 @@ class AutoNEB:
         stiffness = self.stiffness or inf
         band = ElasticBand(ends, end_losses, targets, stiffness, cycle.climb, ceiling=ceiling)
         sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
-        name = f"attempt-{state.attempt}-cycle-{state.cycle}-{state.undone}"
+        again = f"-again-{state.undone}" if state.undone else ""
+        name = f"attempt-{state.attempt}-cycle-{state.cycle}{again}"
         try:
             cloud = band.place(descend(name, sgd, path[1:-1], band, key(seed, name)))
         except Failure as failure:  # too high a learning rate here: a lower one may do better

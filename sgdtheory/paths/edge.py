@@ -170,7 +170,7 @@ def find_band(
     ]  # after so many cycles
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
-        _, attempt, _, cycle, _ = name.split("-")
+        _, attempt, _, cycle, *_ = name.split("-")
         done = min(len(over) - 2, int(attempt) * len(autoneb.cycles) + int(cycle))
         begin, end = (share[0] + (share[1] - share[0]) * part / over[-1] for part in over[done : done + 2])
         return run_stage(folder, name, sgd, landscape, cloud, seed, band, (begin, end))

@@ -166,7 +166,7 @@ def test_stages_have_names_and_seeds_of_their_own() -> None:
     run(replace(SMALL, retries=1, nudge=0.0), descend=descend)  # nothing descends
     names = [name for name, _, _ in seen]
     assert len(set(names)) == len(names) == len({seed for _, _, seed in seen})
-    assert names[0] == "attempt-0-cycle-0-0" and names[-1].startswith("attempt-2-")
+    assert names[0] == "attempt-0-cycle-0" and names[-1].startswith("attempt-2-")
 
 
 def test_what_is_good_enough_ends_the_search() -> None:
