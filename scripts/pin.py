@@ -28,7 +28,7 @@ ALONE = "executor.workers=1 threads=1 device=cpu --quiet"
 # no result: what a run cost, what it is called, and which files it read
 OMITTED = {
     "seconds", "cpu_seconds", "version", "config_hash", "hash", "memory", "device", "date", "host", "path", "plots",
-    "files", "sha256",
+    "files", "finished", "sha256",
 }  # fmt: skip
 ALL_DIAGNOSTICS = "diagnostic=[critical,noise,sharpness,spectrum]"
 NETWORK_ESTIMATORS = "estimator=[excess_loss,virial,fluctuation_dissipation,equipartition,noise_scale,hill]"
@@ -68,8 +68,8 @@ JOBS: dict[str, list[str]] = {
     "cnn": [
         f"train {SMALL_CNN} minima=2 sgd.steps=12 sgd.sampling=epoch polish=descent polish_steps=5",
         f"connect {SMALL_CNN} {SMALL_CONNECT}",
-        f"diagnose {SMALL_CNN} minima={{0}} {ALL_DIAGNOSTICS} diagnostic.noise.draws=16 diagnostic.noise.dense=100 diagnostic.spectrum.probes=2 "
-        "diagnostic.spectrum.steps=20",
+        f"diagnose {SMALL_CNN} minima={{0}} {ALL_DIAGNOSTICS} diagnostic.noise.draws=16 "
+        "diagnostic.noise.dense=100 diagnostic.spectrum.probes=2 diagnostic.spectrum.steps=20",
     ],
     "resnet8": [
         f"train {SMALL_RESNET} minima=2 sgd.steps=4 sgd.batch_size=32",
@@ -87,8 +87,8 @@ JOBS: dict[str, list[str]] = {
         for words in (NETWORK_ESTIMATORS, "sampling=epoch sweep.learning_rate=[0.25]")
     ],
     "sweep_regression": [
-        "sweep-temperature landscape=linear_regression sweep.batch_size=[16] sweep.learning_rate=[0.05] precision=0.2 steps=400 "
-        "sampling=without_replacement"
+        "sweep-temperature landscape=linear_regression sweep.batch_size=[16] sweep.learning_rate=[0.05] "
+        "precision=0.2 steps=400 sampling=without_replacement"
     ],
     "compensation": [
         "study compensation pushed=2 landscapes.wide.model.hidden=[3] landscapes.narrow.model.hidden=[1] search_steps=400 "

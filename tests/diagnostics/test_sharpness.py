@@ -13,7 +13,7 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts.recipe import rescaled
+from sgdtheory.studies.small_batch_flat_minima import rescaled
 
 H = torch.tensor([0.1, 0.5, 1.0, 2.0, 9.0], dtype=torch.float64)
 BOWL = Quadratic(curvatures=tuple(H.tolist()))
