@@ -69,9 +69,8 @@ class Relaxation(NamedTuple):
         counts = self.counts
         bins = counts.shape[1] // 2
         chosen = sorted({round(k) for k in np.linspace(0, len(steps) - 1, MOMENTS)})
-        p = _coarse(
-            reference.at(reference.uniform(*start), [steps[k] for k in chosen], time_step), bins
-        )
+        moments = [steps[k] for k in chosen]
+        p = _coarse(reference.at(reference.uniform(*start), moments, time_step), bins)
         width = (reference.high - reference.low) / bins
         rows = []
         for shares, k in zip(p, chosen, strict=True):
@@ -81,10 +80,9 @@ class Relaxation(NamedTuple):
                 facts = {
                     "moment": f"t = {steps[k] * time_step:.3g}",
                     "x": reference.low + (i + 0.5) * width,
+                    "density_exact": float(share / width),
                 }
-                rows.append(
-                    row_of(facts | {"density_exact": float(share / width)}, density=density)
-                )
+                rows.append(row_of(facts, density=density))
         return rows
 
 

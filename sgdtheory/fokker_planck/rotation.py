@@ -1,12 +1,25 @@
 """A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from sgdtheory.landscape import Cloud
+from sgdtheory.sgd import Coupling
+
+
+@runtime_checkable
+class Turning(Coupling, Protocol):
+    """A coupling that turns a cloud, known by its strength."""
+
+    @property
+    def strength(self) -> float: ...
+
+    def area_rate(self, landscape: Any, temperature: float) -> float:
+        """What the stochastic area grows by in a unit of time, in theory."""
+        ...
 
 
 class Stirring:

@@ -50,11 +50,8 @@ class Frame(NamedTuple):
 
     def along_tangent(self, moved: Tensor) -> Tensor:
         """The same along the path's tangent, in units of the path's length."""
-        return (
-            self.outward[:, None]
-            * torch.einsum("arn,an->ar", moved.double(), self.tangent.double())
-            / self.length
-        )
+        along = torch.einsum("arn,an->ar", moved.double(), self.tangent.double())
+        return self.outward[:, None] * along / self.length
 
     def by_growth(self, moved: Tensor) -> Tensor:
         """The part of `along_chord` that is growth of |θ|: a path bends away from the origin less
@@ -69,9 +66,8 @@ class Frame(NamedTuple):
         n] have made, [A, R].
         """
         end = torch.where(self.outward < 0, 0.0, 1.0).double()
-        there = (
-            (self.start.double() - self.first.double()) @ self.chord.double()
-        ) / self.chord.double().square().sum()
+        chord = self.chord.double()
+        there = ((self.start.double() - self.first.double()) @ chord) / chord.square().sum()
         return self.along_chord(cloud - self.start[:, None]) / (end - there).abs()[:, None]
 
     def drift(self, cloud: Cloud, descent: Cloud, at: int) -> dict[str, Any]:

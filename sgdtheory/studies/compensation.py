@@ -19,7 +19,16 @@ from sgdtheory.landscape import value_and_grad
 from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, subject_of
+from sgdtheory.studies.study import (
+    Case,
+    Rows,
+    Study,
+    Subject,
+    Tables,
+    Verdict,
+    column_of,
+    subject_of,
+)
 
 DENSE = 6000  # parameters up to which the whole Hessian can be written down
 STATIONARY = 1e-6  # |∇L| of a minimum
@@ -166,7 +175,7 @@ def made_up(rows: Rows) -> Measured:
     """
     if not rows:
         return Measured.nothing("no parameter was pushed")
-    rise, left = (np.array([row[name] for row in rows]) for name in ("data_rise", "data_left"))
+    rise, left = (np.array(column_of(rows, name)) for name in ("data_rise", "data_left"))
     if not rise.sum() > 0:
         return Measured.nothing("the data loss did not rise")
     share = left.sum() / rise.sum()
@@ -181,7 +190,7 @@ def _of(rows: Rows, name: str, delta: float) -> Rows:
 def _mean(rows: Rows, name: str, delta: float) -> dict[str, Any]:
     pushes = _of(rows, name, delta)
     columns = {
-        column: Measured.mean([row[column] for row in pushes])
+        column: Measured.mean(column_of(pushes, column))
         for column in ("left_over_price", "rise", "left")
     }
     highest = max((row["left_over_price"] for row in pushes), default=None)
@@ -195,49 +204,54 @@ def _mean(rows: Rows, name: str, delta: float) -> dict[str, Any]:
 def claims_of(rows: Rows, deltas: list[float], names: list[str]) -> list[Claim]:
     (wide, narrow), small, large = names, min(deltas), max(deltas)
     far, few = _of(rows, wide, large), _of(rows, narrow, large)
-    share, price = made_up(far), Measured.mean([row["left_over_price"] for row in far])
-    dear = Measured.mean([row["left_over_price"] for row in few])
-    worst = max(
-        (abs(row["share_left"] / row["theory"] - 1) for row in rows if abs(row["delta"]) == small),
-        default=None,
-    )
-    off = Measured.nothing("no parameter was pushed") if worst is None else Measured(worst)
-    least = "–" if not far else f"{min(row['made_up'] for row in far):.3f}"
+    near = [row for row in rows if abs(row["delta"]) == small]
+    return [
+        _made_up(far, wide, large),
+        _price(far, wide),
+        _too_few(few, narrow),
+        _theory(near, small),
+    ]
+
+
+def _made_up(far: Rows, wide: str, delta: float) -> Claim:
+    share = made_up(far)
     percent = share._replace(value=None if share.value is None else 100 * share.value, unit="%")
     percent = percent._replace(stderr=None if share.stderr is None else 100 * share.stderr)
-    return [
-        Claim(
-            "made_up",
-            f"{wide}: of the data loss's rise when one parameter is pushed by {large:g}, the "
-            f"others make up {percent} (the least of {len(far)} parameters: {least})",
-            share,
-            f"≥ {MADE_UP:g}",
-            None if share.value is None else share.value >= MADE_UP,
-        ),
-        Claim(
-            "price",
-            f"{wide}: what is left is {price} times the price ½λδ² of the pushed parameter",
-            price,
-            f"≤ {PRICE:g} at every one",
-            None if not far else max(row["left_over_price"] for row in far) <= PRICE,
-        ),
-        Claim(
-            "too_few",
-            f"{narrow}: few others leave {dear} times the price and make up "
-            f"{_percent(made_up(few))} of the data loss's rise",
-            dear,
-            f"> {TOO_FEW:g}, by two standard errors",
-            None if dear.value is None else dear.value - 2 * (dear.stderr or 0.0) > TOO_FEW,
-        ),
-        Claim(
-            "second_order",
-            f"at δ = {small:g} what is left is 1/(H_ii (H⁻¹)_ii) of the rise, to within "
-            f"{_percent(off)}",
-            off,
-            f"within {SECOND_ORDER:.0%} for every parameter of both networks",
-            None if worst is None else worst <= SECOND_ORDER,
-        ),
-    ]
+    least = "–" if not far else f"{min(column_of(far, 'made_up')):.3f}"
+    told = (
+        f"{wide}: of the data loss's rise when one parameter is pushed by {delta:g}, the others "
+        f"make up {percent} (the least of {len(far)} parameters: {least})"
+    )
+    holds = None if share.value is None else share.value >= MADE_UP
+    return Claim("made_up", told, share, f"≥ {MADE_UP:g}", holds)
+
+
+def _price(far: Rows, wide: str) -> Claim:
+    price = Measured.mean(column_of(far, "left_over_price"))
+    told = f"{wide}: what is left is {price} times the price ½λδ² of the pushed parameter"
+    holds = None if not far else max(column_of(far, "left_over_price")) <= PRICE
+    return Claim("price", told, price, f"≤ {PRICE:g} at every one", holds)
+
+
+def _too_few(few: Rows, narrow: str) -> Claim:
+    dear, share = Measured.mean(column_of(few, "left_over_price")), _percent(made_up(few))
+    told = (
+        f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
+        "loss's rise"
+    )
+    holds = None if dear.value is None else dear.value - 2 * (dear.stderr or 0.0) > TOO_FEW
+    return Claim("too_few", told, dear, f"> {TOO_FEW:g}, by two standard errors", holds)
+
+
+def _theory(near: Rows, delta: float) -> Claim:
+    worst = max((abs(row["share_left"] / row["theory"] - 1) for row in near), default=None)
+    off = Measured.nothing("no parameter was pushed") if worst is None else Measured(worst)
+    told = (
+        f"at δ = {delta:g} what is left is 1/(H_ii (H⁻¹)_ii) of the rise, to within {_percent(off)}"
+    )
+    expected = f"within {SECOND_ORDER:.0%} for every parameter of both networks"
+    holds = None if worst is None else worst <= SECOND_ORDER
+    return Claim("second_order", told, off, expected, holds)
 
 
 def _percent(share: Measured) -> str:

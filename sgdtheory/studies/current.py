@@ -13,8 +13,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
 from sgdtheory.fokker_planck.density import Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
-from sgdtheory.fokker_planck.limit_cycle import LimitCycle
-from sgdtheory.fokker_planck.rotation import Rotation
+from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
@@ -44,7 +43,7 @@ class Stirred:
 
     landscape: Landscape
     sgd: SGD
-    coupling: Rotation | LimitCycle | None
+    coupling: Turning | None
     strengths: Annotated[list[float], MinLen(1)]
     replicas: Annotated[int, Ge(2)]
     burn: Whole
@@ -72,7 +71,8 @@ class Stirred:
         self, folder: UnitFolder, strength: float, seed: int, dtype: torch.dtype
     ) -> dict[str, Any]:
         """One row: the area's rate, theory's, z; and the distance of the density from e^{−L/D}."""
-        coupling = FREE if self.coupling is None else replace(self.coupling, strength=strength)
+        turning: Any = self.coupling
+        coupling = FREE if turning is None else replace(turning, strength=strength)
         start, plane, origin = self._start(seed, dtype)
         every = max(1, (self.sgd.steps - self.burn) // MOMENTS)
         seen = {"areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device)}
@@ -205,9 +205,8 @@ class Current(Study):
         rows = tables["clouds"]
         shown: dict[str, Rows] = {"stirred": [], "unstirred": []}
         for row in rows:
-            shown[
-                "unstirred" if self.systems[row["system"]].coupling is None else "stirred"
-            ].append(row)
+            stirred = self.systems[row["system"]].coupling is not None
+            shown["stirred" if stirred else "unstirred"].append(row)
         return Verdict(claims_of(rows, self.systems), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
@@ -235,11 +234,9 @@ def claims_of(rows: list[dict[str, Any]], systems: Mapping[str, Stirred]) -> lis
         "cause"
     )
     told = words if holds else "the stochastic areas are not all as theory says"
-    found = (
-        Measured(min(clear), 1.0, "standard errors from zero, at least")
-        if clear
-        else Measured.nothing("no current")
-    )
+    found = Measured.nothing("no current")
+    if clear:
+        found = Measured(min(clear), 1.0, "standard errors from zero, at least")
     return [Claim("current", told, found, "every one as below", holds), *each]
 
 
@@ -259,11 +256,8 @@ def _current(name: str, rows: list[dict[str, Any]], system: Stirred) -> list[Cla
     )
     expected = f"1 within {system.within:g}, more than {system.clear:g} standard errors from 0"
     assert ratio.value is not None
-    return [
-        Claim(
-            name, words, ratio, expected, abs(ratio.value - 1) < system.within and z > system.clear
-        )
-    ]
+    holds = abs(ratio.value - 1) < system.within and z > system.clear
+    return [Claim(name, words, ratio, expected, holds)]
 
 
 def _still(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
@@ -284,15 +278,8 @@ def _density(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
         f"{name}: the density is within {found} of e^(−Φ/T) at every strength of {len(rows)}: it "
         "does not see the current"
     )
-    return [
-        Claim(
-            f"{name}_density",
-            words,
-            found,
-            f"below {DENSITY:g} nats",
-            worst["divergence"] < DENSITY,
-        )
-    ]
+    expected, holds = f"below {DENSITY:g} nats", worst["divergence"] < DENSITY
+    return [Claim(f"{name}_density", words, found, expected, holds)]
 
 
 PLOTS = [

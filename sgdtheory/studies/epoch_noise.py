@@ -16,7 +16,7 @@ from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, grouped
 from sgdtheory.sweep.cell import Cell, describe_cell
 from sgdtheory.sweep.ground import Ground
 
@@ -207,22 +207,12 @@ def _in_units_of(number: Mapping[str, Any], unit: float) -> Measured:
 
 def claims_of(rows: Rows) -> list[Claim]:
     """The hottest cell, all cells against the prediction, and both controls."""
-    by = {
-        kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("epochs", "independent", "frozen")
-    }
+    by: dict[str, Rows] = {"epochs": [], "independent": [], "frozen": []} | grouped(rows, "kind")
     known = [row for row in by["epochs"] if row["ratio"] is not None]
     if not known:
         why = by["epochs"][0]["ratio_why"] if by["epochs"] else "nothing is finished"
-        return [
-            Claim(
-                "epoch",
-                "no temperature under reshuffling",
-                Measured.nothing(why),
-                f"below {COLD:g}",
-                None,
-            )
-        ]
+        nothing, cold = Measured.nothing(why), f"below {COLD:g}"
+        return [Claim("epoch", "no temperature under reshuffling", nothing, cold, None)]
     known.sort(key=lambda row: row["rate_per_sample"])
     said = [_cold(known[-1]), _prediction(known, by["epochs"])]
     controls = [

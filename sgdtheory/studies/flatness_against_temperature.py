@@ -24,14 +24,10 @@ from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
 
-LOW, HIGH, SURE, ALIKE = (
-    -0.4,
-    -0.15,
-    8.0,
-    0.1,
-)  # of the slope; its standard errors; the difference of the two exponents
+LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
+ALIKE = 0.1  # the difference of the two exponents
 VISIBLE = 0.1  # a slope at λ > 0 beyond this would be one that can be seen
 EQUAL = 0.02  # relative spread of losses up to which they count as equal
 
@@ -41,18 +37,16 @@ class FlatnessAgainstTemperature(Study):
     """The hotter SGD is, the flatter is where it ends: Tr H falls with η/b, at equal loss
     (Jastrzębski et al. 2017).
 
-    Exponents of Tr H in η/b, in η and in 1/b, over a grid of both, at equal loss and without weight
-    decay.
-
     Claim (Keskar et al. 2017, 1609.04836; Jastrzębski et al. 2017, 1711.04623): the noise of SGD,
     whose size is the temperature η/2b, chooses flat minima, so Tr H falls with η/b and depends on η
     and b in no other way. Refuted by a slope of log Tr H outside −0.4 … −0.15, or one of less than
     eight standard errors, or exponents of η and 1/b more than 0.1 apart.
 
-    All run for the same time ηt = `time`, each cell's seeds as one cloud, then `descent` takes them
-    down to the loss `target`. The slope is that of this `time`: −.2 at 50, −.3 at 60, −.4 at 100
-    (measured), for noise goes on looking for flat ground. With weight decay and L-BFGS to the
-    bottom instead, on the corners of the grid, hardly anything should be left of it.
+    Exponents are those of a grid of η and b, without weight decay. All run for the same time
+    ηt = `time`, each cell's seeds as one cloud, then `descent` takes them down to the loss
+    `target`. The slope is that of this `time`: −.2 at 50, −.3 at 60, −.4 at 100 (measured), for
+    noise goes on looking for flat ground. With weight decay and L-BFGS to the bottom instead, on
+    the corners of the grid, hardly anything should be left of it.
     """
 
     axes = ("learning_rates", "batch_sizes", "weight_decay")
@@ -169,16 +163,12 @@ def exponents(rows: Rows, apart: bool) -> list[Measured]:
     found = []
     for seed in sorted({row["point"] for row in rows}):
         mine = [row for row in rows if row["point"] == seed]
-        rate, batch = (
-            np.log([row[name] for row in mine]) for name in ("learning_rate", "batch_size")
-        )
+        rate, batch = (np.log(column_of(mine, name)) for name in ("learning_rate", "batch_size"))
         columns = [rate, -batch] if apart else [rate - batch]
         design = np.stack([*columns, np.ones(len(mine))], 1)
         if np.linalg.matrix_rank(design) < design.shape[1]:
             return [Measured.nothing("the grid is too small to tell")] * len(columns)
-        found.append(
-            np.linalg.lstsq(design, np.log([row["trace"] for row in mine]), rcond=None)[0][:-1]
-        )
+        found.append(np.linalg.lstsq(design, np.log(column_of(mine, "trace")), rcond=None)[0][:-1])
     return [Measured.mean(column) for column in np.array(found).T]
 
 
@@ -206,8 +196,7 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
             "curve": curve,
         }
         measured = {
-            name: Measured.mean([row[name] for row in mine])
-            for name in ("trace", "loss", "loss_before")
+            name: Measured.mean(column_of(mine, name)) for name in ("trace", "loss", "loss_before")
         }
         found.append(row_of(facts, **measured))
     for row in found:
@@ -243,7 +232,7 @@ def _claims(rows: Rows) -> list[Claim]:
 
 
 def _equal(rows: Rows) -> bool:
-    losses = [row["loss"] for row in rows]
+    losses = column_of(rows, "loss")
     return bool(max(losses) - min(losses) <= EQUAL * max(losses))
 
 

@@ -20,7 +20,7 @@ from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.streams import stream
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict
+from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
 
 RISE = 1.3  # of Tr C, on every pair (the project's table)
 PAIRS = 3  # that it must be seen on
@@ -77,16 +77,12 @@ class NoiseAlongPath(FoundPaths):
 
     def judge(self, tables: Tables) -> Verdict:
         """Pairs whose path is found and measured; a row of points each."""
-        by_pair: dict[int, Rows] = {}
+        points, shown = grouped(tables["points"], "pair"), []
+        found = [path for path in tables["paths"] if path["pair"] in points]
+        pairs = [pair_row(path, points[path["pair"]]) for path in found]
         for row in tables["points"]:
-            by_pair.setdefault(row["pair"], []).append(row)
-        pairs = [
-            pair_row(path, by_pair[path["pair"]])
-            for path in tables["paths"]
-            if path["pair"] in by_pair
-        ]
-        points = [{"path": f"path {row['pair'] + 1}", **row} for row in tables["points"]]
-        shown = [{name: value for name, value in row.items() if name != "pair"} for row in points]
+            kept = {name: value for name, value in row.items() if name != "pair"}
+            shown.append({"path": f"path {row['pair'] + 1}", **kept})
         return Verdict(claims_of(pairs, self.pairs), {"pairs": pairs, "points": shown}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
@@ -150,8 +146,7 @@ def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
             )
         ]
     noise, curvature, loss, beyond = (
-        Measured.mean([row[f"{name}_ratio"] for row in pairs if row[f"{name}_ratio"] is not None])
-        for name in ("noise", "curvature", "loss", "beyond_loss")
+        _mean_ratio(pairs, name) for name in ("noise", "curvature", "loss", "beyond_loss")
     )
     above = sum((row["noise_ratio"] or 0.0) > RISE for row in pairs)
     held = above == len(pairs) if len(pairs) >= PAIRS else None
@@ -159,38 +154,31 @@ def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
         f"Tr C is {noise} times as high in the middle third of a path as at its ends (above "
         f"{RISE:g} on {above} of {asked}"
     )
+    told += f" pairs), the data loss {loss} times"
+    expected = f"> {RISE:g} on each of {PAIRS} pairs or more"
+    return [Claim("noise", told, noise, expected, held), *_beside(noise, curvature, loss, beyond)]
+
+
+def _beside(noise: Measured, curvature: Measured, loss: Measured, beyond: Measured) -> list[Claim]:
+    """What rises with the noise, and how much of its rise is the data loss's."""
     one = Measured(1.0)
+    bent = f"Tr H is {curvature} times as high there"
+    flat = f"the path is not exactly flat: its data loss is {loss} times as high in the middle"
+    rest = (
+        "Tr C over the square of the data loss, as which it would go were every example's loss to "
+        f"rise alike, is {beyond} times as high in the middle"
+    )
+    more = "above 1: the rise is not the loss's alone"
     return [
-        Claim(
-            "noise",
-            f"{told} pairs), the data loss {loss} times",
-            noise,
-            f"> {RISE:g} on each of {PAIRS} pairs or more",
-            held,
-        ),
-        Claim(
-            "curvature",
-            f"Tr H is {curvature} times as high there",
-            curvature,
-            "above 1",
-            higher(curvature, one),
-        ),
-        Claim(
-            "loss",
-            f"the path is not exactly flat: its data loss is {loss} times as high in the middle",
-            loss,
-            "rises less than Tr C",
-            higher(noise, loss),
-        ),
-        Claim(
-            "beyond_loss",
-            "Tr C over the square of the data loss, as which it would go were every example's "
-            f"loss to rise alike, is {beyond} times as high in the middle",
-            beyond,
-            "above 1: the rise is not the loss's alone",
-            higher(beyond, one),
-        ),
+        Claim("curvature", bent, curvature, "above 1", higher(curvature, one)),
+        Claim("loss", flat, loss, "rises less than Tr C", higher(noise, loss)),
+        Claim("beyond_loss", rest, beyond, more, higher(beyond, one)),
     ]
+
+
+def _mean_ratio(pairs: Rows, name: str) -> Measured:
+    ratios = column_of(pairs, f"{name}_ratio")
+    return Measured.mean([ratio for ratio in ratios if ratio is not None])
 
 
 def plots() -> list[Plot]:

@@ -20,7 +20,7 @@ from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, grouped
+from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, column_of, grouped
 
 # shares not positive: of a run that trains, and of one that does not (the project's table)
 FEW, MANY = 0.01, 0.05
@@ -147,7 +147,7 @@ def mean_rows(name: str, rows: list[Row]) -> list[Row]:
     for step in dict.fromkeys(row["step"] for row in rows):
         own = [row for row in rows if row["step"] == step]
         names = ("loss", "smoothed_loss", "cosine")
-        columns = {column: Measured.mean([row[column] for row in own]) for column in names}
+        columns = {column: Measured.mean(column_of(own, column)) for column in names}
         lowest = min(row["cosine"] for row in own)
         found.append(row_of({"run": name, "step": step, "lowest_cosine": lowest}, **columns))
     return found
@@ -162,7 +162,7 @@ def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
         columns[f"{kind}_not_positive"] = share(count, sum(row[f"{kind}_of"] for row in rows))
     if seeds < 2:
         columns["other_not_positive"] = Measured.nothing("one run has no other")
-    losses = [row["loss"] for row in ends]
+    losses = column_of(ends, "loss")
     facts = {
         "run": ends[0]["run"],
         "seeds": seeds,

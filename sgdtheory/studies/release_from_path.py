@@ -23,7 +23,7 @@ from sgdtheory.statistics.trends import higher
 from sgdtheory.streams import key
 from sgdtheory.studies.shared.equal_loss import Quench
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict, grouped
+from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
 
 CERTAIN = 5.0  # standard errors that Tr H must be lower by (the project's table)
 CLEAR = 3.0  # beyond which a drift counts as one
@@ -135,7 +135,8 @@ def over_paths(rows: Rows, name: str) -> Measured:
             (row[f"{name}_why"] for row in rows if row[name] is None), "nothing was released"
         )
         return Measured.nothing(why)
-    means = [sum(row[name] for row in own) / len(own) for own in grouped(known, "pair").values()]
+    paths = [column_of(own, name) for own in grouped(known, "pair").values()]
+    means = [sum(path) / len(path) for path in paths]
     if len(means) > 1:
         return Measured.mean(means)
     return Measured(

@@ -26,7 +26,7 @@ from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, grouped
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
@@ -77,10 +77,7 @@ class Saddles(Study):
                 "model: units can be left out of one whose `hidden` gives its layers; use model=mlp"
             )
         if self.sgd.learning_rate == "auto":
-            raise Mistake(
-                "sgd.learning_rate: give a number; the networks of this study are no group that "
-                "could say one"
-            )
+            raise Mistake("sgd.learning_rate: give a number; no network of this study states one")
         if max(self.snapshots, default=0) > self.sgd.steps:
             raise Mistake(
                 f"snapshots: {max(self.snapshots)} is beyond sgd.steps={self.sgd.steps}; lower it"
@@ -91,17 +88,15 @@ class Saddles(Study):
         return Subject(f"one hidden layer of {self.hidden} tanh units, all or some of them trained")
 
     def cases(self) -> list[Case]:
-        saddles = [
+        cases = [
             Case(f"saddle-{decay:g}-{k}", {"weight_decay": decay, "trained": k})
             for decay in self.weight_decays
             for k in range(self.hidden + 1)
         ]
         last = self.weight_decays[-1]
-        searches = [
-            Case(f"search-{last:g}-{step}", {"weight_decay": last, "step": step})
-            for step in self.snapshots
-        ]
-        return [*saddles, *searches]
+        for step in self.snapshots:
+            cases.append(Case(f"search-{last:g}-{step}", {"weight_decay": last, "step": step}))
+        return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         landscape = self._network(case.settings["weight_decay"])
@@ -121,17 +116,18 @@ class Saddles(Study):
         """Train some of the units, look at the index, come back from nearby."""
         seed = key(self.seed, "saddle", landscape.weight_decay, trained)
         start = landscape.init(1, stream(seed, "init")).double() * kept(landscape, trained)
-        best = lbfgs(
-            landscape, start, self.descent, lambda done: folder.tell(0.3 * done, "descent")
-        )[0]
+
+        def tell(done: float) -> None:
+            folder.tell(0.3 * done, "descent")
+
+        best = lbfgs(landscape, start, self.descent, tell)[0]
         stop_if_asked()
         at = self.search.find(landscape, best)  # the last digits: L-BFGS may stop at |∇L| of 1e-7
         stop_if_asked()
         folder.tell(0.5, "search from nearby")
         noise = torch.randn(landscape.dim, generator=stream(seed, "shake"), dtype=torch.float64)
-        back = self.search.find(
-            landscape, at.theta + (self.shake * noise / noise.norm()).to(at.theta)
-        )
+        shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
+        back = self.search.find(landscape, shaken)
         row = saddle_row(landscape, self.hidden, trained, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
@@ -163,9 +159,8 @@ def kept(landscape: Any, trained: int) -> Tensor:
     """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0
     for the others, [n].
     """
-    into, bias, out, last = (
-        torch.ones(shape, dtype=torch.float64) for shape in landscape.shapes.values()
-    )
+    shapes = landscape.shapes.values()
+    into, bias, out, last = (torch.ones(shape, dtype=torch.float64) for shape in shapes)
     into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
     return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
 
@@ -225,11 +220,8 @@ def claims_of(saddles: list[Row], searches: list[Row]) -> list[Claim]:
     """That indices are the known ones and rise with the loss, that searches come back, and where
     others end.
     """
-    return [
-        *(_exact(saddles) if saddles else []),
-        *(_rising(saddles)),
-        *([_searches(searches)] if searches else []),
-    ]
+    claims = [*_exact(saddles), *_rising(saddles)] if saddles else []
+    return [*claims, _searches(searches)] if searches else claims
 
 
 def _exact(saddles: list[Row]) -> list[Claim]:
@@ -238,7 +230,7 @@ def _exact(saddles: list[Row]) -> list[Claim]:
     steepest = max(row["gradient_norm"] for row in saddles)
     back = sum(row["returned"] for row in saddles)
     longest = max(row["back_iterations"] for row in saddles)
-    losses = [row["loss"] for row in saddles]
+    losses = column_of(saddles, "loss")
     between = f"loss {max(losses):.2f} to {min(losses):.2f}"
     words = (
         f"{right} of {count} points with units left out have index (classes − 1) × units left out, "
@@ -259,7 +251,7 @@ def _rising(saddles: list[Row]) -> list[Claim]:
     ranks = []
     for rows in grouped(saddles, "weight_decay").values():
         if len(rows) > 2:
-            columns = ([row[name] for row in rows] for name in ("loss", "index"))
+            columns = (column_of(rows, name) for name in ("loss", "index"))
             ranks.append(float(spearmanr(*columns).statistic))
     if not ranks:
         return []
@@ -270,7 +262,7 @@ def _rising(saddles: list[Row]) -> list[Claim]:
 
 def _searches(searches: list[Row]) -> Claim:
     """Searches as the paper's: where they end, and whether one can tell."""
-    kinds = [row["end_kind"] for row in searches]
+    kinds = column_of(searches, "end_kind")
     flat, critical = kinds.count("gradient-flat"), kinds.count("critical")
     norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
     between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
@@ -304,7 +296,7 @@ def plots() -> list[Plot]:
         "near 0, the search is at a minimum of |∇L|, and stuck."
     )
     return [
-        Plot("index_against_loss", "The index rises with the loss, at critical points and elsewhere",
+        Plot("index_against_loss", "The index rises with the loss, at critical points or elsewhere",
              index, "points", "loss", ("index",), by="what", labels=labels, joined=False),
         Plot("searches", "Where searches from points of SGD end", flat, "searches", "end_loss",
              ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y",

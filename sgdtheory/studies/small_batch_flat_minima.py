@@ -24,7 +24,7 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.statistics.trends import geometric_mean, higher
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, grouped
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
 
 # t: 0 at the small batch's minimum, 1 at the large one's
 LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
@@ -67,8 +67,6 @@ class Recipe:
 class SmallBatchFlatMinima(Study):
     """Small batches end in flatter minima than large ones, at equal loss (Keskar et al. 2017).
 
-    Sharpness and largest curvature where SGD ends with small and with large batches, at equal loss.
-
     Claim (Keskar et al. 2017, 1609.04836): large batches end in sharp minima, small ones in flat
     ones that generalise better. Refuted by a ratio of sharpness (metric 2.1), large over small,
     that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
@@ -94,14 +92,12 @@ class SmallBatchFlatMinima(Study):
 
     def __post_init__(self) -> None:
         if self.batch_sizes[0] >= self.batch_sizes[1]:
-            raise Mistake(
-                f"batch_sizes={list(self.batch_sizes)}: the small one first, such as [4,144]"
-            )
+            sizes = list(self.batch_sizes)
+            raise Mistake(f"batch_sizes={sizes}: the small one first, such as [4,144]")
         for name, recipe in self.recipes.items():
             if recipe.rescale is not None and recipe.activation != "relu":
-                raise Mistake(
-                    f"recipes.{name}.rescale: only a ReLU does not notice; use activation=relu"
-                )
+                told = "only a ReLU does not notice; use activation=relu"
+                raise Mistake(f"recipes.{name}.rescale: {told}")
 
     @property
     def landscape(self) -> Subject:
@@ -144,10 +140,10 @@ class SmallBatchFlatMinima(Study):
         ).cloud
 
     def _row(self, landscape: Any, theta: Tensor) -> dict[str, Any]:
+        boxes = {**self.also, "sharpness": self.sharpness}
         measured = {
-            name: one(landscape, theta[None])[0]["sharpness"] for name, one in self.also.items()
+            name: box(landscape, theta[None])[0]["sharpness"] for name, box in boxes.items()
         }
-        measured["sharpness"] = self.sharpness(landscape, theta[None])[0]["sharpness"]
         measured["top_eigenvalue"] = Measured(float(top_modes(landscape, theta, 1)[0][0]))
         measured["test_error"] = Measured.mean(landscape.score(theta[None], "test").errors[0].cpu())
         loss = float(values(landscape, theta[None])[0])
@@ -198,8 +194,8 @@ def ratio_of(rows: Rows, column: str) -> tuple[Measured, list[float]]:
 
 def pairs(rows: Rows, column: str) -> tuple[list[float], list[float]]:
     """The column at the small and at the large batch size, point by point."""
-    sizes = sorted({row["batch_size"] for row in rows})
-    small, large = ([row[column] for row in rows if row["batch_size"] == size] for size in sizes)
+    by_size = grouped(rows, "batch_size")
+    small, large = (column_of(by_size[size], column) for size in sorted(by_size))
     return small, large
 
 
@@ -208,7 +204,7 @@ def means_of(points: Rows, columns: Sequence[str]) -> Rows:
     means = []
     for name, rows in grouped(points, "recipe").items():
         for size, same in sorted(grouped(rows, "batch_size").items()):
-            measured = {column: Measured.mean([row[column] for row in same]) for column in columns}
+            measured = {column: Measured.mean(column_of(same, column)) for column in columns}
             means.append(row_of({"recipe": name, "batch_size": size}, **measured))
     return means
 
@@ -235,9 +231,8 @@ def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) ->
         _flatter("top_eigenvalue", "h_max", rows, target),
         _generalises(rows),
     ]
-    return claims + [
-        _beside(name, by_name[name], target) for name in recipes[1:] if name in by_name
-    ]
+    beside = [name for name in recipes[1:] if name in by_name]
+    return claims + [_beside(name, by_name[name], target) for name in beside]
 
 
 def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
@@ -266,10 +261,14 @@ def _equal(rows: Rows, target: float) -> bool:
 def _generalises(rows: Rows) -> Claim:
     small, large = pairs(rows, "test_error")
     fewer = Measured.mean([100 * (b - a) for a, b in zip(small, large, strict=True)], "%")
-    low, high = (Measured.mean([100 * x for x in errors], "%") for errors in (small, large))
+    low, high = _percent(small), _percent(large)
     told = f"test error {low} with small batches, {high} with large: {fewer} more"
     expected = "the flatter minima generalise better: above 0 by two errors"
     return Claim("test_error", told, fewer, expected, higher(fewer, Measured(0.0)))
+
+
+def _percent(errors: list[float]) -> Measured:
+    return Measured.mean([100 * error for error in errors], "%")
 
 
 def _beside(name: str, rows: Rows, target: float) -> Claim:
@@ -284,38 +283,23 @@ def _beside(name: str, rows: Rows, target: float) -> Claim:
 
 
 def _plots(target: float) -> list[Plot]:
-    names = {
-        "batch_size": "batch size b",
-        "sharpness": "sharpness (%)",
-        "top_eigenvalue": "h_max",
-        "loss": "training loss",
-    }
-    flatness = Plot(
-        "flatness",
-        "Small batches end in flatter minima, by SGD",
+    names = {"batch_size": "batch size b", "sharpness": "sharpness (%)"}
+    names |= {"top_eigenvalue": "h_max", "loss": "training loss"}
+    flat = (
         "Sharpness (metric 2.1 of Keskar et al. 2017) and largest curvature of the minima, means "
         f"over seeds. All are at loss {target:g} but those of a fixed number of epochs, whose "
         "large batches are far from it. That Adam and tanh show less, and that the same functions "
-        "in other coordinates (reparametrised) reverse the order, says how far this carries.",
-        "means",
-        "batch_size",
-        ("sharpness", "top_eigenvalue"),
-        "recipe",
-        "xy",
-        labels=names,
+        "in other coordinates (reparametrised) reverse the order, says how far this carries."
     )
-    between = Plot(
-        "line",
-        "The loss on the line through a small and a large batch's minimum",
+    between = (
         "t = 0 is the small batch's minimum, t = 1 the large one's; means over seeds. A wider "
         "valley at 0 is the picture that speaks for flat minima; it depends on how long the "
         "weights are, so weight decay alone can change it (Li et al. 2018, 1712.09913), and it is "
-        "one direction of thousands.",
-        "line",
-        "t",
-        ("loss",),
-        "recipe",
-        "y",
-        labels=names,
+        "one direction of thousands."
     )
-    return [flatness, between]
+    return [
+        Plot("flatness", "Small batches end in flatter minima, by SGD", flat, "means", "batch_size",
+             ("sharpness", "top_eigenvalue"), "recipe", "xy", labels=names),
+        Plot("line", "The loss on the line through a small and a large batch's minimum", between,
+             "line", "t", ("loss",), "recipe", "y", labels=names),
+    ]  # fmt: skip

@@ -19,7 +19,7 @@ from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study, Tables, Verdict
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
 
 STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
 GONE, HERE = 0.01, 0.99  # shares that count as nobody and as everybody (the project's table)
@@ -169,9 +169,8 @@ def scale_rows(rows: list[Row]) -> list[Row]:
     found = []
     for method, scale in dict.fromkeys((row["method"], row["scale"]) for row in rows):
         own = [row for row in rows if (row["method"], row["scale"]) == (method, scale)]
-        count, total, stayed = (
-            sum(row[name] for row in own) for name in ("arrived", "replicas", "stayed")
-        )
+        count, total = sum(column_of(own, "arrived")), sum(column_of(own, "replicas"))
+        stayed = sum(column_of(own, "stayed"))
         steps = Measured.mean([row["steps"] for row in own if row["steps"] is not None])
         if count == 0:
             steps = Measured.nothing("none arrived")
@@ -181,7 +180,7 @@ def scale_rows(rows: list[Row]) -> list[Row]:
             "replicas": total,
             "lost": sum(row["lost"] for row in own),
         }
-        distance = Measured.mean([row["distance"] for row in own])
+        distance = Measured.mean(column_of(own, "distance"))
         columns = {
             "arrived": share(count, total),
             "stayed": share(stayed, count),

@@ -19,7 +19,17 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.statistics.trends import rises
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, subject_of
+from sgdtheory.studies.study import (
+    Case,
+    Study,
+    Subject,
+    Tables,
+    Verdict,
+    all_hold,
+    column_of,
+    grouped,
+    subject_of,
+)
 
 STRAIGHT = 1.02  # a mean normalised length below this counts as straight
 
@@ -155,9 +165,7 @@ def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict
     """
     rows = [row for row in strings if (row["landscape"], row["threshold"]) == (name, threshold)]
     found = [row for row in rows if row["length_ratio"] is not None]
-    columns = {
-        what: Measured.mean([row[what] for row in found]) for what in ("length_ratio", "beads")
-    }
+    columns = {what: Measured.mean(column_of(found, what)) for what in ("length_ratio", "beads")}
     return row_of(
         {"landscape": name, "threshold": threshold, "found": len(found), "pairs": len(rows)},
         **columns,
@@ -171,9 +179,8 @@ def claims_of(
     each = []
     for name, levels in thresholds.items():
         rows = [row for row in strings if row["landscape"] == name]
-        ratios = [
-            [row["length_ratio"] for row in rows if row["threshold"] == level] for level in levels
-        ]
+        by_level = grouped(rows, "threshold")
+        ratios = [column_of(by_level.get(level, []), "length_ratio") for level in levels]
         each.append(_claim(name, ratios, levels, pairs[name]))
     holds = all_hold(each)
     least = min(

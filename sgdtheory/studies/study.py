@@ -129,3 +129,8 @@ def subject_of(landscapes: Mapping[str, Any]) -> Subject:
     """The titles of several landscapes, their names where they have none."""
     titles = [getattr(landscape, "title", name) for name, landscape in landscapes.items()]
     return Subject(", ".join(titles))
+
+
+def column_of(rows: Rows, name: str) -> list[Any]:
+    """What the rows have in one column."""
+    return [row[name] for row in rows]

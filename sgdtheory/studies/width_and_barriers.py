@@ -24,7 +24,7 @@ from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
 from sgdtheory.sweep.fit import Point, fit_power_law
 
 FACTOR = (
@@ -173,8 +173,8 @@ def shape_row(hidden: list[int], shape: dict[str, Any], paths: Rows) -> dict[str
     independent.
     """
     excess = Measured.mean([row["excess"]["value"] for row in paths], "nats")
-    straight = Measured.mean([row["straight"] for row in paths], "nats")
-    ratios = Measured.mean([row["length_ratio"] for row in paths])
+    straight = Measured.mean(column_of(paths, "straight"), "nats")
+    ratios = Measured.mean(column_of(paths, "length_ratio"))
     facts = {**shape, "width": max(hidden), "depth": len(hidden)}
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
 

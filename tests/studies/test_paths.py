@@ -256,7 +256,8 @@ def along(noise: float, trace: float, loss: float) -> list[dict[str, Any]]:
     ],
 )
 def test_the_claims_of_the_middle_can_fail(noise: float, loss: float, pairs: int, holds: list[bool | None]) -> None:
-    rows = [noise_along_path.pair_row({"pair": k}, along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k)) for k in range(pairs)]
+    points = [along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k) for k in range(pairs)]
+    rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(pairs)]
     assert [claim.holds for claim in noise_along_path.claims_of(rows, pairs)] == holds
 
 

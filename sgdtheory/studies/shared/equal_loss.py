@@ -41,15 +41,12 @@ class Rest:
             hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes)
             for r, x in enumerate(cloud)
         ]
-        errors = np.array([each.stderr or 0.0 for each in traces])
-        objective, norm = (
-            values(landscape, cloud).double().cpu().numpy(),
-            cloud.norm(dim=1).double().cpu().numpy(),
-        )
+        errors = np.array([trace.stderr or 0.0 for trace in traces])
+        objective = values(landscape, cloud).double().cpu().numpy()
+        norm = cloud.norm(dim=1).double().cpu().numpy()
         data_loss = train_losses(landscape, cloud).cpu().numpy()
-        return cls(
-            objective, data_loss, np.array([each.value for each in traces], float), errors, norm
-        )
+        heights = np.array([trace.value for trace in traces], float)
+        return cls(objective, data_loss, heights, errors, norm)
 
 
 @dataclass(frozen=True)
@@ -162,9 +159,8 @@ def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
     loss counts. Nothing where it is never at the replicas' mean.
     """
     loss = np.array([getattr(each, by)[at] for each in floor])
-    trace, error = (
-        np.array([getattr(each, name)[at] for each in floor]) for name in ("trace", "trace_stderr")
-    )
+    trace = np.array([each.trace[at] for each in floor])
+    error = np.array([each.trace_stderr[at] for each in floor])
     mine = getattr(rest, by)
     if len(mine) < 2:
         return Measured.nothing("fewer than two replicas came to rest")

@@ -23,14 +23,8 @@ from sgdtheory.stage import run_measured
 from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Study
 
-OF_A_PATH = (
-    "landscape",
-    "sgd",
-    "autoneb",
-    "trained",
-    "dtype",
-    "seed",
-)  # keys that its identity consists of
+# keys that the identity of a path consists of
+OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")
 
 
 @dataclass(frozen=True)
