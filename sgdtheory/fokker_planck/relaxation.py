@@ -92,5 +92,5 @@ def _drop(reference: FokkerPlanck, start: tuple[float, float]) -> float:
 
 def _coarse(p: Array, bins: int) -> Array:
     """Shares of bins [..., bins] from shares of cells [..., cells]."""
-    found: Array = p.reshape(*p.shape[:-1], bins, -1).sum(-1)
-    return found
+    shares: Array = p.reshape(*p.shape[:-1], bins, -1).sum(-1)
+    return shares

@@ -34,13 +34,13 @@ class Linearised:
     @cached_property
     def noise(self) -> Tensor:
         """g_i − ḡ [N, n]."""
-        each = [
+        parts = [
             value_and_grad(self.of, self.theta.expand(len(part), -1), self.of.batch(part[:, None]))[
                 1
             ]
             for part in torch.arange(self.count, device=self.device).split(AT_ONCE)
         ]
-        gradients = torch.cat(each)
+        gradients = torch.cat(parts)
         return gradients - gradients.mean(0)
 
     @cached_property

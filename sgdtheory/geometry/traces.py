@@ -36,8 +36,8 @@ def hessian_trace(
     exact = (_products(landscape, theta, basis.T.contiguous()) * basis.T).double().sum()
     rest = _signs(probes, theta, source)
     rest = rest - (rest @ basis) @ basis.T
-    each = (_products(landscape, theta, rest) * rest).double().sum(1)
-    return Measured.mean((exact + each).cpu())
+    products = (_products(landscape, theta, rest) * rest).double().sum(1)
+    return Measured.mean((exact + products).cpu())
 
 
 def noise_trace(landscape: Any, theta: Tensor, size: int, source: Generator) -> Measured:
@@ -53,7 +53,7 @@ def noise_trace(landscape: Any, theta: Tensor, size: int, source: Generator) -> 
             float(whole_pass(landscape, theta[None], size, source, none).noise_trace[0])
         )
     passes = (whole_pass(landscape, theta[None], size, source, none) for _ in range(PASSES))
-    return Measured.mean([float(each.noise_trace[0]) for each in passes])
+    return Measured.mean([float(one.noise_trace[0]) for one in passes])
 
 
 def _products(landscape: Any, theta: Tensor, vectors: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ def rises(samples: Sequence[Sequence[float]]) -> bool | None:
     """
     if len(samples[0]) < 2:
         return None
-    whole = _difference(samples[0], samples[-1])
+    rise = _difference(samples[0], samples[-1])
     steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return _bound(whole, -1) > 0 and all(_bound(step, +1) >= 0 for step in steps)
+    return _bound(rise, -1) > 0 and all(_bound(step, +1) >= 0 for step in steps)
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
@@ -52,11 +52,11 @@ def ratio(first: Measured, second: Measured, why: str) -> Measured:
         or not isfinite(first.value)
     ):
         return Measured.nothing(why)
-    found = first.value / second.value
+    quotient = first.value / second.value
     error = hypot(
-        (first.stderr or 0.0) / second.value, found * (second.stderr or 0.0) / second.value
+        (first.stderr or 0.0) / second.value, quotient * (second.stderr or 0.0) / second.value
     )
-    return Measured(found, error)
+    return Measured(quotient, error)
 
 
 def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float]]:

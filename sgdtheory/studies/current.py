@@ -143,16 +143,16 @@ class Stirred:
         landscape: Any = self.landscape
 
         def energy(points: Array) -> Array:
-            found: Array = (
+            heights: Array = (
                 landscape.losses(torch.from_numpy(points).to(getattr(landscape, "device", "cpu")))
                 .cpu()
                 .numpy()
             )
-            return found
+            return heights
 
         expected = shares(energy, temperature(self.sgd) * landscape.noise, self.reach, self.bins)
-        each = [Binned(row.numpy(), expected).divergence.value for row in counts]
-        return Measured.mean(each, "nats")
+        divergences = [Binned(row.numpy(), expected).divergence.value for row in counts]
+        return Measured.mean(divergences, "nats")
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,8 @@ class Current(Study):
         system = {
             key: value for key, value in science["systems"][name].items() if key not in judged
         }
-        own = super().depends_on(science, case)
-        return own | {"systems": {name: system | {"strengths": [strength]}}}
+        shared = super().depends_on(science, case)
+        return shared | {"systems": {name: system | {"strengths": [strength]}}}
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name, strength = case.settings["system"], case.settings["strength"]
@@ -219,25 +219,25 @@ class Current(Study):
 
 def claims_of(rows: list[dict[str, Any]], systems: Mapping[str, Stirred]) -> list[Claim]:
     """All systems together, then each: its currents, its control, its density."""
-    each = []
+    claims = []
     for name, system in systems.items():
         own = [row for row in rows if row["system"] == name]
-        each += [
+        claims += [
             *_current(name, [row for row in own if row["area_exact"]], system),
             *_still(name, [row for row in own if not row["area_exact"]]),
             *_density(name, [row for row in own if row["divergence"] is not None]),
         ]
-    holds = all_hold(each)
+    holds = all_hold(claims)
     clear = [abs(sigmas(Measured.read(row, "area"))) for row in rows if row["area_exact"]]
     words = (
         f"steady clouds circle: {len(clear)} stochastic areas as theory says, and none without a "
         "cause"
     )
     told = words if holds else "the stochastic areas are not all as theory says"
-    found = Measured.nothing("no current")
+    clearest = Measured.nothing("no current")
     if clear:
-        found = Measured(min(clear), 1.0, "standard errors from zero, at least")
-    return [Claim("current", told, found, "every one as below", holds), *each]
+        clearest = Measured(min(clear), 1.0, "standard errors from zero, at least")
+    return [Claim("current", told, clearest, "every one as below", holds), *claims]
 
 
 def _current(name: str, rows: list[dict[str, Any]], system: Stirred) -> list[Claim]:
@@ -273,13 +273,13 @@ def _density(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
     if not rows:
         return []
     worst = max(rows, key=lambda row: row["divergence"])
-    found = Measured.read(worst, "divergence")._replace(unit="nats")
+    distance = Measured.read(worst, "divergence")._replace(unit="nats")
     words = (
-        f"{name}: the density is within {found} of e^(−Φ/T) at every strength of {len(rows)}: it "
-        "does not see the current"
+        f"{name}: the density is within {distance} of e^(−Φ/T) at every strength of {len(rows)}: "
+        "it does not see the current"
     )
     expected, holds = f"below {DENSITY:g} nats", worst["divergence"] < DENSITY
-    return [Claim(f"{name}_density", words, found, expected, holds)]
+    return [Claim(f"{name}_density", words, distance, expected, holds)]
 
 
 PLOTS = [

@@ -165,14 +165,14 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
     """
     h = np.clip(ground.spectrum.numpy(), 1e-5, None)
     steps, a = count // size, 1 - rate * h
-    own, other = (count - size) / (size * (count - 1)), -1 / (count - 1)
-    whole, end = a**steps, a ** (2 * steps)
+    same, other = (count - size) / (size * (count - 1)), -1 / (count - 1)
+    once, end = a**steps, a ** (2 * steps)
     ones, twos = (
-        (1 - whole) / (steps * (1 - a)),
+        (1 - once) / (steps * (1 - a)),
         (1 - end) / (steps * (1 - a**2)),
     )  # means of aᵏ and a²ᵏ over an epoch
-    fresh = (own - other) * (1 - twos) / (1 - a**2) + other * (1 - 2 * ones + twos) / (1 - a) ** 2
-    start = ((own - other) * (1 - end) / (1 - a**2) + other * ((1 - whole) / (1 - a)) ** 2) / (
+    fresh = (same - other) * (1 - twos) / (1 - a**2) + other * (1 - 2 * ones + twos) / (1 - a) ** 2
+    start = ((same - other) * (1 - end) / (1 - a**2) + other * ((1 - once) / (1 - a)) ** 2) / (
         1 - end
     )
     variance = rate**2 * (twos * start + fresh)
@@ -239,13 +239,13 @@ def _cold(row: Mapping[str, Any]) -> Claim:
 
 def _prediction(known: Rows, asked: Rows) -> Claim:
     worst = max(known, key=_apart)
-    found = _ratio(worst, worst["predicted"])
+    apart = _ratio(worst, worst["predicted"])
     words = (
-        f"T/T_law is {found} from Σ r(x_i)C_ii/Tr C at worst, over {len(known)} of {len(asked)} "
+        f"T/T_law is {apart} from Σ r(x_i)C_ii/Tr C at worst, over {len(known)} of {len(asked)} "
         "cells"
     )
     return Claim(
-        "prediction", words, found, f"within {CLOSE:g} in every cell", _apart(worst) < CLOSE
+        "prediction", words, apart, f"within {CLOSE:g} in every cell", _apart(worst) < CLOSE
     )
 
 

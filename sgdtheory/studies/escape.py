@@ -167,16 +167,16 @@ def claims_of(rows: list[dict[str, Any]]) -> list[Claim]:
         nothing = Measured.nothing(rows[0]["time_why"])
         return [Claim("escape", "no mean first passage is known", nothing, expected, None)]
     worst = max(known, key=lambda row: abs(row["ratio"] - 1))
-    found = Measured(worst["ratio"], worst["ratio_stderr"])
+    share = Measured(worst["ratio"], worst["ratio_stderr"])
     hot, cold = (pick(known, key=lambda row: row["barrier"]) for pick in (min, max))
     words = (
         f"from a barrier of {hot['barrier']:.2g} T to one of {cold['barrier']:.2g} T escape takes "
-        f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {found} times the exact "
+        f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {share} times the exact "
         "integral's at worst"
     )
     holds = abs(worst["ratio"] - 1) < CLOSE
     said = Claim(
-        "escape", words, found, expected, holds if len(known) == len(rows) or not holds else None
+        "escape", words, share, expected, holds if len(known) == len(rows) or not holds else None
     )
     return [said, _kramers(rows)]
 

@@ -149,8 +149,8 @@ class FlatnessAgainstTemperature(Study):
         """As the noisy stage, and about as long again for the descent and the traces (measured)."""
         decay, rate, size = self.case_of(unit).settings.values()
         landscape = self.network(weight_decay=decay)
-        found = estimate_stage(landscape, self._sgd(rate, size), self._start(landscape))
-        return found._replace(seconds=2 * found.seconds)
+        noisy = estimate_stage(landscape, self._sgd(rate, size), self._start(landscape))
+        return noisy._replace(seconds=2 * noisy.seconds)
 
 
 def exponents(rows: Rows, apart: bool) -> list[Measured]:
@@ -160,16 +160,18 @@ def exponents(rows: Rows, apart: bool) -> list[Measured]:
     A seed is the whole experiment once more, from another start with other batches, so their
     scatter is all of the error: that of the traces is in it.
     """
-    found = []
+    slopes = []
     for seed in sorted({row["point"] for row in rows}):
-        mine = [row for row in rows if row["point"] == seed]
-        rate, batch = (np.log(column_of(mine, name)) for name in ("learning_rate", "batch_size"))
+        cells = [row for row in rows if row["point"] == seed]
+        rate, batch = (np.log(column_of(cells, name)) for name in ("learning_rate", "batch_size"))
         columns = [rate, -batch] if apart else [rate - batch]
-        design = np.stack([*columns, np.ones(len(mine))], 1)
+        design = np.stack([*columns, np.ones(len(cells))], 1)
         if np.linalg.matrix_rank(design) < design.shape[1]:
             return [Measured.nothing("the grid is too small to tell")] * len(columns)
-        found.append(np.linalg.lstsq(design, np.log(column_of(mine, "trace")), rcond=None)[0][:-1])
-    return [Measured.mean(column) for column in np.array(found).T]
+        slopes.append(
+            np.linalg.lstsq(design, np.log(column_of(cells, "trace")), rcond=None)[0][:-1]
+        )
+    return [Measured.mean(column) for column in np.array(slopes).T]
 
 
 def verdict_of(free: Rows, held: Rows, weight_decay: float) -> Verdict:
@@ -184,9 +186,9 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
     there.
     """
     slope = exponents(rows, apart=False)[0] if rows else Measured.nothing("no cell is finished")
-    found = []
+    cells = []
     for eta, b in dict.fromkeys((row["learning_rate"], row["batch_size"]) for row in rows):
-        mine = [row for row in rows if (row["learning_rate"], row["batch_size"]) == (eta, b)]
+        same = [row for row in rows if (row["learning_rate"], row["batch_size"]) == (eta, b)]
         curve = f"λ = {weight_decay:g}, η = {eta:g}"
         facts = {
             "weight_decay": weight_decay,
@@ -196,12 +198,12 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
             "curve": curve,
         }
         measured = {
-            name: Measured.mean(column_of(mine, name)) for name in ("trace", "loss", "loss_before")
+            name: Measured.mean(column_of(same, name)) for name in ("trace", "loss", "loss_before")
         }
-        found.append(row_of(facts, **measured))
-    for row in found:
+        cells.append(row_of(facts, **measured))
+    for row in cells:
         row["law"] = None if slope.value is None else _law(rows, slope.value, row["ratio"])
-    return found
+    return cells
 
 
 def _law(rows: Rows, slope: float, ratio: float) -> float:
@@ -244,13 +246,13 @@ def _falls(slope: Measured) -> bool | None:
 
 def _difference(rows: Rows) -> Measured:
     """Of the exponents of η and of 1/b, seed by seed."""
-    each = []
+    differences = []
     for seed in sorted({row["point"] for row in rows}):
         rate, batch = exponents([row for row in rows if row["point"] == seed], apart=True)
         if rate.value is None or batch.value is None:
             return rate
-        each.append(rate.value - batch.value)
-    return Measured.mean(each)
+        differences.append(rate.value - batch.value)
+    return Measured.mean(differences)
 
 
 def _alike(rate: Measured, batch: Measured) -> bool | None:

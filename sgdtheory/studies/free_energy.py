@@ -132,8 +132,8 @@ class FreeEnergy(Study):
     def _free_energy(self, x: Tensor) -> Tensor:
         """F = ⟨Φ + D·log ρ⟩ of points [P] and its standard error, [2]."""
         ordered, logs = log_density(x.numpy())
-        each = self.reference.energy(ordered) + self.reference.diffusion * logs
-        return torch.tensor([each.mean(), each.std(ddof=1) / len(each) ** 0.5])
+        energies = self.reference.energy(ordered) + self.reference.diffusion * logs
+        return torch.tensor([energies.mean(), energies.std(ddof=1) / len(energies) ** 0.5])
 
     def judge(self, tables: Tables) -> Verdict:
         cloud = Relaxation.of(tables["moments"])
@@ -167,13 +167,13 @@ def _divergence(rows: Rows) -> Claim:
         )
     worst = max(far, key=lambda row: abs(row["divergence"] / row["divergence_exact"] - 1))
     apart = abs(worst["divergence"] / worst["divergence_exact"] - 1)
-    found = Measured(apart, worst["divergence_stderr"] / worst["divergence_exact"])
+    distance = Measured(apart, worst["divergence_stderr"] / worst["divergence_exact"])
     words = (
         f"KL to the steady state falls from {rows[0]['divergence']:.2f} to "
         f"{far[-1]['divergence']:.3f} within {100 * apart:.1f} % of the Fokker–Planck equation's "
         f"at {len(far)} moments, {rows[0]['points']:,} points"
     )
-    return Claim("divergence", words, found, expected, apart < CLOSE)
+    return Claim("divergence", words, distance, expected, apart < CLOSE)
 
 
 def _falling(rows: Rows) -> Claim:
@@ -200,19 +200,19 @@ def _falling(rows: Rows) -> Claim:
 def _free_energy(rows: Rows) -> Claim:
     worst = max(rows, key=lambda row: abs(row["free_energy"] - row["free_energy_exact"]))
     apart = abs(worst["free_energy"] - worst["free_energy_exact"]) / worst["drop"]
-    found = Measured(apart, worst["free_energy_stderr"] / worst["drop"])
+    distance = Measured(apart, worst["free_energy_stderr"] / worst["drop"])
     words = (
         f"F = E[Φ] − T·S, S from the spacing of the points, is within {100 * apart:.1f} % of its "
         "drop of the equation's"
     )
     return Claim(
-        "free_energy", words, found, f"at most {DROP:g}, in units of the drop of F", apart < DROP
+        "free_energy", words, distance, f"at most {DROP:g}, in units of the drop of F", apart < DROP
     )
 
 
 def _at_rest(rows: Rows) -> Claim:
     last = rows[-1]
-    found = Measured(
+    distance = Measured(
         last["divergence"] - last["divergence_exact"], last["divergence_stderr"], "nats"
     )
     cloud, equation = last["divergence"], last["divergence_exact"]
@@ -220,11 +220,11 @@ def _at_rest(rows: Rows) -> Claim:
         f"at the last moment the cloud is {cloud:.1e} nats from e^(−Φ/T), the equation "
         f"{equation:.1e}"
     )
-    holds = abs(found.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
+    holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
     return Claim(
         "steady_state",
         words,
-        found,
+        distance,
         f"the same to {AT_REST:g} nats and three standard errors",
         holds,
     )

@@ -78,8 +78,8 @@ class NoiseAlongPath(FoundPaths):
     def judge(self, tables: Tables) -> Verdict:
         """Pairs whose path is found and measured; a row of points each."""
         points, shown = grouped(tables["points"], "pair"), []
-        found = [path for path in tables["paths"] if path["pair"] in points]
-        pairs = [pair_row(path, points[path["pair"]]) for path in found]
+        measured = [path for path in tables["paths"] if path["pair"] in points]
+        pairs = [pair_row(path, points[path["pair"]]) for path in measured]
         for row in tables["points"]:
             kept = {name: value for name, value in row.items() if name != "pair"}
             shown.append({"path": f"path {row['pair'] + 1}", **kept})
@@ -106,18 +106,18 @@ def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, A
         "loss": "data_loss",
         "objective": "objective",
     }
-    found = {
+    ratios = {
         f"{name}_ratio": ratio(_mean(middle, x), _mean(ends, x), f"no {x} at the ends")
         for name, x in columns.items()
     }
-    loss = found["loss_ratio"]
+    loss = ratios["loss_ratio"]
     squared = (
         Measured.nothing(loss.why)
         if loss.value is None
         else Measured(loss.value**2, 2 * loss.value * (loss.stderr or 0.0))
     )
-    found["beyond_loss_ratio"] = ratio(found["noise_ratio"], squared, "no data loss")
-    return row_of(facts, **found)
+    ratios["beyond_loss_ratio"] = ratio(ratios["noise_ratio"], squared, "no data loss")
+    return row_of(facts, **ratios)
 
 
 def _mean(rows: list[dict[str, Any]], name: str) -> Measured:

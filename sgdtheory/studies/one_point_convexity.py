@@ -89,10 +89,10 @@ class OnePointConvexity(Study):
             folder.tell(0.4 + 0.6 * p / self.seeds, f"products of run {p + 1}")
             stop_if_asked()
             here, other = trail[:-1, p], ends[(p + 1) % self.seeds]
-            found = self.one_point.measure(
+            products = self.one_point.measure(
                 self.landscape, here, ends[p], other, rates, sgd.batch_size, key(seed, p)
             )
-            rows += [snapshot_row(p, step, found, k) for k, step in enumerate(steps)]
+            rows += [snapshot_row(p, step, products, k) for k, step in enumerate(steps)]
         losses = train_losses(self.landscape, ends).tolist()
         rows_of_ends = [{"seed": p, "loss": loss} for p, loss in enumerate(losses)]
         return {"snapshots": rows, "ends": rows_of_ends}, {"ends": ends}
@@ -121,10 +121,10 @@ class OnePointConvexity(Study):
     def estimate(self, unit: Unit) -> Estimate:
         """As SGD, and about twice as long again for the products (measured)."""
         name = self.case_of(unit).settings["run"]
-        found = estimate_stage(
+        descent = estimate_stage(
             self.landscape, self.runs[name].settled(self.landscape, self._start(), 0), self._start()
         )
-        return found._replace(seconds=3 * found.seconds)
+        return descent._replace(seconds=3 * descent.seconds)
 
     def _start(self) -> Cloud:
         cloud: Cloud = self.landscape.init(self.seeds, stream(self.seed, "init"))
@@ -143,14 +143,14 @@ def snapshot_row(seed: int, step: int, found: dict[str, Tensor], k: int) -> Row:
 
 def mean_rows(name: str, rows: list[Row]) -> list[Row]:
     """One row a step: means over the runs with their standard errors."""
-    found = []
+    means = []
     for step in dict.fromkeys(row["step"] for row in rows):
-        own = [row for row in rows if row["step"] == step]
+        same = [row for row in rows if row["step"] == step]
         names = ("loss", "smoothed_loss", "cosine")
-        columns = {column: Measured.mean(column_of(own, column)) for column in names}
-        lowest = min(row["cosine"] for row in own)
-        found.append(row_of({"run": name, "step": step, "lowest_cosine": lowest}, **columns))
-    return found
+        columns = {column: Measured.mean(column_of(same, column)) for column in names}
+        lowest = min(row["cosine"] for row in same)
+        means.append(row_of({"run": name, "step": step, "lowest_cosine": lowest}, **columns))
+    return means
 
 
 def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:

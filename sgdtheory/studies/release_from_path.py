@@ -73,10 +73,10 @@ class ReleaseFromPath(FoundPaths):
                 ]
             facts = {"batch_size": size, "temperature": self.learning_rate / (2 * size)}
             seed = key(self.seed_of(case), size)
-            own = self.quench.rests(
+            settled = self.quench.rests(
                 self.landscape, clouds[-1], floor, seed, lambda done: stop_if_asked()
             )
-            rests += [{"at": s, **facts, **row} for s, row in zip(self.at, own, strict=True)]
+            rests += [{"at": s, **facts, **row} for s, row in zip(self.at, settled, strict=True)]
         return {"drifts": drifts, "rests": rests}, {}
 
     def _released(

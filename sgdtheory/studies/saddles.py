@@ -26,12 +26,11 @@ from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
 RISES = 0.9  # rank correlation of index and loss above which the one rises with the other
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,13 @@ class Saddles(Study):
     """Critical points at high loss are saddles, and their index rises with the loss (Dauphin et al.
     2014).
 
-    Index against loss of critical points, exact ones and searched ones (Dauphin et al. 2014,
-    1406.2572).
-
-    Claim: critical points at high loss are saddles whose index rises with the loss. On a network of
-    one hidden layer of m tanh units some are known exactly: train k of them with all weights of the
-    others at 0. There ∇L = 0 by symmetry, and each unit left out adds to H the block [[λ, G], [Gᵀ,
-    λ]], G [classes, inputs + 1] what the outputs still lack times what the unit sees, of curvatures
-    λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes − 1)(m − k) where λ is below
-    them all. Refuted by an index that is another, or a search from close by that does not come
-    back.
+    Claim (1406.2572): critical points at high loss are saddles whose index rises with the loss. On
+    a network of one hidden layer of m tanh units some are known exactly: train k of them with all
+    weights of the others at 0. There ∇L = 0 by symmetry, and each unit left out adds to H the block
+    [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what the unit sees,
+    of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes − 1)(m − k)
+    where λ is below them all. Refuted by an index that is another, or a search from close by that
+    does not come back.
 
     At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
     direction. Beside it the same search from `snapshots` of SGD, as in the paper, at the last λ,
@@ -79,9 +75,8 @@ class Saddles(Study):
         if self.sgd.learning_rate == "auto":
             raise Mistake("sgd.learning_rate: give a number; no network of this study states one")
         if max(self.snapshots, default=0) > self.sgd.steps:
-            raise Mistake(
-                f"snapshots: {max(self.snapshots)} is beyond sgd.steps={self.sgd.steps}; lower it"
-            )
+            last = max(self.snapshots)
+            raise Mistake(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
 
     @property
     def landscape(self) -> Subject:
@@ -172,7 +167,7 @@ def _data_loss(landscape: Any, point: Critical) -> float:
 
 def saddle_row(
     landscape: Any, hidden: int, trained: int, at: Critical, back: Critical, shaken: float
-) -> Row:
+) -> dict[str, Any]:
     """A point whose index is known: (classes − 1) for each unit left out."""
     distance = float((back.theta - at.theta).norm())
     return {
@@ -189,9 +184,13 @@ def saddle_row(
     }
 
 
-def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> Row:
+def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> dict[str, Any]:
     """A search from a snapshot of SGD: what stood at its beginning, what at its end."""
-    row: Row = {"weight_decay": landscape.weight_decay, "step": step, "iterations": end.iterations}
+    row: dict[str, Any] = {
+        "weight_decay": landscape.weight_decay,
+        "step": step,
+        "iterations": end.iterations,
+    }
     for name, point in (("start", begin), ("end", end)):
         row |= {
             f"{name}_loss": _data_loss(landscape, point),
@@ -204,7 +203,7 @@ def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> Row
     return row
 
 
-def point_rows(saddles: list[Row], searches: list[Row]) -> list[Row]:
+def point_rows(saddles: Rows, searches: Rows) -> Rows:
     """All points together, for a picture of index against loss."""
     points = []
     for row in saddles:
@@ -216,15 +215,13 @@ def point_rows(saddles: list[Row], searches: list[Row]) -> list[Row]:
     return points
 
 
-def claims_of(saddles: list[Row], searches: list[Row]) -> list[Claim]:
-    """That indices are the known ones and rise with the loss, that searches come back, and where
-    others end.
-    """
+def claims_of(saddles: Rows, searches: Rows) -> list[Claim]:
+    """That indices are the known ones and rise with the loss, and where searches end."""
     claims = [*_exact(saddles), *_rising(saddles)] if saddles else []
     return [*claims, _searches(searches)] if searches else claims
 
 
-def _exact(saddles: list[Row]) -> list[Claim]:
+def _exact(saddles: Rows) -> list[Claim]:
     count = len(saddles)
     right = sum(row["index"] == row["known_index"] for row in saddles)
     steepest = max(row["gradient_norm"] for row in saddles)
@@ -246,7 +243,7 @@ def _exact(saddles: list[Row]) -> list[Claim]:
     ]
 
 
-def _rising(saddles: list[Row]) -> list[Claim]:
+def _rising(saddles: Rows) -> list[Claim]:
     """The lowest rank correlation among the weight decays, each of which has its own losses."""
     ranks = []
     for rows in grouped(saddles, "weight_decay").values():
@@ -260,7 +257,7 @@ def _rising(saddles: list[Row]) -> list[Claim]:
     return [Claim("index_against_loss", words, Measured(lowest), f"> {RISES:g}", lowest > RISES)]
 
 
-def _searches(searches: list[Row]) -> Claim:
+def _searches(searches: Rows) -> Claim:
     """Searches as the paper's: where they end, and whether one can tell."""
     kinds = column_of(searches, "end_kind")
     flat, critical = kinds.count("gradient-flat"), kinds.count("critical")

@@ -92,8 +92,9 @@ class SmallBatchFlatMinima(Study):
 
     def __post_init__(self) -> None:
         if self.batch_sizes[0] >= self.batch_sizes[1]:
-            sizes = list(self.batch_sizes)
-            raise Mistake(f"batch_sizes={sizes}: the small one first, such as [4,144]")
+            raise Mistake(
+                f"batch_sizes={[*self.batch_sizes]}: the small one first, such as [4,144]"
+            )
         for name, recipe in self.recipes.items():
             if recipe.rescale is not None and recipe.activation != "relu":
                 told = "only a ReLU does not notice; use activation=relu"
@@ -160,8 +161,7 @@ class SmallBatchFlatMinima(Study):
         shown = {
             "ratios": [_ratio_row(name, rows, columns) for name, rows in by_name.items()],
             "means": means_of(points, ("loss", "norm", *columns)),
-            "points": points,
-            "line": tables["line"],
+            **tables,
         }
         claims = claims_of(by_name, list(self.recipes), self.target)
         return Verdict(claims, shown, _plots(self.target))
@@ -236,20 +236,16 @@ def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) ->
 
 
 def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
-    ratio, each = ratio_of(rows, column)
-    sizes = sorted({row["batch_size"] for row in rows})
+    ratio, ratios = ratio_of(rows, column)
     expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
     if ratio.value is None or not _equal(rows, target):
         nothing = Measured.nothing(ratio.why or "the losses are not equal; see the table")
-        return Claim(
-            column, f"{words}: nothing can be said, {nothing.why}", nothing, expected, None
-        )
-    holds = ratio.value >= BAR and min(each) > EVERY
-    told = (
-        f"at equal loss {target:g} {words} of b = {sizes[1]} is {ratio} times that of b = "
-        f"{sizes[0]}"
-    )
-    told += f", at the least {min(each):.2f} times ({len(each)} seeds)"
+        told = f"{words}: nothing can be said, {nothing.why}"
+        return Claim(column, told, nothing, expected, None)
+    holds = ratio.value >= BAR and min(ratios) > EVERY
+    small, large = sorted(grouped(rows, "batch_size"))
+    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}"
+    told += f", at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
     return Claim(column, told, ratio, expected, holds)
 
 

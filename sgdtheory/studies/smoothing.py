@@ -141,9 +141,9 @@ class Smoothing(Study):
 
     def estimate(self, unit: Unit) -> Estimate:
         """As one stage of SGD for each width and method."""
-        found = estimate_stage(self.landscape, self.sgd, self._start(0))
-        return found._replace(
-            seconds=found.seconds * (len(self.stochastic) + len(self.smoothed) + 1)
+        stage = estimate_stage(self.landscape, self.sgd, self._start(0))
+        return stage._replace(
+            seconds=stage.seconds * (len(self.stochastic) + len(self.smoothed) + 1)
         )
 
 
@@ -166,29 +166,29 @@ def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near
 
 def scale_rows(rows: list[Row]) -> list[Row]:
     """One row a method and width: all groups together."""
-    found = []
+    scales = []
     for method, scale in dict.fromkeys((row["method"], row["scale"]) for row in rows):
-        own = [row for row in rows if (row["method"], row["scale"]) == (method, scale)]
-        count, total = sum(column_of(own, "arrived")), sum(column_of(own, "replicas"))
-        stayed = sum(column_of(own, "stayed"))
-        steps = Measured.mean([row["steps"] for row in own if row["steps"] is not None])
+        same = [row for row in rows if (row["method"], row["scale"]) == (method, scale)]
+        count, total = sum(column_of(same, "arrived")), sum(column_of(same, "replicas"))
+        stayed = sum(column_of(same, "stayed"))
+        steps = Measured.mean([row["steps"] for row in same if row["steps"] is not None])
         if count == 0:
             steps = Measured.nothing("none arrived")
         facts = {
             "method": method,
             "scale": scale,
             "replicas": total,
-            "lost": sum(row["lost"] for row in own),
+            "lost": sum(row["lost"] for row in same),
         }
-        distance = Measured.mean(column_of(own, "distance"))
+        distance = Measured.mean(column_of(same, "distance"))
         columns = {
             "arrived": share(count, total),
             "stayed": share(stayed, count),
             "steps": steps,
             "distance_at_end": distance,
         }
-        found.append(row_of(facts, **columns))
-    return found
+        scales.append(row_of(facts, **columns))
+    return scales
 
 
 def claims_of(scales: list[Row]) -> list[Claim]:

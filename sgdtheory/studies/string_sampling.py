@@ -129,11 +129,11 @@ class StringStudy(Study):
         """
         starts = [(landscape, self._start(name, 0)) for name, landscape in self.landscapes.items()]
         sgd = self.sampling.sgd
-        found = [
+        stages = [
             estimate_stage(landscape, sgd.settled(landscape, start, 0), start)
             for landscape, start in starts
         ]
-        return Estimate(*(sum(numbers) / len(found) for numbers in zip(*found, strict=True)))
+        return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))
 
 
 def string_row(threshold: float, string: String) -> dict[str, Any]:
@@ -164,10 +164,12 @@ def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict
     standard errors.
     """
     rows = [row for row in strings if (row["landscape"], row["threshold"]) == (name, threshold)]
-    found = [row for row in rows if row["length_ratio"] is not None]
-    columns = {what: Measured.mean(column_of(found, what)) for what in ("length_ratio", "beads")}
+    known = [row for row in rows if row["length_ratio"] is not None]
+    columns = {
+        column: Measured.mean(column_of(known, column)) for column in ("length_ratio", "beads")
+    }
     return row_of(
-        {"landscape": name, "threshold": threshold, "found": len(found), "pairs": len(rows)},
+        {"landscape": name, "threshold": threshold, "found": len(known), "pairs": len(rows)},
         **columns,
     )
 
@@ -176,25 +178,25 @@ def claims_of(
     strings: list[dict[str, Any]], thresholds: dict[str, list[float]], pairs: dict[str, int]
 ) -> list[Claim]:
     """That all strings are straight at first and get longer, then the same of each landscape."""
-    each = []
+    claims = []
     for name, levels in thresholds.items():
         rows = [row for row in strings if row["landscape"] == name]
         by_level = grouped(rows, "threshold")
         ratios = [column_of(by_level.get(level, []), "length_ratio") for level in levels]
-        each.append(_claim(name, ratios, levels, pairs[name]))
-    holds = all_hold(each)
+        claims.append(_claim(name, ratios, levels, pairs[name]))
+    holds = all_hold(claims)
     least = min(
-        (claim.measured for claim in each),
+        (claim.measured for claim in claims),
         key=lambda m: float("-inf") if m.value is None else m.value,
     )
-    lengths = "; ".join(f"{claim.name} {claim.measured}" for claim in each)
+    lengths = "; ".join(f"{claim.name} {claim.measured}" for claim in claims)
     not_all = "not all " if holds is False else ""
     told = (
         f"strings are {not_all}straight at high loss, longer at low; length ratio there {lengths}"
     )
     return [
         Claim("length_ratio", told, least, "1 at the highest threshold, rising as it falls", holds),
-        *each,
+        *claims,
     ]
 
 

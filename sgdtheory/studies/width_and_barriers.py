@@ -155,11 +155,13 @@ class WidthAndBarriers(Study):
         mean over shapes.
         """
         landscapes = [self._landscape(hidden) for hidden in self.hidden]
-        found = [
+        stages = [
             estimate_stage(landscape, self.sgd, self._start(landscape, 0))
             for landscape in landscapes
         ]
-        seconds, memory, disk = (sum(numbers) / len(found) for numbers in zip(*found, strict=True))
+        seconds, memory, disk = (
+            sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)
+        )
         return Estimate(4 * seconds, memory, disk)
 
 
@@ -203,13 +205,11 @@ def claims_of(shapes: list[dict[str, Any]]) -> list[Claim]:
         return [Claim("excess", "nothing is said of width", nothing, f"> {FACTOR:g}", None)]
     first, last = wide[0], wide[-1]
     between = f"from width {first['width']} to {last['width']}"
-    found = ratio(_of(first, "excess"), _of(last, "excess"), f"no excess at width {last['width']}")
+    fall = ratio(_of(first, "excess"), _of(last, "excess"), f"no excess at width {last['width']}")
     holds = first["excess"] > FACTOR * max(last["excess"], 0.0)
     words = f"the barrier on the path {_falls(holds)} {between}: {_told(wide, 'excess')} nats"
     said = [
-        Claim(
-            "excess", words, found, f"more than {FACTOR:g} times as high at the narrowest", holds
-        ),
+        Claim("excess", words, fall, f"more than {FACTOR:g} times as high at the narrowest", holds),
         _lines(wide, between),
     ]
     return [*said, _depth_claim(by_depth(shapes))] if by_depth(shapes) else said

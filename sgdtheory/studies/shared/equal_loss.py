@@ -73,8 +73,8 @@ class Quench:
         """Gradient descent at its end [A, n] and further down."""
         clouds = [cloud, *below(landscape, cloud, self.further, self.learning_rate)]
         return [
-            Rest.at(landscape, each, key(seed, k), 2 * self.sketch, MORE * self.probes)
-            for k, each in enumerate(clouds)
+            Rest.at(landscape, points, key(seed, k), 2 * self.sketch, MORE * self.probes)
+            for k, points in enumerate(clouds)
         ]
 
     def rests(
@@ -98,8 +98,10 @@ class Quench:
             zip(rest.chunk(len(hot)), reached.chunk(len(hot)), strict=True)
         ):
             watch(1.0)
-            found = Rest.at(landscape, own[there], key(seed, "rest", at), self.sketch, self.probes)
-            rows.append(rest_row(found, floor, at))
+            at_rest = Rest.at(
+                landscape, own[there], key(seed, "rest", at), self.sketch, self.probes
+            )
+            rows.append(rest_row(at_rest, floor, at))
         return rows
 
 
@@ -158,23 +160,23 @@ def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
     | data_loss, which need not fall all the way: where gradient descent first passes a replica's
     loss counts. Nothing where it is never at the replicas' mean.
     """
-    loss = np.array([getattr(each, by)[at] for each in floor])
-    trace = np.array([each.trace[at] for each in floor])
-    error = np.array([each.trace_stderr[at] for each in floor])
-    mine = getattr(rest, by)
-    if len(mine) < 2:
+    loss = np.array([getattr(point, by)[at] for point in floor])
+    trace = np.array([point.trace[at] for point in floor])
+    error = np.array([point.trace_stderr[at] for point in floor])
+    loss_at_rest = getattr(rest, by)
+    if len(loss_at_rest) < 2:
         return Measured.nothing("fewer than two replicas came to rest")
-    if not loss.min() <= mine.mean() <= loss.max():
+    if not loss.min() <= loss_at_rest.mean() <= loss.max():
         return Measured.nothing(
-            f"their {by.replace('_', ' ')} is {mine.mean():.4g}, gradient descent's "
+            f"their {by.replace('_', ' ')} is {loss_at_rest.mean():.4g}, gradient descent's "
             f"{loss.max():.4g} to {loss.min():.4g}"
         )
-    inside = mine.clip(loss.min(), loss.max())[:, None]  # [R, 1]
+    inside = loss_at_rest.clip(loss.min(), loss.max())[:, None]  # [R, 1]
     k = ((inside - loss[:-1]) * (inside - loss[1:]) <= 0).argmax(
         1
     )  # [R], the first piece that passes each
     slopes = np.diff(trace) / np.where(np.diff(loss) == 0, np.inf, np.diff(loss))
-    mean = Measured.mean(trace[k] + (mine - loss[k]) * slopes[k] - rest.trace)
+    mean = Measured.mean(trace[k] + (loss_at_rest - loss[k]) * slopes[k] - rest.trace)
     assert mean.value is not None and mean.stderr is not None
     return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
 
@@ -189,8 +191,8 @@ def rest_row(rest: Rest, floor: list[Rest], at: int) -> dict[str, Any]:
     }
     names = ("trace", "trace_stderr", "objective", "data_loss", "norm")
     descent = {f"descent_{name}": float(getattr(floor[0], name)[at]) for name in names}
-    found = {
+    gain = {
         "lower": lower(rest, floor, at, "objective"),
         "lower_at_data_loss": lower(rest, floor, at, "data_loss"),
     }
-    return row_of({"at_rest": len(rest.trace)}, **measured, **found) | descent
+    return row_of({"at_rest": len(rest.trace)}, **measured, **gain) | descent
