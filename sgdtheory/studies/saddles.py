@@ -38,13 +38,12 @@ class Saddles(Study):
     """Critical points at high loss are saddles, and their index rises with the loss (Dauphin et al.
     2014).
 
-    Claim (1406.2572): critical points at high loss are saddles whose index rises with the loss. On
-    a network of one hidden layer of m tanh units some are known exactly: train k of them with all
-    weights of the others at 0. There ∇L = 0 by symmetry, and each unit left out adds to H the block
-    [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what the unit sees,
-    of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes − 1)(m − k)
-    where λ is below them all. Refuted by an index that is another, or a search from close by that
-    does not come back.
+    1406.2572. On a network of one hidden layer of m tanh units some are known exactly: train k of
+    them with all weights of the others at 0. There ∇L = 0 by symmetry, and each unit left out adds
+    to H the block [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what
+    the unit sees, of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes
+    − 1)(m − k) where λ is below them all. Refuted by an index that is another, or a search from
+    close by that does not come back.
 
     At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
     direction. Beside it the same search from `snapshots` of SGD, as in the paper, at the last λ,

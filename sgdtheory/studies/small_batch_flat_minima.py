@@ -72,9 +72,8 @@ class SmallBatchFlatMinima(Study):
     that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
     random points both batch sizes run for as many steps, then `descent` takes both down the whole
     loss to `target`, for what is not equally far down is not equally flat either. The first of the
-    `recipes` is the headline; the others are the evidence against reading too much into it, such as
-    the very same functions in other coordinates (Dinh et al. 2017, 1703.04933). All seeds of one
-    batch size are one cloud. Losses are without L2.
+    `recipes` is the headline; the others are evidence against reading too much into it, such as the
+    same functions in other coordinates (Dinh et al. 2017, 1703.04933). Losses are without L2.
     """
 
     model: Callable[..., nn.Module]
@@ -84,7 +83,7 @@ class SmallBatchFlatMinima(Study):
     sharpness: Sharpness
     also: dict[str, Sharpness]
     batch_sizes: tuple[Count, Count] = (4, 144)
-    seeds: Annotated[int, Ge(2)] = 5
+    seeds: Annotated[int, Ge(2)] = 5  # those of one batch size are one cloud
     target: Positive = 0.02
     every: Count = 2
     dtype: Dtype = "float64"
