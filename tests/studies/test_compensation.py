@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from sgdtheory.curvature import hessian as whole_hessian
-from sgdtheory.geometry.clamped import Clamped
+from sgdtheory.geometry import clamped
+from sgdtheory.geometry.clamped import Clamped, push, second_order
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.streams import stream
-from sgdtheory.studies import compensation
-from sgdtheory.studies.compensation import claims_of, made_up, push, second_order
+from sgdtheory.studies.compensation import claims_of, made_up
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -44,7 +44,7 @@ def test_on_a_bowl_elimination_is_exact(index: int, delta: float) -> None:
 
 def test_a_parameter_that_is_let_go_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others make up for all of it, and theory says that they do not."""
-    monkeypatch.setattr(compensation, "lbfgs", lambda held, cloud, steps: torch.zeros_like(cloud))
+    monkeypatch.setattr(clamped, "lbfgs", lambda held, cloud, steps: torch.zeros_like(cloud))
     monkeypatch.setattr(Clamped, "place", lambda self, cloud: cloud + (0.1 if bool(cloud.any()) else 0.0))
     row = push(BOWL, ORIGIN, 3, 0.1, 50)
     assert abs(row["left"] - 0.5 * 0.1**2 / np.linalg.inv(hessian())[3, 3]) > 1e-4

@@ -72,7 +72,7 @@ def test_sgd_gets_past_the_spikes(sgdtheory: Command) -> None:
     stuck = {"sgd": True, "sgd_of_little_noise": True, "gradient_descent": True, "threshold": True}
     assert verdicts(found) == {**stuck, "where_sgd_turns_over": False}
     assert 0.3 < found["claims"][-1]["value"] < 0.5
-    assert (path / "figures/smoothing.svg").exists()
+    assert (path / "figures/arrivals.svg").exists()
 
 
 def test_a_steps_noise_has_the_width_that_was_asked_for() -> None:
