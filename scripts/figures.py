@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from sgdtheory.commandline.studies import studies
 from sgdtheory.figures import drawn
 from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.table import claimed
@@ -35,6 +36,12 @@ def run_of(words: str) -> RunData:
     return RunData.read(Path(page).parent)
 
 
+def claim_of(entry: dict[str, Any]) -> str:
+    """What is claimed: of a study as its class says, without the paper's name, which stands beside it."""
+    name = entry["command"].removeprefix("study ")
+    return str(entry["claim"]) if "claim" in entry else re.sub(r" \([^()]*\)$", "", studies()[name]) + "."
+
+
 def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     """One section of the page: what is claimed, what was measured, the pictures beside it."""
     if "before" in entry:
@@ -46,7 +53,7 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     facts = {"claims": claims, "headline": claims[0], "seed": run.results["seed"], "hash": run.results["config_hash"][:8]}
     spent = sum(unit.get("cpu_seconds") or 0.0 for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8")))
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
-    return {"before": None} | entry | facts | {"figures": pictures}
+    return {"before": None, "claim": claim_of(entry)} | entry | facts | {"figures": pictures}
 
 
 def figures_of(run: RunData, entry: dict[str, Any]) -> Iterator[dict[str, str]]:

@@ -35,6 +35,11 @@ class Measured(NamedTuple):
         stderr = float(values.std(ddof=1) / sqrt(values.size)) if values.size > 1 else None
         return cls(mean, stderr, unit)
 
+    @classmethod
+    def read(cls, row: Mapping[str, Any], name: str) -> "Measured":
+        """The number that `columns` has written into a row under this name."""
+        return cls(row[name], row.get(f"{name}_stderr"), "", row.get(f"{name}_why", ""))
+
     def columns(self, name: str) -> dict[str, Any]:
         """As it stands in results.json: `name`, `name_stderr` where there is one, `name_why` where there is no number."""
         found: dict[str, Any] = {name: self.value}
@@ -52,6 +57,12 @@ class Measured(NamedTuple):
             return f"{self.value:.4g}{unit}"
         digits = max(0, min(12, 1 - int(np.floor(np.log10(self.stderr)))))  # two significant digits of the error
         return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f}{unit}"
+
+
+def row_of(facts: dict[str, Any], **measured: Measured) -> dict[str, Any]:
+    """One row of a table: facts, then numbers with their errors."""
+    columns = [number.columns(name) for name, number in measured.items()]
+    return facts | {key: value for column in columns for key, value in column.items()}
 
 
 class Claim(NamedTuple):
@@ -82,7 +93,7 @@ class Plot(NamedTuple):
     `y` are columns, a panel each, with bars where the table has `<y>_stderr`; `by` is the column whose every value is a curve;
     `log` names the logarithmic axes: "", "x", "y" or "xy"; `theory` are columns drawn as lines behind the marks, one for
     each y or None; `level` is the height of a line to compare with; `labels` are the axes' words by column; `joined`: whether
-    a curve's marks have an order that a line may follow.
+    a curve's marks have an order that a line may follow; `singles` is a table of what the marks are means of, drawn as dots.
     """
 
     name: str
@@ -97,6 +108,7 @@ class Plot(NamedTuple):
     level: float | None = None
     labels: Mapping[str, str] = {}
     joined: bool = True
+    singles: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {

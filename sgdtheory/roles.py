@@ -115,6 +115,12 @@ class StatesCovariance(Landscape, Protocol):
     def stationary_covariance(self, learning_rate: float, batch_size: int, momentum: float) -> Tensor: ...
 
 
+class Isotropic(Landscape, Protocol):
+    """A landscape of the distance r from the origin alone: ⟨r²⟩ of its steady cloud is known."""
+
+    def mean_square_radius(self, temperature: float) -> float: ...
+
+
 def has_examples(landscape: Landscape) -> TypeIs[WithExamples]:
     return _has(landscape, "count")
 
@@ -174,6 +180,10 @@ def network_of(landscape: Landscape) -> NetworkLandscape:
     if is_network(landscape):
         return landscape
     raise Failure(f"{title_of(landscape)} is no landscape of a network")
+
+
+def is_isotropic(landscape: Landscape) -> TypeIs[Isotropic]:
+    return _has(landscape, "mean_square_radius")
 
 
 def count_of(landscape: Landscape) -> int | None:

@@ -48,3 +48,11 @@ def test_theory_is_a_line_of_its_own_and_a_number_that_is_missing_is_left_out() 
 def test_equal_data_give_equal_bytes_and_no_rows_no_picture() -> None:
     assert plots(run_of(plot(log="xy"), ROWS)) == plots(run_of(plot(log="xy"), ROWS))
     assert plots(run_of(plot(), [])) == []
+
+
+def test_single_measurements_are_dots_beside_their_mean_and_the_numbers_of_the_picture() -> None:
+    singles = [row | {"t": row["t"] + off} for row in ROWS for off in (-0.02, 0.02)]
+    run = run_of(plot(y=("t",), singles="pairs"), ROWS)
+    run.results["tables"]["pairs"] = singles
+    (figure,), (bare,) = plots(run), plots(run_of(plot(y=("t",)), ROWS))
+    assert figure.numbers == singles and figure.svg.count("<use") == bare.svg.count("<use") + len(singles)

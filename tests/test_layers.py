@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sgdtheory"
-SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one subject whose files stand in several layers
+# folders of one subject whose files stand in several layers
+SPREAD = {"paths", "sweep", "fokker_planck", "geometry", "commandline"}
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
         "", "faults", "kinds", "streams", "schedule", "measured", "terminal", "folder", "run", "cloud", "models", *SPREAD,
         "paths.graph", "paths.ways", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
-        "fokker_planck.density",
+        "fokker_planck.density", "fokker_planck.relaxation", "statistics",
     },
     {
         "data", "landscape", "roles", "learning_rate", "sampling", "sweep.parts", "paths.band", "paths.curves",
@@ -25,6 +26,7 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
         "fokker_planck.area", "fokker_planck.law", "fokker_planck.rotation", "fokker_planck.limit_cycle",
     },
     {
+        "geometry.clamped", "geometry.linearised", "geometry.rescaling", "geometry.traces", "paths.frame",
         "stage", "checkpoints", "critical", "estimate", "minima", "sweep.trajectory",
         "sweep.ground", "fokker_planck.watch", "paths.autoneb",
         "paths.presets", "paths.string_sampling", "paths.strings",

@@ -13,16 +13,13 @@ from sgdtheory.figures.minima import minima
 from sgdtheory.figures.plane import plane
 from sgdtheory.figures.plots import plots
 from sgdtheory.figures.profiles import profiles
-from sgdtheory.figures.strings import strings
 from sgdtheory.figures.temperatures import temperatures
-from sgdtheory.figures.widths import widths
 
 FIGURES: dict[str, list[Callable[[RunData], Figure | None]]] = {
     "train": [losses, minima, distances],
     "connect": [profiles, band_plane, plane, graph, disconnectivity, minima, distances],
     "diagnose": [minima, distances],
     "sweep-temperature": [temperatures, equilibration, spreading],
-    "study": [strings, widths],
 }
 
 

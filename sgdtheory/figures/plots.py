@@ -15,10 +15,12 @@ def plots(run: RunData) -> list[Figure]:
     """One figure for each `measured.Plot` in results.json whose table has rows."""
     tables = run.results | run.results.get("tables", {})
     described = run.results.get("plots", [])
-    return [_plot(plot, tables[plot["table"]]) for plot in described if tables.get(plot["table"])]
+    shown = [plot for plot in described if tables.get(plot["table"])]
+    return [_plot(plot, tables[plot["table"]], tables.get(plot.get("singles"), [])) for plot in shown]
 
 
-def _plot(plot: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
+def _plot(plot: dict[str, Any], rows: list[dict[str, Any]], singles: list[dict[str, Any]]) -> Figure:
+    """`singles`: what the rows are means of, if the plot names them: dots, and the numbers beside the picture."""
     columns = min(IN_A_ROW, len(plot["y"]))
     height = PANEL * -(-len(plot["y"]) // columns)
 
@@ -26,7 +28,7 @@ def _plot(plot: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
         panels = canvas.subplots(-(-len(plot["y"]) // columns), columns, squeeze=False).flatten()
         for k, axes in enumerate(panels):
             if k < len(plot["y"]):
-                _panel(axes, plot, rows, k)
+                _panel(axes, plot, rows, singles, k)
             else:
                 axes.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
@@ -34,17 +36,18 @@ def _plot(plot: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
             longest = max(len(label) for label in labels)
             canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, len(handles), LETTERS // (longest + MARK)))
 
-    return Figure(plot["name"], plot["title"], plot["caption"], svg_of(plot["name"], height, paint), rows)
+    return Figure(plot["name"], plot["title"], plot["caption"], svg_of(plot["name"], height, paint), singles or rows)
 
 
-def _panel(axes: Any, plot: dict[str, Any], rows: list[dict[str, Any]], k: int) -> None:
+def _panel(axes: Any, plot: dict[str, Any], rows: list[dict[str, Any]], singles: list[dict[str, Any]], k: int) -> None:
     x, y, by, label = plot["x"], plot["y"][k], plot["by"], plot["labels"].get
     theory, joined = plot["theory"][k] if plot["theory"] else None, plot.get("joined", True)
     if plot["level"] is not None:
         axes.axhline(plot["level"], color=PALE, linewidth=0.9)
     curves = dict.fromkeys(row[by] for row in rows) if by else [None]
     for j, name in enumerate(curves):
-        own = [row for row in rows if by is None or row[by] == name]
+        own, dots = ([row for row in table if by is None or row[by] == name] for table in (rows, singles))
+        _dots(axes, dots, x, y, COLOURS[j % len(COLOURS)])
         _curve(axes, own, x, y, theory, COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)], _name(name, by, label), joined)
     if "x" in plot["log"]:
         log_axis(axes.xaxis)
@@ -86,3 +89,8 @@ def _curve(
     if theory is not None:
         told = [row for row in rows if row.get(theory) is not None]
         axes.plot([row[x] for row in told], [row[theory] for row in told], color=INK if name is None else colour, alpha=0.7)
+
+
+def _dots(axes: Any, rows: list[dict[str, Any]], x: str, y: str, colour: str) -> None:
+    known = [row for row in rows if row.get(y) is not None]
+    axes.plot([row[x] for row in known], [row[y] for row in known], ".", color=colour, alpha=0.5, markersize=3.5)

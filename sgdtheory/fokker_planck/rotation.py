@@ -1,12 +1,27 @@
 """A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from sgdtheory.faults import Mistake
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.roles import is_isotropic, title_of
+from sgdtheory.sgd import Coupling
+
+
+@runtime_checkable
+class Turning(Coupling, Protocol):
+    """A coupling that turns a cloud, known by its strength."""
+
+    @property
+    def strength(self) -> float: ...
+
+    def area_rate(self, landscape: Landscape, temperature: float) -> float:
+        """What the stochastic area grows by in a unit of time, in theory."""
+        ...
 
 
 class Stirring:
@@ -31,15 +46,11 @@ class Rotation(Stirring):
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         return gradients - self.strength * turned(cloud)
 
-    def area_rate(self, landscape: "Isotropic", temperature: float) -> float:
+    def area_rate(self, landscape: Landscape, temperature: float) -> float:
         """w⟨r²⟩ per unit time, ⟨r²⟩ as the landscape states it."""
+        if not is_isotropic(landscape):
+            raise Mistake(f"Rotation: {title_of(landscape)} states no mean_square_radius")
         return self.strength * float(landscape.mean_square_radius(temperature))
-
-
-class Isotropic(Landscape, Protocol):
-    """A landscape of the distance r from the origin alone."""
-
-    def mean_square_radius(self, temperature: float) -> float: ...
 
 
 def turned(cloud: Cloud) -> Tensor:

@@ -1,10 +1,11 @@
 """When one parameter is pushed, the others make up for it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
@@ -12,32 +13,48 @@ from torch import Tensor
 from sgdtheory.curvature import hessian
 from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure, Mistake
+from sgdtheory.geometry.clamped import push, second_order
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Results
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Subject
-from sgdtheory.studies.verdicts.pushes import describe, push, results, second_order
+from sgdtheory.studies.study import (
+    Case,
+    Rows,
+    Study,
+    Subject,
+    Tables,
+    Verdict,
+    column_of,
+    subject_of,
+)
 
 DENSE = 6000  # parameters up to which the whole Hessian can be written down
 STATIONARY = 1e-6  # |∇L| of a minimum
+MADE_UP, PRICE, TOO_FEW, SECOND_ORDER = 0.97, 2.0, 10.0, 0.2  # the bars: see `claims_of`
 
 
 @dataclass(frozen=True)
-class Compensation:
-    """How much of the loss's rise the other parameters make up for when one is pushed by δ and held.
+class Compensation(Study):
+    """When one parameter is pushed the myriad others make up for it, if they are many (Draxler et
+    al. 2018).
 
-    Claim (Draxler et al. 2018, 1803.00885, 5: "the myriad other parameters can make up for the change"): minima are joined
-    by flat paths because no single parameter matters. Refuted by a wide network whose other parameters make up less than
-    97 % of the data loss's rise or leave more than twice the price ½λδ² of the pushed parameter itself, or by a narrow one,
-    two hidden units, that does it as well. To second order 1/(H_ii (H⁻¹)_ii) of the rise is left, which is checked at the
+    How much of the loss's rise the other parameters make up for when one is pushed by δ and held.
+
+    Claim (Draxler et al. 2018, 1803.00885, 5: "the myriad other parameters can make up for the
+    change"): minima are joined by flat paths because no single parameter matters. Refuted by a wide
+    network whose other parameters make up less than 97 % of the data loss's rise or leave more than
+    twice the price ½λδ² of the pushed parameter itself, or by a narrow one, two hidden units, that
+    does it as well. To second order 1/(H_ii (H⁻¹)_ii) of the rise is left, which is checked at the
     smallest of the `deltas`; the rest is claimed at the largest.
 
-    The minimum is one of L-BFGS from random weights; `pushed` parameters are drawn from all that the data loss knows, the
-    same for every δ, the sign of δ with them. In float64 throughout: what is left is a difference of 1e-6 of the loss. λ > 0
-    must make the minimum one.
+    The minimum is one of L-BFGS from random weights; `pushed` parameters are drawn from all that
+    the data loss knows, the same for every δ, the sign of δ with them. In float64 throughout: what
+    is left is a difference of 1e-6 of the loss. λ > 0 must make the minimum one.
     """
+
+    axes = ("deltas",)
 
     landscapes: dict[str, Any]
     deltas: Annotated[tuple[Positive, ...], MinLen(1)]
@@ -48,76 +65,235 @@ class Compensation:
 
     def __post_init__(self) -> None:
         if len(self.landscapes) != 2:
-            raise Mistake(f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}")
+            raise Mistake(
+                f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}"
+            )
         for name, landscape in self.landscapes.items():
             if not getattr(landscape, "weight_decay", 0.0) > 0:
-                raise Mistake(f"landscapes.{name}: without weight decay no minimum is one point; use weight_decay=0.001")
+                raise Mistake(
+                    f"landscapes.{name}: without weight decay no minimum is one point; use "
+                    "weight_decay=0.001"
+                )
             if landscape.dim > DENSE:
-                raise Mistake(f"landscapes.{name}: {landscape.dim:,} parameters are more than the {DENSE:,} whose Hessian fits")
+                raise Mistake(
+                    f"landscapes.{name}: {landscape.dim:,} parameters are more than the {DENSE:,} "
+                    "whose Hessian fits"
+                )
 
     @property
     def landscape(self) -> Subject:
-        return Subject(", ".join(getattr(landscape, "title", name) for name, landscape in self.landscapes.items()))
+        return subject_of(self.landscapes)
 
-    def units(self, run: Run) -> list[Unit]:
-        return [Unit(f"{name}-delta-{delta:g}", self._science(run, name, delta)) for name, delta in self._asked()]
+    def cases(self) -> list[Case]:
+        return [
+            Case(f"{name}-delta-{delta:g}", {"network": name, "delta": delta}, {"landscapes": name})
+            for name in self.landscapes
+            for delta in self.deltas
+        ]
 
-    def _asked(self) -> list[tuple[str, float]]:
-        return [(name, delta) for name in self.landscapes for delta in self.deltas]
-
-    def _science(self, run: Run, name: str, delta: float) -> dict[str, Any]:
-        shared = {what: value for what, value in run.science.items() if what not in ("landscapes", "deltas")}
-        return {**shared, "landscape": run.science["landscapes"][name], "of": name, "delta": delta}
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        name, delta = unit.science["of"], unit.science["delta"]
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        name, delta = case.settings["network"], case.settings["delta"]
         landscape = self.landscapes[name]
-        tell = self._teller(folder)
+
+        def tell(done: float, activity: str) -> None:
+            folder.tell(done, activity)
+            stop_if_asked()
+
         theta = self._minimum(landscape, name, tell)
         norm = float(value_and_grad(landscape, theta[None])[1].norm())
         if not norm <= STATIONARY:
-            raise Failure(f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps ({self.search_steps})")
+            raise Failure(
+                f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps "
+                f"({self.search_steps})"
+            )
         tell(0.25, "the whole Hessian")
-        whole = hessian(landscape, theta)
-        indices, signs = self._chosen(landscape, name, whole)
-        theory, rows = second_order(whole, indices), []
+        curvature = hessian(landscape, theta)
+        indices, signs = self._chosen(landscape, name, curvature)
+        theory, pushes = second_order(curvature, indices), []
         for k, (index, sign, share) in enumerate(zip(indices, signs, theory, strict=True)):
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, sign * delta, self.steps)
-            rows.append({**describe(row, landscape.weight_decay), "theory": share})
-        folder.finish({"rows": rows, "parameters": landscape.dim, "gradient_norm": norm}, {"minima": theta[None]})
-
-    def _teller(self, folder: UnitFolder) -> Callable[[float, str], None]:
-        def tell(done: float, what: str) -> None:
-            folder.tell(done, what)
-            stop_if_asked()
-
-        return tell
+            series = {"series": f"{name}, δ = {delta:g}", "theory": share}
+            pushes.append({**describe(row, landscape.weight_decay), **series})
+        return {"pushes": pushes}, {"minima": theta[None]}
 
     def _minimum(self, landscape: Any, name: str, tell: Callable[[float, str], None]) -> Tensor:
         start = landscape.init(1, stream(self.seed, "init", name)).double()
-        return lbfgs(landscape, start, self.search_steps, lambda done: tell(0.25 * done, "the minimum"))[0]
+        return lbfgs(
+            landscape, start, self.search_steps, lambda done: tell(0.25 * done, "the minimum")
+        )[0]
 
-    def _chosen(self, landscape: Any, name: str, whole: Tensor) -> tuple[list[int], list[int]]:
-        """Which parameters are pushed, and to which side: of those that the data loss knows, no weight of an empty pixel."""
+    def _chosen(self, landscape: Any, name: str, curvature: Tensor) -> tuple[list[int], list[int]]:
+        """Which parameters are pushed, and to which side: of those that the data loss knows, no
+        weight of an empty pixel.
+        """
         source = stream(self.seed, "pushed", name)
-        known = (whole.diagonal() - landscape.weight_decay).abs() > 1e-12
-        indices = [i for i in torch.randperm(landscape.dim, generator=source).tolist() if known[i]][: self.pushed]
+        known = (curvature.diagonal() - landscape.weight_decay).abs() > 1e-12
+        indices = [i for i in torch.randperm(landscape.dim, generator=source).tolist() if known[i]][
+            : self.pushed
+        ]
         return indices, (2 * torch.randint(0, 2, (len(indices),), generator=source) - 1).tolist()
 
-    def finish(self, run: Run) -> Results:
-        rows = []
-        for name, delta in self._asked():
-            found = run.result(Unit("", self._science(run, name, delta))) or {"rows": []}
-            rows += [{"network": name, "series": f"{name}, δ = {delta:g}", **row} for row in found["rows"]]
-        return results(rows, list(self.deltas), list(self.landscapes))
+    def judge(self, tables: Tables) -> Verdict:
+        deltas, names, pushes = list(self.deltas), list(self.landscapes), tables["pushes"]
+        means = [_mean(pushes, name, delta) for name in names for delta in deltas]
+        claims = claims_of(pushes, deltas, names)
+        return Verdict(claims, {"means": means, "pushes": pushes}, _plots())
 
     def estimate(self, unit: Unit) -> Estimate:
-        """Products with the Hessian, and gradients of all L-BFGS iterations, as long as one gradient that is timed."""
-        landscape = self.landscapes[unit.science["of"]]
+        """Products with the Hessian, and gradients of all L-BFGS iterations, as long as one
+        gradient that is timed.
+        """
+        landscape = self.landscapes[self.case_of(unit).settings["network"]]
         point = landscape.init(1, stream(self.seed, key(0, "estimate"))).double()
         clock = time.perf_counter()
         value_and_grad(landscape, point)
         seconds = time.perf_counter() - clock
         gradients = self.search_steps + self.pushed * (self.steps + 300) + 2 * landscape.dim
-        return Estimate(seconds * gradients, 8.0 * 3 * landscape.dim**2 + 5e8, 16.0 * landscape.dim + 65536)
+        return Estimate(
+            seconds * gradients, 8.0 * 3 * landscape.dim**2 + 5e8, 16.0 * landscape.dim + 65536
+        )
+
+
+def describe(row: dict[str, Any], weight_decay: float) -> dict[str, Any]:
+    """Beside the losses what they say: the share of the data loss made up, and what is left in
+    units of ½λδ².
+    """
+    return {
+        **row,
+        "made_up": 1 - row["data_left"] / row["data_rise"],
+        "left_over_price": row["left"] / (0.5 * weight_decay * row["delta"] ** 2),
+        "share_left": row["left"] / row["rise"],
+    }
+
+
+def made_up(rows: Rows) -> Measured:
+    """1 − Σ data_left / Σ data_rise over parameters, with its error over them: a quotient of means.
+
+    A single quotient may be anything, for a push along −θ_i lowers the weight decay and may raise
+    the data loss by nothing.
+    """
+    if not rows:
+        return Measured.nothing("no parameter was pushed")
+    rise, left = (np.array(column_of(rows, name)) for name in ("data_rise", "data_left"))
+    if not rise.sum() > 0:
+        return Measured.nothing("the data loss did not rise")
+    share = left.sum() / rise.sum()
+    spread = Measured.mean((left - share * rise) / rise.mean())
+    return Measured(float(1 - share), spread.stderr)
+
+
+def _of(rows: Rows, name: str, delta: float) -> Rows:
+    return [row for row in rows if (row["network"], abs(row["delta"])) == (name, delta)]
+
+
+def _mean(rows: Rows, name: str, delta: float) -> dict[str, Any]:
+    pushes = _of(rows, name, delta)
+    columns = {
+        column: Measured.mean(column_of(pushes, column))
+        for column in ("left_over_price", "rise", "left")
+    }
+    highest = max((row["left_over_price"] for row in pushes), default=None)
+    return row_of(
+        {"network": name, "delta": delta, "pushes": len(pushes), "highest": highest},
+        made_up=made_up(pushes),
+        **columns,
+    )
+
+
+def claims_of(rows: Rows, deltas: list[float], names: list[str]) -> list[Claim]:
+    (wide, narrow), small, large = names, min(deltas), max(deltas)
+    far, few = _of(rows, wide, large), _of(rows, narrow, large)
+    near = [row for row in rows if abs(row["delta"]) == small]
+    return [
+        _made_up(far, wide, large),
+        _price(far, wide),
+        _too_few(few, narrow),
+        _theory(near, small),
+    ]
+
+
+def _made_up(far: Rows, wide: str, delta: float) -> Claim:
+    share = made_up(far)
+    percent = share._replace(value=None if share.value is None else 100 * share.value, unit="%")
+    percent = percent._replace(stderr=None if share.stderr is None else 100 * share.stderr)
+    least = "–" if not far else f"{min(column_of(far, 'made_up')):.3f}"
+    told = (
+        f"{wide}: of the data loss's rise when one parameter is pushed by {delta:g}, the others "
+        f"make up {percent} (the least of {len(far)} parameters: {least})"
+    )
+    holds = None if share.value is None else share.value >= MADE_UP
+    return Claim("made_up", told, share, f"≥ {MADE_UP:g}", holds)
+
+
+def _price(far: Rows, wide: str) -> Claim:
+    price = Measured.mean(column_of(far, "left_over_price"))
+    told = f"{wide}: what is left is {price} times the price ½λδ² of the pushed parameter"
+    holds = None if not far else max(column_of(far, "left_over_price")) <= PRICE
+    return Claim("price", told, price, f"≤ {PRICE:g} at every one", holds)
+
+
+def _too_few(few: Rows, narrow: str) -> Claim:
+    dear, share = Measured.mean(column_of(few, "left_over_price")), _percent(made_up(few))
+    told = (
+        f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
+        "loss's rise"
+    )
+    holds = None if dear.value is None else dear.value - 2 * (dear.stderr or 0.0) > TOO_FEW
+    return Claim("too_few", told, dear, f"> {TOO_FEW:g}, by two standard errors", holds)
+
+
+def _theory(near: Rows, delta: float) -> Claim:
+    worst = max((abs(row["share_left"] / row["theory"] - 1) for row in near), default=None)
+    off = Measured.nothing("no parameter was pushed") if worst is None else Measured(worst)
+    told = (
+        f"at δ = {delta:g} what is left is 1/(H_ii (H⁻¹)_ii) of the rise, to within {_percent(off)}"
+    )
+    expected = f"within {SECOND_ORDER:.0%} for every parameter of both networks"
+    holds = None if worst is None else worst <= SECOND_ORDER
+    return Claim("second_order", told, off, expected, holds)
+
+
+def _percent(share: Measured) -> str:
+    return "–" if share.value is None else f"{share.value:.1%}"
+
+
+def _plots() -> list[Plot]:
+    labels = {
+        "rise": "rise of the loss at once",
+        "left": "what is left when all others have adapted",
+        "predicted": "H_ii δ²/2 · 1/(H_ii (H⁻¹)_ii)",
+        "price": "½λδ²",
+        "theory": "1/(H_ii (H⁻¹)_ii)",
+        "share_left": "share of the rise that is left",
+    }
+    paid = Plot(
+        "compensation",
+        "The others make up for a pushed parameter, if there are enough of them",
+        "One parameter of a minimum is pushed by δ and held while all others are minimised again; "
+        "a mark is one parameter. In the wide network what is left hardly depends on how much the "
+        "loss rose at first: it is about the price ½λδ² that the pushed parameter pays itself. "
+        "With few hidden units what is left rises with what was taken.",
+        "pushes",
+        "rise",
+        ("left",),
+        "series",
+        "xy",
+        labels=labels,
+        joined=False,
+    )
+    theory = Plot(
+        "second_order",
+        "Second-order theory says what is left",
+        "The share of the rise that is left, against 1/(H_ii (H⁻¹)_ii), which is what eliminating "
+        "all other parameters from the quadratic form leaves. The line is equality. It is exact "
+        "for small pushes; after large ones the others find more than the quadratic form knows.",
+        "pushes",
+        "theory",
+        ("share_left",),
+        "series",
+        "xy",
+        ("theory",),
+        labels=labels,
+    )
+    return [paid, theory]

@@ -1,6 +1,8 @@
 """A free energy falls while SGD's cloud relaxes, as fast as the Fokker–Planck equation says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,30 +14,44 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.fokker_planck.law import temperature
+from sgdtheory.fokker_planck.law import temperature, time_step
+from sgdtheory.fokker_planck.relaxation import Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Results
+from sgdtheory.measured import Claim, Measured, Plot
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.run import Estimate, Unit, UnitFolder
 from sgdtheory.sgd import SGD, SGDState
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.verdicts.relaxation import PLOTS, claims, density_rows, relaxation_rows
+from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+
+FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
+CLOSE = 0.05  # of KL to the equation's
+DROP = 0.02  # of F to the equation's, in units of its whole drop
+SIGMAS = 3.0  # by which F may rise from one look to the next
+AT_REST = 1e-3  # nats that a finite learning rate may leave: (ηh)²/16 of a harmonic well, 1e-4 here
 
 
 @dataclass(frozen=True)
-class FreeEnergy:
-    """KL(ρ‖ρ_ss) and F = E[Φ] − T·S of a cloud that starts in one well, against the Fokker–Planck equation.
+class FreeEnergy(Study):
+    """A free energy falls while SGD's cloud relaxes, as the Fokker–Planck equation says (Chaudhari
+    & Soatto 2018).
 
-    Claim (Chaudhari & Soatto 2018, 1710.11029, Theorem 5): F = T·KL(ρ‖ρ_ss) + const falls until ρ = ρ_ss ∝ e^{−Φ/T}. Refuted
-    by a rise of F beyond its error, or by a KL(t) that is not within 5 % of the equation's while above .02.
+    KL(ρ‖ρ_ss) and F = E[Φ] − T·S of a cloud that starts in one well, against the Fokker–Planck
+    equation.
 
-    The landscape has one parameter and states `fokker_planck(temperature)`; its noise is c·1, and what is called T above is
-    D = c·η/2b(1−μ). `clouds` of `replicas` points each start evenly spread over `start`, and are pooled. KL is that of a
-    histogram of `bins`, its bias subtracted, and compared with the equation's on the same bins; S is Vasicek's, which knows
-    nothing of ρ_ss.
+    Claim (Chaudhari & Soatto 2018, 1710.11029, Theorem 5): F = T·KL(ρ‖ρ_ss) + const falls until ρ =
+    ρ_ss ∝ e^{−Φ/T}. Refuted by a rise of F beyond its error, or by a KL(t) that is not within 5 %
+    of the equation's while above .02.
+
+    The landscape has one parameter and states `fokker_planck(temperature)`; its noise is c·1, and
+    what is called T above is D = c·η/2b(1−μ). `clouds` of `replicas` points each start evenly
+    spread over `start`, and are pooled. KL is that of a histogram of `bins`, its bias subtracted,
+    and compared with the equation's on the same bins; S is Vasicek's, which knows nothing of ρ_ss.
     """
+
+    axes = ("clouds",)
 
     landscape: Landscape
     sgd: SGD
@@ -50,31 +66,41 @@ class FreeEnergy:
     def __post_init__(self) -> None:
         if self.landscape.dim != 1 or not hasattr(self.landscape, "fokker_planck"):
             raise Mistake(
-                "landscape: a density is compared on a line; use landscape=double_well with directions=1, ambient=null"
+                "landscape: a density is compared on a line; use landscape=double_well with "
+                "directions=1, ambient=null"
             )
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake("sgd: give a batch_size and a learning_rate as numbers, for they say what the temperature is")
+            raise Mistake(
+                "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
+                "temperature is"
+            )
         if self.reference.cells % self.bins:
-            raise Mistake(f"bins={self.bins}: must divide the {self.reference.cells} cells of the reference; use 100")
+            raise Mistake(
+                f"bins={self.bins}: must divide the {self.reference.cells} cells of the reference; "
+                "use 100"
+            )
         self.reference.uniform(*self.start)
 
     @property
     def reference(self) -> FokkerPlanck:
-        found: FokkerPlanck = self.landscape.fokker_planck(temperature(self.sgd))  # type: ignore[attr-defined]
-        return found
+        landscape: Any = self.landscape
+        reference: FokkerPlanck = landscape.fokker_planck(temperature(self.sgd))
+        return reference
 
     @property
     def steps(self) -> list[int]:
         """Those after which the cloud is looked at, evenly spaced in the logarithm."""
-        return [int(step) for step in np.unique(np.geomspace(1, self.sgd.steps, self.moments).round())]
+        return [
+            int(step) for step in np.unique(np.geomspace(1, self.sgd.steps, self.moments).round())
+        ]
 
-    def units(self, run: Run) -> list[Unit]:
-        shared = {name: value for name, value in run.science.items() if name != "clouds"}
-        return [Unit(f"cloud-{k}", shared | {"cloud": k}) for k in range(self.clouds)]
+    def cases(self) -> list[Case]:
+        return [Case(f"cloud-{k}", {"cloud": k}) for k in range(self.clouds)]
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        seed = key(self.seed, "cloud", unit.science["cloud"])
-        low, high, row = self.reference.low, self.reference.high, {step: i for i, step in enumerate(self.steps)}
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        seed = key(self.seed, "cloud", case.settings["cloud"])
+        low, high = self.reference.low, self.reference.high
+        row = {step: i for i, step in enumerate(self.steps)}
         sizes = {"counts": (len(row), self.bins), "free_energy": (len(row), 2), "lost": (1,)}
         seen = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
@@ -87,7 +113,15 @@ class FreeEnergy:
                 seen["lost"][0] = self.replicas - len(x)
 
         _, seen = watch(folder, self.sgd, self.landscape, self._start(seed), seed, seen, look)
-        folder.finish({}, seen)
+        rows = [
+            {
+                "step": step,
+                "counts": seen["counts"][i].tolist(),
+                "free_energy": seen["free_energy"][i].tolist(),
+            }
+            for step, i in row.items()
+        ]
+        return {"moments": rows}, seen
 
     def _start(self, seed: int) -> Cloud:
         low, high = self.start
@@ -98,15 +132,130 @@ class FreeEnergy:
     def _free_energy(self, x: Tensor) -> Tensor:
         """F = ⟨Φ + D·log ρ⟩ of points [P] and its standard error, [2]."""
         ordered, logs = log_density(x.numpy())
-        each = self.reference.energy(ordered) + self.reference.diffusion * logs
-        return torch.tensor([each.mean(), each.std(ddof=1) / len(each) ** 0.5])
+        energies = self.reference.energy(ordered) + self.reference.diffusion * logs
+        return torch.tensor([energies.mean(), energies.std(ddof=1) / len(energies) ** 0.5])
 
-    def finish(self, run: Run) -> Results:
-        done = [run.folder(unit).clouds() for unit in self.units(run) if run.result(unit) is not None]
-        how = (done, self.reference, self.start, self.steps, self.sgd)
-        rows = relaxation_rows(*how)
-        tables: dict[str, Any] = {"relaxation": rows, "densities": density_rows(*how)}
-        return Results(claims(rows), {}, {"tables": tables, "plots": [plot.as_dict() for plot in PLOTS]})
+    def judge(self, tables: Tables) -> Verdict:
+        cloud = Relaxation.of(tables["moments"])
+        how = (self.reference, self.start, self.steps, time_step(self.sgd))
+        relaxation = cloud.beside(*how)
+        shown = {"relaxation": relaxation, "densities": cloud.densities(*how)}
+        return Verdict(claims_of(relaxation), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
         return estimate_stage(self.landscape, self.sgd, self._start(0))
+
+
+def claims_of(rows: Rows) -> list[Claim]:
+    """That KL follows the equation; that F does, and falls; and where both end."""
+    return [_divergence(rows), _falling(rows), _free_energy(rows), _at_rest(rows)]
+
+
+def _divergence(rows: Rows) -> Claim:
+    expected = (
+        f"within {100 * CLOSE:g} % of Fokker–Planck's at every moment at which that is above "
+        f"{FAR:g}"
+    )
+    far = [row for row in rows if row["divergence_exact"] > FAR]
+    if not far:
+        return Claim(
+            "divergence",
+            "the cloud starts at rest",
+            Measured.nothing(f"KL is never above {FAR:g}"),
+            expected,
+            None,
+        )
+    worst = max(far, key=lambda row: abs(row["divergence"] / row["divergence_exact"] - 1))
+    apart = abs(worst["divergence"] / worst["divergence_exact"] - 1)
+    distance = Measured(apart, worst["divergence_stderr"] / worst["divergence_exact"])
+    words = (
+        f"KL to the steady state falls from {rows[0]['divergence']:.2f} to "
+        f"{far[-1]['divergence']:.3f} within {100 * apart:.1f} % of the Fokker–Planck equation's "
+        f"at {len(far)} moments, {rows[0]['points']:,} points"
+    )
+    return Claim("divergence", words, distance, expected, apart < CLOSE)
+
+
+def _falling(rows: Rows) -> Claim:
+    """The highest rise of F, by S and by KL alike, in units of what it is allowed: 3 standard
+    errors.
+    """
+    rises = [
+        (after[name] - before[name])
+        / (SIGMAS * max(before[f"{name}_stderr"], after[f"{name}_stderr"]))
+        for name in ("free_energy", "divergence")
+        for before, after in pairwise(rows)
+    ]
+    highest = max(rises, default=0.0)
+    falls = (
+        "falls from every moment to the next"
+        if highest <= 0
+        else "falls, or rises by less than its error,"
+    )
+    words = f"the free energy {falls if highest < 1 else 'rises in between'}, {len(rows)} moments"
+    expected = f"no rise above {SIGMAS:g}·√(2KL/P + bins/2P²), here in that unit"
+    return Claim("monotone", words, Measured(highest), expected, highest < 1)
+
+
+def _free_energy(rows: Rows) -> Claim:
+    worst = max(rows, key=lambda row: abs(row["free_energy"] - row["free_energy_exact"]))
+    apart = abs(worst["free_energy"] - worst["free_energy_exact"]) / worst["drop"]
+    distance = Measured(apart, worst["free_energy_stderr"] / worst["drop"])
+    words = (
+        f"F = E[Φ] − T·S, S from the spacing of the points, is within {100 * apart:.1f} % of its "
+        "drop of the equation's"
+    )
+    return Claim(
+        "free_energy", words, distance, f"at most {DROP:g}, in units of the drop of F", apart < DROP
+    )
+
+
+def _at_rest(rows: Rows) -> Claim:
+    last = rows[-1]
+    distance = Measured(
+        last["divergence"] - last["divergence_exact"], last["divergence_stderr"], "nats"
+    )
+    cloud, equation = last["divergence"], last["divergence_exact"]
+    words = (
+        f"at the last moment the cloud is {cloud:.1e} nats from e^(−Φ/T), the equation "
+        f"{equation:.1e}"
+    )
+    holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
+    return Claim(
+        "steady_state",
+        words,
+        distance,
+        f"the same to {AT_REST:g} nats and three standard errors",
+        holds,
+    )
+
+
+PLOTS = [
+    Plot(
+        "divergence",
+        "The cloud comes to rest as the Fokker–Planck equation says",
+        "Distance KL(ρ‖ρ_ss) of SGD's cloud from the steady state against the time η·step: marks "
+        "with one standard error, the histogram's bias subtracted; the line is the equation, "
+        "solved to rounding, on the same bins. First the cloud fills the well it starts in, then "
+        "it slowly crosses the barrier. Below about bins/P what is left is noise.",
+        "relaxation", "time", ("divergence",), log="xy", theory=("divergence_exact",),
+        labels={"time": "time", "divergence": "KL to the steady state, nats"},
+    ),
+    Plot(
+        "free_energy",
+        "The free energy falls",
+        "F = E[Φ] − T·S of the cloud against time; S is Vasicek's estimate from the spacing of "
+        "the points and knows nothing of the steady state. The line is F of the Fokker–Planck "
+        "equation. Neither term falls by itself.",
+        "relaxation", "time", ("free_energy",), log="x", theory=("free_energy_exact",),
+        labels={"time": "time", "free_energy": "F = E[Φ] − T·S"},
+    ),
+    Plot(
+        "densities",
+        "The cloud at a few moments",
+        "Density of the points (marks) and of the Fokker–Planck equation (lines), from just after "
+        "the start, in one well, to the steady state e^(−Φ/T)/Z, in both.",
+        "densities", "x", ("density",), by="moment", theory=("density_exact",),
+        labels={"x": "θ", "density": "density"},
+    ),
+]  # fmt: skip

@@ -1,5 +1,8 @@
-"""Between two minima the noise of SGD and the curvature rise, although the path between them stays low."""
+"""Between two minima the noise of SGD and the curvature rise, although the path between them stays
+low.
+"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -8,65 +11,202 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.cloud import points_at
+from sgdtheory.geometry.traces import hessian_trace, noise_trace
 from sgdtheory.kinds import Count
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Results
+from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.paths.profile import train_losses
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
+from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts.found_paths import FoundPaths, facts_of
-from sgdtheory.studies.parts.traces import hessian_trace, noise_trace
-from sgdtheory.studies.study import row_of
-from sgdtheory.studies.verdicts.middles import claims, pair_row, plots
+from sgdtheory.studies.shared.found_paths import FoundPaths
+from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
+
+RISE = 1.3  # of Tr C, on every pair (the project's table)
+PAIRS = 3  # that it must be seen on
+MIDDLE = (1 / 3, 2 / 3)  # arc positions
 
 
 @dataclass(frozen=True)
 class NoiseAlongPath(FoundPaths):
-    """Tr C, Tr H and the data loss along paths that AutoNEB finds (entropic confinement, 2512.06297).
+    """Noise and curvature of SGD rise along a path of low loss between two minima (entropic
+    confinement, 2512.06297).
 
-    Claim: curvature rises along a path of low loss, and the noise of SGD with it, so that noise drives SGD back to the ends.
-    Refuted by a Tr C that is no higher in the middle third of paths than 1.3 times that at their ends, or by one that rises
-    no more than the square of the data loss does: a gradient vanishes with its example's loss, so part of any rise is that.
+    Tr C, Tr H and the data loss along paths that AutoNEB finds (entropic confinement, 2512.06297).
 
-    With strong weight decay there is little to see: what a path must not lose in ½λ|θ|² it cannot gain in flat ends.
+    Claim: curvature rises along a path of low loss, and the noise of SGD with it, so that noise
+    drives SGD back to the ends. Refuted by a Tr C that is no higher in the middle third of paths
+    than 1.3 times that at their ends, or by one that rises no more than the square of the data loss
+    does: a gradient vanishes with its example's loss, so part of any rise is that.
 
-    `points` stand evenly along each path. C is that of one sample's gradient (`size`: of SGD's batches, for batch norm alone).
+    With strong weight decay there is little to see: what a path must not lose in ½λ|θ|² it cannot
+    gain in flat ends.
+
+    `points` stand evenly along each path. C is that of one sample's gradient (`size`: of SGD's
+    batches, for batch norm alone).
     """
+
+    on = "noise"
+    keys = ("points", "size")
 
     points: Annotated[int, Ge(5)] = 9
     size: Count = 16
 
-    def units(self, run: Run) -> list[Unit]:
-        return [*self.path_units(run), *self.units_on_paths(run, "noise", ("points", "size"))]
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "noise" not in unit.science:
-            return self.find(folder)
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         t = torch.linspace(0, 1, self.points, dtype=torch.float64)
         rows = []
         for k, theta in enumerate(points_at(self.path_of(folder), t)):
             folder.tell(k / self.points, f"point {k + 1} of {self.points}")
             stop_if_asked()
-            rows.append({"t": float(t[k]), **self._look(theta, stream(self.seed_of(unit), "noise", k))})
-        folder.finish({"rows": rows}, {})
-        return None
+            rows.append(
+                {"t": float(t[k]), **self._at(theta, stream(self.seed_of(case), "noise", k))}
+            )
+        return {"points": rows}, {}
 
-    def _look(self, theta: Tensor, source: torch.Generator) -> dict[str, Any]:
+    def _at(self, theta: Tensor, source: torch.Generator) -> dict[str, Any]:
         """One row a point."""
         objective, gradient = value_and_grad(self.landscape, theta[None])
         loss = train_losses(self.landscape, theta[None])
-        facts = {"data_loss": float(loss[0]), "objective": float(objective[0]), "gradient_norm": float(gradient[0].norm())}
+        facts = {
+            "data_loss": float(loss[0]),
+            "objective": float(objective[0]),
+            "gradient_norm": float(gradient[0].norm()),
+        }
         noise = noise_trace(self.landscape, theta, self.size, source)
         return row_of(facts, noise_trace=noise, trace=hessian_trace(self.landscape, theta, source))
 
-    def finish(self, run: Run) -> Results:
-        found = [(facts_of(run, unit), run.result(unit)) for unit in self.units_on_paths(run, "noise", ("points", "size"))]
-        results = [(facts, result["rows"]) for facts, result in found if result is not None]
-        points = [{"path": f"path {facts['pair'] + 1}", **row} for facts, rows in results for row in rows]
-        pairs = [pair_row(facts, rows) for facts, rows in results]
-        tables = {"pairs": pairs, "points": points}
-        return Results(claims(pairs, self.pairs), {}, {"tables": tables, "plots": [plot.as_dict() for plot in plots()]})
+    def judge(self, tables: Tables) -> Verdict:
+        """Pairs whose path is found and measured; a row of points each."""
+        points, shown = grouped(tables["points"], "pair"), []
+        measured = [path for path in tables["paths"] if path["pair"] in points]
+        pairs = [pair_row(path, points[path["pair"]]) for path in measured]
+        for row in tables["points"]:
+            kept = {name: value for name, value in row.items() if name != "pair"}
+            shown.append({"path": f"path {row['pair'] + 1}", **kept})
+        return Verdict(claims_of(pairs, self.pairs), {"pairs": pairs, "points": shown}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
-        """A point costs a quarter of a second on digits (measured): some 160 Hessian-vector products."""
-        return self.estimate_path() if "noise" not in unit.science else Estimate(0.25 * self.points, 1e9, 1e5)
+        """A point costs a quarter of a second on digits (measured): some 160 Hessian-vector
+        products.
+        """
+        return (
+            self.estimate_path()
+            if "noise" not in unit.science
+            else Estimate(0.25 * self.points, 1e9, 1e5)
+        )
+
+
+def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row a path: the mean over its middle third over the mean of its ends, for each column."""
+    middle = [row for row in points if MIDDLE[0] <= row["t"] <= MIDDLE[1]]
+    ends = [points[0], points[-1]]
+    columns = {
+        "noise": "noise_trace",
+        "curvature": "trace",
+        "loss": "data_loss",
+        "objective": "objective",
+    }
+    ratios = {
+        f"{name}_ratio": ratio(_mean(middle, x), _mean(ends, x), f"no {x} at the ends")
+        for name, x in columns.items()
+    }
+    loss = ratios["loss_ratio"]
+    squared = (
+        Measured.nothing(loss.why)
+        if loss.value is None
+        else Measured(loss.value**2, 2 * loss.value * (loss.stderr or 0.0))
+    )
+    ratios["beyond_loss_ratio"] = ratio(ratios["noise_ratio"], squared, "no data loss")
+    return row_of(facts, **ratios)
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> Measured:
+    """Mean of the column over these points, its error from those of the points alone: they are not
+    a sample of anything.
+    """
+    if any(row[name] is None for row in rows):
+        return Measured.nothing(f"{name} is not known everywhere")
+    errors = [row.get(f"{name}_stderr") for row in rows]
+    spread = sum((error or 0.0) ** 2 for error in errors) ** 0.5 / len(rows)
+    return Measured(sum(row[name] for row in rows) / len(rows), spread if any(errors) else None)
+
+
+def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
+    """That Tr C rises in the middle, and Tr H; what the data loss does, and how much of the noise
+    is not its doing.
+    """
+    if not pairs:
+        return [
+            Claim(
+                "noise",
+                "no path was found",
+                Measured.nothing("no path was found"),
+                f"> {RISE:g}",
+                None,
+            )
+        ]
+    noise, curvature, loss, beyond = (
+        _mean_ratio(pairs, name) for name in ("noise", "curvature", "loss", "beyond_loss")
+    )
+    above = sum((row["noise_ratio"] or 0.0) > RISE for row in pairs)
+    held = above == len(pairs) if len(pairs) >= PAIRS else None
+    told = (
+        f"Tr C is {noise} times as high in the middle third of a path as at its ends (above "
+        f"{RISE:g} on {above} of {asked}"
+    )
+    told += f" pairs), the data loss {loss} times"
+    expected = f"> {RISE:g} on each of {PAIRS} pairs or more"
+    return [Claim("noise", told, noise, expected, held), *_beside(noise, curvature, loss, beyond)]
+
+
+def _beside(noise: Measured, curvature: Measured, loss: Measured, beyond: Measured) -> list[Claim]:
+    """What rises with the noise, and how much of its rise is the data loss's."""
+    one = Measured(1.0)
+    bent = f"Tr H is {curvature} times as high there"
+    flat = f"the path is not exactly flat: its data loss is {loss} times as high in the middle"
+    rest = (
+        "Tr C over the square of the data loss, as which it would go were every example's loss to "
+        f"rise alike, is {beyond} times as high in the middle"
+    )
+    more = "above 1: the rise is not the loss's alone"
+    return [
+        Claim("curvature", bent, curvature, "above 1", higher(curvature, one)),
+        Claim("loss", flat, loss, "rises less than Tr C", higher(noise, loss)),
+        Claim("beyond_loss", rest, beyond, more, higher(beyond, one)),
+    ]
+
+
+def _mean_ratio(pairs: Rows, name: str) -> Measured:
+    ratios = column_of(pairs, f"{name}_ratio")
+    return Measured.mean([ratio for ratio in ratios if ratio is not None])
+
+
+def plots() -> list[Plot]:
+    labels = {
+        "t": "arc position on the path",
+        "noise_trace": "Tr C",
+        "trace": "Tr H",
+        "data_loss": "training loss (nats)",
+        "objective": "objective, with L2",
+    }
+    caption = (
+        "Noise of one sample's gradient, trace of the Hessian, mean training loss without L2 and "
+        "the objective with it, along paths by AutoNEB between minima; minima stand at 0 and 1. "
+        "Bars: one standard error of the trace's estimate; Tr C and losses are exact sums over "
+        "the training examples. Noise and curvature rise by more than the loss. The path is not "
+        "exactly flat, though, and both vanish with the loss, so the pictures do not show what a "
+        "flat path would do."
+    )
+    title = "Between two minima noise and curvature rise more than the loss"
+    return [
+        Plot(
+            "along_paths",
+            title,
+            caption,
+            "points",
+            "t",
+            tuple(list(labels)[1:]),
+            by="path",
+            labels=labels,
+        )
+    ]

@@ -1,8 +1,10 @@
 """Along a run of SGD the gradient points at the point where the run is going to end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,27 +13,41 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Results
+from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
+from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.verdicts.directions import claims, mean_rows, plots, run_rows, snapshot_row
+from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, column_of, grouped
+
+# shares not positive: of a run that trains, and of one that does not (the project's table)
+FEW, MANY = 0.01, 0.05
+# nats: a mean training loss below which training has converged; uniform guessing among ten has 2.3
+TRAINED = 0.1
+SCALARS = ("loss", "product", "cosine", "smoothed", "other")
+COUNTED = {"snapshots": "product", "ball": "ball", "smoothed": "smoothed", "other": "other"}
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class OnePointConvexity:
-    """⟨−∇L(θ_t), θ_end − θ_t⟩ at snapshots of SGD (Kleinberg, Li & Yuan 2018, 1802.06175, Section 5).
+class OnePointConvexity(Study):
+    """Along a run of SGD that trains, the gradient points at the point where the run will end
+    (Kleinberg et al. 2018).
 
-    Claim: it is positive all along a run that trains, in a ball round each snapshot too; so SGD, which needs no more
-    (their Theorem 5), gets to θ_end. Refuted by more than 1 % that are not positive where training converged.
+    ⟨−∇L(θ_t), θ_end − θ_t⟩ at snapshots of SGD (Kleinberg, Li & Yuan 2018, 1802.06175, Section 5).
 
-    Beside it what the theorem asks for, ⟨−E_ω ∇L(θ − ηω), θ_end − θ⟩ with ω the noise of a mini-batch, and the smoothed
-    loss E_ω L(θ − ηω). Two controls, where it must not be positive: towards the end of another run of the same kind, and in
-    `runs.untrained`, which does not train. Any other of `runs` is told without a verdict. A run is a row of a cloud, with a
-    start and mini-batches of its own: `seeds` of them, `snapshots` of each, evenly spaced from the start on, the end not
-    among them.
+    Claim: it is positive all along a run that trains, in a ball round each snapshot too; so SGD,
+    which needs no more (their Theorem 5), gets to θ_end. Refuted by more than 1 % that are not
+    positive where training converged.
+
+    Beside it what the theorem asks for, ⟨−E_ω ∇L(θ − ηω), θ_end − θ⟩ with ω the noise of a
+    mini-batch, and the smoothed loss E_ω L(θ − ηω). Two controls, where it must not be positive:
+    towards the end of another run of the same kind, and in `runs.untrained`, which does not train.
+    Any other of `runs` is told without a verdict. A run is a row of a cloud, with a start and
+    mini-batches of its own: `seeds` of them, `snapshots` of each, evenly spaced from the start on,
+    the end not among them.
     """
 
     landscape: Landscape
@@ -44,35 +60,46 @@ class OnePointConvexity:
 
     def __post_init__(self) -> None:
         if not hasattr(self.landscape, "count"):
-            raise Mistake("landscape: this study needs examples, whose mini-batches make the noise; use landscape=network")
+            raise Mistake(
+                "landscape: this study needs examples, whose mini-batches make the noise; use "
+                "landscape=network"
+            )
         for name, sgd in self.runs.items():
             check_batch_size(self.landscape, sgd)
             if sgd.batch_size is None or sgd.steps < self.snapshots:
-                raise Mistake(f"runs.{name}: give it a batch_size, and at least as many steps as there are snapshots")
+                raise Mistake(
+                    f"runs.{name}: give it a batch_size, and at least as many steps as there are "
+                    "snapshots"
+                )
 
-    def units(self, run: Run) -> list[Unit]:
-        return [Unit(name, self._science(run, name)) for name in self.runs]
+    def cases(self) -> list[Case]:
+        return [Case(name, {"run": name}, {"runs": name}) for name in self.runs]
 
-    def _science(self, run: Run, name: str) -> dict[str, Any]:
-        return {**run.science, "runs": {name: run.science["runs"][name]}}
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        (name,) = unit.science["runs"]
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        name = case.settings["run"]
         start, seed = self._start(), key(self.seed, "run", name)
         sgd = self.runs[name].settled(self.landscape, start, seed)
         assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
         steps, trail = self._trail(folder, sgd, start, seed)
-        rates = torch.tensor([sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]).to(start)
+        rates = torch.tensor(
+            [sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]
+        ).to(start)
         ends, rows = trail[-1], []
         for p in range(self.seeds):
             folder.tell(0.4 + 0.6 * p / self.seeds, f"products of run {p + 1}")
             stop_if_asked()
             here, other = trail[:-1, p], ends[(p + 1) % self.seeds]
-            found = self.one_point.measure(self.landscape, here, ends[p], other, rates, sgd.batch_size, key(seed, p))
-            rows += [snapshot_row(p, step, found, k) for k, step in enumerate(steps)]
-        folder.finish({"rows": rows, "end_losses": train_losses(self.landscape, ends).tolist()}, {"ends": ends})
+            products = self.one_point.measure(
+                self.landscape, here, ends[p], other, rates, sgd.batch_size, key(seed, p)
+            )
+            rows += [snapshot_row(p, step, products, k) for k, step in enumerate(steps)]
+        losses = train_losses(self.landscape, ends).tolist()
+        rows_of_ends = [{"seed": p, "loss": loss} for p, loss in enumerate(losses)]
+        return {"snapshots": rows, "ends": rows_of_ends}, {"ends": ends}
 
-    def _trail(self, folder: UnitFolder, sgd: SGD, start: Cloud, seed: int) -> tuple[list[int], Tensor]:
+    def _trail(
+        self, folder: UnitFolder, sgd: SGD, start: Cloud, seed: int
+    ) -> tuple[list[int], Tensor]:
         """The steps of the snapshots [S], and the cloud at each and at the end [S + 1, P, n]."""
         steps = [k * sgd.steps // self.snapshots for k in range(self.snapshots)]
         trail = [start]
@@ -83,19 +110,175 @@ class OnePointConvexity:
                 trail.append(state.cloud.clone())
         return steps, torch.stack(trail)
 
-    def finish(self, run: Run) -> Results:
-        found = {unit.name: run.result(unit) for unit in self.units(run)}
-        results = {name: result for name, result in found.items() if result is not None}
-        means = [row for name, result in results.items() for row in mean_rows(name, result["rows"])]
-        tables = {"runs": run_rows(results, self.seeds), "snapshots": means}
-        return Results(claims(tables["runs"]), {}, {"tables": tables, "plots": [plot.as_dict() for plot in plots()]})
+    def judge(self, tables: Tables) -> Verdict:
+        snapshots, ends = grouped(tables["snapshots"], "run"), grouped(tables["ends"], "run")
+        runs = [run_row(snapshots[name], ends[name], self.seeds) for name in ends]
+        means: Rows = []
+        for name, rows in snapshots.items():
+            means += mean_rows(name, rows)
+        return Verdict(claims_of(runs), {"runs": runs, "snapshots": means}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """As SGD, and about twice as long again for the products (measured)."""
-        (name,) = unit.science["runs"]
-        found = estimate_stage(self.landscape, self.runs[name].settled(self.landscape, self._start(), 0), self._start())
-        return found._replace(seconds=3 * found.seconds)
+        name = self.case_of(unit).settings["run"]
+        descent = estimate_stage(
+            self.landscape, self.runs[name].settled(self.landscape, self._start(), 0), self._start()
+        )
+        return descent._replace(seconds=3 * descent.seconds)
 
     def _start(self) -> Cloud:
         cloud: Cloud = self.landscape.init(self.seeds, stream(self.seed, "init"))
         return cloud.to(getattr(torch, self.dtype))
+
+
+def snapshot_row(seed: int, step: int, found: dict[str, Tensor], k: int) -> Row:
+    """One snapshot: its numbers, and how many of each kind are not positive (nan is not)."""
+    row: Row = {"seed": seed, "step": step, **{name: float(found[name][k]) for name in SCALARS}}
+    row["smoothed_loss"] = float(found["smoothed_loss"][k].mean())
+    for name, source in COUNTED.items():
+        products = found[source][k].flatten()
+        row[f"{name}_not"], row[f"{name}_of"] = int((~(products > 0)).sum()), products.numel()
+    return row
+
+
+def mean_rows(name: str, rows: list[Row]) -> list[Row]:
+    """One row a step: means over the runs with their standard errors."""
+    means = []
+    for step in dict.fromkeys(row["step"] for row in rows):
+        same = [row for row in rows if row["step"] == step]
+        names = ("loss", "smoothed_loss", "cosine")
+        columns = {column: Measured.mean(column_of(same, column)) for column in names}
+        lowest = min(row["cosine"] for row in same)
+        means.append(row_of({"run": name, "step": step, "lowest_cosine": lowest}, **columns))
+    return means
+
+
+def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
+    """One kind of run: the shares that are not positive, and how far training got."""
+    last = max((row["step"] for row in rows if row["snapshots_not"]), default=None)
+    columns = {}
+    for kind in COUNTED:
+        count = sum(row[f"{kind}_not"] for row in rows)
+        columns[f"{kind}_not_positive"] = share(count, sum(row[f"{kind}_of"] for row in rows))
+    if seeds < 2:
+        columns["other_not_positive"] = Measured.nothing("one run has no other")
+    losses = column_of(ends, "loss")
+    facts = {
+        "run": ends[0]["run"],
+        "seeds": seeds,
+        "snapshots": sum(row["snapshots_of"] for row in rows),
+        "last_not_positive": last,
+        "ball_points": sum(row["ball_of"] for row in rows),
+        "worst_end_loss": float(np.max(losses)),
+    }
+    return row_of(facts, end_loss=Measured.mean(losses, "nats"), **columns)
+
+
+def claims_of(runs: list[Row]) -> list[Claim]:
+    """That the gradient points at the end of a run that trains, and at no other, and not where
+    nothing is learned.
+    """
+    by_name = {row["run"]: row for row in runs}
+    trained, untrained = by_name.get("trained"), by_name.get("untrained")
+    others = [row for name, row in by_name.items() if name not in ("trained", "untrained")]
+    return [
+        *([] if trained is None else _of_trained(trained)),
+        *([] if untrained is None else [_of_untrained(untrained)]),
+        *(_told(row) for row in others),
+    ]
+
+
+def _of_trained(row: Row) -> list[Claim]:
+    words = {
+        "snapshots": "the gradient points at the end of the run",
+        "ball": "so it does in a ball round each",
+        "smoothed": "and the smoothed loss's",
+    }
+    other = Measured.read(row, "other_not_positive")
+    elsewhere = f"it does not point at another run's end: {_percent(other)} are not positive there"
+    holds = None if other.value is None else other.value > MANY
+    expected = f"> {100 * MANY:g} %: it is no property of directions at large"
+    return [
+        *(
+            _few(row, kind, f"{said}: {_counted(row, kind)} are not positive")
+            for kind, said in words.items()
+        ),
+        Claim("other_end", elsewhere, other, expected, holds),
+    ]
+
+
+def _few(row: Row, kind: str, words: str) -> Claim:
+    measured = Measured.read(row, f"{kind}_not_positive")
+    converged = row["worst_end_loss"] <= TRAINED
+    if not converged:
+        words += f"; but training did not converge, its loss is {row['worst_end_loss']:.2g}"
+    assert measured.value is not None
+    holds = measured.value <= FEW if converged else None
+    return Claim(kind, words, measured, f"≤ {100 * FEW:g} % where training converged", holds)
+
+
+def _of_untrained(row: Row) -> Claim:
+    measured = Measured.read(row, "snapshots_not_positive")
+    trains = row["end_loss"] <= TRAINED
+    words = (
+        f"where nothing is learned (loss {row['end_loss']:.2g} at the end) {_percent(measured)} "
+        "are not positive"
+    )
+    assert measured.value is not None
+    holds = None if trains else measured.value > MANY
+    return Claim("untrained", words, measured, f"> {100 * MANY:g} %", holds)
+
+
+def _told(row: Row) -> Claim:
+    measured = Measured.read(row, "snapshots_not_positive")
+    last = row["last_not_positive"]
+    when = "" if last is None else f", the last at step {last:,}"
+    words = (
+        f"{row['run']}: {_percent(measured)} are not positive{when}; loss {row['end_loss']:.2g} at "
+        "the end"
+    )
+    return Claim(row["run"], words, measured, "no fixed value", None)
+
+
+def plots() -> list[Plot]:
+    labels = {
+        "step": "step of SGD",
+        "cosine": "cosine of −∇L and the way to the end, mean",
+        "lowest_cosine": "the lowest of the runs",
+        "loss": "loss / nats",
+        "smoothed_loss": "smoothed loss / nats",
+    }
+    directions = (
+        "Cosine of the angle between the descent direction and the way to where the run is going "
+        "to end, at snapshots of SGD; bars are standard errors over runs. Above the line a small "
+        "step down the gradient comes nearer to the end. It is seen afterwards, with the end "
+        "known; why a run ends there it does not say."
+    )
+    losses = (
+        "Loss at snapshots of SGD, and its mean over the next step's noise, E L(θ − ηω), the loss "
+        "that SGD descends in the picture of Kleinberg et al.; both of the whole training set. "
+        "Where the second is not much above the first, the noise of one step smooths little away."
+    )
+    return [
+        Plot("directions", "The gradient points at the end of a run that trains", directions,
+             "snapshots", "step",
+             ("cosine", "lowest_cosine"), by="run", level=0.0, labels=labels),
+        Plot("smoothed_losses", "What one step's noise adds to the loss", losses, "snapshots",
+             "step",
+             ("loss", "smoothed_loss"), by="run", log="y", labels=labels),
+    ]  # fmt: skip
+
+
+def _counted(row: Row, kind: str) -> str:
+    total = row["ball_points"] if kind == "ball" else row["snapshots"]
+    count = round(row[f"{kind}_not_positive"] * total)
+    return (
+        f"{count:,} of {total:,} (with 95 % confidence at most {100 * at_most(count, total):.2g} "
+        "%, were they independent)"
+    )
+
+
+def _percent(measured: Measured) -> str:
+    if measured.value is None:
+        return "–"
+    return f"{100 * measured.value:.3g} ± {100 * (measured.stderr or 0):.1g} %"

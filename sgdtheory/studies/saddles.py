@@ -1,8 +1,10 @@
-"""Saddles of known index in a network's loss, and what a search for critical points finds from elsewhere."""
+"""Saddles of known index in a network's loss, and what a search for critical points finds from
+elsewhere.
+"""
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -10,43 +12,55 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import MinLen
-from torch import nn
+from scipy.stats import spearmanr
+from torch import Tensor, nn
 
-from sgdtheory.critical import CriticalPoints, look
+from sgdtheory.critical import STATIONARY, Critical, CriticalPoints, look
 from sgdtheory.descend import lbfgs
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Results
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.measured import Claim, Measured, Plot
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
+from sgdtheory.statistics.proportions import share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Subject
-from sgdtheory.studies.verdicts.indices import claims, kept, plots, point_rows, saddle_row, search_row
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+
+ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
+BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
+RISES = 0.9  # rank correlation of index and loss above which the one rises with the other
 
 
 @dataclass(frozen=True)
-class Saddles:
-    """Index against loss of critical points, exact ones and searched ones (Dauphin et al. 2014, 1406.2572).
+class Saddles(Study):
+    """Critical points at high loss are saddles, and their index rises with the loss (Dauphin et al.
+    2014).
 
-    Claim: critical points at high loss are saddles whose index rises with the loss. On a network of one hidden layer of m tanh
-    units some are known exactly: train k of them with all weights of the others at 0. There ∇L = 0 by symmetry, and each unit
-    left out adds to H the block [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what the unit
-    sees, of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes − 1)(m − k) where λ is below them
-    all. Refuted by an index that is another, or a search from close by that does not come back.
+    1406.2572. On a network of one hidden layer of m tanh units some are known exactly: train k of
+    them with all weights of the others at 0. There ∇L = 0 by symmetry, and each unit left out adds
+    to H the block [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what
+    the unit sees, of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes
+    − 1)(m − k) where λ is below them all. Refuted by an index that is another, or a search from
+    close by that does not come back.
 
-    At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random direction. Beside it the
-    same search from `snapshots` of SGD, as in the paper, at the last λ, each result with |∇L| and |H∇L|/|∇L|: places that
-    are only flat along the gradient pass for critical points (Frye et al. 2021, 2003.10397).
+    At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
+    direction. Beside it the same search from `snapshots` of SGD, as in the paper, at the last λ,
+    each result with |∇L| and |H∇L|/|∇L|: places that are only flat along the gradient pass for
+    critical points (Frye et al. 2021, 2003.10397).
     """
+
+    axes = ("weight_decays", "snapshots")
 
     model: Callable[..., nn.Module]
     network: Callable[..., Any]
     sgd: SGD
     search: CriticalPoints = field(default_factory=CriticalPoints)
     hidden: Count = 6
-    weight_decays: Annotated[list[Positive], MinLen(1)] = field(default_factory=lambda: [1e-2, 3e-3, 1e-3])
+    weight_decays: Annotated[list[Positive], MinLen(1)] = field(
+        default_factory=lambda: [1e-2, 3e-3, 1e-3]
+    )
     shake: Positive = 0.05
     snapshots: tuple[Whole, ...] = (30, 100, 300, 1000)
     descent: Count = 1000
@@ -54,43 +68,60 @@ class Saddles:
 
     def __post_init__(self) -> None:
         if not {"hidden", "activation"} <= set(inspect.signature(self.model).parameters):
-            raise Mistake("model: units can be left out of one whose `hidden` gives its layers; use model=mlp")
+            raise Mistake(
+                "model: units can be left out of one whose `hidden` gives its layers; use model=mlp"
+            )
         if self.sgd.learning_rate == "auto":
-            raise Mistake("sgd.learning_rate: give a number; the networks of this study are no group that could say one")
+            raise Mistake("sgd.learning_rate: give a number; no network of this study states one")
         if max(self.snapshots, default=0) > self.sgd.steps:
-            raise Mistake(f"snapshots: {max(self.snapshots)} is beyond sgd.steps={self.sgd.steps}; lower it")
+            last = max(self.snapshots)
+            raise Mistake(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
 
     @property
     def landscape(self) -> Subject:
         return Subject(f"one hidden layer of {self.hidden} tanh units, all or some of them trained")
 
-    def units(self, run: Run) -> list[Unit]:
-        asked: list[tuple[str, float, int]] = []
-        asked += [("saddle", decay, k) for decay in self.weight_decays for k in range(self.hidden + 1)]
-        asked += [("search", self.weight_decays[-1], step) for step in self.snapshots]
-        return [Unit(f"{kind}-{decay:g}-{k}", self._science(run, kind, decay, k)) for kind, decay, k in asked]
+    def cases(self) -> list[Case]:
+        cases = [
+            Case(f"saddle-{decay:g}-{k}", {"weight_decay": decay, "trained": k})
+            for decay in self.weight_decays
+            for k in range(self.hidden + 1)
+        ]
+        last = self.weight_decays[-1]
+        for step in self.snapshots:
+            cases.append(Case(f"search-{last:g}-{step}", {"weight_decay": last, "step": step}))
+        return cases
 
-    def _science(self, run: Run, kind: str, decay: float, k: int) -> dict[str, Any]:
-        shared = {name: value for name, value in run.science.items() if name not in ("weight_decays", "snapshots")}
-        return {**shared, "of": kind, "weight_decay": decay, "k": k}
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        landscape = self._network(case.settings["weight_decay"])
+        if "trained" in case.settings:
+            saddle, points = self._saddle(landscape, case.settings["trained"], folder)
+            return {"saddles": [saddle]}, {"points": points}
+        search, points = self._searched(landscape, case.settings["step"])
+        return {"searches": [search]}, {"points": points}
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        decay, k = unit.science["weight_decay"], unit.science["k"]
-        landscape = self.network(model=partial(self.model, hidden=(self.hidden,)), weight_decay=decay)
-        row, points = self._saddle(landscape, k, folder) if unit.science["of"] == "saddle" else self._searched(landscape, k)
-        folder.finish({"row": row}, {"points": points})
+    def _network(self, weight_decay: float) -> Any:
+        model = partial(self.model, hidden=(self.hidden,))
+        return self.network(model=model, weight_decay=weight_decay)
 
-    def _saddle(self, landscape: Any, trained: int, folder: UnitFolder) -> tuple[dict[str, Any], Cloud]:
+    def _saddle(
+        self, landscape: Any, trained: int, folder: UnitFolder
+    ) -> tuple[dict[str, Any], Cloud]:
         """Train some of the units, look at the index, come back from nearby."""
         seed = key(self.seed, "saddle", landscape.weight_decay, trained)
         start = landscape.init(1, stream(seed, "init")).double() * kept(landscape, trained)
-        best = lbfgs(landscape, start, self.descent, lambda done: folder.tell(0.3 * done, "descent"))[0]
+
+        def tell(done: float) -> None:
+            folder.tell(0.3 * done, "descent")
+
+        best = lbfgs(landscape, start, self.descent, tell)[0]
         stop_if_asked()
         at = self.search.find(landscape, best)  # the last digits: L-BFGS may stop at |∇L| of 1e-7
         stop_if_asked()
         folder.tell(0.5, "search from nearby")
         noise = torch.randn(landscape.dim, generator=stream(seed, "shake"), dtype=torch.float64)
-        back = self.search.find(landscape, at.theta + (self.shake * noise / noise.norm()).to(at.theta))
+        shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
+        back = self.search.find(landscape, shaken)
         row = saddle_row(landscape, self.hidden, trained, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
@@ -103,18 +134,167 @@ class Saddles:
         begin, end = look(landscape, cloud[0]), self.search.find(landscape, cloud[0])
         return search_row(landscape, step, begin, end), torch.stack([begin.theta, end.theta])
 
-    def finish(self, run: Run) -> Results:
-        rows: dict[str, list[dict[str, Any]]] = {"saddle": [], "search": []}
-        for unit in self.units(run):
-            rows[unit.science["of"]] += [result["row"]] if (result := run.result(unit)) is not None else []
-        saddles, searches = rows.values()
-        tables = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
-        return Results(claims(saddles, searches), {}, {"tables": tables, "plots": [plot.as_dict() for plot in plots()]})
+    def judge(self, tables: Tables) -> Verdict:
+        saddles, searches = tables["saddles"], tables["searches"]
+        shown = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
+        return Verdict(claims_of(saddles, searches), shown, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """As a Hessian and its diagonalisation at ten steps of a search, twice (measured)."""
-        landscape = self.network(model=partial(self.model, hidden=(self.hidden,)), weight_decay=self.weight_decays[0])
+        landscape = self._network(self.weight_decays[0])
         start = landscape.init(1, stream(self.seed, "init")).double()
         clock = time.perf_counter()
         look(landscape, start[0])
-        return estimate_stage(landscape, self.sgd, start)._replace(seconds=20 * (time.perf_counter() - clock))
+        seconds = 20 * (time.perf_counter() - clock)
+        return estimate_stage(landscape, self.sgd, start)._replace(seconds=seconds)
+
+
+def kept(landscape: Any, trained: int) -> Tensor:
+    """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0
+    for the others, [n].
+    """
+    shapes = landscape.shapes.values()
+    into, bias, out, last = (torch.ones(shape, dtype=torch.float64) for shape in shapes)
+    into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
+    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
+
+
+def _data_loss(landscape: Any, point: Critical) -> float:
+    """Without L2, nats."""
+    return point.loss - 0.5 * float(landscape.weight_decay) * float(point.theta.square().sum())
+
+
+def saddle_row(
+    landscape: Any, hidden: int, trained: int, at: Critical, back: Critical, shaken: float
+) -> dict[str, Any]:
+    """A point whose index is known: (classes − 1) for each unit left out."""
+    distance = float((back.theta - at.theta).norm())
+    return {
+        "weight_decay": landscape.weight_decay,
+        "trained": trained,
+        "loss": _data_loss(landscape, at),
+        "index": at.index,
+        "known_index": (landscape.data.classes - 1) * (hidden - trained),
+        "gradient_norm": at.gradient_norm,
+        "margin": at.margin,
+        "back_iterations": back.iterations,
+        "back_distance": distance / shaken,
+        "returned": back.kind == "critical" and distance <= BACK * shaken,
+    }
+
+
+def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> dict[str, Any]:
+    """A search from a snapshot of SGD: what stood at its beginning, what at its end."""
+    row: dict[str, Any] = {
+        "weight_decay": landscape.weight_decay,
+        "step": step,
+        "iterations": end.iterations,
+    }
+    for name, point in (("start", begin), ("end", end)):
+        row |= {
+            f"{name}_loss": _data_loss(landscape, point),
+            f"{name}_index": point.index,
+            f"{name}_gradient_norm": point.gradient_norm,
+            f"{name}_gradient_curvature": point.gradient_curvature,
+            f"{name}_top_curvature": point.top,
+            f"{name}_kind": point.kind,
+        }
+    return row
+
+
+def point_rows(saddles: Rows, searches: Rows) -> Rows:
+    """All points together, for a picture of index against loss."""
+    points = []
+    for row in saddles:
+        exact = f"exact, λ = {row['weight_decay']:g}"
+        points.append({"what": exact, "loss": row["loss"], "index": row["index"]})
+    for at, told in (("start", "snapshot of SGD"), ("end", "end of its search")):
+        for row in searches:
+            points.append({"what": told, "loss": row[f"{at}_loss"], "index": row[f"{at}_index"]})
+    return points
+
+
+def claims_of(saddles: Rows, searches: Rows) -> list[Claim]:
+    """That indices are the known ones and rise with the loss, and where searches end."""
+    claims = [*_exact(saddles), *_rising(saddles)] if saddles else []
+    return [*claims, _searches(searches)] if searches else claims
+
+
+def _exact(saddles: Rows) -> list[Claim]:
+    count = len(saddles)
+    right = sum(row["index"] == row["known_index"] for row in saddles)
+    steepest = max(row["gradient_norm"] for row in saddles)
+    back = sum(row["returned"] for row in saddles)
+    longest = max(row["back_iterations"] for row in saddles)
+    losses = column_of(saddles, "loss")
+    between = f"loss {max(losses):.2f} to {min(losses):.2f}"
+    words = (
+        f"{right} of {count} points with units left out have index (classes − 1) × units left out, "
+        f"{between}"
+    )
+    returns = f"{back} of {count} searches from nearby come back, in at most {longest} iterations"
+    still, near = steepest < STATIONARY, back == count and longest <= ITERATIONS
+    flat = f"|∇L| ≤ {steepest:.1e} at all of them"
+    return [
+        Claim("index", words, Measured(right / count), "1: exact", right == count),
+        Claim("stationary", flat, Measured(steepest), f"< {STATIONARY:g}", still),
+        Claim("returns", returns, Measured(float(longest)), f"all, in ≤ {ITERATIONS}", near),
+    ]
+
+
+def _rising(saddles: Rows) -> list[Claim]:
+    """The lowest rank correlation among the weight decays, each of which has its own losses."""
+    ranks = []
+    for rows in grouped(saddles, "weight_decay").values():
+        if len(rows) > 2:
+            columns = (column_of(rows, name) for name in ("loss", "index"))
+            ranks.append(float(spearmanr(*columns).statistic))
+    if not ranks:
+        return []
+    words = f"their index rises with the loss: rank correlation {min(ranks):.2f} or more at each λ"
+    lowest = min(ranks)
+    return [Claim("index_against_loss", words, Measured(lowest), f"> {RISES:g}", lowest > RISES)]
+
+
+def _searches(searches: Rows) -> Claim:
+    """Searches as the paper's: where they end, and whether one can tell."""
+    kinds = column_of(searches, "end_kind")
+    flat, critical = kinds.count("gradient-flat"), kinds.count("critical")
+    norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
+    between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
+    words = (
+        f"of {len(searches)} searches from snapshots of SGD {critical} end at a critical point, "
+        f"{flat} where the loss is only flat along its gradient{between}, and "
+        f"{len(kinds) - flat - critical} are told to be neither"
+    )
+    told = flat + critical == len(kinds)
+    expected = "each end is critical or told to be gradient-flat"
+    return Claim("searches", words, share(critical, len(kinds)), expected, told)
+
+
+def plots() -> list[Plot]:
+    labels = {
+        "loss": "data loss / nats",
+        "index": "index",
+        "end_gradient_norm": "|∇L| at the end of the search",
+        "end_gradient_curvature": "|H∇L| / |∇L| there",
+        "end_loss": "data loss there / nats",
+    }
+    index = (
+        "Number of directions down against the data loss: at points that are exactly critical, at "
+        "snapshots of SGD, and where searches for critical points from those snapshots end. All "
+        "three rise alike, so the rise alone is no evidence that a point is critical. One hidden "
+        "layer, few units."
+    )
+    flat = (
+        "Gradient, and curvature along it, where searches from snapshots of SGD end. At a "
+        "critical point the gradient is below 1e-8; where it is not and the curvature along it is "
+        "near 0, the search is at a minimum of |∇L|, and stuck."
+    )
+    return [
+        Plot("index_against_loss", "The index rises with the loss, at critical points or elsewhere",
+             index, "points", "loss", ("index",), by="what", labels=labels, joined=False),
+        Plot("searches", "Where searches from points of SGD end", flat, "searches", "end_loss",
+             ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y",
+             labels=labels, joined=False),
+    ]  # fmt: skip

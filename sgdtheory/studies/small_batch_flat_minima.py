@@ -1,8 +1,9 @@
 """Small batches end in flatter minima than large ones."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, MinLen
@@ -12,30 +13,67 @@ from sgdtheory.curvature import top_modes
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.geometry.rescaling import rescaled
+from sgdtheory.kinds import Count, NonNegative, Positive, Whole
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Measured, Results
+from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_stage
+from sgdtheory.statistics.trends import geometric_mean, higher
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.parts.recipe import Recipe, rescaled
-from sgdtheory.studies.study import Subject, row_of
-from sgdtheory.studies.verdicts import batches
+from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+
+# t: 0 at the small batch's minimum, 1 at the large one's
+LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
+BAR, EVERY = 2.0, 1.5  # what the geometric mean over seeds, and what every single seed must reach
+EQUAL = 0.02  # relative difference of losses up to which they count as equal
 
 
 @dataclass(frozen=True)
-class SmallBatchFlatMinima:
-    """Sharpness and largest curvature where SGD ends with small and with large batches, at equal loss.
+class Recipe:
+    """`sgd` on a network of these layers, its batch size set by the study.
 
-    Claim (Keskar et al. 2017, 1609.04836): large batches end in sharp minima, small ones in flat ones that generalise better.
-    Refuted by a ratio of sharpness (metric 2.1), large over small, that is not above 1.5 for every seed, or below 2 in the
-    geometric mean over them. From the same random points both batch sizes run for as many steps, then `descent` takes both
-    down the whole loss to `target`, for what is not equally far down is not equally flat either. The first of the `recipes`
-    is the headline; the others are the evidence against reading too much into it, such as the very same functions in other
-    coordinates (Dinh et al. 2017, 1703.04933). All seeds of one batch size are one cloud. Losses are without L2.
+    `epochs`: that many of them instead of `sgd.steps`, and no descent to an equal loss afterwards.
+    `weight_decay`: λ while `sgd` runs; all that is measured is the loss without it. `rescale` α:
+    the small batches' minima are shown elsewhere on the same function, first layer × α, weights of
+    the second / α, which a ReLU between them does not notice.
+    """
+
+    sgd: SGD
+    hidden: tuple[Count, ...] = (32, 32)
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    weight_decay: NonNegative = 0.0
+    epochs: Positive | None = None
+    rescale: Positive | None = None
+
+    def landscape(
+        self, network: Callable[..., Any], model: Callable[..., nn.Module], weight_decay: float
+    ) -> Any:
+        shaped = partial(model, hidden=self.hidden, activation=self.activation)
+        return network(model=shaped, weight_decay=weight_decay)
+
+    def optimiser(self, batch_size: int, count: int) -> SGD:
+        """`sgd` at this batch size, on `count` examples."""
+        steps = self.sgd.steps
+        if self.epochs is not None:
+            steps = max(1, round(self.epochs * count / batch_size))
+        return replace(self.sgd, batch_size=batch_size, steps=steps)
+
+
+@dataclass(frozen=True)
+class SmallBatchFlatMinima(Study):
+    """Small batches end in flatter minima than large ones, at equal loss (Keskar et al. 2017).
+
+    Claim (Keskar et al. 2017, 1609.04836): large batches end in sharp minima, small ones in flat
+    ones that generalise better. Refuted by a ratio of sharpness (metric 2.1), large over small,
+    that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
+    random points both batch sizes run for as many steps, then `descent` takes both down the whole
+    loss to `target`, for what is not equally far down is not equally flat either. The first of the
+    `recipes` is the headline; the others are evidence against reading too much into it, such as the
+    same functions in other coordinates (Dinh et al. 2017, 1703.04933). Losses are without L2.
     """
 
     model: Callable[..., nn.Module]
@@ -45,7 +83,7 @@ class SmallBatchFlatMinima:
     sharpness: Sharpness
     also: dict[str, Sharpness]
     batch_sizes: tuple[Count, Count] = (4, 144)
-    seeds: Annotated[int, Ge(2)] = 5
+    seeds: Annotated[int, Ge(2)] = 5  # those of one batch size are one cloud
     target: Positive = 0.02
     every: Count = 2
     dtype: Dtype = "float64"
@@ -53,67 +91,210 @@ class SmallBatchFlatMinima:
 
     def __post_init__(self) -> None:
         if self.batch_sizes[0] >= self.batch_sizes[1]:
-            raise Mistake(f"batch_sizes={list(self.batch_sizes)}: the small one first, such as [4,144]")
+            raise Mistake(
+                f"batch_sizes={[*self.batch_sizes]}: the small one first, such as [4,144]"
+            )
         for name, recipe in self.recipes.items():
             if recipe.rescale is not None and recipe.activation != "relu":
-                raise Mistake(f"recipes.{name}.rescale: only a ReLU does not notice; use activation=relu")
+                told = "only a ReLU does not notice; use activation=relu"
+                raise Mistake(f"recipes.{name}.rescale: {told}")
 
     @property
     def landscape(self) -> Subject:
         return Subject(f"networks trained in {len(self.recipes)} ways")
 
-    def units(self, run: Run) -> list[Unit]:
-        return [Unit(name, self._science(run, name)) for name in self.recipes]
+    def cases(self) -> list[Case]:
+        return [Case(name, {"recipe": name}, {"recipes": name}) for name in self.recipes]
 
-    def _science(self, run: Run, name: str) -> dict[str, Any]:
-        shared = {what: value for what, value in run.science.items() if what != "recipes"}
-        return {**shared, "of": name, "recipe": run.science["recipes"][name]}
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        recipe = self.recipes[unit.science["of"]]
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        recipe = self.recipes[case.settings["recipe"]]
         landscape = recipe.landscape(self.network, self.model, 0.0)
         rows, clouds = [], {}
-        for k, (batch_size, which) in enumerate(zip(self.batch_sizes, ("small", "large"), strict=True)):
+        for k, which in enumerate(("small", "large")):
+            batch_size = self.batch_sizes[k]
             cloud = self._trained(recipe, landscape, batch_size, folder, 0.5 * k)
             if recipe.rescale is not None and which == "small":
                 cloud = rescaled(landscape, cloud, recipe.rescale)
             folder.tell(0.5 * k + 0.4, f"batch size {batch_size}: curvature")
             stop_if_asked()
-            rows += [{"batch_size": batch_size, "point": p, **self._row(landscape, x)} for p, x in enumerate(cloud)]
+            for p, theta in enumerate(cloud):
+                facts = {"batch_size": batch_size, "point": p}
+                rows.append(facts | self._row(landscape, theta))
             clouds[which] = cloud
-        along = batches.line(landscape, clouds["small"], clouds["large"])
-        folder.finish({"rows": rows, "line": along, "parameters": landscape.dim}, clouds)
+        along = line(landscape, clouds["small"], clouds["large"])
+        return {"points": rows, "line": along}, clouds
 
-    def _trained(self, recipe: Recipe, landscape: Any, batch_size: int, folder: UnitFolder, done: float) -> Cloud:
+    def _trained(
+        self, recipe: Recipe, landscape: Any, batch_size: int, folder: UnitFolder, done: float
+    ) -> Cloud:
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
-        sgd, seed = recipe.optimiser(batch_size, landscape.count), key(self.seed, "train", batch_size)
-        share = (done, done + 0.2)
-        cloud = run_stage(folder, f"batch-{batch_size}", sgd, decayed, self._start(landscape), seed, share=share)
+        sgd = recipe.optimiser(batch_size, landscape.count)
+        seed, start = key(self.seed, "train", batch_size), self._start(landscape)
+        name, share = f"batch-{batch_size}", (done, done + 0.2)
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
-        return descend_to(landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked).cloud
+        return descend_to(
+            landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked
+        ).cloud
 
     def _row(self, landscape: Any, theta: Tensor) -> dict[str, Any]:
-        measured = {name: one(landscape, theta[None])[0]["sharpness"] for name, one in self.also.items()}
-        measured["sharpness"] = self.sharpness(landscape, theta[None])[0]["sharpness"]
+        boxes = {**self.also, "sharpness": self.sharpness}
+        measured = {
+            name: box(landscape, theta[None])[0]["sharpness"] for name, box in boxes.items()
+        }
         measured["top_eigenvalue"] = Measured(float(top_modes(landscape, theta, 1)[0][0]))
         measured["test_error"] = Measured.mean(landscape.score(theta[None], "test").errors[0].cpu())
-        return row_of({"loss": float(values(landscape, theta[None])[0]), "norm": float(theta.norm())}, **measured)
+        loss = float(values(landscape, theta[None])[0])
+        return row_of({"loss": loss, "norm": float(theta.norm())}, **measured)
 
     def _start(self, landscape: Any) -> Cloud:
         cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
         return cloud.to(getattr(torch, self.dtype))
 
-    def finish(self, run: Run) -> Results:
-        found = {name: run.result(Unit("", self._science(run, name))) for name in self.recipes}
+    def judge(self, tables: Tables) -> Verdict:
+        points = tables["points"]
         columns = ("sharpness", "top_eigenvalue", "test_error", *self.also)
-        return batches.results({name: x for name, x in found.items() if x}, list(self.recipes), columns, self.target)
+        by_name = grouped(points, "recipe")
+        shown = {
+            "ratios": [_ratio_row(name, rows, columns) for name, rows in by_name.items()],
+            "means": means_of(points, ("loss", "norm", *columns)),
+            **tables,
+        }
+        claims = claims_of(by_name, list(self.recipes), self.target)
+        return Verdict(claims, shown, _plots(self.target))
 
     def estimate(self, unit: Unit) -> Estimate:
         """As both trainings, and as long again for the descents and what is measured."""
-        recipe = self.recipes[unit.science["of"]]
+        recipe = self.recipes[self.case_of(unit).settings["recipe"]]
         landscape = recipe.landscape(self.network, self.model, 0.0)
         sgds = [recipe.optimiser(size, landscape.count) for size in self.batch_sizes]
         small, large = (estimate_stage(landscape, sgd, self._start(landscape)) for sgd in sgds)
         return Estimate(2 * (small.seconds + large.seconds), large.memory, small.disk + large.disk)
+
+
+def line(landscape: Any, small: Cloud, large: Cloud) -> Rows:
+    """The loss on the straight line through each pair of minima, mean over pairs: Keskar's picture
+    (1609.04836, figure 3).
+    """
+    rows = []
+    for t in LINE.tolist():
+        losses = values(landscape, torch.lerp(small, large, t))
+        rows.append(row_of({"t": t}, loss=Measured.mean(losses.cpu())))
+    return rows
+
+
+def ratio_of(rows: Rows, column: str) -> tuple[Measured, list[float]]:
+    """Large batch over small: geometric mean over points that began together, and each of them."""
+    small, large = pairs(rows, column)
+    return geometric_mean([b / a for a, b in zip(small, large, strict=True)], column)
+
+
+def pairs(rows: Rows, column: str) -> tuple[list[float], list[float]]:
+    """The column at the small and at the large batch size, point by point."""
+    by_size = grouped(rows, "batch_size")
+    small, large = (column_of(by_size[size], column) for size in sorted(by_size))
+    return small, large
+
+
+def means_of(points: Rows, columns: Sequence[str]) -> Rows:
+    """One row a recipe and batch size, means over seeds."""
+    means = []
+    for name, rows in grouped(points, "recipe").items():
+        for size, same in sorted(grouped(rows, "batch_size").items()):
+            measured = {column: Measured.mean(column_of(same, column)) for column in columns}
+            means.append(row_of({"recipe": name, "batch_size": size}, **measured))
+    return means
+
+
+def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
+    """Ratios large over small, that of the losses with them: flatness at unequal loss compares
+    nothing.
+    """
+    measured = {
+        column: ratio_of(rows, column)[0] for column in ("loss", *columns) if column != "test_error"
+    }
+    least = min(ratio_of(rows, "sharpness")[1])
+    return row_of({"recipe": name, "least_sharpness": least}, **measured)
+
+
+def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) -> list[Claim]:
+    headline = recipes[0]
+    if headline not in by_name:
+        nothing = Measured.nothing(f"{headline} is not finished")
+        return [Claim("sharpness", f"nothing is known of {headline}", nothing, f"≥ {BAR:g}", None)]
+    rows = by_name[headline]
+    claims = [
+        _flatter("sharpness", "sharpness (metric 2.1)", rows, target),
+        _flatter("top_eigenvalue", "h_max", rows, target),
+        _generalises(rows),
+    ]
+    beside = [name for name in recipes[1:] if name in by_name]
+    return claims + [_beside(name, by_name[name], target) for name in beside]
+
+
+def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
+    ratio, ratios = ratio_of(rows, column)
+    expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
+    if ratio.value is None or not _equal(rows, target):
+        nothing = Measured.nothing(ratio.why or "the losses are not equal; see the table")
+        told = f"{words}: nothing can be said, {nothing.why}"
+        return Claim(column, told, nothing, expected, None)
+    holds = ratio.value >= BAR and min(ratios) > EVERY
+    small, large = sorted(grouped(rows, "batch_size"))
+    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}"
+    told += f", at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
+    return Claim(column, told, ratio, expected, holds)
+
+
+def _equal(rows: Rows, target: float) -> bool:
+    """Whether all have come down to the target and none went far below it."""
+    return all((1 - EQUAL) * target <= row["loss"] <= target for row in rows)
+
+
+def _generalises(rows: Rows) -> Claim:
+    small, large = pairs(rows, "test_error")
+    fewer = Measured.mean([100 * (b - a) for a, b in zip(small, large, strict=True)], "%")
+    low, high = _percent(small), _percent(large)
+    told = f"test error {low} with small batches, {high} with large: {fewer} more"
+    expected = "the flatter minima generalise better: above 0 by two errors"
+    return Claim("test_error", told, fewer, expected, higher(fewer, Measured(0.0)))
+
+
+def _percent(errors: list[float]) -> Measured:
+    return Measured.mean([100 * error for error in errors], "%")
+
+
+def _beside(name: str, rows: Rows, target: float) -> Claim:
+    """A row that is shown whatever it says."""
+    ratio, _ = ratio_of(rows, "sharpness")
+    low, high = (sum(losses) / len(losses) for losses in pairs(rows, "loss"))
+    at = f"at unequal loss, {low:.2g} small and {high:.2g} large"
+    if _equal(rows, target):
+        at = f"at equal loss {target:g}"
+    told = f"{name}: sharpness large over small {ratio} {at}"
+    return Claim(name, told, ratio, "shown beside it, whatever it says", None)
+
+
+def _plots(target: float) -> list[Plot]:
+    names = {"batch_size": "batch size b", "sharpness": "sharpness (%)"}
+    names |= {"top_eigenvalue": "h_max", "loss": "training loss"}
+    flat = (
+        "Sharpness (metric 2.1 of Keskar et al. 2017) and largest curvature of the minima, means "
+        f"over seeds. All are at loss {target:g} but those of a fixed number of epochs, whose "
+        "large batches are far from it. That Adam and tanh show less, and that the same functions "
+        "in other coordinates (reparametrised) reverse the order, says how far this carries."
+    )
+    between = (
+        "t = 0 is the small batch's minimum, t = 1 the large one's; means over seeds. A wider "
+        "valley at 0 is the picture that speaks for flat minima; it depends on how long the "
+        "weights are, so weight decay alone can change it (Li et al. 2018, 1712.09913), and it is "
+        "one direction of thousands."
+    )
+    return [
+        Plot("flatness", "Small batches end in flatter minima, by SGD", flat, "means", "batch_size",
+             ("sharpness", "top_eigenvalue"), "recipe", "xy", labels=names),
+        Plot("line", "The loss on the line through a small and a large batch's minimum", between,
+             "line", "t", ("loss",), "recipe", "y", labels=names),
+    ]  # fmt: skip

@@ -1,6 +1,8 @@
 """SGD gets past spikes that gradient descent is stuck on, because its noise smooths them away."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -11,27 +13,43 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, NonNegative, Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Results
+from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
+from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
+from sgdtheory.statistics.proportions import share
 from sgdtheory.streams import key, stream
-from sgdtheory.studies.verdicts.arrivals import DESCENT, SMOOTHED, STOCHASTIC, arrival_row, claims, plots, scale_rows
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
+
+STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
+GONE, HERE = 0.01, 0.99  # shares that count as nobody and as everybody (the project's table)
+LOW, HIGH = 0.25, 0.75  # of s*, between which SGD turns over
+EDGE = 0.02  # of s*, within which the smoothed function turns over
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Smoothing:
-    """Share of replicas that reach the centre of a spiky bowl, against the width s of a step's noise (Kleinberg et al. 2018).
+class Smoothing(Study):
+    """SGD gets past spikes that gradient descent is stuck on: its noise smooths them away
+    (Kleinberg et al. 2018).
 
-    Claim (1802.06175, Section 1): with y = θ − η∇L a step of SGD is y ← y − ηω − η∇L(y − ηω), in the mean gradient descent
-    on E_ω L(y − ηω); what is sharper than ηω is smoothed away. Here ηω has standard deviation s, and s* is the width at which
-    the smoothed function has no minimum left but the centre. Refuted by SGD that is stuck at .75 s*, or gets through at
-    .25 s* already; by descent on the smoothed function that does not turn over at s*; by gradient descent that arrives.
+    Share of replicas that reach the centre of a spiky bowl, against the width s of a step's noise
+    (Kleinberg et al. 2018).
 
-    Three methods from the same starts, at a distance `starts` from the centre in random directions: SGD at s = `stochastic`
-    times s*, gradient descent on the function smoothed by `smoothed` times s*, and on the bare one. A replica has arrived
-    when it has been within `radius` of the centre. `seeds` groups of `replicas`, a unit each.
+    Claim (1802.06175, Section 1): with y = θ − η∇L a step of SGD is y ← y − ηω − η∇L(y − ηω), in
+    the mean gradient descent on E_ω L(y − ηω); what is sharper than ηω is smoothed away. Here ηω
+    has standard deviation s, and s* is the width at which the smoothed function has no minimum left
+    but the centre. Refuted by SGD that is stuck at .75 s*, or gets through at .25 s* already; by
+    descent on the smoothed function that does not turn over at s*; by gradient descent that
+    arrives.
+
+    Three methods from the same starts, at a distance `starts` from the centre in random directions:
+    SGD at s = `stochastic` times s*, gradient descent on the function smoothed by `smoothed` times
+    s*, and on the bare one. A replica has arrived when it has been within `radius` of the centre.
+    `seeds` groups of `replicas`, a unit each.
     """
+
+    axes = ("seeds",)
 
     landscape: Landscape
     sgd: SGD
@@ -46,31 +64,41 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         if not (hasattr(self.landscape, "smoothed") and hasattr(self.landscape, "threshold")):
-            raise Mistake("landscape: its smoothing must be known in closed form; use landscape=spiky")
+            raise Mistake(
+                "landscape: its smoothing must be known in closed form; use landscape=spiky"
+            )
         if self.landscape.threshold() <= 0:
-            raise Mistake("landscape: it has no minimum but the centre, so nothing is stuck; raise landscape.spikes")
+            raise Mistake(
+                "landscape: it has no minimum but the centre, so nothing is stuck; raise "
+                "landscape.spikes"
+            )
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake("sgd: learning_rate and batch_size must be numbers, for they set the noise")
+            raise Mistake(
+                "sgd: learning_rate and batch_size must be numbers, for they set the noise"
+            )
 
-    def units(self, run: Run) -> list[Unit]:
-        return [Unit(f"seed-{i}", self._science(run, i)) for i in range(self.seeds)]
+    def cases(self) -> list[Case]:
+        return [Case(f"seed-{i}", {"seed": i}) for i in range(self.seeds)]
 
-    def _science(self, run: Run, index: int) -> dict[str, Any]:
-        return {name: value for name, value in run.science.items() if name != "seeds"} | {"index": index}
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        index, rows = unit.science["index"], []
-        asked = [(STOCHASTIC, s) for s in self.stochastic] + [(SMOOTHED, s) for s in self.smoothed] + [(DESCENT, 0.0)]
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        index, rows = case.settings["seed"], []
+        asked = (
+            [(STOCHASTIC, s) for s in self.stochastic]
+            + [(SMOOTHED, s) for s in self.smoothed]
+            + [(DESCENT, 0.0)]
+        )
         start = self._start(index)
         for k, (method, scale) in enumerate(asked):
             folder.tell(k / len(asked), f"{method}, s = {scale:g} s*")
             stop_if_asked()
             steps, distance = self._descend(method, scale, start, key(self.seed, "kicks", index, k))
             rows.append(arrival_row(method, scale, steps, distance, self.starts[0]))
-        folder.finish({"rows": rows}, {"starts": start})
+        return {"seeds": rows}, {"starts": start}
 
     def _descend(self, method: str, scale: float, start: Cloud, seed: int) -> tuple[Tensor, Tensor]:
-        """The step at which each replica arrived [P], infinite for those that did not, and how far it is at the end [P]."""
+        """The step at which each replica arrived [P], infinite for those that did not, and how far
+        it is at the end [P].
+        """
         width: float = scale * self.landscape.threshold()  # type: ignore[attr-defined]
         landscape, sgd = self.landscape, replace(self.sgd, batch_size=None)
         if method == SMOOTHED:
@@ -86,7 +114,9 @@ class Smoothing:
         return steps, distance
 
     def _with_noise(self, width: float) -> Landscape:
-        """The noise of one sample with which ηξ, ξ ~ N(0, noise/b), has this standard deviation in each direction."""
+        """The noise of one sample with which ηξ, ξ ~ N(0, noise/b), has this standard deviation in
+        each direction.
+        """
         assert self.sgd.batch_size is not None and self.sgd.learning_rate != "auto"
         noise = self.sgd.batch_size * (width / self.sgd.learning_rate) ** 2
         landscape: Landscape = replace(self.landscape, noise=noise)  # type: ignore[type-var]
@@ -94,22 +124,170 @@ class Smoothing:
 
     def _start(self, index: int) -> Cloud:
         generator = stream(self.seed, "starts", index)
-        away = torch.randn(self.replicas, self.landscape.dim, generator=generator, dtype=torch.float64)
+        away = torch.randn(
+            self.replicas, self.landscape.dim, generator=generator, dtype=torch.float64
+        )
         low, high = self.starts
-        distance = low + (high - low) * torch.rand(self.replicas, 1, generator=generator, dtype=torch.float64)
+        distance = low + (high - low) * torch.rand(
+            self.replicas, 1, generator=generator, dtype=torch.float64
+        )
         centre = self.landscape.minima()[0]  # type: ignore[attr-defined]
         cloud: Cloud = centre + (distance * away / away.norm(dim=1, keepdim=True)).to(centre)
         return cloud.to(getattr(torch, self.dtype))
 
-    def finish(self, run: Run) -> Results:
-        found = [run.result(unit) for unit in self.units(run)]
-        rows = [{"seed": i, **row} for i, result in enumerate(found) if result is not None for row in result["rows"]]
-        scales = scale_rows(rows)
-        return Results(
-            claims(scales), {}, {"tables": {"scales": scales, "seeds": rows}, "plots": [plot.as_dict() for plot in plots()]}
-        )
+    def judge(self, tables: Tables) -> Verdict:
+        scales = scale_rows(tables["seeds"])
+        return Verdict(claims_of(scales), {"scales": scales, "seeds": tables["seeds"]}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """As one stage of SGD for each width and method."""
-        found = estimate_stage(self.landscape, self.sgd, self._start(0))
-        return found._replace(seconds=found.seconds * (len(self.stochastic) + len(self.smoothed) + 1))
+        stage = estimate_stage(self.landscape, self.sgd, self._start(0))
+        return stage._replace(
+            seconds=stage.seconds * (len(self.stochastic) + len(self.smoothed) + 1)
+        )
+
+
+def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near: float) -> Row:
+    """Counts of one group: `steps` at which each replica arrived [P], infinite for never, and
+    `distance` at the end [P]; those closer than `near`, where the nearest one began, have stayed.
+    """
+    arrived = steps.isfinite()
+    return {
+        "method": method,
+        "scale": scale,
+        "replicas": len(steps),
+        "arrived": int(arrived.sum()),
+        "stayed": int((arrived & (distance < near)).sum()),
+        "steps": float(steps[arrived].mean()) if arrived.any() else None,
+        "distance": float(distance.square().mean().sqrt()),
+        "lost": int((~torch.isfinite(distance)).sum()),
+    }
+
+
+def scale_rows(rows: list[Row]) -> list[Row]:
+    """One row a method and width: all groups together."""
+    scales = []
+    for method, scale in dict.fromkeys((row["method"], row["scale"]) for row in rows):
+        same = [row for row in rows if (row["method"], row["scale"]) == (method, scale)]
+        count, total = sum(column_of(same, "arrived")), sum(column_of(same, "replicas"))
+        stayed = sum(column_of(same, "stayed"))
+        steps = Measured.mean([row["steps"] for row in same if row["steps"] is not None])
+        if count == 0:
+            steps = Measured.nothing("none arrived")
+        facts = {
+            "method": method,
+            "scale": scale,
+            "replicas": total,
+            "lost": sum(row["lost"] for row in same),
+        }
+        distance = Measured.mean(column_of(same, "distance"))
+        columns = {
+            "arrived": share(count, total),
+            "stayed": share(stayed, count),
+            "steps": steps,
+            "distance_at_end": distance,
+        }
+        scales.append(row_of(facts, **columns))
+    return scales
+
+
+def claims_of(scales: list[Row]) -> list[Claim]:
+    """That SGD gets through and gradient descent does not; where each turns over, which is not at
+    the same width.
+    """
+    high, low, still = (
+        _at(scales, STOCHASTIC, HIGH),
+        _at(scales, STOCHASTIC, LOW),
+        _at(scales, DESCENT, 0.0),
+    )
+    below, above = _at(scales, SMOOTHED, 1 - EDGE), _at(scales, SMOOTHED, 1 + EDGE)
+    through = f"SGD with noise of {HIGH:g} s* in a step reaches the centre: {_told(high)}"
+    little = f"with {LOW:g} s* it is stuck: {_told(low)} arrive"
+    stuck = f"gradient descent is stuck: {_told(still)} arrive"
+    return [
+        Claim("sgd", through, high, "≥ 99 %", _most(high)),
+        Claim("sgd_of_little_noise", little, low, "≤ 1 %", _few(low)),
+        Claim("gradient_descent", stuck, still, "≤ 1 %", _few(still)),
+        _edge(below, above),
+        _turning(scales),
+    ]
+
+
+def _edge(below: Measured, above: Measured) -> Claim:
+    words = (
+        f"descent on the smoothed function turns over at s*: {_told(below)} arrive at {1 - EDGE:g} "
+        f"s*, {_told(above)} at {1 + EDGE:g} s*"
+    )
+    holds = (
+        None
+        if below.value is None or above.value is None
+        else below.value == 0 and above.value == 1
+    )
+    return Claim(
+        "threshold", words, above, f"none at {1 - EDGE:g} s*, all at {1 + EDGE:g} s*", holds
+    )
+
+
+def _turning(scales: list[Row]) -> Claim:
+    """SGD is more than descent on the smoothed function: its noise also carries it over what is
+    left of the spikes.
+    """
+    half = half_way(scales)
+    words = (
+        "SGD does no more than descend the smoothed function: half of its replicas arrive at "
+        f"{half} s*, where spikes are left"
+    )
+    holds = None if half.value is None else abs(half.value - 1) <= EDGE
+    return Claim("where_sgd_turns_over", words, half, "1 s*, where they are gone", holds)
+
+
+def half_way(scales: list[Row]) -> Measured:
+    """The width over s* at which half of SGD's replicas arrive, by linear interpolation, with the
+    error of the shares.
+    """
+    rows = sorted(
+        (row for row in scales if row["method"] == STOCHASTIC), key=lambda row: row["scale"]
+    )
+    for first, second in pairwise(rows):
+        if first["arrived"] < 0.5 <= second["arrived"]:
+            slope = (second["arrived"] - first["arrived"]) / (second["scale"] - first["scale"])
+            error = max(first["arrived_stderr"], second["arrived_stderr"]) / slope
+            return Measured(first["scale"] + (0.5 - first["arrived"]) / slope, error)
+    return Measured.nothing("the share of SGD's replicas does not pass one half")
+
+
+def plots() -> list[Plot]:
+    labels = {
+        "scale": "width s / s*",
+        "arrived": "share that reaches the centre",
+        "method": "method",
+    }
+    caption = (
+        "Share of replicas that come within the radius of the centre, by the standard deviation s "
+        "of the noise in a step. s* is where the function smoothed by a Gaussian of width s has "
+        "no other minimum left. Descent on the smoothed function turns over there and nowhere "
+        "else; SGD does so earlier, since its noise also carries it over what is left of the "
+        "spikes. Bars are Wilson's. One dimension and Gaussian noise: no network is shown."
+    )
+    return [Plot("arrivals", "SGD gets past spikes long before they are smoothed away", caption,
+         "scales", "scale",
+                 ("arrived",), by="method", labels=labels)]  # fmt: skip
+
+
+def _at(scales: list[Row], method: str, scale: float) -> Measured:
+    for row in scales:
+        if row["method"] == method and abs(row["scale"] - scale) < 1e-9:
+            return Measured(row["arrived"], row["arrived_stderr"])
+    return Measured.nothing(f"{method} was not run at {scale:g} s*")
+
+
+def _told(measured: Measured) -> str:
+    return "–" if measured.value is None else f"{100 * measured.value:.4g} %"
+
+
+def _few(measured: Measured) -> bool | None:
+    return None if measured.value is None else measured.value <= GONE
+
+
+def _most(measured: Measured) -> bool | None:
+    return None if measured.value is None else measured.value >= HERE

@@ -1,13 +1,18 @@
-"""What studies share: what they are about, and how a trend is judged."""
+"""What every study shares: cases that are measured apart, and one verdict on all of their rows."""
 
-from collections.abc import Sequence
-from itertools import pairwise
-from math import hypot, isfinite
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from inspect import cleandoc
+from typing import Any, ClassVar, NamedTuple
 
-from sgdtheory.measured import Measured
+from torch import Tensor
 
-SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
+from sgdtheory.measured import Claim, Measured, Plot, Results
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+
+Rows = list[dict[str, Any]]
+Tables = Mapping[str, Rows]  # by name
 
 
 class Subject(NamedTuple):
@@ -17,42 +22,115 @@ class Subject(NamedTuple):
     dim: int | None = None
 
 
-def higher(first: Measured, second: Measured) -> bool | None:
-    """Whether the first is above the second by more than two combined standard errors; None where one is missing."""
-    if first.value is None or second.value is None:
-        return None
-    return first.value - second.value > SIGMAS * hypot(first.stderr or 0.0, second.stderr or 0.0)
+class Case(NamedTuple):
+    """One unit of a study's work.
+
+    `settings` set it apart from the other cases: they join its identity and each of its rows.
+    `entries`: of a key whose value is a mapping, the one entry that this case depends on.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    entries: Mapping[str, str] = {}
 
 
-def rises(samples: Sequence[Sequence[float]]) -> bool | None:
-    """Whether paired samples, a row for each setting in order, rise: from the first row to the last by more than two
-    standard errors of their mean difference, and from no row to the next do they fall by more. None for single samples,
-    whose differences have no error."""
-    if len(samples[0]) < 2:
-        return None
-    whole = _difference(samples[0], samples[-1])
-    steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return _bound(whole, -1) > 0 and all(_bound(step, +1) >= 0 for step in steps)
+class Verdict(NamedTuple):
+    """What all rows together say: claims, the headline first, the tables to publish, pictures of
+    them.
+    """
+
+    claims: list[Claim]
+    tables: Tables
+    plots: Sequence[Plot] = ()
 
 
-def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
-    return Measured.mean([b - a for a, b in zip(first, second, strict=True)])
+class Study(ABC):
+    """A claim put to the test. A study states its cases, measures each, and judges the rows of all.
+
+    The first paragraph of a study's docstring is its claim and whose it is, in one sentence: the
+    list of studies, its yaml and docs/theory.md have it from there. What would refute it follows.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ()  # keys that only say which cases there are
+
+    @abstractmethod
+    def cases(self) -> list[Case]:
+        """All that is measured, each apart from the others."""
+
+    @abstractmethod
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        """The rows of one case by table, as plain numbers, and the tensors worth keeping."""
+
+    @abstractmethod
+    def judge(self, tables: Tables) -> Verdict:
+        """What the rows of all finished cases say; a table without rows is empty."""
+
+    @abstractmethod
+    def estimate(self, unit: Unit) -> Estimate:
+        """What a unit is going to cost; `case_of` says which case it is."""
+
+    @classmethod
+    def claim(cls) -> str:
+        """The claim and whose it is, as the docstring has it, without its full stop."""
+        return " ".join(cleandoc(cls.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
+
+    def units(self, run: Run) -> list[Unit]:
+        return [Unit(case.name, self.depends_on(run.science, case)) for case in self.cases()]
+
+    def depends_on(self, science: Mapping[str, Any], case: Case) -> dict[str, Any]:
+        """What of the configuration the rows of a case depend on."""
+        kept = {key: value for key, value in science.items() if key not in self.axes}
+        picked = {key: {entry: science[key][entry]} for key, entry in case.entries.items()}
+        return {**kept, **picked, "case": dict(case.settings)}
+
+    def case_of(self, unit: Unit) -> Case:
+        """The case that a unit measures."""
+        settings = unit.science["case"]
+        return next(case for case in self.cases() if dict(case.settings) == settings)
+
+    def do(self, unit: Unit, folder: UnitFolder) -> None:
+        tables, tensors = self.measure(self.case_of(unit), folder)
+        folder.finish({"tables": tables}, tensors)
+
+    def collect(self, run: Run) -> Tables:
+        """The rows of all finished units, each with the settings of its case."""
+        tables: dict[str, Rows] = defaultdict(list)
+        for unit in self.units(run):
+            result = run.result(unit) or {"tables": {}}
+            for name, rows in result["tables"].items():
+                tables[name] += [{**unit.science["case"], **row} for row in rows]
+        return tables
+
+    def finish(self, run: Run) -> Results:
+        tables = self.collect(run)
+        if not any(tables.values()):
+            nothing = Measured.nothing("nothing is finished")
+            return Results([Claim("finished", "nothing is finished", nothing, "", None)], {})
+        verdict = self.judge(tables)
+        plots = [plot.as_dict() for plot in verdict.plots]
+        return Results(verdict.claims, {}, {"tables": dict(verdict.tables), "plots": plots})
 
 
-def _bound(mean: Measured, side: int) -> float:
-    assert mean.value is not None
-    return mean.value + side * SIGMAS * (mean.stderr or 0.0)
+def grouped(rows: Rows, column: str) -> dict[Any, Rows]:
+    """The rows for each value of a column, in the order in which the values come."""
+    groups: dict[Any, Rows] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return groups
 
 
-def ratio(first: Measured, second: Measured, why: str) -> Measured:
-    """first/second with the error of a quotient; nothing, for this reason, where the second is not above zero."""
-    if first.value is None or second.value is None or second.value <= 0 or not isfinite(first.value):
-        return Measured.nothing(why)
-    found = first.value / second.value
-    error = hypot((first.stderr or 0.0) / second.value, found * (second.stderr or 0.0) / second.value)
-    return Measured(found, error)
+def all_hold(claims: Sequence[Claim]) -> bool | None:
+    """Whether every claim holds; None where none fails and one cannot be said."""
+    verdicts = [claim.holds for claim in claims]
+    return False if False in verdicts else None if None in verdicts else True
 
 
-def row_of(facts: dict[str, Any], **measured: Measured) -> dict[str, Any]:
-    """One row of a table: facts, then numbers with their errors."""
-    return facts | {key: value for name, x in measured.items() for key, value in x.columns(name).items()}
+def subject_of(landscapes: Mapping[str, Any]) -> Subject:
+    """The titles of several landscapes, their names where they have none."""
+    titles = [getattr(landscape, "title", name) for name, landscape in landscapes.items()]
+    return Subject(", ".join(titles))
+
+
+def column_of(rows: Rows, name: str) -> list[Any]:
+    """What the rows have in one column."""
+    return [row[name] for row in rows]

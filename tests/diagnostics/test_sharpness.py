@@ -9,11 +9,11 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics import sharpness
 from sgdtheory.diagnostics.sharpness import Sharpness
+from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts.recipe import rescaled
 
 H = torch.tensor([0.1, 0.5, 1.0, 2.0, 9.0], dtype=torch.float64)
 BOWL = Quadratic(curvatures=tuple(H.tolist()))

@@ -15,14 +15,14 @@ from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.plots import plots
 from sgdtheory.fokker_planck.density import Binned
 from sgdtheory.fokker_planck.rotation import Rotation
+from sgdtheory.geometry.linearised import Linearised
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.measured import Measured
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
-from sgdtheory.studies.parts.frozen import Frozen
-from sgdtheory.studies.verdicts.reshuffling import exact_factor
+from sgdtheory.studies.epoch_noise import exact_factor
 from sgdtheory.sweep.ground import Ground, ground_at
 from tests.conftest import Said
 
@@ -173,7 +173,7 @@ def ground() -> Ground:
 
 def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     """Linear regression on digits, its noise frozen: within 4 errors, r(x) alone more than 4 from it, white noise 20."""
-    frozen = Frozen(LANDSCAPE, ground().theta)
+    frozen = Linearised(LANDSCAPE, ground().theta)
     torch.testing.assert_close(frozen.hessian, LANDSCAPE.hessian)
     spectrum, weights = frozen.modes()
     exact = ground()._replace(spectrum=spectrum, weights=weights)

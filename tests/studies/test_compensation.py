@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from sgdtheory.curvature import hessian as whole_hessian
+from sgdtheory.geometry import clamped
+from sgdtheory.geometry.clamped import Clamped, push, second_order
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts.held import Held
-from sgdtheory.studies.verdicts import pushes
-from sgdtheory.studies.verdicts.pushes import made_up, push, results, second_order
+from sgdtheory.studies.compensation import claims_of, made_up
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -44,15 +44,15 @@ def test_on_a_bowl_elimination_is_exact(index: int, delta: float) -> None:
 
 def test_a_parameter_that_is_let_go_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others make up for all of it, and theory says that they do not."""
-    monkeypatch.setattr(pushes, "lbfgs", lambda held, cloud, steps: torch.zeros_like(cloud))
-    monkeypatch.setattr(Held, "place", lambda self, cloud: cloud + (0.1 if bool(cloud.any()) else 0.0))
+    monkeypatch.setattr(clamped, "lbfgs", lambda held, cloud, steps: torch.zeros_like(cloud))
+    monkeypatch.setattr(Clamped, "place", lambda self, cloud: cloud + (0.1 if bool(cloud.any()) else 0.0))
     row = push(BOWL, ORIGIN, 3, 0.1, 50)
     assert abs(row["left"] - 0.5 * 0.1**2 / np.linalg.inv(hessian())[3, 3]) > 1e-4
 
 
 def test_what_is_held_has_no_gradient_and_nothing_else_changes() -> None:
     cloud = BOWL.init(3, stream(0, "init")).double()
-    held = Held(BOWL, 2, 0.7)
+    held = Clamped(BOWL, 2, 0.7)
     losses, gradients = value_and_grad(held, cloud)
     same, whole = value_and_grad(BOWL, held.place(cloud))
     assert torch.equal(losses, same) and not gradients[:, 2].any() and bool((held.place(cloud)[:, 2] == 0.7).all())
@@ -85,8 +85,8 @@ def rows_of(network: str, delta: float, left: float, over: float, off: float = 0
 )
 def test_the_claims_can_fail(wide: tuple[float, float], narrow: tuple[float, float], off: float, holds: list[bool]) -> None:
     rows = [row for d in (0.1, 1.0) for row in (*rows_of("wide", d, *wide, off), *rows_of("narrow", d, *narrow, off))]
-    assert [claim.holds for claim in results(rows, [0.1, 1.0], ["wide", "narrow"]).claims] == holds
-    assert {claim.holds for claim in results([], [0.1, 1.0], ["wide", "narrow"]).claims} == {None}
+    assert [claim.holds for claim in claims_of(rows, [0.1, 1.0], ["wide", "narrow"])] == holds
+    assert {claim.holds for claim in claims_of([], [0.1, 1.0], ["wide", "narrow"])} == {None}
 
 
 def test_from_end_to_end(sgdtheory: Command) -> None:

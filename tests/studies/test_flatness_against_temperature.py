@@ -10,7 +10,7 @@ import torch
 
 from sgdtheory.measured import Claim
 from sgdtheory.streams import stream
-from sgdtheory.studies.verdicts.flatness import exponents, results
+from sgdtheory.studies.flatness_against_temperature import exponents, verdict_of
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -31,7 +31,7 @@ def grid(rate: float, batch: float, loss: float = 0.02, noise: float = 0.02) -> 
 
 
 def said(rows: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[Claim]:
-    return results(rows, held, 1e-3).claims
+    return verdict_of(rows, held, 1e-3).claims
 
 
 def test_exponents_of_exact_power_laws_are_exact() -> None:

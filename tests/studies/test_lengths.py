@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.studies.verdicts.lengths import claims, mean_row
+from sgdtheory.studies.string_sampling import claims_of, mean_row
 
 LEVELS = [1.0, 0.1, 0.01]
 
@@ -29,7 +29,7 @@ def rows(*lengths: list[float | None]) -> list[dict[str, Any]]:
     ],
 )
 def test_the_claim_holds_does_not_or_cannot_be_told(lengths: list[list[float | None]], holds: bool | None) -> None:
-    said = claims(rows(*lengths), {"a": LEVELS}, {"a": len(lengths[0])})
+    said = claims_of(rows(*lengths), {"a": LEVELS}, {"a": len(lengths[0])})
     assert [claim.holds for claim in said] == [holds, holds]
     assert ("not all straight" in said[0].statement) is (holds is False)
 

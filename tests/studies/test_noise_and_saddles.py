@@ -22,10 +22,10 @@ from sgdtheory.landscapes.spiky import Spiky
 from sgdtheory.models.mlp import MLP
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
+from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts.shares import at_most, share
+from sgdtheory.studies import one_point_convexity, saddles, smoothing
 from sgdtheory.studies.smoothing import Smoothing
-from sgdtheory.studies.verdicts import arrivals, directions, indices
 from tests.conftest import Said
 
 SMOOTHING = [
@@ -88,7 +88,7 @@ def test_a_steps_noise_has_the_width_that_was_asked_for() -> None:
 def counted(method: str, scale: float, arrived: int, of: int = 1000) -> dict[str, Any]:
     steps = torch.full((of,), torch.inf)
     steps[:arrived] = 7.0
-    return arrivals.arrival_row(method, scale, steps, torch.ones(of), 1.25)
+    return smoothing.arrival_row(method, scale, steps, torch.ones(of), 1.25)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def counted(method: str, scale: float, arrived: int, of: int = 1000) -> dict[str
 )
 def test_the_claims_of_smoothing_can_fail(sgd: int, little: int, still: int, below: int, above: int, holds: list[bool]) -> None:
     rows = [counted("SGD", 0.75, sgd), counted("SGD", 0.25, little), counted("gradient descent", 0.0, still)]
-    rows += [counted(arrivals.SMOOTHED, 0.98, below), counted(arrivals.SMOOTHED, 1.02, above)]
-    said = arrivals.claims(arrivals.scale_rows(rows))
+    rows += [counted(smoothing.SMOOTHED, 0.98, below), counted(smoothing.SMOOTHED, 1.02, above)]
+    said = smoothing.claims_of(smoothing.scale_rows(rows))
     assert [claim.holds for claim in said][:4] == holds
     assert said[4].measured.value == pytest.approx(0.25 + 0.5 * (500 - little) / (sgd - little))
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    said = arrivals.claims(arrivals.scale_rows([counted("SGD", 0.6, 10)]))
+    said = smoothing.claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
     assert [claim.holds for claim in said] == [None] * 5
 
 
@@ -193,7 +193,8 @@ def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any
         | {"smoothed_not": int(k < bad), "smoothed_of": 1, "other_not": int(k < other), "other_of": 1}
         for k in range(500)
     ]
-    return directions.run_rows({name: {"rows": rows, "end_losses": [loss, loss]}}, 2)[0]
+    ends = [{"run": name, "loss": loss}, {"run": name, "loss": loss}]
+    return one_point_convexity.run_row(rows, ends, 2)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any
     ],
 )
 def test_the_claims_of_convexity_can_fail(bad: int, loss: float, other: int, wild: int, holds: list[bool | None]) -> None:
-    said = directions.claims([run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)])
+    said = one_point_convexity.claims_of([run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)])
     assert [claim.holds for claim in said] == holds
 
 
@@ -232,10 +233,10 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     """Units left out: curvatures λ ± σ_i(G), G the gradient of the data loss in a linear layer beside the network."""
     data, decay = digits(), 0.02
     landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
-    start = landscape.init(1, stream(0, "init")).double() * indices.kept(landscape, 1)
+    start = landscape.init(1, stream(0, "init")).double() * saddles.kept(landscape, 1)
     theta = lbfgs(landscape, start, 400)[0]
     at = look(landscape, theta)
-    assert at.gradient_norm < 1e-8 and ((theta == 0) == (indices.kept(landscape, 1) == 0)).all()
+    assert at.gradient_norm < 1e-8 and ((theta == 0) == (saddles.kept(landscape, 1) == 0)).all()
     images = data.scaled(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
@@ -247,7 +248,7 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
         for curvature in (decay - size, decay + size):
             assert int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2  # once for each unit left out
     narrow = Network(partial(MLP, hidden=(1,), activation="tanh"), data, weight_decay=decay)
-    kept = theta[indices.kept(landscape, 1) == 1]
+    kept = theta[saddles.kept(landscape, 1) == 1]
     assert float(values(narrow, kept[None])[0]) == pytest.approx(at.loss, abs=1e-14)  # the network of the units that are left
 
 
@@ -270,12 +271,12 @@ def saddle(trained: int, loss: float, **changed: Any) -> dict[str, Any]:
 )
 def test_the_claims_of_saddles_can_fail(change: dict[str, Any], holds: list[bool]) -> None:
     rows = [saddle(0, 2.3), saddle(1, **{"loss": 1.2, **change}), saddle(2, 0.4)]
-    assert [claim.holds for claim in indices.claims(rows, [])] == holds
+    assert [claim.holds for claim in saddles.claims_of(rows, [])] == holds
 
 
 @pytest.mark.parametrize(("kinds", "holds"), [(["gradient-flat", "critical"], True), (["gradient-flat", "neither"], False)])
 def test_ends_that_are_told_to_be_neither_are_seen(kinds: list[str], holds: bool) -> None:
-    (said,) = indices.claims([], [{"end_kind": kind, "end_gradient_norm": 0.01} for kind in kinds])
+    (said,) = saddles.claims_of([], [{"end_kind": kind, "end_gradient_norm": 0.01} for kind in kinds])
     assert said.holds is holds
 
 

@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
+from sgdtheory.geometry import traces
+from sgdtheory.geometry.traces import hessian_trace, noise_trace
 from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.measured import Measured
 from sgdtheory.models.mlp import MLP
+from sgdtheory.paths.frame import Frame
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import stream
-from sgdtheory.studies.parts import traces
-from sgdtheory.studies.parts.found_paths import FoundPaths
-from sgdtheory.studies.parts.quench import Rest, below, let_down, lower
-from sgdtheory.studies.parts.release import Frame, drift_row
-from sgdtheory.studies.parts.traces import hessian_trace, noise_trace
-from sgdtheory.studies.verdicts import drifts, middles
+from sgdtheory.studies import noise_along_path, release_from_path
+from sgdtheory.studies.shared.equal_loss import Rest, below, let_down, lower
+from sgdtheory.studies.shared.found_paths import FoundPaths
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -90,7 +90,7 @@ def set_free(landscape: Formula, frame: Frame, replicas: int, size: int | None =
 def drifts_of(valley: Valley, replicas: int = 512) -> list[dict[str, Any]]:
     frame = valley.frame_at(0.25, 0.75)
     hot, cold = set_free(valley, frame, replicas), set_free(valley, frame, 1, None)
-    return [drift_row(frame, hot, cold, at) for at in (0, 1)]
+    return [frame.drift(hot, cold, at) for at in (0, 1)]
 
 
 def off(row: dict[str, Any], column: str, expected: float) -> float:
@@ -256,8 +256,9 @@ def along(noise: float, trace: float, loss: float) -> list[dict[str, Any]]:
     ],
 )
 def test_the_claims_of_the_middle_can_fail(noise: float, loss: float, pairs: int, holds: list[bool | None]) -> None:
-    rows = [middles.pair_row({"pair": k}, along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k)) for k in range(pairs)]
-    assert [claim.holds for claim in middles.claims(rows, pairs)] == holds
+    points = [along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k) for k in range(pairs)]
+    rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(pairs)]
+    assert [claim.holds for claim in noise_along_path.claims_of(rows, pairs)] == holds
 
 
 def released(lower: float, chord: float, tangent: float, growth: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -292,8 +293,8 @@ def released(lower: float, chord: float, tangent: float, growth: float) -> tuple
     ],
 )
 def test_the_claims_of_a_release_can_fail(given: tuple[float, float, float, float], holds: list[bool | None]) -> None:
-    assert [claim.holds for claim in drifts.claims(*released(*given))] == holds
-    assert drifts.claims([], [])[0].holds is None
+    assert [claim.holds for claim in release_from_path.claims_of(*released(*given))] == holds
+    assert release_from_path.claims_of([], [])[0].holds is None
 
 
 # from end to end
@@ -358,7 +359,7 @@ def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, 
             raise KeyboardInterrupt
         return down(*given)
 
-    monkeypatch.setattr("sgdtheory.studies.parts.quench.let_down", broken)
+    monkeypatch.setattr("sgdtheory.studies.shared.equal_loss.let_down", broken)
     words = ["study", "release_from_path", *FORMULA, *RELEASE, "run.root=cut", "executor.workers=1", "threads=1"]
     assert sgdtheory(*words).code == 130
     found = results(sgdtheory, "release_from_path", *FORMULA, *RELEASE, "run.root=cut")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sgdtheory.measured import Claim
-from sgdtheory.studies.verdicts import batches
+from sgdtheory.studies import small_batch_flat_minima as batches
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -59,8 +59,7 @@ def said_of(ratios: list[float], losses: tuple[float, float] = (0.02, 0.02), err
             error = errors[p] if errors and k else 0.02
             flat = {"sharpness": sharp, "top_eigenvalue": sharp, "test_error": error, "norm": 1.0}
             rows.append({"batch_size": size, "point": p, "loss": losses[k], **flat})
-    columns = ("sharpness", "top_eigenvalue", "test_error")
-    return batches.results({"sgd": {"rows": rows, "line": []}}, ["sgd"], columns, 0.02).claims
+    return batches.claims_of({"sgd": rows}, ["sgd"], 0.02)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.figures import FIGURES
 from sgdtheory.figures.figure import RunData
+from sgdtheory.figures.plots import plots
 from sgdtheory.measured import Measured
-from sgdtheory.studies.study import higher, ratio, rises
-from sgdtheory.studies.verdicts import shapes
+from sgdtheory.statistics.trends import higher, ratio, rises
+from sgdtheory.studies import width_and_barriers as widths
 from tests.conftest import Said
 
 STRINGS = [
@@ -40,7 +40,7 @@ def test_strings_get_longer(sgdtheory: Command) -> None:
     assert rows[2]["beads"] > rows[1]["beads"] > rows[0]["beads"]
     assert all(row["highest_loss"] <= row["threshold"] for row in found["tables"]["strings"])
     assert [claim["name"] for claim in found["claims"]] == ["length_ratio", "cubic"]
-    (figure,) = (made for make in FIGURES["study"] if (made := make(RunData.read(path))))
+    (figure,) = plots(RunData.read(path))
     assert figure.name == "strings" and len(figure.numbers) == 9
     assert "already done" in sgdtheory("study", "string_sampling", *STRINGS).err
 
@@ -83,7 +83,7 @@ def test_widths_are_compared(sgdtheory: Command) -> None:
     assert rows["2"]["excess"] > rows["32"]["excess"] and rows["2"]["lowest"] > rows["32"]["lowest"]
     assert rows["32"]["straight"] > rows["32"]["excess"] and rows["8"]["length_ratio"] > 1
     assert [claim["name"] for claim in found["claims"]] == ["excess", "straight", "depth"]
-    (figure,) = (made for make in FIGURES["study"] if (made := make(RunData.read(path))))
+    (figure,) = plots(RunData.read(path))
     assert figure.name == "widths" and len(figure.numbers) == len(found["tables"]["paths"]) == 4
 
 
@@ -142,8 +142,8 @@ def test_differences_and_quotients_know_their_errors() -> None:
 
 def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
     rows = [{"excess": {"value": excess * x, "stderr": 0.0}, "straight": straight * x, "length_ratio": 1.5} for x in (0.9, 1.1)]
-    minima = {"lowest": 0.1, "highest_kept": 0.2, "median": 0.3}
-    return shapes.shape_row(hidden, {"parameters": 9, "minima": minima, "rows": rows})
+    facts = {"hidden": widths.name_of(hidden), "parameters": 9, "lowest": 0.1, "highest_kept": 0.2}
+    return widths.shape_row(hidden, facts, rows)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
 )
 def test_the_claims_of_width_can_fail(excesses: list[float], lines: list[float], holds: list[bool]) -> None:
     rows = [shape([width], e, s) for width, e, s in zip((2, 8, 32), excesses, lines, strict=True)]
-    assert [claim.holds for claim in shapes.claims(rows)] == holds
+    assert [claim.holds for claim in widths.claims_of(rows)] == holds
 
 
 def test_the_claim_of_depth_can_fail() -> None:
     wide = [shape([2], 0.1, 2.0), shape([8], 0.001, 1.0)]
-    assert shapes.claims([*wide, shape([8, 8], 0.001, 2.0)])[-1].holds is True
-    assert shapes.claims([*wide, shape([8, 8], 0.2, 2.0)])[-1].holds is False
-    assert shapes.claims([*wide, shape([8, 8], 0.001, 0.5)])[-1].holds is False
-    assert shapes.claims(wide[:1])[0].holds is None
+    assert widths.claims_of([*wide, shape([8, 8], 0.001, 2.0)])[-1].holds is True
+    assert widths.claims_of([*wide, shape([8, 8], 0.2, 2.0)])[-1].holds is False
+    assert widths.claims_of([*wide, shape([8, 8], 0.001, 0.5)])[-1].holds is False
+    assert widths.claims_of(wide[:1])[0].holds is None

@@ -10,13 +10,16 @@ CONFIDENCE = 0.95
 
 
 def share(count: int, total: int) -> Measured:
-    """count/total; its error is half of Wilson's interval of one standard error: √(count(total − count)/total + ¼)/(total + 1)
-    (Wilson 1927), which is not 0 at 0 and at 1."""
+    """count/total; its error is half of Wilson's interval of one standard error: √(count(total −
+    count)/total + ¼)/(total + 1) (Wilson 1927), which is not 0 at 0 and at 1.
+    """
     if total == 0:
         return Measured.nothing("nothing was counted")
     return Measured(count / total, sqrt(count * (total - count) / total + 0.25) / (total + 1))
 
 
 def at_most(count: int, total: int) -> float:
-    """The highest probability that a count is compatible with, 95 %, one-sided (Clopper & Pearson 1934)."""
+    """The highest probability that a count is compatible with, 95 %, one-sided (Clopper & Pearson
+    1934).
+    """
     return 1.0 if count == total else float(beta.ppf(CONFIDENCE, count + 1, total - count))

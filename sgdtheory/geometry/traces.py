@@ -15,38 +15,52 @@ ROWS = 64  # Hessian-vector products at once
 PASSES = 32  # over which Tr C is averaged where it is not known from every example
 
 
-def hessian_trace(landscape: Any, theta: Tensor, source: Generator, sketch: int = SKETCH, probes: int = PROBES) -> Measured:
-    """Tr H(θ) at one point θ [n] by Hutch++ (Meyer, Musco, Musco & Woodruff 2021, 2010.09649, Algorithm 1).
+def hessian_trace(
+    landscape: Any, theta: Tensor, source: Generator, sketch: int = SKETCH, probes: int = PROBES
+) -> Measured:
+    """Tr H(θ) at one point θ [n] by Hutch++ (Meyer, Musco, Musco & Woodruff 2021, 2010.09649,
+    Algorithm 1).
 
-    Tr QᵀHQ + ⟨gᵀ(1−QQᵀ)H(1−QQᵀ)g⟩, Q an orthonormal basis of H·S, S and g of random signs; unbiased. The standard error is
-    that of the mean over the probes g. Where n ≤ `sketch` all directions are taken, and there is no error.
+    Tr QᵀHQ + ⟨gᵀ(1−QQᵀ)H(1−QQᵀ)g⟩, Q an orthonormal basis of H·S, S and g of random signs;
+    unbiased. The standard error is that of the mean over the probes g. Where n ≤ `sketch` all
+    directions are taken, and there is no error.
     """
     n = theta.numel()
     if n <= sketch:
-        return Measured(float((_products(landscape, theta, torch.eye(n).to(theta))).diagonal().double().sum()))
-    basis = torch.linalg.qr(_products(landscape, theta, _signs(sketch, theta, source)).T)[0]  # [n, sketch]
+        return Measured(
+            float((_products(landscape, theta, torch.eye(n).to(theta))).diagonal().double().sum())
+        )
+    basis = torch.linalg.qr(_products(landscape, theta, _signs(sketch, theta, source)).T)[
+        0
+    ]  # [n, sketch]
     exact = (_products(landscape, theta, basis.T.contiguous()) * basis.T).double().sum()
     rest = _signs(probes, theta, source)
     rest = rest - (rest @ basis) @ basis.T
-    each = (_products(landscape, theta, rest) * rest).double().sum(1)
-    return Measured.mean((exact + each).cpu())
+    products = (_products(landscape, theta, rest) * rest).double().sum(1)
+    return Measured.mean((exact + products).cpu())
 
 
 def noise_trace(landscape: Any, theta: Tensor, size: int, source: Generator) -> Measured:
-    """Tr C(θ) of one sample at one point: exact, from every example's gradient, where a mini-batch's loss is a mean over its
-    examples; else the mean over passes, with batch norm for mini-batches of `size`."""
+    """Tr C(θ) of one sample at one point: exact, from every example's gradient, where a
+    mini-batch's loss is a mean over its examples; else the mean over passes, with batch norm for
+    mini-batches of `size`.
+    """
     none = theta.new_zeros(0, theta.numel())
     if hasattr(landscape, "count") and is_additive(landscape):
         return Measured(float(per_sample_noise(landscape, theta, none)[0]))
     if hasattr(landscape, "noise_covariance"):
-        return Measured(float(whole_pass(landscape, theta[None], size, source, none).noise_trace[0]))
+        return Measured(
+            float(whole_pass(landscape, theta[None], size, source, none).noise_trace[0])
+        )
     passes = (whole_pass(landscape, theta[None], size, source, none) for _ in range(PASSES))
-    return Measured.mean([float(each.noise_trace[0]) for each in passes])
+    return Measured.mean([float(one.noise_trace[0]) for one in passes])
 
 
 def _products(landscape: Any, theta: Tensor, vectors: Tensor) -> Tensor:
     """H v for each row v [V, n]."""
-    return torch.cat([hvp(landscape, theta.expand(len(rows), -1), rows) for rows in vectors.split(ROWS)])
+    return torch.cat(
+        [hvp(landscape, theta.expand(len(rows), -1), rows) for rows in vectors.split(ROWS)]
+    )
 
 
 def _signs(count: int, like: Tensor, source: Generator) -> Tensor:

@@ -1,4 +1,6 @@
-"""A landscape as it looks from one of its minima: harmonic, and with the gradient noise that it has there."""
+"""A landscape as it looks from one of its minima: harmonic, and with the gradient noise that it has
+there.
+"""
 
 from functools import cached_property
 from typing import Any
@@ -12,11 +14,11 @@ from sgdtheory.landscape import Cloud, value_and_grad
 AT_ONCE = 256  # examples whose gradients are taken together
 
 
-class Frozen:
+class Linearised:
     """L(θ) = L* + ½(θ−θ*)ᵀH(θ−θ*); example i adds (g_i − ḡ)·(θ−θ*), g_i its gradient at θ*.
 
-    The control for whatever a linear theory of the noise says: on this landscape it has to be exact. H and all g_i are
-    written down, n² and N·n numbers, once they are asked for.
+    The control for whatever a linear theory of the noise says: on this landscape it has to be
+    exact. H and all g_i are written down, n² and N·n numbers, once they are asked for.
     """
 
     def __init__(self, landscape: Any, theta: Tensor) -> None:
@@ -32,11 +34,13 @@ class Frozen:
     @cached_property
     def noise(self) -> Tensor:
         """g_i − ḡ [N, n]."""
-        each = [
-            value_and_grad(self.of, self.theta.expand(len(part), -1), self.of.batch(part[:, None]))[1]
+        parts = [
+            value_and_grad(self.of, self.theta.expand(len(part), -1), self.of.batch(part[:, None]))[
+                1
+            ]
             for part in torch.arange(self.count, device=self.device).split(AT_ONCE)
         ]
-        gradients = torch.cat(each)
+        gradients = torch.cat(parts)
         return gradients - gradients.mean(0)
 
     @cached_property
@@ -64,7 +68,9 @@ class Frozen:
         return losses if batch is None else losses + (batch.to(cloud.dtype) * away).sum(1)
 
     def modes(self) -> tuple[Tensor, Tensor]:
-        """All curvatures h_i and the shares of Tr C that lie there, C_ii/Tr C, each [n]: exact, no quadrature."""
+        """All curvatures h_i and the shares of Tr C that lie there, C_ii/Tr C, each [n]: exact, no
+        quadrature.
+        """
         curvatures, modes = torch.linalg.eigh(self.hessian)
         shares = (self.noise @ modes).square().mean(0)
         return curvatures, shares / shares.sum()

@@ -1,0 +1,95 @@
+"""Coordinates of what leaves a path: along its chord, along its tangent, by growth."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.cloud import length, points_at
+from sgdtheory.landscape import Cloud
+from sgdtheory.measured import Measured, row_of
+
+
+class Frame(NamedTuple):
+    """Coordinates of what is released at A points of a path. Both are along fixed directions: arc
+    positions of nearest points would be held by a polyline's vertices.
+    """
+
+    first: Tensor  # [n], the end at 0
+    start: Cloud  # [A, n]
+    chord: Tensor  # [n], from end to end
+    tangent: Tensor  # [A, n], of length one
+    length: float  # of the path
+    outward: Tensor  # [A], the sign that leads to the nearer end
+
+    @classmethod
+    def of(cls, path: Tensor, at: Sequence[float]) -> "Frame":
+        """The tangent at s is the direction from one mean gap between pivots before it to one
+        after.
+        """
+        s = torch.tensor(at, dtype=torch.float64, device=path.device)
+        gap = 1 / (len(path) - 1)
+        tangent = points_at(path, (s + gap).clamp_max(1)) - points_at(path, (s - gap).clamp_min(0))
+        unit = tangent / tangent.norm(dim=1, keepdim=True)
+        return cls(
+            path[0],
+            points_at(path, s),
+            path[-1] - path[0],
+            unit,
+            length(path),
+            torch.where(s < 0.5, -1.0, 1.0),
+        )
+
+    def along_chord(self, moved: Tensor) -> Tensor:
+        """Displacements [A, R, n] → their part along the chord in units of it, towards the nearer
+        end [A, R], float64.
+        """
+        chord = self.chord.double()
+        return self.outward[:, None] * (moved.double() @ chord) / chord.square().sum()
+
+    def along_tangent(self, moved: Tensor) -> Tensor:
+        """The same along the path's tangent, in units of the path's length."""
+        along = torch.einsum("arn,an->ar", moved.double(), self.tangent.double())
+        return self.outward[:, None] * along / self.length
+
+    def by_growth(self, moved: Tensor) -> Tensor:
+        """The part of `along_chord` that is growth of |θ|: a path bends away from the origin less
+        than its ends lie apart, so that a longer θ of the same direction stands further out.
+        """
+        radial = self.start.double() / self.start.double().norm(dim=1, keepdim=True)
+        grown = torch.einsum("arn,an->ar", moved.double(), radial)
+        return self.along_chord(grown[:, :, None] * radial[:, None])
+
+    def way(self, cloud: Cloud) -> Tensor:
+        """The share of the way along the chord from the start to the nearer end that clouds [A, R,
+        n] have made, [A, R].
+        """
+        end = torch.where(self.outward < 0, 0.0, 1.0).double()
+        chord = self.chord.double()
+        there = ((self.start.double() - self.first.double()) @ chord) / chord.square().sum()
+        return self.along_chord(cloud - self.start[:, None]) / (end - there).abs()[:, None]
+
+    def drift(self, cloud: Cloud, descent: Cloud, at: int) -> dict[str, Any]:
+        """How far replicas of one point [A, R, n] are from gradient descent [A, 1, n], towards the
+        nearer end: means over R.
+        """
+        away, moved = cloud - descent, descent - self.start[:, None]
+
+        def mean(x: Tensor) -> Measured:
+            return Measured.mean(x[at].cpu())
+
+        return row_of(
+            {
+                "chord_descent": float(self.along_chord(moved)[at, 0]),
+                "tangent_descent": float(self.along_tangent(moved)[at, 0]),
+                "distance_descent": float(moved[at, 0].norm()),
+                "norm_start": float(self.start[at].norm()),
+            },
+            chord=mean(self.along_chord(away)),
+            tangent=mean(self.along_tangent(away)),
+            growth=mean(self.by_growth(away)),
+            way=mean(self.way(cloud)),
+            distance=mean((cloud - self.start[:, None]).norm(dim=2)),
+            norm=mean(cloud.norm(dim=2)),
+        )

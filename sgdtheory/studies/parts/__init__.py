@@ -1,1 +1,0 @@
-"""What studies are made of that no pipeline needs."""

@@ -1,0 +1,31 @@
+"""Small runs give the numbers that they gave before, to the bit: what moves no number shows it here."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import pin
+
+KNOWN = pin.pinned()
+
+
+def test_every_study_is_pinned() -> None:
+    studies = {file.stem for file in (Path(__file__).parents[1] / "configs/study").glob("*.yaml")}
+    assert set(KNOWN["jobs"]) == set(pin.JOBS) and studies <= set(pin.JOBS)
+
+
+@pytest.mark.parametrize("job", pin.QUICK)
+def test_a_quick_job_gives_the_pinned_numbers(job: str) -> None:
+    here = pin.machine()
+    if here != KNOWN["machine"]:
+        pytest.skip(f"bits were pinned on {KNOWN['machine']}, this is {here}")
+    assert list(pin.differences(KNOWN["jobs"][job], pin.run_job(pin.JOBS[job]))) == []
+
+
+def test_a_difference_of_one_bit_is_named() -> None:
+    before = {"claims": {"a": {"value": repr(0.1), "holds": True}}, "rows": [1, None]}
+    after = {"claims": {"a": {"value": repr(0.1 + 2**-56), "holds": 1}}, "rows": [1, None, 2]}
+    places = [line.split(":")[0] for line in pin.differences(before, after, "job")]
+    assert places == ["job/claims/a/value", "job/claims/a/holds", "job/rows"]
