@@ -14,7 +14,7 @@ from sgdtheory.descend import lbfgs
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Results
+from sgdtheory.measured import Results, in_full
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Subject
@@ -60,7 +60,7 @@ class Compensation:
         return Subject(", ".join(getattr(landscape, "title", name) for name, landscape in self.landscapes.items()))
 
     def units(self, run: Run) -> list[Unit]:
-        return [Unit(f"{name}-delta-{delta:g}", self._science(run, name, delta)) for name, delta in self._asked()]
+        return [Unit(f"{name}-delta-{in_full(delta)}", self._science(run, name, delta)) for name, delta in self._asked()]
 
     def _asked(self) -> list[tuple[str, float]]:
         return [(name, delta) for name in self.landscapes for delta in self.deltas]
@@ -109,7 +109,7 @@ class Compensation:
         rows = []
         for name, delta in self._asked():
             found = run.result(Unit("", self._science(run, name, delta))) or {"rows": []}
-            rows += [{"network": name, "series": f"{name}, δ = {delta:g}", **row} for row in found["rows"]]
+            rows += [{"network": name, "series": f"{name}, δ = {in_full(delta)}", **row} for row in found["rows"]]
         return results(rows, list(self.deltas), list(self.landscapes))
 
     def estimate(self, unit: Unit) -> Estimate:

@@ -7,7 +7,7 @@ import torch
 
 from sgdtheory.estimate import estimate_stage
 from sgdtheory.kinds import Whole
-from sgdtheory.measured import Results
+from sgdtheory.measured import Results, in_full
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.streams import key
@@ -36,7 +36,7 @@ class Current:
         return Subject(", ".join(self.systems))
 
     def units(self, run: Run) -> list[Unit]:
-        return [Unit(f"{name}-{strength:g}", self._science(run, name, strength)) for name, strength in self._asked()]
+        return [Unit(f"{name}-{in_full(strength)}", self._science(run, name, strength)) for name, strength in self._asked()]
 
     def _asked(self) -> list[tuple[str, float]]:
         return [(name, strength) for name, system in self.systems.items() for strength in system.strengths]

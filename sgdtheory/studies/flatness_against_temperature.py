@@ -13,7 +13,7 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Results
+from sgdtheory.measured import Results, in_full
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
@@ -70,7 +70,7 @@ class FlatnessAgainstTemperature:
         return list(dict.fromkeys([*((0.0, rate, size) for rate in rates for size in sizes), *corners]))
 
     def units(self, run: Run) -> list[Unit]:
-        return [Unit(f"decay-{cell[0]:g}-rate-{cell[1]:g}-batch-{cell[2]}", self._science(run, cell)) for cell in self._cells()]
+        return [Unit(_named(cell), self._science(run, cell)) for cell in self._cells()]
 
     def _science(self, run: Run, cell: tuple[float, float, int]) -> dict[str, Any]:
         grid = ("learning_rates", "batch_sizes", "weight_decay")
@@ -118,3 +118,7 @@ class FlatnessAgainstTemperature:
         landscape = self.network(weight_decay=decay)
         found = estimate_stage(landscape, self._sgd(rate, size), self._start(landscape))
         return found._replace(seconds=2 * found.seconds)
+
+
+def _named(cell: tuple[Any, ...]) -> str:
+    return f"decay-{in_full(cell[0])}-rate-{in_full(cell[1])}-batch-{cell[2]}"

@@ -18,7 +18,7 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Results
+from sgdtheory.measured import Results, in_full
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
@@ -68,7 +68,7 @@ class Saddles:
         asked: list[tuple[str, float, int]] = []
         asked += [("saddle", decay, k) for decay in self.weight_decays for k in range(self.hidden + 1)]
         asked += [("search", self.weight_decays[-1], step) for step in self.snapshots]
-        return [Unit(f"{kind}-{decay:g}-{k}", self._science(run, kind, decay, k)) for kind, decay, k in asked]
+        return [Unit(f"{kind}-{in_full(decay)}-{k}", self._science(run, kind, decay, k)) for kind, decay, k in asked]
 
     def _science(self, run: Run, kind: str, decay: float, k: int) -> dict[str, Any]:
         shared = {name: value for name, value in run.science.items() if name not in ("weight_decays", "snapshots")}

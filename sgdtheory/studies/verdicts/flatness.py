@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sgdtheory.measured import Claim, Measured, Plot, Results
+from sgdtheory.measured import Claim, Measured, Plot, Results, in_full
 from sgdtheory.studies.study import row_of
 
 LOW, HIGH, SURE, ALIKE = -0.4, -0.15, 8.0, 0.1  # of the slope; its standard errors; the difference of the two exponents
@@ -46,7 +46,7 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
     found = []
     for eta, b in dict.fromkeys((row["learning_rate"], row["batch_size"]) for row in rows):
         mine = [row for row in rows if (row["learning_rate"], row["batch_size"]) == (eta, b)]
-        curve = f"λ = {weight_decay:g}, η = {eta:g}"
+        curve = f"λ = {in_full(weight_decay)}, η = {in_full(eta)}"
         facts = {"weight_decay": weight_decay, "learning_rate": eta, "batch_size": b, "ratio": eta / b, "curve": curve}
         measured = {name: Measured.mean([row[name] for row in mine]) for name in ("trace", "loss", "loss_before")}
         found.append(row_of(facts, **measured))
