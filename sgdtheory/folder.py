@@ -129,7 +129,7 @@ class Folder:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return default
         except (ValueError, RecursionError) as fault:
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None

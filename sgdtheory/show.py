@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgdtheory.faults import Mistake
 from sgdtheory.folder import Damaged, Folder
 from sgdtheory.progress import duration, size
-from sgdtheory.run import results_of, runs_under, status_of
+from sgdtheory.run import demand_as_written, runs_under, status_of
 from sgdtheory.terminal import shown
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
         _say([f"  {manifest['why']}"])
         return
     try:
-        claims = results_of(path).get("claims", [])
+        demand_as_written(path, ("results.json", "table.csv"))
+        claims = Folder(path).read_object("results.json").get("claims", [])
     except Damaged as fault:
         _say([f"  not as measured: {fault}"])
         return
