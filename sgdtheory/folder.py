@@ -128,7 +128,8 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            with open(f"{self.path}/{name}", "rb") as file:  # noqa: PTH123  (five times for each of hundreds of runs)
+                return json.loads(file.read().decode("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return default
         except (ValueError, RecursionError) as fault:

@@ -10,7 +10,6 @@ import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def _excludes(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _leasing(folder: Path) -> Iterator[bool]:
-    path, token, over = folder / LEASE, uuid.uuid4().hex, threading.Event()
+    path, token, over = folder / LEASE, os.urandom(16).hex(), threading.Event()
     if not _taken(path, token):
         yield False
         return
@@ -210,7 +209,7 @@ def _bytes(path: Path) -> bytes | None:
 
 def _put_away(path: Path, content: bytes | None) -> bool:
     """Take a dead holder's lease away, unless another process was faster and has made its own: that one is put back."""
-    aside = path.with_name(f"{LEASE}-{uuid.uuid4().hex}")
+    aside = path.with_name(f"{LEASE}-{os.urandom(16).hex()}")
     try:
         path.rename(aside)
     except FileNotFoundError:

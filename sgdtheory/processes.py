@@ -3,8 +3,6 @@ started does not."""
 
 import functools
 import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +50,8 @@ def started(pid: int) -> str:
 
 def _asked(pid: int) -> str:
     """Of `ps`, where there is no /proc."""
+    import subprocess
+
     words = ["ps", "-o", "lstart=", "-p", str(pid)]
     try:
         found = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace", timeout=5)
@@ -63,7 +63,7 @@ def _asked(pid: int) -> str:
 @functools.cache
 def machine() -> str:
     """Where process numbers mean what they do here: the host, this boot of it, the namespace."""
-    parts = [socket.gethostname()]
+    parts = [os.uname().nodename]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))

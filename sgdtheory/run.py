@@ -1,20 +1,23 @@
 """Runs and the units they consist of: directories, identity, checkpoints, resume. No torch at import, no science."""
 
+import hashlib
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sgdtheory.faults import Failure
 from sgdtheory.folder import UNDO, Damaged, Folder, digest, naming, plain, temporary_of
-from sgdtheory.measured import Results
+
+if TYPE_CHECKING:
+    from sgdtheory.measured import Results  # and with it numpy, which takes as long as all of `status`
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
@@ -55,7 +58,7 @@ class Pipeline(Protocol):
         """From the newest state in the folder to the unit's result, by `folder.finish`."""
         ...
 
-    def finish(self, run: "Run") -> Results:
+    def finish(self, run: "Run") -> "Results":
         """Tables and claims, from finished units alone."""
         ...
 
@@ -365,30 +368,31 @@ def _manifest_of(folder: Folder) -> dict[str, Any]:
 def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
     """A row of units.json as it is now; of a finished run that was copied without its units, as it was written."""
     known = {key: row.get(key) for key in ("name", "hash", "directory")}
-    folder = Folder(path / str(row.get("directory")))
-    if is_over and not folder.path.is_dir():
-        return {**row, "elsewhere": True}
+    folder = Folder(Path(f"{path}/{row.get('directory')}"))
     try:
-        return known | status_of_unit(folder)
+        now = status_of_unit(folder)
     except Damaged as fault:
         return {**known, "status": "damaged", "why": str(fault)}
+    if is_over and now["status"] == "missing" and not folder.path.is_dir():
+        return {**row, "elsewhere": True}
+    return known | now
 
 
-def results_of(path: Path) -> dict[str, Any]:
+def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a run has found, nothing where it has no results; Damaged where they are not what it wrote."""
-    folder = Folder(path)
-    found = folder.read_object("results.json")
-    demand_as_written(path, ["results.json"])
-    return found
+    folder, manifest = Folder(path), manifest if manifest is not None else Folder(path).read_object("manifest.json")
+    demand_as_written(path, ("results.json",), manifest)
+    return folder.read_object("results.json")
 
 
-def demand_as_written(path: Path, names: Iterable[str]) -> None:
+def demand_as_written(path: Path, names: Iterable[str], manifest: Mapping[str, Any] | None = None) -> None:
     """Raise Damaged where one of these files of a run is there and is not what the run wrote."""
     folder = Folder(path)
-    files = folder.read_object("manifest.json").get("files", {})
+    files = (folder.read_object("manifest.json") if manifest is None else manifest).get("files", {})
     for name in names:
-        if name in files and (path / name).exists():
-            folder.read_bytes(name, files[name])
+        with suppress(FileNotFoundError):
+            if name in files and hashlib.sha256(Path(f"{path}/{name}").read_bytes()).hexdigest() != files[name]:
+                folder.read_bytes(name, files[name])  # which says so
 
 
 def runs_under(root: Path, command: str = "*") -> list[Path]:

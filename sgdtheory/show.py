@@ -228,7 +228,7 @@ def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
         _say([f"  {manifest['why']}"])
         return
     try:
-        demand_as_written(path, ("results.json", "table.csv"))
+        demand_as_written(path, ("results.json", "table.csv"), manifest)
         claims = Folder(path).read_object("results.json").get("claims", [])
     except Damaged as fault:
         _say([f"  not as measured: {fault}"])

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -546,11 +547,12 @@ def many(tmp_path: Path) -> Iterator[Path]:
 def test_two_hundred_runs_are_listed_at_once(many: Path) -> None:
     took = []
     for _ in range(3):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-c", "from sgdtheory.entry import main; main()", "status"], cwd=many, capture_output=True,
             encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        took.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)  # other tests take their time too
         assert done.returncode == 0 and done.stdout.count("5/5") == 200
     assert min(took) < 0.4, took
