@@ -163,8 +163,9 @@ def _draw(run: Run) -> None:
     from sgdtheory.report import draw
 
     draw(run.path)
-    pictures = sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*"))
-    run.note(drawn=["report.html", *pictures])
+    drawn = ["report.html", *sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*"))]
+    if drawn != run.manifest.get("drawn"):  # or an old run would count as the newest
+        run.note(drawn=drawn)
 
 
 def _note_if_possible(run: Run, **facts: Any) -> None:

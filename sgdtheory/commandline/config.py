@@ -265,7 +265,8 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     if run.hash != manifest["config_hash"]:
         if manifest.get("landscape") not in (None, found.ground):
             raise Mistake(changed_since(path))
-        raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
+        what = ", or the code of ".join([str(path / "config.yaml"), *manifest.get("trust", [])])
+        raise Mistake(f"{what} was edited since the run began: put it back, or give the file to --from for a new run")
     return found, run
 
 
