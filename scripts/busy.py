@@ -1,7 +1,7 @@
 """How the default number of threads does on a machine one of whose cores is busy: `python scripts/busy.py`.
 
-Each command is timed with the default number of threads and with threads=1, alternately, while one process spins; printed is the
-ratio of the least times, which should be at most 1.3. The machine should have nothing else to do.
+Each command is timed with the default number of threads and with threads=1, alternately, while one process spins; printed is
+the ratio of the least times, which should be at most 1.3. The machine should have nothing else to do.
 """
 
 import os
