@@ -1,5 +1,5 @@
 """`python -m sgdtheory` is the command too."""
 
-from sgdtheory.cli import main
+from sgdtheory.entry import main
 
 main()

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from sgdtheory import __version__
+from sgdtheory.entry import wait_quietly
 from sgdtheory.faults import Failure, Mistake, nearest
 from sgdtheory.terminal import all_said, ready, say
 
@@ -211,7 +212,7 @@ def _run(
     trace: bool,
 ) -> None:
     """What the pipelines and every study share: check the words, then execute each task Hydra makes of them."""
-    began = time.time()
+    began = time.monotonic()
 
     def job(task: Any) -> None:
         from sgdtheory.execute import execute, plan
@@ -234,7 +235,7 @@ def _run(
         )
         show_results(task.open().path, dict(found))
         if loudness > 1:
-            say(f"{time.time() - began:.1f} s")
+            say(f"{time.monotonic() - began:.1f} s")
 
     def all_jobs() -> None:
         vet(command, words)
@@ -313,6 +314,7 @@ def _tell(fault: BaseException, trace: bool) -> int:
 
 
 def main() -> None:
+    wait_quietly()
     ready()
     if sys.platform == "win32":
         say("sgdtheory runs on Linux and macOS: it locks its files with flock; on Windows use WSL")
@@ -321,6 +323,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except SystemExit as stop:
         code = stop.code
+    except (KeyboardInterrupt, typer.Abort):  # while the words were read
+        code = _tell(KeyboardInterrupt(), trace=False)
     except Exception as fault:
         told = getattr(fault, "format_message", None)  # what Typer's own complaints have in common
         if told is None:

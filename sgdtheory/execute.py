@@ -16,11 +16,15 @@ from typing import Any, NamedTuple, Protocol
 
 from sgdtheory import __version__
 from sgdtheory.commandline.config import Settings, Task, load
+from sgdtheory.commandline.earlier import changed_since
 from sgdtheory.faults import Failure, Mistake
-from sgdtheory.folder import Damaged
+from sgdtheory.folder import OURS, Damaged, Gone
+from sgdtheory.processes import Process, this
 from sgdtheory.progress import Watcher
 from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
+from sgdtheory.versions import otherwise, strangers, versions
 
+Killed = Callable[[Process | None], str]
 OVER = ("done", "failed")  # what a unit is when nobody has to do it any more
 
 
@@ -96,19 +100,17 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
     Raises Mistake when the directory holds another run, Failure when a unit failed, Interrupted when asked to stop.
     """
     run = task.open()
-    refuse_another(run)
+    refuse_another(run, task)
     if run.manifest.get("status") == "done" and run.is_whole():
-        watcher.say(f"already done: {run.path}")
-        found: Mapping[str, Any] = run.read_json("results.json")
-        return found
+        return _already(run, watcher)
     checks = self_checks(task.pipeline)
     with run.lock() as mine, stoppable():
         if not mine:
             raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
-        began, spent = time.time(), run.manifest.get("seconds", 0.0)
+        began, spent = time.monotonic(), run.manifest.get("seconds", 0.0)
         watcher = replace(watcher, log=run.path / "log.txt")
-        run.write_text("config.yaml", task.yaml)
         run.note(status="running", command_line=command_line, self_check=checks, **_facts(run, task))
+        run.write_text("config.yaml", task.yaml)
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
         for warning in warnings_of(task.pipeline):
@@ -117,19 +119,16 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
             watcher.write_down(line)
         try:
             do_units(run, task, watcher, retry_failed)
-            results = finish(run, task, spent + time.time() - began)
-            failed = [row for row in run.read_json("units.json") if row["status"] == "failed"]
-            if failed:
-                told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
-                raise Failure(
-                    f"{len(failed)} of {len(task.pipeline.units(run))} units failed ({told}); --retry-failed does them again"
-                )
+            results = finish(run, task, spent + time.monotonic() - began)
+            _refuse_failed(run, task)
+            run.demand_presence()
             status = "done"
             return results
         except Interrupted:
             status = "interrupted"
             raise
         except (Failure, Mistake, OSError) as fault:
+            run.demand_presence()  # or that is what went wrong
             why = str(fault)
             raise
         except Exception as fault:
@@ -137,14 +136,43 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
             raise
         finally:
             watcher.write_down(f"{status}{': ' if why else ''}{why}")
-            _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=spent + time.time() - began)
+            seconds = spent + time.monotonic() - began
+            _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=seconds)
+
+
+def _already(run: Run, watcher: Watcher) -> Mapping[str, Any]:
+    """The results of a finished run; what was drawn of them and is not there any more is drawn again."""
+    watcher.say(f"already done: {run.path}")
+    if other := otherwise(run.manifest.get("versions", {})):
+        watcher.say(f"computed with {other}: the result stays; another run.dir= or run.root= has it computed anew")
+    if not all((run.path / name).exists() for name in run.manifest.get("drawn", ["report.html"])):
+        _draw(run)
+    return run.read_object("results.json")
+
+
+def _refuse_failed(run: Run, task: Task) -> None:
+    failed = [row for row in run.read_list("units.json") if row["status"] == "failed"]
+    if failed:
+        told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
+        count = f"{len(failed)} of {len(task.pipeline.units(run))} units failed"
+        raise Failure(f"{count} ({told}); --retry-failed does them again")
+
+
+def _draw(run: Run) -> None:
+    """The report with its pictures, and in the manifest what there is of them."""
+    from sgdtheory.report import draw
+
+    draw(run.path)
+    drawn = ["report.html", *sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*"))]
+    if drawn != run.manifest.get("drawn"):  # or an old run would count as the newest
+        run.note(drawn=drawn)
 
 
 def _note_if_possible(run: Run, **facts: Any) -> None:
     """The end of a run, in its manifest; a full disk, which may be why it ended, must not hide the reason."""
     try:
         run.note(**facts)
-    except OSError:
+    except (OSError, Gone):
         if facts["status"] == "done":
             raise
 
@@ -159,6 +187,8 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
         done = sum(row["status"] == "done" for row in rows)
         if done and not tried:
             watcher.say(f"{done} of {len(units)} units are done already")
+            for line in strangers(rows):
+                watcher.say(f"warning: {line}")
         pending = []
         for unit, row in zip(units, rows, strict=True):
             again = row["status"] == "failed" and retry_failed and unit.hash not in tried
@@ -173,10 +203,10 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             task.settings.executor.do(run, pipeline, task.settings, pending)
 
 
-def work_through(run: Run, pipeline: Pipeline, units: list[Unit], killed: Callable[[int], str] = lambda pid: "") -> None:
+def work_through(run: Run, pipeline: Pipeline, units: list[Unit], killed: Killed = lambda process: "") -> None:
     """Do every unit that nobody else does, in order; wait for those that another process holds.
 
-    `killed(pid)`: why a unit counts as failed that this process left behind; empty: it is gone on with.
+    `killed(process)`: why a unit counts as failed that this process left behind; empty: it is gone on with.
     """
     left = units
     while left:
@@ -188,7 +218,7 @@ def work_through(run: Run, pipeline: Pipeline, units: list[Unit], killed: Callab
                 if not mine:
                     held.append(unit)
                 elif (now := folder.status)["status"] not in OVER:
-                    why = killed(now["pid"]) if now["status"] == "running" else ""
+                    why = killed(_worker_of(now)) if now["status"] == "running" else ""
                     if why:
                         folder.write_json("status.json", {**now, "status": "failed", "why": why})
                     else:
@@ -198,24 +228,33 @@ def work_through(run: Run, pipeline: Pipeline, units: list[Unit], killed: Callab
             time.sleep(0.1)
 
 
+def _worker_of(status: Mapping[str, Any]) -> Process | None:
+    """Who wrote that a unit is running: a number alone may be another process's by now."""
+    try:
+        return Process(*status["worker"])
+    except (KeyError, TypeError):
+        return None
+
+
 def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
     """One unit, from the newest state on disk to its result, with its status told at both ends."""
-    began, cpu = time.time(), time.process_time()
-    before = folder.read_json("status.json", {})
+    began, cpu = time.monotonic(), time.process_time()
+    before = folder.read_object("status.json")
     folder.write_json("unit.json", {"name": unit.name, "hash": unit.hash, "science": unit.science})
-    folder.write_json("status.json", {**before, "status": "running", "pid": os.getpid()})
+    made = {"versions": {**versions(), **before.get("versions", {})}}  # those that it was begun with
+    folder.write_json("status.json", {**before, "status": "running", "pid": os.getpid(), "worker": this(), **made})
 
     def close(status: str, **facts: Any) -> None:
-        seconds = before.get("seconds", 0.0) + time.time() - began
+        seconds = before.get("seconds", 0.0) + time.monotonic() - began
         cpu_seconds = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
-        folder.write_json("status.json", {"status": status, "seconds": seconds, "cpu_seconds": cpu_seconds, **facts})
+        folder.write_json("status.json", {"status": status, "seconds": seconds, "cpu_seconds": cpu_seconds, **made, **facts})
 
     try:
         if folder.written() is None:  # else it was killed just before it could say so
             pipeline.do(unit, folder)
         folder.forget_states()
     except (KeyboardInterrupt, OSError, Damaged):  # the user or the disk: the unit is not at fault, and what is kept stays
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Gone):
             close("unfinished")
         raise
     except (Failure, Mistake) as fault:
@@ -231,7 +270,7 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
 
 def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     """Write what a run has found: clouds, logs, units, numbers, table, report."""
-    from sgdtheory.report import draw, table_csv
+    from sgdtheory.report import table_csv
 
     units = task.pipeline.units(run)
     results = task.pipeline.finish(run)
@@ -246,19 +285,19 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "version": __version__,
         "config_hash": run.hash,
-        "warnings": warnings_of(task.pipeline),
+        "warnings": [*warnings_of(task.pipeline), *strangers(rows)],
         "claims": [claim.as_dict() for claim in results.claims],
         **results.numbers,
         **results.tables,
     }
     files = {name: run.write_tensors(name, tensors) for name, tensors in results.clouds.items()}
-    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).rows("metrics.jsonl")]
-    run.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged))
+    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).logged()]
+    files["metrics.jsonl"] = run.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged))
     run.write_json("units.json", rows)
     files["results.json"] = run.write_json("results.json", found)
-    run.write_text("table.csv", table_csv(found))
+    files["table.csv"] = run.write_text("table.csv", table_csv(found))
     run.note(files=files, cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")})
-    draw(run.path)
+    _draw(run)
     return found
 
 
@@ -269,18 +308,41 @@ def warnings_of(pipeline: Pipeline) -> list[str]:
     return [f"data {data.name}: {'; '.join(data.remarks)}" for data in found if getattr(data, "remarks", ())]
 
 
-def refuse_another(run: Run) -> None:
+def refuse_another(run: Run, task: Task) -> None:
     """A directory that holds another run, something else, or a configuration that was edited is left alone."""
     manifest = run.manifest
-    if manifest and manifest.get("config_hash") != run.hash:
-        other = f"{manifest.get('command')} {str(manifest.get('config_hash'))[:8]}"
-        raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
-    if manifest:
-        load(run.path, tuple(manifest.get("trust", [])), "cpu")
-    elif run.path.is_dir() and not all(
-        path.name in (".lock", "config.yaml", "units") or path.match(".*.tmp") for path in run.path.iterdir()
-    ):
+    if not manifest:
+        if run.path.exists() and not _is_empty(run, task):
+            raise Mistake(f"{run.path} holds something that is no run; give run.dir an empty or a new directory")
+        return
+    if "config_hash" not in manifest:
         raise Mistake(f"{run.path} holds something that is no run; give run.dir an empty or a new directory")
+    if manifest["config_hash"] != run.hash:
+        if manifest.get("landscape") not in (None, task.ground) and _is_same_but_for_sources(run, task):
+            raise Mistake(f"{changed_since(run.path)}, in another run.dir")
+        other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
+        raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
+    if (run.path / "config.yaml").exists():
+        load(run.path, tuple(manifest.get("trust", [])), "cpu")
+
+
+def _is_same_but_for_sources(run: Run, task: Task) -> bool:
+    """Whether a run's configuration says the same as a task's: then it is what the words stand for that has changed."""
+    try:
+        return (run.path / "config.yaml").read_bytes() == task.yaml.encode("utf-8", "backslashreplace")
+    except OSError:
+        return False
+
+
+def _is_empty(run: Run, task: Task) -> bool:
+    """Whether a directory holds nothing but what a run that was killed at once may have left."""
+    if not run.path.is_dir():
+        return False
+    for path in run.path.iterdir():
+        theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
+        if theirs or not (path.name in (".lock", ".lease", "config.yaml") or OURS.fullmatch(path.name)):
+            return False
+    return True
 
 
 def cores() -> int:
@@ -324,8 +386,8 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
     return {
         "command": task.command,
         "config_hash": run.hash,
-        "root": os.path.relpath(run.root, run.path),
-        "units_root": os.path.relpath(run.units_root, run.path),
+        "root": os.path.relpath(run.root.resolve(), run.path.resolve()),
+        "units_root": os.path.relpath(run.units_root.resolve(), run.path.resolve()),
         "trust": list(task.trust),
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),
@@ -335,7 +397,8 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "cores": cores(),
         "threads": task.settings.threads,
-        "versions": {"sgdtheory": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {**versions(), "python": platform.python_version()},
+        "landscape": task.ground,
         "git": _git(),
     }
 

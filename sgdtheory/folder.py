@@ -4,26 +4,30 @@ No torch at import: `status` and `report` read run directories without it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sgdtheory.faults import Failure
+from sgdtheory.locks import LEASE, holding, is_held, still_held
+from sgdtheory.processes import started
 
-ASKINGS = 5  # for a lock, 10 ms apart: whoever merely looks whether it is held holds it for an instant
-
-
+UNFINISHED = ".sgdtheory.tmp"  # how the name of a file ends while it is written
+OURS = re.compile(r"\..+\.(\d+)-([^.]*)\.sgdtheory\.tmp")
 UNDO = "put it back, or delete it and run the same command again"
 
 
 class Damaged(Failure):
     """A file is not as it was written: nothing is done with it, and the message says which one and what to do."""
+
+
+class Gone(Damaged):
+    """A directory is not where it was when its work began."""
 
 
 def digest(thing: Any) -> str:
@@ -32,15 +36,29 @@ def digest(thing: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_content(path: Path) -> str:
-    """SHA-256 of what a file holds; of a folder, of the names and contents of all its files."""
+def digest_of_content(path: Path, files: Iterable[Path] | None = None) -> str:
+    """SHA-256 of what a file holds; of a folder, of the names and contents of `files` in it, by default of all.
+
+    Links are followed: what lies behind one is what is read.
+    """
     found = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in [path] if path.is_file() else sorted(_files_below(path) if files is None else files):
         if file != path:
             found.update(os.fsencode(file.relative_to(path)))
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
     return found.hexdigest()
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """All ordinary files below a folder, through links too, each folder once."""
+    seen = set()
+    for here, folders, names in os.walk(path, followlinks=True):
+        if (place := os.path.realpath(here)) in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (file for name in names if (file := Path(here, name)).is_file())
 
 
 def plain(thing: Any) -> Any:
@@ -67,9 +85,10 @@ class Folder:
 
         An OSError names the file, which is then as it was before.
         """
+        self.demand_presence()
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary = temporary_of(target)
         try:
             with naming(target):
                 with temporary.open("wb") as stream:
@@ -109,16 +128,34 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            with open(f"{self.path}/{name}", "rb") as file:  # noqa: PTH123  (five times for each of hundreds of runs)
+                return json.loads(file.read().decode("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
             return default
-        except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        except (ValueError, RecursionError) as fault:
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None
+        except OSError as fault:
+            raise Damaged(f"{self.path / name} cannot be read ({fault.strerror})") from None
+
+    def read_object(self, name: str) -> dict[str, Any]:
+        """What a JSON file that is an object holds, nothing when there is none; Damaged when it is no object."""
+        found = self.read_json(name, {})
+        if not isinstance(found, dict):
+            raise Damaged(f"{self.path / name} is damaged (no JSON object); delete it to have it written again")
+        return found
+
+    def read_list(self, name: str) -> list[dict[str, Any]]:
+        """What a JSON file that is a list of objects holds, nothing when there is none; Damaged when it is none."""
+        found = self.read_json(name, [])
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise Damaged(f"{self.path / name} is damaged (no list of JSON objects); delete it to have it written again")
+        return found
 
     # append-only files of one JSON object a line
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append rows; what a killed process left of a torn last line is cut off first."""
+        self.demand_presence()
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with naming(path), path.open("ab+") as stream:
@@ -189,37 +226,35 @@ class Folder:
     def lock(self) -> Iterator[bool]:
         """Hold this directory for one process while in the block; yields False when another one has it.
 
-        A flock on a file descriptor that is closed on exec: it dies with its process, whatever kills it. What killed
-        processes have left half-written here is swept away.
+        What killed processes have left half-written here is swept away.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            mine = _locked(descriptor)
+        with holding(self.path) as mine:
             if mine:
                 self._sweep()
             yield mine
-        finally:
-            os.close(descriptor)
 
     def _sweep(self) -> None:
-        for temporary in self.path.glob(".*.tmp"):
-            if not _is_alive(temporary.name.split(".")[-2]):
+        for temporary in (*self.path.glob(f".*{UNFINISHED}"), *self.path.glob(f"*/.*{UNFINISHED}")):
+            found = OURS.fullmatch(temporary.name)
+            if found is not None and started(int(found[1])) != found[2]:
                 temporary.unlink(missing_ok=True)
 
     def is_locked(self) -> bool:
-        """Whether a living process holds this directory. Asks without writing, so read-only disks can be read."""
-        try:
-            descriptor = os.open(self.path / ".lock", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
+        """Whether a living process holds this directory."""
+        return is_held(self.path)
+
+    def demand_presence(self) -> None:
+        """Raise Gone when this process holds the directory and it was moved or deleted meanwhile."""
+        if not still_held(self.path):
+            taken = (self.path / LEASE).exists()
+            what = "was taken over by another process" if taken else "was moved, deleted or replaced"
+            raise Gone(f"{self.path} {what} while it was worked on: run the same command again")
+
+
+def temporary_of(target: Path) -> Path:
+    """Where a file is written before it is moved to its place: known as ours, and whose, by its name."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{started(os.getpid())}{UNFINISHED}")
 
 
 @contextlib.contextmanager
@@ -229,27 +264,6 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise OSError(fault.errno, fault.strerror, str(path)) from None
-
-
-def _locked(descriptor: int) -> bool:
-    """Whether this process got the lock, asking a few times."""
-    for _ in range(ASKINGS):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.01)
-    return False
-
-
-def _is_alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _checksum(tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

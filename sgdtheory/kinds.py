@@ -5,6 +5,7 @@
 `Importable` marks a dotted name (`package.module:function`) that is resolved under the same trust rule as a `_target_`.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,15 @@ class _Mark:
         return self.name
 
 
+class Content(_Mark):
+    """`files`: of a folder those that are read; by default all."""
+
+    def __init__(self, files: Callable[[Path], Iterable[Path]] | None = None) -> None:
+        super().__init__("Content")
+        self.files = files
+
+
 Place = _Mark("Place")
-Content = _Mark("Content")
 Importable = _Mark("Importable")
 
 Count = Annotated[int, Ge(1)]  # how many of something, at least one
@@ -29,5 +37,5 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]  # momentum: at 1 nothing would ever be forgotten
-ContentPath = Annotated[Path, Content]
+ContentPath = Annotated[Path, Content()]
 PlacePath = Annotated[Path, Place]

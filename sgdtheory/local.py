@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,12 @@ from sgdtheory.commandline.config import Settings, load
 from sgdtheory.execute import cores, prepare_process, work_through
 from sgdtheory.folder import Damaged
 from sgdtheory.kinds import Count, Place
+from sgdtheory.processes import Process, of
 from sgdtheory.run import Interrupted, Pipeline, Run, Unit, stoppable
 from sgdtheory.terminal import ready
+
+LEAVING = 5.0  # seconds that a process may take from its last lock to its end
+PATIENCE = 60.0  # seconds that a worker may take for a step
 
 
 @dataclass(frozen=True)
@@ -30,20 +36,40 @@ class Local:
     def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
         prepare_process(settings, count)
-        others = {child.pid: child for child in (_start(run, settings, count) for _ in range(min(count, len(pending)) - 1))}
+        children = [_start(run, settings, count) for _ in range(min(count, len(pending)) - 1)]
+        others = {of(child.pid): child for child in children}
 
-        def killed(pid: int) -> str:
+        def killed(process: Process | None) -> str:
             """A unit whose worker was killed has failed: doing it again at once would likely be killed again."""
-            number = -others[pid].wait() if pid in others else 0  # it gave its lock back, so it has ended or is about to
+            child = others.get(process) if process is not None else None
+            number = 0 if child is None else -_ended(child)
             return f"its worker was killed by signal {number}; if memory ran out, set executor.workers=1" if number > 0 else ""
 
         try:
             work_through(run, pipeline, pending, killed)
         finally:  # nothing is left to do, or this process stops: whoever still works for it saves and leaves
-            for child in others.values():
-                child.terminate()
-            for child in others.values():
-                child.wait()
+            _send_home(children)
+
+
+def _ended(child: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a worker that gave its lock back: it has ended, or is about to; 0 where it has not."""
+    try:
+        return child.wait(LEAVING)
+    except subprocess.TimeoutExpired:
+        return 0
+
+
+def _send_home(children: "list[subprocess.Popen[bytes]]") -> None:
+    """Have workers save and leave: asked once at their next step, asked twice at once, in the end by force."""
+    for ask in (subprocess.Popen.terminate, subprocess.Popen.terminate, subprocess.Popen.kill):
+        for child in children:
+            ask(child)
+        until = time.monotonic() + PATIENCE
+        for child in children:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(max(0.0, until - time.monotonic()))
+        if all(child.poll() is not None for child in children):
+            return
 
 
 def _start(run: Run, settings: Settings, workers: int) -> "subprocess.Popen[bytes]":

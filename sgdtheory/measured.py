@@ -137,3 +137,9 @@ def bootstrap(statistic: Callable[[np.ndarray], float], count: int, resamples: i
     value = float(statistic(np.arange(count)))
     draws = [float(statistic(generator.integers(0, count, count))) for _ in range(resamples)]
     return Measured(value, float(np.std(draws, ddof=1)))
+
+
+def in_full(number: float) -> str:
+    """A number with all its digits, as short as that can be: what is named by it is named by no other number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))

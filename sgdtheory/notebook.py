@@ -12,7 +12,7 @@ from sgdtheory.commandline.config import load
 from sgdtheory.faults import Mistake
 from sgdtheory.minima import with_kept_constants
 from sgdtheory.roles import device_of
-from sgdtheory.run import Run
+from sgdtheory.run import Run, demand_as_written
 
 MINIMA = "minima.safetensors"
 
@@ -61,8 +61,9 @@ class LoadedRun:
 def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     """Open a run directory; see sgdtheory.load."""
     task, run = load(path, trust, device)
-    results = run.read_json("results.json")
-    if results is None:
+    demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
+    results = run.read_object("results.json")
+    if not results:
         go_on = run.manifest.get("command_line") or f"sgdtheory {run.manifest['command']} --from {path / 'config.yaml'}"
         raise Mistake(f"{path} is not finished; `{go_on}` goes on with it")
     return LoadedRun(run, task.pipeline, results)

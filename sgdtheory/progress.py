@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sgdtheory.folder import Damaged
 from sgdtheory.run import Run, Unit
 from sgdtheory.terminal import say
 
@@ -93,7 +94,10 @@ def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
     total, finished, doing = 0.0, 0, []
     for unit in units:
         folder = run.folder(unit)
-        status = folder.read_json("status.json", {}).get("status", "missing")
+        try:
+            status = folder.read_object("status.json").get("status", "missing")
+        except Damaged:  # whoever does the unit says so
+            status = "missing"
         if status in ("done", "failed"):
             total += 1
             finished += 1

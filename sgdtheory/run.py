@@ -1,23 +1,27 @@
 """Runs and the units they consist of: directories, identity, checkpoints, resume. No torch at import, no science."""
 
+import hashlib
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sgdtheory.faults import Failure
-from sgdtheory.folder import UNDO, Damaged, Folder, digest, naming, plain
-from sgdtheory.measured import Results
+from sgdtheory.folder import UNDO, Damaged, Folder, digest, naming, plain, temporary_of
+
+if TYPE_CHECKING:
+    from sgdtheory.measured import Results  # and with it numpy, which takes as long as all of `status`
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
+TEXTS, NUMBERS = ("status", "why", "command", "command_line"), ("started", "finished", "seconds")  # in a manifest
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,7 +58,7 @@ class Pipeline(Protocol):
         """From the newest state in the folder to the unit's result, by `folder.finish`."""
         ...
 
-    def finish(self, run: "Run") -> Results:
+    def finish(self, run: "Run") -> "Results":
         """Tables and claims, from finished units alone."""
         ...
 
@@ -231,7 +235,8 @@ class UnitFolder(Folder):
 
     def tell(self, done: float, what: str = "") -> None:
         """How far this unit is, for whoever watches; not worth an fsync."""
-        temporary = self.path / f".progress.{os.getpid()}.tmp"
+        self.demand_presence()
+        temporary = temporary_of(self.path / ".progress")
         with naming(self.path / ".progress"):
             temporary.write_text(json.dumps({"done": done, "what": what}), encoding="utf-8")
             temporary.replace(self.path / ".progress")
@@ -241,16 +246,28 @@ class UnitFolder(Folder):
         """(fraction done, what it is doing)."""
         try:
             found = json.loads((self.path / ".progress").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return found["done"], found["what"]
+        except (OSError, ValueError, KeyError, TypeError):
             return 0.0, ""
-        return found["done"], found["what"]
 
     def finish(self, result: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         """Keep the result: tensors, then the numbers that vouch for them and for themselves."""
         self.flush()
         sha256 = self.write_tensors("result.safetensors", tensors)
-        found = plain({**result, "unit": self.unit.hash, "sha256": sha256})
+        rows = self.digest_of_rows()
+        found = plain({**result, "unit": self.unit.hash, "sha256": sha256, "rows_sha256": rows})
         self.write_json("result.json", {**found, "checksum": digest(found)})
+
+    def digest_of_rows(self) -> str:
+        """Of what was logged, by which its result vouches for it."""
+        return digest(self.rows("metrics.jsonl"))
+
+    def logged(self) -> list[dict[str, Any]]:
+        """What was logged on the way to a result; Damaged where it was changed since."""
+        known = (self.result or {}).get("rows_sha256")
+        if known not in (None, self.digest_of_rows()):
+            raise Damaged(f"{self.path / 'metrics.jsonl'} is not what this unit wrote (checksums differ): {UNDO}")
+        return self.rows("metrics.jsonl")
 
     def forget_states(self) -> None:
         """Delete what only an unfinished unit needs."""
@@ -281,7 +298,7 @@ class Run(Folder):
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return self.read_json("manifest.json", {})  # type: ignore[no-any-return]
+        return self.read_object("manifest.json")
 
     def note(self, **facts: Any) -> None:
         """Write facts into the manifest."""
@@ -303,7 +320,7 @@ class Run(Folder):
         rows = []
         for unit in units:
             folder = self.folder(unit)
-            where = os.path.relpath(folder.path, self.path)
+            where = os.path.relpath(folder.path.resolve(), self.path.resolve())  # a directory on the way may be a link
             rows.append({"name": unit.name, "hash": unit.hash, "directory": where, **folder.status})
         return rows
 
@@ -313,29 +330,79 @@ class Run(Folder):
 
 def status_of_unit(folder: Folder) -> dict[str, Any]:
     """What status.json says, made true: nobody runs a unit that is not locked."""
-    found: dict[str, Any] = folder.read_json("status.json", {"status": "missing"})
+    found = {"status": "missing", **folder.read_object("status.json")}
     if found["status"] == "running" and not folder.is_locked():
-        found = folder.read_json("status.json", found)  # it may have ended between the two looks
+        found = {**found, **folder.read_object("status.json")}  # it may have ended between the two looks
         found["status"] = "unfinished" if found["status"] == "running" else found["status"]
     return found
 
 
 def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
-    """(status, manifest, rows of units.json) of a run directory, with what is true now rather than when it was written."""
+    """(status, manifest, rows of units.json) of a run directory, with what is true now rather than when it was written.
+
+    Of files that are damaged, the status is so, and `why` in the manifest says which one.
+    """
     folder = Folder(path)
-    manifest = folder.read_json("manifest.json", {})
+    try:
+        manifest = _manifest_of(folder)
+        units = folder.read_list("units.json")
+    except Damaged as fault:
+        return "damaged", {"why": str(fault)}, []
+    done = manifest.get("status") == "done"
+    return manifest.get("status", "missing"), manifest, [_unit_now(path, row, done) for row in units]
+
+
+def _manifest_of(folder: Folder) -> dict[str, Any]:
+    manifest = folder.read_object("manifest.json")
+    kinds = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(NUMBERS, int | float), "files": dict}
+    for name, kind in kinds.items():
+        if name in manifest and not isinstance(manifest[name], kind):
+            raise Damaged(f"{folder.path / 'manifest.json'} is damaged ({name} is {manifest[name]!r:.40}): {UNDO}")
     if manifest.get("status") == "running" and not folder.is_locked():
-        manifest = folder.read_json("manifest.json", {})  # it may have ended between the two looks
+        manifest = folder.read_object("manifest.json")  # it may have ended between the two looks
         if manifest.get("status") == "running":
             manifest["status"] = "interrupted"
-    rows = [
-        {key: row[key] for key in ("name", "hash", "directory")} | status_of_unit(Folder(path / row["directory"]))
-        for row in folder.read_json("units.json", [])
-    ]
-    return manifest.get("status", "missing"), manifest, rows
+    return manifest
+
+
+def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
+    """A row of units.json as it is now; of a finished run that was copied without its units, as it was written."""
+    known = {key: row.get(key) for key in ("name", "hash", "directory")}
+    folder = Folder(Path(f"{path}/{row.get('directory')}"))
+    try:
+        now = status_of_unit(folder)
+    except Damaged as fault:
+        return {**known, "status": "damaged", "why": str(fault)}
+    if is_over and now["status"] == "missing" and not folder.path.is_dir():
+        return {**row, "elsewhere": True}
+    return known | now
+
+
+def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a run has found, nothing where it has no results; Damaged where they are not what it wrote."""
+    folder, manifest = Folder(path), manifest if manifest is not None else Folder(path).read_object("manifest.json")
+    demand_as_written(path, ("results.json",), manifest)
+    return folder.read_object("results.json")
+
+
+def demand_as_written(path: Path, names: Iterable[str], manifest: Mapping[str, Any] | None = None) -> None:
+    """Raise Damaged where one of these files of a run is there and is not what the run wrote."""
+    folder = Folder(path)
+    files = (folder.read_object("manifest.json") if manifest is None else manifest).get("files", {})
+    for name in names:
+        with suppress(FileNotFoundError):
+            if name in files and hashlib.sha256(Path(f"{path}/{name}").read_bytes()).hexdigest() != files[name]:
+                folder.read_bytes(name, files[name])  # which says so
 
 
 def runs_under(root: Path, command: str = "*") -> list[Path]:
     """All run directories under `run.root`, the newest last."""
-    found = [manifest.parent for manifest in root.glob(f"{command}/*/manifest.json")]
-    return sorted(found, key=lambda path: ((path / "manifest.json").stat().st_mtime, path.name))
+    found = [(_moment(manifest), manifest.parent.name, manifest.parent) for manifest in root.glob(f"{command}/*/manifest.json")]
+    return [path for _, _, path in sorted(found)]
+
+
+def _moment(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # a link that leads nowhere, or deleted just now
+        return 0.0

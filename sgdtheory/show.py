@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgdtheory.faults import Mistake
-from sgdtheory.folder import Folder
+from sgdtheory.folder import Damaged, Folder
 from sgdtheory.progress import duration, size
-from sgdtheory.run import runs_under, status_of
+from sgdtheory.run import demand_as_written, runs_under, status_of
 from sgdtheory.terminal import shown
 
 if TYPE_CHECKING:
     from sgdtheory.execute import Plan
 
 WIDTH = 80
+MARK = b'name="generator" content="sgdtheory"'  # in the head of every page of ours
 MOST_ROWS = 12
 MINIMA = {
     "name": "", "train_loss": "train loss", "train_error": "train\nerror %", "test_loss": "test loss",
@@ -76,7 +77,8 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
     headline, *others = found.get("claims", []) or [None]
     if headline is not None:
         _say([_sentence(headline), *(_sentence(claim) for claim in others if claim["holds"] is False)])
-    print(f"report: {path / 'report.html'}")
+    if (path / "report.html").exists():
+        print(f"report: {path / 'report.html'}")
 
 
 def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str] | None, int]:
@@ -222,7 +224,15 @@ def _show_units(path: Path) -> None:
 
 def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
     """Below the line of a run: what it says, or why it says nothing, and the command that goes on with it."""
-    claims = Folder(path).read_json("results.json", {}).get("claims", [])
+    if status == "damaged":
+        _say([f"  {manifest['why']}"])
+        return
+    try:
+        demand_as_written(path, ("results.json", "table.csv"), manifest)
+        claims = Folder(path).read_object("results.json").get("claims", [])
+    except Damaged as fault:
+        _say([f"  not as measured: {fault}"])
+        return
     if status == "failed":
         _say([f"  {manifest.get('why') or 'some of its units failed'}"])
     elif claims:
@@ -254,6 +264,8 @@ def show_report(paths: list[Path], out: Path | None) -> None:
     from sgdtheory.report import compare, draw
 
     paths = list(dict.fromkeys(paths))
+    if out is not None:
+        _demand_ours(out)
     if len(paths) > 1:
         print(compare(paths, out))
         return
@@ -261,6 +273,17 @@ def show_report(paths: list[Path], out: Path | None) -> None:
     if out is not None:
         Folder(out.parent).write_bytes(out.name, page.read_bytes())
     print(out or page)
+
+
+def _demand_ours(out: Path) -> None:
+    """Raise Mistake for a file that no report was written into."""
+    if out.is_dir():
+        raise Mistake(f"--out {out}: is a directory; give the name of a page in it")
+    if not out.exists():
+        return
+    with out.open("rb") as page:
+        if MARK not in page.read(4096):
+            raise Mistake(f"--out {out}: there is a file of that name which is no report; give another name")
 
 
 def show_plan(plan: "Plan") -> None:

@@ -167,7 +167,7 @@ def test_what_a_killed_process_left_at_the_very_beginning_is_no_obstacle(sgdtheo
     said = sgdtheory(*WORDS, "run.dir=mine", "--dry-run")
     assert said.code == 0 and not Path("mine").exists()
     Path("mine").mkdir()
-    for name in (".lock", "config.yaml", ".manifest.json.99999999.tmp"):
+    for name in (".lock", ".manifest.json.99999999-1.sgdtheory.tmp"):
         (Path("mine") / name).touch()
     assert sgdtheory(*WORDS, "run.dir=mine").code == 0
     assert not list(Path("mine").glob("*.tmp"))

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sgdtheory.faults import Failure
-from sgdtheory.folder import Damaged, Folder, digest, digest_of_content, plain
+from sgdtheory.folder import UNFINISHED, Damaged, Folder, digest, digest_of_content, plain, temporary_of
+from sgdtheory.processes import started
 from tests.forks import until
 
 ONE_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,13 +62,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 
 def test_what_a_killed_writer_left_is_swept_by_the_next_lock(folder: Folder) -> None:
-    with subprocess.Popen(["true"]) as dead:
-        dead.wait()
+    with subprocess.Popen(["sleep", "60"]) as dead:
+        born = started(dead.pid)
+        dead.kill()
     folder.write_text("file", "whole")
-    for pid in (dead.pid, os.getpid()):
-        (folder.path / f".file.{pid}.tmp").write_text("half", encoding="utf-8")
+    mine = temporary_of(folder.path / "file").name
+    theirs = [f".file.{dead.pid}-{born}{UNFINISHED}", f".file.{os.getpid()}-1{UNFINISHED}"]  # its number came again
+    users = [".notes.tmp", f".file.{dead.pid}.tmp", f".x{UNFINISHED}"]
+    (folder.path / "figures").mkdir()
+    for name in (*theirs, *users, mine, f"figures/{theirs[0]}"):
+        (folder.path / name).write_text("half", encoding="utf-8")
     with folder.lock():
-        assert names(folder) == [f".file.{os.getpid()}.tmp", ".lock", "file"]
+        assert names(folder) == sorted([*users, mine, ".lock", "file", "figures"])
+        assert list((folder.path / "figures").iterdir()) == []
 
 
 # rows

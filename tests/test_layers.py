@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 SPREAD = {"paths", "sweep", "fokker_planck", "geometry", "commandline"}
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
-        "", "faults", "kinds", "streams", "schedule", "measured", "terminal", "folder", "run", "cloud", "models", *SPREAD,
+        "", "entry", "faults", "kinds", "streams", "schedule", "measured", "terminal", "processes", "locks", "folder", "run",
+        "cloud", "models", *SPREAD,
         "paths.graph", "paths.ways", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
         "fokker_planck.density", "fokker_planck.relaxation", "statistics",
     },
@@ -37,13 +38,14 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
     },
     {"pipelines", "studies"},
     {
-        "commandline.flags", "commandline.habits", "commandline.complaints", "commandline.schema", "commandline.earlier",
+        "versions", "commandline.flags", "commandline.sources", "commandline.habits",
+        "commandline.complaints", "commandline.schema", "commandline.earlier",
         "commandline.config",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
     {"cli", "__main__"},
 ]  # fmt: skip
-EXEMPTED = {("", "notebook")}  # sgdtheory.load(), which imports when it is called
+EXEMPTED = {("", "notebook"), ("entry", "cli")}  # which import when they are called
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

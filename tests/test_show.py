@@ -31,8 +31,12 @@ def results(rows: list[dict[str, Any]], *claims: dict[str, Any]) -> dict[str, An
     return {"command": "train", "minima": rows, "claims": list(claims) or [runs.claim("a", "all is well", True)]}
 
 
-def test_results_are_a_table_a_sentence_and_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_a_table_a_sentence_and_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = runs.claim("b", "a second thing", False, expected="less than 1")
+    monkeypatch.chdir(tmp_path)
+    Folder(Path("runs/train/x")).write_text("report.html", "drawn")
     show_results(Path("runs/train/x"), results([runs.row("0"), runs.row("1")], runs.claim("a", "all is well", True), other))
     out = said(capsys)
     assert "0.00215 ± 0.00013" in out and "1.94 ± 0.69" in out and "2.1e-7" in out

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import faults_of, first_line, key_of, paths_of
-from sgdtheory.commandline.earlier import adopt, own_points
+from sgdtheory.commandline.earlier import adopt, changed_since, ground_of, own_points
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.habits import meant, value_meant
 from sgdtheory.commandline.schema import Checker, build, refuse, trust_working_directory
@@ -82,6 +82,7 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
+    ground: str = ""  # digest of the landscape as the sources and the files say it that are there now
     notes: tuple[str, ...] = ()  # what is to be said before it begins: what was chosen that nobody named
 
     def open(self) -> Run:
@@ -221,13 +222,13 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     refuse([_as_typed(fault, raw) for fault in checker.faults])
     assert pipeline is not None
     try:
-        placed = replace(build(settings), where=build(where))
+        placed, ground = replace(build(settings), where=build(where)), ground_of(pipeline.science.get("landscape"))
         built, science = build(pipeline), pipeline.science
         if hasattr(built, "identity"):  # it has read what files hold
             science = built.identity(science)
         if notes and command == "connect" and cfg.get("minima") is None:
             notes = (*notes, "so the minima that the landscape itself states are joined")
-        return Task(command, built, placed, science, yaml, trust, overrides, notes)
+        return Task(command, built, placed, science, yaml, trust, overrides, ground, notes)
     except Failure:
         raise
     except (ValueError, TypeError, RuntimeError) as fault:  # a constructor's own complaint about what the user asked for
@@ -262,7 +263,10 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     found = task(manifest["command"], cfg, trust)
     run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
     if run.hash != manifest["config_hash"]:
-        raise Mistake(f"{path / 'config.yaml'} was edited since the run began: put it back, or give it to --from for a new run")
+        if manifest.get("landscape") not in (None, found.ground):
+            raise Mistake(changed_since(path))
+        what = ", or the code of ".join([str(path / "config.yaml"), *manifest.get("trust", [])])
+        raise Mistake(f"{what} was edited since the run began: put it back, or give the file to --from for a new run")
     return found, run
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sgdtheory.checkpoints import file_in, opened, places
 from sgdtheory.faults import Failure, Mistake
-from sgdtheory.folder import Folder
+from sgdtheory.folder import digest
 from sgdtheory.minima import STARTS
 from sgdtheory.progress import duration
-from sgdtheory.run import runs_under, status_of
+from sgdtheory.run import results_of, runs_under, status_of
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
 RATE = "learning_rate"  # of a landscape: what auto means on it
@@ -42,14 +42,14 @@ def adopt(
     if strange := [word for word in words if not isinstance(word, str) or not word]:
         raise Mistake(f"minima={strange[0]}: give a run, files of points, or a list of them; names with '=' stand in quotes")
     paths = [path for word in words for path in places(word)]
-    runs = [path for path in paths if (path / "manifest.json").exists()]
+    runs, notes = [path for path in paths if (path / "manifest.json").exists()], tuple[str, ...]()
     if runs:
-        _adopt_runs(config, runs, keys, read, identity)
+        notes = _adopt_runs(config, runs, keys, read, identity)
     if config.get("at") is not None and runs:
         config.minima = [str(file) for run in runs for file in _paths_of(run)]
     else:
         config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in paths]
-    return ()
+    return notes
 
 
 def own_points(config: Any, run: Path, manifest: Any) -> None:
@@ -64,13 +64,26 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
     config.minima = [str(run / MINIMA)]
 
 
+def ground_of(landscape: Any) -> str:
+    """The digest of a landscape given as plain data, by which a run knows the one that it was made on."""
+    return digest(_ground(landscape))
+
+
+def changed_since(run: Path) -> str:
+    """What is said of a run whose landscape is another one now, by the same configuration."""
+    return f"{run}: the code or the data of its landscape have been changed since: put them back, or make a run anew"
+
+
 def _ground(landscape: Any) -> Any:
     """A landscape as plain data without the learning rate that is `auto` on it."""
     return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
 
 
-def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity) -> None:
-    """The landscape of runs, which must be one and the same, and that of the command line where it sets one."""
+def _adopt_runs(
+    config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity
+) -> tuple[str, ...]:
+    """The landscape of runs, which must be one and the same, and that of the command line where it sets one; gives what is
+    to be said of runs whose landscape has changed since."""
     theirs = read(_finished(runs[0]) / "config.yaml")
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
     if words and _ground(identity(config)) != _ground(identity(theirs)):
@@ -79,6 +92,16 @@ def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable
         if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
             raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
     _take(config, theirs, touched)
+    changed = (run for run in runs if _has_changed(status_of(run)[1], identity(read(run / "config.yaml"))))
+    return tuple(
+        f"warning: the code or the data of the landscape of {run} have been changed since; its points are taken as they are"
+        for run in changed
+    )
+
+
+def _has_changed(manifest: Mapping[str, Any], landscape: Any) -> bool:
+    """Whether a run was made on another landscape than its configuration means now."""
+    return landscape is not None and manifest.get("landscape") not in (None, ground_of(landscape))
 
 
 def _take(config: Any, theirs: Any, touched: set[str]) -> None:
@@ -125,36 +148,46 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
     notes = []
     for path in reversed(runs_under(root, "train")):
         status, manifest, _ = status_of(path)
+        if status == "damaged":
+            notes.append(f"{path} is passed over: {manifest['why']}")
+            continue
         try:
-            if _ground(identity(read(path / "config.yaml"))) != landscape:
+            if _ground(theirs := identity(read(path / "config.yaml"))) != landscape:
                 continue
-        except Mistake:  # a run of a package that is not trusted here is another landscape
+        except (Mistake, Failure):  # a run of a package that is not trusted here is another landscape
             continue
         if status != "done" or MINIMA not in manifest.get("files", {}):
             why = f" ({shorten(manifest['why'], 100, placeholder=' …')})" if manifest.get("why") else ""
             notes.append(f"{path} is newer, but {status}{why}")
-        elif not _has_two(path):
-            notes.append(f"{path} is newer, but found one point alone, and a path has two ends")
+        elif _has_changed(manifest, theirs):
+            notes.append(f"{path} is newer, but the code or the data of its landscape have been changed since")
+        elif why := _why_no_ends(path):
+            notes.append(f"{path} is newer, but {why}")
         else:
             return path, (f"minima of {path}: {_described(path, manifest)}", *notes[::-1])
     return None, tuple(note.replace(" is newer, but", " is of this landscape, but") for note in notes[::-1])
 
 
-def _has_two(run: Path) -> bool:
-    """Whether the minima of a run are more than one point. Rounding counts: on a formula a minimum is often found twice."""
+def _why_no_ends(run: Path) -> str:
+    """Why the minima of a run are no two points; empty where they are. Rounding counts: on a formula a minimum is often found
+    twice."""
     import numpy as np
     from safetensors.numpy import load
 
-    _check(run, status_of(run)[1]["files"])
+    try:
+        _check(run, status_of(run)[1]["files"])
+    except Failure as fault:
+        return str(fault).removeprefix(f"{run}/")
     cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
-    scored = any(row.get("test_loss") is not None for row in Folder(run).read_json("results.json", {}).get("minima", []))
+    scored = any(row.get("test_loss") is not None for row in results_of(run).get("minima", []))
     near = 0.0 if scored else 1e-6 * (1 + float(np.linalg.norm(cloud[0])))
-    return bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
+    several = bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
+    return "" if several else "found one point alone, and a path has two ends"
 
 
 def _described(run: Path, manifest: Mapping[str, Any]) -> str:
     """4 minima, training error up to 1.2 %, 5 min ago"""
-    rows = Folder(run).read_json("results.json", {}).get("minima", [])
+    rows = results_of(run).get("minima", [])
     errors = [row["train_error"] for row in rows if row.get("train_error") is not None]
     error = f"training error {'up to ' if len(errors) > 1 and max(errors) else ''}{100 * max(errors):.3g} %" if errors else ""
     age = f"{duration(max(0.0, time.time() - manifest['finished']))} ago" if manifest.get("finished") else ""

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from sgdtheory.commandline.habits import value_meant
+from sgdtheory.commandline.sources import SOURCE, digest_of_sources
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.folder import digest_of_content
 from sgdtheory.kinds import Content, Importable, Place
@@ -41,6 +42,7 @@ class Checker:
     def __init__(self, trust: tuple[str, ...] = ()) -> None:
         self.roots = ("sgdtheory", *trust)
         self.faults: list[str] = []
+        self.sources: dict[str, str | None] = {}  # digests, by the name of the package
 
     def fault(self, where: str, what: str) -> None:
         self.faults.append(f"{where}: {what}")
@@ -97,7 +99,8 @@ class Checker:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         prefix = f"{where}." if where else ""
         checked: dict[str, Any] = {}
-        science: dict[str, Any] = {"_target_": name or f"{target.__module__}.{target.__qualname__}"}
+        name = name or f"{target.__module__}.{target.__qualname__}"
+        science: dict[str, Any] = {"_target_": name, **self._sources(name)}
         for key, value in arguments.items():
             if key not in parameters and not takes_any:
                 self.fault(f"{prefix}{key}", f"{_short(target)} has no parameter {key!r}" + nearest(key, list(parameters)))
@@ -129,20 +132,32 @@ class Checker:
             return [v for v, _ in items], [i for _, i in items]
         marks = _marks(annotation)
         if Importable in marks:
-            return self.resolve(value, where), value
+            found = self.resolve(value, where)
+            sources = self._sources(value) if found is not None else {}
+            return found, {"_target_": value, **sources} if sources else value
         checked = self._plain(annotation, value, where)
-        if Content in marks:
+        if content := next((mark for mark in marks if isinstance(mark, Content)), None):
             several = isinstance(checked, list | tuple)
             if several and not checked:
                 self.fault(where, "an empty list names no file; give at least one, or leave it out")
-            digests = [self._content(path, where) for path in (checked if several else [checked]) if isinstance(path, Path)]
+            paths = [path for path in (checked if several else [checked]) if isinstance(path, Path)]
+            digests = [self._content(path, content, where) for path in paths]
             return checked, digests if several else (digests or [None])[0]
         return checked, str(checked) if isinstance(checked, Path) else checked
 
-    def _content(self, path: Path, where: str) -> str | None:
+    def _sources(self, name: str) -> dict[str, str]:
+        """The sources of a trusted package, as a part of the identity of what it makes; nothing for ours."""
+        root = name.replace(":", ".").split(".")[0]
+        if root == "sgdtheory":
+            return {}
+        if root not in self.sources:
+            self.sources[root] = digest_of_sources(root)
+        return {} if self.sources[root] is None else {SOURCE: str(self.sources[root])}
+
+    def _content(self, path: Path, content: Content, where: str) -> str | None:
         """What a file holds, as its identity."""
         if path.exists():
-            return digest_of_content(path)
+            return digest_of_content(path, content.files(path) if content.files is not None and path.is_dir() else None)
         self.fault(where, f"no such file or folder: {path}")
         return None
 
@@ -202,7 +217,10 @@ def build(thing: Any) -> Any:
         arguments = {key: build(value) for key, value in thing.arguments.items()}
         if thing.partial:
             return partial(thing.target, **arguments)
-        return thing.target(**arguments)
+        found = thing.target(**arguments)
+        if content := getattr(found, "content_sha256", None):  # what it has read is a part of what it is
+            thing.science["content"] = str(content)
+        return found
     if isinstance(thing, dict):
         return {key: build(value) for key, value in thing.items()}
     if isinstance(thing, list):

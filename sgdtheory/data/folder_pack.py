@@ -30,7 +30,7 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
 
     Classes are numbered in the order of their names, pictures come in the order of theirs, those of sub-folders included.
     """
-    test_name = next((name for name in TEST_NAMES if (path / name).is_dir()), "test")
+    test_name = _test_name(path)
     names = {split: _classes(path, split) for split in ("train", test_name)}
     if names["train"] != names[test_name]:
         odd = min(set(names["train"]) ^ set(names[test_name]))
@@ -54,7 +54,19 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
     return splits[0], splits[1], len(names["train"]), tuple(remark for remark in told if remark)
 
 
+def pictures_of(path: Path) -> list[Path]:
+    """The files below a folder that `read_folder` reads: all that such a data set is made of."""
+    folders = [path / split / name for split in ("train", _test_name(path)) for name in _subfolders(path / split)]
+    return [picture for folder in folders for picture in _found(folder, path).pictures]
+
+
+def _test_name(path: Path) -> str:
+    return next((name for name in TEST_NAMES if (path / name).is_dir()), "test")
+
+
 def _subfolders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 

@@ -37,6 +37,7 @@ class Images:
     padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
     told: tuple[str, ...] = ()  # what whoever read them wants the user to know
+    content_sha256: str | None = None  # of what was read, where nothing else says what it is
 
     def __post_init__(self) -> None:
         _check(self.name, "train", self.train_images, self.train_labels, self.classes)

@@ -1,14 +1,17 @@
 """Images of one's own: an .npz pack, or a folder of pictures. A bad one is refused with what is wrong in it."""
 
-from sgdtheory.data.folder_pack import read_folder
+from pathlib import Path
+from typing import Annotated
+
+from sgdtheory.data.folder_pack import pictures_of, read_folder
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.npz_pack import read_npz
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import ContentPath, Count
+from sgdtheory.kinds import Content, Count
 
 
 def images(
-    path: ContentPath,
+    path: Annotated[Path, Content(pictures_of)],
     limit: Count | None = None,
     augment: Augment = "none",
     padding: Count = 4,

@@ -1,7 +1,9 @@
 """Data sets that torchvision downloads and verifies: CIFAR-10 and -100, MNIST, Fashion-MNIST."""
 
+import hashlib
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
@@ -28,6 +30,7 @@ class Known(NamedTuple):
 
 MIRROR = "its home server may be throttled: {} from any mirror can be put there instead"
 FOUR = "its four *-ubyte.gz files can be put into {} instead"
+VERIFIED = ("cifar10", "cifar100")
 SETS: dict[Name, Known] = {
     "cifar10": Known("CIFAR10", 10, MIRROR.format("cifar-10-python.tar.gz")),
     "cifar100": Known("CIFAR100", 100, MIRROR.format("cifar-100-python.tar.gz")),
@@ -65,7 +68,17 @@ def torchvision_set(
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
         raise Mistake(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
-    return Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
+    found = Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
+    # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when they are unpacked.
+    return replace(found, content_sha256=None if name in VERIFIED else _digest(*train, *test))
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _channels_first(pixels: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from sgdtheory.figures.figure import Figure, RunData
 from sgdtheory.figures.style import COLOURS, INK, PALE, TRAIN, log_axis, svg_of
+from sgdtheory.measured import in_full
 
 GROUPS = 4  # of directions of neighbouring curvature, a curve each
 PANELS = 4  # moments of the spreading cloud
@@ -28,7 +29,7 @@ class Clouds(NamedTuple):
         ground = run.tensors("ground.safetensors")
         found = run.results.get("cells", [])
         cells = [cell for cell in found if cell["harmonic"] and not cell.get("minimum") and "quench_time" not in cell]
-        named = [(c, run.tensors(f"trajectories/{c['learning_rate']:g}-{c['batch_size']}.safetensors")) for c in cells]
+        named = [(c, run.tensors(f"trajectories/{in_full(c['learning_rate'])}-{c['batch_size']}.safetensors")) for c in cells]
         found = [(cell, cloud) for cell, cloud in named if cloud and cloud["early_steps"].size > 2]
         if not ground or not found:
             return None

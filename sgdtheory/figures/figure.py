@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.folder import Folder
+from sgdtheory.run import demand_as_written
 
 
 class Figure(NamedTuple):
@@ -31,13 +32,14 @@ class RunData:
     @classmethod
     def read(cls, path: Path) -> "RunData":
         folder = Folder(path)
+        demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
         config = path / "config.yaml"
         return cls(
             path,
-            folder.read_json("results.json", {}),
+            folder.read_object("results.json"),
             folder.rows("metrics.jsonl"),
-            folder.read_json("units.json", []),
-            folder.read_json("manifest.json", {}),
+            folder.read_list("units.json"),
+            folder.read_object("manifest.json"),
             config.read_text(encoding="utf-8") if config.exists() else "",
         )
 

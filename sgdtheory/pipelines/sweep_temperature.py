@@ -17,7 +17,7 @@ from sgdtheory.estimate import estimate_cell, estimate_descent
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import BelowOne, Fraction, Place, Positive, Whole
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Results
+from sgdtheory.measured import Results, in_full
 from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given, given_on_paths
 from sgdtheory.noise import is_additive
 from sgdtheory.pipelines.train import Dtype
@@ -199,7 +199,7 @@ class SweepTemperature:
             if grounds[site.unit.hash] is None:
                 for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
                     cost = self._cost(self._cell(1e-6, size), None)
-                    names = [f"cell-{'auto' if self.sweep.learning_rate == 'auto' else f'{rate:g}'}-{size}" for rate in rates]
+                    names = [f"cell-{'auto' if self.sweep.learning_rate == 'auto' else in_full(rate)}-{size}" for rate in rates]
                     found += [(name, cost) for name in names]
         return found
 

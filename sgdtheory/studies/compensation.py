@@ -16,7 +16,7 @@ from sgdtheory.faults import Failure, Mistake
 from sgdtheory.geometry.clamped import push, second_order
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import (
@@ -86,7 +86,11 @@ class Compensation(Study):
 
     def cases(self) -> list[Case]:
         return [
-            Case(f"{name}-delta-{delta:g}", {"network": name, "delta": delta}, {"landscapes": name})
+            Case(
+                f"{name}-delta-{in_full(delta)}",
+                {"network": name, "delta": delta},
+                {"landscapes": name},
+            )
             for name in self.landscapes
             for delta in self.deltas
         ]
@@ -113,7 +117,7 @@ class Compensation(Study):
         for k, (index, sign, share) in enumerate(zip(indices, signs, theory, strict=True)):
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, sign * delta, self.steps)
-            series = {"series": f"{name}, δ = {delta:g}", "theory": share}
+            series = {"series": f"{name}, δ = {in_full(delta)}", "theory": share}
             pushes.append({**describe(row, landscape.weight_decay), **series})
         return {"pushes": pushes}, {"minima": theta[None]}
 

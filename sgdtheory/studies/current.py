@@ -17,7 +17,7 @@ from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.kinds import Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Unit, UnitFolder
 from sgdtheory.sgd import FREE, SGD, SGDState
@@ -180,7 +180,11 @@ class Current(Study):
 
     def cases(self) -> list[Case]:
         return [
-            Case(f"{name}-{strength:g}", {"system": name, "strength": strength}, {"systems": name})
+            Case(
+                f"{name}-{in_full(strength)}",
+                {"system": name, "strength": strength},
+                {"systems": name},
+            )
             for name, system in self.systems.items()
             for strength in system.strengths
         ]

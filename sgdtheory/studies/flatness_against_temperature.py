@@ -16,7 +16,7 @@ from sgdtheory.faults import Mistake
 from sgdtheory.geometry.traces import hessian_trace
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
@@ -91,7 +91,7 @@ class FlatnessAgainstTemperature(Study):
         names = ("weight_decay", "learning_rate", "batch_size")
         return [
             Case(
-                f"decay-{cell[0]:g}-rate-{cell[1]:g}-batch-{cell[2]}",
+                f"decay-{in_full(cell[0])}-rate-{in_full(cell[1])}-batch-{cell[2]}",
                 dict(zip(names, cell, strict=True)),
             )
             for cell in self._cells()
@@ -189,7 +189,7 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
     cells = []
     for eta, b in dict.fromkeys((row["learning_rate"], row["batch_size"]) for row in rows):
         same = [row for row in rows if (row["learning_rate"], row["batch_size"]) == (eta, b)]
-        curve = f"λ = {weight_decay:g}, η = {eta:g}"
+        curve = f"λ = {in_full(weight_decay)}, η = {in_full(eta)}"
         facts = {
             "weight_decay": weight_decay,
             "learning_rate": eta,

@@ -21,7 +21,7 @@ from sgdtheory.estimate import estimate_stage
 from sgdtheory.faults import Mistake
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot
+from sgdtheory.measured import Claim, Measured, Plot, in_full
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import share
@@ -83,13 +83,15 @@ class Saddles(Study):
 
     def cases(self) -> list[Case]:
         cases = [
-            Case(f"saddle-{decay:g}-{k}", {"weight_decay": decay, "trained": k})
+            Case(f"saddle-{in_full(decay)}-{k}", {"weight_decay": decay, "trained": k})
             for decay in self.weight_decays
             for k in range(self.hidden + 1)
         ]
         last = self.weight_decays[-1]
         for step in self.snapshots:
-            cases.append(Case(f"search-{last:g}-{step}", {"weight_decay": last, "step": step}))
+            cases.append(
+                Case(f"search-{in_full(last)}-{step}", {"weight_decay": last, "step": step})
+            )
         return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:

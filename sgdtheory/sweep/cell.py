@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Measured
+from sgdtheory.measured import Measured, in_full
 from sgdtheory.noise import MOST_EXAMPLES
 from sgdtheory.roles import count_of
 from sgdtheory.run import UnitFolder
@@ -69,7 +69,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.learning_rate:g}-{self.batch_size}"
+        return f"{in_full(self.learning_rate)}-{self.batch_size}"
 
     @property
     def sgd(self) -> SGD:
