@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import platform
@@ -12,26 +13,17 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sgdtheory import __version__
-from sgdtheory.commandline.config import Settings, Task, load
+from sgdtheory.commandline.config import Settings, Task
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Damaged
+from sgdtheory.foreign import MOST_YAML, held
 from sgdtheory.progress import Watcher
 from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
 
 OVER = ("done", "failed")  # what a unit is when nobody has to do it any more
-
-
-class Executor(Protocol):
-    def count(self, settings: Settings) -> int:
-        """How many units it does side by side."""
-        ...
-
-    def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
-        """Have all pending units done or failed, as far as it can be done."""
-        ...
 
 
 class Plan(NamedTuple):
@@ -96,7 +88,7 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
     Raises Mistake when the directory holds another run, Failure when a unit failed, Interrupted when asked to stop.
     """
     run = task.open()
-    refuse_another(run)
+    refuse_another(run, task.yaml)
     if run.manifest.get("status") == "done" and run.is_whole():
         watcher.say(f"already done: {run.path}")
         found: Mapping[str, Any] = run.read_json("results.json")
@@ -107,8 +99,9 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
             raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
         began, spent = time.time(), run.manifest.get("seconds", 0.0)
         watcher = replace(watcher, log=run.path / "log.txt")
-        run.write_text("config.yaml", task.yaml)
-        run.note(status="running", command_line=command_line, self_check=checks, **_facts(run, task))
+        written = run.write_text("config.yaml", task.yaml)
+        facts = {**_facts(run, task), "config_sha256": written, "self_check": checks}
+        run.note(status="running", command_line=command_line, **facts)
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
         for warning in warnings_of(task.pipeline):
@@ -269,18 +262,32 @@ def warnings_of(pipeline: Pipeline) -> list[str]:
     return [f"data {data.name}: {'; '.join(data.remarks)}" for data in found if getattr(data, "remarks", ())]
 
 
-def refuse_another(run: Run) -> None:
+def refuse_another(run: Run, yaml: str) -> None:
     """A directory that holds another run, something else, or a configuration that was edited is left alone."""
     manifest = run.manifest
     if manifest and manifest.get("config_hash") != run.hash:
         other = f"{manifest.get('command')} {str(manifest.get('config_hash'))[:8]}"
         raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
     if manifest:
-        load(run.path, tuple(manifest.get("trust", [])), "cpu")
+        _refuse_edited(run, manifest, yaml)
     elif run.path.is_dir() and not all(
         path.name in (".lock", "config.yaml", "units") or path.match(".*.tmp") for path in run.path.iterdir()
     ):
         raise Mistake(f"{run.path} holds something that is no run; give run.dir an empty or a new directory")
+
+
+def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
+    """Raise Mistake where config.yaml is neither what the run wrote nor what it is about to write. It is compared, not
+    built: it may be a stranger's."""
+    try:
+        text = held(run.path, "config.yaml", MOST_YAML).read_bytes()
+    except FileNotFoundError:
+        return  # it is about to be written again
+    known = manifest.get("config_sha256")
+    is_kept = known is None or hashlib.sha256(text).hexdigest() == known
+    if not is_kept and text != yaml.encode("utf-8", "backslashreplace"):
+        where = run.path / "config.yaml"
+        raise Mistake(f"{where} was edited since the run began: put it back, or give it to --from for a new run")
 
 
 def cores() -> int:

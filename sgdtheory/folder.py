@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.faults import Failure
+from sgdtheory.faults import Failure, Mistake
+from sgdtheory.foreign import MOST_JSON, MOST_ROWS, held, parsed, refuse_leading_out
 
 ASKINGS = 5  # for a lock, 10 ms apart: whoever merely looks whether it is held holds it for an instant
 
@@ -68,6 +69,8 @@ class Folder:
         An OSError names the file, which is then as it was before.
         """
         target = self.path / name
+        if "/" in name:
+            refuse_leading_out(self.path, os.path.dirname(name))  # noqa: PTH120  (it is no path yet)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
@@ -92,7 +95,7 @@ class Folder:
         """What a file holds; Damaged when it is missing, or its SHA-256 is not the one that was kept."""
         path = self.path / name
         try:
-            content = path.read_bytes()
+            content = held(self.path, name).read_bytes()
         except FileNotFoundError:
             raise Damaged(f"{path} is missing: put it back, or run the command that wrote it again") from None
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -109,11 +112,16 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            found = parsed(held(self.path, name, MOST_JSON).read_text(encoding="utf-8"), self.path / name)
         except FileNotFoundError:
             return default
-        except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        except ValueError as fault:
+            if isinstance(fault, Mistake):
+                raise
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None
+        if isinstance(default, dict | list) and not isinstance(found, type(default)):
+            raise Damaged(f"{self.path / name} is damaged (it is another thing); delete it to have it written again")
+        return found
 
     # append-only files of one JSON object a line
 
@@ -121,6 +129,8 @@ class Folder:
         """Append rows; what a killed process left of a torn last line is cut off first."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            held(self.path, name)
         with naming(path), path.open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
             if end:
@@ -135,13 +145,13 @@ class Folder:
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All whole rows of an append-only file; a torn last line does not count."""
         try:
-            content = (self.path / name).read_bytes()
+            content = held(self.path, name, MOST_ROWS).read_bytes()
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]
         try:
             return [json.loads(line) for line in whole.splitlines()]
-        except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        except (ValueError, RecursionError) as fault:
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it and run the same command again") from None
 
     # tensors, in safetensors without metadata (its order is random there), so that equal runs are equal bytes
@@ -210,7 +220,7 @@ class Folder:
     def is_locked(self) -> bool:
         """Whether a living process holds this directory. Asks without writing, so read-only disks can be read."""
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path / ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not waiting for a pipe
         except OSError:
             return False
         try:

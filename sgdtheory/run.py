@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -18,6 +19,8 @@ from sgdtheory.measured import Results
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
+UNIT = ("name", "hash", "directory")  # of a row of units.json
+UNITS = re.compile(r"(?:\.\./){0,2}[\w-]{1,100}(?:/[\w-]{1,100})?", re.ASCII)  # where they may be said to lie
 
 
 class Interrupted(KeyboardInterrupt):
@@ -328,10 +331,12 @@ def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         manifest = folder.read_json("manifest.json", {})  # it may have ended between the two looks
         if manifest.get("status") == "running":
             manifest["status"] = "interrupted"
-    rows = [
-        {key: row[key] for key in ("name", "hash", "directory")} | status_of_unit(Folder(path / row["directory"]))
-        for row in folder.read_json("units.json", [])
-    ]
+    rows = []
+    for row in folder.read_json("units.json", []):
+        known: dict[str, Any] = {key: row[key] for key in UNIT if isinstance(row, dict) and isinstance(row.get(key), str)}
+        if len(known) < len(UNIT) or not UNITS.fullmatch(known["directory"]):
+            raise Damaged(f"{path / 'units.json'} is damaged (it names no units): {UNDO}")
+        rows.append(known | status_of_unit(Folder(path / known["directory"])))
     return manifest.get("status", "missing"), manifest, rows
 
 

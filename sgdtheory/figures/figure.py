@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.folder import Folder
+from sgdtheory.foreign import MOST_YAML, held
 
 
 class Figure(NamedTuple):
     """A picture with the words below it and the numbers behind it, a row a point drawn."""
 
-    name: str  # of its files, figures/<name>.svg and figures/<name>.csv
+    name: str  # of its files, figures/<name>.svg and figures/<name>.csv: letters, digits, - and _
     title: str
     caption: str  # what it means and how to read it
     svg: str
@@ -31,14 +32,17 @@ class RunData:
     @classmethod
     def read(cls, path: Path) -> "RunData":
         folder = Folder(path)
-        config = path / "config.yaml"
+        try:
+            config = held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            config = ""
         return cls(
             path,
             folder.read_json("results.json", {}),
             folder.rows("metrics.jsonl"),
             folder.read_json("units.json", []),
             folder.read_json("manifest.json", {}),
-            config.read_text(encoding="utf-8") if config.exists() else "",
+            config,
         )
 
     @property
@@ -54,4 +58,7 @@ class RunData:
         """The numpy arrays of a safetensors file; empty when there is no such file."""
         from safetensors.numpy import load_file
 
-        return load_file(self.path / name) if (self.path / name).exists() else {}
+        try:
+            return load_file(held(self.path, name))
+        except FileNotFoundError:
+            return {}
