@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 import hydra
 import hydra._internal.utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -52,7 +52,13 @@ FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run 
 PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
 QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}  # a logging of Hydra's that builds nothing
 PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")  # where Hydra's own launchers and sweepers live
-COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
+COMPOSITION = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    TypeError,
+    AssertionError,
+)  # what Hydra raises for words it cannot use
 
 
 @dataclass(frozen=True)
@@ -169,12 +175,13 @@ def _trust(trust: tuple[str, ...]) -> None:
 def _as_plain_data() -> Iterator[None]:
     """In this block Hydra composes, and builds nothing of what a configuration says of Hydra itself: whatever file that
     stands in, or on the command line, it is refused before Hydra reads it."""
-    load, source = ConfigLoaderImpl.load_configuration, ImportlibResourcesConfigSource.__init__
+    Plugins.instance()  # it knows the class that reads configurations from packages
     front: Any = ConfigLoaderImpl
-    sources: Any = ImportlibResourcesConfigSource
+    sources: Any = SourcesRegistry.instance().resolve("pkg")
+    load, source = front.load_configuration, sources.__init__
 
     def loaded(*args: Any, **kwargs: Any) -> DictConfig:
-        cfg = load(*args, **kwargs)
+        cfg: DictConfig = load(*args, **kwargs)
         _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 

@@ -17,7 +17,8 @@ def plots(run: RunData) -> list[Figure]:
     """One figure for each `measured.Plot` in results.json whose table has rows."""
     tables = run.results | run.results.get("tables", {})
     described = run.results.get("plots", [])
-    if strange := [plot["name"] for plot in described if not NAME.fullmatch(str(plot["name"]))]:
+    names = [plot["name"] for plot in described]
+    if strange := [name for name in names if not (isinstance(name, str) and NAME.fullmatch(name))]:
         raise Mistake(f"{run.path / 'results.json'}: {strange[0]!r} is no name of a picture: letters, digits, - and _")
     return [_plot(plot, tables[plot["table"]]) for plot in described if tables.get(plot["table"])]
 
