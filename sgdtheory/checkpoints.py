@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sgdtheory.data.room import refuse_what_does_not_fit
 from sgdtheory.faults import Mistake, nearest
+from sgdtheory.foreign import DEEPEST
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th")
 WHOLE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -133,9 +135,21 @@ def opened(path: Path) -> Any:
         raise Mistake(f"{path} is empty")
     if path.name.endswith(".json"):
         return _sharded(path, size)
+    refuse_what_does_not_fit(size, str(path))
     if path.suffix == ".safetensors" or (head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size):
         return _safetensors(path)
-    return _torch(path, size, head)
+    found = _torch(path, size, head)
+    _refuse_grown(found, path)
+    return found
+
+
+def _refuse_grown(thing: Any, path: Path, depth: int = DEEPEST) -> None:
+    """Raise Mistake for a tensor that repeats few numbers so often that they would not fit: a stride may be 0."""
+    if isinstance(thing, Tensor):
+        refuse_what_does_not_fit(thing.numel() * thing.element_size(), f"{path}: a tensor {list(thing.shape)}")
+    elif isinstance(thing, Mapping | list | tuple) and depth:
+        for inner in thing.values() if isinstance(thing, Mapping) else thing:
+            _refuse_grown(inner, path, depth - 1)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

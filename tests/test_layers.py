@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 SPREAD = {"paths", "sweep", "fokker_planck", "commandline"}  # folders of one subject whose files stand in several layers
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
-        "", "entry", "faults", "kinds", "streams", "schedule", "measured", "terminal", "processes", "locks", "folder", "run",
-        "cloud", "models", *SPREAD,
+        "", "entry", "faults", "foreign", "kinds", "streams", "schedule", "measured", "terminal", "processes", "locks",
+        "folder", "run", "cloud", "models", *SPREAD,
         "paths.graph", "paths.ways", "trained", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
         "fokker_planck.density",
     },
@@ -36,9 +36,9 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
     },
     {"pipelines", "studies"},
     {
-        "versions", "commandline.flags", "commandline.sources", "commandline.habits",
-        "commandline.complaints", "commandline.schema", "commandline.earlier",
-        "commandline.config",
+        "versions", "commandline.flags", "commandline.sources", "commandline.habits", "commandline.complaints",
+        "commandline.schema", "commandline.earlier",
+        "commandline.config", "commandline.strangers", "commandline.targets", "commandline.trust",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
     {"cli", "__main__"},

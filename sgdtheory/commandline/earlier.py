@@ -10,9 +10,11 @@ from typing import Any
 from sgdtheory.checkpoints import file_in, opened, places
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import digest
+from sgdtheory.foreign import held
 from sgdtheory.minima import STARTS
 from sgdtheory.progress import duration
 from sgdtheory.run import results_of, runs_under, status_of
+from sgdtheory.terminal import pasted
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
 RATE = "learning_rate"  # of a landscape: what auto means on it
@@ -114,7 +116,7 @@ def _take(config: Any, theirs: Any, touched: set[str]) -> None:
 
 
 def _minima_of(run: Path) -> Path:
-    _check(run, status_of(run)[1]["files"])
+    _check(run, status_of(run)[1].get("files", {}))
     return run / MINIMA
 
 
@@ -127,7 +129,7 @@ def _paths_of(run: Path) -> list[Path]:
     files = sorted(run.glob("paths/*.safetensors"))
     if not files:
         raise Mistake(f"at: says where on a path, and minima={run} has none; give a connect run")
-    known = status_of(run)[1]["files"]
+    known = status_of(run)[1].get("files", {})
     for file in files:
         _check(run, known, str(file.relative_to(run)))
     return files
@@ -137,7 +139,7 @@ def _finished(path: Path) -> Path:
     """A run directory with minima."""
     status, manifest, _ = status_of(path)
     if MINIMA not in manifest.get("files", {}):
-        go_on = manifest.get("command_line", "the same command")
+        go_on = pasted(manifest.get("command_line")) or "the same command"
         raise Mistake(f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}")
     return path
 
@@ -199,7 +201,8 @@ def _check(run: Path, files: Any, name: str = MINIMA) -> None:
     """Whether a file of minima or of a path is the one that the run wrote."""
     path = run / name
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        with held(run, name).open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as fault:
         raise Failure(f"{path} cannot be read ({fault.strerror})") from None
     if found != files.get(name):
