@@ -572,11 +572,7 @@ def test_a_tensor_that_repeats_one_number(size: tuple[int, int], name: str, cana
     held = {"minima": torch.zeros(1, 2), name: {"a": [{"b": grown}]} if name == "deep" else grown}
     torch.save(held, "points.pt")
     assert Path("points.pt").stat().st_size < 10_000
-    if size[1] > 2:
-        refused(call("connect", "landscape=ring", "minima=points.pt", "--dry-run"), "of memory")
-    else:
-        said = call("connect", "landscape=ring", "minima=points.pt", "--dry-run")
-        assert said.code == 2 and len(said.err.splitlines()) == 1, said
+    refused(call("connect", "landscape=ring", "minima=points.pt", "--dry-run"), "more than the file")
 
 
 def test_json_that_python_cannot_follow(run: Path) -> None:
