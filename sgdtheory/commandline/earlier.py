@@ -37,7 +37,7 @@ def adopt(
     if given is None:
         found, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity) if newest else (None, ())
         if found is not None:
-            _take(config, read(found / "config.yaml"), keys)
+            _take(config, _read(found, read), keys)
             config.minima = [str(_minima_of(found))]
         return notes
     words = [given] if isinstance(given, str) else list(given) if hasattr(given, "__iter__") else [given]
@@ -66,6 +66,14 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
     config.minima = [str(run / MINIMA)]
 
 
+def _read(run: Path, read: Callable[[Path], Any]) -> Any:
+    """The configuration of a run."""
+    try:
+        return read(held(run, "config.yaml"))
+    except FileNotFoundError:
+        raise Mistake(f"{run} has no config.yaml: put it back") from None
+
+
 def _ground(landscape: Any) -> Any:
     """A landscape as plain data without the learning rate that is `auto` on it."""
     return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
@@ -73,12 +81,12 @@ def _ground(landscape: Any) -> Any:
 
 def _adopt_runs(config: Any, runs: list[Path], touched: set[str], read: Callable[[Path], Any], identity: Identity) -> None:
     """The landscape of runs, which must be one and the same, and that of the command line where it sets one."""
-    theirs = read(_finished(runs[0]) / "config.yaml")
+    theirs = _read(_finished(runs[0]), read)
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
     if words and _ground(identity(config)) != _ground(identity(theirs)):
         raise Mistake(f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it out, or train one")
     for run in runs[1:]:
-        if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
+        if _ground(identity(_read(_finished(run), read))) != _ground(identity(theirs)):
             raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
     _take(config, theirs, touched)
 
@@ -128,7 +136,7 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
     for path in reversed(runs_under(root, "train")):
         status, manifest, _ = status_of(path)
         try:
-            if _ground(identity(read(path / "config.yaml"))) != landscape:
+            if _ground(identity(_read(path, read))) != landscape:
                 continue
         except Mistake:  # a run of a package that is not trusted here is another landscape
             continue
