@@ -572,11 +572,7 @@ def test_a_tensor_that_repeats_one_number(size: tuple[int, int], name: str, cana
     held = {"minima": torch.zeros(1, 2), name: {"a": [{"b": grown}]} if name == "deep" else grown}
     torch.save(held, "points.pt")
     assert Path("points.pt").stat().st_size < 10_000
-    if size[1] > 2:
-        refused(call("connect", "landscape=ring", "minima=points.pt", "--dry-run"), "of memory")
-    else:
-        said = call("connect", "landscape=ring", "minima=points.pt", "--dry-run")
-        assert said.code == 2 and len(said.err.splitlines()) == 1, said
+    refused(call("connect", "landscape=ring", "minima=points.pt", "--dry-run"), "more than the file")
 
 
 def test_json_that_python_cannot_follow(run: Path) -> None:
@@ -627,10 +623,9 @@ def test_the_command_to_go_on_with_goes_on(words: tuple[str, ...], run: Path, mo
     Path("my conf/landscape/hill.yaml").write_text(ring, encoding="utf-8")
     Path("my conf/few.yaml").write_text("defaults: [train, _self_]\nminima: 2\nlandscape: {}\n", encoding="utf-8")
     few = ("sgd.steps=2", "executor.workers=1", "threads=1")
-    monkeypatch.setattr("sgdtheory.report.draw", failing)
-    assert call(*words, *few).code == 1
-    monkeypatch.undo()
-    monkeypatch.chdir(run.resolve().parents[2])
+    with monkeypatch.context() as full:
+        full.setattr("sgdtheory.report.draw", failing)
+        assert call(*words, *few).code == 1
     before = {path for path in Path().rglob("manifest.json") if run not in path.parents}
     said = call("status", *sorted({str(path.parent) for path in before}))
     lines = {line.partition("go on with: ")[2] for line in said.out.splitlines() if "go on with: " in line}

@@ -338,7 +338,7 @@ def _inside(cfg: Any, key: Any, raw: Any) -> Any:
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
     """The landscape of a configuration as plain data without places; None where something is wrong with it."""
     try:
-        tree: Any = OmegaConf.to_container(cfg, resolve=True)
+        tree: Any = OmegaConf.to_container(OmegaConf.merge(_usual(), cfg), resolve=True)  # a landscape names `device`
     except OmegaConfBaseException:
         return None
     landscape = tree.get("landscape")
