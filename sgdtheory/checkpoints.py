@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sgdtheory.data.room import refuse_what_does_not_fit
 from sgdtheory.faults import Mistake, nearest
+from sgdtheory.foreign import DEEPEST
 from sgdtheory.roles import NetworkLandscape, constants_of
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th")
@@ -31,6 +33,7 @@ WIDE = (torch.float64, torch.float32)
 NARROW = (torch.float16, torch.bfloat16)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: recomputed at every point
 MOST_JSON = 1 << 28  # bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
+LEAST_GROWN = 1 << 26  # bytes of a tensor below which it does no harm that it repeats numbers
 TOLD = 3  # names in a message
 LONGEST = 100  # characters of a name in a message
 SOUGHT = 8  # names of the model by which prefixes are found
@@ -134,9 +137,23 @@ def opened(path: Path) -> Any:
         raise Mistake(f"{path} is empty")
     if path.name.endswith(".json"):
         return _sharded(path, size)
+    refuse_what_does_not_fit(size, str(path))
     if path.suffix == ".safetensors" or (head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size):
         return _safetensors(path)
-    return _torch(path, size, head)
+    found = _torch(path, size, head)
+    _refuse_grown(found, path, max(size, LEAST_GROWN))
+    return found
+
+
+def _refuse_grown(thing: Any, path: Path, most: int, depth: int = DEEPEST) -> None:
+    """Raise Mistake for a tensor of more bytes than its file has: a stride of 0 repeats few numbers without end."""
+    if isinstance(thing, Tensor):
+        grown = thing.numel() * thing.element_size()
+        if grown > most and not thing.is_meta and thing.layout == torch.strided:
+            raise Mistake(f"{path}: a tensor {list(thing.shape)} has {grown:,} bytes, more than the file; save a copy of it")
+    elif isinstance(thing, Mapping | list | tuple) and depth:
+        for inner in thing.values() if isinstance(thing, Mapping) else thing:
+            _refuse_grown(inner, path, most, depth - 1)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

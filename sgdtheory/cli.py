@@ -1,6 +1,7 @@
 """The command line: Typer in front, Hydra behind. Importing this costs neither torch nor Hydra."""
 
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -225,14 +226,7 @@ def _run(
         if dry_run:
             show_plan(plan(task))
             return
-        typed = [word.removeprefix("study=") if command == "study" else word for word in task.overrides]
-        said = " ".join([Path(sys.argv[0]).name.split()[0], command, *typed])
-        found = execute(
-            task,
-            watcher,
-            retry_failed,
-            said if said.startswith("sgdtheory") else f"sgdtheory {command} {' '.join(typed)}".strip(),
-        )
+        found = execute(task, watcher, retry_failed, command_line(command, words, trust, from_file))
         show_results(task.open().path, dict(found))
         if loudness > 1:
             say(f"{time.monotonic() - began:.1f} s")
@@ -248,6 +242,13 @@ def _run(
             raise raised[-1] if len(raised) == 1 else Failure(str(raised[-1]))
 
     _guarded(all_jobs, trace)
+
+
+def command_line(command: str, words: list[str], trust: tuple[str, ...], from_file: Path | None) -> str:
+    """The words of a command as a shell reads them: all that decides what is computed and where it is kept."""
+    typed = [word.removeprefix("study=") if command == "study" else word for word in words]
+    origin = [] if from_file is None else ["--from", str(from_file)]
+    return shlex.join(["sgdtheory", command, *typed, *origin, *(word for name in trust for word in ("--trust", name))])
 
 
 def vet(command: str, words: list[str]) -> None:

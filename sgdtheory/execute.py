@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import platform
@@ -12,13 +13,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sgdtheory import __version__
-from sgdtheory.commandline.config import Settings, Task, load
+from sgdtheory.commandline.config import Settings, Task
 from sgdtheory.commandline.earlier import changed_since
 from sgdtheory.faults import Failure, Mistake
-from sgdtheory.folder import OURS, Damaged, Gone
+from sgdtheory.folder import OURS, Damaged, Gone, sha256_of
+from sgdtheory.foreign import MOST_YAML, held
 from sgdtheory.processes import Process, this
 from sgdtheory.progress import Watcher
 from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
@@ -26,16 +28,6 @@ from sgdtheory.versions import otherwise, strangers, versions
 
 Killed = Callable[[Process | None], str]
 OVER = ("done", "failed")  # what a unit is when nobody has to do it any more
-
-
-class Executor(Protocol):
-    def count(self, settings: Settings) -> int:
-        """How many units it does side by side."""
-        ...
-
-    def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
-        """Have all pending units done or failed, as far as it can be done."""
-        ...
 
 
 class Plan(NamedTuple):
@@ -109,7 +101,8 @@ def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_li
             raise Failure(f"another process is working on {run.path}; wait for it, `sgdtheory status` shows how far it is")
         began, spent = time.monotonic(), run.manifest.get("seconds", 0.0)
         watcher = replace(watcher, log=run.path / "log.txt")
-        run.note(status="running", command_line=command_line, self_check=checks, **_facts(run, task))
+        facts = {**_facts(run, task), "self_check": checks, "config_sha256": sha256_of(task.yaml)}
+        run.note(status="running", command_line=command_line, **facts)
         run.write_text("config.yaml", task.yaml)
         status, why = "failed", ""
         watcher.write_down(f"begun: {command_line}")
@@ -322,8 +315,7 @@ def refuse_another(run: Run, task: Task) -> None:
             raise Mistake(f"{changed_since(run.path)}, in another run.dir")
         other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
         raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
-    if (run.path / "config.yaml").exists():
-        load(run.path, tuple(manifest.get("trust", [])), "cpu")
+    _refuse_edited(run, manifest, task.yaml)
 
 
 def _is_same_but_for_sources(run: Run, task: Task) -> bool:
@@ -343,6 +335,20 @@ def _is_empty(run: Run, task: Task) -> bool:
         if theirs or not (path.name in (".lock", ".lease", "config.yaml") or OURS.fullmatch(path.name)):
             return False
     return True
+
+
+def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
+    """Raise Mistake where config.yaml is neither what the run wrote nor what it is about to write. It is compared, not
+    built: it may be a stranger's."""
+    try:
+        text = held(run.path, "config.yaml", MOST_YAML).read_bytes()
+    except FileNotFoundError:
+        return  # it is about to be written again
+    known = manifest.get("config_sha256")
+    is_kept = known is None or hashlib.sha256(text).hexdigest() == known
+    if not is_kept and text != yaml.encode("utf-8", "backslashreplace"):
+        where = run.path / "config.yaml"
+        raise Mistake(f"{where} was edited since the run began: put it back, or give it to --from for a new run")
 
 
 def cores() -> int:
@@ -386,8 +392,8 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
     return {
         "command": task.command,
         "config_hash": run.hash,
-        "root": os.path.relpath(run.root.resolve(), run.path.resolve()),
-        "units_root": os.path.relpath(run.units_root.resolve(), run.path.resolve()),
+        "root": os.path.relpath(run.root, run.path),
+        "units_root": os.path.relpath(run.units_root, run.path),
         "trust": list(task.trust),
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.faults import Failure
+from sgdtheory.faults import Failure, Mistake
+from sgdtheory.foreign import MOST_JSON, MOST_ROWS, held, parsed, refuse_leading_out
 from sgdtheory.locks import LEASE, holding, is_held, still_held
 from sgdtheory.processes import started
 
@@ -34,6 +35,18 @@ def digest(thing: Any) -> str:
     """SHA-256 of the canonical JSON of plain data, in hexadecimal: equal things have equal digests on every machine."""
     text = json.dumps(thing, sort_keys=True, separators=(",", ":"), allow_nan=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of(text: str) -> str:
+    """SHA-256 of the file that a text becomes."""
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def beside(path: Path, relative: str) -> Path:
+    """A directory that is named as seen from another one: by the names that lead there, since one of them may be a link;
+    else by where they lead."""
+    named = Path(os.path.normpath(path.absolute() / relative))
+    return named if named.is_dir() or not (path / relative).is_dir() else path / relative
 
 
 def digest_of_content(path: Path, files: Iterable[Path] | None = None) -> str:
@@ -87,6 +100,8 @@ class Folder:
         """
         self.demand_presence()
         target = self.path / name
+        if "/" in name:
+            refuse_leading_out(self.path, os.path.dirname(name))  # noqa: PTH120  (it is no path yet)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_of(target)
         try:
@@ -111,7 +126,7 @@ class Folder:
         """What a file holds; Damaged when it is missing, or its SHA-256 is not the one that was kept."""
         path = self.path / name
         try:
-            content = path.read_bytes()
+            content = held(self.path, name).read_bytes()
         except FileNotFoundError:
             raise Damaged(f"{path} is missing: put it back, or run the command that wrote it again") from None
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -128,26 +143,29 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            with open(f"{self.path}/{name}", "rb") as file:  # noqa: PTH123  (five times for each of hundreds of runs)
-                return json.loads(file.read().decode("utf-8"))
+            with held(self.path, name, MOST_JSON).open("rb") as file:
+                found = parsed(file.read().decode("utf-8"), self.path / name)
         except (FileNotFoundError, NotADirectoryError):
             return default
-        except (ValueError, RecursionError) as fault:
+        except ValueError as fault:
+            if isinstance(fault, Mistake):
+                raise
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it to have it written again") from None
         except OSError as fault:
             raise Damaged(f"{self.path / name} cannot be read ({fault.strerror})") from None
+        if isinstance(default, dict | list) and not isinstance(found, type(default)):
+            raise Damaged(f"{self.path / name} is damaged (it is another thing); delete it to have it written again")
+        return found
 
     def read_object(self, name: str) -> dict[str, Any]:
         """What a JSON file that is an object holds, nothing when there is none; Damaged when it is no object."""
-        found = self.read_json(name, {})
-        if not isinstance(found, dict):
-            raise Damaged(f"{self.path / name} is damaged (no JSON object); delete it to have it written again")
+        found: dict[str, Any] = self.read_json(name, {})
         return found
 
     def read_list(self, name: str) -> list[dict[str, Any]]:
         """What a JSON file that is a list of objects holds, nothing when there is none; Damaged when it is none."""
-        found = self.read_json(name, [])
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        found: list[dict[str, Any]] = self.read_json(name, [])
+        if not all(isinstance(row, dict) for row in found):
             raise Damaged(f"{self.path / name} is damaged (no list of JSON objects); delete it to have it written again")
         return found
 
@@ -158,6 +176,8 @@ class Folder:
         self.demand_presence()
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            held(self.path, name)
         with naming(path), path.open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
             if end:
@@ -172,13 +192,13 @@ class Folder:
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All whole rows of an append-only file; a torn last line does not count."""
         try:
-            content = (self.path / name).read_bytes()
+            content = held(self.path, name, MOST_ROWS).read_bytes()
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]
         try:
             return [json.loads(line) for line in whole.splitlines()]
-        except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        except (ValueError, RecursionError) as fault:
             raise Damaged(f"{self.path / name} is damaged ({fault}); delete it and run the same command again") from None
 
     # tensors, in safetensors without metadata (its order is random there), so that equal runs are equal bytes

@@ -74,7 +74,7 @@ def _send_home(children: "list[subprocess.Popen[bytes]]") -> None:
 
 def _start(run: Run, settings: Settings, workers: int) -> "subprocess.Popen[bytes]":
     """A worker in a session of its own (Ctrl-C reaches its parent alone), which dies with its parent."""
-    arguments = [str(run.path.resolve()), settings.device, str(workers), str(settings.threads or 0)]
+    arguments = [str(run.path.absolute()), settings.device, str(workers), str(settings.threads or 0), *settings.trust]
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "sgdtheory.local", *arguments],  # -P: no module of the working directory
@@ -94,12 +94,11 @@ def die_with(parent: int, libc: ctypes.CDLL) -> None:
         os._exit(1)
 
 
-def main(path: str, device: str, workers: str, threads: str) -> int:
+def main(path: str, device: str, workers: str, threads: str, *trust: str) -> int:
     """What a worker does: the run's units, as its directory describes them; what it says is the run's log."""
     ready(encoding="utf-8")
-    trust = tuple(Run(Path(path), Path(), Path(), {}).manifest["trust"])
     task, run = load(Path(path), trust, device)
-    prepare_process(Settings(None, device, int(threads) or None), int(workers))
+    prepare_process(Settings(Local(), device, int(threads) or None), int(workers))
     with stoppable():
         try:
             work_through(run, task.pipeline, task.pipeline.units(run))

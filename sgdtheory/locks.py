@@ -54,7 +54,7 @@ def still_held(folder: Path) -> bool:
 def is_held(folder: Path) -> bool:
     """Whether a living process holds a directory. Asks without writing, so read-only disks can be read."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not waiting for a pipe
     except OSError:
         return False
     try:

@@ -1,5 +1,6 @@
 """A run opened for reading: what its directory holds, as the objects the run was made of."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,10 @@ from sgdtheory.faults import Mistake
 from sgdtheory.minima import with_kept_constants
 from sgdtheory.roles import device_of
 from sgdtheory.run import Run, demand_as_written
+from sgdtheory.terminal import paste, pasted
 
 MINIMA = "minima.safetensors"
+PATH = re.compile(r"paths/(\d+)-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class LoadedRun:
     @property
     def paths(self) -> dict[tuple[int, int], Tensor]:
         """The paths found, each [T, n], by the pair of minima that they join."""
-        files = sorted((self.run.path / "paths").glob("*.safetensors"))
-        pairs = {tuple(int(i) for i in file.stem.split("-")): f"paths/{file.name}" for file in files}
-        return {(pair[0], pair[1]): self._cloud(name, "path") for pair, name in pairs.items()}
+        found = [PATH.fullmatch(name) for name in self.run.manifest.get("files", {})]
+        pairs = {(int(name[1]), int(name[2])): name[0] for name in found if name}
+        return {pair: self._cloud(name, "path") for pair, name in sorted(pairs.items())}
 
     def _cloud(self, name: str, key: str) -> Tensor:
         files = self.run.manifest.get("files", {})
@@ -64,6 +67,7 @@ def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
     results = run.read_object("results.json")
     if not results:
-        go_on = run.manifest.get("command_line") or f"sgdtheory {run.manifest['command']} --from {path / 'config.yaml'}"
+        begun = pasted(run.manifest.get("command_line"))
+        go_on = begun or paste(["sgdtheory", str(run.manifest["command"]), "--from", str(path / "config.yaml")])
         raise Mistake(f"{path} is not finished; `{go_on}` goes on with it")
     return LoadedRun(run, task.pipeline, results)

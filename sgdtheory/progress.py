@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sgdtheory.folder import Damaged
 from sgdtheory.run import Run, Unit
-from sgdtheory.terminal import say
+from sgdtheory.terminal import harmless, say
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0  # through a pipe: one line in this time at most
@@ -32,7 +32,7 @@ class Watcher:
         """A line of the log, with the time; a full disk is for others to complain of."""
         if self.log is not None:
             with suppress(OSError), self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
-                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {harmless(message)}\n")
 
     @contextmanager
     def watching(self, run: Run, units: list[Unit]) -> Iterator[None]:
@@ -55,9 +55,9 @@ class Watcher:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
             TimeElapsedColumn(),
         )
         clock = Clock(progress_of(run, units)[0])
@@ -65,7 +65,7 @@ class Watcher:
             task = bar.add_task("", total=1.0, left="")
             while not over.wait(POLL_SECONDS):
                 done, what = progress_of(run, units)
-                bar.update(task, completed=done, description=what, left=clock.left(done))
+                bar.update(task, completed=done, description=harmless(what), left=clock.left(done))
 
     def _lines(self, run: Run, units: list[Unit], over: threading.Event) -> None:
         clock, said = Clock(progress_of(run, units)[0]), time.monotonic()

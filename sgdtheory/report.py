@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,9 @@ from sgdtheory.figures.figure import RunData
 from sgdtheory.figures.style import inline
 from sgdtheory.figures.table import Table, Text, claimed, csv_text, flatten, percent, table, typeset
 from sgdtheory.folder import Folder
+from sgdtheory.foreign import refuse_strange_yaml
 from sgdtheory.progress import duration
+from sgdtheory.terminal import harmless, paste, pasted
 
 TABLES = {
     "edges": "The edges",
@@ -52,7 +53,7 @@ def finished(path: Path) -> RunData:
     if not run.results:
         if not run.manifest:
             raise Mistake(f"{path}: no run is here (no manifest.json); `sgdtheory status` lists the runs under ./runs")
-        command = run.manifest.get("command_line") or f"sgdtheory {run.command}"
+        command = pasted(run.manifest.get("command_line")) or "the command that began it"
         raise Mistake(f"{path}: this run is not finished, there is nothing to report yet; go on with\n  {command}")
     return run
 
@@ -62,11 +63,16 @@ def _page(template: str, **content: Any) -> str:
 
     house = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_readable,
     )  # fmt: skip
-    house.filters |= {"typeset": typeset, "claimed": claimed, "inline": inline, "duration": duration}
+    house.filters |= {"typeset": typeset, "claimed": claimed, "inline": inline, "duration": duration, "pasted": pasted}
     house.globals |= {"verdicts": VERDICTS, "why_of": why_of}
     return house.get_template(template).render(**content)
+
+
+def _readable(thing: Any) -> Any:
+    """Text for a page without the letters that are commands; what is markup already is left alone."""
+    return harmless(thing) if type(thing) in (str, Text) else thing
 
 
 def why_of(claim: dict[str, Any]) -> str:
@@ -87,8 +93,8 @@ def _tables(results: dict[str, Any]) -> Any:
 
 def _again(run: RunData) -> str:
     """The command that repeats the run from its own configuration."""
-    trust = [word for package in run.manifest.get("trust", []) for word in ("--trust", package)]
-    return shlex.join(["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml"), *trust])
+    trust = [word for package in run.manifest.get("trust", []) for word in ("--trust", str(package))]
+    return paste(["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml"), *trust])
 
 
 def _facts(run: RunData) -> dict[str, str]:
@@ -186,6 +192,8 @@ def _differences(runs: list[RunData]) -> Table:
     """The keys of config.yaml (but seed and places) in which runs are not all equal: a row a key, of many runs a column."""
     import yaml
 
+    for run in runs:
+        refuse_strange_yaml(run.config, str(run.path / "config.yaml"))
     configs = [flatten(yaml.safe_load(run.config) or {}) for run in runs]
     keys = dict.fromkeys(key for config in configs for key in config if key.split(".")[0] not in ("seed", "run"))
     differ = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]

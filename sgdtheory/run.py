@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -13,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sgdtheory.faults import Failure
-from sgdtheory.folder import UNDO, Damaged, Folder, digest, naming, plain, temporary_of
+from sgdtheory.faults import Failure, Mistake
+from sgdtheory.folder import UNDO, Damaged, Folder, beside, digest, naming, plain, temporary_of
+from sgdtheory.foreign import held
 
 if TYPE_CHECKING:
     from sgdtheory.measured import Results  # and with it numpy, which takes as long as all of `status`
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
 TEXTS, NUMBERS = ("status", "why", "command", "command_line"), ("started", "finished", "seconds")  # in a manifest
+UNIT = ("name", "hash", "directory")  # of a row of units.json
+UNITS = re.compile(r"(?:\.\./){0,2}[\w-]{1,100}(?:/[\w-]{1,100})?", re.ASCII)  # where they may be said to lie
 
 
 class Interrupted(KeyboardInterrupt):
@@ -320,7 +324,7 @@ class Run(Folder):
         rows = []
         for unit in units:
             folder = self.folder(unit)
-            where = os.path.relpath(folder.path.resolve(), self.path.resolve())  # a directory on the way may be a link
+            where = os.path.relpath(folder.path, self.path)
             rows.append({"name": unit.name, "hash": unit.hash, "directory": where, **folder.status})
         return rows
 
@@ -345,11 +349,11 @@ def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     folder = Folder(path)
     try:
         manifest = _manifest_of(folder)
-        units = folder.read_list("units.json")
-    except Damaged as fault:
+        is_over = manifest.get("status") == "done"
+        units = [_unit_now(path, row, is_over) for row in folder.read_list("units.json")]
+    except (Damaged, Mistake) as fault:
         return "damaged", {"why": str(fault)}, []
-    done = manifest.get("status") == "done"
-    return manifest.get("status", "missing"), manifest, [_unit_now(path, row, done) for row in units]
+    return manifest.get("status", "missing"), manifest, units
 
 
 def _manifest_of(folder: Folder) -> dict[str, Any]:
@@ -367,8 +371,10 @@ def _manifest_of(folder: Folder) -> dict[str, Any]:
 
 def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
     """A row of units.json as it is now; of a finished run that was copied without its units, as it was written."""
-    known = {key: row.get(key) for key in ("name", "hash", "directory")}
-    folder = Folder(Path(f"{path}/{row.get('directory')}"))
+    known = {key: row[key] for key in UNIT if isinstance(row.get(key), str)}
+    if len(known) < len(UNIT) or not UNITS.fullmatch(known["directory"]):
+        raise Damaged(f"{path / 'units.json'} is damaged (it names no units): {UNDO}")
+    folder = Folder(beside(path, known["directory"]))
     try:
         now = status_of_unit(folder)
     except Damaged as fault:
@@ -391,7 +397,7 @@ def demand_as_written(path: Path, names: Iterable[str], manifest: Mapping[str, A
     files = (folder.read_object("manifest.json") if manifest is None else manifest).get("files", {})
     for name in names:
         with suppress(FileNotFoundError):
-            if name in files and hashlib.sha256(Path(f"{path}/{name}").read_bytes()).hexdigest() != files[name]:
+            if name in files and hashlib.sha256(held(path, name).read_bytes()).hexdigest() != files[name]:
                 folder.read_bytes(name, files[name])  # which says so
 
 

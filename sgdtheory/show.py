@@ -2,14 +2,16 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtheory.faults import Mistake
+from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import Damaged, Folder
 from sgdtheory.progress import duration, size
 from sgdtheory.run import demand_as_written, runs_under, status_of
-from sgdtheory.terminal import shown
+from sgdtheory.terminal import pasted, shown, tell
 
 if TYPE_CHECKING:
     from sgdtheory.execute import Plan
@@ -49,6 +51,7 @@ POINT = (
     "test_error_own_statistics",
 )  # what is said of every minimum; other columns are a diagnostic's
 MOST_SIDE_BY_SIDE = 3  # minima with numbers and errors in 80 columns
+MOST_SAID = 100  # characters of what Python says of a damaged file
 MOST_CELLS = 25  # a grid of 5 × 5 is shown whole
 MOST_COLUMNS = 6  # of a table that nobody chose columns for
 
@@ -62,14 +65,14 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
         chosen = table(rows, columns)
         print()
         if found.get("edges"):
-            print(f"Highest {'training loss' if _scored(found) else 'energy'} on each way between two minima:")
+            tell(f"Highest {'training loss' if _scored(found) else 'energy'} on each way between two minima:")
         width = MOST_COLUMNS if columns is None else len(chosen.headings)
         body = [row[:width] for row in chosen.rows]
         if left_out:
             body.insert(len(body) // 2, ["…", *[""] * (len(body[0]) - 1)])
         _print_table(chosen.headings[:width], body)
         if left_out:
-            print(f"… {left_out} more rows: {path / 'table.csv'}")
+            tell(f"… {left_out} more rows: {path / 'table.csv'}")
         _say([*chosen.notes, ""])
     _show_diagnostics(found.get("minima", []), path)
     if found.get("edges"):
@@ -78,7 +81,7 @@ def show_results(path: Path, found: dict[str, Any]) -> None:
     if headline is not None:
         _say([_sentence(headline), *(_sentence(claim) for claim in others if claim["holds"] is False)])
     if (path / "report.html").exists():
-        print(f"report: {path / 'report.html'}")
+        tell(f"report: {path / 'report.html'}")
 
 
 def _main_table(found: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str] | None, int]:
@@ -174,7 +177,7 @@ def _show_test_errors(tree: list[dict[str, Any]]) -> None:
         tops = {f"{way}.{key}": value for way in WAYS for key, value in (edge.get(way) or {}).items() if "test_error" in key}
         rows.append({"pair": named(edge["pair"]), "ends.test_error": max(along[0], along[-1]), **tops})
     names = {"pair": "", "ends.test_error": "worse end"}
-    print("Test error in % at that point, beside that of the worse end:")
+    tell("Test error in % at that point, beside that of the worse end:")
     ways = WAYS | {"path": path_name(tree)}
     chosen = table(rows, names | {f"{way}.test_error": heading for way, heading in ways.items()})
     _print_table(chosen.headings, chosen.rows)
@@ -197,17 +200,31 @@ def show_status(paths: list[Path], root: Path) -> None:
     """All runs under `root`, a line each and what it says or why not; with paths, the units of those runs."""
     if paths:
         for path in paths:
-            _show_units(path)
+            with _as_read(path):
+                _show_units(path)
         return
     runs = runs_under(root)
     if not runs:
-        print(f"no runs under {root} yet; `sgdtheory train` makes one")
+        tell(f"no runs under {root} yet; `sgdtheory train` makes one")
         return
     found = [(path, *status_of(path)) for path in runs]
     lines = _aligned([[str(path), status, _count(units), _age(manifest)] for path, status, manifest, units in found])
     for (path, status, manifest, _), line in zip(found, lines, strict=True):
-        print(line)
-        _in_short(path, status, manifest)
+        tell(line)
+        with _as_read(path):
+            _in_short(path, status, manifest)
+
+
+@contextmanager
+def _as_read(path: Path) -> Iterator[None]:
+    """What goes wrong in this block is the fault of a run's files, which are not as a run writes them."""
+    try:
+        yield
+    except (Mistake, Failure, OSError):
+        raise
+    except Exception as fault:  # whatever nonsense a file holds
+        said = next(iter(str(fault).splitlines()), "")[:MOST_SAID]
+        raise Mistake(f"{path}: its files are not as a run writes them ({type(fault).__name__}: {said})") from fault
 
 
 def _show_units(path: Path) -> None:
@@ -215,7 +232,7 @@ def _show_units(path: Path) -> None:
         why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
         raise Mistake(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
     status, manifest, units = status_of(path)
-    print(" · ".join([str(path), status, _count(units), _age(manifest)]))
+    tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
     rows = [[unit["name"], unit["status"], _seconds(unit), unit.get("why", "")] for unit in units]
     if rows:
@@ -238,8 +255,8 @@ def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
     elif claims:
         _say([f"  {claims[0]['statement']}"])
     if status in ("interrupted", "failed"):
-        command = manifest.get("command_line") or f"sgdtheory {manifest.get('command')}"
-        print(f"  go on with: {command}{' --retry-failed' if status == 'failed' else ''}")
+        command = pasted(manifest.get("command_line"))
+        tell(f"  go on with: {command or 'the command that began it'}{' --retry-failed' if status == 'failed' else ''}")
 
 
 def _count(units: list[dict[str, Any]]) -> str:
@@ -267,12 +284,14 @@ def show_report(paths: list[Path], out: Path | None) -> None:
     if out is not None:
         _demand_ours(out)
     if len(paths) > 1:
-        print(compare(paths, out))
+        with _as_read(paths[0]):
+            tell(compare(paths, out))
         return
-    page = draw(paths[0])
+    with _as_read(paths[0]):
+        page = draw(paths[0])
     if out is not None:
         Folder(out.parent).write_bytes(out.name, page.read_bytes())
-    print(out or page)
+    tell(out or page)
 
 
 def _demand_ours(out: Path) -> None:
@@ -291,17 +310,17 @@ def show_plan(plan: "Plan") -> None:
     pending = plan.units - plan.done
     units = f"{plan.units} unit{'s' if plan.units != 1 else ''}"
     if not pending:
-        print(f"{units}: all done already")
+        tell(f"{units}: all done already")
     else:
         workers = f"{plan.workers} worker{'s' if plan.workers != 1 else ''}"
         each = f"{plan.each:.1f} s" if plan.each < 10 else duration(plan.each)
         cost = f"{duration(plan.seconds)}, {size(plan.memory)} of memory, {size(plan.disk)} on disk"
-        print(f"{units}: {pending} to do × {each} on {workers} = {cost}")
+        tell(f"{units}: {pending} to do × {each} on {workers} = {cost}")
         more = f", … {pending - 8} more" if pending > 8 else ""
         _say([f"to do: {', '.join(plan.names[:8])}{more}"])
     _say([f"self-check: {check}" for check in plan.checks])
-    print(f"in {plan.path}")
-    print("nothing was done")
+    tell(f"in {plan.path}")
+    tell("nothing was done")
 
 
 def _say(lines: list[str]) -> None:
@@ -313,8 +332,13 @@ def _say(lines: list[str]) -> None:
         print(fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
 
 
+def _in_line(cell: str) -> str:
+    """A cell as this terminal shows it, on one line whoever wrote it."""
+    return " ".join(shown(str(cell), sys.stdout).splitlines())
+
+
 def _aligned(rows: list[list[str]]) -> list[str]:
-    rows = [[shown(cell, sys.stdout) for cell in row] for row in rows]
+    rows = [[_in_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -329,7 +353,7 @@ def _print_table(headings: list[str], rows: list[list[str]], right: tuple[int, .
     rule = "─" if shown("─", sys.stdout) == "─" else "-"
     box = Box(str(SIMPLE_HEAD).replace("─", rule), ascii=rule == "-")
     grid = Grid(box=box, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
-    headings, *rows = ([shown(cell, sys.stdout) for cell in row] for row in (headings, *rows))
+    headings, rows = [shown(cell, sys.stdout) for cell in headings], [[_in_line(cell) for cell in row] for row in rows]
     tall = any("\n" in name for name in headings)
     for k, name in enumerate(headings):
         numeric = k > 0 if right is None else k in right

@@ -2,10 +2,13 @@
 
 import codecs
 import os
+import re
+import shlex
 import sys
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 SPELLING = "sgdtheory.spelled"  # the name of `spell` among the error handlers of codecs
 SPELLED = {
@@ -96,8 +99,58 @@ def _occupy(number: int) -> None:
         os.set_inheritable(number, True)
 
 
+def harmless(text: Any) -> str:
+    """A text as it may be shown, whoever wrote it: what would move the cursor, ring, colour or turn the direction of
+    writing is spelled (\\x1b, \\u202e), lines stay lines. Half of a pair of code units stands for a byte of a file's name."""
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(letter if letter == "\n" or not _commands(letter) else ascii(letter)[1:-1] for letter in said)
+
+
+def _commands(letter: str) -> bool:
+    """Whether a letter tells the terminal something instead of being shown: joiners belong to the words of some scripts."""
+    if letter.isascii():
+        return not letter.isprintable()
+    return unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") and letter not in "\u200c\u200d\xad"
+
+
+def paste(words: Iterable[str]) -> str:
+    """A command line that a shell reads as these words; what cannot be shown is written $'\\x1b', which bash and zsh read."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def pasted(line: Any) -> str:
+    """A command line that was kept, for a shell: its words are quoted anew, so that it is one command whoever wrote it.
+
+    Empty where it is no command of ours.
+    """
+    try:
+        words = shlex.split(line) if isinstance(line, str) else []
+    except ValueError:  # a quotation without an end
+        return ""
+    return paste(words) if words[:1] == ["sgdtheory"] else ""
+
+
+def _quoted(word: str) -> str:
+    if harmless(word) == word and "\n" not in word:
+        return shlex.quote(word)
+    return "$'" + re.sub(r"[\\']", r"\\\g<0>", word).translate(_Spelled()) + "'"
+
+
+class _Spelled(dict[int, str]):
+    """What `str.translate` puts in the place of letters that cannot be shown, in the spelling of $'…'."""
+
+    def __missing__(self, number: int) -> str:
+        letter = chr(number)
+        spelled: str = f"\\U{number:08x}" if letter == "\n" or _commands(letter) else letter
+        self[number] = spelled
+        return spelled
+
+
 def shown(text: str, stream: TextIO) -> str:
     """The text as this stream is going to show it, for whoever has to know how wide it is."""
+    text = harmless(text)
     encoding = getattr(stream, "encoding", None)
     if getattr(stream, "errors", None) != SPELLING or encoding is None:
         return text
@@ -108,9 +161,14 @@ def say(message: str) -> None:
     """A line on stderr; nobody's work fails because it cannot be read any more."""
     if sys.stderr is not None:
         try:
-            print(message, file=sys.stderr, flush=True)
+            print(harmless(message), file=sys.stderr, flush=True)
         except (OSError, ValueError):
             _hush(sys.stderr)
+
+
+def tell(line: Any) -> None:
+    """A line on stdout."""
+    print(shown(str(line), sys.stdout))
 
 
 def all_said() -> OSError | None:

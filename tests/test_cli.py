@@ -240,14 +240,15 @@ def test_from_a_runs_own_configuration(sgdtheory: Command, tmp_path: Path) -> No
     assert sgdtheory(*RING, "landscape.height=0.5").code == 0
     (first,) = runs(tmp_path)
     config = f"runs/{first}/config.yaml"
-    assert sgdtheory("train", "--from", config).err == f"already done: runs/{first}\n"
+    left = f"{config}: its executor.workers is not taken; the command line says where and how\n"
+    assert sgdtheory("train", "--from", config).err == f"{left}already done: runs/{first}\n"
     assert sgdtheory("train", "minima=1", "--from", config).code == 0
     assert len(runs(tmp_path)) == 2
     assert sgdtheory("train", "--from", config, "-m", "minima=1,3").code == 0
     assert len(runs(tmp_path)) == 3
     said = sgdtheory("train", "--from", config, "landscape=quadratic", "landscape.directions=3", "schedule=constant")
     assert said.code == 0 and "2 minima of Quadratic" in said.out
-    assert sgdtheory("train", "--from", config).err == f"already done: runs/{first}\n"
+    assert sgdtheory("train", "--from", config).err == f"{left}already done: runs/{first}\n"
 
 
 def test_a_networks_configuration_repeats_it(sgdtheory: Command, tmp_path: Path) -> None:

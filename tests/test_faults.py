@@ -414,7 +414,7 @@ def test_an_edited_configuration_is_refused(tmp_path: Path, prepared: Path, stat
     config.write_text(kept.replace("steps: 60", "steps: 61"), encoding="utf-8")
     told(go(where, *SHORT), 2, r"config\.yaml was edited since the run began: put it back")
     config.write_text("[", encoding="utf-8")
-    told(go(where, *SHORT), 2, r"config\.yaml is no configuration")
+    told(go(where, *SHORT), 2, r"config\.yaml was edited since the run began: put it back")
     config.write_text(kept, encoding="utf-8")
     completes(where, SHORT)
 

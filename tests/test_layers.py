@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "sgdtheory"
 SPREAD = {"paths", "sweep", "fokker_planck", "geometry", "commandline"}
 LAYERS = [  # of design.md; any other folder stands for all that is in it
     {
-        "", "entry", "faults", "kinds", "streams", "schedule", "measured", "terminal", "processes", "locks", "folder", "run",
-        "cloud", "models", *SPREAD,
+        "", "entry", "faults", "foreign", "kinds", "streams", "schedule", "measured", "terminal", "processes", "locks",
+        "folder", "run", "cloud", "models", *SPREAD,
         "paths.graph", "paths.ways", "extra", "sweep.grid", "sweep.fit", "fokker_planck.generator",
         "fokker_planck.density", "fokker_planck.relaxation", "statistics",
     },
@@ -38,9 +38,9 @@ LAYERS = [  # of design.md; any other folder stands for all that is in it
     },
     {"pipelines", "studies"},
     {
-        "versions", "commandline.flags", "commandline.sources", "commandline.habits",
-        "commandline.complaints", "commandline.schema", "commandline.earlier",
-        "commandline.config",
+        "versions", "commandline.flags", "commandline.sources", "commandline.habits", "commandline.complaints",
+        "commandline.schema", "commandline.earlier",
+        "commandline.config", "commandline.strangers", "commandline.targets", "commandline.trust",
         "commandline.studies", "execute", "local", "progress", "figures", "report", "show", "notebook",
     },
     {"cli", "__main__"},

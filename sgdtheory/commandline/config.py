@@ -16,13 +16,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import hydra
 import hydra._internal.utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -31,21 +34,31 @@ from sgdtheory.commandline.complaints import faults_of, first_line, key_of, path
 from sgdtheory.commandline.earlier import adopt, changed_since, ground_of, own_points
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.habits import meant, value_meant
-from sgdtheory.commandline.schema import Checker, build, refuse, trust_working_directory
+from sgdtheory.commandline.schema import Checker, build, refuse
+from sgdtheory.commandline.strangers import left_behind, science_of
+from sgdtheory.commandline.targets import CONFIGS, OURS
+from sgdtheory.commandline.trust import trust_working_directory
 from sgdtheory.faults import Failure, Mistake, nearest
-from sgdtheory.folder import digest
+from sgdtheory.folder import beside, digest
+from sgdtheory.foreign import MOST_YAML, held, reads_outside, refuse_strange_yaml, text_of
 from sgdtheory.kinds import Count, Place, PlacePath
-from sgdtheory.run import Pipeline, Run
+from sgdtheory.run import Pipeline, Run, Unit
 
-PACKAGE = Path(__file__).resolve().parents[1]
-CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 SETTINGS = ("device", "threads", "run", "executor")
 PATHS = ("data.path", "data.root")  # keys of a configuration that name files, besides minima
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
 FILES = ("minima", "checkpoint.key", "checkpoint.prefix")  # keys whose values are names of things outside
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 PACKAGES = {"experiment": "_global_", "study": "_global_", "diagnostic": "diagnostic.{}", "estimator": "estimator.{}"}
-COMPOSITION = (HydraException, OmegaConfBaseException, ValueError, TypeError)  # what Hydra raises for words it cannot use
+QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}  # a logging of Hydra's that builds nothing
+PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")  # where Hydra's own launchers and sweepers live
+COMPOSITION = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    TypeError,
+    AssertionError,
+)  # what Hydra raises for words it cannot use
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,27 @@ class Where:
             raise Mistake(f"run.name={name[:LONGEST_NAME]!r} is no plain name; run.root= and run.dir= say where a run is kept")
 
 
+class Executor(Protocol):
+    """Who does the units of a run."""
+
+    def count(self, settings: "Settings") -> int:
+        """How many units it does side by side."""
+        ...
+
+    def do(self, run: Run, pipeline: Pipeline, settings: "Settings", pending: list[Unit]) -> None:
+        """Have all pending units done or failed, as far as it can be done."""
+        ...
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where and how a command runs: nothing here is part of a run's identity."""
 
-    executor: Any
+    executor: Executor
     device: str = "cpu"
     threads: Count | None = None
     where: Where = Where()
+    trust: tuple[str, ...] = ()  # the command line's: no file has it
 
 
 class Task(NamedTuple):
@@ -100,12 +126,13 @@ def launch(
 
     `words`: overrides and Hydra's flags, in any order; a multirun gives several tasks. Raises Mistake for wrong words.
     """
-    trust_working_directory(trust)
+    _trust(trust)
     flags, overrides = flags_first(words)
     directory = value_of(flags, "--config-dir", "-cd")
     if directory is not None and not Path(directory).is_dir():
         raise Mistake(f"--config-dir {directory}: no such folder")
-    name = value_of(flags, "--config-name", "-cn") or _primary(command, overrides, from_file)
+    primary, notes = _primary(command, overrides, from_file)
+    name = value_of(flags, "--config-name", "-cn") or primary
     spoken = [_in_ascii(_file_named(word)) for word in overrides]
     words = [_one_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
     roots = [file.stem for folder in (CONFIGS, directory) if folder for file in sorted(Path(folder).glob("*.yaml"))]
@@ -116,7 +143,7 @@ def launch(
 
     def run(cfg: DictConfig) -> None:
         try:
-            job(task(command, cfg, trust, tuple(overrides)))
+            job(task(command, cfg, trust, tuple(overrides), notes))
         except Exception as fault:
             raised.append(fault)
 
@@ -124,15 +151,66 @@ def launch(
     try:
         with (
             _as_if_called(["sgdtheory", *flags, *spoken]),
+            _as_plain_data(),
             redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
         ):
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
+    except Mistake:
+        raise
     except COMPOSITION as fault:
         refuse(faults_of(words, Hydra(name, directory)) or [first_line(str(fault))])
     except SystemExit as stop:
         if stop.code not in (0, None):
             raise Mistake(_last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}") from None
     return raised
+
+
+def _trust(trust: tuple[str, ...]) -> None:
+    """Look in the working directory for trusted packages, after Hydra has looked for its plug-ins elsewhere."""
+    if trust:
+        Plugins.instance()
+    trust_working_directory(trust)
+
+
+@contextmanager
+def _as_plain_data() -> Iterator[None]:
+    """In this block Hydra composes, and builds nothing of what a configuration says of Hydra itself: whatever file that
+    stands in, or on the command line, it is refused before Hydra reads it."""
+    Plugins.instance()  # it knows the class that reads configurations from packages
+    front: Any = ConfigLoaderImpl
+    sources: Any = SourcesRegistry.instance().resolve("pkg")
+    load, source = front.load_configuration, sources.__init__
+
+    def loaded(*args: Any, **kwargs: Any) -> DictConfig:
+        cfg: DictConfig = load(*args, **kwargs)
+        _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
+        return cfg
+
+    def found(self: Any, provider: str, path: str) -> None:
+        if path.partition("://")[2].split("/")[0].split(".")[0] != "hydra":
+            raise Mistake(f"{path}: configurations are read from folders, by --config-dir, not from packages")
+        source(self, provider, path)
+
+    front.load_configuration, sources.__init__ = loaded, found
+    try:
+        yield
+    finally:
+        front.load_configuration, sources.__init__ = load, source
+
+
+def _refuse_calls(settings: Any) -> None:
+    """Raise Mistake where the section `hydra` of a composed configuration names something that would be called."""
+    plugins = {f"hydra.{key}": settings.get(key) for key in ("launcher", "sweeper")}
+    job = settings.get("job") or {}
+    wrong = ["hydra.callbacks"] if settings.get("callbacks") else []
+    wrong += [f"hydra.{key}" for key in ("job_logging", "hydra_logging") if (settings.get(key) or QUIET) != QUIET]
+    wrong += [f"hydra.job.{key}" for key in ("env_set", "env_copy") if job.get(key)]
+    for where, plugin in plugins.items():
+        target = plugin.get("_target_") if isinstance(plugin, dict) else None
+        wrong += [f"{where}._target_"] if not str(target).startswith(PLUGINS) else []
+    wrong += [path for path in paths_of(settings, "hydra.") if path.endswith("._target_") and path.count(".") > 2]
+    if wrong:
+        raise Mistake(f"{wrong[0]}: Hydra's own settings may not name what is run, wherever they stand; leave it out")
 
 
 def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
@@ -188,7 +266,13 @@ def _as_if_called(arguments: list[str]) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
-def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: tuple[str, ...] = ()) -> Task:
+def task(
+    command: str,
+    cfg: DictConfig,
+    trust: tuple[str, ...] = (),
+    overrides: tuple[str, ...] = (),
+    said: tuple[str, ...] = (),
+) -> Task:
     """Check a composed configuration and build what it describes; all that is wrong is told in one Mistake."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
@@ -203,8 +287,8 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         if command != "train" and "minima" in cfg:
             identity = partial(_landscape_of, trust=trust)
             notes = adopt(cfg, map(_key_of, overrides), read_yaml, identity, newest=command == "connect")
-        yaml = OmegaConf.to_yaml(cfg)
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
+        yaml = OmegaConf.to_yaml(OmegaConf.create(_settled(raw, cfg)))
         cfg.device = resolve_device(str(cfg.device), checker)
         own = OmegaConf.select(cfg, "landscape.device")
         if own not in (None, cfg.device):  # asked for by itself
@@ -222,13 +306,14 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
     refuse([_as_typed(fault, raw) for fault in checker.faults])
     assert pipeline is not None
     try:
-        placed, ground = replace(build(settings), where=build(where)), ground_of(pipeline.science.get("landscape"))
+        placed = replace(build(settings), where=build(where), trust=trust)
+        ground = ground_of(pipeline.science.get("landscape"))
         built, science = build(pipeline), pipeline.science
         if hasattr(built, "identity"):  # it has read what files hold
             science = built.identity(science)
         if notes and command == "connect" and cfg.get("minima") is None:
             notes = (*notes, "so the minima that the landscape itself states are joined")
-        return Task(command, built, placed, science, yaml, trust, overrides, ground, notes)
+        return Task(command, built, placed, science, yaml, trust, overrides, ground, (*said, *notes))
     except Failure:
         raise
     except (ValueError, TypeError, RuntimeError) as fault:  # a constructor's own complaint about what the user asked for
@@ -236,13 +321,29 @@ def task(command: str, cfg: DictConfig, trust: tuple[str, ...] = (), overrides: 
         raise Mistake("\n".join([*lines, *notes[:2]])) from fault
 
 
+def _settled(raw: Any, cfg: Any) -> Any:
+    """A raw tree as a run keeps it: `${key}` as it is, and instead of what was read from outside the value that was read."""
+    if isinstance(raw, dict | list):
+        pairs = raw.items() if isinstance(raw, dict) else enumerate(raw)
+        found = {key: _settled(value, _inside(cfg, key, value)) for key, value in pairs}
+        return found if isinstance(raw, dict) else list(found.values())
+    return raw if cfg is None else OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
+
+
+def _inside(cfg: Any, key: Any, raw: Any) -> Any:
+    """What a key of a configuration leads to, where that has to be looked up."""
+    return cfg[key] if isinstance(raw, dict | list) or (isinstance(raw, str) and reads_outside(raw)) else None
+
+
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
     """The landscape of a configuration as plain data without places; None where something is wrong with it."""
     try:
-        tree: Any = OmegaConf.to_container(cfg, resolve=True)
+        tree: Any = OmegaConf.to_container(OmegaConf.merge(_usual(), cfg), resolve=True)  # a landscape names `device`
     except OmegaConfBaseException:
         return None
-    node = Checker(trust).node(tree["landscape"], "landscape")
+    landscape = tree.get("landscape")
+    is_node = isinstance(landscape, dict) and "_target_" in landscape
+    node = Checker(trust).node(landscape, "landscape") if is_node else None
     return None if node is None else node.science
 
 
@@ -255,13 +356,22 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     manifest = Run(path, path, path, {}).manifest
     if not manifest:
         raise Mistake(f"{path} is no run directory: it has no manifest.json")
-    trust_working_directory(trust)
-    cfg = read_yaml(path / "config.yaml")
-    cfg.device = device
-    _placed(cfg, path, manifest)
+    if wrong := [key for key in ("command", "root", "units_root", "config_hash") if not isinstance(manifest.get(key), str)]:
+        raise Mistake(f"{path / 'manifest.json'} is no manifest of a run: it does not say its {wrong[0]}")
+    _trust(trust)
+    try:
+        whole = _read_whole(held(path, "config.yaml"))
+    except FileNotFoundError:
+        raise Mistake(f"{path}: no config.yaml is there: put it back") from None
+    cfg: Any = OmegaConf.merge(_usual(), science_of(whole, str(path / "config.yaml")), {"device": device})
+    root = whole["run"].get("root") if isinstance(whole.get("run"), dict) else None
+    _placed(cfg, path, manifest, Path(str(root or "runs")))
     own_points(cfg, path, manifest)
-    found = task(manifest["command"], cfg, trust)
-    run = Run(path, path / manifest["root"], path / manifest["units_root"], found.science)
+    try:
+        found = task(manifest["command"], cfg, trust)
+    except Mistake as mistake:
+        raise Mistake(f"{path}: {mistake}") from None
+    run = Run(path, beside(path, manifest["root"]), beside(path, manifest["units_root"]), found.science)
     if run.hash != manifest["config_hash"]:
         if manifest.get("landscape") not in (None, found.ground):
             raise Mistake(changed_since(path))
@@ -270,9 +380,10 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     return found, run
 
 
-def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any]) -> None:
-    """Have the relative paths of a run's configuration lead to their files, wherever they are read from."""
-    root, home = Path(str(OmegaConf.select(cfg, "run.root"))), (path / manifest["root"]).resolve()
+def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any], root: Path) -> None:
+    """Have the relative paths of a run's configuration lead to their files, wherever they are read from; `root` is where
+    the run was kept, as seen from where it was made."""
+    home = (path / manifest["root"]).resolve()
     above = [home, *home.parents]  # the run was made where run.root leads to its home
     made_in = next((folder for folder in above if (folder / root).resolve() == home), None)
     for key in PATHS:
@@ -292,16 +403,30 @@ def _found(name: str, made_in: Path | None) -> str:
 
 
 def read_yaml(path: Path) -> DictConfig:
-    """A run's config.yaml."""
+    """The science of a run's config.yaml: what else stands in it is not taken, and nothing outside of it is read."""
+    return OmegaConf.create(science_of(_read_whole(path), str(path)))
+
+
+def _read_whole(path: Path) -> dict[str, Any]:
+    """All that stands in a run's config.yaml, as plain data."""
+    text = text_of(path, MOST_YAML, "configuration")
+    refuse_strange_yaml(text, str(path))
     try:
-        cfg = OmegaConf.load(path)
-    except FileNotFoundError:
-        raise Mistake(f"no such file: {path}") from None
-    except Exception as fault:
+        tree: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except Exception as fault:  # whatever OmegaConf finds wrong with it
         raise Mistake(f"{path} is no configuration: {first_line(str(fault))}") from None
-    if not isinstance(cfg, DictConfig) or "_target_" not in cfg:
+    if not isinstance(tree, dict) or "_target_" not in tree:
         raise Mistake(f"{path} is no run's config.yaml: it has no _target_")
-    return cfg
+    if strange := [key for key in tree if not isinstance(key, str)]:
+        raise Mistake(f"{path} is no run's config.yaml: {strange[0]!r} is no key")
+    return tree
+
+
+def _usual() -> DictConfig:
+    """The settings that a command has when none are given."""
+    base: Any = OmegaConf.load(CONFIGS / "base.yaml")
+    del base["defaults"], base["hydra"]
+    return OmegaConf.create({**base, "executor": OmegaConf.load(CONFIGS / "executor" / "local.yaml")})
 
 
 def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
@@ -368,7 +493,7 @@ class Hydra:
     def _compose(self, words: list[str]) -> dict[str, Any] | Exception:
         GlobalHydra.instance().clear()
         try:
-            with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            with _as_plain_data(), hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
                 return OmegaConf.to_container(hydra.compose(self.name, overrides=[*words, *self.search]), resolve=False)  # type: ignore[return-value]
         except COMPOSITION as fault:
             return fault
@@ -435,7 +560,7 @@ def _is_anothers(command: str, target: str, own: bool = False) -> bool:
     """Whether a pipeline (…pipelines.train.Train, …studies.widths.Widths) is another command's; `own`: nobody's is too."""
     name = command.replace("-", "_")
     package, *folders, module, _ = ["", "", "", *target.split(".")][-max(4, target.count(".") + 1) :]
-    if not own and (package, *folders[:1]) not in (("sgdtheory", "pipelines"), ("sgdtheory", "studies")):
+    if not own and (package, *folders[:1]) not in ((OURS, "pipelines"), (OURS, "studies")):
         return False
     return "studies" not in folders if name == "study" else module != name
 
@@ -496,23 +621,28 @@ def _read(raw: dict[str, Any], tree: dict[str, Any], checker: Checker) -> tuple[
     return parameters, read
 
 
-def _primary(command: str, overrides: list[str], from_file: Path | None) -> str:
-    """The name of the primary config; a run's own config.yaml is registered as one."""
+def _primary(command: str, overrides: list[str], from_file: Path | None) -> tuple[str, tuple[str, ...]]:
+    """(the name of the primary config, what is to be said of it); a run's own config.yaml is registered as one."""
     name = command.replace("-", "_")
     if from_file is None:
-        return name
+        return name, ()
     if any(_root_of(word) == "experiment" for word in overrides):
         raise Mistake("--from and experiment= are two starting points; give one of them")
-    raw: Any = OmegaConf.to_container(read_yaml(from_file), resolve=False)
+    whole = _read_whole(from_file)
+    raw = science_of(whole, str(from_file))
     if _is_anothers(command, str(raw["_target_"]), own=True):
         raise Mistake(f"{from_file} belongs to another command ({raw['_target_']}), not to {command}")
-    known = [group for group in groups() if group != "experiment"]
+    known = [group for group in groups() if group not in ("experiment", "executor")]
     for word in overrides:
         if (group := word.partition("=")[0].lstrip("+")) in known:
             raw.pop(group, None)  # a new choice replaces the old one whole instead of being merged into it
-    raw["defaults"] = ["base", "_self_", *({group: [] if group == "diagnostic" else None} for group in known)]
-    ConfigStore.instance().store(name=FROM_FILE, node=OmegaConf.create(raw))
-    return FROM_FILE
+    defaults = ["base", {"executor": "local"}, "_self_", *({group: [] if group == "diagnostic" else None} for group in known)]
+    ConfigStore.instance().store(name=FROM_FILE, node=OmegaConf.create({**raw, "defaults": defaults}))
+    left = left_behind(whole, OmegaConf.to_container(_usual()))  # type: ignore[arg-type]
+    said = (
+        f"{from_file}: its {', '.join(left)} {'is' if len(left) == 1 else 'are'} not taken; the command line says where and how"
+    )
+    return FROM_FILE, (said,) if left else ()
 
 
 def _leaves(tree: Any, prefix: str = "") -> list[str]:

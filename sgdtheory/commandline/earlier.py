@@ -10,9 +10,11 @@ from typing import Any
 from sgdtheory.checkpoints import file_in, opened, places
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import digest
+from sgdtheory.foreign import held
 from sgdtheory.minima import STARTS
 from sgdtheory.progress import duration
 from sgdtheory.run import results_of, runs_under, status_of
+from sgdtheory.terminal import pasted
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
 RATE = "learning_rate"  # of a landscape: what auto means on it
@@ -35,7 +37,7 @@ def adopt(
     if given is None:
         found, notes = _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity) if newest else (None, ())
         if found is not None:
-            _take(config, read(found / "config.yaml"), keys)
+            _take(config, _read(found, read), keys)
             config.minima = [str(_minima_of(found))]
         return notes
     words = [given] if isinstance(given, str) else list(given) if hasattr(given, "__iter__") else [given]
@@ -74,6 +76,14 @@ def changed_since(run: Path) -> str:
     return f"{run}: the code or the data of its landscape have been changed since: put them back, or make a run anew"
 
 
+def _read(run: Path, read: Callable[[Path], Any]) -> Any:
+    """The configuration of a run."""
+    try:
+        return read(held(run, "config.yaml"))
+    except FileNotFoundError:
+        raise Mistake(f"{run} has no config.yaml: put it back") from None
+
+
 def _ground(landscape: Any) -> Any:
     """A landscape as plain data without the learning rate that is `auto` on it."""
     return {key: x for key, x in landscape.items() if key != RATE} if isinstance(landscape, Mapping) else landscape
@@ -84,15 +94,15 @@ def _adopt_runs(
 ) -> tuple[str, ...]:
     """The landscape of runs, which must be one and the same, and that of the command line where it sets one; gives what is
     to be said of runs whose landscape has changed since."""
-    theirs = read(_finished(runs[0]) / "config.yaml")
+    theirs = _read(_finished(runs[0]), read)
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
     if words and _ground(identity(config)) != _ground(identity(theirs)):
         raise Mistake(f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it out, or train one")
     for run in runs[1:]:
-        if _ground(identity(read(_finished(run) / "config.yaml"))) != _ground(identity(theirs)):
+        if _ground(identity(_read(_finished(run), read))) != _ground(identity(theirs)):
             raise Mistake(f"minima: {run} is of another landscape than {runs[0]}; take them one at a time")
     _take(config, theirs, touched)
-    changed = (run for run in runs if _has_changed(status_of(run)[1], identity(read(run / "config.yaml"))))
+    changed = (run for run in runs if _has_changed(status_of(run)[1], identity(_read(run, read))))
     return tuple(
         f"warning: the code or the data of the landscape of {run} have been changed since; its points are taken as they are"
         for run in changed
@@ -114,7 +124,7 @@ def _take(config: Any, theirs: Any, touched: set[str]) -> None:
 
 
 def _minima_of(run: Path) -> Path:
-    _check(run, status_of(run)[1]["files"])
+    _check(run, status_of(run)[1].get("files", {}))
     return run / MINIMA
 
 
@@ -127,7 +137,7 @@ def _paths_of(run: Path) -> list[Path]:
     files = sorted(run.glob("paths/*.safetensors"))
     if not files:
         raise Mistake(f"at: says where on a path, and minima={run} has none; give a connect run")
-    known = status_of(run)[1]["files"]
+    known = status_of(run)[1].get("files", {})
     for file in files:
         _check(run, known, str(file.relative_to(run)))
     return files
@@ -137,7 +147,7 @@ def _finished(path: Path) -> Path:
     """A run directory with minima."""
     status, manifest, _ = status_of(path)
     if MINIMA not in manifest.get("files", {}):
-        go_on = manifest.get("command_line", "the same command")
+        go_on = pasted(manifest.get("command_line")) or "the same command"
         raise Mistake(f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}")
     return path
 
@@ -152,7 +162,7 @@ def _newest(root: Path, read: Callable[[Path], Any], landscape: Any, identity: I
             notes.append(f"{path} is passed over: {manifest['why']}")
             continue
         try:
-            if _ground(theirs := identity(read(path / "config.yaml"))) != landscape:
+            if _ground(theirs := identity(_read(path, read))) != landscape:
                 continue
         except (Mistake, Failure):  # a run of a package that is not trusted here is another landscape
             continue
@@ -199,7 +209,8 @@ def _check(run: Path, files: Any, name: str = MINIMA) -> None:
     """Whether a file of minima or of a path is the one that the run wrote."""
     path = run / name
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        with held(run, name).open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as fault:
         raise Failure(f"{path} cannot be read ({fault.strerror})") from None
     if found != files.get(name):

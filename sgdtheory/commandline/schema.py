@@ -4,10 +4,8 @@ Nothing is called before everything has been checked, and all that is wrong is t
 """
 
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import is_dataclass
@@ -20,6 +18,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 
 from sgdtheory.commandline.habits import value_meant
 from sgdtheory.commandline.sources import SOURCE, digest_of_sources
+from sgdtheory.commandline.targets import OURS, nearest_target, targets
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.folder import digest_of_content
 from sgdtheory.kinds import Content, Importable, Place
@@ -40,7 +39,7 @@ class Checker:
     """Checks trees under one trust rule and gathers what is wrong, each fault a line `where: what; what to do`."""
 
     def __init__(self, trust: tuple[str, ...] = ()) -> None:
-        self.roots = ("sgdtheory", *trust)
+        self.roots = (OURS, *trust)
         self.faults: list[str] = []
         self.sources: dict[str, str | None] = {}  # digests, by the name of the package
 
@@ -64,11 +63,12 @@ class Checker:
         root, module_name, attribute = parts[0], ".".join(parts[:-1]), parts[-1]
         if root not in self.roots:
             raise Mistake(f"{name!r} is not trusted; if you trust that package, add --trust {root}")
+        if root == OURS:
+            _refuse_unlisted(".".join(parts))  # before anything is imported
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            hint = "" if root == "sgdtheory" else "; is it installed, or in the working directory?"
-            raise Mistake(f"{name!r} cannot be imported ({error}){hint}") from None
+            raise Mistake(f"{name!r} cannot be imported ({error}); is it installed, or in the working directory?") from None
         except Exception as error:  # whatever a stranger's module does at import is told in one line
             raise Mistake(f"{name!r} cannot be imported ({type(error).__name__}: {error})") from None
         found: Any = getattr(module, attribute, None)
@@ -77,6 +77,8 @@ class Checker:
         home = str(getattr(found, "__module__", "")).split(".")[0]
         if home not in self.roots:
             raise Mistake(f"{name!r} lives in {home!r}, which is not trusted; add --trust {home} if you trust it")
+        if home == OURS:  # what a trusted package has merely imported from here
+            _refuse_unlisted(f"{found.__module__}.{getattr(found, '__qualname__', attribute)}")
         return found  # type: ignore[no-any-return]
 
     # trees → Nodes
@@ -85,7 +87,7 @@ class Checker:
         """Check a mapping that has a `_target_`; what is not of the kind that is wanted is not looked into any further."""
         name, is_partial = tree["_target_"], bool(tree.get("_partial_", False))
         target = self.resolve(name, f"{where}._target_" if where else "_target_")
-        if target is None or not self._suits(_returned(wanted) if is_partial else wanted, target, where or "_target_"):
+        if target is None or not self._suits(wanted, target, where or "_target_", is_partial):
             return None
         arguments = {key: value for key, value in tree.items() if key not in RESERVED}
         return self.call(target, arguments, where, is_partial, str(name))
@@ -187,28 +189,43 @@ class Checker:
                 self.fault(f"{where}{place}", told.partition("; did you mean")[0] + advice if advice else told)
             return None
 
-    def _suits(self, annotation: Any, target: Callable[..., Any], where: str) -> bool:
+    def _suits(self, annotation: Any, target: Callable[..., Any], where: str, is_partial: bool = False) -> bool:
         """Whether what a target builds can be what the parameter asks for, as far as it can be told without building it."""
-        wanted = [leaf for leaf in _leaves(annotation) if inspect.isclass(leaf)]
-        result = target if inspect.isclass(target) else _hints(target).get("return", Any)
-        if not wanted or Any in _leaves(annotation) or not inspect.isclass(result) or result is Any:
+        if Any in _leaves(annotation):
             return True
-        said = ""
-        for kind in wanted:
-            if getattr(kind, "_is_protocol", False):
-                methods = [
-                    name for name, value in vars(kind).items() if (callable(value) and name[0] != "_") or name == "__call__"
-                ]
-                missing = [name for name in methods if not any(name in vars(base) for base in result.__mro__)]
-                if not missing:
-                    return True
-                said = f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}"
-            elif issubclass(result, kind):
+        if is_partial:
+            calls = [leaf for leaf in _leaves(annotation) if get_origin(leaf) is Callable or leaf is Callable]
+            if not calls:
+                self.fault(where, f"{_short(target)} itself is asked for; leave _partial_ out")
+                return False
+            annotation = _returned(annotation)
+            if annotation is Any:
                 return True
-            else:
-                said = f"{_short(result)} is no {kind.__name__}"
-        self.fault(where, said)
+        result = target if inspect.isclass(target) else _hints(target).get("return", Any)
+        if not inspect.isclass(result):
+            if _is_ours(target):  # a function that says nothing of what it gives is no maker of anything
+                self.fault(where, f"{_short(target)} makes nothing that can stand here")
+            return not _is_ours(target)
+        said = [_unlike(result, kind) for kind in _classes(annotation)]
+        if "" in said:
+            return True
+        self.fault(where, said[-1] if said else f"must be {_told_kinds(annotation)}, not a {_short(result)}")
         return False
+
+
+def _refuse_unlisted(name: str) -> None:
+    """Raise Mistake for what is of this package, and is built by no file of configs/."""
+    if name not in targets():
+        raise Mistake(f"{name!r} is nothing that a configuration builds{nearest_target(name)}")
+
+
+def _unlike(result: type, kind: type) -> str:
+    """Why a class is not of a kind; empty where it is."""
+    if not getattr(kind, "_is_protocol", False):
+        return "" if issubclass(result, kind) else f"{_short(result)} is no {kind.__name__}"
+    methods = [name for name, value in vars(kind).items() if (callable(value) and name[0] != "_") or name == "__call__"]
+    missing = [name for name in methods if not any(name in vars(base) for base in result.__mro__)]
+    return f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}" if missing else ""
 
 
 def build(thing: Any) -> Any:
@@ -234,18 +251,6 @@ def refuse(faults: list[str]) -> None:
         unique = list(dict.fromkeys(faults))
         lines = unique if len(unique) <= 3 else [*unique[:2], "; ".join(unique[2:])]
         raise Mistake("\n".join(lines))
-
-
-def trust_working_directory(trust: tuple[str, ...]) -> None:
-    """Put the working directory on the import path when a package of the user's is trusted; refuse what is no package."""
-    here = str(Path.cwd())
-    if trust and here not in sys.path:
-        sys.path.insert(0, here)
-    for name in trust:
-        if not name.isidentifier():
-            raise Mistake(f"--trust {name}: not the name of a package; give the outermost one, as in --trust mypackage")
-        if name not in sys.modules and importlib.util.find_spec(name) is None:
-            raise Mistake(f"--trust {name}: there is no such package; is it installed, or in the working directory?")
 
 
 # types, read
@@ -286,6 +291,22 @@ def _leaves(annotation: Any) -> list[Any]:
     if get_origin(bare) in (Union, UnionType):
         return [leaf for part in get_args(bare) for leaf in _leaves(part) if leaf is not type(None)]
     return [bare]
+
+
+def _classes(annotation: Any) -> list[type]:
+    """The classes among the alternatives of a type: of `dict[str, X]` dict itself."""
+    origins = [get_origin(leaf) or leaf for leaf in _leaves(annotation)]
+    return [kind for kind in origins if inspect.isclass(kind)]
+
+
+def _told_kinds(annotation: Any) -> str:
+    """The alternatives of a type that are no classes, in words."""
+    choices = [str(choice) for leaf in _leaves(annotation) if get_origin(leaf) is Literal for choice in get_args(leaf)]
+    return f"one of {', '.join(choices)}" if choices else str(annotation)
+
+
+def _is_ours(target: Any) -> bool:
+    return str(getattr(target, "__module__", "")).split(".")[0] == OURS
 
 
 def _marks(annotation: Any) -> tuple[Any, ...]:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from sgdtheory.commandline.config import CONFIGS
 from sgdtheory.commandline.flags import flags_first, value_of
+from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.faults import Mistake, nearest
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.folder import Folder
+from sgdtheory.foreign import MOST_YAML, held
 from sgdtheory.run import demand_as_written
 
 
 class Figure(NamedTuple):
     """A picture with the words below it and the numbers behind it, a row a point drawn."""
 
-    name: str  # of its files, figures/<name>.svg and figures/<name>.csv
+    name: str  # of its files, figures/<name>.svg and figures/<name>.csv: letters, digits, - and _
     title: str
     caption: str  # what it means and how to read it
     svg: str
@@ -33,14 +34,17 @@ class RunData:
     def read(cls, path: Path) -> "RunData":
         folder = Folder(path)
         demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
-        config = path / "config.yaml"
+        try:
+            config = held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            config = ""
         return cls(
             path,
             folder.read_object("results.json"),
             folder.rows("metrics.jsonl"),
             folder.read_list("units.json"),
             folder.read_object("manifest.json"),
-            config.read_text(encoding="utf-8") if config.exists() else "",
+            config,
         )
 
     @property
@@ -56,4 +60,7 @@ class RunData:
         """The numpy arrays of a safetensors file; empty when there is no such file."""
         from safetensors.numpy import load_file
 
-        return load_file(self.path / name) if (self.path / name).exists() else {}
+        try:
+            return load_file(held(self.path, name))
+        except FileNotFoundError:
+            return {}

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from sgdtheory.faults import Mistake
 from sgdtheory.figures.figure import Figure, RunData
 from sgdtheory.figures.style import COLOURS, INK, PALE, log_axis, svg_of
+from sgdtheory.foreign import NAME
 
 MARKS = "os^Dv<>P"  # a curve is told by its mark as well as by its colour
 PANEL = 3.4  # inches of height of a row of panels
@@ -15,6 +17,9 @@ def plots(run: RunData) -> list[Figure]:
     """One figure for each `measured.Plot` in results.json whose table has rows."""
     tables = run.results | run.results.get("tables", {})
     described = run.results.get("plots", [])
+    names = [plot["name"] for plot in described]
+    if strange := [name for name in names if not (isinstance(name, str) and NAME.fullmatch(name))]:
+        raise Mistake(f"{run.path / 'results.json'}: {strange[0]!r} is no name of a picture: letters, digits, - and _")
     shown = [plot for plot in described if tables.get(plot["table"])]
     return [_plot(plot, tables[plot["table"]], tables.get(plot.get("singles"), [])) for plot in shown]
 

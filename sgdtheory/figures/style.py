@@ -6,6 +6,8 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any, cast
 
+from sgdtheory.terminal import harmless
+
 INK = "#1f2630"  # axes and text; the report puts the page's own text colour in its place
 PALE = "#8a94a3"  # grid, guides, what is not the point
 # Okabe & Ito 2008, and two more
@@ -48,7 +50,7 @@ def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float 
 
 def _tidy(svg: str, name: str) -> str:
     """Ids made unique, a generic font, no prologue."""
-    svg = svg[svg.index("<svg") :]
+    svg = harmless(svg[svg.index("<svg") :])
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
     svg = re.sub(r"(font: [\d. a-z]*px) [^;\"]*", r"\1 sans-serif", svg)

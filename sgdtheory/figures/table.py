@@ -14,6 +14,7 @@ HEADINGS = {
 SETTINGS = ("steps", "learning_rate", "batch_size", "momentum", "sampling", "replicas")  # chosen, not found
 MOST_LISTED = 8  # numbers in one cell; more are a curve, which figures and results.json hold
 NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")  # as `number` writes it
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a formula begins with in a spreadsheet
 BESIDE = ("_stderr", "_why")  # columns that belong to the one before
 
 
@@ -181,8 +182,18 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in flat for name in row if not _is_curve(row[name])))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([_neutral(name) for name in names])
     for row in flat:
-        values: list[Any] = [row.get(name) for name in names]
-        writer.writerow([pair_name(v) if _is_pair(v) else json.dumps(v) if isinstance(v, list | bool) else v for v in values])
+        writer.writerow([_as_csv(row.get(name)) for name in names])
     return out.getvalue()
+
+
+def _as_csv(value: Any) -> Any:
+    if _is_pair(value):
+        return pair_name(value)
+    return json.dumps(value) if isinstance(value, list | bool) else _neutral(value) if isinstance(value, str) else value
+
+
+def _neutral(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe before what begins like one. Numbers are no text."""
+    return f"'{text}" if text.lstrip().startswith(FORMULAS) or text.startswith(("\t", "\r", "\n")) else text

@@ -190,7 +190,10 @@ def test_what_is_of_another_kind_is_refused_before_anything_is_built() -> None:
     assert value(Constant, COSINE)[2] == ["x: Cosine is no Constant"]
     assert value(Constant | Cosine, COSINE)[0] == Cosine()
     assert value(Schedule | None, COSINE)[0] == Cosine()
-    assert value(int, {"_target_": "sgdtheory.folder.digest", "thing": 3})[2] == ["x: str is no int"]
+    assert value(int, COSINE)[2] == ["x: Cosine is no int"]
+    assert value(Literal["a", "b"], COSINE)[2] == ["x: must be one of a, b, not a Cosine"]
+    assert value(dict[str, Schedule], COSINE)[2] == ["x: Cosine is no dict"]
+    assert value(Schedule, {**COSINE, "_partial_": True})[2] == ["x: Cosine itself is asked for; leave _partial_ out"]
 
 
 def test_nothing_is_called_while_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,10 +214,10 @@ def test_nothing_is_called_while_it_is_checked(tmp_path: Path, monkeypatch: pyte
     [
         ("os.system", "not trusted; if you trust that package, add --trust os"),
         ("sgdtheory_of_somebody.Thing", "--trust sgdtheory_of_somebody"),
-        ("sgdtheory.commandline.schema.TypeAdapter", "lives in 'pydantic', which is not trusted"),
-        ("sgdtheory.streams.stream.__globals__", "cannot be imported"),
-        ("sgdtheory.folder.os", "has no 'os'"),
-        ("sgdtheory.sgd.FREE", "has no 'FREE'"),
+        ("sgdtheory.commandline.schema.TypeAdapter", "is nothing that a configuration builds; did you mean"),
+        ("sgdtheory.streams.stream.__globals__", "is nothing that a configuration builds"),
+        ("sgdtheory.folder.os", "is nothing that a configuration builds"),
+        ("sgdtheory.sgd.SDG", "did you mean 'sgdtheory.sgd.SGD'"),
         ("sgdtheory", "not the dotted name"),
         ("sgdtheory..schedule.Cosine", "not the dotted name"),
         ("sgdtheory.schedule:", "not the dotted name"),
