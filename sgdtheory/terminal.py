@@ -99,13 +99,13 @@ def _occupy(number: int) -> None:
         os.set_inheritable(number, True)
 
 
-def harmless(text: Any) -> str:
+def harmless(thing: Any) -> str:
     """A text as it may be shown, whoever wrote it: what would move the cursor, ring, colour or turn the direction of
     writing is spelled (\\x1b, \\u202e), lines stay lines. Half of a pair of code units stands for a byte of a file's name."""
-    said = str(text)
-    if said.isprintable():
-        return said
-    return "".join(letter if letter == "\n" or not _commands(letter) else ascii(letter)[1:-1] for letter in said)
+    text = str(thing)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter == "\n" or not _commands(letter) else ascii(letter)[1:-1] for letter in text)
 
 
 def _commands(letter: str) -> bool:

@@ -195,7 +195,7 @@ def test_a_call_in_a_strangers_configuration(what: dict[str, Any], run: Path) ->
             package.load(run)
         if number == some:  # a second each
             refused(call("train", "--from", str(file), *["--dry-run"][: some % 2]))
-        if key == "landscape":
+        if key == "landscape" and not some:
             refused(call("connect", f"minima={run}", "--dry-run"))
         file.write_text(kept, encoding="utf-8")
     assert call("status", str(run)).code == 0 and not Path("runs").exists()
@@ -269,8 +269,9 @@ def test_sections_of_a_file_that_are_not_taken(key: str, run: Path) -> None:
     assert said.code == 0, said.err
     told = said.err.splitlines()
     assert len(told) == 1 and "not taken" in told[0] and (key == "defaults" or key.split(".")[0] in told[0])
-    said = call("connect", f"minima={run}", "executor.workers=1", "--dry-run")
-    assert said.code == 0, said.err
+    if key in ("hydra.callbacks", "run.dir", "executor"):  # two seconds each
+        said = call("connect", f"minima={run}", "executor.workers=1", "--dry-run")
+        assert said.code == 0, said.err
     package.load(run)
 
 
@@ -348,10 +349,10 @@ def test_workers_trust_what_the_command_line_trusts(run: Path) -> None:
     assert done.returncode and "not trusted" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["sklearn", "torch", "numpy", "yaml", "hydra_plugins/evil_plugin"])
-def test_what_lies_beside_a_trusted_package_shadows_nothing(name: str, canary: Path) -> None:
-    (canary / f"{name}.py").parent.mkdir(exist_ok=True)
-    (canary / f"{name}.py").write_text("open('canary', 'w')\n", encoding="utf-8")
+def test_what_lies_beside_a_trusted_package_shadows_nothing(canary: Path) -> None:
+    for name in ("sklearn", "torch", "numpy", "yaml", "hydra_plugins/evil_plugin", "sitecustomize", "random"):
+        (canary / f"{name}.py").parent.mkdir(exist_ok=True)
+        (canary / f"{name}.py").write_text("open('canary', 'w')\n", encoding="utf-8")
     (canary / "evil-1.0.dist-info").mkdir()
     (canary / "evil-1.0.dist-info/METADATA").write_text("Name: evil\nVersion: 1.0\n", encoding="utf-8")
     points = "[torch.backends]\nx = evil:touch\n[pydantic]\nx = evil:touch\n"
