@@ -164,7 +164,10 @@ def test_an_edited_network_is_never_already_done(file: str, edited: Any, tmp_pat
     assert edited("train", *FEW, *MINE).code == 0
     said = edited("train", *FEW, *MINE)
     assert said.code == 0 and "already done" in said.err
-    write(tmp_path / file, NET.format(above=above, factor="2") if "Net" in (tmp_path / file).read_text("utf-8") else "x = 2\n")
+    write(
+        tmp_path / file,
+        NET.format(above=above, factor="2") if "Net" in (tmp_path / file).read_text(encoding="utf-8") else "x = 2\n",
+    )
     said = edited("train", *FEW, *MINE)
     assert said.code == 0 and "already done" not in said.err
     assert len(list(Path("runs/train").iterdir())) == 2 and len(list(Path("runs/units").iterdir())) == 2

@@ -134,7 +134,11 @@ class Watch:
 
 def _descendants(pid: int) -> list[int]:
     try:
-        own = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text("ascii").split()]
+        own = [
+            int(child)
+            for file in Path(f"/proc/{pid}/task").glob("*/children")
+            for child in file.read_text(encoding="ascii").split()
+        ]
     except OSError:
         own = []
     return [*own, *(each for child in own for each in _descendants(child))]
