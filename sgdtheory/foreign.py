@@ -68,9 +68,11 @@ def refuse_strange_yaml(text: str, where: str) -> None:
     """Raise Mistake for YAML that is more than plain data: aliases, which grow without end, and depths without end."""
     import yaml
 
+    # The fast one refuses halves of code units, which stand for bytes of a file's name.
+    loader = yaml.SafeLoader if r"\ud" in text.lower() else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
                 raise Mistake(f"{where} is no configuration: it has aliases (*{event.anchor}); write out what they stand for")

@@ -154,7 +154,7 @@ def shown(text: str, stream: TextIO) -> str:
     encoding = getattr(stream, "encoding", None)
     if getattr(stream, "errors", None) != SPELLING or encoding is None:
         return text
-    return text.encode(encoding, SPELLING).decode(encoding, "replace")
+    return text.encode(encoding, SPELLING).decode(encoding, "surrogateescape")
 
 
 def say(message: str) -> None:
