@@ -70,7 +70,7 @@ def refuse_strange_yaml(text: str, where: str) -> None:
 
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
                 raise Mistake(f"{where} is no configuration: it has aliases (*{event.anchor}); write out what they stand for")

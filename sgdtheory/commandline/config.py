@@ -182,6 +182,8 @@ def _as_plain_data() -> Iterator[None]:
 
     def loaded(*args: Any, **kwargs: Any) -> DictConfig:
         cfg: DictConfig = load(*args, **kwargs)
+        if kwargs.get("config_name") is None and not kwargs.get("overrides"):  # Hydra's own help, of itself alone
+            return cfg
         _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
