@@ -168,7 +168,7 @@ def say(message: str) -> None:
 
 def tell(line: Any) -> None:
     """A line on stdout."""
-    print(shown(str(line), sys.stdout))
+    print(harmless(line))
 
 
 def all_said() -> OSError | None:

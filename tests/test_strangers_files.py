@@ -639,3 +639,10 @@ def test_the_command_to_go_on_with_goes_on(words: tuple[str, ...], run: Path, mo
 
 def failing(path: Path) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_a_run_of_the_same_landscape_is_found_and_known(run: Path) -> None:
+    shutil.copytree("their", "runs")
+    assert "minima of runs/train/" in call("connect", "landscape=ring", "executor.workers=1", "--dry-run").err
+    assert call("connect", "landscape=ring", f"minima={run}", "executor.workers=1", "--dry-run").code == 0
+    refused(call("connect", "landscape=double_well", f"minima={run}", "--dry-run"), "another landscape")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -183,6 +183,8 @@ def _as_plain_data() -> Iterator[None]:
 
     def loaded(*args: Any, **kwargs: Any) -> DictConfig:
         cfg: DictConfig = load(*args, **kwargs)
+        if kwargs.get("config_name") is None and not kwargs.get("overrides"):  # Hydra's own help, of itself alone
+            return cfg
         _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
@@ -403,8 +405,8 @@ def _found(name: str, made_in: Path | None) -> str:
 
 
 def read_yaml(path: Path) -> DictConfig:
-    """The science of a run's config.yaml: what else stands in it is not taken, and nothing outside of it is read."""
-    return OmegaConf.create(science_of(_read_whole(path), str(path)))
+    """The science of a run's config.yaml, under the usual settings: its own are not taken, and nothing else is read."""
+    return OmegaConf.create({**_usual(), **science_of(_read_whole(path), str(path))})
 
 
 def _read_whole(path: Path) -> dict[str, Any]:
@@ -422,11 +424,12 @@ def _read_whole(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _usual() -> DictConfig:
+@cache
+def _usual() -> dict[str, Any]:
     """The settings that a command has when none are given."""
-    base: Any = OmegaConf.load(CONFIGS / "base.yaml")
-    del base["defaults"], base["hydra"]
-    return OmegaConf.create({**base, "executor": OmegaConf.load(CONFIGS / "executor" / "local.yaml")})
+    base: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "base.yaml"), resolve=False)
+    base["executor"] = OmegaConf.to_container(OmegaConf.load(CONFIGS / "executor" / "local.yaml"))
+    return {key: value for key, value in base.items() if key not in ("defaults", "hydra")}
 
 
 def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
@@ -638,7 +641,7 @@ def _primary(command: str, overrides: list[str], from_file: Path | None) -> tupl
             raw.pop(group, None)  # a new choice replaces the old one whole instead of being merged into it
     defaults = ["base", {"executor": "local"}, "_self_", *({group: [] if group == "diagnostic" else None} for group in known)]
     ConfigStore.instance().store(name=FROM_FILE, node=OmegaConf.create({**raw, "defaults": defaults}))
-    left = left_behind(whole, OmegaConf.to_container(_usual()))  # type: ignore[arg-type]
+    left = left_behind(whole, _usual())
     said = (
         f"{from_file}: its {', '.join(left)} {'is' if len(left) == 1 else 'are'} not taken; the command line says where and how"
     )

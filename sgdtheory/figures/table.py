@@ -7,6 +7,8 @@ import re
 from math import floor, isfinite, log10
 from typing import Any, NamedTuple
 
+from sgdtheory.terminal import harmless
+
 HEADINGS = {
     "name": "", "train_loss": "train loss", "train_error": "train error", "objective": "objective",
     "gradient_norm": "|∇objective|", "parameter_norm": "|θ|", "learning_rate": "learning rate",
@@ -196,4 +198,5 @@ def _as_csv(value: Any) -> Any:
 
 def _neutral(text: str) -> str:
     """A text that no spreadsheet takes for a formula: an apostrophe before what begins like one. Numbers are no text."""
-    return f"'{text}" if text.lstrip().startswith(FORMULAS) or text.startswith(("\t", "\r", "\n")) else text
+    text = harmless(text)
+    return f"'{text}" if text.lstrip().startswith(FORMULAS) else text
