@@ -97,7 +97,7 @@ def bits(run: Path) -> dict[str, Any]:
     if found["results.json"] is not None:
         found["results.json"] = {**json.loads(found["results.json"]), "seconds": None}
         if "minima_from" in found["results.json"]:
-            found["results.json"]["minima_from"]["finished"] = None
+            del found["results.json"]["minima_from"]  # what was still there of the run that the points are of
     return found | {path.name: path.read_bytes() for path in sorted(run.glob("paths/*.safetensors"))}
 
 

@@ -208,7 +208,7 @@ class Disturbed(RuleBasedStateMachine):
         run, wanted = self.run(name), undisturbed()[name][1]
         if ended.code == 0:
             found = bits(run)
-            assert found == wanted, ([key for key in wanted if found.get(key) != wanted[key]], self.told(), ended)
+            assert found == wanted, (different(found, wanted), self.told(), ended)
             assert (run / "report.html").exists() and (whole or "already done" not in ended.err), (ended, self.told())
             return
         excuses = self.excuses(name)
@@ -260,6 +260,13 @@ class Disturbed(RuleBasedStateMachine):
                 assert ended.code == 0, (name, ended)
         finally:
             shutil.rmtree(self.home)
+
+
+def different(found: Any, wanted: Any, key: str = "") -> list[str]:
+    """Where two trees differ, and in what."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return [each for name in wanted for each in different(found.get(name), wanted[name], f"{key}.{name}")]
+    return [] if found == wanted else [f"{key}: {str(found)[:80]} for {str(wanted)[:80]}"]
 
 
 def _text(path: Path) -> str:
