@@ -50,8 +50,9 @@ ARGUMENTS = {
 }  # fmt: skip
 TEXTS = (
     "../../canary", "/tmp/canary", "..", "", ".", "~/canary", "a\x1b[2Jb", "a\x00b", "a\nb", "a\rb", "\u202eevil", "\x9b1m",
-    "<script>open('canary')</script>", '"><img src=x onerror=y>', "=cmd|'/c calc'!A0", "@SUM(1)", "$(touch canary)", "`touch canary`",
-    "; touch canary", "{{7*7}}", "{% raw %}", "%s%n", "é", "x" * 300, "???", "null", "-1", "[bold]x[/]", "\\", "\ud800", "--trust",
+    "<script>open('canary')</script>", '"><img src=x onerror=y>', "=cmd|'/c calc'!A0", "@SUM(1)", "$(touch canary)",
+    "`touch canary`", "; touch canary", "{{7*7}}", "{% raw %}", "%s%n", "é", "x" * 300, "???", "null", "-1", "[bold]x[/]", "\\",
+    "\ud800", "--trust",
 )  # fmt: skip
 RESOLVERS = (
     "${oc.env:HOME}", "${oc.env:HOME,x}", "${oc.decode:'1'}", "${oc.create:{a: 1}}", "${hydra:runtime.cwd}", "${now:%Y}",

@@ -9,7 +9,14 @@ from typing import Any
 from tests.forks import WORDS, Ended, Server
 
 FEW = ("sgd.steps=3", "sgd.batch_size=4")
-SHORT = ("plane=0", "autoneb.steps=2", "autoneb.last_steps=2", "autoneb.retries=0", "baselines.gradients=4", "baselines.dense=3")
+SHORT = (
+    "plane=0",
+    "autoneb.steps=2",
+    "autoneb.last_steps=2",
+    "autoneb.retries=0",
+    "baselines.gradients=4",
+    "baselines.dense=3",
+)
 COMMANDS: dict[str, tuple[str, ...]] = {
     "two": ("train", "landscape=double_well", "minima=2", "polish=none", "run.name=two", *FEW, *WORDS),
     "three": ("train", "landscape=double_well", "minima=3", "polish=none", *FEW, *WORDS),  # shares units with the first

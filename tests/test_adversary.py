@@ -116,6 +116,7 @@ def judge(found: Try, *, damaged: bool = False) -> None:
 @contextlib.contextmanager
 def harmless(home: Home, own: Path | None = None) -> Iterator[None]:
     """In this block nothing is started, imported, or written, but below `own`."""
+
     def elsewhere(tree: dict[str, Any]) -> dict[str, Any]:
         return {path: what for path, what in tree.items() if own is None or not path.startswith(str(own))}
 

@@ -1,8 +1,8 @@
 """Starts, kills, moves, copies, links, deletions and edits over one root of runs, in any order.
 
-The oracle knows what every command has to find, to the bit, and what was done to its files: it ends as an undisturbed run does,
-or refuses in a few lines that name what was edited or taken away. "Already done" is said where all is there and as written; what
-is the user's own stays.
+The oracle knows what every command has to find, to the bit, and what was done to its files: it ends as an undisturbed run
+does, or refuses in a few lines that name what was edited or taken away. "Already done" is said where all is there and as
+written; what is the user's own stays.
 """
 
 import re
@@ -273,8 +273,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(105, marks=pytest.mark.slow)])
 def test_any_order_of_starts_kills_moves_and_edits(examples: int) -> None:
     steps["taken"] = 0
     run_state_machine_as_test(Disturbed, settings=settings(max_examples=examples, **QUIET))
-    assert steps["taken"] >= 25 * examples - examples, steps
+    assert steps["taken"] >= 20 * examples, steps
