@@ -25,7 +25,7 @@ from tests.adversary import CANARY, PLANTED, configurations, everything, names, 
 from tests.conftest import Said, call
 
 QUIET = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
-FEW = settings(max_examples=25, phases=(Phase.explicit, Phase.generate), **QUIET)  # type: ignore[arg-type]
+FEW = settings(max_examples=15, phases=(Phase.explicit, Phase.generate), **QUIET)  # type: ignore[arg-type]
 MANY = settings(max_examples=400, phases=(Phase.explicit, Phase.generate), **QUIET)  # type: ignore[arg-type]
 SHOWN = "\x1b\x07\x08\r\x9b\u202e\u2066"  # what would be obeyed by a terminal
 EDITED = ("manifest.json", "results.json", "units.json")
