@@ -71,6 +71,18 @@ class Pipeline(Protocol):
         ...
 
 
+class Logged(NamedTuple):
+    """What a unit had logged when a state of it was kept."""
+
+    rows: int
+    rows_sha256: str | None  # None in a state of an older version
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Logged":
+        """As the facts of a state have it."""
+        return cls(facts["rows"], facts.get("rows_sha256"))
+
+
 class _Stop:
     """The wish to stop, set by a signal, seen at the next step by whoever keeps the state."""
 
@@ -111,7 +123,7 @@ class UnitFolder(Folder):
     unit: Unit
     _times: dict[str, float] = field(default_factory=dict, compare=False)
     _kept: list[dict[str, Any]] = field(default_factory=list, compare=False)
-    _passed: dict[str, int] = field(default_factory=dict, compare=False)  # stages so far, and the rows there were after each
+    _passed: dict[str, "Logged"] = field(default_factory=dict, compare=False)  # stages so far, and what was logged after each
 
     @property
     def status(self) -> dict[str, Any]:
@@ -152,15 +164,17 @@ class UnitFolder(Folder):
         for path in self.path.glob("stage-*.safetensors"):
             if path.stem.removeprefix("stage-") not in self._passed:
                 path.unlink()
-        self._forget_rows(state[1]["rows"] if state is not None else max(self._passed.values(), default=0))
+        last = max(self._passed.values(), key=lambda logged: logged.rows, default=Logged(0, None))
+        self._forget_rows(Logged.of(state[1]) if state is not None else last)
         return state
 
-    def _forget_rows(self, count: int) -> None:
-        """Have the first `count` rows of metrics alone."""
-        rows = self.rows("metrics.jsonl")
+    def _forget_rows(self, kept: "Logged") -> None:
+        """Have the rows of metrics alone that were there when a state was kept; Damaged where they are others now."""
+        rows, (count, sha256), where = self.rows("metrics.jsonl"), kept, self.path / "metrics.jsonl"
         if len(rows) < count:
-            where = self.path / "metrics.jsonl"
             raise Damaged(f"{where} has {len(rows)} of the {count} rows it had: put it back, or delete {self.path}")
+        if sha256 not in (None, digest(rows[:count])):
+            raise Damaged(f"{where} is not what this unit wrote (checksums differ): put it back, or delete {self.path}")
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows[:count]))
 
     def _kept_in(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -195,12 +209,14 @@ class UnitFolder(Folder):
             self.append("metrics.jsonl", self._kept)
             self._kept.clear()
 
-    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors") -> int:
-        """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read. Gives how many there are."""
+    def save(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors") -> "Logged":
+        """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read. Gives what there is of
+        them, by which the state knows them again."""
         self.flush()
-        rows = len(self.rows("metrics.jsonl"))
-        self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, "rows": rows})
-        return rows
+        rows = self.rows("metrics.jsonl")
+        kept = Logged(len(rows), digest(rows))
+        self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, **kept._asdict()})
+        return kept
 
     def mark(self, name: str, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Keep where work of several stages stands: what was logged so far stays, whichever stage is the next to resume."""
@@ -213,7 +229,7 @@ class UnitFolder(Folder):
             return None
         if found[1]["stage"] != name:
             raise Damaged(f"{self.path / f'stage-{name}.safetensors'} is that of {found[1]['stage']}: {UNDO}")
-        self._passed[name] = found[1]["rows"]
+        self._passed[name] = Logged.of(found[1])
         return found
 
     def end_stage(self, name: str, cloud: Any) -> None:

@@ -69,6 +69,10 @@ class Server:
         pid = self.ask(do="start", where=str(where), words=words, before=before, folder=str(folder))
         return Command(self, pid, folder)
 
+    def do(self, code: str) -> None:
+        """Python that is executed in the warm process itself: what it imports or keeps, every later command has."""
+        assert self.ask(do="exec", code=code) == "ready"
+
     def run(self, where: Path, *words: str, before: str = "") -> Ended:
         return self.start(where, *words, before=before).end()
 
@@ -157,6 +161,8 @@ def _serve() -> None:
         answer: Any = "ready"
         if question["do"] == "start":
             answer = _start(question)
+        elif question["do"] == "exec":
+            exec(question["code"], {})
         elif question["do"] == "wait":
             answer = _wait(question["pid"], question["seconds"])
         print(json.dumps(answer), file=answers, flush=True)

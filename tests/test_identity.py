@@ -21,6 +21,7 @@ from sgdtheory.commandline.sources import digest_of_sources, sources_of
 from sgdtheory.figures.figure import RunData
 from sgdtheory.folder import Damaged, Folder, digest, digest_of_content
 from sgdtheory.measured import in_full
+from sgdtheory.pipelines.connect import origin_of
 from sgdtheory.sweep.cell import Cell
 from tests.conftest import Command
 
@@ -303,6 +304,20 @@ def test_what_was_edited_is_not_shown_as_measured(name: str, sgdtheory: Command,
             assert "not as measured" in status.out and name in status.out and "training error" not in status.out
     (run / name).unlink()
     assert sgdtheory(*words).code == 0 and (run / name).exists()
+
+
+def test_an_edited_error_is_not_told_of_the_minima_that_are_joined(sgdtheory: Command) -> None:
+    few = ("model=mlp", "model.hidden=[4]", *FEW[:3], "sgd.steps=3", "sgd.batch_size=4")
+    assert sgdtheory("train", *few, "minima=2").code == 0
+    (run,) = Path("runs/train").iterdir()
+    found = Folder(run).read_json("results.json")
+    Folder(run).write_json("results.json", {**found, "minima": [{**row, "train_error": 0.0} for row in found["minima"]]})
+    said = sgdtheory("connect", f"minima={run}", *FEW[:3], "--dry-run")
+    assert said.code == 1 and "results.json is not the file that this run wrote" in said.err
+    said = sgdtheory("connect", "model=mlp", "model.hidden=[4]", *FEW[:3], "--dry-run")
+    assert "is of this landscape, but results.json is not the file that this run wrote" in said.err
+    (run / "results.json").unlink()
+    assert origin_of((run / "minima.safetensors",))["minima"] is None
 
 
 def test_rows_of_a_unit_that_were_edited_are_not_taken_for_logged(sgdtheory: Command) -> None:

@@ -104,6 +104,23 @@ def test_a_state_comes_back_and_later_rows_do_not(folder: UnitFolder) -> None:
     assert folder.rows("metrics.jsonl") == []
 
 
+def test_rows_that_were_edited_are_not_gone_on_with(folder: UnitFolder) -> None:
+    folder.log(step=1, loss=0.5)
+    folder.save({"cloud": torch.ones(2)}, {"stage": "train", "step": 1})
+    log = folder.path / "metrics.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole.replace(b"0.5", b"0.1"))
+    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+        again(folder).resume("train")
+    log.write_bytes(whole)
+    folder.end_stage("train", torch.ones(2))
+    log.write_bytes(whole.replace(b"0.5", b"0.1"))
+    later = again(folder)
+    later.stage("train")
+    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+        later.resume("polish")
+
+
 def test_a_state_that_is_older_than_a_finished_stage_does_not_count(folder: UnitFolder) -> None:
     folder.log(step=1)
     folder.save({"cloud": torch.zeros(2)}, {"stage": "train", "step": 1})

@@ -13,7 +13,7 @@ from sgdtheory.folder import digest
 from sgdtheory.foreign import held
 from sgdtheory.minima import STARTS
 from sgdtheory.progress import duration
-from sgdtheory.run import results_of, runs_under, status_of
+from sgdtheory.run import demand_as_written, results_of, runs_under, status_of
 from sgdtheory.terminal import pasted
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
@@ -124,7 +124,9 @@ def _take(config: Any, theirs: Any, touched: set[str]) -> None:
 
 
 def _minima_of(run: Path) -> Path:
-    _check(run, status_of(run)[1].get("files", {}))
+    manifest = status_of(run)[1]
+    _check(run, manifest.get("files", {}))
+    demand_as_written(run, ("results.json",), manifest)  # its errors are going to be told
     return run / MINIMA
 
 
@@ -186,10 +188,11 @@ def _why_no_ends(run: Path) -> str:
 
     try:
         _check(run, status_of(run)[1]["files"])
+        results = results_of(run)
     except Failure as fault:
         return str(fault).removeprefix(f"{run}/")
     cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
-    scored = any(row.get("test_loss") is not None for row in results_of(run).get("minima", []))
+    scored = any(row.get("test_loss") is not None for row in results.get("minima", []))
     near = 0.0 if scored else 1e-6 * (1 + float(np.linalg.norm(cloud[0])))
     several = bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
     return "" if several else "found one point alone, and a path has two ends"

@@ -26,7 +26,7 @@ from sgdtheory.paths.plane import plane
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.train import Dtype, describe_point
 from sgdtheory.roles import is_network, is_scored
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.run import Estimate, Run, Unit, UnitFolder, results_of
 from sgdtheory.streams import key
 
 SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
@@ -309,14 +309,18 @@ def _finite(minima: list[dict[str, Any]]) -> dict[int, float]:
 
 
 def origin_of(files: tuple[Path, ...] | None) -> dict[str, Any]:
-    """Where the minima came from: a run, with its training error and when it ended, files, or the formula itself."""
+    """Where the minima came from: a run, with its training error and when it ended, files, or the formula itself.
+
+    Raises Damaged where the results of the run are not what it wrote.
+    """
     if files is None:
         return {"landscape": "the minima that it states"}
     run = Folder(files[0].parent)
     manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
     if files[0].name not in manifest.get("files", {}):
         return {"files": [str(file) for file in files]}
-    errors = [row.get("train_error") for row in run.read_json("results.json", {}).get("minima", [])]
-    known = [error for error in errors if error is not None]
-    facts = {"minima": len(errors), "train_error": max(known, default=None), "finished": manifest.get("finished")}
+    rows = results_of(run.path, manifest).get("minima")
+    known = [row["train_error"] for row in rows or [] if row.get("train_error") is not None]
+    count = {"minima": None, "minima_why": "the results of that run were not there"} if rows is None else {"minima": len(rows)}
+    facts = {**count, "train_error": max(known, default=None), "finished": manifest.get("finished")}
     return {"run": str(run.path), **facts}
