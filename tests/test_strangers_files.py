@@ -110,8 +110,12 @@ def run(good: Path, canary: Path) -> Path:
 
 
 def edit(run: Path, name: str, **facts: Any) -> None:
+    """Change a file of a run, and the digest that vouches for it: a stranger can do both."""
     folder = Folder(run)
-    folder.write_json(name, {**folder.read_json(name), **facts})
+    written = folder.write_json(name, {**folder.read_json(name), **facts})
+    files = folder.read_json("manifest.json")["files"]
+    if name in files:
+        edit(run, "manifest.json", files={**files, name: written})
 
 
 def place(run: Path, key: str, value: Any) -> Path:
@@ -476,7 +480,7 @@ def test_units_are_looked_for_where_a_run_keeps_them(directory: Any, run: Path) 
     units = Folder(run).read_json("units.json")
     Folder(run).write_json("units.json", [{**unit, "directory": directory} for unit in units])
     said = call("status", str(run))
-    assert said.code in (1, 2) and "it names no units" in said.err
+    assert said.code == 0 and " damaged " in said.out and "it names no units" in " ".join(said.out.split())
 
 
 @pytest.mark.parametrize("name", ["../../x", "..", "/x", "a/b", "a\\b", ".hidden", "a\x1bb", "a\u202eb", "x" * 101])
@@ -580,7 +584,7 @@ def test_json_that_python_cannot_follow(run: Path) -> None:
     for text in ("[" * 100_000, "1" * 5000, '{"a": ' * 50_000):
         (run / "manifest.json").write_text(text, encoding="utf-8")
         said = call("status", str(run))
-        assert said.code in (1, 2) and "manifest.json" in said.err and len(said.err.splitlines()) == 1
+        assert said.code == 0 and " damaged " in said.out and "manifest.json is damaged" in " ".join(said.out.split())
     assert json.loads("[]") == []
 
 

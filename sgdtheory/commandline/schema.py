@@ -138,7 +138,8 @@ class Checker:
             sources = self._sources(value) if found is not None else {}
             return found, {"_target_": value, **sources} if sources else value
         checked = self._plain(annotation, value, where)
-        if content := next((mark for mark in marks if isinstance(mark, Content)), None):
+        contents = (mark if isinstance(mark, Content) else Content() for mark in marks if _is_content(mark))
+        if content := next(contents, None):
             several = isinstance(checked, list | tuple)
             if several and not checked:
                 self.fault(where, "an empty list names no file; give at least one, or leave it out")
@@ -316,6 +317,11 @@ def _marks(annotation: Any) -> tuple[Any, ...]:
     if get_origin(bare) in (Union, UnionType):
         return (*own, *(mark for part in get_args(bare) for mark in _marks(part)))
     return tuple(own)
+
+
+def _is_content(mark: Any) -> bool:
+    """Whether a mark says that a path is known by what it holds, with or without brackets."""
+    return mark is Content or isinstance(mark, Content)
 
 
 def _is_node(value: Any) -> bool:
