@@ -296,11 +296,16 @@ def _guarded(work: Callable[[], None], trace: bool) -> None:
         raise SystemExit(_tell(fault, trace)) from None
 
 
+INTERRUPTED = 130
+_told: list[BaseException] = []  # what was said to have gone wrong
+
+
 def _tell(fault: BaseException, trace: bool) -> int:
     """Say what went wrong in one to three lines; the exit code."""
+    _told.append(fault)
     if isinstance(fault, KeyboardInterrupt):
         say("interrupted; everything so far is kept, the same command goes on from there")
-        return 130
+        return INTERRUPTED
     if isinstance(fault, Mistake | Failure):
         say("\n".join(str(fault).splitlines()[:3]))
         return 2 if isinstance(fault, Mistake) else 1
@@ -322,6 +327,8 @@ def main() -> None:
         sys.exit(1)
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED and not _told:  # Typer ends so of itself, and says nothing
+            _tell(KeyboardInterrupt(), trace=False)
     except SystemExit as stop:
         code = stop.code
     except (KeyboardInterrupt, typer.Abort):  # while the words were read

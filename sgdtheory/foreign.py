@@ -13,6 +13,7 @@ from sgdtheory.faults import Mistake
 MOST_YAML = 1 << 18  # bytes of a configuration; the longest of ours has 6,000
 MOST_JSON = 1 << 28  # bytes of one JSON file
 MOST_ROWS = 1 << 31  # bytes of a log of rows
+HOLLOW = 1000  # times what lies on the disk: a file that grows so much when it is read
 DEEPEST = 60  # nested lists and mappings
 NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # what becomes a part of a file's name
 PLAIN = re.compile(r"\$\{\.*[A-Za-z_]\w*(?:\.\w+|\[\w+\])*\}")  # ${key.of.the.same.file}
@@ -33,6 +34,8 @@ def held(folder: Path, name: str, most: int | None = None) -> Path:
         raise _no_file(path)
     if most is not None and found.st_size > most:
         raise Mistake(f"{path} has {found.st_size:,} bytes, more than the {most:,} that are read of such a file")
+    if found.st_size > HOLLOW * 512 * max(1, found.st_blocks) and found.st_size > MOST_JSON:
+        raise Mistake(f"{path} is hollow: it says {found.st_size:,} bytes and holds {512 * found.st_blocks:,}")
     return path
 
 

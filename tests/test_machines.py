@@ -54,7 +54,7 @@ def is_unstated(call: ast.Call) -> bool:
     text = name == "read_text" or (name == "write_text" and len(call.args) == 1)  # two: a Folder's, which states its own
     text |= name == "open" and owner not in ("os", "Image", "task", "self.task") and not binary
     text |= name == "fdopen" and not binary
-    text |= "text" in words or "universal_newlines" in words
+    text |= isinstance(words.get("text", words.get("universal_newlines")), ast.Constant)  # of a process
     return text and "encoding" not in words
 
 
