@@ -25,7 +25,7 @@ def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
 
     def product(vectors: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(np.ascontiguousarray(vectors.reshape(n, -1).T)).to(theta)  # [V, n]
-        found: np.ndarray = _products(landscape, theta, rows).cpu().double().numpy().T.reshape(vectors.shape)
+        found: np.ndarray = hessian_products(landscape, theta, rows).cpu().double().numpy().T.reshape(vectors.shape)
         return found
 
     return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)
@@ -33,11 +33,11 @@ def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
 
 def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
     """The whole H(θ) at one point θ [n], [n, n] in θ's dtype, symmetric; n products."""
-    found = _products(landscape, theta, torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device))
+    found = hessian_products(landscape, theta, torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device))
     return (found + found.T) / 2
 
 
-def _products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
+def hessian_products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
     """H(θ)v of each of vectors [V, n], in chunks of rows."""
     return torch.cat([hvp(landscape, theta.expand(len(rows), -1), rows) for rows in vectors.split(ROWS)])
 
@@ -232,7 +232,7 @@ def _lanczos(
     diagonal, beside = [], []
     for m in range(min(steps, n - kept)):
         basis[:, m] = newest
-        product = _products(landscape, theta, newest)  # [V, n]
+        product = hessian_products(landscape, theta, newest)  # [V, n]
         diagonal.append((product * newest).sum(1).double())
         for _ in range(2):
             product = product - product @ without.T @ without

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
+from sgdtheory.landscape import Cloud, Landscape, parts_of, value_and_grad, values
 from sgdtheory.noise import whole_pass
-from sgdtheory.roles import is_scored, parts_of
+from sgdtheory.roles import is_scored
 from sgdtheory.run import Estimate
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD

@@ -80,10 +80,13 @@ def plan(task: Task) -> Plan:
 def self_checks(pipeline: Pipeline) -> list[str]:
     """What the self-check of each landscape found, a line each; Mistake where one is no function
     of its parameters alone."""
+    from sgdtheory.roles import self_check_of
+
     several = getattr(pipeline, "landscapes", {})
     landscapes = [getattr(pipeline, "landscape", None), *several.values()]
     dtype = getattr(pipeline, "dtype", "float32")
-    return [landscape.check(dtype) for landscape in landscapes if hasattr(landscape, "check")]
+    said = [self_check_of(landscape, dtype) for landscape in landscapes]
+    return [line for line in said if line is not None]
 
 
 def execute(task: Task, watcher: Watcher, retry_failed: bool = False, command_line: str = "") -> Mapping[str, Any]:
@@ -264,6 +267,7 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
 def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     """Write what a run has found: clouds, logs, units, numbers, table, report."""
     from sgdtheory.report import table_csv
+    from sgdtheory.roles import title_of
 
     units = task.pipeline.units(run)
     results = task.pipeline.finish(run)
@@ -272,7 +276,7 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     found = {
         "command": task.command,
         "seed": run.science.get("seed"),
-        "landscape": getattr(landscape, "title", type(landscape).__name__),
+        "landscape": title_of(landscape),
         "dim": getattr(landscape, "dim", None),
         "device": task.settings.device,
         "seconds": seconds,
@@ -321,9 +325,14 @@ def refuse_another(run: Run, task: Task) -> None:
 def _is_same_but_for_sources(run: Run, task: Task) -> bool:
     """Whether a run's configuration says the same as a task's: then it is what the words stand for that has changed."""
     try:
-        return (run.path / "config.yaml").read_bytes() == task.yaml.encode("utf-8", "backslashreplace")
-    except OSError:
+        return _config_digest(run) == sha256_of(task.yaml)
+    except (Mistake, OSError):  # it is no file of ours
         return False
+
+
+def _config_digest(run: Run) -> str:
+    """SHA-256 of the configuration that is kept. It is compared, not built: it may be a stranger's."""
+    return hashlib.sha256(held(run.path, "config.yaml", MOST_YAML).read_bytes()).hexdigest()
 
 
 def _is_empty(run: Run, task: Task) -> bool:
@@ -338,15 +347,13 @@ def _is_empty(run: Run, task: Task) -> bool:
 
 
 def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
-    """Raise Mistake where config.yaml is neither what the run wrote nor what it is about to write. It is compared, not
-    built: it may be a stranger's."""
+    """Raise Mistake where config.yaml is neither what the run wrote nor what it is about to write."""
     try:
-        text = held(run.path, "config.yaml", MOST_YAML).read_bytes()
+        kept = _config_digest(run)
     except FileNotFoundError:
         return  # it is about to be written again
     known = manifest.get("config_sha256")
-    is_kept = known is None or hashlib.sha256(text).hexdigest() == known
-    if not is_kept and text != yaml.encode("utf-8", "backslashreplace"):
+    if known is not None and kept not in (known, sha256_of(yaml)):
         where = run.path / "config.yaml"
         raise Mistake(f"{where} was edited since the run began: put it back, or give it to --from for a new run")
 

@@ -20,7 +20,7 @@ class _Mark:
         return self.name
 
 
-class Content(_Mark):
+class ContentOf(_Mark):
     """`files`: of a folder those that are read; by default all."""
 
     def __init__(self, files: Callable[[Path], Iterable[Path]] | None = None) -> None:
@@ -28,6 +28,7 @@ class Content(_Mark):
         self.files = files
 
 
+Content = ContentOf()
 Place = _Mark("Place")
 Importable = _Mark("Importable")
 
@@ -37,5 +38,5 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]  # momentum: at 1 nothing would ever be forgotten
-ContentPath = Annotated[Path, Content()]
+ContentPath = Annotated[Path, Content]
 PlacePath = Annotated[Path, Place]

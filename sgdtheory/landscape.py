@@ -48,7 +48,8 @@ class Landscape(Protocol):
         ...
 
 
-def _parts(landscape: Landscape, batch: Batch | None) -> Iterator[tuple[Batch | None, float]]:
+def parts_of(landscape: Landscape, batch: Batch | None = None) -> Iterator[tuple[Batch | None, float]]:
+    """(batch, weight) whose weighted mean is the whole objective; a batch is its own one part."""
     if batch is None and hasattr(landscape, "parts"):
         yield from landscape.parts()
     else:
@@ -73,7 +74,7 @@ def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Te
     points = cloud.shape[0]
     total = torch.zeros(points, dtype=cloud.dtype, device=cloud.device)
     with torch.no_grad():
-        for part, weight in _parts(landscape, batch):
+        for part, weight in parts_of(landscape, batch):
             for rows in _rows(landscape, points):
                 total[rows] += weight * landscape.losses(cloud[rows], _of_rows(part, rows, points))
     return total
@@ -85,7 +86,7 @@ def value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None = Non
     losses: Tensor | None = None
     gradients: Tensor | None = None
     chunks = list(_rows(landscape, points))
-    for part, weight in _parts(landscape, batch):
+    for part, weight in parts_of(landscape, batch):
         found = [_value_and_grad(landscape, cloud[rows], _of_rows(part, rows, points)) for rows in chunks]
         value, gradient = found[0] if len(found) == 1 else (torch.cat(x) for x in zip(*found, strict=True))
         if weight != 1.0:
@@ -109,7 +110,7 @@ def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
     points = cloud.shape[0]
     losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
     products = torch.zeros_like(cloud)
-    for part, weight in _parts(landscape, batch):
+    for part, weight in parts_of(landscape, batch):
         for rows in _rows(landscape, points):
             leaf = cloud[rows].detach().requires_grad_()
             with torch.enable_grad():

@@ -5,7 +5,7 @@ names alone, so that a landscape which hands on all that it does not have itself
 the roles of the one inside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import torch
@@ -198,18 +198,12 @@ def barrier_of(landscape: Landscape) -> float:
     raise Failure(f"{title_of(landscape)} states no barrier")
 
 
-def parts_of(landscape: Landscape) -> Iterator[tuple[Batch | None, float]]:
-    """(batch, weight) whose weighted mean is the whole objective; the whole itself by default."""
-    parts = _of(landscape, "parts")
-    return iter([(None, 1.0)]) if parts is None else parts()  # type: ignore[no-any-return]
-
-
 def device_of(landscape: Landscape) -> torch.device:
     """Where a landscape computes."""
     return torch.device(_of(landscape, "device", "cpu"))
 
 
-def title_of(landscape: Landscape) -> str:
+def title_of(landscape: object) -> str:
     """What a landscape is called in words that people read."""
     return str(_of(landscape, "title", type(landscape).__name__))
 
@@ -240,7 +234,7 @@ def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
     return found
 
 
-def self_check_of(landscape: Landscape, dtype: str) -> str | None:
+def self_check_of(landscape: object, dtype: str) -> str | None:
     """What the self-check of a landscape found; None where it has none. Mistake where it fails."""
     check = _of(landscape, "check")
     return None if check is None else str(check(dtype))

@@ -1,6 +1,5 @@
 """Runs and the units they consist of: directories, identity, checkpoints, resume. No torch at import, no science."""
 
-import hashlib
 import json
 import os
 import re
@@ -274,20 +273,16 @@ class UnitFolder(Folder):
         """Keep the result: tensors, then the numbers that vouch for them and for themselves."""
         self.flush()
         sha256 = self.write_tensors("result.safetensors", tensors)
-        rows = self.digest_of_rows()
+        rows = digest(self.rows("metrics.jsonl"))
         found = plain({**result, "unit": self.unit.hash, "sha256": sha256, "rows_sha256": rows})
         self.write_json("result.json", {**found, "checksum": digest(found)})
 
-    def digest_of_rows(self) -> str:
-        """Of what was logged, by which its result vouches for it."""
-        return digest(self.rows("metrics.jsonl"))
-
     def logged(self) -> list[dict[str, Any]]:
         """What was logged on the way to a result; Damaged where it was changed since."""
-        known = (self.result or {}).get("rows_sha256")
-        if known not in (None, self.digest_of_rows()):
+        known, rows = (self.result or {}).get("rows_sha256"), self.rows("metrics.jsonl")
+        if known not in (None, digest(rows)):
             raise Damaged(f"{self.path / 'metrics.jsonl'} is not what this unit wrote (checksums differ): {UNDO}")
-        return self.rows("metrics.jsonl")
+        return rows
 
     def forget_states(self) -> None:
         """Delete what only an unfinished unit needs."""
@@ -413,8 +408,9 @@ def demand_as_written(path: Path, names: Iterable[str], manifest: Mapping[str, A
     files = (folder.read_object("manifest.json") if manifest is None else manifest).get("files", {})
     for name in names:
         with suppress(FileNotFoundError):
-            if name in files and hashlib.sha256(held(path, name).read_bytes()).hexdigest() != files[name]:
-                folder.read_bytes(name, files[name])  # which says so
+            if name in files:
+                held(path, name)  # one that is not there is no fault here
+                folder.read_bytes(name, files[name])
 
 
 def runs_under(root: Path, command: str = "*") -> list[Path]:

@@ -21,7 +21,7 @@ from sgdtheory.commandline.sources import SOURCE, digest_of_sources
 from sgdtheory.commandline.targets import OURS, nearest_target, targets
 from sgdtheory.faults import Mistake, nearest
 from sgdtheory.folder import digest_of_content
-from sgdtheory.kinds import Content, Importable, Place
+from sgdtheory.kinds import ContentOf, Importable, Place
 
 RESERVED = ("_target_", "_partial_")
 
@@ -138,8 +138,7 @@ class Checker:
             sources = self._sources(value) if found is not None else {}
             return found, {"_target_": value, **sources} if sources else value
         checked = self._plain(annotation, value, where)
-        contents = (mark if isinstance(mark, Content) else Content() for mark in marks if _is_content(mark))
-        if content := next(contents, None):
+        if content := next((mark for mark in marks if isinstance(mark, ContentOf)), None):
             several = isinstance(checked, list | tuple)
             if several and not checked:
                 self.fault(where, "an empty list names no file; give at least one, or leave it out")
@@ -151,13 +150,13 @@ class Checker:
     def _sources(self, name: str) -> dict[str, str]:
         """The sources of a trusted package, as a part of the identity of what it makes; nothing for ours."""
         root = name.replace(":", ".").split(".")[0]
-        if root == "sgdtheory":
+        if root == OURS:
             return {}
         if root not in self.sources:
             self.sources[root] = digest_of_sources(root)
         return {} if self.sources[root] is None else {SOURCE: str(self.sources[root])}
 
-    def _content(self, path: Path, content: Content, where: str) -> str | None:
+    def _content(self, path: Path, content: ContentOf, where: str) -> str | None:
         """What a file holds, as its identity."""
         if path.exists():
             return digest_of_content(path, content.files(path) if content.files is not None and path.is_dir() else None)
@@ -317,11 +316,6 @@ def _marks(annotation: Any) -> tuple[Any, ...]:
     if get_origin(bare) in (Union, UnionType):
         return (*own, *(mark for part in get_args(bare) for mark in _marks(part)))
     return tuple(own)
-
-
-def _is_content(mark: Any) -> bool:
-    """Whether a mark says that a path is known by what it holds, with or without brackets."""
-    return mark is Content or isinstance(mark, Content)
 
 
 def _is_node(value: Any) -> bool:

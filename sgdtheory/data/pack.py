@@ -7,11 +7,11 @@ from sgdtheory.data.folder_pack import pictures_of, read_folder
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.npz_pack import read_npz
 from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Content, Count
+from sgdtheory.kinds import ContentOf, Count
 
 
 def images(
-    path: Annotated[Path, Content(pictures_of)],
+    path: Annotated[Path, ContentOf(pictures_of)],
     limit: Count | None = None,
     augment: Augment = "none",
     padding: Count = 4,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgdtheory.descend import lbfgs
 from sgdtheory.landscape import Batch, Cloud, value_and_grad, values
+from sgdtheory.roles import weight_decay_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     adapted = held.place(lbfgs(held, pushed, steps))
     points, decay = (
         torch.cat([theta[None], pushed, adapted]),
-        getattr(landscape, "weight_decay", 0.0),
+        weight_decay_of(landscape),
     )
     objective = values(landscape, points)
     data = objective - 0.5 * decay * points.square().sum(1)

@@ -1,22 +1,25 @@
 """Tr H and Tr C at one point of a landscape, each with its error."""
 
-from typing import Any
-
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.landscape import hvp
+from sgdtheory.curvature import hessian_products
+from sgdtheory.landscape import Landscape
 from sgdtheory.measured import Measured
 from sgdtheory.noise import is_additive, per_sample_noise, whole_pass
+from sgdtheory.roles import has_examples, states_noise
 
 SKETCH = 64  # directions whose curvature is taken exactly: they hold nine tenths of Tr H on digits
 PROBES = 32  # random ones for the rest
-ROWS = 64  # Hessian-vector products at once
 PASSES = 32  # over which Tr C is averaged where it is not known from every example
 
 
 def hessian_trace(
-    landscape: Any, theta: Tensor, source: Generator, sketch: int = SKETCH, probes: int = PROBES
+    landscape: Landscape,
+    theta: Tensor,
+    source: Generator,
+    sketch: int = SKETCH,
+    probes: int = PROBES,
 ) -> Measured:
     """Tr H(θ) at one point θ [n] by Hutch++ (Meyer, Musco, Musco & Woodruff 2021, 2010.09649,
     Algorithm 1).
@@ -27,40 +30,31 @@ def hessian_trace(
     """
     n = theta.numel()
     if n <= sketch:
-        return Measured(
-            float((_products(landscape, theta, torch.eye(n).to(theta))).diagonal().double().sum())
-        )
-    basis = torch.linalg.qr(_products(landscape, theta, _signs(sketch, theta, source)).T)[
-        0
-    ]  # [n, sketch]
-    exact = (_products(landscape, theta, basis.T.contiguous()) * basis.T).double().sum()
+        whole = hessian_products(landscape, theta, torch.eye(n).to(theta))
+        return Measured(float(whole.diagonal().double().sum()))
+    sketched = hessian_products(landscape, theta, _signs(sketch, theta, source))
+    basis = torch.linalg.qr(sketched.T)[0]  # [n, sketch]
+    exact = (hessian_products(landscape, theta, basis.T.contiguous()) * basis.T).double().sum()
     rest = _signs(probes, theta, source)
     rest = rest - (rest @ basis) @ basis.T
-    products = (_products(landscape, theta, rest) * rest).double().sum(1)
+    products = (hessian_products(landscape, theta, rest) * rest).double().sum(1)
     return Measured.mean((exact + products).cpu())
 
 
-def noise_trace(landscape: Any, theta: Tensor, size: int, source: Generator) -> Measured:
+def noise_trace(landscape: Landscape, theta: Tensor, size: int, source: Generator) -> Measured:
     """Tr C(θ) of one sample at one point: exact, from every example's gradient, where a
     mini-batch's loss is a mean over its examples; else the mean over passes, with batch norm for
     mini-batches of `size`.
     """
     none = theta.new_zeros(0, theta.numel())
-    if hasattr(landscape, "count") and is_additive(landscape):
+    if has_examples(landscape) and is_additive(landscape):
         return Measured(float(per_sample_noise(landscape, theta, none)[0]))
-    if hasattr(landscape, "noise_covariance"):
+    if states_noise(landscape):
         return Measured(
             float(whole_pass(landscape, theta[None], size, source, none).noise_trace[0])
         )
     passes = (whole_pass(landscape, theta[None], size, source, none) for _ in range(PASSES))
     return Measured.mean([float(one.noise_trace[0]) for one in passes])
-
-
-def _products(landscape: Any, theta: Tensor, vectors: Tensor) -> Tensor:
-    """H v for each row v [V, n]."""
-    return torch.cat(
-        [hvp(landscape, theta.expand(len(rows), -1), rows) for rows in vectors.split(ROWS)]
-    )
 
 
 def _signs(count: int, like: Tensor, source: Generator) -> Tensor:

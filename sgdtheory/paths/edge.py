@@ -1,6 +1,5 @@
 """One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -146,8 +145,8 @@ def error_of(landscape: Landscape) -> Error | None:
         return None
 
     def error(pair: Cloud) -> float:
-        losses = landscape.score(pair, "train").losses
-        return float((losses[0] - losses[1]).std()) / math.sqrt(losses.shape[1])
+        losses = landscape.score(pair, "train").losses.cpu()
+        return Measured.mean(losses[0] - losses[1]).stderr or 0.0
 
     return error
 

@@ -17,6 +17,7 @@ from sgdtheory.geometry.clamped import push, second_order
 from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.roles import weight_decay_of
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import (
@@ -69,7 +70,7 @@ class Compensation(Study):
                 f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}"
             )
         for name, landscape in self.landscapes.items():
-            if not getattr(landscape, "weight_decay", 0.0) > 0:
+            if not weight_decay_of(landscape) > 0:
                 raise Mistake(
                     f"landscapes.{name}: without weight decay no minimum is one point; use "
                     "weight_decay=0.001"

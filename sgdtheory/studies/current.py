@@ -19,6 +19,7 @@ from sgdtheory.kinds import Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.roles import device_of
 from sgdtheory.run import Estimate, Unit, UnitFolder
 from sgdtheory.sgd import FREE, SGD, SGDState
 from sgdtheory.streams import key, stream
@@ -144,9 +145,7 @@ class Stirred:
 
         def energy(points: Array) -> Array:
             heights: Array = (
-                landscape.losses(torch.from_numpy(points).to(getattr(landscape, "device", "cpu")))
-                .cpu()
-                .numpy()
+                landscape.losses(torch.from_numpy(points).to(device_of(landscape))).cpu().numpy()
             )
             return heights
 

@@ -19,6 +19,7 @@ from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.roles import title_of
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
@@ -73,7 +74,7 @@ class FlatnessAgainstTemperature(Study):
     @property
     def landscape(self) -> Subject:
         network = self.network(weight_decay=0.0)
-        return Subject(getattr(network, "title", type(network).__name__), network.dim)
+        return Subject(title_of(network), network.dim)
 
     def _cells(self) -> list[tuple[float, float, int]]:
         """(λ, η, b): the grid at λ = 0, its corners with weight decay."""

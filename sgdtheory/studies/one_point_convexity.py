@@ -16,6 +16,7 @@ from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
+from sgdtheory.roles import has_examples
 from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
 from sgdtheory.sgd import SGD
 from sgdtheory.statistics.proportions import at_most, share
@@ -59,7 +60,7 @@ class OnePointConvexity(Study):
     seed: Whole = 0
 
     def __post_init__(self) -> None:
-        if not hasattr(self.landscape, "count"):
+        if not has_examples(self.landscape):
             raise Mistake(
                 "landscape: this study needs examples, whose mini-batches make the noise; use "
                 "landscape=network"

@@ -14,6 +14,7 @@ from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.measured import Measured, row_of
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.roles import is_scored
 from sgdtheory.schedule import Constant
 from sgdtheory.sgd import SGD
 from sgdtheory.streams import key, stream
@@ -109,7 +110,7 @@ def descent(landscape: Any, steps: int, rate: float | Literal["auto"]) -> SGD:
     """Heavy-ball descent of the whole objective, on a formula at the rate that suits it (see
     `SGD`).
     """
-    return SGD(steps, None, rate if hasattr(landscape, "score") else "auto", Constant(), MOMENTUM)
+    return SGD(steps, None, rate if is_scored(landscape) else "auto", Constant(), MOMENTUM)
 
 
 def let_down(

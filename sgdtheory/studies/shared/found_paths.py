@@ -17,6 +17,7 @@ from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.edge import find_path, suited
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.roles import device_of, states_minima
 from sgdtheory.run import Estimate, Run, Unit, UnitFolder
 from sgdtheory.sgd import SGD
 from sgdtheory.stage import run_measured
@@ -82,7 +83,7 @@ class FoundPaths(Study):
         folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
-        if hasattr(self.landscape, "minima"):
+        if states_minima(self.landscape):
             ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
             return ends
         cloud, _ = run_measured(
@@ -97,7 +98,7 @@ class FoundPaths(Study):
         """
         unit = Unit("path", {name: folder.unit.science[name] for name in ("path", "case")})
         path: Tensor = UnitFolder(folder.path.parent / unit.hash, unit).clouds()["path"]
-        return path.to(getattr(self.landscape, "device", "cpu"))
+        return path.to(device_of(self.landscape))
 
     def seed_of(self, case: Case) -> int:
         return key(self.seed, "path", case.settings["pair"])
