@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sgdtheory.faults import Failure, Mistake
-from sgdtheory.foreign import MOST_JSON, MOST_ROWS, held, parsed, refuse_leading_out
+from sgdtheory.foreign import MOST_JSON, MOST_ROWS, bytes_of, held, parsed, refuse_leading_out
 from sgdtheory.locks import LEASE, holding, is_held, still_held
 from sgdtheory.processes import started
 
@@ -45,8 +45,10 @@ def sha256_of(text: str) -> str:
 def beside(path: Path, relative: str) -> Path:
     """A directory that is named as seen from another one: by the names that lead there, since one of them may be a link;
     else by where they lead."""
-    named = Path(os.path.normpath(path.absolute() / relative))
-    return named if named.is_dir() or not (path / relative).is_dir() else path / relative
+    named = os.path.abspath(f"{path}/{relative}")  # noqa: PTH100  (faster than a Path's, for thousands)
+    if os.path.isdir(named) or not os.path.isdir(f"{path}/{relative}"):  # noqa: PTH112
+        return Path(named)
+    return path / relative
 
 
 def digest_of_content(path: Path, files: Iterable[Path] | None = None) -> str:
@@ -126,7 +128,7 @@ class Folder:
         """What a file holds; Damaged when it is missing, or its SHA-256 is not the one that was kept."""
         path = self.path / name
         try:
-            content = held(self.path, name).read_bytes()
+            content = bytes_of(self.path, name)
         except FileNotFoundError:
             raise Damaged(f"{path} is missing: put it back, or run the command that wrote it again") from None
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -143,8 +145,7 @@ class Folder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """What a JSON file holds, `default` when there is none; a damaged one is a Failure that names it."""
         try:
-            with held(self.path, name, MOST_JSON).open("rb") as file:
-                found = parsed(file.read().decode("utf-8"), self.path / name)
+            found = parsed(bytes_of(self.path, name, MOST_JSON).decode("utf-8"), name)
         except (FileNotFoundError, NotADirectoryError):
             return default
         except ValueError as fault:

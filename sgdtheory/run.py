@@ -345,7 +345,8 @@ class Run(Folder):
 
 def status_of_unit(folder: Folder) -> dict[str, Any]:
     """What status.json says, made true: nobody runs a unit that is not locked."""
-    found = {"status": "missing", **folder.read_object("status.json")}
+    found = folder.read_object("status.json")
+    found.setdefault("status", "missing")
     if found["status"] == "running" and not folder.is_locked():
         found = {**found, **folder.read_object("status.json")}  # it may have ended between the two looks
         found["status"] = "unfinished" if found["status"] == "running" else found["status"]

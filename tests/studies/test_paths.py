@@ -213,13 +213,13 @@ def test_hutchpp_agrees_with_the_dense_trace_and_a_wrong_product_does_not(
     small: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theta = small.init(1, stream(0, "init"))[0].double()
-    hvp = traces.hvp
-    exact = float(hvp(small, theta.expand(small.dim, -1), torch.eye(small.dim).double()).diagonal().sum())
+    products = traces.hessian_products
+    exact = float(products(small, theta, torch.eye(small.dim).double()).diagonal().sum())
     assert hessian_trace(small, theta, stream(0), sketch=small.dim).value == pytest.approx(exact, rel=1e-10)
     found = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(12)]
     scores = np.array([(x.value - exact) / x.stderr for x in found if x.value is not None and x.stderr])
     assert abs(scores.mean()) < 3 / sqrt(12) and 0.5 < scores.std() < 1.7  # 12 values of Student's t, 15 degrees of freedom
-    monkeypatch.setattr(traces, "hvp", lambda *given: 1.2 * hvp(*given))
+    monkeypatch.setattr(traces, "hessian_products", lambda *given: 1.2 * products(*given))
     wrong = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(12)]
     scores = np.array([(x.value - exact) / x.stderr for x in wrong if x.value is not None and x.stderr])
     assert scores.mean() > 3 / sqrt(12)
