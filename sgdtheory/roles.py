@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeIs
 
-from sgdtheory.faults import Failure
+from sgdtheory.errors import Failure
 from sgdtheory.landscape import Batch, Cloud, Landscape
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 Split = Literal["train", "test"]
 
@@ -77,7 +77,9 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
     def scored(self) -> int: ...
     def with_constants(self, constants: Mapping[str, Tensor]) -> Self: ...
     def scored_on(self, most: int) -> Self: ...
-    def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score: ...
+    def score(
+        self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None
+    ) -> Score: ...
     def examples(self, split: Split) -> tuple[Tensor, Tensor]: ...
     def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor: ...
     def statistics(self, theta: Tensor) -> dict[str, Tensor]: ...
@@ -112,7 +114,9 @@ class StatesNoise(Landscape, Protocol):
 class StatesCovariance(Landscape, Protocol):
     """The covariance of SGD's stationary cloud, [n, n]."""
 
-    def stationary_covariance(self, learning_rate: float, batch_size: int, momentum: float) -> Tensor: ...
+    def stationary_covariance(
+        self, learning_rate: float, batch_size: int, momentum: float
+    ) -> Tensor: ...
 
 
 class Isotropic(Landscape, Protocol):

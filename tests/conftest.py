@@ -13,7 +13,9 @@ import pytest
 from sgdtheory.cli import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for work leave the core to the other tests
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # threads that wait for work leave the core to the other tests
 
 
 class Said(NamedTuple):
@@ -60,7 +62,11 @@ def cold(sgdtheory: Command) -> Callable[..., Said]:
             capture_output=True,
             encoding="utf-8",
             timeout=120,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+            },
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -6,8 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, gaps, length, points_at, redistribute, slid, straight_length, subdivide
-from sgdtheory.streams import stream
+from sgdtheory.paths.polyline import (
+    arc_positions,
+    gaps,
+    length,
+    points_at,
+    redistribute,
+    slid,
+    straight_length,
+    subdivide,
+)
+from sgdtheory.rng import stream
 
 HALF_CIRCLE = torch.linspace(0, pi, 13, dtype=torch.float64)
 
@@ -43,7 +52,9 @@ def test_points_at_against_a_loop() -> None:
     for point, at in zip(points_at(path, t), t.tolist(), strict=True):
         i = max(k for k in range(6) if arcs[k] <= at)
         share = (at - arcs[i]) / (arcs[i + 1] - arcs[i])
-        torch.testing.assert_close(point, path[i] + share * (path[i + 1] - path[i]), rtol=0, atol=1e-14)
+        torch.testing.assert_close(
+            point, path[i] + share * (path[i + 1] - path[i]), rtol=0, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -75,11 +86,15 @@ def test_one_pass_is_not_enough_where_there_are_corners() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_slid_is_points_at_of_the_interior(seed: int) -> None:
     path, wanted = a_path(9, 30, seed), targets(9, seed)
-    torch.testing.assert_close(slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
+    )
     arcs = arc_positions(path)  # all stand where they are to stand already
     torch.testing.assert_close(slid(path, arcs.tolist()), path[1:-1], rtol=0, atol=1e-14)
     path[4] = path[3]  # two pivots in one place
-    torch.testing.assert_close(slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
+    )
 
 
 def test_lengths_of_float32_paths_are_as_good_where_points_slide() -> None:

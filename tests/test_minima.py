@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sgdtheory.checkpoints import AS_FOUND
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.minima import digest_of, given
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.streams import stream
+from sgdtheory.pipelines.checkpoints import AS_FOUND
+from sgdtheory.pipelines.starting_points import digest_of, given
+from sgdtheory.rng import stream
 
 FEW = digits().first(40, 20)
 NET = Network(partial(ResNet, depth=8, width=4, shortcut="conv"), FEW)
@@ -29,7 +29,9 @@ def minima_of(landscape: Any, paths: tuple[Path, ...] | None) -> Tensor:
 
 
 def state_dict() -> dict[str, Tensor]:
-    return {name: value.clone().contiguous() for name, value in NET.model_at(THETA).state_dict().items()}
+    return {
+        name: value.clone().contiguous() for name, value in NET.model_at(THETA).state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
@@ -60,7 +62,9 @@ def test_points_of_few_bits_are_computed_in_many(tmp_path: Path, dtype: torch.dt
 
 
 def test_without_files_a_formula_states_its_own() -> None:
-    assert torch.allclose(minima_of(DoubleWell(), None).abs(), torch.ones(2, 1, dtype=torch.float64))
+    assert torch.allclose(
+        minima_of(DoubleWell(), None).abs(), torch.ones(2, 1, dtype=torch.float64)
+    )
 
 
 class Code:
@@ -85,11 +89,15 @@ def test_wrong_shapes_are_told_parameter_by_parameter(tmp_path: Path) -> None:
     save_file(wrong, tmp_path / "wrong.safetensors")
     with pytest.raises(Mistake) as told:
         minima_of(NET, (tmp_path / "wrong.safetensors",))
-    assert f"{first} is [2, 2] instead of" in str(told.value) and f"{second} is missing" in str(told.value)
+    assert f"{first} is [2, 2] instead of" in str(told.value) and f"{second} is missing" in str(
+        told.value
+    )
     assert third not in str(told.value)
 
 
-@pytest.mark.parametrize("what", ["another architecture", "not a number", "truncated", "no tensors", "another cloud"])
+@pytest.mark.parametrize(
+    "what", ["another architecture", "not a number", "truncated", "no tensors", "another cloud"]
+)
 def test_what_is_no_point_of_this_landscape_is_a_mistake(tmp_path: Path, what: str) -> None:
     path = tmp_path / "bad.safetensors"
     if what == "another architecture":

@@ -10,9 +10,9 @@ import torch
 
 import sgdtheory
 from sgdtheory.commandline.config import launch
-from sgdtheory.execute import execute
-from sgdtheory.faults import Failure, Mistake
-from sgdtheory.progress import Watcher
+from sgdtheory.errors import Failure, Mistake
+from sgdtheory.execution.loop import execute
+from sgdtheory.report.progress import Watcher
 
 WORDS = ["model=mlp", "sgd.steps=30", "minima=2", "executor.workers=1"]
 
@@ -20,7 +20,13 @@ WORDS = ["model=mlp", "sgd.steps=30", "minima=2", "executor.workers=1"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    raised = launch("train", [*WORDS, f"run.root={root}"], (), None, lambda task: void(execute(task, Watcher(0))))
+    raised = launch(
+        "train",
+        [*WORDS, f"run.root={root}"],
+        (),
+        None,
+        lambda task: void(execute(task, Watcher(0))),
+    )
     assert not raised, raised
     return next((root / "train").iterdir())
 
@@ -40,15 +46,23 @@ def test_what_is_loaded_is_what_was_found(run: Path) -> None:
     assert loaded.minima.shape == (2, 3466)
     assert loaded.config["sgd"]["steps"] == 30
     scores = loaded.landscape.score(loaded.minima, "test")
-    assert scores.losses.mean(1).tolist() == pytest.approx([row["test_loss"] for row in rows], rel=1e-6)
-    assert loaded.landscape.losses(loaded.minima).tolist() == pytest.approx([row["objective"] for row in rows], rel=1e-5)
+    assert scores.losses.mean(1).tolist() == pytest.approx(
+        [row["test_loss"] for row in rows], rel=1e-6
+    )
+    assert loaded.landscape.losses(loaded.minima).tolist() == pytest.approx(
+        [row["objective"] for row in rows], rel=1e-5
+    )
     assert isinstance(loaded.landscape.model_at(loaded.minima[0]), torch.nn.Module)
     assert loaded.paths == {}
 
 
-def test_the_example_runs(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_runs(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["open_a_run.py", str(run)])
-    runpy.run_path(str(Path(__file__).parent.parent / "examples" / "open_a_run.py"), run_name="__main__")
+    runpy.run_path(
+        str(Path(__file__).parent.parent / "examples" / "open_a_run.py"), run_name="__main__"
+    )
     assert "half-way" in capsys.readouterr().out
 
 

@@ -1,4 +1,5 @@
-"""What a run directory says of itself: statuses that are true now, units by their hash, results that vouch for themselves."""
+"""What a run directory says of itself: statuses that are true now, units by their hash, results
+that vouch for themselves."""
 
 import subprocess
 import threading
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from sgdtheory import run as runs
-from sgdtheory.folder import Damaged, Folder
-from sgdtheory.run import Interrupted, Run, Unit, UnitFolder, runs_under, status_of, stop_if_asked, stoppable
+from sgdtheory.runs import interrupt
+from sgdtheory.runs.folder import Damaged, Folder
+from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
+from sgdtheory.runs.run import Run, runs_under, status_of
+from sgdtheory.runs.unit import Unit, UnitFolder
 
 UNIT = Unit("minimum-0", {"index": 0, "seed": 0})
 
@@ -29,7 +32,9 @@ def again(folder: UnitFolder) -> UnitFolder:
 
 def test_a_unit_is_the_hash_of_its_science_and_not_of_its_name() -> None:
     assert UNIT.hash == Unit("other", {"seed": 0, "index": 0}).hash
-    assert len({UNIT.hash, Unit("a", {"index": 1, "seed": 0}).hash, Unit("a", {"index": 0}).hash}) == 3
+    assert (
+        len({UNIT.hash, Unit("a", {"index": 1, "seed": 0}).hash, Unit("a", {"index": 0}).hash}) == 3
+    )
 
 
 # statuses
@@ -48,7 +53,9 @@ def test_the_status_of_a_unit_is_true_now(folder: UnitFolder) -> None:
     assert folder.status["status"] == "unfinished" and folder.result is None
 
 
-def test_a_unit_that_ends_between_two_looks_is_done(folder: UnitFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_that_ends_between_two_looks_is_done(
+    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder.finish({"rows": []}, {"x": torch.zeros(2)})
     folder.write_json("status.json", {"status": "running"})
 
@@ -63,7 +70,13 @@ def test_a_unit_that_ends_between_two_looks_is_done(folder: UnitFolder, monkeypa
 def test_the_status_of_a_run_is_true_now(tmp_path: Path, folder: UnitFolder) -> None:
     run = Folder(tmp_path / "run")
     assert status_of(run.path)[0] == "missing"
-    row = {"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "failed", "why": "an old reason"}
+    row = {
+        "name": "minimum-0",
+        "hash": UNIT.hash,
+        "directory": "../unit",
+        "status": "failed",
+        "why": "an old reason",
+    }
     run.write_json("units.json", [row])
     for status in ("done", "failed", "interrupted"):
         run.write_json("manifest.json", {"status": status})
@@ -74,7 +87,9 @@ def test_the_status_of_a_run_is_true_now(tmp_path: Path, folder: UnitFolder) -> 
         folder.write_json("status.json", {"status": "running"})
         status, manifest, rows = status_of(run.path)
         assert status == manifest["status"] == "running"
-        assert rows == [{"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "running"}]
+        assert rows == [
+            {"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "running"}
+        ]
     folder.write_json("status.json", {"status": "failed", "why": "a new reason", "seconds": 2.0})
     assert status_of(run.path)[2][0]["why"] == "a new reason"
     folder.pardon()
@@ -98,7 +113,11 @@ def test_a_state_comes_back_and_later_rows_do_not(folder: UnitFolder) -> None:
     folder.save({"cloud": torch.ones(2)}, {"stage": "train", "step": 1})
     folder.append("metrics.jsonl", [{"step": 2}, {"step": 3}])
     found = again(folder).resume("train")
-    assert found is not None and found[1]["step"] == 1 and torch.equal(found[0]["cloud"], torch.ones(2))
+    assert (
+        found is not None
+        and found[1]["step"] == 1
+        and torch.equal(found[0]["cloud"], torch.ones(2))
+    )
     assert folder.rows("metrics.jsonl") == [{"step": 1}]
     assert again(folder).resume("polish") is None  # it is another stage's: nothing of it counts
     assert folder.rows("metrics.jsonl") == []
@@ -206,7 +225,7 @@ def test_progress_is_read_while_it_is_replaced(folder: UnitFolder) -> None:
 @pytest.fixture(autouse=True)
 def no_wish_to_stop() -> Iterator[None]:
     yield
-    assert not runs._Stop.requested
+    assert not interrupt._Stop.requested
 
 
 def test_the_first_signal_asks_and_the_second_insists() -> None:
@@ -244,5 +263,7 @@ def test_a_thread_has_no_signals_and_works_all_the_same() -> None:
 def test_statuses_are_read_without_torch(tmp_path: Path) -> None:
     import sys
 
-    code = "import sys, sgdtheory.run, sgdtheory.folder; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, sgdtheory.runs.run, sgdtheory.runs.folder; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

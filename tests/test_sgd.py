@@ -14,15 +14,17 @@ from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
-from sgdtheory.schedule import Constant, Cosine
-from sgdtheory.sgd import SGD, Free, SGDState
-from sgdtheory.streams import stream
+from sgdtheory.optim.schedule import Constant, Cosine
+from sgdtheory.optim.sgd import SGD, Free, SGDState
+from sgdtheory.rng import stream
 
 BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))
 H = torch.tensor([0.1, 0.5, 1.0, 2.0, 9.0], dtype=torch.float64)
 
 
-def last(optimiser: SGD, landscape: object, start: Cloud | SGDState, seed: int = 0, **more: object) -> SGDState:
+def last(
+    optimiser: SGD, landscape: object, start: Cloud | SGDState, seed: int = 0, **more: object
+) -> SGDState:
     *_, state = optimiser.run(landscape, start, seed, **more)  # type: ignore[arg-type]
     return state
 
@@ -51,7 +53,8 @@ def test_a_step_is_torchs_step(momentum: float, nesterov: bool) -> None:
 
 
 def lyapunov_variance(h: float, c: float, rate: float, momentum: float, batch: int) -> float:
-    """Stationary variance of one mode from the augmented system of (θ, v): the twin of the closed form."""
+    """Stationary variance of one mode from the augmented system of (θ, v): the twin of the closed
+    form."""
     step = np.array([[1 - rate * h, -rate * momentum], [h, momentum]])
     noise = np.array([[-rate], [1.0]])
     return float(solve_discrete_lyapunov(step, noise @ noise.T * c / batch)[0, 0])
@@ -59,18 +62,25 @@ def lyapunov_variance(h: float, c: float, rate: float, momentum: float, batch: i
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_the_stationary_variance_is_lyapunovs(momentum: float) -> None:
-    """Replicas are independent, so the error of the variance is √(2/P_eff), P_eff from replicas and decorrelated times."""
+    """Replicas are independent, so the error of the variance is √(2/P_eff), P_eff from replicas and
+    decorrelated times."""
     landscape = Quadratic(curvatures=(0.5, 1.0, 2.0), noise=3.0)
     rate, batch, points = 0.2, 4, 2000
     optimiser = SGD(400, batch, rate, Constant(), momentum)
     start = torch.zeros(points, 3, dtype=torch.float64)
-    sampled = [state.cloud.clone() for state in optimiser.run(landscape, start, 1) if state.step > 200 and state.step % 40 == 0]
+    sampled = [
+        state.cloud.clone()
+        for state in optimiser.run(landscape, start, 1)
+        if state.step > 200 and state.step % 40 == 0
+    ]
     variance = torch.stack(sampled).square().mean((0, 1))
     for k, h in enumerate((0.5, 1.0, 2.0)):
         exact = lyapunov_variance(h, 3.0, rate, momentum, batch)
         error = exact * (2 / points / len(sampled)) ** 0.5
         assert abs(float(variance[k]) - exact) < 4 * error
-        assert abs(float(variance[k]) - 2 * exact) > 4 * error  # a factor of 2 in the noise would be seen
+        assert (
+            abs(float(variance[k]) - 2 * exact) > 4 * error
+        )  # a factor of 2 in the noise would be seen
 
 
 class Pushed(Free):
@@ -82,7 +92,12 @@ class Pushed(Free):
 
 def test_a_coupling_bends_the_gradients() -> None:
     rate, steps = 0.1, 50
-    state = last(SGD(steps, None, rate, Constant()), BOWL, torch.zeros(2, 5, dtype=torch.float64), coupling=Pushed())
+    state = last(
+        SGD(steps, None, rate, Constant()),
+        BOWL,
+        torch.zeros(2, 5, dtype=torch.float64),
+        coupling=Pushed(),
+    )
     exact = (1 - (1 - rate * H) ** steps) / H  # on its way to Hθ = 1, where the two forces cancel
     assert (state.cloud - exact).abs().max() < 1e-12
 
@@ -102,9 +117,14 @@ def test_resuming_gives_the_same_bits(sampling: str) -> None:
     landscape = Network(MLP, digits(augment="crop_flip"))
     start = landscape.init(2, stream(0, "init"))
     optimiser = SGD(10, 300, 0.1, Cosine(), 0.9, True, sampling)  # type: ignore[arg-type]
-    states = [SGDState(s.step, s.cloud.clone(), s.velocity.clone()) for s in optimiser.run(landscape, start, 0)]
+    states = [
+        SGDState(s.step, s.cloud.clone(), s.velocity.clone())
+        for s in optimiser.run(landscape, start, 0)
+    ]
     again = last(optimiser, landscape, states[4])
-    assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(again.velocity, states[-1].velocity)
+    assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(
+        again.velocity, states[-1].velocity
+    )
 
 
 def test_the_automatic_rate_of_a_formula_is_a_tenth_of_the_stable_limit() -> None:
@@ -115,7 +135,12 @@ def test_the_automatic_rate_of_a_formula_is_a_tenth_of_the_stable_limit() -> Non
 
 def test_a_number_that_a_network_states_is_what_auto_means() -> None:
     landscape = Network(MLP, digits(), learning_rate=0.123)
-    assert SGD(1, 8, "auto", Constant()).settled(landscape, landscape.init(1, stream(0)), 0).learning_rate == 0.123
+    assert (
+        SGD(1, 8, "auto", Constant())
+        .settled(landscape, landscape.init(1, stream(0)), 0)
+        .learning_rate
+        == 0.123
+    )
 
 
 @dataclass(frozen=True)

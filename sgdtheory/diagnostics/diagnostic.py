@@ -6,12 +6,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from sgdtheory.extra import FAULTS, nothing, reason
-from sgdtheory.folder import Damaged, Folder
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Measured
 from sgdtheory.roles import device_of
-from sgdtheory.run import Run, Unit, UnitFolder
+from sgdtheory.runs.extra import FAULTS, nothing, reason
+from sgdtheory.runs.folder import Damaged, Folder
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.measured import Measured
 
 
 @runtime_checkable
@@ -21,31 +22,43 @@ class Diagnostic(Protocol):
         ...
 
 
-def units_of(diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima") -> list[Unit]:
-    """One unit a diagnostic, known by what it measures and by the units whose `cloud` it measures."""
+def units_of(
+    diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima"
+) -> list[Unit]:
+    """One unit a diagnostic, known by what it measures and by the units whose `cloud` it
+    measures."""
     what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in of]}
     name = ""
     if cloud != "minima":
         what, name = {**what, "cloud": cloud}, f"-{cloud}-" + "-".join(unit.name for unit in of)
     return [
-        Unit(f"{column}{name}", {**what, "diagnostic": run.science["diagnostic"][column], "column": column})
+        Unit(
+            f"{column}{name}",
+            {**what, "diagnostic": run.science["diagnostic"][column], "column": column},
+        )
         for column in diagnostics
     ]
 
 
-def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder) -> None:
+def diagnose(
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder
+) -> None:
     """Measure the points of the units that came before, and keep the columns.
 
-    A point at which a diagnostic fails has nulls with the reason in its columns, the others have their numbers; where it
-    fails at all points nobody knows its columns, and one is named after it.
+    A point at which a diagnostic fails has nulls with the reason in its columns, the others have
+    their numbers; where it fails at all points nobody knows its columns, and one is named after it.
     """
     science = folder.unit.science
-    cloud = torch.cat([_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]])
+    cloud = torch.cat(
+        [_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]]
+    )
     name, cloud = science["column"], cloud.to(device_of(landscape))
     folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
 
 
-def _rows(diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud) -> list[dict[str, Any]]:
+def _rows(
+    diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud
+) -> list[dict[str, Any]]:
     """A row of columns a point; the points one by one only where all together fail."""
     try:
         return [_columns(row) for row in diagnostic(landscape, cloud)]
@@ -79,5 +92,7 @@ def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]
 def _cloud(folder: UnitFolder, hash_: str, name: str) -> Tensor:
     """A cloud of a finished unit beside this one."""
     facts = Folder(folder.path.parent / hash_).read_json("unit.json")
-    cloud: Tensor = UnitFolder(folder.path.parent / hash_, Unit(facts["name"], facts["science"])).clouds()[name]
+    cloud: Tensor = UnitFolder(
+        folder.path.parent / hash_, Unit(facts["name"], facts["science"])
+    ).clouds()[name]
     return cloud

@@ -1,4 +1,5 @@
-"""The covariance of the gradient noise: its size, its rank, how few directions hold it, and how it follows the Hessian."""
+"""The covariance of the gradient noise: its size, its rank, how few directions hold it, and how it
+follows the Hessian."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,18 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.curvature import hessian
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.gradient_noise import is_additive, noise_vectors
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
-from sgdtheory.measured import Measured
-from sgdtheory.noise import is_additive, noise_vectors
+from sgdtheory.rng import stream
 from sgdtheory.roles import count_of, has_examples, states_noise
-from sgdtheory.streams import stream
+from sgdtheory.statistics.measured import Measured
 
 TOP = 10  # directions whose share of Tr C is told
 HELD = 1 << 26  # numbers of gradients held at once: half a gigabyte in float64
 CHUNK = 256  # gradients taken together
-BINS = 10  # of log h, for the power law: least squares on single directions weighs the many small ones only
+# of log h, for the power law: least squares on single directions weighs the many small ones only
+BINS = 10
 RESAMPLES = 200  # of the bootstrap
 
 
@@ -31,17 +33,20 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Noise:
-    """C = ⟨(g_i − ∇L)(g_i − ∇L)ᵀ⟩, the covariance of one example's gradient, at each point of a cloud, in float64.
+    """C = ⟨(g_i − ∇L)(g_i − ∇L)ᵀ⟩, the covariance of one example's gradient, at each point of a
+    cloud, in float64.
 
-    From the gradient of every example, or of a random subset where all would not fit. With batch norm, where single
-    examples have none, from `draws` i.i.d. mini-batches of `batch_size`, times b; then, and for a subset, the share of the
-    top ten lies between what their own draws and the other half of the draws say, which is in its error.
+    From the gradient of every example, or of a random subset where all would not fit. With batch
+    norm, where single examples have none, from `draws` i.i.d. mini-batches of `batch_size`, times
+    b; then, and for a subset, the share of the top ten lies between what their own draws and the
+    other half of the draws say, which is in its error.
 
-    Gives `noise_trace` Tr C; `noise_top10_share`, of its ten largest eigenvalues; `noise_rank`, how many are above
-    λ_max·n·ε with ε = `noise_rank_eps` of float64, `noise_rank_float32` with that of float32, as published (at most
-    `noise_examples` − 1 either way); up to `dense` parameters `noise_hessian_cosine` = Tr CH/(‖C‖‖H‖), and
-    `noise_power_law` γ of C_ii ∝ h_i^γ in the eigenbasis of H for h > flat·h_max, through means in ten bins of log h
-    (2602.05600). Standard errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
+    Gives `noise_trace` Tr C; `noise_top10_share`, of its ten largest eigenvalues; `noise_rank`, how
+    many are above λ_max·n·ε with ε = `noise_rank_eps` of float64, `noise_rank_float32` with that of
+    float32, as published (at most `noise_examples` − 1 either way); up to `dense` parameters
+    `noise_hessian_cosine` = Tr CH/(‖C‖‖H‖), and `noise_power_law` γ of C_ii ∝ h_i^γ in the
+    eigenbasis of H for h > flat·h_max, through means in ten bins of log h (2602.05600). Standard
+    errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
     """
 
     batch_size: Count = 128
@@ -58,10 +63,15 @@ class Noise:
         gram = (found.rows @ found.rows.T).cpu()  # [K, K]
         trace = float(gram.trace()) / max(1, len(gram))
         if not trace > 0:
-            return self._nothing(trace, "there is no noise" if trace == 0 else "the gradients are not finite")
+            return self._nothing(
+                trace, "there is no noise" if trace == 0 else "the gradients are not finite"
+            )
         stated = states_noise(landscape)
-        weights = _resamples(1 if stated else len(gram), len(gram), self.seed)  # [1 + R, K], the first are all 1
-        columns = _shares(gram, weights, found.exact) | _ranks(gram, theta.numel(), None if stated else len(gram))
+        # [1 + R, K], the first are all 1
+        weights = _resamples(1 if stated else len(gram), len(gram), self.seed)
+        columns = _shares(gram, weights, found.exact) | _ranks(
+            gram, theta.numel(), None if stated else len(gram)
+        )
         return columns | self._beside_hessian(landscape, theta, found.rows, gram, weights)
 
     def _draws(self, landscape: Landscape, theta: Tensor) -> Draws:
@@ -71,11 +81,15 @@ class Noise:
             return Draws(roots * len(roots) ** 0.5, True)
         if not has_examples(landscape) or not is_additive(landscape):
             size = min(self.batch_size, (count_of(landscape) or self.batch_size))
-            return Draws(size**0.5 * noise_vectors(landscape, theta, self.draws, size, source), False)
+            return Draws(
+                size**0.5 * noise_vectors(landscape, theta, self.draws, size, source), False
+            )
         seen = min(landscape.count, max(2 * TOP, HELD // theta.numel()))
         chosen = torch.randperm(landscape.count, generator=source)[:seen].to(theta.device)
         each = [
-            value_and_grad(landscape, theta.expand(len(part), -1), landscape.batch(part[:, None]))[1]
+            value_and_grad(landscape, theta.expand(len(part), -1), landscape.batch(part[:, None]))[
+                1
+            ]
             for part in chosen.split(CHUNK)
         ]
         rows = torch.cat(each)
@@ -88,28 +102,39 @@ class Noise:
     ) -> dict[str, Measured]:
         n = theta.numel()
         if n > self.dense:
-            nothing = Measured.nothing(f"needs all of the Hessian: {n:,} parameters are more than dense={self.dense:,}")
+            nothing = Measured.nothing(
+                f"needs all of the Hessian: {n:,} parameters are more than dense={self.dense:,}"
+            )
             return {"noise_hessian_cosine": nothing, "noise_power_law": nothing}
         whole = hessian(landscape, theta)
         along = ((rows @ whole) * rows).sum(1).cpu().numpy()  # g·Hg [K]
-        norms = np.einsum("rk,rk->r", weights @ gram.square().numpy(), weights) ** 0.5 / len(gram)  # ‖C‖
+        # ‖C‖
+        norms = np.einsum("rk,rk->r", weights @ gram.square().numpy(), weights) ** 0.5 / len(gram)
         cosines = weights @ along / len(gram) / norms / max(float(whole.norm()), 1e-300)
         h, modes = torch.linalg.eigh(whole)
         kept = h > self.flat * h[-1].clamp_min(0)
-        diagonal = weights @ (rows @ modes[:, kept]).square().cpu().numpy() / len(gram)  # C_ii [1 + R, k]
+        # C_ii [1 + R, k]
+        diagonal = weights @ (rows @ modes[:, kept]).square().cpu().numpy() / len(gram)
         return {
             "noise_hessian_cosine": _measured(cosines),
             "noise_power_law": _power_law(h[kept].cpu().numpy(), diagonal),
         }
 
     def _nothing(self, trace: float, why: str) -> dict[str, Measured]:
-        names = ("noise_top10_share", "noise_rank", "noise_rank_float32", "noise_hessian_cosine", "noise_power_law")
+        names = (
+            "noise_top10_share",
+            "noise_rank",
+            "noise_rank_float32",
+            "noise_hessian_cosine",
+            "noise_power_law",
+        )
         first = Measured(0.0) if trace == 0 else Measured.nothing(why)
         return {"noise_trace": first, **{name: Measured.nothing(why) for name in names}}
 
 
 def _shares(gram: Tensor, weights: np.ndarray, exact: bool) -> dict[str, Measured]:
-    """Tr C and the top ten's share; the directions are held fixed in the bootstrap, which is right to first order."""
+    """Tr C and the top ten's share; the directions are held fixed in the bootstrap, which is right
+    to first order."""
     sizes = gram.diagonal().numpy()
     values, states = torch.linalg.eigh(gram)
     inside = (values[-TOP:] * states[:, -TOP:].square()).sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
@@ -126,7 +151,9 @@ def _share_of_others(gram: Tensor, first: int) -> float:
     these, those = slice(first, None, 2), slice(1 - first, None, 2)
     values, states = torch.linalg.eigh(gram[these, these])
     across = gram[those, these] @ states[:, -TOP:]  # √λ_j (g_i·u_j)
-    return float((across.square() / values[-TOP:].clamp_min(1e-300)).sum() / gram[those, those].trace())
+    return float(
+        (across.square() / values[-TOP:].clamp_min(1e-300)).sum() / gram[those, those].trace()
+    )
 
 
 def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
@@ -142,11 +169,16 @@ def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
 
 
 def _power_law(h: np.ndarray, diagonal: np.ndarray) -> Measured:
-    """γ of C_ii ∝ h_i^γ, h [k] and C_ii [1 + R, k], by least squares through the means of log-spaced bins of h."""
+    """γ of C_ii ∝ h_i^γ, h [k] and C_ii [1 + R, k], by least squares through the means of
+    log-spaced bins of h."""
     if len(h) < 3 or not h.min() > 0:
         return Measured.nothing("fewer than three curvatures above the flat ones")
     x = np.log(h)
-    bins = np.minimum((BINS * (x - x[0]) / (x[-1] - x[0])).astype(int), BINS - 1) if x[-1] > x[0] else np.zeros(len(x), int)
+    bins = (
+        np.minimum((BINS * (x - x[0]) / (x[-1] - x[0])).astype(int), BINS - 1)
+        if x[-1] > x[0]
+        else np.zeros(len(x), int)
+    )
     used = np.unique(bins)
     at = np.array([x[bins == b].mean() for b in used])  # [m]
     means = np.stack([diagonal[:, bins == b].mean(1) for b in used], 1)  # [1 + R, m]
@@ -160,7 +192,8 @@ def _power_law(h: np.ndarray, diagonal: np.ndarray) -> Measured:
 
 
 def _resamples(kinds: int, count: int, seed: int) -> np.ndarray:
-    """How often each draw is taken: once each, and, of more than one kind, in RESAMPLES bootstrap samples; [1 + R, K]."""
+    """How often each draw is taken: once each, and, of more than one kind, in RESAMPLES bootstrap
+    samples; [1 + R, K]."""
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES if kinds > 1 else 0)
     return np.concatenate([np.ones((1, count)), drawn.reshape(-1, count)])

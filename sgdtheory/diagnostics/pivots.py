@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
-from sgdtheory.measured import Plot
-from sgdtheory.run import Run, Unit
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit
+from sgdtheory.statistics.measured import Plot
 
 DRAWN = {  # columns that have a panel of their own, with the words on their axis
     "top_eigenvalue": "largest eigenvalue of the Hessian",
@@ -17,21 +18,29 @@ DRAWN = {  # columns that have a panel of their own, with the words on their axi
 }
 
 
-def units_on_paths(diagnostics: Mapping[str, Diagnostic], edges: list[Unit], run: Run) -> list[Unit]:
+def units_on_paths(
+    diagnostics: Mapping[str, Diagnostic], edges: list[Unit], run: Run
+) -> list[Unit]:
     """One unit a diagnostic and finished edge."""
     done = [edge for edge in edges if run.result(edge) is not None]
     return [unit for edge in done for unit in units_of(diagnostics, [edge], run, "path")]
 
 
 def points_of(
-    diagnostics: Mapping[str, Diagnostic], paths: Iterable[tuple[Unit, tuple[int, int], Tensor]], run: Run
+    diagnostics: Mapping[str, Diagnostic],
+    paths: Iterable[tuple[Unit, tuple[int, int], Tensor]],
+    run: Run,
 ) -> list[dict[str, Any]]:
-    """A row a pivot of finished edges, each with its pair and arc positions t [pivots] in 0 … 1: edge, t, and the columns.
-    Ends are pivots too."""
+    """A row a pivot of finished edges, each with its pair and arc positions t [pivots] in 0 … 1:
+    edge, t, and the columns. Ends are pivots too."""
     rows = []
     for edge, (i, j), t in paths:
         columns = columns_of(units_of(diagnostics, [edge], run, "path"), run, len(t))
-        rows += [{"edge": f"{i}-{j}", "t": at, **row} for at, row in zip(t.tolist(), columns, strict=True) if row]
+        rows += [
+            {"edge": f"{i}-{j}", "t": at, **row}
+            for at, row in zip(t.tolist(), columns, strict=True)
+            if row
+        ]
     return rows
 
 
@@ -43,9 +52,15 @@ def pictures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     plot = Plot(
         "along_paths",
         "What the ground is like along the paths",
-        "Diagnostics at the pivots of each path, bars are one standard error; the ends are the minima. Where curvature and "
-        "noise rise in the middle and the loss does not, noise drives SGD back to the ends: entropic confinement "
+        "Diagnostics at the pivots of each path, bars are one standard error; the ends are "
+        "the minima. Where curvature and "
+        "noise rise in the middle and the loss does not, noise drives SGD back to the ends: "
+        "entropic confinement "
         "(2512.06297). All are of the objective, with its L2 term, over all training images.",
-        "points", "t", shown, by="edge", labels={"t": "arc position on the path", **DRAWN},
-    )  # fmt: skip
+        "points",
+        "t",
+        shown,
+        by="edge",
+        labels={"t": "arc position on the path", **DRAWN},
+    )
     return [plot.as_dict()]

@@ -1,4 +1,5 @@
-"""The density of a cloud from its points: entropy from their spacings, distance to a known density from a histogram."""
+"""The density of a cloud from its points: entropy from their spacings, distance to a known density
+from a histogram."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -7,23 +8,29 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma, rel_entr
 
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 Array = np.ndarray
 FINE = 8  # points a bin and direction, that its share of a known density is summed over
-LEAST = 5.0  # points that a bin is expected to hold; emptier ones are taken together, or the bias would not be (bins−1)/2P
+# points that a bin is expected to hold; emptier ones are taken together, or the bias would not be
+# (bins−1)/2P
+LEAST = 5.0
 
 
 def shares(energy: Callable[[Array], Array], diffusion: float, reach: float, bins: int) -> Array:
-    """What e^{−V/D} puts into each of bins × bins equal squares of [−reach, reach]², [bins²], by 8 × 8 midpoints a square.
+    """What e^{−V/D} puts into each of bins × bins equal squares of [−reach, reach]², [bins²], by 8
+    × 8 midpoints a square.
 
-    `energy`: V of points [M, 2]. What lies outside is neglected: choose a reach beyond which there is nothing.
+    `energy`: V of points [M, 2]. What lies outside is neglected: choose a reach beyond which there
+    is nothing.
     """
     fine = bins * FINE
     centres = (np.arange(fine) + 0.5) * (2 * reach / fine) - reach
     points = np.stack(np.meshgrid(centres, centres, indexing="ij"), -1).reshape(-1, 2)
     heights = energy(points)
-    weights = np.exp((heights.min() - heights) / diffusion).reshape(bins, FINE, bins, FINE).sum((1, 3))
+    weights = (
+        np.exp((heights.min() - heights) / diffusion).reshape(bins, FINE, bins, FINE).sum((1, 3))
+    )
     found: Array = (weights / weights.sum()).ravel()
     return found
 
@@ -36,10 +43,12 @@ class Binned(NamedTuple):
 
     @property
     def divergence(self) -> Measured:
-        """KL(cloud‖known) in nats, less the histogram's bias (bins − 1)/2P (Miller 1955), ± √(2KL/P + bins/2P²).
+        """KL(cloud‖known) in nats, less the histogram's bias (bins − 1)/2P (Miller 1955), ± √(2KL/P
+        + bins/2P²).
 
-        The error's first part is the spread of log(ρ/ρ_ss) over the points, ≈ 2KL near the known density; the second is what
-        is left at KL = 0, where 2P·KL is χ² distributed with bins − 1 degrees of freedom.
+        The error's first part is the spread of log(ρ/ρ_ss) over the points, ≈ 2KL near the known
+        density; the second is what is left at KL = 0, where 2P·KL is χ² distributed with bins − 1
+        degrees of freedom.
         """
         points = float(self.counts.sum())
         counts, expected = self._merged(self.counts), self._merged(self.expected) * points
@@ -48,7 +57,8 @@ class Binned(NamedTuple):
         return Measured(found, divergence_error(max(found, 0.0), points, len(counts)), "nats")
 
     def divergence_of(self, shares: Array) -> float:
-        """KL(shares‖known) of other shares [bins], on the bins as they are merged here: what the cloud's is compared with."""
+        """KL(shares‖known) of other shares [bins], on the bins as they are merged here: what the
+        cloud's is compared with."""
         return float(rel_entr(self._merged(shares), self._merged(self.expected)).sum())
 
     def _merged(self, each: Array) -> Array:
@@ -63,11 +73,13 @@ def divergence_error(divergence: float, points: float, bins: int) -> float:
 
 
 def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]:
-    """The points in order [P] and log ρ there [P] from the spacing of neighbours m to either side (Vasicek 1976).
+    """The points in order [P] and log ρ there [P] from the spacing of neighbours m to either side
+    (Vasicek 1976).
 
-    log ρ(x_i) = ψ(k) − log(P + 1) − log(x_{i+m} − x_{i−m}), k the number of gaps between them: 2m, fewer at both ends. With
-    ψ(k) for log k there is no bias where ρ is constant over the window. m: ∛P/2 unless given: on a Gaussian the bias that is
-    left, of the window's width and at both ends, is then below the error (√P makes it ten times as large, measured).
+    log ρ(x_i) = ψ(k) − log(P + 1) − log(x_{i+m} − x_{i−m}), k the number of gaps between them: 2m,
+    fewer at both ends. With ψ(k) for log k there is no bias where ρ is constant over the window. m:
+    ∛P/2 unless given: on a Gaussian the bias that is left, of the window's width and at both ends,
+    is then below the error (√P makes it ten times as large, measured).
     """
     ordered = np.sort(np.asarray(points, np.float64))
     count = len(ordered)

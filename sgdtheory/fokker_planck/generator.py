@@ -1,4 +1,5 @@
-"""The Fokker–Planck equation on a line, solved to rounding: what a cloud of SGD is compared with."""
+"""The Fokker–Planck equation on a line, solved to rounding: what a cloud of SGD is compared
+with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from scipy.linalg import expm, solve_banded
 from scipy.sparse import csc_array, diags_array
 from scipy.special import exprel, rel_entr, xlogy
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 
 Array = np.ndarray
 
@@ -19,10 +20,11 @@ Array = np.ndarray
 class FokkerPlanck:
     """∂ρ/∂t = ∂/∂x(ρ·V′ + D·∂ρ/∂x) on [low, high], both ends reflecting, cut into M equal cells.
 
-    The fluxes are those of Scharfetter & Gummel 1969 (10.1109/T-ED.1969.16566): a chain of jumps i → i+1 with rate
-    (D/w²)·B((V_{i+1} − V_i)/D), B(u) = u/(eᵘ − 1), and back with B(−…), w the width of a cell. It conserves mass, its detailed
-    balance is exactly e^{−V/D}, and it is of second order in w elsewhere. For SGD D = T·c, T = η/2b(1−μ), c the variance of
-    one sample's gradient, t = η·step/(1−μ) (Chaudhari & Soatto 2018, 1710.11029, Eq. 3).
+    The fluxes are those of Scharfetter & Gummel 1969 (10.1109/T-ED.1969.16566): a chain of jumps i
+    → i+1 with rate (D/w²)·B((V_{i+1} − V_i)/D), B(u) = u/(eᵘ − 1), and back with B(−…), w the width
+    of a cell. It conserves mass, its detailed balance is exactly e^{−V/D}, and it is of second
+    order in w elsewhere. For SGD D = T·c, T = η/2b(1−μ), c the variance of one sample's gradient, t
+    = η·step/(1−μ) (Chaudhari & Soatto 2018, 1710.11029, Eq. 3).
     """
 
     energy: Callable[[Array], Array]  # V, of x [M]
@@ -33,7 +35,9 @@ class FokkerPlanck:
 
     def __post_init__(self) -> None:
         if not (self.high > self.low and self.diffusion > 0 and self.cells > 1):
-            raise Mistake("FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0")
+            raise Mistake(
+                "FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0"
+            )
 
     @property
     def width(self) -> float:
@@ -77,14 +81,16 @@ class FokkerPlanck:
         found: Array = np.diff(inside) / (high - low)
         if abs(found.sum() - 1) > 1e-9:
             raise Mistake(
-                f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, {self.high:.3g}], where all that counts is"
+                f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, "
+                f"{self.high:.3g}], where all that counts is"
             )
         return found
 
     def at(self, start: Array, ticks: Sequence[int], tick: float) -> Array:
         """p [K, M] at the times ticks·tick, ticks rising, from p [M] at 0: p(t) = e^{Gt}p(0).
 
-        One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in time, so no error of one.
+        One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in
+        time, so no error of one.
         """
         powers = [expm(self.generator.toarray() * tick)]
         found, p = [], start
@@ -98,8 +104,11 @@ class FokkerPlanck:
         return np.stack(found)
 
     def free_energy(self, p: Array) -> Array:
-        """F = E[V] − D·S with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest value −D·log(Z·w)."""
-        found: Array = (p * self.potential).sum(-1) + self.diffusion * xlogy(p, p / self.width).sum(-1)
+        """F = E[V] − D·S with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest value
+        −D·log(Z·w)."""
+        found: Array = (p * self.potential).sum(-1) + self.diffusion * xlogy(p, p / self.width).sum(
+            -1
+        )
         return found
 
     def divergence(self, p: Array) -> Array:
@@ -108,11 +117,16 @@ class FokkerPlanck:
         return found
 
     def mean_first_passage(self, start: float, end: float) -> float:
-        """Mean time from x = start up to x = end, from Gᵀu = −1 below `end` where u is 0; linear between centres."""
+        """Mean time from x = start up to x = end, from Gᵀu = −1 below `end` where u is 0; linear
+        between centres."""
         if not self.low < start < end < self.high:
-            raise Mistake(f"FokkerPlanck: first passage goes upwards and inside [{self.low:.3g}, {self.high:.3g}]")
+            raise Mistake(
+                f"FokkerPlanck: first passage goes upwards and inside [{self.low:.3g}, "
+                f"{self.high:.3g}]"
+            )
         centres = (self.edges[1:] + self.edges[:-1]) / 2
-        k = int(np.searchsorted(centres, end))  # cells below `end`; the jump out of the last one ends at `end` itself
+        # cells below `end`; the jump out of the last one ends at `end` itself
+        k = int(np.searchsorted(centres, end))
         up, down = self.jumps
         climb = (float(self.energy(np.array([end]))[0]) - self.potential[k - 1]) / self.diffusion
         gap = end - centres[k - 1]

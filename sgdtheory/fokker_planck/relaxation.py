@@ -6,7 +6,7 @@ import numpy as np
 
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.measured import Measured, row_of
+from sgdtheory.statistics.measured import Measured, row_of
 
 MOMENTS = 4  # at which the density itself is shown
 

@@ -1,4 +1,5 @@
-"""A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
+"""A force that turns the cloud and is no gradient: a current in a steady state that does not show
+it."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -6,10 +7,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.sgd import Coupling
 from sgdtheory.roles import is_isotropic, title_of
-from sgdtheory.sgd import Coupling
 
 
 @runtime_checkable
@@ -35,10 +36,12 @@ class Stirring:
 
 @dataclass(frozen=True)
 class Rotation(Stirring):
-    """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the `strength`.
+    """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the
+    `strength`.
 
-    On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for every w, and the stochastic
-    area grows at the rate w⟨r²⟩. A curl is nobody's gradient: it bends the gradients on their way into SGD, as couplings do.
+    On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for
+    every w, and the stochastic area grows at the rate w⟨r²⟩. A curl is nobody's gradient: it bends
+    the gradients on their way into SGD, as couplings do.
     """
 
     strength: float

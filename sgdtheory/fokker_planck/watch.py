@@ -1,14 +1,15 @@
-"""A cloud watched at every step of SGD: what is seen is kept with its state, so that watching goes on after a stop."""
+"""A cloud watched at every step of SGD: what is seen is kept with its state, so that watching goes
+on after a stop."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Failure
+from sgdtheory.errors import Failure
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.run import UnitFolder
-from sgdtheory.sgd import FREE, SGD, Coupling, SGDState, non_finite
+from sgdtheory.optim.sgd import FREE, SGD, Coupling, SGDState, non_finite
+from sgdtheory.runs.unit import UnitFolder
 
 Seen = dict[str, Tensor]
 LOOKS = 200  # at whether the cloud is finite
@@ -25,11 +26,12 @@ def watch(
     coupling: Coupling = FREE,
     enough: Callable[[Seen], bool] | None = None,
 ) -> tuple[Cloud, Seen]:
-    """Run SGD from `start`, or from the newest state on disk, and call look(state, seen) after each step.
+    """Run SGD from `start`, or from the newest state on disk, and call look(state, seen) after each
+    step.
 
-    `look` writes into the tensors of `seen`; their size does not grow. `enough`, asked now and then, ends it early. Gives the
-    last cloud and what was seen. Points that are not finite any more are the caller's to count (`non_finite`); raises Failure
-    when no point is.
+    `look` writes into the tensors of `seen`; their size does not grow. `enough`, asked now and
+    then, ends it early. Gives the last cloud and what was seen. Points that are not finite any more
+    are the caller's to count (`non_finite`); raises Failure when no point is.
     """
     state, cloud = SGDState(0, start, torch.zeros_like(start)), start
     if (resumed := folder.resume("watch")) is not None:
@@ -48,7 +50,10 @@ def watch(
         if now.step % every == 0:
             assert now.losses is not None
             if len(non_finite(now.losses)) == len(cloud):
-                raise Failure(f"no point is finite any more at step {now.step}; lower sgd.learning_rate ({sgd.learning_rate})")
+                raise Failure(
+                    f"no point is finite any more at step {now.step}; lower "
+                    f"sgd.learning_rate ({sgd.learning_rate})"
+                )
             if enough is not None and enough(seen):
                 break
         folder.keep(kept, now.step / sgd.steps, "watching")

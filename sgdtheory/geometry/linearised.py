@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.curvature import hessian
+from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscape import Cloud, value_and_grad
 
 AT_ONCE = 256  # examples whose gradients are taken together

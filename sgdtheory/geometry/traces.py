@@ -3,11 +3,11 @@
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.curvature import hessian_products
+from sgdtheory.geometry.curvature import hessian_products
+from sgdtheory.geometry.gradient_noise import is_additive, per_sample_noise, whole_pass
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Measured
-from sgdtheory.noise import is_additive, per_sample_noise, whole_pass
 from sgdtheory.roles import has_examples, states_noise
+from sgdtheory.statistics.measured import Measured
 
 SKETCH = 64  # directions whose curvature is taken exactly: they hold nine tenths of Tr H on digits
 PROBES = 32  # random ones for the rest

@@ -20,13 +20,13 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscapes.batch_norm import (
     batch_statistics_only,
     has_batch_norm,
     with_population_statistics,
 )
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 _ABSENT = object()  # an attribute that was not there
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm: recomputed
@@ -97,7 +97,9 @@ class ModuleFunction:
             if own is None or own.shape != value.shape:
                 raise Mistake(f"{name} {list(value.shape)} is no constant of {self.name}")
         found = copy(self)
-        found.constants = self.constants | {name: value.to(self.constants[name]) for name, value in constants.items()}
+        found.constants = self.constants | {
+            name: value.to(self.constants[name]) for name, value in constants.items()
+        }
         found._cast = {}
         return found
 
@@ -107,13 +109,18 @@ class ModuleFunction:
         """Parameters by name, views of θ [..., n]. One split: its backward pass is one cat."""
         pieces = cloud.split(self.sizes, -1)
         lead = cloud.shape[:-1]
-        return {name: piece.view(lead + shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
+        return {
+            name: piece.view(lead + shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
 
     def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs, batch norms using the statistics of these inputs."""
         return self._call(self.module, weights, inputs)
 
-    def with_statistics(self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    def with_statistics(
+        self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor
+    ) -> Tensor:
         """Outputs of the author's own module in evaluation mode, batch norms using `statistics`."""
         return self._call(self.plain, {**weights, **statistics}, inputs)
 
@@ -136,7 +143,10 @@ class ModuleFunction:
     def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The constants, those that are floating numbers in the dtype of what is computed."""
         if dtype not in self._cast:
-            self._cast[dtype] = {name: x.to(dtype) if x.is_floating_point() else x for name, x in self.constants.items()}
+            self._cast[dtype] = {
+                name: x.to(dtype) if x.is_floating_point() else x
+                for name, x in self.constants.items()
+            }
         return self._cast[dtype]
 
     # modules as others know them
@@ -202,14 +212,17 @@ def logits_of(outputs: Any) -> Tensor:
         found = tensors[0] if len(tensors) == 1 else None
     if not isinstance(found, Tensor):
         raise Mistake(
-            f"model: forward returns {_told(outputs)}; return the logits [b, classes] alone, or under the name logits"
+            f"model: forward returns {_told(outputs)}; return the logits [b, classes] alone, "
+            f"or under the name logits"
         )
     return found
 
 
 def _told(outputs: Any) -> str:
     if isinstance(outputs, Mapping):
-        return f"a {type(outputs).__name__} of {', '.join(map(str, list(outputs)[:4])) or 'nothing'}"
+        return (
+            f"a {type(outputs).__name__} of {', '.join(map(str, list(outputs)[:4])) or 'nothing'}"
+        )
     if isinstance(outputs, tuple | list):
         return f"a {type(outputs).__name__} of {', '.join(type(x).__name__ for x in outputs[:4])}"
     return f"a {type(outputs).__name__}"
@@ -264,7 +277,9 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
     for name, p in named.items():
         if not p.is_floating_point():
             kind = str(p.dtype).removeprefix("torch.")
-            raise Mistake(f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers")
+            raise Mistake(
+                f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
+            )
 
 
 def _left_behind(module: nn.Module, forward: Callable[[], None]) -> "list[_Attribute]":

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
+from sgdtheory.annotations import Count, NonNegative, Place, Positive
 from sgdtheory.data.images import Images
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, NonNegative, Place, Positive
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
@@ -23,10 +23,10 @@ from sgdtheory.landscapes.batch_norm import (
 from sgdtheory.landscapes.layout import layout_of
 from sgdtheory.landscapes.module import ModuleFunction, as_written
 from sgdtheory.landscapes.twice import twice_differentiable
-from sgdtheory.measured import Measured
+from sgdtheory.rng import stream
 from sgdtheory.roles import Score, Split
-from sgdtheory.run import stop_if_asked
-from sgdtheory.streams import stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.statistics.measured import Measured
 
 PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
 
@@ -43,17 +43,18 @@ class Network:
     module in evaluation mode, as its author wrote it, batch norm's statistics the one difference
     (see `ModuleFunction`).
 
-    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label, over the classes.
-    Batch-norm buffers are no coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function
-    of (θ, batch); the whole objective is the mean over a fixed partition of the training images into equal parts of about
-    `part` images (None: what holds 2²¹ pixel values), each normalised by itself; scores recompute population statistics
-    over the un-augmented training images at every point.
+    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label,
+    over the classes. Batch-norm buffers are no coordinates: a mini-batch is normalised by its own
+    statistics, so its loss is a pure function of (θ, batch); the whole objective is the mean over a
+    fixed partition of the training images into equal parts of about `part` images (None: what holds
+    2²¹ pixel values), each normalised by itself; scores recompute population statistics over the
+    un-augmented training images at every point.
 
     `parameters`: a regular expression; only parameters whose names it matches are coordinates, the
-    others are constants (None: all that require a gradient).
-    `rows`: how P points are evaluated: batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is
-    the fixed table that `make bench` found: batched where offered, a loop for convolutions, vmap for the rest.
-    `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
+    others are constants (None: all that require a gradient). `rows`: how P points are evaluated:
+    batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is the fixed
+    table that `make bench` found: batched where offered, a loop for convolutions, vmap for the
+    rest. `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
     `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
     """
 
@@ -80,7 +81,10 @@ class Network:
         self.count = data.train_images.shape[0]
         self.rows = _rows_of(self.module) if rows == "auto" else rows
         if self.rows == "batched" and not hasattr(self.module, "forward_rows"):
-            raise Mistake(f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; use vmap, loop or auto")
+            raise Mistake(
+                f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; "
+                f"use vmap, loop or auto"
+            )
         if self.rows == "batched" and self.function.constants:
             self.rows = "vmap"  # `forward_rows` is given all of a model's parameters
         self._newest: tuple[Tensor | None, Population] = (None, Population({}, None))
@@ -90,9 +94,11 @@ class Network:
             "test": (self.data.test_images, self.data.test_labels),
         }
         part = part or max(1, min(EXACT_IMAGES, PART_VALUES // data.train_images[0].numel()))
-        order = torch.randperm(self.count, generator=stream(0, "partition"))  # folders come sorted by class
+        # folders come sorted by class
+        order = torch.randperm(self.count, generator=stream(0, "partition"))
         self._parts = [indices.to(self.device) for indices in order.chunk(-(-self.count // part))]
-        # Small sets that nothing is done to are kept as the network sees them; large ones stay bytes.
+        # Small sets that nothing is done to are kept as the network sees them; large ones stay
+        # bytes.
         small = data.train_images.numel() <= PART_VALUES and data.augment == "none"
         self._train_images = self.data.train_images
         if small:
@@ -102,7 +108,9 @@ class Network:
             self.rows = "loop"
         self.rows_at_once = 1 if self.rows == "loop" else None
         if compile:
-            options: dict[str, Any] = {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
+            options: dict[str, Any] = (
+                {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
+            )
             self._row_losses = torch.compile(self._losses_of_rows, **options)
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
@@ -157,8 +165,11 @@ class Network:
         return None if self._rate == "auto" else float(self._rate)
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
-        """Points as the model's author initialises them: its constructor is run anew, its random draws taken from `stream`."""
-        return torch.stack([self.vector(self.function.fresh(stream)) for _ in range(points)]).to(self.device)
+        """Points as the model's author initialises them: its constructor is run anew, its random
+        draws taken from `stream`."""
+        return torch.stack([self.vector(self.function.fresh(stream)) for _ in range(points)]).to(
+            self.device
+        )
 
     # mini-batches
 
@@ -171,11 +182,13 @@ class Network:
         return ImageBatch(images, self.data.train_labels.index_select(0, flat).view(indices.shape))
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
-        """The random draws that augmented examples [S, P, b] need, None when the data are not augmented."""
+        """The random draws that augmented examples [S, P, b] need, None when the data are not
+        augmented."""
         return self.data.augmentation(shape, stream)
 
     def parts(self) -> Iterator[tuple[ImageBatch, float]]:
-        """The fixed partition of the training set that the objective is the mean over, with weights that sum to 1."""
+        """The fixed partition of the training set that the objective is the mean over, with weights
+        that sum to 1."""
         for indices in self._parts:
             yield self.batch(indices[None]), len(indices) / self.count
 
@@ -184,7 +197,9 @@ class Network:
     def losses(self, cloud: Cloud, batch: ImageBatch | None = None) -> Tensor:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
-            return torch.stack([weight * self.losses(cloud, part) for part, weight in self.parts()]).sum(0)
+            return torch.stack(
+                [weight * self.losses(cloud, part) for part, weight in self.parts()]
+            ).sum(0)
         return self._losses(cloud, batch, self._row_losses)
 
     def twice_differentiable_losses(self, cloud: Cloud, batch: ImageBatch) -> Tensor:
@@ -198,14 +213,21 @@ class Network:
             if self.rows == "loop" and cloud.shape[0] > 1:
                 shared = inputs.shape[0] == 1
                 at = [0 if shared else p for p in range(cloud.shape[0])]
-                rows = [(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
+                rows = [
+                    (cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1])
+                    for p, i in enumerate(at)
+                ]
                 return torch.cat([of_rows(*row) for row in rows])
             return of_rows(cloud, inputs, batch.labels)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
         outputs = self._outputs(cloud, inputs)  # [P, b, K]
         data_losses = self.example_losses(outputs, labels).mean(1)
-        return data_losses + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_losses
+        return (
+            data_losses + 0.5 * self.weight_decay * squared_norm(cloud)
+            if self.weight_decay
+            else data_losses
+        )
 
     def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
@@ -216,8 +238,11 @@ class Network:
         return (outputs.argmax(1) != labels).double()
 
     def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
-        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones are the same numbers."""
-        return (images if images.is_floating_point() else self.data.scaled(images, torch.float32)).to(cloud.dtype)
+        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones
+        are the same numbers."""
+        return (
+            images if images.is_floating_point() else self.data.scaled(images, torch.float32)
+        ).to(cloud.dtype)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""
@@ -239,12 +264,15 @@ class Network:
     # what is said of points
 
     def scored_on(self, most: int) -> "Network":
-        """The same landscape, scored on `most` of its examples: the same ones at every point, and their own statistics."""
+        """The same landscape, scored on `most` of its examples: the same ones at every point, and
+        their own statistics."""
         if most >= max(self.count, len(self.data.test_images)):
             return self
         found = copy(self)
         found._newest = (None, Population({}, None))
-        found._scored = {split: _drawn(most, split, *examples) for split, examples in self._scored.items()}
+        found._scored = {
+            split: _drawn(most, split, *examples) for split, examples in self._scored.items()
+        }
         return found
 
     def first_batch(self, most: int | None = None) -> ImageBatch:
@@ -256,11 +284,16 @@ class Network:
         return self._scored[split]
 
     def constant_loss(self) -> float:
-        """The training loss of the best prediction that is the same for all, p the frequencies of the classes: −Σ p ln p in
-        nats, at most ln K; of mse that of the mean label, (1 − Σ p²)/K."""
+        """The training loss of the best prediction that is the same for all, p the frequencies of
+        the classes: −Σ p ln p in nats, at most ln K; of mse that of the mean label, (1 − Σ
+        p²)/K."""
         labels = self.data.train_labels.flatten().cpu()
         p = torch.bincount(labels, minlength=self.data.classes).double() / len(labels)
-        return float(torch.special.entr(p).sum() if self.loss == "cross_entropy" else (1 - p.square().sum()) / len(p))
+        return float(
+            torch.special.entr(p).sum()
+            if self.loss == "cross_entropy"
+            else (1 - p.square().sum()) / len(p)
+        )
 
     @property
     def scored(self) -> int:
@@ -268,9 +301,11 @@ class Network:
         return len(self._scored["train"][0])
 
     def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
-        """Data loss and error of every un-augmented example, with population statistics recomputed at every point.
+        """Data loss and error of every un-augmented example, with population statistics recomputed
+        at every point.
 
         `buffers`: other statistics instead, to show what they do.
+
         """
         images, labels = self._scored[split]
         size = len(self._parts[0])
@@ -280,7 +315,9 @@ class Network:
             outputs = found.outputs if split == "train" else None
             if outputs is None:
                 chunks = (images[i : i + size] for i in range(0, len(images), size))
-                outputs = torch.cat([self.outputs_with(theta, found.buffers, chunk) for chunk in chunks])
+                outputs = torch.cat(
+                    [self.outputs_with(theta, found.buffers, chunk) for chunk in chunks]
+                )
             losses.append(self.example_losses(outputs.double()[None], labels[None])[0])
             errors.append(self.example_errors(outputs, labels))
         return Score(torch.stack(losses), torch.stack(errors))
@@ -293,11 +330,13 @@ class Network:
             return self.function.with_statistics(self._weights(theta), buffers, inputs)
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
-        """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
+        """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch
+        norm."""
         return self._population(theta).buffers
 
     def _population(self, theta: Tensor) -> Population:
-        """One pass over the training images: a point is scored on both splits, and that pass scores one of them besides."""
+        """One pass over the training images: a point is scored on both splits, and that pass scores
+        one of them besides."""
         if not self.function.has_batch_norm:
             return Population({}, None)
         at, found = self._newest
@@ -310,7 +349,10 @@ class Network:
         weights = self._weights(theta)
         with torch.no_grad(), as_written(theta.dtype):
             return population_statistics(
-                self.module, lambda chunk: self._call(weights, self._inputs(chunk, theta)), images, theta
+                self.module,
+                lambda chunk: self._call(weights, self._inputs(chunk, theta)),
+                images,
+                theta,
             )
 
     def gap(self, theta: Tensor, most: int | None = None) -> Measured:
@@ -336,7 +378,8 @@ class Network:
         return f"{self.title}: {self_check(self, getattr(torch, dtype))}"
 
     def model_at(self, theta: Tensor) -> nn.Module:
-        """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
+        """An ordinary module in evaluation mode with these weights and recomputed batch-norm
+        statistics."""
         return self.function.at(theta, self.statistics(theta))
 
     def vector(self, module: nn.Module) -> Tensor:
@@ -358,7 +401,8 @@ class _SquaredNorm(torch.autograd.Function):
 
 
 def squared_norm(cloud: Cloud) -> Tensor:
-    """|θ|² of each point [P]: one product forward and one backward, a third of what autograd makes of θ.square().sum()."""
+    """|θ|² of each point [P]: one product forward and one backward, a third of what autograd makes
+    of θ.square().sum()."""
     return _SquaredNorm.apply(cloud)  # type: ignore[no-any-return]
 
 
@@ -367,13 +411,18 @@ def _example_losses(loss: str, outputs: Tensor, labels: Tensor) -> Tensor:
     points, examples, classes = outputs.shape
     if loss == "mse":
         return (outputs - F.one_hot(labels, classes).to(outputs.dtype)).square().mean(2)
-    outputs = outputs.mT.contiguous()  # classes along the second axis: the log-softmax of ten classes is 8 × faster there
+    # classes along the second axis: the log-softmax of ten classes is 8 × faster there
+    outputs = outputs.mT.contiguous()
     return F.cross_entropy(outputs, labels.expand(points, examples), reduction="none")
 
 
 def _drawn(most: int, split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """`most` of the examples at random, for folders come sorted by class; in their own order."""
-    chosen = torch.randperm(len(images), generator=stream(0, "scored", split))[:most].sort().values.to(images.device)
+    chosen = (
+        torch.randperm(len(images), generator=stream(0, "scored", split))[:most]
+        .sort()
+        .values.to(images.device)
+    )
     return images.index_select(0, chosen), labels.index_select(0, chosen)
 
 
@@ -382,6 +431,9 @@ def _rows_of(module: nn.Module) -> Literal["batched", "vmap", "loop"]:
         return "batched"
     return (
         "loop"
-        if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase) for m in module.modules())
+        if any(
+            isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase)
+            for m in module.modules()
+        )
         else "vmap"
     )

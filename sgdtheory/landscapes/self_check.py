@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.module import as_written, constants_of, logits_of
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,9 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
-    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(cloud)
+    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(
+        cloud
+    )
     try:
         _logits(few, cloud[0])
         _buffers_stay(few)
@@ -66,7 +68,8 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
 
 
 def _buffers_stay(few: "Network") -> None:
-    """No buffer is drawn anew by each construction, and none is moved by passes in training mode."""
+    """No buffer is drawn anew by each construction, and none is moved by passes in training
+    mode."""
     function = few.function
     module = function.fresh(stream(0, "module")).to(few.device)
     own = constants_of(module, function.shapes)
@@ -86,7 +89,9 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module.train()(inputs)
-    except Exception:  # it may not be made for training in one piece: then nothing is known, nor wrong
+    except (
+        Exception
+    ):  # it may not be made for training in one piece: then nothing is known, nor wrong
         return
     for name, after in constants_of(module, few.function.shapes).items():
         if name in before and after.is_floating_point() and not torch.equal(after, before[name]):
@@ -100,7 +105,8 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
 
 
 def _same_bits(few: "Network", cloud: Tensor) -> None:
-    """The same point has the same bits again, also after another point; nothing is drawn, nothing is kept."""
+    """The same point has the same bits again, also after another point; nothing is drawn, nothing
+    is kept."""
     images, _ = few.examples("train")
     batch = few.first_batch(EXAMPLES)
     constants = {name: x.clone() for name, x in few.function.constants_in(cloud.dtype).items()}
@@ -112,7 +118,10 @@ def _same_bits(few: "Network", cloud: Tensor) -> None:
     again = _evaluated(few, cloud[:1], batch, images)
     for name, value in few.function.constants_in(cloud.dtype).items():
         if not torch.equal(value, constants[name]):
-            raise Mistake(f"model: {name} of {few.function.name} is changed by a pass in evaluation mode; {REFUSED}")
+            raise Mistake(
+                f"model: {name} of {few.function.name} is changed by a pass in evaluation "
+                f"mode; {REFUSED}"
+            )
     if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
         what = "gives other numbers at the same point"
         raise Mistake(_refusal(few, cloud[0], what))
@@ -123,11 +132,13 @@ def _evaluated(few: "Network", cloud: Tensor, batch: Any, images: Tensor) -> lis
     value, gradient = value_and_grad(few, cloud, batch)
     if not bool(torch.isfinite(gradient).all()):
         raise Mistake(
-            f"model: the gradient of {few.function.name} at a random point is not finite; see its initialisation and its data"
+            f"model: the gradient of {few.function.name} at a random point is not finite; "
+            f"see its initialisation and its data"
         )
     if not bool((gradient - few.weight_decay * cloud).any()):
         raise Mistake(
-            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see where its forward pass detaches"
+            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "
+            f"where its forward pass detaches"
         )
     statistics = few.statistics(cloud[0])
     return [value, gradient, few.outputs_with(cloud[0], statistics, images)]
@@ -176,7 +187,8 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
 
 
 def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
-    """How much `model_at`, a module made anew, differs from the scores, at one point after another."""
+    """How much `model_at`, a module made anew, differs from the scores, at one point after
+    another."""
     images, labels = few.examples("train")
     worst = 0.0
     for theta in cloud:
@@ -270,7 +282,8 @@ def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
 
 @contextmanager
 def _watched(module: nn.Module, calls: list[tuple[str, Any, Any]]) -> "Iterator[None]":
-    """In this block (name, inputs, outputs) of every part that is called, parts before their owners."""
+    """In this block (name, inputs, outputs) of every part that is called, parts before their
+    owners."""
 
     def watcher(name: str) -> Callable[..., None]:
         def watch(_: nn.Module, inputs: Any, outputs: Any) -> None:

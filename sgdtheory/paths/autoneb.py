@@ -1,4 +1,5 @@
-"""AutoNEB: a low path between two minima, by cycles of inserting pivots and letting the band descend."""
+"""AutoNEB: a low path between two minima, by cycles of inserting pivots and letting the band
+descend."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,38 +11,48 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, points_at, subdivide
-from sgdtheory.faults import Failure
-from sgdtheory.kinds import BelowOne, Count, Fraction, NonNegative, Positive, Whole
+from sgdtheory.annotations import BelowOne, Count, Fraction, NonNegative, Positive, Whole
+from sgdtheory.errors import Failure
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscape import values as objective
-from sgdtheory.learning_rate import is_measured
+from sgdtheory.optim.learning_rate import is_measured
+from sgdtheory.optim.sampling import Sampling
+from sgdtheory.optim.schedule import Constant, Schedule
+from sgdtheory.optim.sgd import SGD, Coupling, Diverged
 from sgdtheory.paths.band import ElasticBand, insertion
-from sgdtheory.sampling import Sampling
-from sgdtheory.schedule import Constant, Schedule
-from sgdtheory.sgd import SGD, Coupling, Diverged
-from sgdtheory.streams import key, stream
+from sgdtheory.paths.polyline import arc_positions, points_at, subdivide
+from sgdtheory.rng import key, stream
 
-Evaluate: TypeAlias = Callable[[Cloud], Tensor]  # points [T, n] → values [T], e.g. training loss with recomputed statistics
-Error: TypeAlias = Callable[[Cloud], float]  # two points [2, n] → the standard error of the difference of their values
-Descend: TypeAlias = Callable[[str, SGD, Cloud, Coupling, int], Cloud]  # stage's name, loop, start, coupling, seed → last cloud
+# points [T, n] → values [T], e.g. training loss with recomputed statistics
+Evaluate: TypeAlias = Callable[[Cloud], Tensor]
+# two points [2, n] → the standard error of the difference of their values
+Error: TypeAlias = Callable[[Cloud], float]
+# stage's name, loop, start, coupling, seed → last cloud
+Descend: TypeAlias = Callable[[str, SGD, Cloud, Coupling, int], Cloud]
 CHUNK = 16  # points of a path that exist at once while it is evaluated
 LINE = 16  # parts of the straight line that its barrier is taken from
 ALONG = (0.2, 0.4, 0.6, 0.8)  # of the straight line: where a learning rate is measured
-# Times that rate: a band leaves the steepest of those points in its first steps. Of 1, 2, 4 on two pairs each
-# of ResNet-8, DenseNet, CNN and MLP on digits, 2 ends lower than 1 or sooner; at 4 the MLP's first cycles rise.
+# Times that rate: a band leaves the steepest of those points in its first steps. Of 1, 2, 4 on two
+# pairs each of ResNet-8, DenseNet, CNN and MLP on digits, 2 ends lower than 1 or sooner; at 4 the
+# MLP's first cycles rise.
 BAND = 2.0
 LOWER = 1 / 3  # of the rate: what follows a cycle that ended higher than it began
-CLEAR = 10  # times the higher end's value: the straight line's barrier where a risen loss is told from noise
-UNDONE = 0.1  # of the straight line's barrier: a cycle that rose to more is undone; less, the next ones bring down again
+# times the higher end's value: the straight line's barrier where a risen loss is told from noise
+CLEAR = 10
+# of the straight line's barrier: a cycle that rose to more is undone; less, the next ones bring
+# down again
+UNDONE = 0.1
 MOST_UNDONE = 2  # cycles of an attempt that are done again
-SIGMAS = 2.0  # standard errors of the excess within which a path is flat, as far as these examples tell
+SIGMAS = (
+    2.0  # standard errors of the excess within which a path is flat, as far as these examples tell
+)
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """Insert pivots, then descend. The first cycle of a path places `insert` of them evenly on the straight line; later ones
-    add at most `insert`, where the path rises between pivots. `rate`: factor on the learning rate."""
+    """Insert pivots, then descend. The first cycle of a path places `insert` of them evenly on the
+    straight line; later ones add at most `insert`, where the path rises between pivots. `rate`:
+    factor on the learning rate."""
 
     steps: Count
     insert: Whole = 2
@@ -60,7 +71,8 @@ class Search(NamedTuple):
     end_values: Tensor  # [2]
     straight: float  # barrier of the straight line over the higher end
     line: Tensor  # dense values along it, which every attempt begins with
-    best: Tensor  # [P, n], the lowest path of the attempts that are over; the straight line before that
+    # [P, n], the lowest path of the attempts that are over; the straight line before that
+    best: Tensor
     best_values: Tensor  # dense values along that
     best_excess: float
     best_stderr: float  # of that, over examples
@@ -68,7 +80,9 @@ class Search(NamedTuple):
     learning_rate: float  # what multiples are of; measured once
     multiple: float  # of the next cycle
     undone: int  # cycles of this attempt that were done again
-    too_high: float  # the lowest multiple at which a cycle rose from the straight line; inf: none did
+    too_high: (
+        float  # the lowest multiple at which a cycle rose from the straight line; inf: none did
+    )
     gradients: int  # spent so far, one a pivot and step
     evaluations: int  # points evaluated so far
     over: bool = False
@@ -97,16 +111,17 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True)
 class AutoNEB:
-    """Cycles of (insert, descend) on an elastic band, tried with several learning rates (Draxler et al. 2018, 1803.00885, 3.2).
+    """Cycles of (insert, descend) on an elastic band, tried with several learning rates (Draxler et
+    al. 2018, 1803.00885, 3.2).
 
-    An attempt goes through all cycles at `multiples`[0] × `learning_rate`; "auto" is the landscape's
-    own, and where it has none `BAND` times what is measured along the straight line (see `SGD`).
-    The search ends when the lowest excess, the dense maximum over the higher end, is at most
-    `enough` of the straight line's barrier, or two standard errors; within an attempt the cycles
-    before the last are then left out. Else there are as many attempts as `multiples`, and up to
-    `retries` more while the excess is above `retry_above` of that barrier: the last cycle once more
-    on a path that is nearly joined, with more pivots, all of them on the straight line otherwise.
-    The lowest path is kept.
+    An attempt goes through all cycles at `multiples`[0] × `learning_rate`; "auto" is the
+    landscape's own, and where it has none `BAND` times what is measured along the straight line
+    (see `SGD`). The search ends when the lowest excess, the dense maximum over the higher end, is
+    at most `enough` of the straight line's barrier, or two standard errors; within an attempt the
+    cycles before the last are then left out. Else there are as many attempts as `multiples`, and up
+    to `retries` more while the excess is above `retry_above` of that barrier: the last cycle once
+    more on a path that is nearly joined, with more pivots, all of them on the straight line
+    otherwise. The lowest path is kept.
 
     Where there may be several attempts, rates go down after a rise: what follows a cycle that ended
     higher than it began, or diverged, has a third of its rate. The cycle is undone and done again
@@ -114,10 +129,12 @@ class AutoNEB:
     loss is above the straight line's highest. No attempt begins again at a rate that rose from the
     straight line. A schedule that is tried once (`draxler`) is kept to.
 
-    `threshold`: departure from linear, in units of the path's range of values, that asks for a pivot. `sub_points` in each gap
-    are evaluated between cycles, `final_sub_points` at the end. Arc positions are those at a cycle's start; velocity begins
-    at zero in every cycle. `stiffness`: of the springs, None: infinite (see `ElasticBand`). `nudge`: how far the middle of the
-    first band is off the straight line, in units of its length, in one random direction: symmetry may hold a band on a ridge.
+    `threshold`: departure from linear, in units of the path's range of values, that asks for a
+    pivot. `sub_points` in each gap are evaluated between cycles, `final_sub_points` at the end. Arc
+    positions are those at a cycle's start; velocity begins at zero in every cycle. `stiffness`: of
+    the springs, None: infinite (see `ElasticBand`). `nudge`: how far the middle of the first band
+    is off the straight line, in units of its length, in one random direction: symmetry may hold a
+    band on a ridge.
     """
 
     cycles: Annotated[tuple[Cycle, ...], MinLen(1)]
@@ -136,19 +153,24 @@ class AutoNEB:
     retries: Whole = 1
 
     def cost(self) -> tuple[int, int, int]:
-        """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is enough: the MLP takes two."""
+        """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is
+        enough: the MLP takes two."""
         pivots = list(accumulate(cycle.insert for cycle in self.cycles))
-        gradients = sum(cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True))
+        gradients = sum(
+            cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True)
+        )
         points = LINE + 1 + sum((count + 1) * (self.sub_points + 1) for count in pivots)
         return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
 
     def on_formula(self) -> "AutoNEB":
-        """The same where there are no examples: what is asked there is the barrier to three digits, and steps cost nothing.
+        """The same where there are no examples: what is asked there is the barrier to three digits,
+        and steps cost nothing.
 
-        No noise, a stable learning rate, five times the pivots at first, a pivot wherever one helps, 200 steps at least, and
-        a climbing image at the end. One attempt and every cycle of it, as a high barrier is no sign of failure there.
-        Momentum is ½ at most: along a steep path of close pivots each one's tangent follows its uphill neighbour, the waves
-        that run down the band so have complex rates, and at 0.9 they grow (Müller–Brown: |F| = 65 instead of 0).
+        No noise, a stable learning rate, five times the pivots at first, a pivot wherever one
+        helps, 200 steps at least, and a climbing image at the end. One attempt and every cycle of
+        it, as a high barrier is no sign of failure there. Momentum is ½ at most: along a steep path
+        of close pivots each one's tangent follows its uphill neighbour, the waves that run down the
+        band so have complex rates, and at 0.9 they grow (Müller–Brown: |F| = 65 instead of 0).
         """
         last = len(self.cycles) - 1
         cycles = tuple(
@@ -182,12 +204,16 @@ class AutoNEB:
         state: Search | None = None,
         error: Error | None = None,
     ) -> Iterator[Search]:
-        """The search between ends [2, n], a state after each cycle that is left. Going on from one gives the same bits.
+        """The search between ends [2, n], a state after each cycle that is left. Going on from one
+        gives the same bits.
 
         `evaluate` defaults to the objective, `descend` to running SGD to its end, `error` to none.
+
         """
         evaluate = evaluate or (lambda points: objective(landscape, points))
-        descend = descend or (lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key))
+        descend = descend or (
+            lambda _, sgd, cloud, band, key: _run_to_end(landscape, sgd, cloud, band, key)
+        )
         state = self._begin(landscape, ends, seed, evaluate) if state is None else state
         end_losses = objective(landscape, ends)
         while not state.over:
@@ -199,7 +225,9 @@ class AutoNEB:
     def finish(self, state: Search, evaluate: Evaluate) -> Path:
         """The lowest path, evaluated densely; Failure where every attempt diverged."""
         if not isfinite(state.best_excess):
-            raise Failure("no finite path was found at any learning rate; lower autoneb.learning_rate")
+            raise Failure(
+                "no finite path was found at any learning rate; lower autoneb.learning_rate"
+            )
         parts = self.final_sub_points + 1
         t = subdivide(arc_positions(state.best), parts)
         found = dense_values(state.best, parts, state.end_values, evaluate)
@@ -217,7 +245,9 @@ class AutoNEB:
             rate,
         )
 
-    def find(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None) -> Path:
+    def find(
+        self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate | None = None
+    ) -> Path:
         """From nothing to the path, in one call."""
         evaluate = evaluate or (lambda points: objective(landscape, points))
         *_, last = self.run(landscape, ends, seed, evaluate)
@@ -300,7 +330,9 @@ class AutoNEB:
             return state._replace(cycle=len(self.cycles) - 1)
         return state
 
-    def _descended(self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend) -> tuple[Cloud, int]:
+    def _descended(
+        self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend
+    ) -> tuple[Cloud, int]:
         """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
         cycle = self.cycles[state.cycle]
         path, targets = self._placed(state, ends, cycle, seed)
@@ -383,7 +415,8 @@ class AutoNEB:
         return torch.stack([points_at(state.path, t[top : top + 1], arcs)[0], ends[higher]])
 
     def _line(self, ends: Cloud, pivots: int, source: torch.Generator) -> tuple[Cloud, Tensor]:
-        """Evenly spaced pivots on the straight line, bent by sin(πt): all to one side, or halves would part on a ridge."""
+        """Evenly spaced pivots on the straight line, bent by sin(πt): all to one side, or halves
+        would part on a ridge."""
         t = torch.linspace(0, 1, pivots + 2, dtype=torch.float64, device=ends.device)
         bend = torch.randn(ends.shape[1], generator=source, dtype=torch.float64).to(ends)
         size = self.nudge * (ends[1] - ends[0]).norm() / bend.norm()
@@ -399,7 +432,8 @@ def rate_along(landscape: Landscape, sgd: SGD, ends: Cloud, seed: int) -> float:
 
 
 def dense_values(path: Tensor, parts: int, end_values: Tensor, evaluate: Evaluate) -> Tensor:
-    """Values at `subdivide(path, parts)`, [(P−1)·parts + 1], float64; what is known of the ends is not asked again."""
+    """Values at `subdivide(path, parts)`, [(P−1)·parts + 1], float64; what is known of the ends is
+    not asked again."""
     arcs = arc_positions(path)
     inside = subdivide(arcs, parts)[1:-1]
     found = [_valued(evaluate, points_at(path, t, arcs)) for t in inside.split(CHUNK)]
@@ -412,10 +446,14 @@ def _valued(evaluate: Evaluate, points: Tensor) -> Tensor:
 
 def _excess(values: Tensor) -> float:
     """The highest value over the higher end's; inf where a value is not finite."""
-    return float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
+    return (
+        float(values.max() - values[[0, -1]].max()) if bool(torch.isfinite(values).all()) else inf
+    )
 
 
-def _run_to_end(landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int) -> Cloud:
+def _run_to_end(
+    landscape: Landscape, sgd: SGD, cloud: Cloud, coupling: Coupling, seed: int
+) -> Cloud:
     for state in sgd.run(landscape, cloud, seed, coupling):
         cloud = state.cloud
     return cloud

@@ -1,4 +1,5 @@
-"""The elastic band: pivots between two fixed points that descend across their path and keep their places along it."""
+"""The elastic band: pivots between two fixed points that descend across their path and keep their
+places along it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,23 +9,26 @@ from math import isinf
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import Mixture, arc_positions, gaps, points_at, slid, subdivide
-from sgdtheory.kinds import Positive
+from sgdtheory.annotations import Positive
+from sgdtheory.paths.polyline import Mixture, arc_positions, gaps, points_at, slid, subdivide
 
 TINY = 1e-300  # of a loss: nothing
 
 
 def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) -> Tensor:
-    """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of the P points.
+    """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of
+    the P points.
 
-    With τ⁺ = θ_{i+1} − θ_i, τ⁻ = θ_i − θ_{i−1} (Henkelman & Jónsson 2000, J. Chem. Phys. 113, 9978, Eqs. 8–11):
-    τ⁺ where V_{i+1} > V_i > V_{i−1}; τ⁻ where V_{i+1} < V_i < V_{i−1}; at an extremum, of ΔVmax and ΔVmin, the larger and
-    the smaller of |V_{i+1} − V_i| and |V_{i−1} − V_i|: τ⁺ΔVmax + τ⁻ΔVmin if V_{i+1} > V_{i−1}, else τ⁺ΔVmin + τ⁻ΔVmax.
-    Where the three are equal, which they leave open: τ⁺ + τ⁻. All of this is one rule: τ⁺ weighs what V rises on the two
-    sides of the point together, τ⁻ what it falls.
+    With τ⁺ = θ_{i+1} − θ_i, τ⁻ = θ_i − θ_{i−1} (Henkelman & Jónsson 2000, J. Chem. Phys. 113, 9978,
+    Eqs. 8–11): τ⁺ where V_{i+1} > V_i > V_{i−1}; τ⁻ where V_{i+1} < V_i < V_{i−1}; at an extremum,
+    of ΔVmax and ΔVmin, the larger and the smaller of |V_{i+1} − V_i| and |V_{i−1} − V_i|: τ⁺ΔVmax +
+    τ⁻ΔVmin if V_{i+1} > V_{i−1}, else τ⁺ΔVmin + τ⁻ΔVmax. Where the three are equal, which they
+    leave open: τ⁺ + τ⁻. All of this is one rule: τ⁺ weighs what V rises on the two sides of the
+    point together, τ⁻ what it falls.
     """
     rises = [after - before for before, after in pairwise(values)]
-    ups = [rise if rise > 0 else TINY for rise in rises]  # so that where all are equal both weigh the same
+    # so that where all are equal both weigh the same
+    ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
     mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
     weights, at = mixture.weights, 0  # the three of each row are always in the same place
@@ -41,21 +45,23 @@ def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) 
 
 @dataclass(frozen=True, eq=False)
 class ElasticBand:
-    """The force on interior pivot i, whose negative SGD descends (Henkelman & Jónsson 2000, Eqs. 3, 4, 12):
+    """The force on interior pivot i, whose negative SGD descends (Henkelman & Jónsson 2000, Eqs. 3,
+    4, 12):
 
-    F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every step the pivots slide to
-    arc positions `targets` [P] (the string method, E, Ren & Vanden-Eijnden 2007, J. Chem. Phys. 126, 164103), in one pass:
-    what it leaves is of second order (see `cloud.redistribute`), and the next step's pass takes it.
-    `climb`: the highest pivot, where it is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ (Henkelman,
-    Uberuaga & Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is slid then: that would drag it off its saddle,
-    and forces across the path alone leave the spacing nearly as it is.
+    F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every
+    step the pivots slide to arc positions `targets` [P] (the string method, E, Ren & Vanden-Eijnden
+    2007, J. Chem. Phys. 126, 164103), in one pass: what it leaves is of second order (see
+    `cloud.redistribute`), and the next step's pass takes it. `climb`: the highest pivot, where it
+    is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ (Henkelman, Uberuaga &
+    Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is slid then: that would drag it off its
+    saddle, and forces across the path alone leave the spacing nearly as it is.
 
-    The cloud that SGD moves is the interior pivots [P−2, n] alone: `ends` [2, n] feel no force, so no gradient is spent on
-    them. Their losses matter only as V_0 and V_{P−1} in the tangents next to them, and are `end_losses` [2], those of the
-    whole objective, known beforehand: an evaluation on the mini-batch would cost two forward passes a step to tell what
-    is nearly constant, that minima are lower than the path. (MLP on digits, 15 pairs: excess .00104 either way, difference
-    1e-6.)
-    Weight decay is the landscape's: it is in ∇L at every pivot and pulls nothing else.
+    The cloud that SGD moves is the interior pivots [P−2, n] alone: `ends` [2, n] feel no force, so
+    no gradient is spent on them. Their losses matter only as V_0 and V_{P−1} in the tangents next
+    to them, and are `end_losses` [2], those of the whole objective, known beforehand: an evaluation
+    on the mini-batch would cost two forward passes a step to tell what is nearly constant, that
+    minima are lower than the path. (MLP on digits, 15 pairs: excess .00104 either way, difference
+    1e-6.) Weight decay is the landscape's: it is in ∇L at every pivot and pulls nothing else.
     """
 
     ends: Tensor
@@ -67,14 +73,16 @@ class ElasticBand:
     ceiling: float = float("inf")  # SGD gives up where the pivots' mean loss is above it
 
     def path(self, cloud: Tensor) -> Tensor:
-        """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the path that it is part of."""
+        """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the
+        path that it is part of."""
         for path, interior in self._paths:
             if cloud is interior:
                 return path
         return torch.cat([self.ends[:1], cloud, self.ends[1:]])
 
     def place(self, cloud: Tensor) -> Tensor:
-        """The cloud slid to its targets: into new memory, of a cloud that `place` gave away into that of the one before."""
+        """The cloud slid to its targets: into new memory, of a cloud that `place` gave away into
+        that of the one before."""
         if self.climb or not isinf(self.stiffness):
             return cloud
         path = self.path(cloud)
@@ -96,15 +104,20 @@ class ElasticBand:
         return torch.addcmul(gradients, share[:, None], tau, value=-1)
 
     def _along(self, slopes: Tensor, size: Tensor, path: Tensor, losses: Tensor) -> Tensor:
-        """What is taken off the gradients along the path where there are springs or a climber, times |τ|, [P−2]."""
-        along = slopes if isinf(self.stiffness) else slopes + self.stiffness * stretches(path).to(size) * size
+        """What is taken off the gradients along the path where there are springs or a climber,
+        times |τ|, [P−2]."""
+        along = (
+            slopes
+            if isinf(self.stiffness)
+            else slopes + self.stiffness * stretches(path).to(size) * size
+        )
         if self.climb:
             highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
             along = torch.where(highest & (losses > self.end_losses.max()), 2 * slopes, along)
         return along
 
-    # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for less than the thirty
-    # launches that they would be.
+    # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for
+    # less than the thirty launches that they would be.
 
     @cached_property
     def _targets(self) -> list[float]:
@@ -118,7 +131,8 @@ class ElasticBand:
 
     @cached_property
     def _paths(self) -> list[tuple[Tensor, Tensor]]:
-        """The paths of the newest two placed clouds, and these, which are views of their interiors."""
+        """The paths of the newest two placed clouds, and these, which are views of their
+        interiors."""
         return []
 
     def _new_path(self) -> tuple[Tensor, Tensor]:
@@ -142,15 +156,18 @@ def stretches(path: Tensor) -> Tensor:
 
 
 def insertion(path: Tensor, values: Tensor, most: int, threshold: float) -> tuple[Tensor, Tensor]:
-    """New pivots where the path rises above what its pivots know of; the new path [P + k, n] and its arc positions [P + k].
+    """New pivots where the path rises above what its pivots know of; the new path [P + k, n] and
+    its arc positions [P + k].
 
-    `values` [(P−1)·m + 1] are those of `subdivide(path, m)`. In each gap the largest departure upwards from linear
-    interpolation between its two pivots counts, if it is over `threshold` of the range of all values; at most `most` gaps,
-    largest first, get one new pivot where it is (Draxler et al. 2018, Section 3.2, after Kolsbjerg et al. 2016).
-    Upwards only: a dip between two pivots does not raise the maximum of the path.
+    `values` [(P−1)·m + 1] are those of `subdivide(path, m)`. In each gap the largest departure
+    upwards from linear interpolation between its two pivots counts, if it is over `threshold` of
+    the range of all values; at most `most` gaps, largest first, get one new pivot where it is
+    (Draxler et al. 2018, Section 3.2, after Kolsbjerg et al. 2016). Upwards only: a dip between two
+    pivots does not raise the maximum of the path.
     """
     parts = (len(values) - 1) // (len(path) - 1)
-    departures = (values - subdivide(values[::parts], parts))[:-1].view(-1, parts)  # [P−1, m]; its first column is 0
+    # [P−1, m]; its first column is 0
+    departures = (values - subdivide(values[::parts], parts))[:-1].view(-1, parts)
     height, where = departures.max(1)  # of each gap
     order = height.argsort(descending=True, stable=True)[:most]
     chosen = order[height[order] > threshold * (values.max() - values.min())]

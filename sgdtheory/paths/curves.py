@@ -1,6 +1,8 @@
-"""The other ways to join two points: the straight line, and curves with one bend that is trained (Garipov et al. 2018).
+"""The other ways to join two points: the straight line, and curves with one bend that is trained
+(Garipov et al. 2018).
 
 Each is φ(t) = w₀(t)·θ₀ + w₁(t)·bend + w₂(t)·θ₁: a curve is the function t [T] → w [T, 3].
+
 """
 
 from collections.abc import Callable
@@ -46,7 +48,8 @@ class CurveBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class CurveDraws:
-    """What a block of steps needs besides indices: t, and the draws of the landscape's own augmentation."""
+    """What a block of steps needs besides indices: t, and the draws of the landscape's own
+    augmentation."""
 
     t: Tensor  # [S, R or 1]
     inner: Tensor | None
@@ -60,11 +63,13 @@ class CurveDraws:
 
 @dataclass(frozen=True, eq=False)
 class CurveLandscape:
-    """E_t L(φ(t)), t uniform in [0, 1], as a landscape over bends [R, n] (Garipov et al. 2018, 1802.10026, Eq. 1 and 3.2).
+    """E_t L(φ(t)), t uniform in [0, 1], as a landscape over bends [R, n] (Garipov et al. 2018,
+    1802.10026, Eq. 1 and 3.2).
 
-    A mini-batch draws one t a row, so that a step costs one gradient a bend; the whole objective is the mean over `nodes`
-    midpoints. Where mini-batches come from, and the learning rate, are the inner landscape's own: count and batch, or sample.
-    Fresh bends are the middle of the ends, a hundredth of their distance off it, for symmetry may hold the straight line.
+    A mini-batch draws one t a row, so that a step costs one gradient a bend; the whole objective is
+    the mean over `nodes` midpoints. Where mini-batches come from, and the learning rate, are the
+    inner landscape's own: count and batch, or sample. Fresh bends are the middle of the ends, a
+    hundredth of their distance off it, for symmetry may hold the straight line.
     """
 
     inner: Any
@@ -88,7 +93,8 @@ class CurveLandscape:
             losses: Tensor = self.inner.losses(self._at(cloud, batch.t.to(cloud)), batch.inner)
             return losses
         t = (torch.arange(self.nodes).to(cloud) + 0.5) / self.nodes
-        points = self._at(cloud.repeat(self.nodes, 1), t.repeat_interleave(len(cloud)))  # [nodes·R, n]
+        # [nodes·R, n]
+        points = self._at(cloud.repeat(self.nodes, 1), t.repeat_interleave(len(cloud)))
         return self.inner.losses(points, None).view(self.nodes, -1).mean(0)  # type: ignore[no-any-return]
 
     def _at(self, bends: Cloud, t: Tensor) -> Cloud:
@@ -123,5 +129,9 @@ class CurveLandscape:
         return CurveDraws(t, own(shape, stream) if own else None)
 
     def batch(self, indices: Tensor, draws: CurveDraws) -> CurveBatch:
-        inner = self.inner.batch(indices) if draws.inner is None else self.inner.batch(indices, draws.inner)
+        inner = (
+            self.inner.batch(indices)
+            if draws.inner is None
+            else self.inner.batch(indices, draws.inner)
+        )
         return CurveBatch(draws.t, inner)

@@ -1,4 +1,5 @@
-"""One edge of the graph of minima: the path between two of them, and what else joins them, all measured alike."""
+"""One edge of the graph of minima: the path between two of them, and what else joins them, all
+measured alike."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,46 +9,53 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, length, points_at, straight_length
-from sgdtheory.estimate import estimate_scores, seconds_of_step
-from sgdtheory.extra import FAULTS, extra, nothing, reason
-from sgdtheory.folder import Damaged
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import Count
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.learning_rate import is_measured
-from sgdtheory.measured import Measured
+from sgdtheory.optim.cost import estimate_scores, seconds_of_step
+from sgdtheory.optim.learning_rate import is_measured
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
+from sgdtheory.optim.training_loop import run_lowering, run_stage
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.autoneb import AutoNEB, Error, Path, Search, rate_along
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.ensembling import after_the_path
+from sgdtheory.paths.polyline import arc_positions, length, points_at, straight_length
 from sgdtheory.paths.profile import Profile, profile, train_losses
+from sgdtheory.paths.saddle_index import index_of
 from sgdtheory.paths.string_sampling import String
 from sgdtheory.paths.strings import DENSE, Strings
 from sgdtheory.paths.symmetry import symmetry
-from sgdtheory.paths.top import index_of
-from sgdtheory.paths.uses import after_the_path
 from sgdtheory.paths.ways import lowest_way, words_of
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, has_examples, is_network, is_scored, objective_gap
-from sgdtheory.run import UnitFolder, stop_if_asked
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_lowering, run_stage
-from sgdtheory.streams import key, stream
-from sgdtheory.trained import untrained
+from sgdtheory.runs.extra import FAULTS, extra, nothing, reason
+from sgdtheory.runs.folder import Damaged
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import UnitFolder
+from sgdtheory.statistics.measured import Measured
 
 SEARCH = "search"  # where a search stands, forgotten with the unit's other states
-CONNECTED = 0.005  # of the straight line's barrier: a path below this counts as flat (the project's interface)
+# of the straight line's barrier: a path below this counts as flat (the project's interface)
+CONNECTED = 0.005
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
 BEND_BATCH = 128  # of Bézier curves and chains
 BENDS: dict[str, Curve] = {"bezier": bezier, "chain": chain}
 REST = 20  # points that are scored for what a path is good for
-SAME = 1e-6  # of its length: an end that is no further from the other, once aligned, is that end but for rounding
+# of its length: an end that is no further from the other, once aligned, is that end but for
+# rounding
+SAME = 1e-6
 APART = "not connected at this budget"
-LEAST = 2_000  # examples that paths are judged by, where there are so many: a loss is then known to 2 % of its spread
+# examples that paths are judged by, where there are so many: a loss is then known to 2 % of its
+# spread
+LEAST = 2_000
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """The other ways to join two minima, with their budgets: `gradients` of a bend, `dense` points that are scored."""
+    """The other ways to join two minima, with their budgets: `gradients` of a bend, `dense` points
+    that are scored."""
 
     gradients: Count = 800
     dense: Count = 15
@@ -58,10 +66,11 @@ Step: TypeAlias = Callable[[int], float]  # pivots → what a step of them all c
 
 
 def examples_for(method: Method, baselines: Baselines) -> int | None:
-    """How many examples paths are judged by, so that judging costs what finding them does; None: all.
+    """How many examples paths are judged by, so that judging costs what finding them does; None:
+    all.
 
-    A forward pass is a third of a gradient. A path that was found is scored on both sets at as many points as the search
-    looked at, or fewer, and so are the points of four other ways.
+    A forward pass is a third of a gradient. A path that was found is scored on both sets at as many
+    points as the search looked at, or fewer, and so are the points of four other ways.
     """
     if method.batch_size is None:
         return None
@@ -71,8 +80,11 @@ def examples_for(method: Method, baselines: Baselines) -> int | None:
 
 
 def suited(method: Method, landscape: Landscape) -> Method:
-    """The method as this landscape needs it: AutoNEB has settings of its own for formulas, strings see to it themselves."""
-    return method.on_formula() if isinstance(method, AutoNEB) and not is_scored(landscape) else method
+    """The method as this landscape needs it: AutoNEB has settings of its own for formulas, strings
+    see to it themselves."""
+    return (
+        method.on_formula() if isinstance(method, AutoNEB) and not is_scored(landscape) else method
+    )
 
 
 def find_path(
@@ -84,9 +96,11 @@ def find_path(
     share: tuple[float, float],
     step: Step = float,
 ) -> tuple[Path, dict[str, Any]]:
-    """The path by one of the methods, from the newest state in the folder, and what to tell of how it was found.
+    """The path by one of the methods, from the newest state in the folder, and what to tell of how
+    it was found.
 
-    `share`: the part of the unit's progress that is the search's; `step`: what a step costs at so many pivots.
+    `share`: the part of the unit's progress that is the search's; `step`: what a step costs at so
+    many pivots.
     """
     if isinstance(method, Strings):
         return find_string(landscape, method, ends, seed, folder, share)
@@ -114,7 +128,9 @@ def find_string(
 
     def watch() -> None:
         depth = 0 if string is None else string.depth
-        folder.tell(share[0] + (share[1] - share[0]) * depth / (depth + 3), f"string, depth {depth}")
+        folder.tell(
+            share[0] + (share[1] - share[0]) * depth / (depth + 3), f"string, depth {depth}"
+        )
         stop_if_asked()
 
     for newest in strings.grown(landscape, ends, seed, watch, string):
@@ -160,18 +176,22 @@ def find_band(
     share: tuple[float, float],
     step: Step = float,
 ) -> Path:
-    """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and checkpoints inside cycles."""
+    """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and
+    checkpoints inside cycles."""
     found = folder.marked(SEARCH)
     state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
+    # after so many cycles
     over = [
         0.0,
         *accumulate(part for _ in autoneb.multiples for part in _parts(autoneb, step)),
-    ]  # after so many cycles
+    ]
 
     def descend(name: str, sgd: SGD, cloud: Cloud, band: Any, seed: int) -> Cloud:
         _, attempt, _, cycle, *_ = name.split("-")
         done = min(len(over) - 2, int(attempt) * len(autoneb.cycles) + int(cycle))
-        begin, end = (share[0] + (share[1] - share[0]) * part / over[-1] for part in over[done : done + 2])
+        begin, end = (
+            share[0] + (share[1] - share[0]) * part / over[-1] for part in over[done : done + 2]
+        )
         return run_stage(folder, name, sgd, landscape, cloud, seed, band, (begin, end))
 
     def evaluate(points: Tensor) -> Tensor:
@@ -185,9 +205,13 @@ def find_band(
 
 
 def _parts(autoneb: AutoNEB, step: Step) -> list[float]:
-    """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take several times the first's."""
+    """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take
+    several times the first's."""
     pivots = accumulate(cycle.insert for cycle in autoneb.cycles)
-    return [cycle.steps * step(max(1, count)) for cycle, count in zip(autoneb.cycles, pivots, strict=True)]
+    return [
+        cycle.steps * step(max(1, count))
+        for cycle, count in zip(autoneb.cycles, pivots, strict=True)
+    ]
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +240,8 @@ def join(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything about one pair: (row of results, tensors to keep).
 
-    The path and its barrier are what an edge is for. All else is extra: what a module cannot give is null, with the reason.
+    The path and its barrier are what an edge is for. All else is extra: what a module cannot give
+    is null, with the reason.
     """
     formula = not is_scored(landscape)
     method = suited(method, landscape)
@@ -234,18 +259,25 @@ def join(
     }
     place = {"pivots": len(path.pivots), **facts, "saddle_at": along.saddle_at}
     top = points_at(path.pivots, path.t[along.worst][None])[0]
-    place |= extra(["objective_gap"], lambda: objective_gap(landscape, top).columns("objective_gap"))
+    place |= extra(
+        ["objective_gap"], lambda: objective_gap(landscape, top).columns("objective_gap")
+    )
     barrier, over = along.barrier(), [along.barrier_from(end) for end in (0, -1)]
     row: dict[str, Any] = {
-        "path": along.row(**spent, **place) | extra(["index"], lambda: index_of(landscape, path, along)),
+        "path": along.row(**spent, **place)
+        | extra(["index"], lambda: index_of(landscape, path, along)),
         "barrier": {"value": barrier.value, "stderr": barrier.stderr},
         "barrier_from": [each.value for each in over],
         "barrier_from_stderr": [each.stderr for each in over],
-        **extra(["barrier_above_line"], lambda: along.barrier_above_line().columns("barrier_above_line")),
+        **extra(
+            ["barrier_above_line"], lambda: along.barrier_above_line().columns("barrier_above_line")
+        ),
         "curves": {"path": along.curves()},
     }
     folder.tell(part.measured, "aligning")
-    row |= extra(["linear", "straight_barrier"], lambda: _straight(landscape, ends, baselines, row["curves"]))
+    row |= extra(
+        ["linear", "straight_barrier"], lambda: _straight(landscape, ends, baselines, row["curves"])
+    )
     row |= extra(
         ["aligned", "aligned_barrier"],
         lambda: _aligned(landscape, ends, baselines, seed, row["curves"]),
@@ -269,7 +301,8 @@ def join(
 
 
 class Shares(NamedTuple):
-    """Where the parts of an edge are over, as fractions of the whole, and what a step of the search costs at k pivots."""
+    """Where the parts of an edge are over, as fractions of the whole, and what a step of the search
+    costs at k pivots."""
 
     searched: float
     measured: float
@@ -279,15 +312,19 @@ class Shares(NamedTuple):
 
 
 def shares(landscape: Landscape, method: Method, baselines: Baselines, ends: Cloud) -> Shares:
-    """From a step of one point, a step of several and one look, all measured: on a small network what a step costs is
-    mostly not its images. Progress alone depends on it."""
+    """From a step of one point, a step of several and one look, all measured: on a small network
+    what a step costs is mostly not its images. Progress alone depends on it."""
     gradients, points, kept = method.cost()
     attempts, beads = (len(method.multiples), kept) if isinstance(method, AutoNEB) else (1, 1)
     dense = (kept + 1) * (method.final_sub_points + 1) if isinstance(method, AutoNEB) else DENSE
     batch = min(BEND_BATCH, landscape.count) if has_examples(landscape) else None  # of a bend
     look = estimate_scores(landscape, ends[:1], 1).seconds
     one = seconds_of_step(landscape, batch, ends[:1])
-    all_ = seconds_of_step(landscape, method.batch_size, ends[:1].repeat(beads, 1)) if beads > 1 else one
+    all_ = (
+        seconds_of_step(landscape, method.batch_size, ends[:1].repeat(beads, 1))
+        if beads > 1
+        else one
+    )
     each = max(0.0, all_ - one) / max(1, beads - 1)
 
     def step(pivots: int) -> float:
@@ -332,7 +369,8 @@ def verdict(row: dict[str, Any], formula: bool) -> str:
 
 
 def is_flat(row: dict[str, Any]) -> bool:
-    """Whether the lowest way rises by no more than its own error, or a straight line's that does not count."""
+    """Whether the lowest way rises by no more than its own error, or a straight line's that does
+    not count."""
     found, line = row["lowest_way"]["barrier"], (row["straight_barrier"] or {"value": 0.0})["value"]
     return bool(found["value"] <= max(2 * (found["stderr"] or 0.0), CONNECTED * line))
 
@@ -343,15 +381,20 @@ def _line(ends: Cloud, dense: int) -> tuple[Cloud, Tensor]:
     return torch.lerp(ends[:1], ends[1:], t.to(ends)[:, None]), t
 
 
-def _straight(landscape: Landscape, ends: Cloud, baselines: Baselines, curves: dict[str, Any]) -> dict[str, Any]:
+def _straight(
+    landscape: Landscape, ends: Cloud, baselines: Baselines, curves: dict[str, Any]
+) -> dict[str, Any]:
     line = profile(landscape, *_line(ends, baselines.dense))
     row = line.row(gradients=0, evaluations=baselines.dense, length_ratio=1.0)
     curves["linear"] = line.curves()
     return {"linear": row, "straight_barrier": row["barrier"]}
 
 
-def _aligned(landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, curves: dict[str, Any]) -> dict[str, Any]:
-    """The straight line after the second network's hidden units were renumbered to be close to the first's."""
+def _aligned(
+    landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, curves: dict[str, Any]
+) -> dict[str, Any]:
+    """The straight line after the second network's hidden units were renumbered to be close to the
+    first's."""
     if not is_network(landscape):
         return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
     units = symmetry(landscape.module, landscape.data.shape)
@@ -369,10 +412,17 @@ def _aligned(landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int,
 
 
 def _bent(
-    landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
-    name: str, share: tuple[float, float],
-) -> dict[str, Any]:  # fmt: skip
-    """A curve with one bend; one that could not be trained is null, and after an interruption it is not tried again."""
+    landscape: Landscape,
+    ends: Cloud,
+    baselines: Baselines,
+    seed: int,
+    folder: UnitFolder,
+    curves: dict[str, Any],
+    name: str,
+    share: tuple[float, float],
+) -> dict[str, Any]:
+    """A curve with one bend; one that could not be trained is null, and after an interruption it is
+    not tried again."""
     failed = folder.marked(f"{name}-failed")
     if failed is not None:
         return nothing([name], failed[1]["why"])
@@ -381,14 +431,21 @@ def _bent(
     except Damaged:
         raise
     except FAULTS as fault:
-        folder.mark(f"{name}-failed", {}, {"why": reason(fault)})  # with what it has logged, so that the log is one
+        # with what it has logged, so that the log is one
+        folder.mark(f"{name}-failed", {}, {"why": reason(fault)})
         return nothing([name], reason(fault))
 
 
 def _bend(
-    landscape: Landscape, ends: Cloud, baselines: Baselines, seed: int, folder: UnitFolder, curves: dict[str, Any],
-    name: str, share: tuple[float, float],
-) -> dict[str, Any]:  # fmt: skip
+    landscape: Landscape,
+    ends: Cloud,
+    baselines: Baselines,
+    seed: int,
+    folder: UnitFolder,
+    curves: dict[str, Any],
+    name: str,
+    share: tuple[float, float],
+) -> dict[str, Any]:
     """A curve with one bend, trained on its mean loss by the one loop."""
     curve = BENDS[name]
     inner = CurveLandscape(landscape, ends, curve)
@@ -400,7 +457,9 @@ def _bend(
     bend, sgd = run_lowering(folder, name, sgd, inner, bend, key(seed, name), share)
     t = torch.linspace(0, 1, baselines.dense, dtype=torch.float64, device=ends.device)
     along = profile(landscape, curve_points(curve, ends, bend[0], t), t)
-    ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(ends)
+    ratio = length(curve_points(curve, ends, bend[0], torch.linspace(0, 1, 65))) / straight_length(
+        ends
+    )
     spent = {
         "gradients": baselines.gradients,
         "evaluations": baselines.dense,
@@ -412,8 +471,8 @@ def _bend(
 
 
 def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
-    """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for the curvature of L(φ(t))
-    in the bend is w₁²H; the landscape's own number where it has one."""
+    """A learning rate for the bend of a curve φ: that of the straight line over max_t w₁(t)², for
+    the curvature of L(φ(t)) in the bend is w₁²H; the landscape's own number where it has one."""
     rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
     if not is_measured(landscape):
         return rate

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import length, points_at
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Measured, row_of
+from sgdtheory.paths.polyline import length, points_at
+from sgdtheory.statistics.measured import Measured, row_of
 
 
 class Frame(NamedTuple):

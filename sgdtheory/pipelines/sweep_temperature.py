@@ -10,35 +10,47 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.curvature import top_modes
+from sgdtheory.annotations import BelowOne, Fraction, Place, Positive, Whole
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.estimate import estimate_cell, estimate_descent
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import BelowOne, Fraction, Place, Positive, Whole
+from sgdtheory.errors import Mistake
+from sgdtheory.geometry.curvature import top_modes
+from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Results, in_full
-from sgdtheory.minima import STARTS, Given, constants_to_keep, digest_of, given, given_on_paths
-from sgdtheory.noise import is_additive
+from sgdtheory.optim.cost import estimate_descent
+from sgdtheory.optim.sampling import Sampling
+from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.starting_points import (
+    STARTS,
+    Given,
+    constants_to_keep,
+    digest_of,
+    given,
+    given_on_paths,
+)
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, device_of, states_minima, title_of
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.sampling import Sampling
-from sgdtheory.streams import key, stream
-from sgdtheory.sweep.cell import Cell, describe_cell
-from sgdtheory.sweep.grid import Grid
-from sgdtheory.sweep.ground import Ground, find_minimum, ground_at
-from sgdtheory.sweep.quench import Bottom, quench
-from sgdtheory.temperature.estimator import Estimator
-from sgdtheory.temperature.verdict import claims_of, numbers_of
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Results, in_full
+from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.temperature.claims import claims_of, numbers_of
+from sgdtheory.temperature.cost import estimate_cell
+from sgdtheory.temperature.estimators.estimator import Estimator
+from sgdtheory.temperature.grid import Grid
+from sgdtheory.temperature.quench import Bottom, quench
+from sgdtheory.temperature.reference_minimum import Ground, find_minimum, ground_at
 
 GUESS = 3000  # steps of a cell before its minimum is known
-WINDOWS = 4  # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few directions
+# of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
+# directions
+WINDOWS = 4
 DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
 
 
 class Site(NamedTuple):
-    """Where clouds are let go, and what was measured there: the unit that does so, its number, and the b it is for (0: all)."""
+    """Where clouds are let go, and what was measured there: the unit that does so, its number, and
+    the b it is for (0: all)."""
 
     unit: Unit
     number: int
@@ -47,16 +59,18 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True)
 class SweepTemperature:
-    """T of SGD's noise over learning rates and batch sizes, against the law η/2b(1−μ) (Chaudhari & Soatto 2018, 1710.11029).
+    """T of SGD's noise over learning rates and batch sizes, against the law η/2b(1−μ) (Chaudhari &
+    Soatto 2018, 1710.11029).
 
-    First a unit finds the minimum θ* and measures curvature, noise and relaxation there. Then every cell of the grid is a
-    unit: `replicas` points start at θ*, burn in, and are looked at until T is known to the relative error `precision`, or
-    `steps` are spent. A cell that is not stationary gets no number and says why. Estimators read what was recorded; they
-    are no part of a cell.
+    First a unit finds the minimum θ* and measures curvature, noise and relaxation there. Then every
+    cell of the grid is a unit: `replicas` points start at θ*, burn in, and are looked at until T is
+    known to the relative error `precision`, or `steps` are spent. A cell that is not stationary
+    gets no number and says why. Estimators read what was recorded; they are no part of a cell.
 
-    `minima`: files; every minimum in them gets a grid of its own. `at`: of files of paths, the points at these fractions of
-    their lengths instead; clouds are let go there and measured against the minimum below. With batch norm every b has its
-    own objective and ground, and no minimum: when a cell is done a unit more quenches some of its points.
+    `minima`: files; every minimum in them gets a grid of its own. `at`: of files of paths, the
+    points at these fractions of their lengths instead; clouds are let go there and measured against
+    the minimum below. With batch norm every b has its own objective and ground, and no minimum:
+    when a cell is done a unit more quenches some of its points.
     """
 
     landscape: Landscape
@@ -66,7 +80,9 @@ class SweepTemperature:
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
-    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    minima: Annotated[tuple[Path, ...] | None, Place] = (
+        None  # what they hold is part of the identity
+    )
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     at: tuple[Fraction, ...] | None = None
     estimator: dict[str, Estimator] = field(default_factory=dict)
@@ -77,15 +93,27 @@ class SweepTemperature:
     def __post_init__(self) -> None:
         count = count_of(self.landscape)
         if count is None and self.sampling != "iid":
-            raise Mistake(f"sampling={self.sampling} needs examples, and this landscape has none; use iid")
+            raise Mistake(
+                f"sampling={self.sampling} needs examples, and this landscape has none; use iid"
+            )
         if count is not None and max(self.sweep.batch_size) > count:
-            raise Mistake(f"sweep.batch_size={max(self.sweep.batch_size)} is more than the {count:,} training examples")
+            raise Mistake(
+                f"sweep.batch_size={max(self.sweep.batch_size)} is more than the {count:,} "
+                f"training examples"
+            )
         if getattr(getattr(self.landscape, "data", None), "augment", "none") != "none":
-            raise Mistake("data.augment: with random images the minimum of the objective is not known; use none")
+            raise Mistake(
+                "data.augment: with random images the minimum of the objective is not known; "
+                "use none"
+            )
         if self.at is not None and self.minima is None:
-            raise Mistake("at: says where on a path, and there is none; give minima=RUN, a connect run")
+            raise Mistake(
+                "at: says where on a path, and there is none; give minima=RUN, a connect run"
+            )
         if self.at == ():
-            raise Mistake("at=[] names no point of a path: give at least one fraction of its length")
+            raise Mistake(
+                "at=[] names no point of a path: give at least one fraction of its length"
+            )
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
@@ -100,7 +128,12 @@ class SweepTemperature:
             return first
         cells = list(self._cells(run))
         quenched = [unit for unit in self._quenches(run, cells) if unit is not None]
-        return [*first, *units_of(self.diagnostic, first, run), *(unit for unit, _, _ in cells), *quenched]
+        return [
+            *first,
+            *units_of(self.diagnostic, first, run),
+            *(unit for unit, _, _ in cells),
+            *quenched,
+        ]
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
         if "diagnostic" in unit.science:
@@ -112,7 +145,9 @@ class SweepTemperature:
             assert ground is not None, "cells are asked for when the minimum is known"
             seed = key(self.seed, "cell", *unit.science["cell"].values())
             cell = Cell(**unit.science["cell"])
-            trajectory = cell.record(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
+            trajectory = cell.record(
+                folder, self.landscape, ground, seed, getattr(torch, self.dtype)
+            )
             folder.finish({}, trajectory.tensors())
         else:
             self._measure(folder)
@@ -132,12 +167,17 @@ class SweepTemperature:
     def _quench(self, folder: UnitFolder) -> None:
         """Let some points of a finished cell down."""
         science = folder.unit.science["of"]
-        cell, ground = _beside(folder, "cell", science), _ground(_beside(folder, "minimum", science["minimum"]))
+        cell, ground = (
+            _beside(folder, "cell", science),
+            _ground(_beside(folder, "minimum", science["minimum"])),
+        )
         assert ground is not None
         like = torch.empty(0, dtype=getattr(torch, self.dtype), device=device_of(self.landscape))
         snapshots = cell.clouds()["snapshots"].to(like)
         seed = key(self.seed, "quench", *science["cell"].values())
-        found = quench(self.landscape, snapshots, ground.groups, science["cell"]["batch_size"], seed, folder)
+        found = quench(
+            self.landscape, snapshots, ground.groups, science["cell"]["batch_size"], seed, folder
+        )
         folder.finish({"bottom": found}, {})
 
     def finish(self, run: Run) -> Results:
@@ -146,10 +186,17 @@ class SweepTemperature:
         grounds = [_ground(run.folder(site.unit)) for site in sites]
         if any(ground is None for ground in grounds):
             return Results(claims_of([], title), {})
-        known = {site.unit.hash: ground for site, ground in zip(sites, grounds, strict=True) if ground is not None}
+        known = {
+            site.unit.hash: ground
+            for site, ground in zip(sites, grounds, strict=True)
+            if ground is not None
+        }
         first = [site.unit for site in sites]
         clouds: dict[str, Mapping[str, Any]] = {
-            "minima.safetensors": {"minima": torch.stack([ground.theta for ground in known.values()]), **self._kept},
+            "minima.safetensors": {
+                "minima": torch.stack([ground.theta for ground in known.values()]),
+                **self._kept,
+            },
             "ground.safetensors": known[first[0].hash]._asdict(),
         }
         cells = list(self._cells(run))
@@ -166,19 +213,30 @@ class SweepTemperature:
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
         measured = columns_of(units_of(self.diagnostic, first, run), run, len(sites))
-        minima = [_minimum(site, known[site.unit.hash]) | columns for site, columns in zip(sites, measured, strict=True)]
+        minima = [
+            _minimum(site, known[site.unit.hash]) | columns
+            for site, columns in zip(sites, measured, strict=True)
+        ]
         if self.minima is not None and self.given is not None:
             minima = [row | {"source": self.given.sources[int(row["name"])]} for row in minima]
-        return Results(claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds)
+        return Results(
+            claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds
+        )
 
     @property
     def _kept(self) -> Mapping[str, Tensor]:
-        """What is kept beside the minima that were found: where they were looked for from, and constants."""
+        """What is kept beside the minima that were found: where they were looked for from, and
+        constants."""
         kept = constants_to_keep(self.landscape)
-        return kept if self.minima is None or self.given is None else {STARTS: self.given.points, **kept}
+        return (
+            kept
+            if self.minima is None or self.given is None
+            else {STARTS: self.given.points, **kept}
+        )
 
     def estimate(self, unit: Unit) -> Estimate:
-        """A cell from five of its steps and one look, at a guess of their numbers; all else from full-batch gradients."""
+        """A cell from five of its steps and one look, at a guess of their numbers; all else from
+        full-batch gradients."""
         if "cell" in unit.science:
             return self._cost(Cell(**unit.science["cell"]), None)
         start = self.landscape.init(1, stream(self.seed, "init", 0))
@@ -187,7 +245,8 @@ class SweepTemperature:
         return estimate_descent(self.landscape, start.double(), DESCENT)
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
-        """All units to come with their costs; cells that are not known before the minimum is are guessed."""
+        """All units to come with their costs; cells that are not known before the minimum is are
+        guessed."""
         grounds = {site.unit.hash: _ground(run.folder(site.unit)) for site in self._sites(run)}
         asked = {unit.hash for unit in pending}
         found = [(unit.name, self.estimate(unit)) for unit in pending if "cell" not in unit.science]
@@ -199,12 +258,14 @@ class SweepTemperature:
             if grounds[site.unit.hash] is None:
                 for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
                     cost = self._cost(self._cell(1e-6, size), None)
-                    names = [f"cell-{'auto' if self.sweep.learning_rate == 'auto' else in_full(rate)}-{size}" for rate in rates]
-                    found += [(name, cost) for name in names]
+                    is_auto = self.sweep.learning_rate == "auto"
+                    told = ("auto" if is_auto else in_full(rate) for rate in rates)
+                    found += [(f"cell-{rate}-{size}", cost) for rate in told]
         return found
 
     def _cost(self, cell: Cell, ground: Ground | None) -> Estimate:
-        """One step more and one look more are measured; how many there will be the ground says, else a guess."""
+        """One step more and one look more are measured; how many there will be the ground says,
+        else a guess."""
         steps, looks = GUESS, GUESS // 128
         if ground is not None:
             recipe = cell.recipe(ground, count_of(self.landscape))
@@ -218,7 +279,8 @@ class SweepTemperature:
 
     @cached_property
     def _starts(self) -> Tensor | None:
-        """The points [P, n] that clouds start from, or that the minima below which they do are looked for from."""
+        """The points [P, n] that clouds start from, or that the minima below which they do are
+        looked for from."""
         if self.given is None:
             return None
         return self.given.points if self.minima is not None else self.given.points[:1]
@@ -239,19 +301,37 @@ class SweepTemperature:
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        return science if self.minima is None or self.given is None else self.given.identity(science)
+        return (
+            science if self.minima is None or self.given is None else self.given.identity(science)
+        )
 
     def _sites(self, run: Run) -> list[Site]:
         """The units that find the minima; those that are given are known by their content."""
         starts = self._starts
-        points = [None] if self.minima is None or starts is None else [digest_of(theta) for theta in starts]
+        points = (
+            [None]
+            if self.minima is None or starts is None
+            else [digest_of(theta) for theta in starts]
+        )
         sizes = [0] if is_additive(self.landscape) else list(self.sweep.batch_size)
-        what = {"landscape": run.science["landscape"], "seed": self.seed, "polished": self.at is None}
+        what = {
+            "landscape": run.science["landscape"],
+            "seed": self.seed,
+            "polished": self.at is None,
+        }
         found = []
         for index, point in enumerate(points):
             for size in sizes:
-                name = "minimum" + (f"-{index}" if len(points) > 1 else "") + (f"-b{size}" if size else "")
-                asked = {"minimum": point, "index": index, "batch_size": size or min(self.sweep.batch_size)}
+                name = (
+                    "minimum"
+                    + (f"-{index}" if len(points) > 1 else "")
+                    + (f"-b{size}" if size else "")
+                )
+                asked = {
+                    "minimum": point,
+                    "index": index,
+                    "batch_size": size or min(self.sweep.batch_size),
+                }
                 found.append(Site(Unit(name, {**what, **asked}), index, size))
         return found
 
@@ -260,15 +340,23 @@ class SweepTemperature:
             ground = _ground(run.folder(site.unit))
             if ground is None:
                 continue
-            for rate in self.sweep.learning_rates(ground.top_curvature, self.momentum, adapts=not ground.has_minimum):
+            for rate in self.sweep.learning_rates(
+                ground.top_curvature, self.momentum, adapts=not ground.has_minimum
+            ):
                 for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
                     cell = self._cell(rate, size)
-                    what = {"minimum": site.unit.science, "cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
+                    what = {
+                        "minimum": site.unit.science,
+                        "cell": vars(cell),
+                        "dtype": self.dtype,
+                        "seed": self.seed,
+                    }
                     prefix = f"cell-{site.number}" if site.number else "cell"
                     yield Unit(f"{prefix}-{cell.name}", what), cell, site
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
-        """The units that quench points of finished cells, None for cells that are not done or have a minimum."""
+        """The units that quench points of finished cells, None for cells that are not done or have
+        a minimum."""
         found: list[Unit | None] = []
         for unit, _, site in cells:
             asked = bool(site.batch_size) and run.result(unit) is not None
@@ -277,15 +365,25 @@ class SweepTemperature:
         return found
 
     def _cell(self, rate: float, size: int) -> Cell:
-        return Cell(rate, size, self.momentum, self.sampling, self.replicas, self.precision, self.steps)
+        return Cell(
+            rate, size, self.momentum, self.sampling, self.replicas, self.precision, self.steps
+        )
 
 
 def _minimum(site: Site, ground: Ground) -> dict[str, Any]:
     """A row about the bottom of the sweep."""
     size = {"batch_size": site.batch_size} if site.batch_size else {}
-    numbers = {name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")}
+    numbers = {
+        name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
+    }
     micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
-    row: dict[str, Any] = {"name": str(site.number), **size, "objective": ground.loss, **numbers, **micro}
+    row: dict[str, Any] = {
+        "name": str(site.number),
+        **size,
+        "objective": ground.loss,
+        **numbers,
+        **micro,
+    }
     if ground.has_minimum:
         row["relaxation"] = ground.relaxation(0.01)
     return row

@@ -6,21 +6,22 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.descend import full_batch, lbfgs
+from sgdtheory.annotations import Count, Whole
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
-from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import constants_to_keep
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.descent import full_batch, lbfgs
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
+from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
+from sgdtheory.pipelines.starting_points import constants_to_keep
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.sgd import SGD
-from sgdtheory.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
-from sgdtheory.stage import run_measured, run_stage
-from sgdtheory.streams import key, stream
-from sgdtheory.trained import untrained
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Results
 
 Dtype: TypeAlias = Literal["float32", "float64"]
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
@@ -28,11 +29,13 @@ STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as 
 
 @dataclass(frozen=True)
 class Train:
-    """Minima by SGD from random points, each trained, polished when asked, and scored on training and test data.
+    """Minima by SGD from random points, each trained, polished when asked, and scored on training
+    and test data.
 
-    `polish`: none; descent (heavy-ball on the whole objective, `polish_steps` steps); lbfgs (in float64, for landscapes
-    without batch norm); auto: lbfgs on formulas, none on networks. `snapshots`: how many points of each trajectory are kept,
-    equally spaced from its start to the end of training; diagnostics are run on them too. Every minimum is a unit of work.
+    `polish`: none; descent (heavy-ball on the whole objective, `polish_steps` steps); lbfgs (in
+    float64, for landscapes without batch norm); auto: lbfgs on formulas, none on networks.
+    `snapshots`: how many points of each trajectory are kept, equally spaced from its start to the
+    end of training; diagnostics are run on them too. Every minimum is a unit of work.
     """
 
     landscape: Landscape
@@ -52,10 +55,18 @@ class Train:
         minima = self._minima(run)
         if any(run.result(unit) is None for unit in minima):
             return minima
-        return [*minima, *units_of(self.diagnostic, minima, run), *units_along(self.diagnostic, minima, run)]
+        return [
+            *minima,
+            *units_of(self.diagnostic, minima, run),
+            *units_along(self.diagnostic, minima, run),
+        ]
 
     def _minima(self, run: Run) -> list[Unit]:
-        what = {name: value for name, value in run.science.items() if name not in ("minima", "diagnostic")}
+        what = {
+            name: value
+            for name, value in run.science.items()
+            if name not in ("minima", "diagnostic")
+        }
         return [Unit(f"minimum-{i}", {**what, "index": i}) for i in range(self.minima)]
 
     def do(self, unit: Unit, folder: UnitFolder) -> None:
@@ -68,15 +79,29 @@ class Train:
         seed = key(self.seed, "minimum", index)
         trained = 0.9 if polish == "none" else 0.6
         steps = snapshot_steps(self.sgd.steps, self.snapshots)
-        cloud, sgd = run_measured(folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps)
+        cloud, sgd = run_measured(
+            folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps
+        )
         tensors, trajectory = along(folder, self.landscape, sgd, steps, start)
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
-            cloud = run_stage(folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9))
+            cloud = run_stage(
+                folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9)
+            )
         elif polish == "lbfgs":
-            cloud = lbfgs(self.landscape, cloud, self.polish_steps, lambda done: folder.tell(0.6 + 0.3 * done, "polish"))
+            cloud = lbfgs(
+                self.landscape,
+                cloud,
+                self.polish_steps,
+                lambda done: folder.tell(0.6 + 0.3 * done, "polish"),
+            )
         folder.tell(0.9, "scoring")
-        rows = [describe_point(self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate) for theta in cloud]
+        rows = [
+            describe_point(
+                self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate
+            )
+            for theta in cloud
+        ]
         folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 
     def finish(self, run: Run) -> Results:
@@ -100,7 +125,8 @@ class Train:
         return Results(self._claims(rows), tables, numbers, clouds)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as much as a minimum."""
+        """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as
+        much as a minimum."""
         start = self._start(unit.science.get("index", 0))
         return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
 
@@ -109,29 +135,56 @@ class Train:
         return cloud.to(getattr(torch, self.dtype))
 
     def _polish(self) -> str:
-        return self.polish if self.polish != "auto" else "none" if is_scored(self.landscape) else "lbfgs"
+        return (
+            self.polish
+            if self.polish != "auto"
+            else "none"
+            if is_scored(self.landscape)
+            else "lbfgs"
+        )
 
     def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = title_of(self.landscape)
         if not rows:
-            return [Claim("minima", f"no minimum of {title}", Measured.nothing("no unit finished"), "training error 0", None)]
+            return [
+                Claim(
+                    "minima",
+                    f"no minimum of {title}",
+                    Measured.nothing("no unit finished"),
+                    "training error 0",
+                    None,
+                )
+            ]
         if not is_scored(self.landscape):
             return [_stationary(rows, title)]
         doubts = [(row["name"], untrained(self.landscape, row["train_loss"])) for row in rows]
         doubts = [(name, why) for name, why in doubts if why]
         more = f", and so for {len(doubts) - 1} more" if len(doubts) > 1 else ""
-        left = f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}" if doubts else ""
+        left = (
+            f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}"
+            if doubts
+            else ""
+        )
         worst = max(row["train_error"] for row in rows)
         test = Measured.mean([row["test_error"] for row in rows])
         percent = Measured.mean([100 * row["test_error"] for row in rows], "%")
         at = "at all of them" if len(rows) > 1 else ""
         error = f"0 {at}".strip() if worst == 0 else f"up to {100 * worst:.2f} %"
-        words = f"{_counted(rows, bool(doubts))} of {title}: training error {error}, test error {percent}{left}"
+        words = (
+            f"{_counted(rows, bool(doubts))} of {title}: training error {error}, test "
+            f"error {percent}{left}"
+        )
         fits = "0: a minimum fits its training data"
         return [
             Claim("training_error", words, Measured(worst), fits, worst == 0 and not doubts),
-            Claim("test_error", f"test error {percent}, mean over minima ± its standard error", test, "no fixed value", None),
+            Claim(
+                "test_error",
+                f"test error {percent}, mean over minima ± its standard error",
+                test,
+                "no fixed value",
+                None,
+            ),
         ]
 
 
@@ -140,9 +193,18 @@ def _stationary(rows: list[dict[str, Any]], title: str) -> Claim:
     norms = [row["gradient_norm"] for row in rows]
     if any(norm is None or row["objective"] is None for norm, row in zip(norms, rows, strict=True)):
         lost = Measured.nothing("the objective or its gradient is not finite at some of them")
-        return Claim("stationary", f"{_counted(rows, True)} of {title}: not finite", lost, f"|∇L| ≤ {STATIONARY:g}", False)
+        return Claim(
+            "stationary",
+            f"{_counted(rows, True)} of {title}: not finite",
+            lost,
+            f"|∇L| ≤ {STATIONARY:g}",
+            False,
+        )
     holds, lowest = max(norms) <= STATIONARY, min(row["objective"] for row in rows)
-    words = f"{_counted(rows, not holds)} of {title}: |∇L| ≤ {max(norms):.1e} at all of them, lowest value {lowest:.6g}"
+    words = (
+        f"{_counted(rows, not holds)} of {title}: |∇L| ≤ {max(norms):.1e} at all of "
+        f"them, lowest value {lowest:.6g}"
+    )
     return Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)
 
 
@@ -157,16 +219,23 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
     count = count_of(landscape)
     if count is None and not is_sampled(landscape):
         raise Mistake(
-            f"landscape: {type(landscape).__name__} has neither sample nor count and batch: SGD has nothing to draw from"
+            f"landscape: {type(landscape).__name__} has neither sample nor count and batch: "
+            f"SGD has nothing to draw from"
         )
     if count is not None and sgd.batch_size is not None and sgd.batch_size > count:
-        raise Mistake(f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; make it smaller")
+        raise Mistake(
+            f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; "
+            f"make it smaller"
+        )
     if count is None and sgd.sampling != "iid":
-        raise Mistake(f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid")
+        raise Mistake(
+            f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid"
+        )
 
 
 def describe_point(landscape: Landscape, theta: Tensor, **facts: Any) -> dict[str, Any]:
-    """One row of the table of minima: scores with standard errors over examples, the objective, its gap, its gradient, |θ|."""
+    """One row of the table of minima: scores with standard errors over examples, the objective, its
+    gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
     row: dict[str, Any] = {}
     for split in ("train", "test"):

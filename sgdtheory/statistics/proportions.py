@@ -4,7 +4,7 @@ from math import sqrt
 
 from scipy.stats import beta
 
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 CONFIDENCE = 0.95
 

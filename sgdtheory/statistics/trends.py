@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import exp, hypot, isfinite, log
 
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
 

@@ -10,16 +10,17 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.curvature import hessian
-from sgdtheory.descend import lbfgs
-from sgdtheory.faults import Failure, Mistake
-from sgdtheory.geometry.clamped import push, second_order
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.errors import Failure, Mistake
+from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.landscapes.derived.clamped import push, second_order
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import weight_decay_of
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.streams import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.studies.study import (
     Case,
     Rows,

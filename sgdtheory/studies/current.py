@@ -8,21 +8,21 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import Positive, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
 from sgdtheory.fokker_planck.density import Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.kinds import Positive, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import FREE, SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.sgd import FREE, SGD, SGDState
-from sgdtheory.streams import key, stream
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, all_hold
 
 MOMENTS = 20  # at which the density is looked at
@@ -287,12 +287,20 @@ def _density(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
 
 PLOTS = [
     Plot(
-        "currents", "The area grows as theory says",
+        "currents",
+        "The area grows as theory says",
         "Rate of the stochastic area of clouds at rest against the strength of the force that "
         "turns them, marks with one standard error over replicas. The lines: w⟨r²⟩ for the ring, "
         "2πλ/Z for the two wells. Their densities are the same at every strength.",
-        "stirred", "strength", ("area", "divergence"), by="system", theory=("area_exact", None),
-        labels={"strength": "strength of the rotation", "area": "area rate",
-                "divergence": "KL of density to e^(−Φ/T), nats"},
+        "stirred",
+        "strength",
+        ("area", "divergence"),
+        by="system",
+        theory=("area_exact", None),
+        labels={
+            "strength": "strength of the rotation",
+            "area": "area rate",
+            "divergence": "KL of density to e^(−Φ/T), nats",
+        },
     ),
-]  # fmt: skip
+]

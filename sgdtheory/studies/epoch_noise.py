@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.geometry.linearised import Linearised
-from sgdtheory.kinds import Whole
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.streams import key
+from sgdtheory.rng import key
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, grouped
-from sgdtheory.sweep.cell import Cell, describe_cell
-from sgdtheory.sweep.ground import Ground
+from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.temperature.reference_minimum import Ground
 
 KINDS = ("epochs", "independent")
 ENOUGH = 0.01  # relative standard error of the control with frozen noise
@@ -167,10 +168,11 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
     steps, a = count // size, 1 - rate * h
     same, other = (count - size) / (size * (count - 1)), -1 / (count - 1)
     once, end = a**steps, a ** (2 * steps)
+    # means of aᵏ and a²ᵏ over an epoch
     ones, twos = (
         (1 - once) / (steps * (1 - a)),
         (1 - end) / (steps * (1 - a**2)),
-    )  # means of aᵏ and a²ᵏ over an epoch
+    )
     fresh = (same - other) * (1 - twos) / (1 - a**2) + other * (1 - 2 * ones + twos) / (1 - a) ** 2
     start = ((same - other) * (1 - end) / (1 - a**2) + other * ((1 - once) / (1 - a)) ** 2) / (
         1 - end
@@ -279,7 +281,12 @@ PLOTS = [
         "mode slower than an epoch, x = ηhN/b < 1, feels little noise, for that of an epoch sums "
         "to almost nothing. Finite steps and noise that grows away from the minimum lift the "
         "marks a little.",
-        "cells", "predicted", ("ratio",), by="kind", theory=("predicted",), level=1.0,
+        "cells",
+        "predicted",
+        ("ratio",),
+        by="kind",
+        theory=("predicted",),
+        level=1.0,
         labels={"predicted": "Σ r(x_i)C_ii/Tr C", "ratio": "T / (η/2b)"},
     ),
-]  # fmt: skip
+]

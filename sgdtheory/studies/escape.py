@@ -8,18 +8,18 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import Count, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.sgd import SGD, SGDState
+from sgdtheory.rng import key
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.trends import ratio
-from sgdtheory.streams import key
 from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
 
 CLOSE = 0.08  # of the mean time to the integral's
@@ -207,7 +207,12 @@ PLOTS = [
         "barrier in units of D = c·η/2b, which the batch size sets: marks with one standard "
         "error; the line through them is the exact integral, the other one Kramers' formula, its "
         "limit at low temperature.",
-        "curves", "barrier", ("time",), by="of", log="y", theory=("line",),
+        "curves",
+        "barrier",
+        ("time",),
+        by="of",
+        log="y",
+        theory=("line",),
         labels={"barrier": "barrier / D", "time": "mean first passage, time η·step"},
     ),
     Plot(
@@ -215,7 +220,12 @@ PLOTS = [
         "The integral is exact, Kramers' formula its limit",
         "The same mean times over the exact integral's. What SGD's are off is the finite learning "
         "rate and the sampling error; Kramers' formula (line) is off by the next order in T.",
-        "curves", "barrier", ("ratio",), by="of", theory=("ratio_line",), level=1.0,
+        "curves",
+        "barrier",
+        ("ratio",),
+        by="of",
+        theory=("ratio_line",),
+        level=1.0,
         labels={"barrier": "barrier / D", "ratio": "time / exact integral"},
     ),
-]  # fmt: skip
+]

@@ -10,21 +10,22 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.descend import lbfgs
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.kinds import Count, Positive, Whole
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import title_of
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
-from sgdtheory.streams import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
 from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors

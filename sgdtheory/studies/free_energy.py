@@ -10,20 +10,20 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import Count, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.relaxation import Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.sgd import SGD, SGDState
-from sgdtheory.streams import key, stream
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
@@ -238,7 +238,11 @@ PLOTS = [
         "with one standard error, the histogram's bias subtracted; the line is the equation, "
         "solved to rounding, on the same bins. First the cloud fills the well it starts in, then "
         "it slowly crosses the barrier. Below about bins/P what is left is noise.",
-        "relaxation", "time", ("divergence",), log="xy", theory=("divergence_exact",),
+        "relaxation",
+        "time",
+        ("divergence",),
+        log="xy",
+        theory=("divergence_exact",),
         labels={"time": "time", "divergence": "KL to the steady state, nats"},
     ),
     Plot(
@@ -247,7 +251,11 @@ PLOTS = [
         "F = E[Φ] − T·S of the cloud against time; S is Vasicek's estimate from the spacing of "
         "the points and knows nothing of the steady state. The line is F of the Fokker–Planck "
         "equation. Neither term falls by itself.",
-        "relaxation", "time", ("free_energy",), log="x", theory=("free_energy_exact",),
+        "relaxation",
+        "time",
+        ("free_energy",),
+        log="x",
+        theory=("free_energy_exact",),
         labels={"time": "time", "free_energy": "F = E[Φ] − T·S"},
     ),
     Plot(
@@ -255,7 +263,11 @@ PLOTS = [
         "The cloud at a few moments",
         "Density of the points (marks) and of the Fokker–Planck equation (lines), from just after "
         "the start, in one well, to the steady state e^(−Φ/T)/Z, in both.",
-        "densities", "x", ("density",), by="moment", theory=("density_exact",),
+        "densities",
+        "x",
+        ("density",),
+        by="moment",
+        theory=("density_exact",),
         labels={"x": "θ", "density": "density"},
     ),
-]  # fmt: skip
+]

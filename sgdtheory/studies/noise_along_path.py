@@ -10,15 +10,16 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.cloud import points_at
+from sgdtheory.annotations import Count
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
-from sgdtheory.kinds import Count
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.profile import train_losses
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
+from sgdtheory.rng import stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.trends import higher, ratio
-from sgdtheory.streams import stream
 from sgdtheory.studies.shared.found_paths import FoundPaths
 from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
 

@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.convexity import OnePoint
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import Count, Whole
+from sgdtheory.errors import Mistake
+from sgdtheory.geometry.one_point_convexity import OnePoint
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import has_examples
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.proportions import at_most, share
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, column_of, grouped
 
 # shares not positive: of a run that trains, and of one that does not (the project's table)
@@ -261,13 +262,29 @@ def plots() -> list[Plot]:
         "Where the second is not much above the first, the noise of one step smooths little away."
     )
     return [
-        Plot("directions", "The gradient points at the end of a run that trains", directions,
-             "snapshots", "step",
-             ("cosine", "lowest_cosine"), by="run", level=0.0, labels=labels),
-        Plot("smoothed_losses", "What one step's noise adds to the loss", losses, "snapshots",
-             "step",
-             ("loss", "smoothed_loss"), by="run", log="y", labels=labels),
-    ]  # fmt: skip
+        Plot(
+            "directions",
+            "The gradient points at the end of a run that trains",
+            directions,
+            "snapshots",
+            "step",
+            ("cosine", "lowest_cosine"),
+            by="run",
+            level=0.0,
+            labels=labels,
+        ),
+        Plot(
+            "smoothed_losses",
+            "What one step's noise adds to the loss",
+            losses,
+            "snapshots",
+            "step",
+            ("loss", "smoothed_loss"),
+            by="run",
+            log="y",
+            labels=labels,
+        ),
+    ]
 
 
 def _counted(row: Row, kind: str) -> str:

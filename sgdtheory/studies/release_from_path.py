@@ -10,17 +10,18 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Lt, MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.kinds import Count, Positive
+from sgdtheory.annotations import Count, Positive
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.frame import Frame
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.rng import key
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.trends import higher
-from sgdtheory.streams import key
 from sgdtheory.studies.shared.equal_loss import Quench
 from sgdtheory.studies.shared.found_paths import FoundPaths
 from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
@@ -274,7 +275,10 @@ def plots() -> list[Plot]:
             "sizes, let down by full-batch descent until the objective is that of gradient "
             "descent. Bars: one standard error over replicas. A cloud of small batches is at rest "
             "with longer weights; part of what it gains is that.",
-            "curvature", "noise", ("trace",), by="place",
+            "curvature",
+            "noise",
+            ("trace",),
+            by="place",
             labels={"noise": "released to", "trace": "Tr H"},
         ),
         Plot(
@@ -285,8 +289,16 @@ def plots() -> list[Plot]:
             "between the ends, right along the path's tangent at the point of release. The cloud "
             "leaves the path more than it slides along it, and does not reach the ends in this "
             "time.",
-            "drift", "time", ("chord", "tangent"), by="batch_size", level=0.0,
-            labels={"time": "ηt", "chord": "along the chord", "tangent": "along the tangent",
-                    "batch_size": "b ="},
+            "drift",
+            "time",
+            ("chord", "tangent"),
+            by="batch_size",
+            level=0.0,
+            labels={
+                "time": "ηt",
+                "chord": "along the chord",
+                "tangent": "along the tangent",
+                "batch_size": "b =",
+            },
         ),
-    ]  # fmt: skip
+    ]

@@ -15,17 +15,18 @@ from annotated_types import MinLen
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from sgdtheory.critical import STATIONARY, Critical, CriticalPoints, look
-from sgdtheory.descend import lbfgs
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.errors import Mistake
+from sgdtheory.geometry.critical_points import STATIONARY, Critical, CriticalPoints, look
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, in_full
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full
 from sgdtheory.statistics.proportions import share
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
@@ -294,9 +295,27 @@ def plots() -> list[Plot]:
         "near 0, the search is at a minimum of |∇L|, and stuck."
     )
     return [
-        Plot("index_against_loss", "The index rises with the loss, at critical points or elsewhere",
-             index, "points", "loss", ("index",), by="what", labels=labels, joined=False),
-        Plot("searches", "Where searches from points of SGD end", flat, "searches", "end_loss",
-             ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y",
-             labels=labels, joined=False),
-    ]  # fmt: skip
+        Plot(
+            "index_against_loss",
+            "The index rises with the loss, at critical points or elsewhere",
+            index,
+            "points",
+            "loss",
+            ("index",),
+            by="what",
+            labels=labels,
+            joined=False,
+        ),
+        Plot(
+            "searches",
+            "Where searches from points of SGD end",
+            flat,
+            "searches",
+            "end_loss",
+            ("end_gradient_norm", "end_gradient_curvature"),
+            by="end_kind",
+            log="y",
+            labels=labels,
+            joined=False,
+        ),
+    ]

@@ -9,21 +9,22 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.curvature import top_modes
+from sgdtheory.annotations import Count, NonNegative, Positive, Whole
 from sgdtheory.diagnostics.sharpness import Sharpness
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
+from sgdtheory.geometry.curvature import top_modes
 from sgdtheory.geometry.rescaling import rescaled
-from sgdtheory.kinds import Count, NonNegative, Positive, Whole
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.trends import geometric_mean, higher
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
 
 # t: 0 at the small batch's minimum, 1 at the large one's
@@ -293,8 +294,26 @@ def _plots(target: float) -> list[Plot]:
         "one direction of thousands."
     )
     return [
-        Plot("flatness", "Small batches end in flatter minima, by SGD", flat, "means", "batch_size",
-             ("sharpness", "top_eigenvalue"), "recipe", "xy", labels=names),
-        Plot("line", "The loss on the line through a small and a large batch's minimum", between,
-             "line", "t", ("loss",), "recipe", "y", labels=names),
-    ]  # fmt: skip
+        Plot(
+            "flatness",
+            "Small batches end in flatter minima, by SGD",
+            flat,
+            "means",
+            "batch_size",
+            ("sharpness", "top_eigenvalue"),
+            "recipe",
+            "xy",
+            labels=names,
+        ),
+        Plot(
+            "line",
+            "The loss on the line through a small and a large batch's minimum",
+            between,
+            "line",
+            "t",
+            ("loss",),
+            "recipe",
+            "y",
+            labels=names,
+        ),
+    ]

@@ -9,16 +9,17 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, NonNegative, Positive, Whole
+from sgdtheory.annotations import Count, NonNegative, Positive, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.proportions import share
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
 
 STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
@@ -269,9 +270,18 @@ def plots() -> list[Plot]:
         "else; SGD does so earlier, since its noise also carries it over what is left of the "
         "spikes. Bars are Wilson's. One dimension and Gaussian noise: no network is shown."
     )
-    return [Plot("arrivals", "SGD gets past spikes long before they are smoothed away", caption,
-         "scales", "scale",
-                 ("arrived",), by="method", labels=labels)]  # fmt: skip
+    return [
+        Plot(
+            "arrivals",
+            "SGD gets past spikes long before they are smoothed away",
+            caption,
+            "scales",
+            "scale",
+            ("arrived",),
+            by="method",
+            labels=labels,
+        )
+    ]
 
 
 def _at(scales: list[Row], method: str, scale: float) -> Measured:

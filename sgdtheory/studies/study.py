@@ -8,8 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
-from sgdtheory.measured import Claim, Measured, Plot, Results
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Results
 
 Rows = list[dict[str, Any]]
 Tables = Mapping[str, Rows]  # by name

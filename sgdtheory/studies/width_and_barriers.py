@@ -10,22 +10,23 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.cloud import length, points_at, straight_length
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import Count, Whole
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.polyline import length, points_at, straight_length
 from sgdtheory.paths.profile import profile, train_losses
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.power_law import Point, fit_power_law
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
-from sgdtheory.sweep.fit import Point, fit_power_law
 
 FACTOR = (
     5.0  # by which the excess of the narrowest is above that of the widest (the project's table)

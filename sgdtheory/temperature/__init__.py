@@ -1,1 +1,2 @@
-"""Estimators of the temperature of SGD's noise: pure functions of a landscape and a trajectory, one a file."""
+"""The temperature of SGD's noise: the grid, one cell of it, what a cell records, what its
+estimators and verdicts say."""

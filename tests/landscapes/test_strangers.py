@@ -18,13 +18,13 @@ from torch.nn.parameter import is_lazy
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import twice
 from sgdtheory.landscapes.module import fill, logits_of
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.custom import custom
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 from tests.landscapes.strangers import REFUSED, RIGHT, Factory
 
 FEW = digits().first(60, 40)
@@ -34,7 +34,9 @@ BAR = 1e-7  # relative, float64: batch norms of few values amplify rounding, to 
 
 def colour() -> Images:
     source = stream(0, "colour")
-    images = [torch.randint(256, (n, 3, 16, 16), generator=source, dtype=torch.uint8) for n in (40, 20)]
+    images = [
+        torch.randint(256, (n, 3, 16, 16), generator=source, dtype=torch.uint8) for n in (40, 20)
+    ]
     return Images(images[0], torch.arange(40) % 3, images[1], torch.arange(20) % 3, 3, "colour")
 
 
@@ -46,7 +48,9 @@ def network(name: str, factory: Factory, **settings: object) -> Network:
 def shaken(landscape: Network, points: int) -> Tensor:
     """Points at which no scale and no bias is left where its author put it, float64."""
     cloud = landscape.init(points, stream(0, "init")).double()
-    return cloud + 0.05 * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=torch.float64)
+    return cloud + 0.05 * torch.randn(
+        cloud.shape, generator=stream(0, "shake"), dtype=torch.float64
+    )
 
 
 def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
@@ -264,7 +268,9 @@ def a_random_forward(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str
         ("layer_norm", a_random_forward),
     ],
 )
-def test_a_planted_fault_is_seen(name: str, breaks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_fault_is_seen(
+    name: str, breaks: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape = network(name, RIGHT[name])
     landscape.check()
     says = breaks(landscape, monkeypatch)  # type: ignore[operator]

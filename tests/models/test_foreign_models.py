@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.models.custom import custom
 from sgdtheory.models.torchvision import torchvision_model
 
@@ -80,7 +80,12 @@ def test_custom_refuses_what_it_cannot_call_or_use() -> None:
 
 
 def test_importing_models_and_data_stays_cheap() -> None:
-    modules = "models.mlp models.cnn models.resnet models.densenet models.torchvision models.custom data.pack data.digits"
-    imports = "; ".join(f"import sgdtheory.{name}" for name in [*modules.split(), "data.torchvision_sets"])
+    modules = (
+        "models.mlp models.cnn models.resnet models.densenet models.torchvision "
+        "models.custom data.pack data.digits"
+    )
+    imports = "; ".join(
+        f"import sgdtheory.{name}" for name in [*modules.split(), "data.torchvision_sets"]
+    )
     code = f"{imports}; import sys; assert not {{'torchvision', 'sklearn'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import Mistake
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -19,13 +19,15 @@ from sgdtheory.models.resnet import ResNet
 from sgdtheory.paths import symmetry as rules
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.symmetry import Symmetry, symmetry
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 SHAPE = (1, 8, 8)
 MODELS: dict[str, Any] = {
     "mlp": MLP,
     "cnn": CNN,
-    "cnn flattened": partial(CNN, width=6, depth=1, dense=24),  # 16 pixels a channel into the dense layer
+    "cnn flattened": partial(
+        CNN, width=6, depth=1, dense=24
+    ),  # 16 pixels a channel into the dense layer
     "resnet8": partial(ResNet, depth=8, width=8, shortcut="conv"),
     "resnet20": partial(ResNet, depth=20, width=8, shortcut="pad"),
     "densenet": partial(DenseNet, depth=10, growth=6),
@@ -43,11 +45,18 @@ def change_of_function(module: nn.Module, found: Symmetry, name: str = "") -> fl
     """The largest change of an output, batch statistics throughout, at random weights of order 1."""
     draws = stream(0, "function", name)
     images = torch.randn(8, *SHAPE, generator=draws, dtype=torch.float64)
-    scale = torch.cat([torch.full((p.numel(),), p[0].numel() ** -0.5 if p.ndim > 1 else 0.5) for p in module.parameters()])
+    scale = torch.cat(
+        [
+            torch.full((p.numel(),), p[0].numel() ** -0.5 if p.ndim > 1 else 0.5)
+            for p in module.parameters()
+        ]
+    )
     theta = scale.double() * torch.randn(len(scale), generator=draws, dtype=torch.float64)
     moved = found.apply(theta, found.random(draws))
     assert not torch.equal(moved, theta)
-    before, after = (functional_call(module.double().train(), found.parts(x), (images,)) for x in (theta, moved))
+    before, after = (
+        functional_call(module.double().train(), found.parts(x), (images,)) for x in (theta, moved)
+    )
     assert before.std() > 1e-3
     return float((after - before).abs().max())
 
@@ -65,7 +74,10 @@ def test_function_is_unchanged(name: str) -> None:
         ("cnn", [12, 12, 12, 256]),
         ("cnn flattened", [6, 24]),
         ("resnet8", [8, 8, 16, 16, 32, 32]),  # the stream of each stage, and inside of its block
-        ("resnet20", [8, *[8] * 3, 16, 8, *[16] * 2, 32, 16, *[32] * 2]),  # a padded stage: the stream before, and the new
+        (
+            "resnet20",
+            [8, *[8] * 3, 16, 8, *[16] * 2, 32, 16, *[32] * 2],
+        ),  # a padded stage: the stream before, and the new
         ("densenet", [16, 6, 6, 28, 6, 6, 40, 6, 6]),
     ],
 )
@@ -97,7 +109,9 @@ def test_planted_permutation_is_found_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("noise", [0.03, 0.3])
 @pytest.mark.parametrize("name", MODELS)
-def test_under_noise_the_planted_permutation_is_matched_or_bettered(name: str, noise: float) -> None:
+def test_under_noise_the_planted_permutation_is_matched_or_bettered(
+    name: str, noise: float
+) -> None:
     landscape, found = network(name)
     for seed, theta in enumerate(landscape.init(3, stream(0, "noisy", name))):
         noisy = theta + noise * torch.randn(theta.shape, generator=stream(seed, "noise"))
@@ -149,7 +163,8 @@ def test_straight_line_between_trained_mlps() -> None:
 
 
 class Odd(nn.Module):
-    """Much that our models do not do: depthwise and gated channels, zeros by hand, shared weights, a bias a channel."""
+    """Much that our models do not do: depthwise and gated channels, zeros by hand, shared weights,
+    a bias a channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +229,10 @@ def test_an_unknown_operation_is_named(something: Any, named: str) -> None:
 def test_constants_that_tell_channels_apart_hold_them() -> None:
     apart = symmetry(Applied(lambda x: x * torch.arange(4.0, dtype=x.dtype)[:, None, None]), SHAPE)
     assert apart.groups == ()
-    assert [group.size for group in symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups] == [4]
+    assert [
+        group.size
+        for group in symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups
+    ] == [4]
 
 
 def test_a_wrong_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

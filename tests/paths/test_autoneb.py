@@ -1,4 +1,5 @@
-"""AutoNEB against every barrier that is known, and its bookkeeping: what it costs, resumes, retries and refuses."""
+"""AutoNEB against every barrier that is known, and its bookkeeping: what it costs, resumes, retries
+and refuses."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -9,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, gaps, length, points_at, straight_length
-from sgdtheory.faults import Failure
+from sgdtheory.errors import Failure
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.ring import Ring
+from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.paths.autoneb import AutoNEB, Cycle, Path, Search, dense_values
+from sgdtheory.paths.polyline import arc_positions, gaps, length, points_at, straight_length
 from sgdtheory.paths.presets import draxler, fast
-from sgdtheory.sgd import SGD, Coupling
 from tests.cases import NATIVE, WIDE, Case
 
 SOME_WIDE = ("ring", "bent_valley", "linear_net_1", "linear_net_2", "muller_brown")
@@ -48,20 +49,25 @@ def test_known_barriers(case: Case) -> None:
     found = path_of(case)
     assert torch.equal(found.pivots[[0, -1]], case.landscape.minima()[:2])
     assert barrier(found) == pytest.approx(case.barrier, rel=0.003, abs=1e-4)
-    assert barrier(found) > case.barrier * (1 - 1e-6)  # every path is an upper bound; the climber is at the top to rounding
+    assert barrier(found) > case.barrier * (
+        1 - 1e-6
+    )  # every path is an upper bound; the climber is at the top to rounding
     if case.length_ratio is not None:
         assert length_ratio(found) == pytest.approx(case.length_ratio, rel=0.005)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "muller" in c.name], ids=str)
 def test_muller_brown_passes_both_saddles_and_the_third_minimum(case: Case) -> None:
-    """Vertices stand on the lowest path, and a chord of it of length h that turns by α lies within hα/8 of its arc."""
+    """Vertices stand on the lowest path, and a chord of it of length h that turns by α lies within
+    hα/8 of its arc."""
     surface = case.landscape
     found = path_of(case)
     assert barrier(found) == pytest.approx(106.0347, abs=0.05)
     directions = (found.pivots[1:] - found.pivots[:-1]) / gaps(found.pivots)[:, None]
     angles = torch.linalg.vector_norm(directions[1:] - directions[:-1], dim=1)
-    sagitta = torch.maximum(gaps(found.pivots)[1:] * angles, gaps(found.pivots)[:-1] * angles).max() / 8
+    sagitta = (
+        torch.maximum(gaps(found.pivots)[1:] * angles, gaps(found.pivots)[:-1] * angles).max() / 8
+    )
     dense = points_at(found.pivots, torch.linspace(0, 1, 4001, dtype=torch.float64))
     places = torch.cat([surface.saddles(), surface.minima()[2:]])
     assert sagitta < 0.02
@@ -101,11 +107,15 @@ def test_the_papers_schedule_finds_a_ring() -> None:
 
 # Bookkeeping, on a formula that is treated like a network: noise, a few steps, several attempts.
 
-RING = Ring(noise=0.01, height=0.01)  # nearly level: the straight line's barrier is 1, an excess of .01 is the best there is
+RING = Ring(
+    noise=0.01, height=0.01
+)  # nearly level: the straight line's barrier is 1, an excess of .01 is the best there is
 SMALL = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(60)), batch_size=8, multiples=(0.3, 1.0), retries=0)
 
 
-def run(neb: AutoNEB, state: Search | None = None, landscape: Any = RING, **more: Any) -> list[Search]:
+def run(
+    neb: AutoNEB, state: Search | None = None, landscape: Any = RING, **more: Any
+) -> list[Search]:
     return list(neb.run(landscape, landscape.minima()[:2], 0, state=state, **more))
 
 
@@ -231,7 +241,9 @@ def test_a_schedule_that_is_tried_once_is_kept_to() -> None:
 
 def test_a_path_below_its_ends_has_no_barrier() -> None:
     net = LinearNet(width=2)
-    ends = torch.stack([net.minima()[0] * 1.2, net.minima()[1]])  # the first end is above the sheet of minima
+    ends = torch.stack(
+        [net.minima()[0] * 1.2, net.minima()[1]]
+    )  # the first end is above the sheet of minima
     found = fast().on_formula().find(net, ends, 0)
     assert found.excess == 0.0
 
@@ -278,7 +290,9 @@ def test_after_a_rise_rates_go_down() -> None:
 
 def test_a_small_rise_is_kept_and_followed_by_a_lower_rate() -> None:
     """Noise at a constant rate lifts a path that is nearly joined; the last cycle brings it down."""
-    plan = replace(SMALL, cycles=(Cycle(5, 3), Cycle(5), Cycle(5)), learning_rate=0.9, multiples=(1.0, 2.0))
+    plan = replace(
+        SMALL, cycles=(Cycle(5, 3), Cycle(5), Cycle(5)), learning_rate=0.9, multiples=(1.0, 2.0)
+    )
     seen: list[float] = []
 
     def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
@@ -299,14 +313,18 @@ def test_a_small_rise_is_kept_and_followed_by_a_lower_rate() -> None:
 
 
 def test_a_rate_that_is_too_high_is_found_out_at_its_first_steps() -> None:
-    """And the next is lower: the search ends at a rate that suits, having spent little on those that do not."""
+    """And the next is lower: the search ends at a rate that suits, having spent little on those
+    that do not."""
     wild = replace(SMALL, learning_rate=20.0, multiples=(1.0, 2.0), retries=4, retry_above=0.02)
     states = run(wild)
     assert [s.undone for s in states[:2]] == [1, 2]
     assert states[1].gradients <= 2 * 3 * 20  # of 2 × 3 × 60 in two first cycles
     found = wild.finish(states[-1], lambda points: values(RING, points))
     assert barrier(found) < 0.05
-    assert found.learning_rate == pytest.approx(20.0 * states[-1].best_multiple) and found.learning_rate < 3.0
+    assert (
+        found.learning_rate == pytest.approx(20.0 * states[-1].best_multiple)
+        and found.learning_rate < 3.0
+    )
 
 
 def test_a_search_keeps_the_rate_it_measured() -> None:

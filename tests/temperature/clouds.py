@@ -1,4 +1,5 @@
-"""Clouds at stationarity for the tests of estimators: landscapes whose temperature is known, each sampled once."""
+"""Clouds at stationarity for the tests of estimators: landscapes whose temperature is known, each
+sampled once."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +14,11 @@ from torch import Generator, Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.run import Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.sweep.ground import Ground, ground_at
-from sgdtheory.sweep.trajectory import Recipe, Trajectory, record
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
 
 BATCH = 4
 
@@ -49,7 +50,9 @@ def landscape_of(name: str) -> Any:
     return {
         "commuting": lambda: Quadratic((1.0, 0.37, 0.1), noise=0.7),
         "non_commuting": lambda: Quadratic((1.0, 0.37, 0.1), noise_anisotropy=30.0),
-        "rotated": lambda: Quadratic((1.0, 0.37, 0.1), noise_anisotropy=30.0, ambient=8, stiffness=0.5),
+        "rotated": lambda: Quadratic(
+            (1.0, 0.37, 0.1), noise_anisotropy=30.0, ambient=8, stiffness=0.5
+        ),
         "loud": lambda: Loud((1.0, 0.37, 0.1)),
         "linear_regression": lambda: LinearRegression(digits()),
     }[name]()
@@ -63,15 +66,25 @@ def ground_of(name: str) -> Ground:
 
 @cache
 def cloud_of(setting: Setting, replicas: int = 128, records: int = 24) -> Trajectory:
-    """Burnt in until all but .3 % of the noise is warm, then records that hardly remember one another."""
+    """Burnt in until all but .3 % of the noise is warm, then records that hardly remember one
+    another."""
     landscape, ground = landscape_of(setting.name), ground_of(setting.name)
     scale = (1 - setting.momentum) / setting.learning_rate
     burn = int(ground.relaxation(0.003) * scale + 8 / (1 - setting.momentum))
     every = int(ground.relaxation(0.3) * scale + 3 / (1 - setting.momentum))
     folder = UnitFolder(Path(mkdtemp()), Unit("cloud", {}))
-    sgd = SGD(1, setting.batch_size, setting.learning_rate, Constant(), setting.momentum, sampling=setting.sampling)  # type: ignore[arg-type]
+    sgd = SGD(
+        1,
+        setting.batch_size,
+        setting.learning_rate,
+        Constant(),
+        setting.momentum,
+        sampling=setting.sampling,
+    )  # type: ignore[arg-type]
     recipe = Recipe(burn, every, records, 1)
-    return record(folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True)
+    return record(
+        folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True
+    )
 
 
 GRID = [

@@ -9,15 +9,15 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
+from sgdtheory.annotations import Count, Positive
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Measured, row_of
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import is_scored
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import key, stream
+from sgdtheory.statistics.measured import Measured, row_of
 
 MOMENTUM = 0.9  # of full-batch descent that lets a cloud down
 # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for
@@ -173,9 +173,8 @@ def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
             f"{loss.max():.4g} to {loss.min():.4g}"
         )
     inside = loss_at_rest.clip(loss.min(), loss.max())[:, None]  # [R, 1]
-    k = ((inside - loss[:-1]) * (inside - loss[1:]) <= 0).argmax(
-        1
-    )  # [R], the first piece that passes each
+    # [R], the first piece that passes each
+    k = ((inside - loss[:-1]) * (inside - loss[1:]) <= 0).argmax(1)
     slopes = np.diff(trace) / np.where(np.diff(loss) == 0, np.inf, np.diff(loss))
     mean = Measured.mean(trace[k] + (loss_at_rest - loss[k]) * slopes[k] - rest.trace)
     assert mean.value is not None and mean.stderr is not None

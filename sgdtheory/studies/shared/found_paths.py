@@ -9,19 +9,20 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.cloud import length, straight_length
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.edge import find_path, suited
+from sgdtheory.paths.polyline import length, straight_length
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of, states_minima
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_measured
-from sgdtheory.streams import key, stream
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.studies.study import Case, Study
 
 # keys that the identity of a path consists of

@@ -1,0 +1,153 @@
+"""Critical points: from a start to the next point without a gradient, whatever its index, or to
+where the search gets stuck."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.errors import Mistake
+from sgdtheory.geometry.curvature import hessian
+from sgdtheory.landscape import Landscape, hvp, value_and_grad
+from sgdtheory.optim.descent import quasi_newton
+
+Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
+STATIONARY = 1e-8  # |∇L| of a critical point, float64
+FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
+ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
+LARGEST = 2000  # parameters of a Hessian that is written down: 32 MB, and seconds to diagonalise
+
+
+@dataclass(frozen=True)
+class Critical:
+    """A point at the end of a search, float64."""
+
+    theta: Tensor  # [n]
+    loss: float
+    gradient_norm: float
+    gradient_curvature: float | None  # |H∇L|/|∇L|; None where the gradient is exactly 0
+    spectrum: Tensor  # curvatures [n], ascending
+    iterations: int  # of Levenberg–Marquardt
+
+    @property
+    def kind(self) -> Kind:
+        """critical: |∇L| < 1e-8. gradient-flat: not so, but the gradient lies in the kernel of H
+        (|H∇L| ≤ .01·h_max·|∇L|), so that |∇L| has a minimum there and no search by gradients
+        gets on (Frye et al. 2021, 2003.10397)."""
+        return kind_of(self.gradient_norm, self.gradient_curvature, self.top)
+
+    @property
+    def top(self) -> float:
+        """h_max, the largest |curvature|."""
+        return float(self.spectrum.abs().max())
+
+    @property
+    def index(self) -> int:
+        """How many curvatures are below −1e-8·h_max."""
+        return int((self.spectrum < -ZERO * self.top).sum())
+
+    @property
+    def margin(self) -> float:
+        """The smallest |curvature| over h_max: what the index would have to be wrong by."""
+        return float(self.spectrum.abs().min()) / self.top
+
+
+def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) -> Kind:
+    """What a point is, by |∇L|, |H∇L|/|∇L| and h_max; see `Critical.kind`."""
+    if gradient_norm < STATIONARY or gradient_curvature is None:
+        return "critical"
+    return "gradient-flat" if gradient_curvature <= FLAT * top else "neither"
+
+
+@dataclass(frozen=True)
+class CriticalPoints:
+    """Levenberg–Marquardt on ∇L = 0: θ ← θ − (H² + μ)⁻¹H∇L, which minimises |∇L|² and is Newton's
+    step where μ ≪ h².
+
+    It is drawn to saddles as well as to minima. H is written down and diagonalised at every
+    accepted step; μ falls by 10 when |∇L|² falls as the linear model says (by more than ¾ of it),
+    rises by 4 when by less than ¼ (Moré 1978). It ends at |∇L| < 1e-8, after `iterations`, or where
+    |∇L| has fallen by less than a share `least` in `patience` of them. There, in a bent valley of
+    |∇L| without a zero, its steps go from side to side; `settle` iterations of L-BFGS on ½|∇L|²,
+    whose gradient is H∇L, bring the search down to the floor, where it shows what kind of point it
+    is.
+    """
+
+    iterations: Count = 100
+    patience: Count = 10
+    least: Positive = 0.02
+    settle: Whole = 150
+
+    def find(self, landscape: Landscape, start: Tensor) -> Critical:
+        """From one point [n], taken to float64. Raises Mistake beyond 2,000 parameters, whose
+        Hessian is too large."""
+        theta = start.double()
+        gradient = _gradient(landscape, theta)
+        norms = [float(gradient.norm())]
+        values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
+        damping = 1e-3 * float(values.abs().max()) ** 2
+        while norms[-1] >= STATIONARY and len(norms) <= self.iterations and not self._stuck(norms):
+            along = vectors.T @ gradient
+            step = vectors @ (values / (values.square() + damping) * along)
+            moved = theta - step
+            after = _gradient(landscape, moved)
+            foreseen = norms[-1] ** 2 - float(
+                (damping / (values.square() + damping) * along).square().sum()
+            )
+            gain = (norms[-1] ** 2 - float(after.square().sum())) / max(foreseen, 1e-300)
+            if gain > 1e-4:  # NaN is not
+                theta, gradient = moved, after
+                values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
+            damping *= 0.1 if gain > 0.75 else 1.0 if gain >= 0.25 else 4.0
+            norms.append(float(gradient.norm()))
+        if norms[-1] >= STATIONARY and self.settle:
+            settled = quasi_newton(lambda point: _half_square(landscape, point), theta, self.settle)
+            return look(landscape, settled, len(norms) - 1)
+        return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
+
+    def _stuck(self, norms: list[float]) -> bool:
+        return (
+            len(norms) > self.patience and norms[-1] > (1 - self.least) * norms[-1 - self.patience]
+        )
+
+
+def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> Critical:
+    """What is at a point [n] itself, without a search or at the end of one."""
+    theta = theta.double()
+    values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
+    return _described(landscape, theta, _gradient(landscape, theta), values, vectors, iterations)
+
+
+def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
+    if theta.numel() > LARGEST:
+        raise Mistake(
+            f"the Hessian of {theta.numel():,} parameters is too large to write down; take a "
+            f"model of at most {LARGEST:,}"
+        )
+    return hessian(landscape, theta)
+
+
+def _gradient(landscape: Landscape, theta: Tensor) -> Tensor:
+    return value_and_grad(landscape, theta[None])[1][0]
+
+
+def _half_square(landscape: Landscape, point: Tensor) -> tuple[Tensor, Tensor]:
+    """½|∇L|² [1] of a point [1, n], and its gradient H∇L."""
+    gradient = value_and_grad(landscape, point)[1]
+    return 0.5 * gradient.square().sum(1), hvp(landscape, point, gradient)
+
+
+def _described(
+    landscape: Landscape,
+    theta: Tensor,
+    gradient: Tensor,
+    values: Tensor,
+    vectors: Tensor,
+    iterations: int,
+) -> Critical:
+    norm = float(gradient.norm())
+    along = float((values * (vectors.T @ gradient)).norm()) / norm if norm else None
+    loss = float(value_and_grad(landscape, theta[None])[0][0])
+    return Critical(theta, loss, norm, along, values, iterations)

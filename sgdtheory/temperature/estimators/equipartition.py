@@ -1,0 +1,73 @@
+"""Temperature direction by direction: which of them have the cloud's."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.measured import Measured, bootstrap
+from sgdtheory.temperature.trajectory import Array, Trajectory
+
+MASK = 1e-6  # of the largest C_ii: directions with less noise have no temperature to speak of
+
+
+@dataclass(frozen=True)
+class Equipartition:
+    """T_i = h_iΣ_ii(1 − ηh_i/(2(1+μ))) / C_ii over the recorded Hessian directions: the median, and
+    both quartiles.
+
+    ½h_iΣ_ii is the energy of a mode; the bracket removes what a finite learning rate adds to it
+    (5–40 % without). On a quadratic every T_i is η/2b(1−μ), commuting or not: the diagonal of the
+    Lyapunov equation in H's basis. Elsewhere it shows what one T for the whole cloud hides: modes
+    that are still cold, and directions in which the landscape is curved otherwise than at θ*. Σ_ii
+    is the second moment about θ*, so that no mean has to be estimated.
+
+    Reads `positions`, `noise_diagonal` [S, P, k], `curvatures` [k]; masks C_ii ≤ 1e-6 of the
+    largest, and h_i ≤ 0.
+    """
+
+    expects: ClassVar[str] = "temperature"
+
+    def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
+        names = {"equipartition": 50, "equipartition_low": 25, "equipartition_high": 75}
+        if trajectory.invariants:
+            return {
+                name: Measured.nothing("there is no minimum whose directions could be warm")
+                for name in names
+            }
+        if trajectory.positions.size == 0 or trajectory.replicas < 2:
+            return {name: Measured.nothing("nothing was recorded") for name in names}
+        # [P, k]
+        second, noise = (
+            (trajectory.positions**2).mean(0),
+            trajectory.noise_diagonal.mean(0),
+        )
+        found = {}
+        for name, percent in names.items():
+
+            def statistic(rows: Array, percent: int = percent) -> float:
+                return float(
+                    np.percentile(
+                        _by_direction(second[rows].mean(0), noise[rows].mean(0), trajectory),
+                        percent,
+                    )
+                )
+
+            found[name] = bootstrap(statistic, trajectory.replicas)
+        return found
+
+
+def by_direction(trajectory: Trajectory) -> Array:
+    """T_i [k' ≤ k] of the directions that have a temperature."""
+    second, noise = (trajectory.positions**2).mean((0, 1)), trajectory.noise_diagonal.mean((0, 1))
+    return _by_direction(second, noise, trajectory)
+
+
+def _by_direction(second: Array, noise: Array, trajectory: Trajectory) -> Array:
+    """From Σ_ii [k] and C_ii [k]."""
+    h, eta, mu = trajectory.curvatures, trajectory.learning_rate, trajectory.momentum
+    kept = (noise > MASK * noise.max()) & (h > 0)
+    energy = h * second * (1 - eta * h / (2 * (1 + mu)))
+    found: Array = energy[kept] / noise[kept]
+    return found

@@ -1,0 +1,76 @@
+"""What a sweep says of a network with batch norm: the equilibrium of |θ|², and what η/b alone does
+not tell."""
+
+from collections.abc import Mapping, Sequence
+from math import isclose
+from typing import Any
+
+from sgdtheory.statistics.measured import Claim, Measured
+
+CLOSE = 0.05
+Cells = Sequence[Mapping[str, Any]]
+
+
+def pace_claims(cells: Cells) -> list[Claim]:
+    """Claims about the stationary cells whose scale-invariant parameters were followed; none
+    without such parameters."""
+    laws = [
+        ("norm_equilibrium", "1", "|θ|⁴ is η⟨|g̃|²⟩/2λ", "|θ|⁴/(η⟨|g̃|²⟩/2λ(1−μ)), 1 within 5 %"),
+        (
+            "angular_update",
+            "angular_update_predicted",
+            "a step turns the weights by √(2ηλ/(1+μ))",
+            "2ηλ/(1+μ) within 5 %",
+        ),
+    ]
+    found = [claim for law in laws if (claim := _law(cells, *law)) is not None]
+    return [*found, *_paces(cells)]
+
+
+def _law(cells: Cells, name: str, beside: str, words: str, expected: str) -> Claim | None:
+    """The cell that is farthest from a law, in units of what it says."""
+    rows = []
+    for cell in cells:
+        value, law = _value(cell, name), 1.0 if beside == "1" else _value(cell, beside)
+        if cell["stationary"] and value is not None and law:
+            rows.append(Measured(value / law, (cell["temperature"][name]["stderr"] or 0.0) / law))
+    if not rows:
+        return None
+    worst = max(rows, key=lambda row: abs((row.value or 0.0) - 1))
+    off = abs((worst.value or 0.0) - 1)
+    told = f"{words}: {worst} of that in the worst of {len(rows)} cells"
+    return Claim(name, told, worst, expected, off < CLOSE)
+
+
+def _paces(cells: Cells) -> list[Claim]:
+    """Two stationary cells of equal η/b that move at different effective rates."""
+    known = [
+        cell
+        for cell in cells
+        if cell["stationary"] and _value(cell, "norm_equilibrium") is not None
+    ]
+    pairs = [
+        (one, other)
+        for i, one in enumerate(known)
+        for other in known[:i]
+        if isclose(one["predicted"], other["predicted"])
+        and one["learning_rate"] != other["learning_rate"]
+    ]
+    if not pairs:
+        return []
+    fast, slow = max(pairs, key=lambda pair: pair[0]["learning_rate"] / pair[1]["learning_rate"])
+    if fast["learning_rate"] < slow["learning_rate"]:
+        fast, slow = slow, fast
+    rates = [_value(cell, "effective_rate") or 0.0 for cell in (fast, slow)]
+    named = [f"η = {cell['learning_rate']:g}, b = {cell['batch_size']}" for cell in (fast, slow)]
+    words = (
+        f"equal η/b is not equal SGD: η/|θ|² is {rates[0]:.2g} at {named[0]} and "
+        f"{rates[1]:.2g} at {named[1]}; "
+        "the rate on the sphere follows ηλ"
+    )
+    return [Claim("pace", words, Measured(rates[0] / rates[1]), "1 if η/b told all", None)]
+
+
+def _value(cell: Mapping[str, Any], name: str) -> float | None:
+    found: float | None = cell["temperature"].get(name, {}).get("value")
+    return found
