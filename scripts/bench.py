@@ -33,7 +33,7 @@ from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
-from sgdtheory.optim.sgd import SGD, Coupling, Free
+from sgdtheory.optim.sgd import SGD, Coupling, Uncoupled
 from sgdtheory.paths.band import ElasticBand
 from sgdtheory.paths.polyline import arc_positions, points_at
 from sgdtheory.rng import stream
@@ -41,7 +41,7 @@ from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell, describe_cell
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.reference_minimum import Ground, find_minimum, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, find_minimum, ground_at
 from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -333,7 +333,7 @@ def bench_band() -> None:
         ends = landscape.init(2, stream(0, "init"))
         path = points_at(ends, torch.linspace(0, 1, pivots + 2, dtype=torch.float64))
         band = ElasticBand(ends, values(landscape, ends), arc_positions(path))
-        optimiser, free = sgd(steps, batch, 1e-3), Free(shared_batches=True)
+        optimiser, free = sgd(steps, batch, 1e-3), Uncoupled(shared_batches=True)
 
         contenders = {
             name: partial(exhaust_band, optimiser, landscape, path, coupling)
@@ -456,7 +456,7 @@ def bench_cells(rounds: int = 2) -> None:
             bench_cell(landscape, ground, Cell(rate, batch, 0.0, "iid", 32, 0.02, 60_000), rounds)
 
 
-def bench_cell(landscape: Network, ground: Ground, cell: Cell, rounds: int) -> None:
+def bench_cell(landscape: Network, ground: ReferenceMinimum, cell: Cell, rounds: int) -> None:
     start = ground.theta.float().to(DEVICE).expand(cell.replicas, -1)
     steps = [0]
 

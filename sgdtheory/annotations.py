@@ -33,9 +33,9 @@ Content = ContentOf()
 Place = _Mark("Place")
 Importable = _Mark("Importable")
 
-Count = Annotated[int, Ge(1)]  # how many of something, at least one
-Whole = Annotated[int, Ge(0)]  # how many of something, possibly none
-Positive = Annotated[float, Gt(0)]
+PositiveInt = Annotated[int, Ge(1)]  # how many of something, at least one
+NonNegativeInt = Annotated[int, Ge(0)]  # how many of something, possibly none
+PositiveFloat = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]  # momentum: at 1 nothing would ever be forgotten

@@ -12,11 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 from sgdtheory import __version__
-from sgdtheory.errors import Failure, Mistake, nearest
+from sgdtheory.errors import RunError, UserError, nearest
 from sgdtheory.report.stdio import all_said, ready, say
 
 
-class NoCommand(Mistake):
+class NoCommand(UserError):
     """A word that is none of the commands."""
 
     def format_message(self) -> str:
@@ -300,7 +300,7 @@ def _run(
         for fault in raised[:-1]:
             _tell(fault, trace)
         if raised:
-            raise raised[-1] if len(raised) == 1 else Failure(str(raised[-1]))
+            raise raised[-1] if len(raised) == 1 else RunError(str(raised[-1]))
 
     _guarded(all_jobs, trace)
 
@@ -335,7 +335,7 @@ def vet(command: str, words: list[str]) -> None:
     ]
     faults += [f"{word} needs a value" for word in without_value(words)]
     if faults:
-        raise Mistake("\n".join(faults[:3]))
+        raise UserError("\n".join(faults[:3]))
 
 
 def _as_key(command: str, flag: str, after: str) -> str:
@@ -386,9 +386,9 @@ def _tell(fault: BaseException, trace: bool) -> int:
     if isinstance(fault, KeyboardInterrupt):
         say("interrupted; everything so far is kept, the same command goes on from there")
         return INTERRUPTED
-    if isinstance(fault, Mistake | Failure):
+    if isinstance(fault, UserError | RunError):
         say("\n".join(str(fault).splitlines()[:3]))
-        return 2 if isinstance(fault, Mistake) else 1
+        return 2 if isinstance(fault, UserError) else 1
     if isinstance(fault, BrokenPipeError):  # whoever read the output has seen enough
         all_said()
         return 1

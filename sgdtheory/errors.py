@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 
 
-class Mistake(ValueError):
+class UserError(ValueError):
     """Something the user asked for that cannot be done: the message says what, where, and what to
     do instead."""
 
 
-class Failure(RuntimeError):
+class RunError(RuntimeError):
     """A run that could not go on: the message says what happened, where, and what was kept."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sgdtheory.commandline.config import load
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.pipelines.starting_points import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted
 from sgdtheory.roles import device_of
@@ -60,7 +60,7 @@ class LoadedRun:
     def _cloud(self, name: str, key: str) -> Tensor:
         files = self.run.manifest.get("files", {})
         if name not in files:
-            raise Mistake(f"{self.run.path} has no {name}")
+            raise UserError(f"{self.run.path} has no {name}")
         cloud: Tensor = self.run.read_tensors(name, files[name])[key]
         return cloud.to(device_of(self.landscape))
 
@@ -75,5 +75,5 @@ def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
         go_on = begun or paste(
             ["sgdtheory", str(run.manifest["command"]), "--from", str(path / "config.yaml")]
         )
-        raise Mistake(f"{path} is not finished; `{go_on}` goes on with it")
+        raise UserError(f"{path} is not finished; `{go_on}` goes on with it")
     return LoadedRun(run, task.pipeline, results)

@@ -1,8 +1,8 @@
 """What a landscape can do besides giving losses: each role a type, and the one place that asks.
 
 A landscape plays a role by having its methods; it names none of these classes. Asking looks for
-names alone, so that a landscape which hands on all that it does not have itself (`InParts`) plays
-the roles of the one inside.
+names alone, so that a landscape which hands on all that it does not have itself
+(`GhostBatchObjective`) plays the roles of the one inside.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeIs
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape
 from sgdtheory.statistics.measured import Measured
 
@@ -166,24 +166,24 @@ def states_covariance(landscape: Landscape) -> TypeIs[StatesCovariance]:
 
 
 def examples_of(landscape: Landscape) -> WithExamples:
-    """The landscape as a mean over examples; Failure where it is none."""
+    """The landscape as a mean over examples; RunError where it is none."""
     if has_examples(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} has no examples")
+    raise RunError(f"{title_of(landscape)} has no examples")
 
 
 def sampled_of(landscape: Landscape) -> Sampled:
-    """The landscape as one that draws mini-batches; Failure where it does not."""
+    """The landscape as one that draws mini-batches; RunError where it does not."""
     if is_sampled(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} has neither examples nor `sample`: no mini-batches")
+    raise RunError(f"{title_of(landscape)} has neither examples nor `sample`: no mini-batches")
 
 
 def network_of(landscape: Landscape) -> NetworkLandscape:
-    """The landscape as that of a network; Failure where it is none."""
+    """The landscape as that of a network; RunError where it is none."""
     if is_network(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} is no landscape of a network")
+    raise RunError(f"{title_of(landscape)} is no landscape of a network")
 
 
 def is_isotropic(landscape: Landscape) -> TypeIs[Isotropic]:
@@ -196,10 +196,10 @@ def count_of(landscape: Landscape) -> int | None:
 
 
 def barrier_of(landscape: Landscape) -> float:
-    """The barrier that a landscape states; Failure where it states none."""
+    """The barrier that a landscape states; RunError where it states none."""
     if states_barrier(landscape):
         return landscape.barrier()
-    raise Failure(f"{title_of(landscape)} states no barrier")
+    raise RunError(f"{title_of(landscape)} states no barrier")
 
 
 def device_of(landscape: Landscape) -> torch.device:
@@ -239,7 +239,8 @@ def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
 
 
 def self_check_of(landscape: object, dtype: str) -> str | None:
-    """What the self-check of a landscape found; None where it has none. Mistake where it fails."""
+    """What the self-check of a landscape found; None where it has none. UserError where it
+    fails."""
     check = _of(landscape, "check")
     return None if check is None else str(check(dtype))
 

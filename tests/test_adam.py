@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.schedule import Constant, Cosine
@@ -42,7 +42,7 @@ def test_it_goes_on_to_the_same_bits() -> None:
 
 
 def test_what_is_not_adam_is_refused() -> None:
-    with pytest.raises(Mistake, match="as a number"):
+    with pytest.raises(UserError, match="as a number"):
         Adam(1, None, "auto", Constant())
-    with pytest.raises(Mistake, match="nesterov=false"):
+    with pytest.raises(UserError, match="nesterov=false"):
         Adam(1, None, 0.1, Constant(), nesterov=True)

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 import sgdtheory as package
 from sgdtheory import cli
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution import loop as execute
-from sgdtheory.runs.folder import Damaged, Folder, sha256_of
+from sgdtheory.runs.folder import CorruptFile, Folder, sha256_of
 from tests.adversary import CANARY, PLANTED, configurations, everything, names, tampered, watched
 from tests.conftest import Said, call
 
@@ -111,10 +111,10 @@ def judge(found: Try, *, damaged: bool = False) -> None:
     """Exit 0 or 2, told in three lines at most, in letters that are letters; `damaged`: also 1, by
     a file not as written."""
     said, faults = found
-    if faults and not isinstance(faults[-1], Mistake | Failure):
+    if faults and not isinstance(faults[-1], UserError | RunError):
         raise AssertionError(said.err) from faults[-1]
     if said.code == 1 and damaged:
-        assert faults and all(isinstance(fault, Failure) for fault in faults), (faults, said.err)
+        assert faults and all(isinstance(fault, RunError) for fault in faults), (faults, said.err)
     else:
         assert said.code in (0, 2), (faults, said)
     assert said.code == 0 or 1 <= len(said.err.splitlines()) <= 3, said.err
@@ -192,7 +192,7 @@ def try_run(home: Home, text: str, how: str) -> None:
 
 def read(run: Path, how: str, damaged: bool = False) -> None:
     if how == "load":
-        with contextlib.suppress(Mistake, Damaged):
+        with contextlib.suppress(UserError, CorruptFile):
             loaded = package.load(run)
             assert loaded.config and loaded.minima.ndim == 2
         return

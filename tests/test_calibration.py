@@ -18,7 +18,7 @@ from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.estimators.estimator import few
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
 from sgdtheory.temperature.stationarity import Stationarity
 
 MOTIONS = [
@@ -46,7 +46,7 @@ def landscape_of(name: str) -> Any:
 
 
 @cache
-def ground_of(name: str) -> Ground:
+def ground_of(name: str) -> ReferenceMinimum:
     landscape = landscape_of(name)
     return ground_at(landscape, landscape.minima()[0], 0, 8)
 

@@ -375,7 +375,7 @@ def test_a_process_of_its_own(cold: Cold, sgdtheory: Command, tmp_path: Path) ->
     assert said.code == 0 and "2 minima of Ring" in said.out and "\x1b" not in said.out + said.err
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     said = cold("train", "landscape=ring", "minima=0", "--trace")
-    assert said.code == 1 and "Traceback" in said.err and "Mistake" in said.err
+    assert said.code == 1 and "Traceback" in said.err and "UserError" in said.err
 
 
 def test_a_reader_that_has_seen_enough(sgdtheory: Command, tmp_path: Path) -> None:

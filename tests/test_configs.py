@@ -26,7 +26,7 @@ from sgdtheory.commandline.habits import EXAMPLES, meant
 from sgdtheory.commandline.schema import Checker, Node, build
 from sgdtheory.commandline.studies import studies
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
 
@@ -129,7 +129,7 @@ def a_model(model: Callable[..., torch.nn.Module]) -> None:
         try:
             module = model(shape=shape, classes=7).eval()
             logits = module(torch.zeros(2, *shape))
-        except (Mistake, RuntimeError):
+        except (UserError, RuntimeError):
             continue
         assert logits.shape == (2, 7) and torch.isfinite(logits).all()
         return
@@ -239,7 +239,10 @@ def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("root", sorted(set(ROOTS) - {"study"}))
 def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = checked_task(root, compose(root), monkeypatch)
-    assert isinstance(found.pipeline, Node) and found.pipeline.target.__module__.rpartition(".")[2] == root
+    assert (
+        isinstance(found.pipeline, Node)
+        and found.pipeline.target.__module__.rpartition(".")[2] == root
+    )
     assert not {"run", "device", "executor", "threads"} & set(found.science)
 
 

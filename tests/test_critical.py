@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.critical import Criticality
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.geometry import critical_points as critical
-from sgdtheory.geometry.critical_points import CriticalPoints, Kind, kind_of, look
+from sgdtheory.geometry.critical_points import Kind, LevenbergMarquardt, kind_of, look
 from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.muller_brown import MullerBrown
@@ -77,7 +77,7 @@ def test_every_saddle_of_the_sphere_is_found_again(ambient: int | None) -> None:
     lowest |h|."""
     landscape = Spherical(directions=6, ambient=ambient)
     for k, theta in enumerate(landscape.critical_points()):
-        found = CriticalPoints().find(landscape, shaken(theta, 0.05, k))
+        found = LevenbergMarquardt().find(landscape, shaken(theta, 0.05, k))
         assert (found.kind, found.index) == ("critical", k)
         assert found.iterations <= 12
         assert found.loss == pytest.approx(float(landscape.critical_values()[k]), abs=1e-12)
@@ -93,7 +93,7 @@ def test_on_rays_the_index_is_that_on_the_sphere() -> None:
         at = look(landscape, 1.7 * theta)
         assert at.gradient_norm < 1e-15 and at.margin < 1e-14  # the ray itself
         assert at.index == k
-        found = CriticalPoints().find(landscape, shaken(theta, 0.03, k))
+        found = LevenbergMarquardt().find(landscape, shaken(theta, 0.03, k))
         assert (found.kind, found.index) == ("critical", k)
         assert abs(float(found.theta @ theta) / float(found.theta.norm())) == pytest.approx(
             1, abs=1e-12
@@ -107,7 +107,7 @@ def test_stated_saddles_of_a_formula() -> None:
         ("saddle", landscape.saddles(), 1),
     ):
         for k, theta in enumerate(points):
-            found = CriticalPoints().find(landscape, shaken(theta, 0.02, (name, k)))
+            found = LevenbergMarquardt().find(landscape, shaken(theta, 0.02, (name, k)))
             assert (found.kind, found.index) == ("critical", index)
             torch.testing.assert_close(found.theta, theta, rtol=0, atol=1e-8)
 
@@ -115,11 +115,11 @@ def test_stated_saddles_of_a_formula() -> None:
 @pytest.mark.parametrize("slope", [1e-2, 1e-4])
 def test_a_gradient_flat_point_is_told_from_a_critical_one(slope: float) -> None:
     landscape = Inflection(slope=slope)
-    found = CriticalPoints().find(landscape, torch.tensor([0.4, 0.3], dtype=torch.float64))
+    found = LevenbergMarquardt().find(landscape, torch.tensor([0.4, 0.3], dtype=torch.float64))
     assert found.kind == "gradient-flat"
     assert found.gradient_norm == pytest.approx(slope, rel=1e-2)
     crossed = replace(landscape, slope=-slope)  # now there are two critical points, at ±√ε
-    found = CriticalPoints().find(crossed, torch.tensor([0.4, 0.3], dtype=torch.float64))
+    found = LevenbergMarquardt().find(crossed, torch.tensor([0.4, 0.3], dtype=torch.float64))
     assert found.kind == "critical" and found.index == 0
     assert abs(float(found.theta[0])) == pytest.approx(slope**0.5, abs=1.1e-8 / (2 * slope**0.5))
 
@@ -128,7 +128,7 @@ def test_a_search_that_ends_beside_the_floor_settles_on_it() -> None:
     """Three iterations leave the search on the way; L-BFGS on ½|∇L|² ends where H∇L = 0."""
     landscape, start = Inflection(slope=0.01), torch.tensor([0.4, 0.3], dtype=torch.float64)
     unsettled, settled = (
-        CriticalPoints(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150)
+        LevenbergMarquardt(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150)
     )
     assert (unsettled.kind, settled.kind) == ("neither", "gradient-flat")
     assert (
@@ -161,7 +161,7 @@ def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPat
     landscape = Spherical(directions=6)
     theta = landscape.critical_points()[3]
     monkeypatch.setattr(critical, "hessian", broken)
-    found = CriticalPoints(settle=0).find(landscape, shaken(theta, 0.05, 3))
+    found = LevenbergMarquardt(settle=0).find(landscape, shaken(theta, 0.05, 3))
     assert found.kind != "critical"
 
 
@@ -172,7 +172,7 @@ def network(hidden: int = 2) -> Network:
 
 
 def test_a_large_network_is_refused() -> None:
-    with pytest.raises(Mistake, match="at most 2,000"):
+    with pytest.raises(UserError, match="at most 2,000"):
         look(network(hidden=40), torch.zeros(40 * 75 + 10))
 
 

@@ -15,10 +15,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.runs.folder import (
     UNFINISHED,
-    Damaged,
+    CorruptFile,
     Folder,
     digest,
     digest_of_content,
@@ -113,7 +113,7 @@ def test_a_torn_file_is_read_to_its_last_whole_row_and_goes_on_there(
 def test_rows_of_nothing_and_of_something_else(folder: Folder) -> None:
     assert folder.rows("none") == []
     folder.write_bytes("rows", b'{"a": 1}\n\0\0\0\n{"a": 2}\n')
-    with pytest.raises(Damaged, match="rows is damaged"):
+    with pytest.raises(CorruptFile, match="rows is damaged"):
         folder.rows("rows")
     folder.append("numbers", [{"a": np.float32(0.5), "b": float("nan"), "c": (1, np.int64(2))}])
     assert folder.rows("numbers") == [{"a": 0.5, "b": None, "c": [1, 2]}]
@@ -141,7 +141,7 @@ def test_json_is_whole_or_named(folder: Folder) -> None:
     assert folder.read_json("some.json") == {"x": None, "ä": 1e-300}
     for broken in (b'{"x": ', b"\xff\xfe", b""):
         folder.write_bytes("some.json", broken)
-        with pytest.raises(Failure, match=r"some\.json is damaged"):
+        with pytest.raises(RunError, match=r"some\.json is damaged"):
             folder.read_json("some.json")
 
 
@@ -212,7 +212,7 @@ def test_truncated_tensors_are_never_believed(folder: Folder, data: st.DataObjec
     content = (folder.path / "t").read_bytes()
     cut = data.draw(st.integers(0, len(content) - 1))
     (folder.path / "t").write_bytes(content[:cut])
-    with pytest.raises(Damaged, match=r"/t is damaged or truncated .*delete it"):
+    with pytest.raises(CorruptFile, match=r"/t is damaged or truncated .*delete it"):
         folder.read_stamped("t")
 
 
@@ -223,11 +223,11 @@ def test_a_changed_byte_is_noticed(folder: Folder, data: st.DataObject) -> None:
     content = bytearray((folder.path / "t").read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     (folder.path / "t").write_bytes(content)
-    with pytest.raises(Damaged):
+    with pytest.raises(CorruptFile):
         folder.read_tensors("t", sha)
     try:
         found = folder.read_stamped("t")
-    except Damaged:
+    except CorruptFile:
         return
     assert found is not None and found[1] == {"step": 3}  # only spaces that JSON ignores may differ
     assert all(torch.equal(found[0][key], value) for key, value in TENSORS.items())
@@ -237,11 +237,11 @@ def test_swapped_and_missing_tensors(folder: Folder) -> None:
     sha = folder.write_tensors("one", {"x": torch.zeros(2)})
     other = folder.write_tensors("two", {"x": torch.ones(2)})
     assert torch.equal(folder.read_tensors("one", sha)["x"], torch.zeros(2))
-    with pytest.raises(Damaged, match="checksums differ"):
+    with pytest.raises(CorruptFile, match="checksums differ"):
         folder.read_tensors("one", other)
-    with pytest.raises(Damaged, match="checksums differ"):
+    with pytest.raises(CorruptFile, match="checksums differ"):
         folder.read_stamped("one")  # has no stamp
-    with pytest.raises(Damaged, match="three is missing"):
+    with pytest.raises(CorruptFile, match="three is missing"):
         folder.read_tensors("three", sha)
 
 

@@ -21,7 +21,7 @@ from sgdtheory.commandline.sources import digest_of_sources, sources_of
 from sgdtheory.execution import versions
 from sgdtheory.pipelines.connect import origin_of
 from sgdtheory.report.figures.figure import RunData
-from sgdtheory.runs.folder import Damaged, Folder, digest, digest_of_content
+from sgdtheory.runs.folder import CorruptFile, Folder, digest, digest_of_content
 from sgdtheory.statistics.measured import in_full
 from sgdtheory.temperature.cell import Cell
 from tests.conftest import Command
@@ -212,7 +212,7 @@ def test_an_edited_network_is_never_already_done(file: str, edited: Any, tmp_pat
 
 def test_a_run_of_code_that_was_edited_says_so(edited: Any, tmp_path: Path) -> None:
     import sgdtheory as package
-    from sgdtheory.errors import Mistake
+    from sgdtheory.errors import UserError
 
     write(tmp_path / "mine.py", NET.format(above="", factor="1"))
     assert edited("train", *FEW, *MINE, "minima=2", "run.dir=here").code == 0
@@ -222,7 +222,7 @@ def test_a_run_of_code_that_was_edited_says_so(edited: Any, tmp_path: Path) -> N
         said.code == 2
         and "here: the code or the data of its landscape have been changed since" in said.err
     )
-    with pytest.raises(Mistake, match="have been changed since"):
+    with pytest.raises(UserError, match="have been changed since"):
         package.load("here", trust=["mine"])
     said = edited("connect", *MINE, "minima=here", "--dry-run", *FEW[:3])
     assert (
@@ -389,7 +389,7 @@ def test_what_was_edited_is_not_shown_as_measured(
             and f"{name} is not the file that this run wrote" in said.err
             and not said.out
         )
-    with pytest.raises(Damaged, match=f"{name} is not the file"):
+    with pytest.raises(CorruptFile, match=f"{name} is not the file"):
         package.load(run)
     for status in (sgdtheory("status"), sgdtheory("status", str(run))):
         assert status.code == 0

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.learning_rate import LOWER, has_risen, look_steps, measured_rate, steepness
 from sgdtheory.optim.schedule import Constant, Cosine
-from sgdtheory.optim.sgd import SGD, Diverged, Free
+from sgdtheory.optim.sgd import SGD, Diverged, Uncoupled
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import Interrupted
@@ -158,7 +158,7 @@ def test_a_steeper_network_gets_a_lower_rate() -> None:
 
 def test_where_nothing_is_steep_it_says_so() -> None:
     flat = torch.zeros(1, 5, dtype=torch.float64)
-    with pytest.raises(Failure, match=r"landscape\.learning_rate"):
+    with pytest.raises(RunError, match=r"landscape\.learning_rate"):
         measured_rate(BOWL, flat, None, 0.9)
 
 
@@ -270,7 +270,7 @@ def test_a_ceiling_ends_a_descent_at_the_step_that_broke_it() -> None:
     start = torch.ones(2, 5, dtype=torch.float64)
 
     @dataclass(frozen=True)
-    class Below(Free):
+    class Below(Uncoupled):
         ceiling: float = 1e3
 
     seen = []

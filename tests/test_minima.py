@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
@@ -76,7 +76,7 @@ class Code:
 
 def test_a_checkpoint_that_carries_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Code()}, tmp_path / "evil.pt")
-    with pytest.raises(Mistake, match="holds more than tensors"):
+    with pytest.raises(UserError, match="holds more than tensors"):
         minima_of(NET, (tmp_path / "evil.pt",))
     assert not Path("/tmp/sgdtheory-was-executed").exists()
 
@@ -87,7 +87,7 @@ def test_wrong_shapes_are_told_parameter_by_parameter(tmp_path: Path) -> None:
     wrong[first] = torch.zeros(2, 2)
     del wrong[second]
     save_file(wrong, tmp_path / "wrong.safetensors")
-    with pytest.raises(Mistake) as told:
+    with pytest.raises(UserError) as told:
         minima_of(NET, (tmp_path / "wrong.safetensors",))
     assert f"{first} is [2, 2] instead of" in str(told.value) and f"{second} is missing" in str(
         told.value
@@ -112,6 +112,6 @@ def test_what_is_no_point_of_this_landscape_is_a_mistake(tmp_path: Path, what: s
     else:
         path = tmp_path / "bad.pt"
         torch.save([1, 2, 3], path)
-    with pytest.raises(Mistake) as told:
+    with pytest.raises(UserError) as told:
         minima_of(NET, (path,))
     assert len(str(told.value).splitlines()) == 1

@@ -10,7 +10,7 @@ import torch
 
 import sgdtheory
 from sgdtheory.commandline.config import launch
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.loop import execute
 from sgdtheory.report.progress import Watcher
 
@@ -67,7 +67,7 @@ def test_the_example_runs(
 
 
 def test_no_run_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="no run directory"):
+    with pytest.raises(UserError, match="no run directory"):
         sgdtheory.load(tmp_path)
 
 
@@ -79,5 +79,5 @@ def test_swapped_minima_are_not_believed(run: Path, tmp_path: Path) -> None:
     content = bytearray((copy / "minima.safetensors").read_bytes())
     content[-1] ^= 1
     (copy / "minima.safetensors").write_bytes(bytes(content))
-    with pytest.raises(Failure, match="not the file that this run wrote"):
+    with pytest.raises(RunError, match="not the file that this run wrote"):
         _ = sgdtheory.load(copy).minima

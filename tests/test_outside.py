@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sgdtheory as package
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from tests.conftest import Command, Said
 
 BOWL = '''
@@ -277,7 +277,7 @@ def test_workers_trust_what_their_parent_does(outside: Command, tmp_path: Path) 
 def test_load_refuses_what_is_not_trusted(outside: Command, tmp_path: Path) -> None:
     train(outside, "landscape=bowl", "sgd.steps=10")
     (run,) = tmp_path.glob("runs/train/*")
-    with pytest.raises(Mistake, match="not trusted"):
+    with pytest.raises(UserError, match="not trusted"):
         package.load(run)
     loaded = package.load(run, trust=["my_package"])
     assert loaded.minima.shape == (2, 5)

@@ -18,7 +18,7 @@ import pytest
 from sgdtheory.execution.loop import execute, work_through
 from sgdtheory.pipelines.train import Train
 from sgdtheory.runs import locks, processes
-from sgdtheory.runs.folder import Damaged, Folder, Gone
+from sgdtheory.runs.folder import CorruptFile, DirectoryGone, Folder
 from sgdtheory.runs.processes import Process, machine, started, this
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
@@ -275,7 +275,10 @@ def test_a_holder_that_was_taken_for_dead_writes_no_more(
 ) -> None:
     monkeypatch.setattr(locks, "BEAT", 100.0)
     folder = Folder(tmp_path / "a")
-    with pytest.raises(Gone, match="was taken over by another process"), folder.lock() as mine:
+    with (
+        pytest.raises(DirectoryGone, match="was taken over by another process"),
+        folder.lock() as mine,
+    ):
         assert mine
         (folder.path / locks.LEASE).write_text(
             json.dumps({"holder": this(), "token": "another"}), encoding="utf-8"
@@ -591,7 +594,7 @@ def test_what_is_drawn_is_drawn_again_when_it_is_gone(
 def test_damage_to_a_unit_is_named_while_it_is_done(tmp_path: Path) -> None:
     run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
     Folder(run.folder(unit).path).write_text("status.json", "[]")
-    with pytest.raises(Damaged, match=r"status\.json is damaged"):
+    with pytest.raises(CorruptFile, match=r"status\.json is damaged"):
         work_through(run, Nothing(), [unit])  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.losses import losses
 from sgdtheory.report.figures.style import svg_of
@@ -252,9 +252,9 @@ def test_a_run_that_diverged_everywhere_still_has_a_page(tmp_path: Path) -> None
 def test_an_unfinished_run_names_the_command_that_goes_on(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", [row("0")])
     (path / "results.json").unlink()
-    with pytest.raises(Mistake, match=r"not finished(.|\n)*sgdtheory train minima=2"):
+    with pytest.raises(UserError, match=r"not finished(.|\n)*sgdtheory train minima=2"):
         draw(path)
-    with pytest.raises(Mistake, match="no run is here"):
+    with pytest.raises(UserError, match="no run is here"):
         draw(tmp_path / "nowhere")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sgdtheory.runs import interrupt
-from sgdtheory.runs.folder import Damaged, Folder
+from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
 from sgdtheory.runs.run import Run, runs_under, status_of
 from sgdtheory.runs.unit import Unit, UnitFolder
@@ -92,7 +92,7 @@ def test_the_status_of_a_run_is_true_now(tmp_path: Path, folder: UnitFolder) -> 
         ]
     folder.write_json("status.json", {"status": "failed", "why": "a new reason", "seconds": 2.0})
     assert status_of(run.path)[2][0]["why"] == "a new reason"
-    folder.pardon()
+    folder.reset_failed()
     assert again(folder).status == {"status": "unfinished", "seconds": 2.0}
 
 
@@ -129,14 +129,14 @@ def test_rows_that_were_edited_are_not_gone_on_with(folder: UnitFolder) -> None:
     log = folder.path / "metrics.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole.replace(b"0.5", b"0.1"))
-    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+    with pytest.raises(CorruptFile, match=r"metrics\.jsonl is not what this unit wrote"):
         again(folder).resume("train")
     log.write_bytes(whole)
     folder.end_stage("train", torch.ones(2))
     log.write_bytes(whole.replace(b"0.5", b"0.1"))
     later = again(folder)
     later.stage("train")
-    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+    with pytest.raises(CorruptFile, match=r"metrics\.jsonl is not what this unit wrote"):
         later.resume("polish")
 
 
@@ -169,7 +169,7 @@ def test_what_belongs_to_another_unit_is_refused(folder: UnitFolder, tmp_path: P
     folder.save({}, {"stage": "train"})
     stranger = UnitFolder(folder.path, Unit("minimum-1", {"index": 1}))
     for ask in (lambda: stranger.resume("train"), lambda: stranger.stage("other")):
-        with pytest.raises(Damaged, match="belongs to another unit"):
+        with pytest.raises(CorruptFile, match="belongs to another unit"):
             ask()
 
 
@@ -180,11 +180,11 @@ def test_a_result_vouches_for_itself(folder: UnitFolder) -> None:
     assert torch.equal(folder.clouds()["x"], torch.zeros(2))
     text = (folder.path / "result.json").read_text(encoding="utf-8")
     folder.write_text("result.json", text.replace("0.1", "0.2"))
-    with pytest.raises(Damaged, match="was edited"):
+    with pytest.raises(CorruptFile, match="was edited"):
         _ = folder.result
     folder.write_text("result.json", text)
     folder.write_tensors("result.safetensors", {"x": torch.ones(2)})
-    with pytest.raises(Damaged, match="not the file that this run wrote"):
+    with pytest.raises(CorruptFile, match="not the file that this run wrote"):
         folder.clouds()
 
 
@@ -194,7 +194,7 @@ def test_a_run_knows_whether_its_files_are_as_it_wrote_them(tmp_path: Path) -> N
     run.note(files={"a.json": run.write_json("a.json", {"a": 1})})
     assert run.is_whole()
     run.write_json("a.json", {"a": 2})
-    with pytest.raises(Damaged, match=r"a\.json is not the file"):
+    with pytest.raises(CorruptFile, match=r"a\.json is not the file"):
         run.is_whole()
     (tmp_path / "a.json").unlink()
     assert not run.is_whole()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.optim.sampling import Sampling, distinct, indices
 from sgdtheory.rng import stream
 
@@ -80,5 +80,5 @@ def test_an_epoch_shows_every_example_once() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(Mistake, match=r"sgd\.batch_size=9 is more than the 8 examples"):
+    with pytest.raises(UserError, match=r"sgd\.batch_size=9 is more than the 8 examples"):
         next(indices("iid", 8, 1, 9, 0, 0, CPU))

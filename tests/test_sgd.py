@@ -15,7 +15,7 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine
-from sgdtheory.optim.sgd import SGD, Free, SGDState
+from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
 from sgdtheory.rng import stream
 
 BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))
@@ -83,7 +83,7 @@ def test_the_stationary_variance_is_lyapunovs(momentum: float) -> None:
         )  # a factor of 2 in the noise would be seen
 
 
-class Pushed(Free):
+class Pushed(Uncoupled):
     """A constant force to the right on all points."""
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def test_shared_batches_give_equal_points_equal_paths() -> None:
     landscape = Network(MLP, digits())
     start = landscape.init(1, stream(0, "init")).expand(3, -1).clone()
     optimiser = SGD(5, 8, 0.1, Constant())
-    shared = last(optimiser, landscape, start, coupling=Free(shared_batches=True)).cloud
+    shared = last(optimiser, landscape, start, coupling=Uncoupled(shared_batches=True)).cloud
     separate = last(optimiser, landscape, start).cloud
     assert torch.allclose(shared[0], shared[1], atol=1e-6)
     assert not torch.allclose(separate[0], separate[1], atol=1e-3)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.report.terminal import show_plan, show_report, show_results, show_status
 from sgdtheory.runs.folder import Folder
 
@@ -144,9 +144,9 @@ def test_status_without_runs_and_of_a_wrong_path(
 ) -> None:
     show_status([], tmp_path / "runs")
     assert "`sgdtheory train` makes one" in capsys.readouterr().out
-    with pytest.raises(Mistake, match="no such directory"):
+    with pytest.raises(UserError, match="no such directory"):
         show_status([tmp_path / "typo"], tmp_path)
-    with pytest.raises(Mistake, match="no run is here"):
+    with pytest.raises(UserError, match="no run is here"):
         show_status([tmp_path], tmp_path)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.images import Images
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.execution.loop import do_unit
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
@@ -137,7 +137,7 @@ def test_points_that_diverge_are_named_and_all_of_them_are_a_failure(tmp_path: P
         row["lost"] == [1] and row["loss"][1] is None for row in folder.rows("metrics.jsonl")
     )
     with pytest.raises(
-        Failure,
+        RunError,
         match=r"not finite from step 1 of train on; lower sgd\.learning_rate \(it was 0\.1\)",
     ):
         run_stage(a_folder(tmp_path / "all"), "train", sgd, landscape, start[1:], 0)

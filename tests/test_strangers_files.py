@@ -22,7 +22,7 @@ import yaml
 import sgdtheory as package
 from sgdtheory.commandline.schema import Checker
 from sgdtheory.commandline.targets import CONFIGS, targets
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import Folder
 from tests.conftest import Command, Said, call
 
@@ -237,7 +237,7 @@ def test_a_call_in_a_strangers_configuration(what: dict[str, Any], run: Path) ->
     kept, some = (run / "config.yaml").read_text(encoding="utf-8"), CALLS.index(what) % len(PLACES)
     for number, key in enumerate(PLACES):
         file = place(run, key, what)
-        with pytest.raises(Mistake):
+        with pytest.raises(UserError):
             package.load(run)
         if number == some:  # a second each
             refused(call("train", "--from", str(file), *["--dry-run"][: some % 2]))
@@ -363,7 +363,7 @@ def test_a_name_is_kept(run: Path) -> None:
 )
 def test_what_a_file_would_read_from_outside(value: str, run: Path) -> None:
     file = place(run, "seed", value)
-    with pytest.raises(Mistake, match="is not followed"):
+    with pytest.raises(UserError, match="is not followed"):
         package.load(run)
     refused(call("train", "--from", str(file), "--dry-run"), "is not followed")
     refused(call("connect", f"minima={run}", "--dry-run"), "is not followed")
@@ -401,7 +401,7 @@ def test_trust_of_a_manifest_is_not_obeyed(run: Path) -> None:
     refused(
         call("connect", f"minima={run}", "--dry-run"), "'evil.touch' is not trusted", "--trust evil"
     )
-    with pytest.raises(Mistake, match=r"'evil.touch' is not trusted.*--trust evil"):
+    with pytest.raises(UserError, match=r"'evil.touch' is not trusted.*--trust evil"):
         package.load(run)
 
 
@@ -633,7 +633,7 @@ def test_links_that_lead_out_of_a_run_are_not_followed(name: str, run: Path) -> 
         refused(call("connect", f"minima={run}", "--dry-run"), "leads out of")
     if name == "config.yaml":
         refused(call("connect", f"minima={run}", "--dry-run"))
-        with pytest.raises(Mistake, match="leads out of"):
+        with pytest.raises(UserError, match="leads out of"):
             package.load(run)
 
 
@@ -732,7 +732,7 @@ def test_a_configuration_that_is_none(kind: str, run: Path) -> None:
     bomb(kind, run / "config.yaml")
     refused(call("train", "--from", str(run / "config.yaml"), "--dry-run"))
     refused(call("connect", f"minima={run}", "--dry-run"))
-    with pytest.raises(Mistake):
+    with pytest.raises(UserError):
         package.load(run)
     said = call("report", str(run), str(run.resolve()), "--out", "x.html")
     assert said.code in (0, 2) and (said.code == 0 or len(said.err.splitlines()) == 1), said

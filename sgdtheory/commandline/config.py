@@ -39,7 +39,7 @@ from sgdtheory.commandline.schema import Checker, build, refuse
 from sgdtheory.commandline.strangers import left_behind, science_of
 from sgdtheory.commandline.targets import CONFIGS, OURS
 from sgdtheory.commandline.trust import trust_working_directory
-from sgdtheory.errors import Failure, Mistake, nearest
+from sgdtheory.errors import RunError, UserError, nearest
 from sgdtheory.runs.folder import beside
 from sgdtheory.runs.foreign import MOST_YAML, held, reads_outside, refuse_strange_yaml, text_of
 from sgdtheory.runs.run import Pipeline, Run, changed_since
@@ -92,13 +92,13 @@ def launch(
     jobs raised, in order.
 
     `words`: overrides and Hydra's flags, in any order; a multirun gives several tasks. Raises
-    Mistake for wrong words.
+    UserError for wrong words.
     """
     _trust(trust)
     flags, overrides = flags_first(words)
     directory = value_of(flags, "--config-dir", "-cd")
     if directory is not None and not Path(directory).is_dir():
-        raise Mistake(f"--config-dir {directory}: no such folder")
+        raise UserError(f"--config-dir {directory}: no such folder")
     primary, notes = _primary(command, overrides, from_file)
     name = value_of(flags, "--config-name", "-cn") or primary
     spoken = [_in_ascii(_file_named(word)) for word in overrides]
@@ -110,7 +110,7 @@ def launch(
         for file in sorted(Path(folder).glob("*.yaml"))
     ]
     if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
-        raise Mistake(
+        raise UserError(
             f"--config-name {name}: there is no such configuration" + nearest(name, roots)
         )
     _refuse_misplaced(overrides, directory)
@@ -130,13 +130,13 @@ def launch(
             redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
         ):
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
-    except Mistake:
+    except UserError:
         raise
     except COMPOSITION as fault:
         refuse(faults_of(words, Hydra(name, directory)) or [first_line(str(fault))])
     except SystemExit as stop:
         if stop.code not in (0, None):
-            raise Mistake(
+            raise UserError(
                 _last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}"
             ) from None
     return raised
@@ -171,7 +171,7 @@ def _as_plain_data() -> Iterator[None]:
 
     def found(self: Any, provider: str, path: str) -> None:
         if path.partition("://")[2].split("/")[0].split(".")[0] != "hydra":
-            raise Mistake(
+            raise UserError(
                 f"{path}: configurations are read from folders, by --config-dir, not from packages"
             )
         source(self, provider, path)
@@ -184,7 +184,7 @@ def _as_plain_data() -> Iterator[None]:
 
 
 def _refuse_calls(settings: Any) -> None:
-    """Raise Mistake where the section `hydra` of a composed configuration names something that
+    """Raise UserError where the section `hydra` of a composed configuration names something that
     would be called."""
     plugins = {f"hydra.{key}": settings.get(key) for key in ("launcher", "sweeper")}
     job = settings.get("job") or {}
@@ -204,14 +204,14 @@ def _refuse_calls(settings: Any) -> None:
         if path.endswith("._target_") and path.count(".") > 2
     ]
     if wrong:
-        raise Mistake(
+        raise UserError(
             f"{wrong[0]}: Hydra's own settings may not name what is run, wherever they "
             f"stand; leave it out"
         )
 
 
 def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
-    """Raise Mistake for a file of the user's whose keys would land where nothing reads them, for
+    """Raise UserError for a file of the user's whose keys would land where nothing reads them, for
     want of its first line."""
     for word in overrides if directory else []:
         group, _, names = word.lstrip("+").partition("=")
@@ -225,7 +225,7 @@ def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
                 and file.is_file()
                 and f"@package {wanted}" not in file.read_text(encoding="utf-8", errors="replace")
             ):
-                raise Mistake(
+                raise UserError(
                     f"{file}: its first line must be `# @package {wanted}`, or nothing reads "
                     f"its keys"
                 )
@@ -285,18 +285,20 @@ def task(
     said: tuple[str, ...] = (),
 ) -> Task:
     """Check a composed configuration and build what it describes; all that is wrong is told in one
-    Mistake."""
+    UserError."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
-        raise Mistake(f"this configuration describes no command: it has no {', '.join(missing)}")
+        raise UserError(f"this configuration describes no command: it has no {', '.join(missing)}")
     if _is_anothers(command, target := str(cfg.get("_target_"))):
-        raise Mistake(
+        raise UserError(
             f"{target} belongs to another command, not to {command}; its own is "
             f"--config-name {command.replace('-', '_')}"
         )
     checker, notes = Checker(trust), tuple[str, ...]()
     try:  # reading a key follows its interpolation, which may lead nowhere
         if not isinstance(cfg.run, DictConfig):
-            raise Mistake(f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}")
+            raise UserError(
+                f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}"
+            )
         if command != "train" and "minima" in cfg:
             identity = partial(_landscape_of, trust=trust)
             notes = adopt(
@@ -310,7 +312,7 @@ def task(
             cfg.landscape.device = resolve_device(str(own), checker, "landscape.device")
         tree: Any = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as fault:
-        raise Mistake(first_line(str(fault))) from None
+        raise UserError(first_line(str(fault))) from None
     parameters, read = _read(raw, tree, checker)
     for key in dict.fromkeys(map(key_of, overrides)):
         if (root := _root_of(key)) in tree and not _is_read(key, read):
@@ -331,7 +333,7 @@ def task(
         return Task(
             command, built, placed, science, yaml, trust, overrides, ground, (*said, *notes)
         )
-    except Failure:
+    except RunError:
         raise
     except (
         ValueError,
@@ -339,9 +341,11 @@ def task(
         RuntimeError,
     ) as fault:  # a constructor's own complaint about what the user asked for
         lines = (
-            str(fault).splitlines()[:3] if isinstance(fault, Mistake) else [first_line(str(fault))]
+            str(fault).splitlines()[:3]
+            if isinstance(fault, UserError)
+            else [first_line(str(fault))]
         )
-        raise Mistake("\n".join([*lines, *notes[:2]])) from fault
+        raise UserError("\n".join([*lines, *notes[:2]])) from fault
 
 
 def _settled(raw: Any, cfg: Any) -> Any:
@@ -386,20 +390,20 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     """
     manifest = Run(path, path, path, {}).manifest
     if not manifest:
-        raise Mistake(f"{path} is no run directory: it has no manifest.json")
+        raise UserError(f"{path} is no run directory: it has no manifest.json")
     if wrong := [
         key
         for key in ("command", "root", "units_root", "config_hash")
         if not isinstance(manifest.get(key), str)
     ]:
-        raise Mistake(
+        raise UserError(
             f"{path / 'manifest.json'} is no manifest of a run: it does not say its {wrong[0]}"
         )
     _trust(trust)
     try:
         whole = _read_whole(held(path, "config.yaml"))
     except FileNotFoundError:
-        raise Mistake(f"{path}: no config.yaml is there: put it back") from None
+        raise UserError(f"{path}: no config.yaml is there: put it back") from None
     cfg: Any = OmegaConf.merge(
         _usual(), science_of(whole, str(path / "config.yaml")), {"device": device}
     )
@@ -408,16 +412,16 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     own_points(cfg, path, manifest)
     try:
         found = task(manifest["command"], cfg, trust)
-    except Mistake as mistake:
-        raise Mistake(f"{path}: {mistake}") from None
+    except UserError as mistake:
+        raise UserError(f"{path}: {mistake}") from None
     run = Run(
         path, beside(path, manifest["root"]), beside(path, manifest["units_root"]), found.science
     )
     if run.hash != manifest["config_hash"]:
         if manifest.get("landscape") not in (None, found.ground):
-            raise Mistake(changed_since(path))
+            raise UserError(changed_since(path))
         what = ", or the code of ".join([str(path / "config.yaml"), *manifest.get("trust", [])])
-        raise Mistake(
+        raise UserError(
             f"{what} was edited since the run began: put it back, or give the file to --from "
             f"for a new run"
         )
@@ -459,11 +463,11 @@ def _read_whole(path: Path) -> dict[str, Any]:
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except Exception as fault:  # whatever OmegaConf finds wrong with it
-        raise Mistake(f"{path} is no configuration: {first_line(str(fault))}") from None
+        raise UserError(f"{path} is no configuration: {first_line(str(fault))}") from None
     if not isinstance(tree, dict) or "_target_" not in tree:
-        raise Mistake(f"{path} is no run's config.yaml: it has no _target_")
+        raise UserError(f"{path} is no run's config.yaml: it has no _target_")
     if strange := [key for key in tree if not isinstance(key, str)]:
-        raise Mistake(f"{path} is no run's config.yaml: {strange[0]!r} is no key")
+        raise UserError(f"{path} is no run's config.yaml: {strange[0]!r} is no key")
     return tree
 
 
@@ -738,11 +742,11 @@ def _primary(
     if from_file is None:
         return name, ()
     if any(_root_of(word) == "experiment" for word in overrides):
-        raise Mistake("--from and experiment= are two starting points; give one of them")
+        raise UserError("--from and experiment= are two starting points; give one of them")
     whole = _read_whole(from_file)
     raw = science_of(whole, str(from_file))
     if _is_anothers(command, str(raw["_target_"]), own=True):
-        raise Mistake(
+        raise UserError(
             f"{from_file} belongs to another command ({raw['_target_']}), not to {command}"
         )
     known = [group for group in groups() if group not in ("experiment", "executor")]

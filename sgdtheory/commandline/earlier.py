@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.pipelines.checkpoints import file_in, opened, places
 from sgdtheory.pipelines.starting_points import STARTS
 from sgdtheory.report.progress import duration
@@ -36,8 +36,8 @@ def adopt(
 
     `newest`: whether null may mean the newest train run; a sweep finds its own minimum instead.
     `touched`: keys that the command line sets; where such a landscape is not the run's, that is a
-    Mistake. A learning rate is no part of a landscape: `landscape.learning_rate` may be another one
-    than the run's.
+    UserError. A learning rate is no part of a landscape: `landscape.learning_rate` may be another
+    one than the run's.
     """
     given, keys = config.get("minima"), set(touched)
     if given is None:
@@ -58,7 +58,7 @@ def adopt(
         else [given]
     )
     if strange := [word for word in words if not isinstance(word, str) or not word]:
-        raise Mistake(
+        raise UserError(
             f"minima={strange[0]}: give a run, files of points, or a list of them; names "
             f"with '=' stand in quotes"
         )
@@ -97,7 +97,7 @@ def _read(run: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(held(run, "config.yaml"))
     except FileNotFoundError:
-        raise Mistake(f"{run} has no config.yaml: put it back") from None
+        raise UserError(f"{run} has no config.yaml: put it back") from None
 
 
 def _ground(landscape: Any) -> Any:
@@ -121,13 +121,13 @@ def _adopt_runs(
     theirs = _read(_finished(runs[0]), read)
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
     if words and _ground(identity(config)) != _ground(identity(theirs)):
-        raise Mistake(
+        raise UserError(
             f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it "
             f"out, or train one"
         )
     for run in runs[1:]:
         if _ground(identity(_read(_finished(run), read))) != _ground(identity(theirs)):
-            raise Mistake(
+            raise UserError(
                 f"minima: {run} is of another landscape than {runs[0]}; take them one at a time"
             )
     _take(config, theirs, touched)
@@ -168,7 +168,7 @@ def _paths_of(run: Path) -> list[Path]:
     """The files of a connect run's paths, which stand in the place of its minima."""
     files = sorted(run.glob("paths/*.safetensors"))
     if not files:
-        raise Mistake(f"at: says where on a path, and minima={run} has none; give a connect run")
+        raise UserError(f"at: says where on a path, and minima={run} has none; give a connect run")
     known = status_of(run)[1].get("files", {})
     for file in files:
         _check(run, known, str(file.relative_to(run)))
@@ -180,7 +180,7 @@ def _finished(path: Path) -> Path:
     status, manifest, _ = status_of(path)
     if MINIMA not in manifest.get("files", {}):
         go_on = pasted(manifest.get("command_line")) or "the same command"
-        raise Mistake(
+        raise UserError(
             f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}"
         )
     return path
@@ -201,8 +201,8 @@ def _newest(
             if _ground(theirs := identity(_read(path, read))) != landscape:
                 continue
         except (
-            Mistake,
-            Failure,
+            UserError,
+            RunError,
         ):  # a run of a package that is not trusted here is another landscape
             continue
         if status != "done" or MINIMA not in manifest.get("files", {}):
@@ -235,7 +235,7 @@ def _why_no_ends(run: Path) -> str:
     try:
         _check(run, status_of(run)[1]["files"])
         results = results_of(run)
-    except Failure as fault:
+    except RunError as fault:
         return str(fault).removeprefix(f"{run}/")
     cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
     scored = any(row.get("test_loss") is not None for row in results.get("minima", []))
@@ -270,8 +270,8 @@ def _check(run: Path, files: Any, name: str = MINIMA) -> None:
         with held(run, name).open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as fault:
-        raise Failure(f"{path} cannot be read ({fault.strerror})") from None
+        raise RunError(f"{path} cannot be read ({fault.strerror})") from None
     if found != files.get(name):
-        raise Failure(
+        raise RunError(
             f"{path} is not the file that its run wrote (checksums differ): run that command again"
         )

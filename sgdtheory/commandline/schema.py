@@ -22,7 +22,7 @@ from sgdtheory.annotations import ContentOf, Importable, Place
 from sgdtheory.commandline.habits import value_meant
 from sgdtheory.commandline.sources import SOURCE, digest_of_sources
 from sgdtheory.commandline.targets import OURS, nearest_target, public_name, targets
-from sgdtheory.errors import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.folder import digest_of_content
 
 RESERVED = ("_target_", "_partial_")
@@ -56,43 +56,45 @@ class Checker:
         fault and None."""
         try:
             return self._resolved(name)
-        except Mistake as mistake:
+        except UserError as mistake:
             self.fault(where, str(mistake))
             return None
 
     def _resolved(self, name: Any) -> Callable[..., Any]:
         parts = name.replace(":", ".").split(".") if isinstance(name, str) else []
         if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-            raise Mistake(
+            raise UserError(
                 f"{name!r} is not the dotted name of a class or function, such as "
                 f"package.module.Name"
             )
         root, module_name, attribute = parts[0], ".".join(parts[:-1]), parts[-1]
         if root not in self.roots:
-            raise Mistake(f"{name!r} is not trusted; if you trust that package, add --trust {root}")
+            raise UserError(
+                f"{name!r} is not trusted; if you trust that package, add --trust {root}"
+            )
         if root == OURS:
             _refuse_unlisted(".".join(parts))  # before anything is imported
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            raise Mistake(
+            raise UserError(
                 f"{name!r} cannot be imported ({error}); is it installed, or in the working "
                 f"directory?"
             ) from None
         except (
             Exception
         ) as error:  # whatever a stranger's module does at import is told in one line
-            raise Mistake(
+            raise UserError(
                 f"{name!r} cannot be imported ({type(error).__name__}: {error})"
             ) from None
         found: Any = getattr(module, attribute, None)
         if not callable(found):
-            raise Mistake(
+            raise UserError(
                 f"{module_name} has no {attribute!r}" + nearest(attribute, list(vars(module)))
             )
         home = str(getattr(found, "__module__", "")).split(".")[0]
         if home not in self.roots:
-            raise Mistake(
+            raise UserError(
                 f"{name!r} lives in {home!r}, which is not trusted; add --trust {home} if "
                 f"you trust it"
             )
@@ -276,9 +278,9 @@ class Checker:
 
 
 def _refuse_unlisted(name: str) -> None:
-    """Raise Mistake for what is of this package, and is built by no file of configs/."""
+    """Raise UserError for what is of this package, and is built by no file of configs/."""
     if name not in targets():
-        raise Mistake(f"{name!r} is nothing that a configuration builds{nearest_target(name)}")
+        raise UserError(f"{name!r} is nothing that a configuration builds{nearest_target(name)}")
 
 
 def _unlike(result: type, kind: type) -> str:
@@ -317,11 +319,11 @@ def build(thing: Any) -> Any:
 
 
 def refuse(faults: list[str]) -> None:
-    """Raise one Mistake that tells all faults, in three lines at most."""
+    """Raise one UserError that tells all faults, in three lines at most."""
     if faults:
         unique = list(dict.fromkeys(faults))
         lines = unique if len(unique) <= 3 else [*unique[:2], "; ".join(unique[2:])]
-        raise Mistake("\n".join(lines))
+        raise UserError("\n".join(lines))
 
 
 # types, read

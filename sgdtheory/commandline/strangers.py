@@ -22,7 +22,7 @@ def science_of(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The tree without the sections that are the command line's alone; of `run` a plain name is
     left, and a device inside is the command's.
 
-    Raises Mistake where a value reads the environment, or anything else outside of the file.
+    Raises UserError where a value reads the environment, or anything else outside of the file.
 
     """
     found = {key: _placed(value) for key, value in tree.items() if key not in NOT_TAKEN}

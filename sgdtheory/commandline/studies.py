@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.targets import CONFIGS
-from sgdtheory.errors import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
 
 
 def studies(directory: str | None = None) -> dict[str, str]:
@@ -38,13 +38,13 @@ def with_study(words: list[str], earlier: bool) -> list[str]:
     ]
     if earlier:
         if given:
-            raise Mistake(f"--from says which study it is; leave {given[0]} out")
+            raise UserError(f"--from says which study it is; leave {given[0]} out")
         return words
     there = f"there are {', '.join(known)}"
     if len(given) != 1:
-        raise Mistake(f"study: {'one study at a time' if given else 'say which study'}; {there}")
+        raise UserError(f"study: {'one study at a time' if given else 'say which study'}; {there}")
     if given[0] not in known and "," not in given[0]:
-        raise Mistake(
+        raise UserError(
             f"study: there is no study {given[0]!r}"
             + (nearest(given[0], list(known)) or f"; {there}")
         )

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 PLUGINS = "hydra_plugins"  # Hydra imports everything in a package of this name
 
@@ -41,7 +41,7 @@ def trust_working_directory(trust: tuple[str, ...]) -> None:
     here = str(Path.cwd())
     for name in trust:
         if not name.isidentifier():
-            raise Mistake(
+            raise UserError(
                 f"--trust {name}: not the name of a package; give the outermost one, as in "
                 f"--trust mypackage"
             )
@@ -51,14 +51,14 @@ def trust_working_directory(trust: tuple[str, ...]) -> None:
         sys.meta_path.append(HERE)
     for name in trust:
         if name not in sys.modules and importlib.util.find_spec(name) is None:
-            raise Mistake(
+            raise UserError(
                 f"--trust {name}: there is no such package; is it installed, or in the "
                 f"working directory?"
             )
 
 
 def _refuse_two(name: str, here: str) -> None:
-    """Raise Mistake where a package is installed and another one of its name lies in the working
+    """Raise UserError where a package is installed and another one of its name lies in the working
     directory."""
     own = PathFinder.find_spec(name, [here])
     if own is None or own.origin is None:  # nothing, or a mere folder
@@ -67,6 +67,6 @@ def _refuse_two(name: str, here: str) -> None:
     if other is None or other.origin is None or other.origin == own.origin:
         return
     if not Path(other.origin).exists() or not Path(other.origin).samefile(own.origin):
-        raise Mistake(
+        raise UserError(
             f"--trust {name}: there are two, {own.origin} and {other.origin}; rename yours"
         )

@@ -10,7 +10,7 @@ from sgdtheory.commandline.config import load
 from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.loop import prepare_process, work_through
 from sgdtheory.report.stdio import ready
-from sgdtheory.runs.folder import Damaged
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.interrupt import Interrupted, stoppable
 from sgdtheory.runs.task import Settings
 
@@ -24,7 +24,11 @@ def main(path: str, device: str, workers: str, threads: str, *trust: str) -> int
     with stoppable():
         try:
             work_through(run, task.pipeline, task.pipeline.units(run))
-        except (Interrupted, OSError, Damaged):  # its parent will meet the same fault, and says so
+        except (
+            Interrupted,
+            OSError,
+            CorruptFile,
+        ):  # its parent will meet the same fault, and says so
             return 1
     return 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBX", "P", "PA", "RGBA")
@@ -43,7 +43,7 @@ def decoded(
                 )
                 images, first = np.empty((count, height, width, channels), np.uint8), name
             if pixels.shape != images.shape[1:]:
-                raise Mistake(
+                raise UserError(
                     f"{name} is {_size(pixels)}, but {first} is {_size(images[0])}: all must "
                     f"have one size"
                 )
@@ -60,7 +60,7 @@ def _pixels(name: str, source: Any, formats: tuple[str, ...], left_out: Counter[
             if width * height > MOST_SIDE**2:
                 raise _too_large(name, f"{height:,}x{width:,} pixels")
             if picture.mode not in GREY + COLOUR:
-                raise Mistake(
+                raise UserError(
                     f"{name} has pixels of kind {picture.mode}: grey or RGB with 8 bits is read"
                 )
             left_out[FRAMES] += bool(getattr(picture, "is_animated", False))
@@ -70,16 +70,16 @@ def _pixels(name: str, source: Any, formats: tuple[str, ...], left_out: Counter[
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as fault:
         raise _too_large(name, "more pixels than Pillow opens") from fault
     except Exception as fault:  # a damaged file makes decoders raise whatever comes to their minds
-        if isinstance(fault, Mistake):
+        if isinstance(fault, UserError):
             raise
         if isinstance(fault, OSError) and fault.strerror:
-            raise Mistake(f"{name} cannot be read ({fault.strerror})") from fault
-        raise Mistake(f"{name} cannot be decoded as {', '.join(formats)}") from fault
+            raise UserError(f"{name} cannot be read ({fault.strerror})") from fault
+        raise UserError(f"{name} cannot be decoded as {', '.join(formats)}") from fault
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _too_large(name: str, what: str) -> Mistake:
-    return Mistake(
+def _too_large(name: str, what: str) -> UserError:
+    return UserError(
         f"{name} has {what}: at most {MOST_SIDE:,}x{MOST_SIDE:,} are read; make it smaller"
     )
 

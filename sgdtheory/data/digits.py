@@ -3,7 +3,7 @@ downloaded."""
 
 import numpy as np
 
-from sgdtheory.annotations import Count, Fraction
+from sgdtheory.annotations import Fraction, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
 
 SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
@@ -11,9 +11,9 @@ SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
 
 def digits(
     test_share: Fraction = 0.2,
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "unit",
 ) -> Images:
     """1,797 images of 1×8×8 pixels in ten classes (`sklearn.datasets.load_digits`), 0 … 16

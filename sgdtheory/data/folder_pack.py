@@ -10,7 +10,7 @@ import numpy as np
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 SUFFIXES = (
     ".png",
@@ -67,7 +67,7 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
     if names["train"] != names[test_name]:
         odd = min(set(names["train"]) ^ set(names[test_name]))
         has, lacks = ("train", test_name) if odd in names["train"] else (test_name, "train")
-        raise Mistake(f"data.path={path}: class {odd!r} is in {has}/ but not in {lacks}/")
+        raise UserError(f"data.path={path}: class {odd!r} is in {has}/ but not in {lacks}/")
     folders = [name for name in _subfolders(path) if name not in names]
     others = [file for split in names for file in _loose(path / split)]
     left_out: Counter[str] = Counter()
@@ -121,13 +121,13 @@ def _classes(path: Path, split: str) -> list[str]:
     folder = path / split
     if not folder.is_dir():
         instead = " (or val/)" if split == "test" else ""
-        raise Mistake(
+        raise UserError(
             f"data.path={path}: has no folder {split}/{instead}; pictures belong in "
             f"{split}/<class>/"
         )
     names = _subfolders(folder)
     if not names:
-        raise Mistake(
+        raise UserError(
             f"data.path={path}: {split}/ has no class folders; pictures belong in {split}/<class>/"
         )
     return names
@@ -147,7 +147,7 @@ def _read_split(
             kinds = (
                 ", ".join(sorted({file.suffix or file.name for file in found.others})) or "nothing"
             )
-            raise Mistake(
+            raise UserError(
                 f"data.path={path}: {folder.name}/{name}/ has no pictures that are read "
                 f"({' '.join(SUFFIXES)}), but {kinds}"
             )
@@ -160,7 +160,7 @@ def _read_split(
 
 
 def _found(folder: Path, path: Path) -> Found:
-    """All files below a folder; links are followed, hidden names left alone. Raises Mistake for a
+    """All files below a folder; links are followed, hidden names left alone. Raises UserError for a
     picture that is no file."""
     found, seen = Found([], []), set()
     for here, folders, names in os.walk(folder, followlinks=True):
@@ -185,11 +185,13 @@ def _demand_a_file(file: Path, path: Path) -> None:
     try:
         mode = file.stat().st_mode
     except OSError as fault:
-        raise Mistake(
+        raise UserError(
             f"{name} leads nowhere ({fault.strerror}); mend the link or take it away"
         ) from None
     if not stat.S_ISREG(mode):
-        raise Mistake(f"{name} is no ordinary file but a pipe, a socket or a device; take it away")
+        raise UserError(
+            f"{name} is no ordinary file but a pipe, a socket or a device; take it away"
+        )
 
 
 def _left_behind(others: list[Path], path: Path) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.remarks import remarks_on
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 Augment: TypeAlias = Literal["none", "crop_flip"]
 Scaling: TypeAlias = Literal["standard", "unit"]
@@ -38,7 +38,7 @@ class Images:
     classes: int
     name: str
     augment: Augment = "none"
-    padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
+    padding: PositiveInt = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
     told: tuple[str, ...] = ()  # what whoever read them wants the user to know
     content_sha256: str | None = None  # of what was read, where nothing else says what it is
@@ -50,7 +50,7 @@ class Images:
             sizes = " but ".join(
                 f"{tuple(x.shape[1:])}" for x in (self.train_images, self.test_images)
             )
-            raise Mistake(f"data {self.name}: training images are {sizes} in the test set")
+            raise UserError(f"data {self.name}: training images are {sizes} in the test set")
 
     @classmethod
     def from_arrays(
@@ -66,7 +66,7 @@ class Images:
         told: tuple[str, ...] = (),
     ) -> "Images":
         """The same from numpy arrays, whatever their strides and the width of the labels: all, or
-        `limit` of each split, drawn evenly over the classes. Raises Mistake where all training
+        `limit` of each split, drawn evenly over the classes. Raises UserError where all training
         images are of one class."""
         if limit is not None:
             train, test = (_drawn(split, limit) for split in (train, test))
@@ -84,7 +84,7 @@ class Images:
                 if limit < classes
                 else ""
             )
-            raise Mistake(
+            raise UserError(
                 f"data {name}: all training images are of one class, and nothing is to be "
                 f"learned of them{more}"
             )
@@ -209,16 +209,16 @@ class Images:
 def _check(name: str, split: str, images: Tensor, labels: Tensor, classes: int) -> None:
     where = f"data {name}: {split}"
     if images.ndim != 4 or images.dtype != torch.uint8:
-        raise Mistake(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
+        raise UserError(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
     if labels.ndim != 1 or labels.dtype != torch.int64:
-        raise Mistake(f"{where} labels must be int64 [N], not {_described(labels)}")
+        raise UserError(f"{where} labels must be int64 [N], not {_described(labels)}")
     if images.shape[0] != labels.shape[0]:
-        raise Mistake(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
+        raise UserError(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
     if images.numel() == 0:
-        raise Mistake(f"{where} has no images")
+        raise UserError(f"{where} has no images")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise Mistake(
+        raise UserError(
             f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … "
             f"{classes - 1}"
         )

@@ -13,7 +13,7 @@ from numpy.lib import format
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.errors import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
@@ -44,7 +44,7 @@ def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
     known = np.unique(train[1])
     classes = len(known)
     if not np.array_equal(known, np.arange(classes)):
-        raise Mistake(
+        raise UserError(
             f"{where}: train_labels must be 0 … K − 1, each at least once; they are "
             f"{_listed(known)}"
         )
@@ -62,10 +62,10 @@ def _arrays(path: Path, where: str) -> Pack:
             sizes = [_size_of(archive, members[name], f"{where}: {name}") for name in wanted]
             refuse_what_does_not_fit(sum(sizes), where)
             return {name: _read(archive, members[name]) for name in wanted}
-    except Mistake:
+    except UserError:
         raise
     except ValueError as fault:
-        raise Mistake(
+        raise UserError(
             f"{where}: not an .npz pack of plain arrays (pickled objects are not read)"
         ) from fault
     except (
@@ -79,10 +79,10 @@ def _arrays(path: Path, where: str) -> Pack:
         NotImplementedError,
     ) as fault:
         if _is_bare(path):
-            raise Mistake(
+            raise UserError(
                 f"{where}: one bare array, not an .npz pack; write it with numpy.savez"
             ) from fault
-        raise Mistake(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
+        raise UserError(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
 
 
 def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
@@ -95,12 +95,12 @@ def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
     if dtype.hasobject:
         raise ValueError("pickled")
     if size != held:
-        raise Mistake(
+        raise UserError(
             f"{where} announces {dtype} {list(shape)}, {size:,} bytes, but holds {max(held, 0):,}"
         )
     refuse_what_does_not_fit(size, where)
     if size > LARGE and size > GROWS * member.compress_size:
-        raise Mistake(
+        raise UserError(
             f"{where} grows from {member.compress_size:,} to {size:,} bytes unpacked: it "
             f"holds no pictures"
         )
@@ -136,7 +136,7 @@ def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
         hint = nearest(missing[0], [name for name in there if name not in names])
-        raise Mistake(
+        raise UserError(
             f"{where}: array {missing[0]!r} is missing (there are: "
             f"{', '.join(there) or 'none'}){hint}"
         )
@@ -146,11 +146,11 @@ def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
     """[N, C, H, W] from [N, H, W] or [N, H, W, C]."""
     pixels = pack[name]
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
-        raise Mistake(
+        raise UserError(
             f"{where}: {name} must be uint8 [N, H, W] or [N, H, W, C], not {_described(pixels)}"
         )
     if pixels.ndim == 4 and pixels.shape[3] > 4 >= pixels.shape[1]:
-        raise Mistake(
+        raise UserError(
             f"{where}: {name} {list(pixels.shape)} has its channels second; write [N, H, W, C]"
         )
     return pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
@@ -159,7 +159,7 @@ def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
 def _labels(pack: Pack, name: str, where: str) -> np.ndarray:
     labels = pack[name]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise Mistake(f"{where}: {name} must be integers [N], not {_described(labels)}")
+        raise UserError(f"{where}: {name} must be integers [N], not {_described(labels)}")
     return labels
 
 
@@ -170,7 +170,7 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
     classes = _classes(pack["classes"], where)
     train = _whole(pack["train_count"], "train_count", where)
     if not 0 < train < count:
-        raise Mistake(
+        raise UserError(
             f"{where}: train_count={train} of {count} images leaves a split empty; it must "
             f"be 1 … {count - 1}"
         )
@@ -185,19 +185,19 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
 
 def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> list[int]:
     if jpeg.dtype != np.uint8 or jpeg.ndim != 1:
-        raise Mistake(f"{where}: jpeg must be uint8 [bytes], not {_described(jpeg)}")
+        raise UserError(f"{where}: jpeg must be uint8 [bytes], not {_described(jpeg)}")
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise Mistake(f"{where}: offsets must be int64 [N + 1], not {_described(offsets)}")
+        raise UserError(f"{where}: offsets must be int64 [N + 1], not {_described(offsets)}")
     if len(offsets) != count + 1:
-        raise Mistake(
+        raise UserError(
             f"{where}: {count} labels need {count + 1} offsets, but there are {len(offsets)}"
         )
     found: list[int] = offsets.tolist()
     bad = next((i for i in range(count) if found[i + 1] <= found[i]), None)
     if bad is not None:
-        raise Mistake(f"{where}: offsets do not increase after image {bad}")
+        raise UserError(f"{where}: offsets do not increase after image {bad}")
     if found[0] < 0 or found[-1] > len(jpeg):
-        raise Mistake(
+        raise UserError(
             f"{where}: offsets run from {found[0]} to {found[-1]}, beyond the {len(jpeg)} "
             f"bytes of jpeg"
         )
@@ -214,7 +214,7 @@ def _classes(classes: np.ndarray, where: str) -> int:
 
 def _whole(number: np.ndarray, name: str, where: str) -> int:
     if number.ndim != 0 or number.dtype.kind not in "iu":
-        raise Mistake(f"{where}: {name} must be one integer, not {_described(number)}")
+        raise UserError(f"{where}: {name} must be one integer, not {_described(number)}")
     return int(number)
 
 

@@ -4,18 +4,18 @@ wrong in it."""
 from pathlib import Path
 from typing import Annotated
 
-from sgdtheory.annotations import ContentOf, Count
+from sgdtheory.annotations import ContentOf, PositiveInt
 from sgdtheory.data.folder_pack import pictures_of, read_folder
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.npz_pack import read_npz
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 
 def images(
     path: Annotated[Path, ContentOf(pictures_of)],
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "standard",
 ) -> Images:
     """Images from `path`, `limit` of each split drawn evenly over the classes (None: all), in one
@@ -32,14 +32,14 @@ def images(
 
     """
     if not path.exists():
-        raise Mistake(f"data.path={path}: no such file or folder")
+        raise UserError(f"data.path={path}: no such file or folder")
     told: tuple[str, ...] = ()
     if path.is_dir():
         train, test, classes, told = read_folder(path)
     elif path.is_file():
         train, test, classes = read_npz(path)
     else:
-        raise Mistake(f"data.path={path}: is no ordinary file but a pipe, a socket or a device")
+        raise UserError(f"data.path={path}: is no ordinary file but a pipe, a socket or a device")
     return Images.from_arrays(
         train, test, classes, path.stem, augment, padding, scaling, limit, told
     )

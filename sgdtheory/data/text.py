@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
 TEST_SHARE = 0.1  # of the text, its end: no window of one split overlaps one of the other
@@ -56,7 +56,7 @@ class Text:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-def topics(train: Count = 128, test: Count = 128, window: Count = 16) -> Text:
+def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveInt = 16) -> Text:
     """The reference manual that Python's own `help()` reads out, `pydoc_data.topics`: 376,000
     characters in Python 3.11.
 
@@ -81,7 +81,7 @@ def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:
     """Evenly spread windows (inputs uint8 [count, T], next characters int64 [count, T]) that do not
     overlap."""
     if count * (window + 1) > len(codes):
-        raise Mistake(
+        raise UserError(
             f"data: {count} windows of {window} + 1 characters are more than the "
             f"{len(codes):,} there are"
         )

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from sgdtheory.annotations import Count, Place, PlacePath
+from sgdtheory.annotations import Place, PlacePath, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.prompt import prompt_requests
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 Download = Annotated[bool, Place]
 
@@ -45,14 +45,14 @@ def torchvision_set(
     name: Name,
     root: PlacePath = Path("data"),
     download: Download = True,
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "standard",
 ) -> Images:
     """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al.
     1998) and Fashion-MNIST (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28; `limit`
-    of each split are drawn evenly over the classes (None: all). Raises Mistake where they are
+    of each split are drawn evenly over the classes (None: all). Raises UserError where they are
     neither found nor fetched."""
     from torchvision import datasets  # here, because importing it costs two seconds
 
@@ -74,7 +74,7 @@ def torchvision_set(
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
-        raise Mistake(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
+        raise UserError(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
     found = Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
     # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.critical_points import kind_of
 from sgdtheory.landscape import Cloud, Landscape, hvp, top_curvature, value_and_grad
 from sgdtheory.rng import stream
@@ -20,7 +20,7 @@ class Criticality:
     h_max, which `steps` of power iteration bring within a few per cent from below.
     """
 
-    steps: Count = 20
+    steps: PositiveInt = 20
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         _, gradients = value_and_grad(landscape, cloud)  # [P, n]

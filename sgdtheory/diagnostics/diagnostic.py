@@ -9,7 +9,7 @@ from torch import Tensor
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.roles import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
-from sgdtheory.runs.folder import Damaged, Folder
+from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured
@@ -62,7 +62,7 @@ def _rows(
     """A row of columns a point; the points one by one only where all together fail."""
     try:
         return [_columns(row) for row in diagnostic(landscape, cloud)]
-    except Damaged:
+    except CorruptFile:
         raise
     except FAULTS as fault:
         if len(cloud) == 1:

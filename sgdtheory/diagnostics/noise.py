@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.geometry.curvature import hessian
 from sgdtheory.geometry.gradient_noise import is_additive, noise_vectors
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
@@ -49,11 +49,11 @@ class Noise:
     errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
     """
 
-    batch_size: Count = 128
-    draws: Count = 256
-    dense: Whole = 3500
-    flat: Positive = 1e-3
-    seed: Whole = 0
+    batch_size: PositiveInt = 128
+    draws: PositiveInt = 256
+    dense: NonNegativeInt = 3500
+    flat: PositiveFloat = 1e-3
+    seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         return [self._row(landscape, theta.double()) for theta in cloud]

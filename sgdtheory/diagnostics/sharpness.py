@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
@@ -29,11 +29,11 @@ class Sharpness:
     axes are the coordinates.
     """
 
-    epsilon: Positive = 1e-3
-    subspace: Count | None = None
-    draws: Count = 5
-    iterations: Count = 10
-    seed: Whole = 0
+    epsilon: PositiveFloat = 1e-3
+    subspace: PositiveInt | None = None
+    draws: PositiveInt = 5
+    iterations: PositiveInt = 10
+    seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         return [{"sharpness": self._at(landscape, theta.detach().double())} for theta in cloud]

@@ -9,8 +9,15 @@ from annotated_types import Ge
 from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.geometry.curvature import DENSE, Density, Leading, density, density_beside, leading
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.geometry.curvature import (
+    DENSE,
+    Leading,
+    SpectralDensity,
+    density,
+    density_beside,
+    leading,
+)
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles import weight_decay_of
@@ -36,11 +43,11 @@ class Spectrum:
     where Lanczos does not converge.
     """
 
-    top: Count = 10
-    probes: Count = 6
-    steps: Count = 60
-    flat: Positive = 1e-3
-    seed: Whole = 0
+    top: PositiveInt = 10
+    probes: PositiveInt = 6
+    steps: PositiveInt = 60
+    flat: PositiveFloat = 1e-3
+    seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         return [self._row(landscape, theta) for theta in cloud]
@@ -65,7 +72,9 @@ class Spectrum:
             found, top, weight_decay_of(landscape), float(torch.finfo(theta.dtype).eps)
         )
 
-    def _columns(self, found: Density, top: int, decay: float, eps: float) -> dict[str, Measured]:
+    def _columns(
+        self, found: SpectralDensity, top: int, decay: float, eps: float
+    ) -> dict[str, Measured]:
         columns = {
             name: Measured(float(h)) for name, h in zip(_names(top), found.known, strict=False)
         }
@@ -75,7 +84,7 @@ class Spectrum:
         )
 
     def _shares(
-        self, found: Density, largest: float, size: float, decay: float, eps: float
+        self, found: SpectralDensity, largest: float, size: float, decay: float, eps: float
     ) -> dict[str, Measured]:
         """What is flat and what is negative, against the largest eigenvalue; `size`: the largest
         there is of either sign."""

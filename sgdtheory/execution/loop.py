@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from sgdtheory import __version__
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.versions import otherwise, strangers, versions
 from sgdtheory.report.progress import Watcher
-from sgdtheory.runs.folder import OURS, Damaged, Gone, sha256_of
+from sgdtheory.runs.folder import OURS, CorruptFile, DirectoryGone, sha256_of
 from sgdtheory.runs.foreign import MOST_YAML, held
 from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
 from sgdtheory.runs.processes import Process, this
@@ -29,7 +29,7 @@ from sgdtheory.runs.task import Plan, Settings, Task
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 
 Killed = Callable[[Process | None], str]
-OVER = ("done", "failed")  # what a unit is when nobody has to do it any more
+TERMINAL_STATUSES = ("done", "failed")  # what a unit is when nobody has to do it any more
 
 
 def plan(task: Task) -> Plan:
@@ -73,7 +73,7 @@ def plan(task: Task) -> Plan:
 
 
 def self_checks(pipeline: Pipeline) -> list[str]:
-    """What the self-check of each landscape found, a line each; Mistake where one is no function
+    """What the self-check of each landscape found, a line each; UserError where one is no function
     of its parameters alone."""
     from sgdtheory.roles import self_check_of
 
@@ -90,7 +90,7 @@ def execute(
     """Do what is missing of a task, write its results, and give them; a finished run gives what it
     wrote before.
 
-    Raises Mistake when the directory holds another run, Failure when a unit failed, Interrupted
+    Raises UserError when the directory holds another run, RunError when a unit failed, Interrupted
     when asked to stop.
     """
     run = task.open()
@@ -100,7 +100,7 @@ def execute(
     checks = self_checks(task.pipeline)
     with run.lock() as mine, stoppable():
         if not mine:
-            raise Failure(
+            raise RunError(
                 f"another process is working on {run.path}; wait for it, `sgdtheory status` "
                 f"shows how far it is"
             )
@@ -125,7 +125,7 @@ def execute(
         except Interrupted:
             status = "interrupted"
             raise
-        except (Failure, Mistake, OSError) as fault:
+        except (RunError, UserError, OSError) as fault:
             run.demand_presence()  # or that is what went wrong
             why = str(fault)
             raise
@@ -157,7 +157,7 @@ def _refuse_failed(run: Run, task: Task) -> None:
     if failed:
         told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
         count = f"{len(failed)} of {len(task.pipeline.units(run))} units failed"
-        raise Failure(f"{count} ({told}); --retry-failed does them again")
+        raise RunError(f"{count} ({told}); --retry-failed does them again")
 
 
 def _draw(run: Run) -> None:
@@ -178,7 +178,7 @@ def _note_if_possible(run: Run, **facts: Any) -> None:
     reason."""
     try:
         run.note(**facts)
-    except (OSError, Gone):
+    except (OSError, DirectoryGone):
         if facts["status"] == "done":
             raise
 
@@ -199,8 +199,8 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
         for unit, row in zip(units, rows, strict=True):
             again = row["status"] == "failed" and retry_failed and unit.hash not in tried
             if again:
-                run.folder(unit).pardon()
-            if again or row["status"] not in OVER:
+                run.folder(unit).reset_failed()
+            if again or row["status"] not in TERMINAL_STATUSES:
                 pending.append(unit)
         if not pending:
             return
@@ -226,7 +226,7 @@ def work_through(
             with folder.lock() as mine:
                 if not mine:
                     held.append(unit)
-                elif (now := folder.status)["status"] not in OVER:
+                elif (now := folder.status)["status"] not in TERMINAL_STATUSES:
                     why = killed(_worker_of(now)) if now["status"] == "running" else ""
                     if why:
                         folder.write_json("status.json", {**now, "status": "failed", "why": why})
@@ -271,12 +271,12 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
     except (
         KeyboardInterrupt,
         OSError,
-        Damaged,
+        CorruptFile,
     ):  # the user or the disk: the unit is not at fault, and what is kept stays
-        with contextlib.suppress(OSError, Gone):
+        with contextlib.suppress(OSError, DirectoryGone):
             close("unfinished")
         raise
-    except (Failure, Mistake) as fault:
+    except (RunError, UserError) as fault:
         folder.flush()
         close("failed", why=str(fault))
     except Exception as fault:
@@ -348,22 +348,22 @@ def refuse_another(run: Run, task: Task) -> None:
     manifest = run.manifest
     if not manifest:
         if run.path.exists() and not _is_empty(run, task):
-            raise Mistake(
+            raise UserError(
                 f"{run.path} holds something that is no run; give run.dir an empty or a new "
                 f"directory"
             )
         return
     if "config_hash" not in manifest:
-        raise Mistake(
+        raise UserError(
             f"{run.path} holds something that is no run; give run.dir an empty or a new directory"
         )
     if manifest["config_hash"] != run.hash:
         if manifest.get("landscape") not in (None, task.ground) and _is_same_but_for_sources(
             run, task
         ):
-            raise Mistake(f"{changed_since(run.path)}, in another run.dir")
+            raise UserError(f"{changed_since(run.path)}, in another run.dir")
         other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
-        raise Mistake(f"{run.path} holds another run ({other}); give another run.dir")
+        raise UserError(f"{run.path} holds another run ({other}); give another run.dir")
     _refuse_edited(run, manifest, task.yaml)
 
 
@@ -372,7 +372,7 @@ def _is_same_but_for_sources(run: Run, task: Task) -> bool:
     that has changed."""
     try:
         return _config_digest(run) == sha256_of(task.yaml)
-    except (Mistake, OSError):  # it is no file of ours
+    except (UserError, OSError):  # it is no file of ours
         return False
 
 
@@ -396,7 +396,7 @@ def _is_empty(run: Run, task: Task) -> bool:
 
 
 def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
-    """Raise Mistake where config.yaml is neither what the run wrote nor what it is about to
+    """Raise UserError where config.yaml is neither what the run wrote nor what it is about to
     write."""
     try:
         kept = _config_digest(run)
@@ -405,7 +405,7 @@ def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
     known = manifest.get("config_sha256")
     if known is not None and kept not in (known, sha256_of(yaml)):
         where = run.path / "config.yaml"
-        raise Mistake(
+        raise UserError(
             f"{where} was edited since the run began: put it back, or give it to --from for "
             f"a new run"
         )

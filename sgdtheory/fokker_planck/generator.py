@@ -11,7 +11,7 @@ from scipy.linalg import expm, solve_banded
 from scipy.sparse import csc_array, diags_array
 from scipy.special import exprel, rel_entr, xlogy
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 Array = np.ndarray
 
@@ -35,7 +35,7 @@ class FokkerPlanck:
 
     def __post_init__(self) -> None:
         if not (self.high > self.low and self.diffusion > 0 and self.cells > 1):
-            raise Mistake(
+            raise UserError(
                 "FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0"
             )
 
@@ -80,7 +80,7 @@ class FokkerPlanck:
         inside = np.clip(self.edges, low, high)
         found: Array = np.diff(inside) / (high - low)
         if abs(found.sum() - 1) > 1e-9:
-            raise Mistake(
+            raise UserError(
                 f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, "
                 f"{self.high:.3g}], where all that counts is"
             )
@@ -120,7 +120,7 @@ class FokkerPlanck:
         """Mean time from x = start up to x = end, from Gᵀu = −1 below `end` where u is 0; linear
         between centres."""
         if not self.low < start < end < self.high:
-            raise Mistake(
+            raise UserError(
                 f"FokkerPlanck: first passage goes upwards and inside [{self.low:.3g}, "
                 f"{self.high:.3g}]"
             )

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import Coupling
 from sgdtheory.roles import is_isotropic, title_of
@@ -52,7 +52,7 @@ class Rotation(Stirring):
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
         """w⟨r²⟩ per unit time, ⟨r²⟩ as the landscape states it."""
         if not is_isotropic(landscape):
-            raise Mistake(f"Rotation: {title_of(landscape)} states no mean_square_radius")
+            raise UserError(f"Rotation: {title_of(landscape)} states no mean_square_radius")
         return self.strength * float(landscape.mean_square_radius(temperature))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.optim.sgd import FREE, SGD, Coupling, SGDState, non_finite
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState, non_finite
 from sgdtheory.runs.unit import UnitFolder
 
 Seen = dict[str, Tensor]
@@ -23,7 +23,7 @@ def watch(
     seed: int,
     seen: Seen,
     look: Callable[[SGDState, Seen], None],
-    coupling: Coupling = FREE,
+    coupling: Coupling = UNCOUPLED,
     enough: Callable[[Seen], bool] | None = None,
 ) -> tuple[Cloud, Seen]:
     """Run SGD from `start`, or from the newest state on disk, and call look(state, seen) after each
@@ -31,7 +31,7 @@ def watch(
 
     `look` writes into the tensors of `seen`; their size does not grow. `enough`, asked now and
     then, ends it early. Gives the last cloud and what was seen. Points that are not finite any more
-    are the caller's to count (`non_finite`); raises Failure when no point is.
+    are the caller's to count (`non_finite`); raises RunError when no point is.
     """
     state, cloud = SGDState(0, start, torch.zeros_like(start)), start
     if (resumed := folder.resume("watch")) is not None:
@@ -50,7 +50,7 @@ def watch(
         if now.step % every == 0:
             assert now.losses is not None
             if len(non_finite(now.losses)) == len(cloud):
-                raise Failure(
+                raise RunError(
                     f"no point is finite any more at step {now.step}; lower "
                     f"sgd.learning_rate ({sgd.learning_rate})"
                 )

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscape import Landscape, hvp, value_and_grad
 from sgdtheory.optim.descent import quasi_newton
@@ -21,7 +21,7 @@ LARGEST = 2000  # parameters of a Hessian that is written down: 32 MB, and secon
 
 
 @dataclass(frozen=True)
-class Critical:
+class CriticalPoint:
     """A point at the end of a search, float64."""
 
     theta: Tensor  # [n]
@@ -55,14 +55,14 @@ class Critical:
 
 
 def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) -> Kind:
-    """What a point is, by |∇L|, |H∇L|/|∇L| and h_max; see `Critical.kind`."""
+    """What a point is, by |∇L|, |H∇L|/|∇L| and h_max; see `CriticalPoint.kind`."""
     if gradient_norm < STATIONARY or gradient_curvature is None:
         return "critical"
     return "gradient-flat" if gradient_curvature <= FLAT * top else "neither"
 
 
 @dataclass(frozen=True)
-class CriticalPoints:
+class LevenbergMarquardt:
     """Levenberg–Marquardt on ∇L = 0: θ ← θ − (H² + μ)⁻¹H∇L, which minimises |∇L|² and is Newton's
     step where μ ≪ h².
 
@@ -75,13 +75,13 @@ class CriticalPoints:
     is.
     """
 
-    iterations: Count = 100
-    patience: Count = 10
-    least: Positive = 0.02
-    settle: Whole = 150
+    iterations: PositiveInt = 100
+    patience: PositiveInt = 10
+    least: PositiveFloat = 0.02
+    settle: NonNegativeInt = 150
 
-    def find(self, landscape: Landscape, start: Tensor) -> Critical:
-        """From one point [n], taken to float64. Raises Mistake beyond 2,000 parameters, whose
+    def find(self, landscape: Landscape, start: Tensor) -> CriticalPoint:
+        """From one point [n], taken to float64. Raises UserError beyond 2,000 parameters, whose
         Hessian is too large."""
         theta = start.double()
         gradient = _gradient(landscape, theta)
@@ -113,7 +113,7 @@ class CriticalPoints:
         )
 
 
-def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> Critical:
+def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> CriticalPoint:
     """What is at a point [n] itself, without a search or at the end of one."""
     theta = theta.double()
     values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
@@ -122,7 +122,7 @@ def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> Critical:
 
 def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
     if theta.numel() > LARGEST:
-        raise Mistake(
+        raise UserError(
             f"the Hessian of {theta.numel():,} parameters is too large to write down; take a "
             f"model of at most {LARGEST:,}"
         )
@@ -146,8 +146,8 @@ def _described(
     values: Tensor,
     vectors: Tensor,
     iterations: int,
-) -> Critical:
+) -> CriticalPoint:
     norm = float(gradient.norm())
     along = float((values * (vectors.T @ gradient)).norm()) / norm if norm else None
     loss = float(value_and_grad(landscape, theta[None])[0][0])
-    return Critical(theta, loss, norm, along, values, iterations)
+    return CriticalPoint(theta, loss, norm, along, values, iterations)

@@ -70,7 +70,7 @@ def top_modes(landscape: Landscape, theta: Tensor, count: int) -> tuple[Tensor, 
     return torch.from_numpy(values[order].copy()), torch.from_numpy(vectors[:, order].T.copy())
 
 
-class Density(NamedTuple):
+class SpectralDensity(NamedTuple):
     """All n eigenvalues of a Hessian: k of them known, of the others what V random vectors see in m
     steps of Lanczos.
 
@@ -176,7 +176,7 @@ def density(
     probes: int,
     steps: int,
     source: torch.Generator,
-) -> Density:
+) -> SpectralDensity:
     """The eigenvalue density at θ [n]: its `count` largest eigenvalues apart, then `probes` random
     vectors × `steps` products.
 
@@ -188,7 +188,7 @@ def density(
     if n <= max(DENSE, count + 1):
         known, _ = top_modes(landscape, theta, n)
         nothing = torch.zeros(0, 1, dtype=torch.float64)
-        return Density(n, known, nothing, nothing[:, 1:])
+        return SpectralDensity(n, known, nothing, nothing[:, 1:])
     known, modes = top_modes(landscape, theta, count)
     return density_beside(landscape, theta, known, modes, probes, steps, source)
 
@@ -202,7 +202,7 @@ class Leading(NamedTuple):
     # rounding
     bounds: Tensor
     modes: Tensor  # [k, n], orthonormal
-    density: Density  # all eigenvalues as the one vector saw them
+    density: SpectralDensity  # all eigenvalues as the one vector saw them
 
 
 def leading(
@@ -220,7 +220,7 @@ def leading(
     modes = states[:, order].T.to(theta) @ basis[0, : len(values)]
     rounding = theta.numel() ** 0.5 * torch.finfo(theta.dtype).eps * float(values.abs().max())
     bounds = (beside[0, -1] * states[-1, order].abs()).clamp_min(rounding)
-    seen = Density(theta.numel(), values[:0], diagonal, beside[:, :-1])
+    seen = SpectralDensity(theta.numel(), values[:0], diagonal, beside[:, :-1])
     return Leading(values[order], bounds, modes.double().cpu(), seen)
 
 
@@ -232,12 +232,12 @@ def density_beside(
     probes: int,
     steps: int,
     source: torch.Generator,
-) -> Density:
+) -> SpectralDensity:
     """What `probes` random vectors see in `steps` products each beside directions [k, n] whose
     curvatures are known."""
     vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
     diagonal, beside, _ = _lanczos(landscape, theta, vectors, steps, modes.to(theta))
-    return Density(theta.numel(), known, diagonal, beside[:, :-1])
+    return SpectralDensity(theta.numel(), known, diagonal, beside[:, :-1])
 
 
 def weighted_spectrum(

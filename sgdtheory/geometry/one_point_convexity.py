@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive
+from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles import WithExamples, examples_of
@@ -23,8 +23,8 @@ class OnePoint:
     mini-batch noise.
     """
 
-    points: Count = 10
-    radius: Positive = 0.5
+    points: PositiveInt = 10
+    radius: PositiveFloat = 0.5
 
     def measure(
         self,

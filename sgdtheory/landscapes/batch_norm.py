@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.normalised import (
     averages,
     joined,
@@ -72,7 +72,7 @@ def _is_ours(norm: _BatchNorm, inputs: Tensor) -> bool:
     values, channels last."""
     norm._check_input_dim(inputs)
     if inputs.numel() == inputs.shape[1]:
-        raise Mistake(
+        raise UserError(
             f"model: a batch norm of {norm.num_features} channels sees one value of each; "
             f"take more than 1 example"
         )
@@ -153,7 +153,7 @@ def population_statistics(
     Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through
     in equal batches, and mean and variance are those of all their values together; what is not
     exact is that deeper layers see inputs normalised by their own batch, a relative error of about
-    1/√(values in a batch). Raises Mistake where a norm is used twice in a pass.
+    1/√(values in a batch). Raises UserError where a norm is used twice in a pass.
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
     found: dict[str, list[_Moments]] = {name: [] for name in norms}
@@ -190,7 +190,7 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
 
         def found(inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
             if name in seen:
-                raise Mistake(
+                raise UserError(
                     f"model: the batch norm {name or type(norm).__name__!r} is used twice in "
                     f"one forward pass, and no one set"
                     " of statistics stands for both; use two"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Positive
+from sgdtheory.annotations import PositiveFloat
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -21,8 +21,8 @@ class BentValley(Formula):
     length is known only as wall → ∞.
     """
 
-    wall: Positive = 2.0
-    height: Positive = 0.25
+    wall: PositiveFloat = 2.0
+    height: PositiveFloat = 0.25
     bend: float = 1.0
 
     @property

@@ -7,8 +7,8 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.landscapes.formula import Formula
 
@@ -23,8 +23,8 @@ class DoubleWell(Formula):
     do not depend on x: every answer is x's.
     """
 
-    height: Positive = 0.25
-    directions: Count = 1
+    height: PositiveFloat = 0.25
+    directions: PositiveInt = 1
 
     @property
     def native_dim(self) -> int:
@@ -51,7 +51,7 @@ class DoubleWell(Formula):
         """The lowest path is the straight line."""
         return 1.0
 
-    def kramers_rate(self, temperature: Positive) -> float:
+    def kramers_rate(self, temperature: PositiveFloat) -> float:
         """√(V″(1)·|V″(0)|)/2π · e^{−height/D}, escapes per unit time; for D ≪ height (Kramers 1940,
         Eq. 17).
 
@@ -61,7 +61,7 @@ class DoubleWell(Formula):
         return sqrt(32) * self.height / (2 * pi) * exp(-self.height / self._diffusion(temperature))
 
     def mean_first_passage(
-        self, temperature: Positive, start: float = -1.0, end: float = 1.0
+        self, temperature: PositiveFloat, start: float = -1.0, end: float = 1.0
     ) -> float:
         """Mean time from x = start to x = end > start: (1/D) ∫_start^end e^{V(y)/D} ∫_{−∞}^y
         e^{−V(z)/D} dz dy.
@@ -70,7 +70,7 @@ class DoubleWell(Formula):
         error ≲ 1e-9.
         """
         if end <= start:
-            raise Mistake(
+            raise UserError(
                 f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to "
                 f"{end:g}; swap signs"
             )
@@ -93,14 +93,14 @@ class DoubleWell(Formula):
         )[0]
         return float(total) / diffusion
 
-    def fokker_planck(self, temperature: Positive, cells: Count = 400) -> FokkerPlanck:
+    def fokker_planck(self, temperature: PositiveFloat, cells: PositiveInt = 400) -> FokkerPlanck:
         """How ρ of the first native coordinate spreads in time, exactly, where V/D < 60: beyond
         that there is nothing."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
         return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
 
-    def stationary_density(self, x: Tensor, temperature: Positive) -> Tensor:
+    def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, the shape of x, float64."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
@@ -120,7 +120,7 @@ class DoubleWell(Formula):
     def _diffusion(self, temperature: float) -> float:
         diffusion = temperature * self.noise
         if diffusion <= 0:
-            raise Mistake(
+            raise UserError(
                 f"DoubleWell: nothing escapes at temperature={temperature:g}, "
                 f"noise={self.noise:g}; both above 0"
             )

@@ -15,8 +15,8 @@ from typing import Annotated
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.annotations import Count, NonNegative, Place, Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegative, NonNegativeInt, Place, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.rng import stream
 
 
@@ -33,14 +33,14 @@ class Formula(ABC):
     """
 
     noise: NonNegative = 1.0
-    ambient: Count | None = None
-    stiffness: Positive = 1.0
-    rotation_seed: Whole = 0
+    ambient: PositiveInt | None = None
+    stiffness: PositiveFloat = 1.0
+    rotation_seed: NonNegativeInt = 0
     device: Annotated[str, Place] = "cpu"
 
     def __post_init__(self) -> None:
         if self.ambient is not None and self.ambient < self.native_dim:
-            raise Mistake(
+            raise UserError(
                 f"{type(self).__name__}: ambient={self.ambient} is too small for "
                 f"{self.native_dim} native directions; "
                 f"ask for ambient={self.native_dim} or more, or null"

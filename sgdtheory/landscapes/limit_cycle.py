@@ -6,7 +6,7 @@ from math import pi, sqrt
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.rotation import Stirring, turned
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.double_well import DoubleWell
@@ -34,7 +34,7 @@ class LimitCycle(Stirring):
         return gradients - self.strength * lift[:, None] * turned(cloud)
 
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
-        """2πλ/Z per unit time, Z = ∫e^{−Φ} = 7.6235; raises Mistake for another potential or
+        """2πλ/Z per unit time, Z = ∫e^{−Φ} = 7.6235; raises UserError for another potential or
         another D than 1."""
         known = (
             isinstance(landscape, DoubleWell)
@@ -48,7 +48,7 @@ class LimitCycle(Stirring):
         )
         diffusion = temperature * landscape.noise if isinstance(landscape, DoubleWell) else 0.0
         if not isinstance(landscape, DoubleWell) or not known or abs(diffusion - 1) > 1e-9:
-            raise Mistake(
+            raise UserError(
                 "LimitCycle: its steady state is known for height=0.25, directions=2, "
                 "stiffness=1, ambient=null and "
                 f"learning_rate·noise/2·batch_size = 1, not {diffusion:g}"

@@ -7,7 +7,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -22,7 +22,7 @@ class LinearNet(Formula):
     critical with index `width`, and on whose line the force never leaves the line.
     """
 
-    width: Count = 2
+    width: PositiveInt = 2
 
     @property
     def native_dim(self) -> int:

@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.annotations import Place, Positive
+from sgdtheory.annotations import Place, PositiveFloat
 from sgdtheory.data.images import Images
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
 
 # of the fixed point; it contracts by about the share of the noise that grows with the cloud
@@ -31,7 +31,10 @@ class LinearRegression:
     """
 
     def __init__(
-        self, data: Images, weight_decay: Positive = 0.01, device: Annotated[str, Place] = "cpu"
+        self,
+        data: Images,
+        weight_decay: PositiveFloat = 0.01,
+        device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
         self.weight_decay = weight_decay
@@ -102,7 +105,7 @@ class LinearRegression:
 
     def stationary_covariance(
         self,
-        learning_rate: Positive,
+        learning_rate: PositiveFloat,
         batch_size: int,
         momentum: float = 0.0,
         without_replacement: bool = False,
@@ -117,7 +120,7 @@ class LinearRegression:
         h, basis = torch.linalg.eigh(self.hessian)
         limit = 2 * (1 + momentum) / float(h[-1])
         if learning_rate >= limit:
-            raise Mistake(
+            raise UserError(
                 f"learning_rate={learning_rate:g} has no stationary state; stay below {limit:g}"
             )
         eta, mu, a, c = learning_rate, momentum, h[:, None], h[None, :]
@@ -142,13 +145,13 @@ class LinearRegression:
                 found: Tensor = basis @ new @ basis.T
                 return found
             covariance = new
-        raise Mistake(
+        raise UserError(
             f"learning_rate={learning_rate:g} with batch_size={batch_size}: the noise grows "
             f"faster than the cloud is held "
             "together; lower the learning rate or take larger batches"
         )
 
-    def stationary_area(self, learning_rate: Positive, batch_size: int) -> Tensor:
+    def stationary_area(self, learning_rate: PositiveFloat, batch_size: int) -> Tensor:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], exact, without momentum."""
         return linear_area(
             self.hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate

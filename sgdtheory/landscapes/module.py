@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import (
     batch_statistics_only,
     has_batch_norm,
@@ -69,7 +69,7 @@ class ModuleFunction:
         self.sizes = [p.numel() for p in chosen.values()]
         if not self.sizes:
             what = type(self.plain).__name__
-            raise Mistake(f"model: {what} has no parameters to train; give a model that has some")
+            raise UserError(f"model: {what} has no parameters to train; give a model that has some")
         self.constants = constants_of(self.plain, self.shapes)
         self.has_batch_norm = has_batch_norm(self.module)
         self._cast: dict[torch.dtype, dict[str, Tensor]] = {}
@@ -91,11 +91,11 @@ class ModuleFunction:
         return module
 
     def with_constants(self, constants: Mapping[str, Tensor]) -> "ModuleFunction":
-        """The same function with other constants; Mistake where they are not this module's."""
+        """The same function with other constants; UserError where they are not this module's."""
         for name, value in constants.items():
             own = self.constants.get(name)
             if own is None or own.shape != value.shape:
-                raise Mistake(f"{name} {list(value.shape)} is no constant of {self.name}")
+                raise UserError(f"{name} {list(value.shape)} is no constant of {self.name}")
         found = copy(self)
         found.constants = self.constants | {
             name: value.to(self.constants[name]) for name, value in constants.items()
@@ -211,7 +211,7 @@ def logits_of(outputs: Any) -> Tensor:
         tensors = [x for x in outputs if isinstance(x, Tensor)]
         found = tensors[0] if len(tensors) == 1 else None
     if not isinstance(found, Tensor):
-        raise Mistake(
+        raise UserError(
             f"model: forward returns {_told(outputs)}; return the logits [b, classes] alone, "
             f"or under the name logits"
         )
@@ -266,10 +266,12 @@ def _matching(named: dict[str, nn.Parameter], pattern: str) -> dict[str, nn.Para
     try:
         found = {name: p for name, p in named.items() if re.search(pattern, name)}
     except re.error as fault:
-        raise Mistake(f"landscape.parameters={pattern}: no regular expression ({fault})") from None
+        raise UserError(
+            f"landscape.parameters={pattern}: no regular expression ({fault})"
+        ) from None
     if not found:
         names = ", ".join(list(named)[:6])
-        raise Mistake(f"landscape.parameters={pattern} matches no parameter; there are {names} …")
+        raise UserError(f"landscape.parameters={pattern} matches no parameter; there are {names} …")
     return found
 
 
@@ -277,7 +279,7 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
     for name, p in named.items():
         if not p.is_floating_point():
             kind = str(p.dtype).removeprefix("torch.")
-            raise Mistake(
+            raise UserError(
                 f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
             )
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Positive
+from sgdtheory.annotations import PositiveFloat
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -22,7 +22,7 @@ class MullerBrown(Formula):
     """
 
     # of the order of the surface's own curvatures
-    stiffness: Positive = field(default=100.0, kw_only=True)
+    stiffness: PositiveFloat = field(default=100.0, kw_only=True)
 
     @property
     def native_dim(self) -> int:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from sgdtheory.annotations import Count, NonNegative, Place, Positive
+from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.images import Images
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
@@ -64,9 +64,9 @@ class Network:
         data: Images,
         weight_decay: NonNegative = 1e-3,
         loss: Literal["cross_entropy", "mse"] = "cross_entropy",
-        learning_rate: Positive | Literal["auto"] = "auto",
+        learning_rate: PositiveFloat | Literal["auto"] = "auto",
         rows: Literal["auto", "batched", "vmap", "loop"] = "auto",
-        part: Count | None = None,
+        part: PositiveInt | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
         parameters: str | None = None,
         device: Annotated[str, Place] = "cpu",
@@ -81,7 +81,7 @@ class Network:
         self.count = data.train_images.shape[0]
         self.rows = _rows_of(self.module) if rows == "auto" else rows
         if self.rows == "batched" and not hasattr(self.module, "forward_rows"):
-            raise Mistake(
+            raise UserError(
                 f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; "
                 f"use vmap, loop or auto"
             )
@@ -114,17 +114,17 @@ class Network:
             self._row_losses = torch.compile(self._losses_of_rows, **options)
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
-        """The module as a function; a Mistake where it does not take such data."""
+        """The module as a function; a UserError where it does not take such data."""
         example = self.data.scaled(self.data.train_images[:2], torch.float32)
         try:
             function = ModuleFunction(build, parameters, example, self.device)
             self._layout = layout_of(function, example)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
-            if isinstance(fault, Mistake):
+            if isinstance(fault, UserError):
                 raise
             shape = "×".join(map(str, self.data.shape))
             why = (str(fault).splitlines() or [""])[0]
-            raise Mistake(
+            raise UserError(
                 f"model: it does not take examples {shape} of {self.data.name} "
                 f"({type(fault).__name__}: {why[:160]}); give another model or other data"
             ) from fault
@@ -372,7 +372,7 @@ class Network:
         return Measured(float((descended - scored).abs()), None, "nats")
 
     def check(self, dtype: str = "float32") -> str:
-        """What the self-check found, in words; a Mistake where this is no function of θ alone."""
+        """What the self-check found, in words; a UserError where this is no function of θ alone."""
         from sgdtheory.landscapes.self_check import self_check
 
         return f"{self.title}: {self_check(self, getattr(torch, dtype))}"

@@ -9,8 +9,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, Count, NonNegative, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.rng import stream
@@ -29,13 +29,13 @@ class Quadratic(Formula):
     """
 
     curvatures: tuple[NonNegative, ...] | None = None
-    directions: Count = 10
+    directions: PositiveInt = 10
     condition: AtLeastOne = 10.0
     noise_anisotropy: AtLeastOne = 1.0
 
     def __post_init__(self) -> None:
         if self.curvatures is not None and not self.curvatures:
-            raise Mistake(
+            raise UserError(
                 "Quadratic: curvatures=[] is a bowl without directions; name at least one, or null"
             )
         super().__post_init__()
@@ -63,7 +63,7 @@ class Quadratic(Formula):
         return root
 
     def stationary_covariance(
-        self, learning_rate: Positive, batch_size: Count, momentum: BelowOne = 0.0
+        self, learning_rate: PositiveFloat, batch_size: PositiveInt, momentum: BelowOne = 0.0
     ) -> Tensor:
         """Σ [n, n], float64, of θ at stationarity under torch's SGD (v ← μv + g, θ ← θ − ηv); exact
         at any η and μ.
@@ -86,7 +86,7 @@ class Quadratic(Formula):
         eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
         return variance * (eye - self.frame.T @ self.frame) + self.frame.T @ covariance @ self.frame
 
-    def stationary_area(self, learning_rate: Positive, batch_size: Count) -> Tensor:
+    def stationary_area(self, learning_rate: PositiveFloat, batch_size: PositiveInt) -> Tensor:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero
         where H and C commute."""
         hessian = torch.diag(self.spectrum)
@@ -111,13 +111,13 @@ class Quadratic(Formula):
         if self.dim > self.native_dim:
             lowest, highest = min(lowest, self.stiffness), max(highest, self.stiffness)
         if lowest == 0:
-            raise Mistake(
+            raise UserError(
                 "Quadratic: nothing holds the cloud in a direction of curvature 0; make "
                 "every curvature positive"
             )
         limit = 2 * (1 + momentum) / highest
         if learning_rate >= limit:
-            raise Mistake(
+            raise UserError(
                 f"Quadratic: learning_rate={learning_rate:g} with momentum={momentum:g} has "
                 f"no stationary state at "
                 f"curvature {highest:g}; stay below 2(1+momentum)/curvature = {limit:g}"

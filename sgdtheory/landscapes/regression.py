@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.annotations import Count, Place, Positive
+from sgdtheory.annotations import Place, PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud
 from sgdtheory.models.mlp import MLP
 
@@ -27,10 +27,10 @@ class Regression:
 
     def __init__(
         self,
-        degree: Count = 2,
-        hidden: tuple[Count, ...] = (4, 4),
-        examples: Count = 128,
-        learning_rate: Positive | Literal["auto"] = 0.1,
+        degree: PositiveInt = 2,
+        hidden: tuple[PositiveInt, ...] = (4, 4),
+        examples: PositiveInt = 128,
+        learning_rate: PositiveFloat | Literal["auto"] = 0.1,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)

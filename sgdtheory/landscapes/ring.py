@@ -8,8 +8,8 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from sgdtheory.annotations import NonNegative, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegative, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -26,12 +26,12 @@ class Ring(Formula):
     = wall·(1 − r²)².
     """
 
-    wall: Positive = 1.0
+    wall: PositiveFloat = 1.0
     height: NonNegative = 0.25
 
     def __post_init__(self) -> None:
         if self.height >= self.wall:
-            raise Mistake(
+            raise UserError(
                 f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring "
                 f"no valley; lower it"
             )
@@ -54,11 +54,11 @@ class Ring(Formula):
             return super().native_saddles()
         return torch.tensor([[0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
 
-    def mean_square_radius(self, temperature: Positive) -> float:
+    def mean_square_radius(self, temperature: PositiveFloat) -> float:
         """⟨r²⟩ in e^{−V/D} of a level ring, D = temperature·noise: r² is Gaussian (1, D/2wall), cut
         off at 0."""
         if self.height:
-            raise Mistake(
+            raise UserError(
                 f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use "
                 f"height=0"
             )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.module import as_written, constants_of, logits_of
 from sgdtheory.rng import stream
@@ -31,7 +31,7 @@ REFUSED = "this tool descends one function of the parameters"
 
 
 def self_check(landscape: "Network", dtype: torch.dtype) -> str:
-    """What was found, in words; Mistake where a check fails.
+    """What was found, in words; UserError where a check fails.
 
     The same point twice has the same bits, whatever was evaluated between; no part draws random
     numbers, changes its buffers or sees other rows of a batch; on one part of the data the loss
@@ -54,10 +54,10 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         alone = _points_apart(few, cloud)
         products = _products(few, cloud[0])
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
-        if isinstance(fault, Mistake):
+        if isinstance(fault, UserError):
             raise
         why = (str(fault).splitlines() or [""])[0][:160]
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} cannot be evaluated in float64 and {dtype} alike "
             f"({type(fault).__name__}: {why}); let it follow the dtype of its weights"
         ) from fault
@@ -76,7 +76,7 @@ def _buffers_stay(few: "Network") -> None:
     drawn = constants_of(function.plain, function.shapes)
     for name, value in drawn.items():
         if name not in own or not torch.equal(own[name], value):
-            raise Mistake(
+            raise UserError(
                 f"model: {name} of {function.name} is different each time the network is made; "
                 f"{REFUSED}: draw it from torch's own generator, or store it"
             )
@@ -97,7 +97,7 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
         if name in before and after.is_floating_point() and not torch.equal(after, before[name]):
             part, _, buffer = name.rpartition(".")
             kind = type(module.get_submodule(part)).__name__
-            raise Mistake(
+            raise UserError(
                 f"model: {buffer} of {part or few.function.name} ({kind}) is changed by every pass "
                 f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
                 "use a layer without such a memory"
@@ -113,30 +113,30 @@ def _same_bits(few: "Network", cloud: Tensor) -> None:
     drawn = _generators()
     first = _evaluated(few, cloud[:1], batch, images)
     if drawn != _generators():
-        raise Mistake(_refusal(few, cloud[0], "draws random numbers in evaluation mode"))
+        raise UserError(_refusal(few, cloud[0], "draws random numbers in evaluation mode"))
     _evaluated(few, cloud[1:], batch, images)
     again = _evaluated(few, cloud[:1], batch, images)
     for name, value in few.function.constants_in(cloud.dtype).items():
         if not torch.equal(value, constants[name]):
-            raise Mistake(
+            raise UserError(
                 f"model: {name} of {few.function.name} is changed by a pass in evaluation "
                 f"mode; {REFUSED}"
             )
     if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
         what = "gives other numbers at the same point"
-        raise Mistake(_refusal(few, cloud[0], what))
+        raise UserError(_refusal(few, cloud[0], what))
 
 
 def _evaluated(few: "Network", cloud: Tensor, batch: Any, images: Tensor) -> list[Tensor]:
     """Loss, gradient and scored outputs of one point."""
     value, gradient = value_and_grad(few, cloud, batch)
     if not bool(torch.isfinite(gradient).all()):
-        raise Mistake(
+        raise UserError(
             f"model: the gradient of {few.function.name} at a random point is not finite; "
             f"see its initialisation and its data"
         )
     if not bool((gradient - few.weight_decay * cloud).any()):
-        raise Mistake(
+        raise UserError(
             f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "
             f"where its forward pass detaches"
         )
@@ -150,12 +150,12 @@ def _logits(few: "Network", theta: Tensor) -> None:
     outputs = few.outputs_with(theta, few.statistics(theta), images)
     classes = few.data.classes
     if outputs.ndim < 2 or len(outputs) != len(images) or outputs.shape[1] < classes:
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} gives outputs {list(outputs.shape)} for {len(images)} "
             f"examples of {classes} classes; they must be logits [{len(images)}, {classes}]"
         )
     if not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
-        raise Mistake(f"model: outputs of {few.function.name} at a random point are not finite")
+        raise UserError(f"model: outputs of {few.function.name} at a random point are not finite")
 
 
 def _rows_apart(few: "Network", theta: Tensor) -> float:
@@ -170,7 +170,7 @@ def _rows_apart(few: "Network", theta: Tensor) -> float:
     difference = _relative(whole[:half], other[:half])
     if difference > ROUNDING:
         what = "lets the examples of a batch see each other in evaluation mode"
-        raise Mistake(_refusal(few, theta, what, rows=half))
+        raise UserError(_refusal(few, theta, what, rows=half))
     return difference
 
 
@@ -179,7 +179,7 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
     gaps = [few.gap(theta, EXAMPLES) for theta in cloud]
     worst = max((gap.value if gap.value is not None else np.inf) for gap in gaps)
     if not worst <= ROUNDING * (1 + float(few.losses(cloud[:1], few.first_batch(EXAMPLES)).abs())):
-        raise Mistake(
+        raise UserError(
             f"model: what is descended and what is scored differ by {worst:.2g} nats on the same "
             f"examples of {few.function.name}; only batch norm may differ between the two"
         )
@@ -199,7 +199,7 @@ def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
         expected = few.example_losses(outputs.double()[None], labels[None])[0]
         worst = max(worst, _relative(score, expected))
     if worst > ROUNDING:
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} made anew with the same weights differs by {worst:.2g} "
             f"from the one that was scored: something is kept from other weights; {REFUSED}"
         )
@@ -216,7 +216,7 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
         _relative(gradients, torch.cat([gradient for _, gradient in alone])),
     )
     if worst > ROUNDING:
-        raise Mistake(
+        raise UserError(
             f"model: several points of {few.function.name} evaluated together differ by "
             f"{worst:.2g} from each alone; use landscape.rows=loop"
         )

@@ -9,8 +9,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.rng import stream
 
@@ -30,13 +30,13 @@ class Spherical(Formula):
     """
 
     directions: Annotated[int, Ge(2)] = 8
-    wall: Positive = 10.0
-    coupling_seed: Whole = 0
+    wall: PositiveFloat = 10.0
+    coupling_seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         highest = float(self._modes[0][-1])
         if highest >= self.wall:
-            raise Mistake(
+            raise UserError(
                 f"Spherical: wall={self.wall:g} is below the largest coupling {highest:.3g}, "
                 f"and some points are gone; raise it"
             )

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from sgdtheory.annotations import Count, NonNegative, Positive
+from sgdtheory.annotations import NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.landscapes.formula import Formula
 
 # A spike leaves no stationary point but the centre when 2x + ak·sin kx = 0 has no other root, that
@@ -29,8 +29,8 @@ class Spiky(Formula):
     """
 
     spikes: NonNegative = 0.5
-    frequency: Positive = 10.0
-    directions: Count = 1
+    frequency: PositiveFloat = 10.0
+    directions: PositiveInt = 1
     smoothing: NonNegative = 0.0
 
     @property

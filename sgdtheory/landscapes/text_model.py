@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgdtheory.annotations import Count, NonNegative, Place, Positive
+from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.text import Text
 from sgdtheory.landscapes.network import ImageBatch, Network
 
@@ -26,8 +26,8 @@ class TextModel(Network):
         model: Callable[..., nn.Module],
         data: Text,
         weight_decay: NonNegative = 0.0,
-        learning_rate: Positive | Literal["auto"] = "auto",
-        part: Count | None = None,
+        learning_rate: PositiveFloat | Literal["auto"] = "auto",
+        part: PositiveInt | None = None,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         windows: Any = data  # it has all that Network asks of Images

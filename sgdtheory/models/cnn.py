@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 
 
 class CNN(nn.Module):
@@ -20,10 +20,10 @@ class CNN(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        classes: Count,
-        width: Count = 12,
-        depth: Count = 3,
-        dense: Count = 256,
+        classes: PositiveInt,
+        width: PositiveInt = 12,
+        depth: PositiveInt = 3,
+        dense: PositiveInt = 256,
     ) -> None:
         super().__init__()
         channels, *size = shape

@@ -6,8 +6,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.models.resnet import convolution, he_initialise
 
 
@@ -47,9 +47,9 @@ class DenseNet(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        classes: Count,
-        depth: Count = 40,
-        growth: Count = 12,
+        classes: PositiveInt,
+        depth: PositiveInt = 40,
+        growth: PositiveInt = 12,
         bottleneck: bool = False,
         compression: Annotated[float, Gt(0), Le(1)] = 1.0,
     ) -> None:
@@ -63,9 +63,9 @@ class DenseNet(nn.Module):
                 if bottleneck
                 else "3n + 4 layers; take 10 or 40"
             )
-            raise Mistake(f"model.depth={depth}: a DenseNet has {formula}")
+            raise UserError(f"model.depth={depth}: a DenseNet has {formula}")
         if min(shape[1:]) < 4:
-            raise Mistake(
+            raise UserError(
                 f"a DenseNet halves images twice: {shape[1]}x{shape[2]} pixels are too few, "
                 f"at least 4x4"
             )

@@ -3,7 +3,7 @@ next."""
 
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 
 
 class LSTM(nn.Module):
@@ -15,7 +15,11 @@ class LSTM(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], classes: Count, embedding: Count = 8, hidden: Count = 16
+        self,
+        shape: tuple[int, ...],
+        classes: PositiveInt,
+        embedding: PositiveInt = 8,
+        hidden: PositiveInt = 16,
     ) -> None:
         super().__init__()
         self.symbols = classes

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -21,8 +21,8 @@ class MLP(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        classes: Count,
-        hidden: tuple[Count, ...] = (32, 32),
+        classes: PositiveInt,
+        hidden: tuple[PositiveInt, ...] = (32, 32),
         activation: Literal["relu", "tanh", "sigmoid"] = "relu",
     ) -> None:
         super().__init__()

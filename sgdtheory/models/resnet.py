@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from sgdtheory.annotations import Count
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError
 
 
 def convolution(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -75,16 +75,16 @@ class ResNet(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        classes: Count,
-        depth: Count = 20,
-        width: Count = 16,
+        classes: PositiveInt,
+        depth: PositiveInt = 20,
+        width: PositiveInt = 16,
         shortcut: Literal["pad", "conv"] = "pad",
     ) -> None:
         super().__init__()
         self.title = f"ResNet-{depth}"
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
-            raise Mistake(
+            raise UserError(
                 f"model.depth={depth}: a ResNet has 6n + 2 layers; take 8, 14, 20, 32, 44, "
                 f"56 or 110"
             )

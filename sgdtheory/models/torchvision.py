@@ -5,11 +5,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from sgdtheory.annotations import Count
-from sgdtheory.errors import Mistake, nearest
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError, nearest
 
 
-def torchvision_model(shape: tuple[int, int, int], classes: Count, name: str) -> nn.Module:
+def torchvision_model(shape: tuple[int, int, int], classes: PositiveInt, name: str) -> nn.Module:
     """torchvision.models.<name> with random weights, a head of `classes`, a first convolution for
     the channels.
 
@@ -20,7 +20,7 @@ def torchvision_model(shape: tuple[int, int, int], classes: Count, name: str) ->
 
     known = models.list_models(module=models)
     if name not in known:
-        raise Mistake(
+        raise UserError(
             f"model.name={name}: no classification model of torchvision has this "
             f"name{nearest(name, known)}"
         )
@@ -30,11 +30,11 @@ def torchvision_model(shape: tuple[int, int, int], classes: Count, name: str) ->
         )
         _adapt_channels(model, shape[0], name)
         model.eval()(torch.zeros(1, *shape))
-    except Mistake:
+    except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as fault:
         size = "x".join(map(str, shape))
-        raise Mistake(
+        raise UserError(
             f"model.name={name}: does not take images of {size} "
             f"({str(fault).splitlines()[0]}); try resnet18"
         ) from fault
@@ -61,7 +61,7 @@ def _adapt_channels(model: nn.Module, channels: int, name: str) -> None:
             parent, _, attribute = path.rpartition(".")
             setattr(model.get_submodule(parent), attribute, _convolution_like(part, channels))
             return
-    raise Mistake(
+    raise UserError(
         f"model.name={name}: no first convolution that could be made to read {channels} "
         f"channels instead of 3"
     )

@@ -5,8 +5,8 @@ from math import sqrt
 
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import BelowOne, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud
 from sgdtheory.optim.sgd import SGD
 
@@ -23,15 +23,15 @@ class Adam(SGD):
 
     momentum: BelowOne = 0.9
     beta2: BelowOne = 0.999
-    epsilon: Positive = 1e-8
+    epsilon: PositiveFloat = 1e-8
 
     def __post_init__(self) -> None:
         if self.nesterov or self.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "Adam: give a learning rate as a number, such as 0.001, and nesterov=false"
             )
 
-    def at_rest(self, cloud: Cloud) -> Tensor:
+    def init_state(self, cloud: Cloud) -> Tensor:
         return cloud.new_zeros(cloud.shape[0], 2, cloud.shape[1])
 
     def move(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.roles import states_rate
 
@@ -51,14 +51,14 @@ def measured_rate(
 ) -> float:
     """η = (1+μ)/h, half the limit 2(1+μ)/h of a quadratic, h the largest `steepness` of the points.
 
-    Raises Failure where there is no curvature to go by. Seen on eleven networks, from h = 0.6 to
+    Raises RunError where there is no curvature to go by. Seen on eleven networks, from h = 0.6 to
     1,700: what trains best is within a factor of three of it, and on the straight line between two
     minima it suits AutoNEB's bands; where curvature grows tenfold later (an MLP on digits), the
     first looks see it.
     """
     steepest = float(steepness(landscape, cloud, batch).max())
     if not 0 < steepest < float("inf"):
-        raise Failure(
+        raise RunError(
             f"a learning rate cannot be measured where this begins (curvature {steepest:g}): "
             "give landscape.learning_rate a number"
         )

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.rng import stream
 
 Sampling: TypeAlias = Literal["iid", "without_replacement", "epoch"]
@@ -36,7 +36,7 @@ def indices(
     `drop_last`).
     """
     if size > count:
-        raise Mistake(
+        raise UserError(
             f"sgd.batch_size={size} is more than the {count} examples there are; make it smaller"
         )
     per_epoch = count // size

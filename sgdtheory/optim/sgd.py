@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, Positive, Whole
-from sgdtheory.errors import Failure
+from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, indices
@@ -31,7 +31,7 @@ from sgdtheory.roles import (
 MEASURED = 4  # points of a cloud, at most, that a learning rate is measured at
 
 
-class Diverged(Failure):
+class Diverged(RunError):
     """A descent that had to be given up after `steps` steps: a lower learning rate may do
     better."""
 
@@ -58,7 +58,7 @@ class Coupling(Protocol):
 
 
 @dataclass(frozen=True)
-class Free:
+class Uncoupled:
     """No coupling: independent replicas."""
 
     shared_batches: bool = False
@@ -70,7 +70,7 @@ class Free:
         return gradients
 
 
-FREE: Coupling = Free()
+UNCOUPLED: Coupling = Uncoupled()
 
 
 class SGDState(NamedTuple):
@@ -107,9 +107,9 @@ class SGD:
 
     """
 
-    steps: Whole
+    steps: NonNegativeInt
     batch_size: Annotated[int, Ge(1)] | None
-    learning_rate: Positive | Literal["auto"]
+    learning_rate: PositiveFloat | Literal["auto"]
     schedule: Schedule
     momentum: BelowOne = 0.0
     nesterov: bool = False
@@ -139,7 +139,11 @@ class SGD:
         return replace(self, learning_rate=0.2 * (1 + self.momentum) / max([*curvatures, 1e-12]))
 
     def run(
-        self, landscape: Landscape, start: Cloud | SGDState, seed: int, coupling: Coupling = FREE
+        self,
+        landscape: Landscape,
+        start: Cloud | SGDState,
+        seed: int,
+        coupling: Coupling = UNCOUPLED,
     ) -> Iterator[SGDState]:
         """States after each of the steps that are left. Resuming from a state gives the same bits
         as never having stopped.
@@ -152,7 +156,7 @@ class SGD:
         )
         assert not isinstance(optimiser.learning_rate, str)
         if isinstance(start, Tensor):
-            start = SGDState(0, start, self.at_rest(start))
+            start = SGDState(0, start, self.init_state(start))
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         ceiling = getattr(coupling, "ceiling", inf)
@@ -165,7 +169,7 @@ class SGD:
             self.move(cloud, velocity, coupling.force(cloud, losses, gradients), rate, step)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
 
-    def at_rest(self, cloud: Cloud) -> Tensor:
+    def init_state(self, cloud: Cloud) -> Tensor:
         """The velocity before the first step."""
         return torch.zeros_like(cloud)
 

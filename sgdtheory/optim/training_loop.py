@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
-from sgdtheory.optim.sgd import FREE, SGD, Coupling, Diverged, SGDState, non_finite
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
 from sgdtheory.runs.unit import UnitFolder
 
 RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
@@ -74,7 +74,7 @@ def run_lowering(
         own, looks = f"{name}-lower-{tries}" if tries else name, watched and not last
         try:
             return run_stage(
-                folder, own, settled, landscape, start, seed, FREE, share, snapshots, looks
+                folder, own, settled, landscape, start, seed, UNCOUPLED, share, snapshots, looks
             ), settled
         except Diverged:
             if last:
@@ -89,7 +89,7 @@ def run_stage(
     landscape: Landscape,
     start: Cloud,
     seed: int,
-    coupling: Coupling = FREE,
+    coupling: Coupling = UNCOUPLED,
     share: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
     watched: bool = False,
@@ -116,7 +116,7 @@ def run_stage(
     sgd = sgd.settled(landscape, start, seed)
     every = max(1, sgd.steps // RECORDS)
     looks = dict(look_steps(sgd.steps)) if watched else {}
-    last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.at_rest(start))
+    last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.init_state(start))
     if last.step == 0 and 0 in snapshots:
         folder.keep_snapshot(0, last.cloud)
     for last in sgd.run(landscape, state, seed, coupling):

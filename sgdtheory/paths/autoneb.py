@@ -11,8 +11,15 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, Count, Fraction, NonNegative, Positive, Whole
-from sgdtheory.errors import Failure
+from sgdtheory.annotations import (
+    BelowOne,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscape import values as objective
 from sgdtheory.optim.learning_rate import is_measured
@@ -54,14 +61,14 @@ class Cycle:
     straight line; later ones add at most `insert`, where the path rises between pivots. `rate`:
     factor on the learning rate."""
 
-    steps: Count
-    insert: Whole = 2
-    rate: Positive = 1.0
+    steps: PositiveInt
+    insert: NonNegativeInt = 2
+    rate: PositiveFloat = 1.0
     schedule: Schedule = field(default_factory=Constant)
     climb: bool = False
 
 
-class Search(NamedTuple):
+class AutoNEBState(NamedTuple):
     """Where a search for a path stands between two cycles: enough to go on from, exactly."""
 
     attempt: int  # which attempt is under way, or comes next
@@ -139,18 +146,18 @@ class AutoNEB:
 
     cycles: Annotated[tuple[Cycle, ...], MinLen(1)]
     batch_size: Annotated[int, Ge(1)] | None
-    learning_rate: Positive | Literal["auto"] = "auto"
-    multiples: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
+    learning_rate: PositiveFloat | Literal["auto"] = "auto"
+    multiples: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (1.0,)
     momentum: BelowOne = 0.9
     sampling: Sampling = "iid"
-    stiffness: Positive | None = None
+    stiffness: PositiveFloat | None = None
     threshold: Fraction = 0.05
-    sub_points: Count = 3
-    final_sub_points: Count = 9
+    sub_points: PositiveInt = 3
+    final_sub_points: PositiveInt = 9
     nudge: NonNegative = 1e-2
     enough: Fraction = 0.0
     retry_above: Fraction = 0.01
-    retries: Whole = 1
+    retries: NonNegativeInt = 1
 
     def cost(self) -> tuple[int, int, int]:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is
@@ -201,9 +208,9 @@ class AutoNEB:
         seed: int,
         evaluate: Evaluate | None = None,
         descend: Descend | None = None,
-        state: Search | None = None,
+        state: AutoNEBState | None = None,
         error: Error | None = None,
-    ) -> Iterator[Search]:
+    ) -> Iterator[AutoNEBState]:
         """The search between ends [2, n], a state after each cycle that is left. Going on from one
         gives the same bits.
 
@@ -222,10 +229,10 @@ class AutoNEB:
                 state = self._next(state, ends, error)
             yield state
 
-    def finish(self, state: Search, evaluate: Evaluate) -> Path:
-        """The lowest path, evaluated densely; Failure where every attempt diverged."""
+    def finish(self, state: AutoNEBState, evaluate: Evaluate) -> Path:
+        """The lowest path, evaluated densely; RunError where every attempt diverged."""
         if not isfinite(state.best_excess):
-            raise Failure(
+            raise RunError(
                 "no finite path was found at any learning rate; lower autoneb.learning_rate"
             )
         parts = self.final_sub_points + 1
@@ -253,13 +260,15 @@ class AutoNEB:
         *_, last = self.run(landscape, ends, seed, evaluate)
         return self.finish(last, evaluate)
 
-    def _begin(self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate) -> Search:
+    def _begin(
+        self, landscape: Landscape, ends: Cloud, seed: int, evaluate: Evaluate
+    ) -> AutoNEBState:
         end_values = _valued(evaluate, ends)
         line = dense_values(ends, LINE, end_values, evaluate)
         sgd = self._sgd(self.cycles[0], self.learning_rate)
         measured = self.learning_rate == "auto" and is_measured(landscape)
         rate = rate_along(landscape, sgd, ends, seed) * (BAND if measured else 1.0)
-        return Search(
+        return AutoNEBState(
             attempt=0,
             cycle=0,
             path=ends,
@@ -290,7 +299,7 @@ class AutoNEB:
             sampling=self.sampling,
         )
 
-    def _is_over(self, state: Search) -> bool:
+    def _is_over(self, state: AutoNEBState) -> bool:
         """Whether the attempts that are over are enough."""
         if state.best_excess <= max(self.enough * state.straight, SIGMAS * state.best_stderr):
             return True
@@ -300,13 +309,13 @@ class AutoNEB:
 
     def _cycle(
         self,
-        state: Search,
+        state: AutoNEBState,
         ends: Cloud,
         end_losses: Tensor,
         seed: int,
         evaluate: Evaluate,
         descend: Descend,
-    ) -> Search:
+    ) -> AutoNEBState:
         cycle = self.cycles[state.cycle]
         path, steps = self._descended(state, ends, end_losses, seed, descend)
         dense, evaluated = torch.full_like(state.values, torch.nan), 0
@@ -331,7 +340,7 @@ class AutoNEB:
         return state
 
     def _descended(
-        self, state: Search, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend
+        self, state: AutoNEBState, ends: Cloud, end_losses: Tensor, seed: int, descend: Descend
     ) -> tuple[Cloud, int]:
         """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
         cycle = self.cycles[state.cycle]
@@ -344,12 +353,12 @@ class AutoNEB:
         name = f"attempt-{state.attempt}-cycle-{state.cycle}{again}"
         try:
             cloud = band.place(descend(name, sgd, path[1:-1], band, key(seed, name)))
-        except Failure as failure:  # too high a learning rate here: a lower one may do better
+        except RunError as failure:  # too high a learning rate here: a lower one may do better
             steps = failure.steps if isinstance(failure, Diverged) else cycle.steps
             return torch.full_like(path, torch.nan), steps
         return band.path(cloud), cycle.steps
 
-    def _lowered(self, state: Search, ends: Cloud, excess: float) -> Search:
+    def _lowered(self, state: AutoNEBState, ends: Cloud, excess: float) -> AutoNEBState:
         """After a rise: a lower rate, and the straight line as the best path if there is none."""
         if len(state.path) == 2:
             state = state._replace(too_high=min(state.too_high, state.multiple))
@@ -358,7 +367,9 @@ class AutoNEB:
             state = state._replace(best=ends, best_values=line, best_excess=state.straight)
         return state._replace(multiple=LOWER * state.multiple)
 
-    def _placed(self, state: Search, ends: Cloud, cycle: Cycle, seed: int) -> tuple[Cloud, Tensor]:
+    def _placed(
+        self, state: AutoNEBState, ends: Cloud, cycle: Cycle, seed: int
+    ) -> tuple[Cloud, Tensor]:
         """The path [P, n] that a cycle begins with, and its arc positions [P]."""
         if len(state.path) > 2:
             return insertion(state.path, state.values, cycle.insert, self.threshold)
@@ -370,11 +381,11 @@ class AutoNEB:
         """Whether rates are this search's to choose, not those of a schedule that is kept to."""
         return len(self.multiples) + self.retries > 1
 
-    def _is_clear(self, state: Search) -> bool:
+    def _is_clear(self, state: AutoNEBState) -> bool:
         """Whether no mini-batch looks as high as the straight line by chance."""
         return self._may_lower and state.straight > CLEAR * float(state.end_values.max())
 
-    def _next(self, state: Search, ends: Cloud, error: Error | None) -> Search:
+    def _next(self, state: AutoNEBState, ends: Cloud, error: Error | None) -> AutoNEBState:
         """The attempt is over: the best path so far, where the next begins, and at what rate."""
         excess = _excess(state.values)
         is_found = len(state.path) > 2 and isfinite(excess)
@@ -406,7 +417,7 @@ class AutoNEB:
         multiple = planned if planned < state.too_high else LOWER * state.too_high
         return state._replace(cycle=0, path=ends, values=state.line, multiple=multiple)
 
-    def _top_and_end(self, state: Search, ends: Cloud) -> Tensor:
+    def _top_and_end(self, state: AutoNEBState, ends: Cloud) -> Tensor:
         """The highest point of a path and the higher of its ends, [2, n]."""
         arcs = arc_positions(state.path)
         t = subdivide(arcs, (len(state.values) - 1) // (len(state.path) - 1))

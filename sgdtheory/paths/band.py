@@ -9,13 +9,22 @@ from math import isinf
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Positive
-from sgdtheory.paths.polyline import Mixture, arc_positions, gaps, points_at, slid, subdivide
+from sgdtheory.annotations import PositiveFloat
+from sgdtheory.paths.polyline import (
+    InterpolationMatrix,
+    arc_positions,
+    gaps,
+    points_at,
+    slid,
+    subdivide,
+)
 
 TINY = 1e-300  # of a loss: nothing
 
 
-def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) -> Tensor:
+def tangents(
+    path: Tensor, values: list[float], mixture: InterpolationMatrix | None = None
+) -> Tensor:
     """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of
     the P points.
 
@@ -30,7 +39,7 @@ def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) 
     # so that where all are equal both weigh the same
     ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
+    mixture = InterpolationMatrix(len(path), path.dtype) if mixture is None else mixture
     weights, at = mixture.weights, 0  # the three of each row are always in the same place
     for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
         rise, fall = up + next_up, down + next_down
@@ -67,7 +76,7 @@ class ElasticBand:
     ends: Tensor
     end_losses: Tensor
     targets: Tensor
-    stiffness: Positive = float("inf")
+    stiffness: PositiveFloat = float("inf")
     climb: bool = False
     shared_batches: bool = True  # else tangents would compare the noise of different mini-batches
     ceiling: float = float("inf")  # SGD gives up where the pivots' mean loss is above it
@@ -141,12 +150,12 @@ class ElasticBand:
         return path, path[1:-1]
 
     @cached_property
-    def _sliding(self) -> Mixture:
-        return Mixture(len(self._targets), self.ends.dtype)
+    def _sliding(self) -> InterpolationMatrix:
+        return InterpolationMatrix(len(self._targets), self.ends.dtype)
 
     @cached_property
-    def _tangents(self) -> Mixture:
-        return Mixture(len(self._targets), self.ends.dtype)
+    def _tangents(self) -> InterpolationMatrix:
+        return InterpolationMatrix(len(self._targets), self.ends.dtype)
 
 
 def stretches(path: Tensor) -> Tensor:

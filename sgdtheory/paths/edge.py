@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_scores, seconds_of_step
 from sgdtheory.optim.learning_rate import is_measured
@@ -18,7 +18,7 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_lowering, run_stage
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.autoneb import AutoNEB, Error, Path, Search, rate_along
+from sgdtheory.paths.autoneb import AutoNEB, AutoNEBState, Error, Path, rate_along
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
 from sgdtheory.paths.ensembling import after_the_path
 from sgdtheory.paths.polyline import arc_positions, length, points_at, straight_length
@@ -31,7 +31,7 @@ from sgdtheory.paths.ways import lowest_way, words_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, has_examples, is_network, is_scored, objective_gap
 from sgdtheory.runs.extra import FAULTS, extra, nothing, reason
-from sgdtheory.runs.folder import Damaged
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Measured
@@ -57,8 +57,8 @@ class Baselines:
     """The other ways to join two minima, with their budgets: `gradients` of a bend, `dense` points
     that are scored."""
 
-    gradients: Count = 800
-    dense: Count = 15
+    gradients: PositiveInt = 800
+    dense: PositiveInt = 15
 
 
 Method: TypeAlias = AutoNEB | Strings
@@ -179,7 +179,7 @@ def find_band(
     """The lowest path by AutoNEB, from the newest state in the folder; a state a cycle, and
     checkpoints inside cycles."""
     found = folder.marked(SEARCH)
-    state = None if found is None else Search(**_on(ends, found[0]), **_facts(found[1]))
+    state = None if found is None else AutoNEBState(**_on(ends, found[0]), **_facts(found[1]))
     # after so many cycles
     over = [
         0.0,
@@ -215,7 +215,7 @@ def _parts(autoneb: AutoNEB, step: Step) -> list[float]:
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
-    known = _known(Search, facts)
+    known = _known(AutoNEBState, facts)
     return {
         **known,
         "best_excess": float("inf") if known["best_excess"] is None else known["best_excess"],
@@ -428,7 +428,7 @@ def _bent(
         return nothing([name], failed[1]["why"])
     try:
         return _bend(landscape, ends, baselines, seed, folder, curves, name, share)
-    except Damaged:
+    except CorruptFile:
         raise
     except FAULTS as fault:
         # with what it has logged, so that the log is one

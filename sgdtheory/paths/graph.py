@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import networkx as nx
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.statistics.measured import Measured
 
 Node: TypeAlias = int
@@ -198,7 +198,7 @@ def _asked(nodes: Nodes, pairs: Pairs) -> list[Pair]:
         return sorted(combinations(sorted(nodes), 2))
     for pair in pairs:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(nodes):
-            raise Mistake(
+            raise UserError(
                 f"pairs: {list(pair)} is no pair of two different minima; they are numbered "
                 f"{sorted(nodes)}"
             )

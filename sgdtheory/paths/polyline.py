@@ -55,7 +55,7 @@ def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
     return torch.lerp(before, after, share.to(path.dtype)[:, None])
 
 
-class Mixture:
+class InterpolationMatrix:
     """One weighted sum of a path's P points for each interior one, [P−2, n], by one product; the
     weights are written anew.
 
@@ -73,7 +73,10 @@ class Mixture:
 
 
 def slid(
-    path: Tensor, targets: list[float], mixture: Mixture | None = None, out: Tensor | None = None
+    path: Tensor,
+    targets: list[float],
+    mixture: InterpolationMatrix | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """`points_at(path, targets)` of the interior points [P−2, n], for targets that rise from 0 to
     1: by few calls.
@@ -81,7 +84,7 @@ def slid(
     Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its
     positions anew at every step. `mixture` and `out` are memory for it.
     """
-    mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
+    mixture = InterpolationMatrix(len(path), path.dtype) if mixture is None else mixture
     sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
     arcs = list(accumulate(sizes))  # at the end of each piece
     weights, total, last = mixture.weights, arcs[-1], len(sizes) - 1

@@ -2,16 +2,16 @@
 
 from typing import Literal
 
-from sgdtheory.annotations import BelowOne, Count, Fraction, Positive, Whole
+from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.paths.autoneb import AutoNEB, Cycle
 
 
 def draxler(
-    scale: Positive = 1.0,
-    batch_size: Count = 512,
-    learning_rate: Positive = 0.1,
+    scale: PositiveFloat = 1.0,
+    batch_size: PositiveInt = 512,
+    learning_rate: PositiveFloat = 0.1,
     threshold: Fraction = 0.2,
     momentum: BelowOne = 0.9,
     sampling: Sampling = "epoch",
@@ -38,15 +38,15 @@ def draxler(
 
 
 def fast(
-    steps: Count = 60,
-    last_steps: Count = 100,
-    batch_size: Count = 128,
-    learning_rate: Positive | Literal["auto"] = "auto",
-    multiples: tuple[Positive, ...] = (1.0, 2.0),
+    steps: PositiveInt = 60,
+    last_steps: PositiveInt = 100,
+    batch_size: PositiveInt = 128,
+    learning_rate: PositiveFloat | Literal["auto"] = "auto",
+    multiples: tuple[PositiveFloat, ...] = (1.0, 2.0),
     threshold: Fraction = 0.05,
     enough: Fraction = 0.0025,
     retry_above: Fraction = 0.01,
-    retries: Whole = 1,
+    retries: NonNegativeInt = 1,
     momentum: BelowOne = 0.9,
     sampling: Sampling = "iid",
 ) -> AutoNEB:

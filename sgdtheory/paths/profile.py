@@ -9,7 +9,7 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.roles import is_scored
 from sgdtheory.statistics.measured import Measured
@@ -84,12 +84,12 @@ class Profile(NamedTuple):
         """As it stands in results.json: what is at the worst point, and the barrier over the higher
         end.
 
-        Raises Failure where a loss is not finite: the highest point of such a way is not known.
+        Raises RunError where a loss is not finite: the highest point of such a way is not known.
 
         """
         lost = (~torch.isfinite(self.train_losses.mean(1))).nonzero()
         if len(lost):
-            raise Failure(f"the loss is not finite at t = {float(self.t[lost[0, 0]]):.3g}")
+            raise RunError(f"the loss is not finite at t = {float(self.t[lost[0, 0]]):.3g}")
         barrier = self.barrier()
         found = self.highest().columns("train_loss") | {
             "barrier": {"value": barrier.value, "stderr": barrier.stderr}

@@ -9,9 +9,9 @@ import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, values
-from sgdtheory.optim.sgd import SGD, Free, SGDState
+from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
 from sgdtheory.paths.polyline import gaps, length, points_at, straight_length
 from sgdtheory.rng import key, stream
 
@@ -75,11 +75,11 @@ def descend_to(
     sgd = sgd.settled(landscape, start, seed)
     cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
-    state = SGDState(0, cloud[left], sgd.at_rest(cloud[left]))
+    state = SGDState(0, cloud[left], sgd.init_state(cloud[left]))
     while len(left) and state.step < sgd.steps:
         last = replace(sgd, steps=min(sgd.steps, state.step + every))
         before = state.step
-        *_, state = last.run(landscape, state, seed, Free(shared_batches=True))
+        *_, state = last.run(landscape, state, seed, Uncoupled(shared_batches=True))
         gradients += len(left) * (state.step - before)
         cloud[left], losses[left] = state.cloud, judge(state.cloud)
         evaluations += len(left)
@@ -105,9 +105,9 @@ class StringSampling:
     sgd: SGD
     alpha: Annotated[float, Ge(0), Lt(1)] = 0.9
     start: Literal["worst", "middle"] = "worst"
-    points: Count = 9
-    every: Count = 5
-    most_beads: Count = 200
+    points: PositiveInt = 9
+    every: PositiveInt = 5
+    most_beads: PositiveInt = 200
 
     def grow(
         self,

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Lt
 
-from sgdtheory.annotations import BelowOne, Count, NonNegative, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
@@ -51,15 +51,15 @@ class Strings:
     threshold: float | None = None
     above: Annotated[float, Gt(0), Lt(1)] = 0.005
     alpha: Annotated[float, Ge(0), Lt(1)] = 0.5
-    steps: Count = 600
-    batch_size: Count | None = 128
-    learning_rate: Positive | Literal["auto"] = "auto"
+    steps: PositiveInt = 600
+    batch_size: PositiveInt | None = 128
+    learning_rate: PositiveFloat | Literal["auto"] = "auto"
     momentum: BelowOne = 0.9
     sampling: Sampling = "iid"
     start: Literal["worst", "middle"] = "worst"
-    points: Count = 9
-    every: Count = 10
-    most_beads: Count = 200
+    points: PositiveInt = 9
+    every: PositiveInt = 10
+    most_beads: PositiveInt = 200
     nudge: NonNegative = 1e-2
 
     def grown(
@@ -78,7 +78,7 @@ class Strings:
             float(train_losses(landscape, ends).max()),
         )
         if not floor <= level:
-            raise Mistake(
+            raise UserError(
                 f"strings.threshold: {level:.6g} is below the higher end, which has {floor:.6g}"
             )
         batch, rate = (None, "auto") if formula else (self.batch_size, self.learning_rate)

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.rng import stream as new_stream
 
 Permutation: TypeAlias = Tensor  # int64 [units]: new unit i is old unit permutation[i]
@@ -150,7 +150,7 @@ def _unify(first: _Label, second: _Label) -> None:
         times, rest = divmod(wide, block)
         both = min(fine.size // times, coarse.size)  # units that meet their like
         if rest or not both or fine is coarse:
-            raise Mistake(
+            raise UserError(
                 "alignment: channels are added to pixels of channels; how they may be "
                 "renumbered is not known"
             )
@@ -176,8 +176,8 @@ def symmetry(module: nn.Module, shape: tuple[int, ...]) -> Symmetry:
     blocks of a residual stage share theirs); concatenation lines them up; flattening gives each
     channel a block of pixels; channels padded with zeros are units of their own, tied to what is
     added to them. Inputs and classes stay where they are. Nothing depends on how the module is
-    written, only on the operations it calls; one that is not known here is a Mistake that names it.
-    The outcome is tried out on random weights before it is returned.
+    written, only on the operations it calls; one that is not known here is a UserError that names
+    it. The outcome is tried out on random weights before it is returned.
     """
     watched = deepcopy(module).cpu().double().eval()  # without dropout
     for part in watched.modules():
@@ -188,7 +188,7 @@ def symmetry(module: nn.Module, shape: tuple[int, ...]) -> Symmetry:
     with torch.no_grad(), trace:
         outputs = watched(images)
     if not isinstance(outputs, Tensor) or id(outputs) not in trace.labels:
-        raise Mistake(
+        raise UserError(
             f"alignment: {type(module).__name__} does not return one tensor that depends on "
             f"its input"
         )
@@ -213,7 +213,7 @@ def _try_out(symmetry: Symmetry, module: nn.Module, images: Tensor) -> None:
             functional_call(module, symmetry.parts(point), (images,)) for point in points
         )
     if not (after - before).abs().max() <= 1e-6 * before.abs().max().clamp_min(1.0):
-        raise Mistake(
+        raise UserError(
             f"alignment: renumbering the units that seem alike changes what "
             f"{type(module).__name__} computes"
         )
@@ -261,7 +261,7 @@ class _Trace(TorchFunctionMode):
                 what = self.names.get(
                     id(given[0]), "a tensor of shape " + "x".join(map(str, given[0].shape))
                 )
-                raise Mistake(
+                raise UserError(
                     f"alignment: it is not known how hidden units may be renumbered across "
                     f"{name!r} of {what}, as this network"
                     " uses it; a rule for it belongs in RULES of sgdtheory/paths/symmetry.py"

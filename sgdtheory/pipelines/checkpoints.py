@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sgdtheory.errors import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
 from sgdtheory.roles import NetworkLandscape, constants_of
 from sgdtheory.runs.foreign import DEEPEST
 from sgdtheory.runs.memory import refuse_what_does_not_fit
@@ -138,7 +138,7 @@ def places(word: str) -> list[Path]:
     """The files and folders that a word stands for: itself, `~` and a glob expanded, in the order
     of their names.
 
-    Raises Mistake where there is nothing.
+    Raises UserError where there is nothing.
 
     """
     path = Path(word).expanduser()
@@ -147,7 +147,7 @@ def places(word: str) -> list[Path]:
     found = sorted(glob(str(path), recursive=True)) if has_magic(str(path)) else []  # noqa: PTH207
     if not found:
         what = "no file fits it" if has_magic(str(path)) else "no such run or file"
-        raise Mistake(f"minima={word}: {what}; `sgdtheory status` lists the runs")
+        raise UserError(f"minima={word}: {what}; `sgdtheory status` lists the runs")
     return [Path(name) for name in found]
 
 
@@ -163,11 +163,11 @@ def file_in(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Mistake(f"{folder} holds no run and no checkpoint ({', '.join(SUFFIXES)})")
+        raise UserError(f"{folder} holds no run and no checkpoint ({', '.join(SUFFIXES)})")
     names = ", ".join(path.name for path in found[:TOLD])
     more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
     every = folder / f"*{found[0].suffix}"
-    raise Mistake(
+    raise UserError(
         f"{folder} holds {len(found)} checkpoints ({names}{more}): name one, or take all "
         f"with 'minima=\"{every}\"'"
     )
@@ -177,20 +177,20 @@ def file_in(folder: Path) -> Path:
 
 
 def opened(path: Path) -> Any:
-    """What a file holds: a tensor, or dictionaries of tensors and of other things. Raises Mistake
+    """What a file holds: a tensor, or dictionaries of tensors and of other things. Raises UserError
     for anything else."""
     if path.is_dir():
         return opened(file_in(path))
     if not path.is_file():
-        raise Mistake(f"{path} is no file" if path.exists() else f"no such file: {path}")
+        raise UserError(f"{path} is no file" if path.exists() else f"no such file: {path}")
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             head = stream.read(9)
     except OSError as fault:
-        raise Mistake(f"{path} cannot be read ({fault.strerror})") from None
+        raise UserError(f"{path} cannot be read ({fault.strerror})") from None
     if not size:
-        raise Mistake(f"{path} is empty")
+        raise UserError(f"{path} is empty")
     if path.name.endswith(".json"):
         return _sharded(path, size)
     refuse_what_does_not_fit(size, str(path))
@@ -204,12 +204,12 @@ def opened(path: Path) -> Any:
 
 
 def _refuse_grown(thing: Any, path: Path, most: int, depth: int = DEEPEST) -> None:
-    """Raise Mistake for a tensor of more bytes than its file has: a stride of 0 repeats few numbers
-    without end."""
+    """Raise UserError for a tensor of more bytes than its file has: a stride of 0 repeats few
+    numbers without end."""
     if isinstance(thing, Tensor):
         grown = thing.numel() * thing.element_size()
         if grown > most and not thing.is_meta and thing.layout == torch.strided:
-            raise Mistake(
+            raise UserError(
                 f"{path}: a tensor {list(thing.shape)} has {grown:,} bytes, more than the "
                 f"file; save a copy of it"
             )
@@ -225,7 +225,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as held:
             return {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118  (it is no dictionary)
     except (SafetensorError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as fault:
-        raise Mistake(f"{path} is damaged or cut short ({_short(fault)})") from None
+        raise UserError(f"{path} is damaged or cut short ({_short(fault)})") from None
 
 
 def _sharded(path: Path, size: int) -> dict[str, Tensor]:
@@ -235,29 +235,29 @@ def _sharded(path: Path, size: int) -> dict[str, Tensor]:
         files = index["weight_map"]  # type: ignore[index]
         shards = sorted(set(files.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Mistake(
+        raise UserError(
             f"{path} is no index of shards: it has no weight_map of names to files"
         ) from None
     if not shards or not all(
         isinstance(name, str) and re.fullmatch(r"[^/\\\0]*[^/\\\0.]", name) for name in shards
     ):
-        raise Mistake(f"{path}: its shards must be names of files beside it")
+        raise UserError(f"{path}: its shards must be names of files beside it")
     if missing := [name for name in shards if not (path.parent / name).is_file()]:
-        raise Mistake(
+        raise UserError(
             f"{path}: {len(missing)} of its {len(shards)} shards are not there ({_some(missing)})"
         )
     found: dict[str, Tensor] = {}
     for name in shards:
         held = opened(path.parent / name)
         if not isinstance(held, Mapping):
-            raise Mistake(f"{path.parent / name} is no shard: it holds no tensors by name")
+            raise UserError(f"{path.parent / name} is no shard: it holds no tensors by name")
         found |= {
             key: value
             for key, value in held.items()
             if isinstance(value, Tensor) and files.get(key) == name
         }
     if lost := [key for key in files if key not in found]:
-        raise Mistake(f"{path}: its shards lack {_some(lost)}")
+        raise UserError(f"{path}: its shards lack {_some(lost)}")
     return found
 
 
@@ -289,7 +289,7 @@ def _torch(path: Path, size: int, head: bytes) -> Any:
             with torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except Exception as fault:
-        raise Mistake(f"{path} is not read: {_why(str(fault), path)}") from None
+        raise UserError(f"{path} is not read: {_why(str(fault), path)}") from None
 
 
 def _check_archive(path: Path, size: int) -> None:
@@ -298,9 +298,9 @@ def _check_archive(path: Path, size: int) -> None:
         with zipfile.ZipFile(path) as archive:
             grown = sum(each.file_size for each in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, EOFError):
-        raise Mistake(f"{path} is not read: it is damaged or cut short") from None
+        raise UserError(f"{path} is not read: it is damaged or cut short") from None
     if grown > size:
-        raise Mistake(
+        raise UserError(
             f"{path} is not read: it would grow from {size:,} to {grown:,} bytes, and torch "
             f"compresses nothing"
         )
@@ -355,7 +355,7 @@ def weights_in(
     """The point θ [n] that the state dict in what a file holds stands for, with all that belongs to
     it.
 
-    `where`: how the file is called in messages. Raises Mistake for what is not of this model.
+    `where`: how the file is called in messages. Raises UserError for what is not of this model.
 
     """
     names = names_of(landscape)
@@ -363,7 +363,7 @@ def weights_in(
     if how.key is not None:
         entries = {how.key: _entry(thing, entries, how.key, where)}
     if not entries:
-        raise Mistake(f"{where} holds no state dict: tensors by the names of parameters")
+        raise UserError(f"{where} holds no state dict: tensors by the names of parameters")
     taken, said = _chosen(list(_fits(entries, names, how)), where)
     if taken is None:
         taken = _nearest(entries, names, how)
@@ -374,7 +374,7 @@ def weights_in(
             f"it also holds {_some(left)}; is it a larger model? checkpoint.strict=false "
             f"leaves them out"
         )
-        raise Mistake(f"{where} is not of this model alone: {more}")
+        raise UserError(f"{where} is not of this model alone: {more}")
     left += taken.outside
     theta, converted = _vector(taken.tensors, names, dtype, where)
     constants, lacking = _constants(taken.tensors, names, how, where)
@@ -422,7 +422,7 @@ def _entry(
     hint = nearest(key, [_clean(name) for name in known]) or (
         f"; it holds {_some(known)}" if known else ""
     )
-    raise Mistake(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
+    raise UserError(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
 
 
 def _fits(entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint) -> Iterator[Taken]:
@@ -500,7 +500,7 @@ def _chosen(fits: list[Taken], where: str) -> tuple[Taken | None, str]:
         both = " or ".join(
             f"checkpoint.{by}={_clean(getattr(taken, by))}" for taken in different[:TOLD]
         )
-        raise Mistake(f"{where} holds {len(different)} sets of weights that fit: say {both}")
+        raise UserError(f"{where} holds {len(different)} sets of weights that fit: say {both}")
     return first, f" (checkpoint.{by}={_clean(others[0])} takes another)"
 
 
@@ -570,12 +570,12 @@ def _refuse(taken: Taken, names: Names, where: str) -> None:
         and taken.tensors
     ):
         few = f"it holds {_some(list(taken.tensors))}, the model has {_some(list(names.weights))}"
-        raise Mistake(
+        raise UserError(
             f"{where} is not of this model: {few}; checkpoint.key=, checkpoint.prefix= say "
             f"where its weights are"
         )
     more = f", and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
-    raise Mistake(f"{where} is not of this model: {'; '.join(wrong[:TOLD])}{more}")
+    raise UserError(f"{where} is not of this model: {'; '.join(wrong[:TOLD])}{more}")
 
 
 def _value(tensors: Mapping[str, Tensor], names: Names, name: str) -> Tensor | None:
@@ -599,7 +599,7 @@ def _check_weight(name: str, value: Tensor, where: str) -> None:
         or value.is_meta
         or value.dtype not in (*WIDE, *NARROW)
     ):
-        raise Mistake(
+        raise UserError(
             f"{where}: {name} is {kind}; weights must be float64, float32, bfloat16 or float16"
         )
 
@@ -615,7 +615,7 @@ def _vector(
         _check_weight(name, value, where)
         for alias in names.aliases[name]:
             if alias in tensors and not same_bits(tensors[alias], value):
-                raise Mistake(
+                raise UserError(
                     f"{where}: {name} and {alias} are one parameter of this model, and differ there"
                 )
         kinds.add(value.dtype)
@@ -627,7 +627,7 @@ def _vector(
             for name, part in zip(names.weights, parts, strict=True)
             if not torch.isfinite(part).all()
         ]
-        raise Mistake(f"{where} holds numbers that are not finite, in {_some(bad)}; leave it out")
+        raise UserError(f"{where} holds numbers that are not finite, in {_some(bad)}; leave it out")
     other = sorted(str(kind).removeprefix("torch.") for kind in kinds if kind != dtype)
     return theta, f"{', '.join(other)} made {str(dtype).removeprefix('torch.')}" if other else ""
 
@@ -646,14 +646,14 @@ def _constants(
             lacking.append(name)
     if lacking and how.strict:
         what = f"it lacks {_some(lacking)}, which the model computes with"
-        raise Mistake(f"{where}: {what}; checkpoint.strict=false takes the model's own")
+        raise UserError(f"{where}: {what}; checkpoint.strict=false takes the model's own")
     return found, lacking
 
 
 def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
     """A buffer or frozen parameter of a file, of the landscape's own dtype and device."""
     if value.shape != own.shape:
-        raise Mistake(
+        raise UserError(
             f"{where} is not of this model: {name} is {list(value.shape)} instead of "
             f"{list(own.shape)}"
         )
@@ -664,7 +664,7 @@ def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
         or value.is_complex() != own.is_complex()
     ):
         kinds = [str(x.dtype).removeprefix("torch.") for x in (value, own)]
-        raise Mistake(
+        raise UserError(
             f"{where}: {name} is {kinds[0]}{'' if plain else ' without plain numbers'}, the "
             f"model's is {kinds[1]}"
         )

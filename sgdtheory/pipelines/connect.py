@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Place, Whole
+from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.claims import Findings
@@ -65,29 +65,29 @@ class Connect:
     )
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
-    examples: Count | Literal["auto", "all"] = "auto"
-    plane: Whole = 11
+    examples: PositiveInt | Literal["auto", "all"] = "auto"
+    plane: NonNegativeInt = 11
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "landscape", self.given.landscape)
         given, count = len(self.points), len(self.nodes)
         if given > 1 and count < 2:
-            raise Mistake(
+            raise UserError(
                 f"minima: all {given} are one and the same point, and a path has two ends; "
                 f"give another minimum"
             )
         if count < 2:
-            raise Mistake(
+            raise UserError(
                 f"minima: a path has two ends, and there is {count} minimum; give at least two"
             )
         # refuses pairs that are not there
         next_pairs(dict.fromkeys(range(given), 0.0), {}, pairs=self.pairs)
         for pair, (i, j) in zip(self.pairs, self._asked or [], strict=False):
             if i == j:
-                raise Mistake(
+                raise UserError(
                     f"pairs: {pair[0]} and {pair[1]} are the same point; a path has two ends"
                 )
 
@@ -399,7 +399,7 @@ def origin_of(files: tuple[Path, ...] | None) -> dict[str, Any]:
     """Where the minima came from: a run, with its training error and when it ended, files, or the
     formula itself.
 
-    Raises Damaged where the results of the run are not what it wrote.
+    Raises CorruptFile where the results of the run are not what it wrote.
 
     """
     if files is None:

@@ -10,13 +10,13 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Place, Whole
+from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.cost import estimate_score
@@ -65,14 +65,14 @@ class Diagnose:
     )
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     products: Annotated[int, Ge(MOST_FEW)] | None = 32
-    draws: Count | None = 48
+    draws: PositiveInt | None = 48
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.minima is None:
-            raise Mistake(
+            raise UserError(
                 "minima: must be given: minima=RUN, or files of weights (.safetensors, .pt, "
                 ".ckpt, a folder, a glob)"
             )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.paths.polyline import points_at
@@ -83,12 +83,12 @@ def given(
     """The points that files hold; without files, those that the landscape states, polished. Weights
     become `dtype`; the clouds of runs stay float64 where they are.
 
-    Raises Mistake for what cannot be points of this landscape, and where files differ in what is
+    Raises UserError for what cannot be points of this landscape, and where files differ in what is
     not trained.
     """
     if paths is None:
         if not states_minima(landscape):
-            raise Mistake(
+            raise UserError(
                 "there is no finished train run of this landscape, and it states no minima; "
                 "run `sgdtheory train` first"
             )
@@ -102,12 +102,12 @@ def given(
             [],
         )
     if not paths:
-        raise Mistake("minima=[]: an empty list names no file; give a run or files")
+        raise UserError("minima=[]: an empty list names no file; give a run or files")
     files = [_read(path, landscape, how, dtype) for path in paths]
     cloud = torch.cat([file.cloud for file in files]).to(device_of(landscape))
     for i, theta in enumerate(cloud):
         if not torch.isfinite(theta).all():
-            raise Mistake(f"minima: minimum {i} holds numbers that are not finite; leave it out")
+            raise UserError(f"minima: minimum {i} holds numbers that are not finite; leave it out")
     placed, digest = _with_constants(landscape, paths, files)
     sources = [
         _source(path, file, i)
@@ -132,7 +132,7 @@ def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[floa
         tensors = opened(file)
         pivots = tensors.get("path") if isinstance(tensors, Mapping) else None
         if pivots is None or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
-            raise Mistake(
+            raise UserError(
                 f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run"
             )
         found = points_at(pivots, torch.tensor(at, dtype=torch.float64))
@@ -201,7 +201,7 @@ def _with_constants(
                 shared = (
                     "points of one landscape share what is not trained; take them one at a time"
                 )
-                raise Mistake(f"{name} in {path} is another than in {paths[0]}: {shared}")
+                raise UserError(f"{name} in {path} is another than in {paths[0]}: {shared}")
     if _are_own(landscape, every[0]):
         return landscape, None
     return network_of(landscape).with_constants(every[0]), digest_of_all(every[0])
@@ -217,7 +217,7 @@ def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype)
         count = f"{len(cloud)} points" if len(cloud) > 1 else "a point"
         return _File(cloud, _constants_beside(tensors, landscape, str(path)), statistics, count)
     if not is_network(landscape):
-        raise Mistake(
+        raise UserError(
             f"{path} holds no cloud `minima` [P, n], and this landscape is no network that a "
             f"state dict could fill"
         )
@@ -249,16 +249,16 @@ def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype
             if cloud.is_meta
             else str(cloud.dtype).split(".")[-1]
         )
-        raise Mistake(
+        raise UserError(
             f"{path}: its minima are {kind}; points must be float64, float32, bfloat16 or float16"
         )
     cloud = cloud.detach()[None] if cloud.ndim == 1 else cloud.detach()
     if cloud.ndim != 2 or not len(cloud):
-        raise Mistake(
+        raise UserError(
             f"{path}: its minima are {list(cloud.shape)}, not [points, {landscape.dim:,}]"
         )
     if cloud.shape[1] != landscape.dim:
-        raise Mistake(
+        raise UserError(
             f"{path}: its minima have {cloud.shape[-1]:,} parameters, this landscape has "
             f"{landscape.dim:,}"
         )
@@ -275,7 +275,7 @@ def _constants_beside(
         if str(name).startswith(CONSTANT)
     }
     if strange := sorted(set(kept) - set(own)):
-        raise Mistake(
+        raise UserError(
             f"{where} is not of this model: it has {', '.join(strange[:3])}, which is not "
             f"trained there"
         )

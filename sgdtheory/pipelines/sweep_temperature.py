@@ -10,9 +10,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, Fraction, Place, Positive, Whole
+from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.curvature import top_modes
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
@@ -38,8 +38,8 @@ from sgdtheory.temperature.claims import claims_of, numbers_of
 from sgdtheory.temperature.cost import estimate_cell
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.grid import Grid
-from sgdtheory.temperature.quench import Bottom, quench
-from sgdtheory.temperature.reference_minimum import Ground, find_minimum, ground_at
+from sgdtheory.temperature.quench import QuenchResult, quench
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, find_minimum, ground_at
 
 GUESS = 3000  # steps of a cell before its minimum is known
 # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
@@ -76,7 +76,7 @@ class SweepTemperature:
     landscape: Landscape
     sweep: Grid
     replicas: Annotated[int, Ge(2)] = 32
-    precision: Positive = 0.02
+    precision: PositiveFloat = 0.02
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
@@ -88,30 +88,30 @@ class SweepTemperature:
     estimator: dict[str, Estimator] = field(default_factory=dict)
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         count = count_of(self.landscape)
         if count is None and self.sampling != "iid":
-            raise Mistake(
+            raise UserError(
                 f"sampling={self.sampling} needs examples, and this landscape has none; use iid"
             )
         if count is not None and max(self.sweep.batch_size) > count:
-            raise Mistake(
+            raise UserError(
                 f"sweep.batch_size={max(self.sweep.batch_size)} is more than the {count:,} "
                 f"training examples"
             )
         if getattr(getattr(self.landscape, "data", None), "augment", "none") != "none":
-            raise Mistake(
+            raise UserError(
                 "data.augment: with random images the minimum of the objective is not known; "
                 "use none"
             )
         if self.at is not None and self.minima is None:
-            raise Mistake(
+            raise UserError(
                 "at: says where on a path, and there is none; give minima=RUN, a connect run"
             )
         if self.at == ():
-            raise Mistake(
+            raise UserError(
                 "at=[] names no point of a path: give at least one fraction of its length"
             )
         if self.minima is not None:
@@ -209,7 +209,7 @@ class SweepTemperature:
             clouds[f"trajectories/{name}.safetensors"] = tensors
             trajectory = cell.recorded(tensors, self.landscape, ground)
             let_down = None if letting is None else run.result(letting)
-            bottom = None if let_down is None else Bottom(**let_down["bottom"])
+            bottom = None if let_down is None else QuenchResult(**let_down["bottom"])
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
         measured = columns_of(units_of(self.diagnostic, first, run), run, len(sites))
@@ -263,7 +263,7 @@ class SweepTemperature:
                     found += [(f"cell-{rate}-{size}", cost) for rate in told]
         return found
 
-    def _cost(self, cell: Cell, ground: Ground | None) -> Estimate:
+    def _cost(self, cell: Cell, ground: ReferenceMinimum | None) -> Estimate:
         """One step more and one look more are measured; how many there will be the ground says,
         else a guess."""
         steps, looks = GUESS, GUESS // 128
@@ -370,7 +370,7 @@ class SweepTemperature:
         )
 
 
-def _minimum(site: Site, ground: Ground) -> dict[str, Any]:
+def _minimum(site: Site, ground: ReferenceMinimum) -> dict[str, Any]:
     """A row about the bottom of the sweep."""
     size = {"batch_size": site.batch_size} if site.batch_size else {}
     numbers = {
@@ -395,5 +395,5 @@ def _beside(folder: UnitFolder, name: str, science: Mapping[str, Any]) -> UnitFo
     return UnitFolder(folder.path.parent / unit.hash, unit)
 
 
-def _ground(folder: UnitFolder) -> Ground | None:
-    return None if folder.result is None else Ground.kept_in(folder.clouds())
+def _ground(folder: UnitFolder) -> ReferenceMinimum | None:
+    return None if folder.result is None else ReferenceMinimum.kept_in(folder.clouds())

@@ -6,9 +6,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
@@ -40,13 +40,13 @@ class Train:
 
     landscape: Landscape
     sgd: SGD
-    minima: Count = 4
+    minima: PositiveInt = 4
     polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
-    polish_steps: Count = 500
-    snapshots: Whole = 0
+    polish_steps: PositiveInt = 500
+    snapshots: NonNegativeInt = 0
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         check_batch_size(self.landscape, self.sgd)
@@ -218,17 +218,17 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
     """Refuse a mini-batch larger than the data before any work is begun."""
     count = count_of(landscape)
     if count is None and not is_sampled(landscape):
-        raise Mistake(
+        raise UserError(
             f"landscape: {type(landscape).__name__} has neither sample nor count and batch: "
             f"SGD has nothing to draw from"
         )
     if count is not None and sgd.batch_size is not None and sgd.batch_size > count:
-        raise Mistake(
+        raise UserError(
             f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; "
             f"make it smaller"
         )
     if count is None and sgd.sampling != "iid":
-        raise Mistake(
+        raise UserError(
             f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid"
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.report.figures import drawn
 from sgdtheory.report.figures.edges import edges_table
 from sgdtheory.report.figures.figure import RunData
@@ -70,16 +70,16 @@ def draw(run_path: Path) -> Path:
 
 
 def finished(path: Path) -> RunData:
-    """What a run directory holds; a Mistake when it is none, or has no results yet."""
+    """What a run directory holds; a UserError when it is none, or has no results yet."""
     run = RunData.read(path)
     if not run.results:
         if not run.manifest:
-            raise Mistake(
+            raise UserError(
                 f"{path}: no run is here (no manifest.json); `sgdtheory status` lists the "
                 f"runs under ./runs"
             )
         command = pasted(run.manifest.get("command_line")) or "the command that began it"
-        raise Mistake(
+        raise UserError(
             f"{path}: this run is not finished, there is nothing to report yet; go on with\n "
             f" {command}"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgdtheory.report.stdio import harmless, say
-from sgdtheory.runs.folder import Damaged
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 
@@ -102,7 +102,7 @@ def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
         folder = run.folder(unit)
         try:
             status = folder.read_object("status.json").get("status", "missing")
-        except Damaged:  # whoever does the unit says so
+        except CorruptFile:  # whoever does the unit says so
             status = "missing"
         if status in ("done", "failed"):
             total += 1

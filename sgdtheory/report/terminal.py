@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.report.progress import duration, size
 from sgdtheory.report.stdio import pasted, shown, tell
-from sgdtheory.runs.folder import Damaged, Folder
+from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.run import demand_as_written, runs_under, status_of
 
 if TYPE_CHECKING:
@@ -293,11 +293,11 @@ def _as_read(path: Path) -> Iterator[None]:
     them."""
     try:
         yield
-    except (Mistake, Failure, OSError):
+    except (UserError, RunError, OSError):
         raise
     except Exception as fault:  # whatever nonsense a file holds
         said = next(iter(str(fault).splitlines()), "")[:MOST_SAID]
-        raise Mistake(
+        raise UserError(
             f"{path}: its files are not as a run writes them ({type(fault).__name__}: {said})"
         ) from fault
 
@@ -305,7 +305,7 @@ def _as_read(path: Path) -> Iterator[None]:
 def _show_units(path: Path) -> None:
     if not (path / "manifest.json").exists():
         why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
-        raise Mistake(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
+        raise UserError(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
     status, manifest, units = status_of(path)
     tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
@@ -323,7 +323,7 @@ def _in_short(path: Path, status: str, manifest: dict[str, Any]) -> None:
     try:
         demand_as_written(path, ("results.json", "table.csv"), manifest)
         claims = Folder(path).read_object("results.json").get("claims", [])
-    except Damaged as fault:
+    except CorruptFile as fault:
         _say([f"  not as measured: {fault}"])
         return
     if status == "failed":
@@ -376,14 +376,14 @@ def show_report(paths: list[Path], out: Path | None) -> None:
 
 
 def _demand_ours(out: Path) -> None:
-    """Raise Mistake for a file that no report was written into."""
+    """Raise UserError for a file that no report was written into."""
     if out.is_dir():
-        raise Mistake(f"--out {out}: is a directory; give the name of a page in it")
+        raise UserError(f"--out {out}: is a directory; give the name of a page in it")
     if not out.exists():
         return
     with out.open("rb") as page:
         if MARK not in page.read(4096):
-            raise Mistake(
+            raise UserError(
                 f"--out {out}: there is a file of that name which is no report; give another name"
             )
 

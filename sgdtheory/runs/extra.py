@@ -4,13 +4,13 @@ reason."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sgdtheory.errors import Failure, Mistake
-from sgdtheory.runs.folder import Damaged
+from sgdtheory.errors import RunError, UserError
+from sgdtheory.runs.folder import CorruptFile
 
 # What a module that somebody else wrote raises where it cannot do what is asked. The disk (OSError,
-# Damaged), memory that Python itself has run out of, and the wish to stop are nobody's fault here,
-# and pass.
-FAULTS = (Mistake, Failure, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
+# CorruptFile), memory that Python itself has run out of, and the wish to stop are nobody's fault
+# here, and pass.
+FAULTS = (UserError, RunError, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 
 def reason(fault: BaseException) -> str:
@@ -18,7 +18,7 @@ def reason(fault: BaseException) -> str:
     first = str(fault).strip().splitlines()[0] if str(fault).strip() else ""
     return (
         first
-        if isinstance(fault, Mistake | Failure)
+        if isinstance(fault, UserError | RunError)
         else f"{type(fault).__name__}: {first}".rstrip(": ")
     )
 
@@ -33,7 +33,7 @@ def extra(names: Sequence[str], work: Callable[[], dict[str, Any]]) -> dict[str,
     `<name>_why`."""
     try:
         return work()
-    except Damaged:
+    except CorruptFile:
         raise
     except FAULTS as fault:
         return nothing(names, reason(fault))

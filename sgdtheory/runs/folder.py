@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.foreign import MOST_JSON, MOST_ROWS, bytes_of, held, parsed, refuse_leading_out
 from sgdtheory.runs.locks import LEASE, holding, is_held, still_held
 from sgdtheory.runs.processes import started
@@ -25,12 +25,12 @@ OURS = re.compile(r"\..+\.(\d+)-([^.]*)\.sgdtheory\.tmp")
 UNDO = "put it back, or delete it and run the same command again"
 
 
-class Damaged(Failure):
+class CorruptFile(RunError):
     """A file is not as it was written: nothing is done with it, and the message says which one and
     what to do."""
 
 
-class Gone(Damaged):
+class DirectoryGone(CorruptFile):
     """A directory is not where it was when its work began."""
 
 
@@ -137,17 +137,19 @@ class Folder:
         return hashlib.sha256(content).hexdigest()
 
     def read_bytes(self, name: str, sha256: str | None = None) -> bytes:
-        """What a file holds; Damaged when it is missing, or its SHA-256 is not the one that was
+        """What a file holds; CorruptFile when it is missing, or its SHA-256 is not the one that was
         kept."""
         path = self.path / name
         try:
             content = bytes_of(self.path, name)
         except FileNotFoundError:
-            raise Damaged(
+            raise CorruptFile(
                 f"{path} is missing: put it back, or run the command that wrote it again"
             ) from None
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise Damaged(f"{path} is not the file that this run wrote (checksums differ): {UNDO}")
+            raise CorruptFile(
+                f"{path} is not the file that this run wrote (checksums differ): {UNDO}"
+            )
         return content
 
     def write_text(self, name: str, text: str) -> str:
@@ -161,39 +163,39 @@ class Folder:
         )
 
     def read_json(self, name: str, default: Any = None) -> Any:
-        """What a JSON file holds, `default` when there is none; a damaged one is a Failure that
+        """What a JSON file holds, `default` when there is none; a damaged one is a RunError that
         names it."""
         try:
             found = parsed(bytes_of(self.path, name, MOST_JSON).decode("utf-8"), name)
         except (FileNotFoundError, NotADirectoryError):
             return default
         except ValueError as fault:
-            if isinstance(fault, Mistake):
+            if isinstance(fault, UserError):
                 raise
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / name} is damaged ({fault}); delete it to have it written again"
             ) from None
         except OSError as fault:
-            raise Damaged(f"{self.path / name} cannot be read ({fault.strerror})") from None
+            raise CorruptFile(f"{self.path / name} cannot be read ({fault.strerror})") from None
         if isinstance(default, dict | list) and not isinstance(found, type(default)):
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / name} is damaged (it is another thing); delete it to have it "
                 f"written again"
             )
         return found
 
     def read_object(self, name: str) -> dict[str, Any]:
-        """What a JSON file that is an object holds, nothing when there is none; Damaged when it is
-        no object."""
+        """What a JSON file that is an object holds, nothing when there is none; CorruptFile when
+        it is no object."""
         found: dict[str, Any] = self.read_json(name, {})
         return found
 
     def read_list(self, name: str) -> list[dict[str, Any]]:
-        """What a JSON file that is a list of objects holds, nothing when there is none; Damaged
+        """What a JSON file that is a list of objects holds, nothing when there is none; CorruptFile
         when it is none."""
         found: list[dict[str, Any]] = self.read_json(name, [])
         if not all(isinstance(row, dict) for row in found):
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / name} is damaged (no list of JSON objects); delete it to have "
                 f"it written again"
             )
@@ -229,7 +231,7 @@ class Folder:
         try:
             return [json.loads(line) for line in whole.splitlines()]
         except (ValueError, RecursionError) as fault:
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / name} is damaged ({fault}); delete it and run the same command again"
             ) from None
 
@@ -252,7 +254,7 @@ class Folder:
         return self.write_bytes(name, save(content))
 
     def read_tensors(self, name: str, sha256: str | None = None) -> dict[str, Any]:
-        """The tensors of a file; Damaged when it is truncated besides."""
+        """The tensors of a file; CorruptFile when it is truncated besides."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -260,11 +262,13 @@ class Folder:
         try:
             return {key: value.clone() for key, value in load(data).items()}
         except (SafetensorError, ValueError) as fault:
-            raise Damaged(f"{self.path / name} is damaged or truncated ({fault}): {UNDO}") from None
+            raise CorruptFile(
+                f"{self.path / name} is damaged or truncated ({fault}): {UNDO}"
+            ) from None
 
     def read_stamped(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Tensors and facts of a file written with `facts`, None when there is no such file;
-        Damaged when they disagree."""
+        CorruptFile when they disagree."""
         if not (self.path / name).exists():
             return None
         tensors = self.read_tensors(name)
@@ -274,7 +278,7 @@ class Folder:
         except (KeyError, ValueError, TypeError, AttributeError):
             whole = False
         if not whole:
-            raise Damaged(f"{self.path / name} is damaged (checksums differ): {UNDO}")
+            raise CorruptFile(f"{self.path / name} is damaged (checksums differ): {UNDO}")
         return tensors, facts
 
     # locks
@@ -304,14 +308,16 @@ class Folder:
         return is_held(self.path)
 
     def demand_presence(self) -> None:
-        """Raise Gone when this process holds the directory and it was moved or deleted
+        """Raise DirectoryGone when this process holds the directory and it was moved or deleted
         meanwhile."""
         if not still_held(self.path):
             taken = (self.path / LEASE).exists()
             what = (
                 "was taken over by another process" if taken else "was moved, deleted or replaced"
             )
-            raise Gone(f"{self.path} {what} while it was worked on: run the same command again")
+            raise DirectoryGone(
+                f"{self.path} {what} while it was worked on: run the same command again"
+            )
 
 
 def temporary_of(target: Path) -> Path:

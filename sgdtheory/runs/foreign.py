@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 MOST_YAML = 1 << 18  # bytes of a configuration; the longest of ours has 6,000
 MOST_JSON = 1 << 28  # bytes of one JSON file
@@ -23,7 +23,7 @@ PLAIN = re.compile(r"\$\{\.*[A-Za-z_]\w*(?:\.\w+|\[\w+\])*\}")  # ${key.of.the.s
 def held(folder: Path, name: str, most: int | None = None) -> Path:
     """The path of a file in a directory that may be a stranger's, looked at before it is opened.
 
-    Raises Mistake where a link leads out of the directory, where it is a pipe, a socket or a
+    Raises UserError where a link leads out of the directory, where it is a pipe, a socket or a
     device, and where it has more than `most` bytes; FileNotFoundError where there is none.
     """
     return Path(_looked_at(folder, name, most))
@@ -44,12 +44,12 @@ def _looked_at(folder: Path, name: str, most: int | None) -> str:
     if not stat.S_ISREG(found.st_mode):
         raise _no_file(Path(place))
     if most is not None and found.st_size > most:
-        raise Mistake(
+        raise UserError(
             f"{place} has {found.st_size:,} bytes, more than the {most:,} that are read of "
             f"such a file"
         )
     if found.st_size > HOLLOW * 512 * max(1, found.st_blocks) and found.st_size > MOST_JSON:
-        raise Mistake(
+        raise UserError(
             f"{place} is hollow: it says {found.st_size:,} bytes and holds "
             f"{512 * found.st_blocks:,}"
         )
@@ -57,40 +57,40 @@ def _looked_at(folder: Path, name: str, most: int | None) -> str:
 
 
 def refuse_leading_out(folder: Path, name: str) -> None:
-    """Raise Mistake where what is called so in a directory, there already or not, lies outside of
+    """Raise UserError where what is called so in a directory, there already or not, lies outside of
     it: a link leads there."""
     if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
-        raise Mistake(
+        raise UserError(
             f"{folder / name} leads out of {folder}: a run's own files are no links; take it away"
         )
 
 
 def text_of(path: Path, most: int, what: str) -> str:
-    """The text of an ordinary file of at most `most` bytes. Raises Mistake for anything else."""
+    """The text of an ordinary file of at most `most` bytes. Raises UserError for anything else."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise _no_file(path)
         if found.st_size > most:
-            raise Mistake(
+            raise UserError(
                 f"{path} is no {what}: it has {found.st_size:,} bytes, of at most {most:,}"
             )
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise Mistake(f"no such file: {path}") from None
+        raise UserError(f"no such file: {path}") from None
     except UnicodeDecodeError:
-        raise Mistake(f"{path} is no {what}: it is no text in UTF-8") from None
+        raise UserError(f"{path} is no {what}: it is no text in UTF-8") from None
     except OSError as fault:
-        raise Mistake(f"{path} cannot be read ({fault.strerror})") from None
+        raise UserError(f"{path} cannot be read ({fault.strerror})") from None
 
 
-def _no_file(path: Path) -> Mistake:
+def _no_file(path: Path) -> UserError:
     what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
-    return Mistake(f"{path} is no ordinary file but {what}")
+    return UserError(f"{path} is no ordinary file but {what}")
 
 
 def refuse_strange_yaml(text: str, where: str) -> None:
-    """Raise Mistake for YAML that is more than plain data: aliases, which grow without end, and
+    """Raise UserError for YAML that is more than plain data: aliases, which grow without end, and
     depths without end."""
     import yaml
 
@@ -105,25 +105,27 @@ def refuse_strange_yaml(text: str, where: str) -> None:
                 event, yaml.CollectionEndEvent
             )
             if isinstance(event, yaml.AliasEvent):
-                raise Mistake(
+                raise UserError(
                     f"{where} is no configuration: it has aliases (*{event.anchor}); write "
                     f"out what they stand for"
                 )
             if depth > DEEPEST:
-                raise Mistake(f"{where} is no configuration: it is nested more than {DEEPEST} deep")
+                raise UserError(
+                    f"{where} is no configuration: it is nested more than {DEEPEST} deep"
+                )
     except yaml.YAMLError as fault:
         said = next((line.strip() for line in str(fault).splitlines() if line.strip()), "damaged")
-        raise Mistake(f"{where} is no configuration: {said}") from None
+        raise UserError(f"{where} is no configuration: {said}") from None
 
 
 def refuse_resolvers(tree: Any, where: str, key: str = "") -> None:
-    """Raise Mistake where a value of a configuration reads more than the configuration:
+    """Raise UserError where a value of a configuration reads more than the configuration:
     `${oc.env:HOME}`, `${now:}`."""
     if isinstance(tree, Mapping | list):
         for name, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
             refuse_resolvers(value, where, f"{key}.{name}" if key else str(name))
     elif isinstance(tree, str) and reads_outside(tree):
-        raise Mistake(
+        raise UserError(
             f"{where}: {key}: {tree!r} is not followed: only ${{key}} of the same file is"
         )
 

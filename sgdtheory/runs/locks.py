@@ -20,7 +20,7 @@ from sgdtheory.runs.processes import Process, this
 
 LOCK, LEASE = ".lock", ".lease"
 # for a lock, 10 ms apart: whoever merely looks whether it is held holds it for an instant
-ASKINGS = 5
+LOCK_ATTEMPTS = 5
 BEAT = 0.5  # seconds between two signs of life in a lease
 PATIENCE = 4.0  # seconds without one until a holder that cannot be seen from here counts as dead
 # directories that this process holds: whether it still does
@@ -96,7 +96,7 @@ def _is_same(descriptor: int, path: Path) -> bool:
 
 def _flocked(descriptor: int, path: Path) -> bool | None:
     """Whether this process got the lock, asking a few times; None where locks are of no use."""
-    for _ in range(ASKINGS):
+    for _ in range(LOCK_ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -145,7 +145,7 @@ def _leasing(folder: Path) -> Iterator[bool]:
 
 def _taken(path: Path, token: str) -> bool:
     """Make the lease, which only one can; one whose holder is dead is put away first."""
-    for _ in range(ASKINGS):
+    for _ in range(LOCK_ATTEMPTS):
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except FileExistsError:

@@ -2,16 +2,16 @@
 
 import os
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 SHARE = 0.5  # of this machine's memory: a data set is held whole, and more than once for a moment
 
 
 def refuse_what_does_not_fit(size: int, what: str) -> None:
-    """Raise Mistake where `size` bytes are more than half of this machine's memory."""
+    """Raise UserError where `size` bytes are more than half of this machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > SHARE * memory:
-        raise Mistake(
+        raise UserError(
             f"{what}: {_told(size)}, more than half of this machine's {_told(memory)} of memory"
         )
 

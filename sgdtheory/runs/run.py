@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sgdtheory.errors import Mistake
-from sgdtheory.runs.folder import UNDO, Damaged, Folder, beside, digest
+from sgdtheory.errors import UserError
+from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside, digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder, status_of_unit
 
@@ -66,8 +66,8 @@ class Run(Folder):
         self.write_json("manifest.json", {**self.manifest, **facts})
 
     def is_whole(self) -> bool:
-        """Whether every file that the manifest vouches for is there; Damaged when one is not what
-        was written."""
+        """Whether every file that the manifest vouches for is there; CorruptFile when one is not
+        what was written."""
         for name, sha256 in self.manifest.get("files", {}).items():
             if not (self.path / name).exists():
                 return False
@@ -102,7 +102,7 @@ def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         manifest = _manifest_of(folder)
         is_over = manifest.get("status") == "done"
         units = [_unit_now(path, row, is_over) for row in folder.read_list("units.json")]
-    except (Damaged, Mistake) as fault:
+    except (CorruptFile, UserError) as fault:
         return "damaged", {"why": str(fault)}, []
     return manifest.get("status", "missing"), manifest, units
 
@@ -112,7 +112,7 @@ def _manifest_of(folder: Folder) -> dict[str, Any]:
     kinds = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(NUMBERS, int | float), "files": dict}
     for name, kind in kinds.items():
         if name in manifest and not isinstance(manifest[name], kind):
-            raise Damaged(
+            raise CorruptFile(
                 f"{folder.path / 'manifest.json'} is damaged ({name} is "
                 f"{manifest[name]!r:.40}): {UNDO}"
             )
@@ -128,11 +128,11 @@ def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
     was written."""
     known = {key: row[key] for key in UNIT if isinstance(row.get(key), str)}
     if len(known) < len(UNIT) or not UNITS.fullmatch(known["directory"]):
-        raise Damaged(f"{path / 'units.json'} is damaged (it names no units): {UNDO}")
+        raise CorruptFile(f"{path / 'units.json'} is damaged (it names no units): {UNDO}")
     folder = Folder(beside(path, known["directory"]))
     try:
         now = status_of_unit(folder)
-    except Damaged as fault:
+    except CorruptFile as fault:
         return {**known, "status": "damaged", "why": str(fault)}
     if is_over and now["status"] == "missing" and not folder.path.is_dir():
         return {**row, "elsewhere": True}
@@ -140,7 +140,7 @@ def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
 
 
 def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a run has found, nothing where it has no results; Damaged where they are not what it
+    """What a run has found, nothing where it has no results; CorruptFile where they are not what it
     wrote."""
     folder, manifest = (
         Folder(path),
@@ -153,7 +153,8 @@ def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[st
 def demand_as_written(
     path: Path, names: Iterable[str], manifest: Mapping[str, Any] | None = None
 ) -> None:
-    """Raise Damaged where one of these files of a run is there and is not what the run wrote."""
+    """Raise CorruptFile where one of these files of a run is there and is not what the run
+    wrote."""
     folder = Folder(path)
     files = (folder.read_object("manifest.json") if manifest is None else manifest).get("files", {})
     for name in names:

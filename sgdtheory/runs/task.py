@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
-from sgdtheory.annotations import Count, Place, PlacePath
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import Place, PlacePath, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import digest
 from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.unit import Unit
@@ -32,7 +32,7 @@ class Where:
             or not name.isprintable()
             or len(name) > LONGEST_NAME
         ):
-            raise Mistake(
+            raise UserError(
                 f"run.name={name[:LONGEST_NAME]!r} is no plain name; run.root= and run.dir= "
                 f"say where a run is kept"
             )
@@ -56,7 +56,7 @@ class Settings:
 
     executor: Executor
     device: str = "cpu"
-    threads: Count | None = None
+    threads: PositiveInt | None = None
     where: Where = Where()
     trust: tuple[str, ...] = ()  # the command line's: no file has it
 

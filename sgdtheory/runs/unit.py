@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sgdtheory.errors import Failure
-from sgdtheory.runs.folder import UNDO, Damaged, Folder, digest, naming, plain, temporary_of
+from sgdtheory.errors import RunError
+from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, digest, naming, plain, temporary_of
 from sgdtheory.runs.interrupt import is_stop_requested, stop_if_asked
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
@@ -77,7 +77,7 @@ class UnitFolder(Folder):
             return None
         checksum = found.pop("checksum", None)
         if found.get("unit") != self.unit.hash or checksum != digest(found):
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / 'result.json'} was edited or belongs to another unit: {UNDO}"
             )
         return found
@@ -86,7 +86,7 @@ class UnitFolder(Folder):
         """The tensors of a finished unit, checked against the digest in its result."""
         result = self.result
         if result is None:
-            raise Failure(f"{self.unit.name} is not finished: {self.path}")
+            raise RunError(f"{self.unit.name} is not finished: {self.path}")
         return self.read_tensors("result.safetensors", result["sha256"])
 
     # what a pipeline's `do` uses
@@ -105,16 +105,16 @@ class UnitFolder(Folder):
         return state
 
     def _forget_rows(self, kept: "Logged") -> None:
-        """Have the rows of metrics alone that were there when a state was kept; Damaged where they
-        are others now."""
+        """Have the rows of metrics alone that were there when a state was kept; CorruptFile
+        where they are others now."""
         rows, (count, sha256), where = self.rows("metrics.jsonl"), kept, self.path / "metrics.jsonl"
         if len(rows) < count:
-            raise Damaged(
+            raise CorruptFile(
                 f"{where} has {len(rows)} of the {count} rows it had: put it back, or delete "
                 f"{self.path}"
             )
         if sha256 not in (None, digest(rows[:count])):
-            raise Damaged(
+            raise CorruptFile(
                 f"{where} is not what this unit wrote (checksums differ): put it back, or "
                 f"delete {self.path}"
             )
@@ -124,7 +124,7 @@ class UnitFolder(Folder):
         """(tensors, facts) of a file that this unit has kept."""
         found = self.read_stamped(name)
         if found is not None and found[1]["unit"] != self.unit.hash:
-            raise Damaged(f"{self.path / name} belongs to another unit: {UNDO}")
+            raise CorruptFile(f"{self.path / name} belongs to another unit: {UNDO}")
         return found
 
     def log(self, **row: Any) -> None:
@@ -184,7 +184,7 @@ class UnitFolder(Folder):
         if found is None:
             return None
         if found[1]["stage"] != name:
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / f'stage-{name}.safetensors'} is that of {found[1]['stage']}: {UNDO}"
             )
         self._passed[name] = Logged.of(found[1])
@@ -212,7 +212,7 @@ class UnitFolder(Folder):
         """The cloud of a step that was kept."""
         found = self._kept_in(f"snapshot-{step}.safetensors")
         if found is None:
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / f'snapshot-{step}.safetensors'} is missing: delete "
                 f"{self.path} and run again"
             )
@@ -244,10 +244,10 @@ class UnitFolder(Folder):
         self.write_json("result.json", {**found, "checksum": digest(found)})
 
     def logged(self) -> list[dict[str, Any]]:
-        """What was logged on the way to a result; Damaged where it was changed since."""
+        """What was logged on the way to a result; CorruptFile where it was changed since."""
         known, rows = (self.result or {}).get("rows_sha256"), self.rows("metrics.jsonl")
         if known not in (None, digest(rows)):
-            raise Damaged(
+            raise CorruptFile(
                 f"{self.path / 'metrics.jsonl'} is not what this unit wrote (checksums "
                 f"differ): {UNDO}"
             )
@@ -262,7 +262,7 @@ class UnitFolder(Folder):
         ):
             path.unlink(missing_ok=True)
 
-    def pardon(self) -> None:
+    def reset_failed(self) -> None:
         """Count as unfinished instead of failed; what it has cost stays."""
         kept = {key: value for key, value in self.status.items() if key != "why"}
         self.write_json("status.json", {**kept, "status": "unfinished"})

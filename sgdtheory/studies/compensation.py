@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.derived.clamped import push, second_order
@@ -59,25 +59,25 @@ class Compensation(Study):
     axes = ("deltas",)
 
     landscapes: dict[str, Any]
-    deltas: Annotated[tuple[Positive, ...], MinLen(1)]
+    deltas: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
     pushed: Annotated[int, Ge(2)] = 16
-    search_steps: Count = 3000
-    steps: Count = 300
-    seed: Whole = 0
+    search_steps: PositiveInt = 3000
+    steps: PositiveInt = 300
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if len(self.landscapes) != 2:
-            raise Mistake(
+            raise UserError(
                 f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}"
             )
         for name, landscape in self.landscapes.items():
             if not weight_decay_of(landscape) > 0:
-                raise Mistake(
+                raise UserError(
                     f"landscapes.{name}: without weight decay no minimum is one point; use "
                     "weight_decay=0.001"
                 )
             if landscape.dim > DENSE:
-                raise Mistake(
+                raise UserError(
                     f"landscapes.{name}: {landscape.dim:,} parameters are more than the {DENSE:,} "
                     "whose Hessian fits"
                 )
@@ -108,7 +108,7 @@ class Compensation(Study):
         theta = self._minimum(landscape, name, tell)
         norm = float(value_and_grad(landscape, theta[None])[1].norm())
         if not norm <= STATIONARY:
-            raise Failure(
+            raise RunError(
                 f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps "
                 f"({self.search_steps})"
             )

@@ -8,8 +8,8 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
 from sgdtheory.fokker_planck.density import Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
@@ -17,7 +17,7 @@ from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
-from sgdtheory.optim.sgd import FREE, SGD, SGDState
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of
@@ -47,23 +47,25 @@ class Stirred:
     coupling: Turning | None
     strengths: Annotated[list[float], MinLen(1)]
     replicas: Annotated[int, Ge(2)]
-    burn: Whole
-    bins: Whole
-    reach: Positive
-    within: Positive  # of theory, relative, that the claim asks for
-    clear: Positive  # standard errors from zero that the claim asks for where there is a current
+    burn: NonNegativeInt
+    bins: NonNegativeInt
+    reach: PositiveFloat
+    within: PositiveFloat  # of theory, relative, that the claim asks for
+    clear: (
+        PositiveFloat  # standard errors from zero that the claim asks for where there is a current
+    )
 
     def __post_init__(self) -> None:
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto" or self.sgd.momentum:
-            raise Mistake(
+            raise UserError(
                 "sgd: a current needs a learning_rate and a batch_size as numbers, and momentum=0"
             )
         if self.burn >= self.sgd.steps:
-            raise Mistake(
+            raise UserError(
                 f"burn={self.burn} leaves nothing of the {self.sgd.steps} steps; make it smaller"
             )
         if self.coupling is None and not hasattr(self.landscape, "stationary_area"):
-            raise Mistake(
+            raise UserError(
                 "coupling: null needs a landscape that states its stationary_area; use "
                 "linear_regression or quadratic"
             )
@@ -73,7 +75,7 @@ class Stirred:
     ) -> dict[str, Any]:
         """One row: the area's rate, theory's, z; and the distance of the density from e^{−L/D}."""
         turning: Any = self.coupling
-        coupling = FREE if turning is None else replace(turning, strength=strength)
+        coupling = UNCOUPLED if turning is None else replace(turning, strength=strength)
         start, plane, origin = self._start(seed, dtype)
         every = max(1, (self.sgd.steps - self.burn) // MOMENTS)
         seen = {"areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device)}
@@ -171,7 +173,7 @@ class Current(Study):
 
     systems: dict[str, Stirred]
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     @property
     def landscape(self) -> Subject:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.linearised import Linearised
 from sgdtheory.landscape import Landscape
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
@@ -19,7 +19,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, grouped
 from sgdtheory.temperature.cell import Cell, describe_cell
-from sgdtheory.temperature.reference_minimum import Ground
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 KINDS = ("epochs", "independent")
 ENOUGH = 0.01  # relative standard error of the control with frozen noise
@@ -53,15 +53,15 @@ class EpochNoise(Study):
 
     epochs: SweepTemperature
     independent: SweepTemperature
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.epochs.sampling != "epoch" or self.independent.sampling == "epoch":
-            raise Mistake(
+            raise UserError(
                 "epochs.sampling must be epoch, and independent.sampling iid or without_replacement"
             )
         if self.epochs.sweep.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "epochs.sweep.learning_rate: give numbers, for they say how slow a mode is"
             )
 
@@ -115,7 +115,9 @@ class EpochNoise(Study):
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         unit = folder.unit
         first = Unit("minimum", unit.science["minimum"])
-        ground = Ground.kept_in(UnitFolder(folder.path.parent / first.hash, first).clouds())
+        ground = ReferenceMinimum.kept_in(
+            UnitFolder(folder.path.parent / first.hash, first).clouds()
+        )
         landscape = Linearised(self.landscape, ground.theta)
         if case.name == "modes":
             spectrum, weights = landscape.modes()
@@ -133,7 +135,7 @@ class EpochNoise(Study):
         units = self.units(run)
         if len(units) == 1 or run.result(units[1]) is None:
             return {}
-        ground = Ground.kept_in(run.folder(units[0]).clouds())._replace(
+        ground = ReferenceMinimum.kept_in(run.folder(units[0]).clouds())._replace(
             **run.folder(units[1]).clouds()
         )
         count, rows = int(self.landscape.count), []  # type: ignore[attr-defined]
@@ -155,7 +157,7 @@ class EpochNoise(Study):
         return self.epochs.estimate(unit)
 
 
-def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
+def exact_factor(ground: ReferenceMinimum, rate: float, size: int, count: int) -> float:
     """Σ_j w_j·T_j/T_law of additive noise, exactly: finite steps, and the examples that fill no
     batch and are left out.
 
@@ -182,7 +184,9 @@ def exact_factor(ground: Ground, rate: float, size: int, count: int) -> float:
     return float((ground.weights.numpy() * temperatures).sum())
 
 
-def cell_row(cell: Mapping[str, Any], kind: str, ground: Ground, count: int) -> dict[str, Any]:
+def cell_row(
+    cell: Mapping[str, Any], kind: str, ground: ReferenceMinimum, count: int
+) -> dict[str, Any]:
     """One cell: T/T_law as the sweep has it, and theory's."""
     rate, size = cell["learning_rate"], cell["batch_size"]
     facts = {

@@ -8,8 +8,8 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
@@ -47,21 +47,21 @@ class Escape(Study):
 
     landscape: Landscape
     sgd: SGD
-    batch_sizes: Annotated[list[Count], MinLen(1)]
+    batch_sizes: Annotated[list[PositiveInt], MinLen(1)]
     replicas: Annotated[int, Ge(2)] = 4000
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not all(
             hasattr(self.landscape, name)
             for name in ("mean_first_passage", "kramers_rate", "native", "minima")
         ):
-            raise Mistake(
+            raise UserError(
                 "landscape: escape needs one whose times are known; use landscape=double_well"
             )
         if self.sgd.learning_rate == "auto":
-            raise Mistake("sgd.learning_rate: give a number, for it says what the temperature is")
+            raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
 
     def cases(self) -> list[Case]:
         return [Case(f"batch-{size}", {"batch_size": size}) for size in self.batch_sizes]

@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.traces import hessian_trace
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.optim.cost import estimate_stage
@@ -54,23 +54,25 @@ class FlatnessAgainstTemperature(Study):
     axes = ("learning_rates", "batch_sizes", "weight_decay")
 
     network: Callable[..., Any]
-    learning_rates: Annotated[tuple[Positive, ...], MinLen(1)]
-    batch_sizes: Annotated[tuple[Count, ...], MinLen(1)]
+    learning_rates: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
+    batch_sizes: Annotated[tuple[PositiveInt, ...], MinLen(1)]
     descent: SGD
-    time: Positive = 60.0
+    time: PositiveFloat = 60.0
     seeds: Annotated[int, Ge(2)] = 5
-    target: Positive = 0.02
-    every: Count = 5
-    sketch: Count = 12
+    target: PositiveFloat = 0.02
+    every: PositiveInt = 5
+    sketch: PositiveInt = 12
     probes: Annotated[int, Ge(2)] = 12
-    weight_decay: Positive = 1e-3
-    polish_steps: Count = 300
+    weight_decay: PositiveFloat = 1e-3
+    polish_steps: PositiveInt = 300
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if len(self._cells()) < len(self.learning_rates) * len(self.batch_sizes) + 1:
-            raise Mistake("learning_rates, batch_sizes: the same value stands twice; leave one out")
+            raise UserError(
+                "learning_rates, batch_sizes: the same value stands twice; leave one out"
+            )
 
     @property
     def landscape(self) -> Subject:

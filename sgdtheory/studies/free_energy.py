@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
@@ -56,26 +56,26 @@ class FreeEnergy(Study):
     landscape: Landscape
     sgd: SGD
     start: tuple[float, float] = (-1.5, -0.5)
-    clouds: Count = 4
+    clouds: PositiveInt = 4
     replicas: Annotated[int, Ge(1000)] = 100_000
     bins: Annotated[int, Ge(2)] = 100
     moments: Annotated[int, Ge(2)] = 48
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.landscape.dim != 1 or not hasattr(self.landscape, "fokker_planck"):
-            raise Mistake(
+            raise UserError(
                 "landscape: a density is compared on a line; use landscape=double_well with "
                 "directions=1, ambient=null"
             )
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
                 "temperature is"
             )
         if self.reference.cells % self.bins:
-            raise Mistake(
+            raise UserError(
                 f"bins={self.bins}: must divide the {self.reference.cells} cells of the reference; "
                 "use 100"
             )

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.paths.polyline import points_at
@@ -51,7 +51,7 @@ class NoiseAlongPath(FoundPaths):
     keys = ("points", "size")
 
     points: Annotated[int, Ge(5)] = 9
-    size: Count = 16
+    size: PositiveInt = 16
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         t = torch.linspace(0, 1, self.points, dtype=torch.float64)

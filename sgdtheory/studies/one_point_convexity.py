@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.one_point_convexity import OnePoint
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
@@ -55,21 +55,21 @@ class OnePointConvexity(Study):
     landscape: Landscape
     runs: dict[str, SGD]
     one_point: OnePoint = field(default_factory=OnePoint)
-    seeds: Count = 5
-    snapshots: Count = 100
+    seeds: PositiveInt = 5
+    snapshots: PositiveInt = 100
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not has_examples(self.landscape):
-            raise Mistake(
+            raise UserError(
                 "landscape: this study needs examples, whose mini-batches make the noise; use "
                 "landscape=network"
             )
         for name, sgd in self.runs.items():
             check_batch_size(self.landscape, sgd)
             if sgd.batch_size is None or sgd.steps < self.snapshots:
-                raise Mistake(
+                raise UserError(
                     f"runs.{name}: give it a batch_size, and at least as many steps as there are "
                     "snapshots"
                 )

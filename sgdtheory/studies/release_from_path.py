@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Lt, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive
+from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
@@ -49,10 +49,10 @@ class ReleaseFromPath(FoundPaths):
     keys = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quench")
 
     at: Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)] = (2 / 7, 5 / 7)
-    batch_size: Annotated[tuple[Count, ...], MinLen(1)] = (16, 4)
-    learning_rate: Positive = 0.1
-    time: Positive = 100.0
-    looks: Count = 5
+    batch_size: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (16, 4)
+    learning_rate: PositiveFloat = 0.1
+    time: PositiveFloat = 100.0
+    looks: PositiveInt = 5
     replicas: Annotated[int, Ge(2)] = 64
     quench: Quench = field(default_factory=Quench)
 

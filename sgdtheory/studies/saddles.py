@@ -15,9 +15,9 @@ from annotated_types import MinLen
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.errors import Mistake
-from sgdtheory.geometry.critical_points import STATIONARY, Critical, CriticalPoints, look
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.geometry.critical_points import STATIONARY, CriticalPoint, LevenbergMarquardt, look
 from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
@@ -57,26 +57,26 @@ class Saddles(Study):
     model: Callable[..., nn.Module]
     network: Callable[..., Any]
     sgd: SGD
-    search: CriticalPoints = field(default_factory=CriticalPoints)
-    hidden: Count = 6
-    weight_decays: Annotated[list[Positive], MinLen(1)] = field(
+    search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
+    hidden: PositiveInt = 6
+    weight_decays: Annotated[list[PositiveFloat], MinLen(1)] = field(
         default_factory=lambda: [1e-2, 3e-3, 1e-3]
     )
-    shake: Positive = 0.05
-    snapshots: tuple[Whole, ...] = (30, 100, 300, 1000)
-    descent: Count = 1000
-    seed: Whole = 0
+    shake: PositiveFloat = 0.05
+    snapshots: tuple[NonNegativeInt, ...] = (30, 100, 300, 1000)
+    descent: PositiveInt = 1000
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not {"hidden", "activation"} <= set(inspect.signature(self.model).parameters):
-            raise Mistake(
+            raise UserError(
                 "model: units can be left out of one whose `hidden` gives its layers; use model=mlp"
             )
         if self.sgd.learning_rate == "auto":
-            raise Mistake("sgd.learning_rate: give a number; no network of this study states one")
+            raise UserError("sgd.learning_rate: give a number; no network of this study states one")
         if max(self.snapshots, default=0) > self.sgd.steps:
             last = max(self.snapshots)
-            raise Mistake(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
+            raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
 
     @property
     def landscape(self) -> Subject:
@@ -162,13 +162,13 @@ def kept(landscape: Any, trained: int) -> Tensor:
     return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
 
 
-def _data_loss(landscape: Any, point: Critical) -> float:
+def _data_loss(landscape: Any, point: CriticalPoint) -> float:
     """Without L2, nats."""
     return point.loss - 0.5 * float(landscape.weight_decay) * float(point.theta.square().sum())
 
 
 def saddle_row(
-    landscape: Any, hidden: int, trained: int, at: Critical, back: Critical, shaken: float
+    landscape: Any, hidden: int, trained: int, at: CriticalPoint, back: CriticalPoint, shaken: float
 ) -> dict[str, Any]:
     """A point whose index is known: (classes − 1) for each unit left out."""
     distance = float((back.theta - at.theta).norm())
@@ -186,7 +186,9 @@ def saddle_row(
     }
 
 
-def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> dict[str, Any]:
+def search_row(
+    landscape: Any, step: int, begin: CriticalPoint, end: CriticalPoint
+) -> dict[str, Any]:
     """A search from a snapshot of SGD: what stood at its beginning, what at its end."""
     row: dict[str, Any] = {
         "weight_decay": landscape.weight_decay,

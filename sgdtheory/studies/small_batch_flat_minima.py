@@ -9,9 +9,9 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count, NonNegative, Positive, Whole
+from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.sharpness import Sharpness
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.curvature import top_modes
 from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.landscape import Cloud, values
@@ -44,11 +44,11 @@ class Recipe:
     """
 
     sgd: SGD
-    hidden: tuple[Count, ...] = (32, 32)
+    hidden: tuple[PositiveInt, ...] = (32, 32)
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     weight_decay: NonNegative = 0.0
-    epochs: Positive | None = None
-    rescale: Positive | None = None
+    epochs: PositiveFloat | None = None
+    rescale: PositiveFloat | None = None
 
     def landscape(
         self, network: Callable[..., Any], model: Callable[..., nn.Module], weight_decay: float
@@ -83,22 +83,22 @@ class SmallBatchFlatMinima(Study):
     descent: SGD
     sharpness: Sharpness
     also: dict[str, Sharpness]
-    batch_sizes: tuple[Count, Count] = (4, 144)
+    batch_sizes: tuple[PositiveInt, PositiveInt] = (4, 144)
     seeds: Annotated[int, Ge(2)] = 5  # those of one batch size are one cloud
-    target: Positive = 0.02
-    every: Count = 2
+    target: PositiveFloat = 0.02
+    every: PositiveInt = 2
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.batch_sizes[0] >= self.batch_sizes[1]:
-            raise Mistake(
+            raise UserError(
                 f"batch_sizes={[*self.batch_sizes]}: the small one first, such as [4,144]"
             )
         for name, recipe in self.recipes.items():
             if recipe.rescale is not None and recipe.activation != "relu":
                 told = "only a ReLU does not notice; use activation=relu"
-                raise Mistake(f"recipes.{name}.rescale: {told}")
+                raise UserError(f"recipes.{name}.rescale: {told}")
 
     @property
     def landscape(self) -> Subject:

@@ -9,8 +9,8 @@ import torch
 from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, NonNegative, Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
@@ -54,27 +54,27 @@ class Smoothing(Study):
 
     landscape: Landscape
     sgd: SGD
-    stochastic: Annotated[list[Positive], MinLen(1)]
-    smoothed: Annotated[list[Positive], MinLen(1)]
-    starts: tuple[NonNegative, Positive] = (1.25, 2.38)
-    radius: Positive = 0.1
-    replicas: Count = 1000
-    seeds: Count = 3
+    stochastic: Annotated[list[PositiveFloat], MinLen(1)]
+    smoothed: Annotated[list[PositiveFloat], MinLen(1)]
+    starts: tuple[NonNegative, PositiveFloat] = (1.25, 2.38)
+    radius: PositiveFloat = 0.1
+    replicas: PositiveInt = 1000
+    seeds: PositiveInt = 3
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not (hasattr(self.landscape, "smoothed") and hasattr(self.landscape, "threshold")):
-            raise Mistake(
+            raise UserError(
                 "landscape: its smoothing must be known in closed form; use landscape=spiky"
             )
         if self.landscape.threshold() <= 0:
-            raise Mistake(
+            raise UserError(
                 "landscape: it has no minimum but the centre, so nothing is stuck; raise "
                 "landscape.spikes"
             )
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "sgd: learning_rate and batch_size must be numbers, for they set the noise"
             )
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.paths.string_sampling import String, StringSampling
@@ -56,22 +56,22 @@ class StringStudy(Study):
     axes = ("pairs",)
 
     landscapes: dict[str, Landscape]
-    thresholds: dict[str, list[Positive]]
+    thresholds: dict[str, list[PositiveFloat]]
     sampling: StringSampling
-    pairs: dict[str, Count]
+    pairs: dict[str, PositiveInt]
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         for name in self.landscapes:
             levels = self.thresholds.get(name, [])
             if not levels or sorted(set(levels), reverse=True) != levels:
-                raise Mistake(
+                raise UserError(
                     f"thresholds.{name}: give at least one, falling, such as [1,0.3,0.1], not "
                     f"{levels}"
                 )
             if name not in self.pairs:
-                raise Mistake(f"pairs.{name}: must be given: how many pairs of {name}")
+                raise UserError(f"pairs.{name}: must be given: how many pairs of {name}")
 
     @property
     def landscape(self) -> Subject:

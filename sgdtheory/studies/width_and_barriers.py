@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.annotations import Count, Whole
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
@@ -58,20 +58,20 @@ class WidthAndBarriers(Study):
     network: Callable[..., Any]
     sgd: SGD
     autoneb: AutoNEB
-    hidden: Annotated[list[list[Count]], MinLen(1)]
-    trained: Count = 24
+    hidden: Annotated[list[list[PositiveInt]], MinLen(1)]
+    trained: PositiveInt = 24
     kept: Annotated[int, Ge(2)] = 6
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if "hidden" not in inspect.signature(self.model).parameters:
-            raise Mistake(
+            raise UserError(
                 "model: a study of widths needs one whose `hidden` gives the units of its layers; "
                 "use model=mlp"
             )
         if self.kept > self.trained:
-            raise Mistake(
+            raise UserError(
                 f"kept={self.kept} is more than the {self.trained} that are trained; make it "
                 "smaller"
             )

@@ -19,8 +19,8 @@ from sgdtheory.temperature.estimators.angular_update import AngularUpdate
 from sgdtheory.temperature.estimators.exact import heights
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
-from sgdtheory.temperature.quench import Bottom
-from sgdtheory.temperature.reference_minimum import Ground
+from sgdtheory.temperature.quench import QuenchResult
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.stationarity import Stationarity
 from sgdtheory.temperature.trajectory import Recipe, Trajectory, record, trajectory_of
 
@@ -31,7 +31,7 @@ RARE = 448  # steps: looks need be no further apart to be cheap
 HARMONIC = 1.5  # ⟨Tr C⟩/Tr C(θ*), either way, up to which a cell counts as harmonic
 STEEP = 0.5  # of the stable limit ηh_max = 2(1+μ): beyond, what is not quadratic is amplified
 # in units of (1−μ)/(ηλ): to forget where it began; in which |θ|² relaxes
-FORGET, BREATHE = (
+FORGETTING_TIME, NORM_RELAXATION_TIME = (
     3.0,
     0.25,
 )
@@ -52,7 +52,7 @@ class Cell:
     precision: float
     steps: int  # at most
 
-    def recipe(self, ground: Ground, count: int | None) -> Recipe:
+    def recipe(self, ground: ReferenceMinimum, count: int | None) -> Recipe:
         """Times from measured relaxation: burn in until Tr C is warm but for 1 %, look when the
         last look is forgotten.
 
@@ -68,7 +68,7 @@ class Cell:
         cheap = min(max(2 * look, min(9 * look, RARE), 10), self.steps / (6 * WINDOW))
         if not ground.has_minimum:
             decay = max(ground.weight_decay, 1e-12)
-            warm, apart, cheap = FORGET / decay, BREATHE / decay, 1
+            warm, apart, cheap = FORGETTING_TIME / decay, NORM_RELAXATION_TIME / decay, 1
         burn = min(warm * scale + settle, self.steps / 3)
         apart = min(apart * scale + settle, self.steps / (6 * WINDOW))
         every = ceil(max(apart, cheap, 1))
@@ -95,7 +95,7 @@ class Cell:
         self,
         folder: UnitFolder,
         landscape: Landscape,
-        ground: Ground,
+        ground: ReferenceMinimum,
         seed: int,
         dtype: torch.dtype,
     ) -> Trajectory:
@@ -106,7 +106,7 @@ class Cell:
         )
 
     def recorded(
-        self, tensors: Mapping[str, torch.Tensor], landscape: Landscape, ground: Ground
+        self, tensors: Mapping[str, torch.Tensor], landscape: Landscape, ground: ReferenceMinimum
     ) -> Trajectory:
         """What was recorded earlier, from its file."""
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -140,10 +140,10 @@ class Cell:
 def describe_cell(
     cell: Cell,
     landscape: Landscape,
-    ground: Ground,
+    ground: ReferenceMinimum,
     trajectory: Trajectory,
     estimators: Mapping[str, Any],
-    bottom: Bottom | None = None,
+    bottom: QuenchResult | None = None,
 ) -> dict[str, Any]:
     """One row of results.json: every estimator, null with the reason where the cloud is not
     stationary.
@@ -229,7 +229,9 @@ def _wildness(trace: float | None, at_minimum: float, stability: float) -> str:
     )
 
 
-def _settled(found: Measured | None, sampled: Trajectory, bottom: Bottom | None) -> Measured | None:
+def _settled(
+    found: Measured | None, sampled: Trajectory, bottom: QuenchResult | None
+) -> Measured | None:
     """T from the excess loss with the error of the quench in it; no number where a longer quench
     would give another."""
     if bottom is None or found is None or found.value is None or found.stderr is None:
@@ -244,7 +246,7 @@ def _settled(found: Measured | None, sampled: Trajectory, bottom: Bottom | None)
     return Measured(found.value, hypot(found.stderr, 2 * bottom.loss_stderr / trace), found.unit)
 
 
-def _sensitivity(sampled: Trajectory, bottom: Bottom) -> float | None:
+def _sensitivity(sampled: Trajectory, bottom: QuenchResult) -> float | None:
     """T with half the quench over T with all of it, less one."""
     whole, half = (
         ExcessLoss()(None, replace(sampled, loss_at_minimum=loss))["excess_loss"].value

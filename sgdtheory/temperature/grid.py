@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sgdtheory.annotations import Count, Positive
-from sgdtheory.errors import Mistake
+from sgdtheory.annotations import PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 
 STEPS = (0.04, 0.08, 0.16, 0.32)  # what `auto` means, in units of 2(1−μ)/h_max
 
@@ -18,16 +18,16 @@ class Grid:
     momentum as without.
     """
 
-    learning_rate: tuple[Positive, ...] | Literal["auto"]
-    batch_size: tuple[Count, ...]
+    learning_rate: tuple[PositiveFloat, ...] | Literal["auto"]
+    batch_size: tuple[PositiveInt, ...]
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch_size"):
             values = getattr(self, name)
             if not values:
-                raise Mistake(f"sweep.{name}=[] is an empty grid: give at least one value")
+                raise UserError(f"sweep.{name}=[] is an empty grid: give at least one value")
             if values != "auto" and len(set(values)) < len(values):
-                raise Mistake(f"sweep.{name}={list(values)} names a value twice")
+                raise UserError(f"sweep.{name}={list(values)} names a value twice")
 
     def learning_rates(
         self, top_curvature: float, momentum: float, adapts: bool = False
@@ -48,7 +48,7 @@ class Grid:
         """ηh < 2(1+μ), or SGD has no stationary state."""
         limit = 2 * (1 + momentum) / max(top_curvature, 1e-12)
         if self.learning_rate != "auto" and max(self.learning_rate) >= limit:
-            raise Mistake(
+            raise UserError(
                 f"sweep.learning_rate={max(self.learning_rate):g} has no stationary state: "
                 f"the largest curvature at the "
                 f"minimum is {top_curvature:.3g}, stay below 2(1+momentum)/curvature = {limit:.3g}"

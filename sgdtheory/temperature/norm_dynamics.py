@@ -11,7 +11,7 @@ from sgdtheory.optim.sgd import SGDState
 COLUMNS = ("mean_norms_squared", "mean_norms_fourth", "mean_velocities_squared", "mean_pulls")
 
 
-class Pace:
+class NormDynamics:
     """Means over the steps since the last record of |θ|², |θ|⁴, |v|² and |θ|²|g|², each [P], of the
     scale-invariant part.
 

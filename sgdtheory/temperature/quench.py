@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.geometry.curvature import weighted_spectrum
 from sgdtheory.geometry.gradient_noise import noise_vectors, whole_pass
 from sgdtheory.geometry.scale_invariance import with_norms_of
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.landscapes.derived.ghost_batches import InParts
+from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.optim.descent import MOMENTUM
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -29,7 +29,7 @@ HALF = (8, 24)  # steps of half a quench, at least and at most
 PASSES = 2  # over the data, to weigh the points afterwards
 
 
-class Bottom(NamedTuple):
+class QuenchResult(NamedTuple):
     """Where the points of a cloud come to lie, the length of scale-invariant parameters left out of
     account.
 
@@ -61,8 +61,10 @@ def quench(
     """
     snapshots = snapshots[torch.isfinite(snapshots).all(1)]
     if len(snapshots) < 2:
-        raise Failure("fewer than two snapshots of the cloud are finite; lower sweep.learning_rate")
-    objective = InParts(examples_of(landscape), size, stream(seed, "quench"))
+        raise RunError(
+            "fewer than two snapshots of the cloud are finite; lower sweep.learning_rate"
+        )
+    objective = GhostBatchObjective(examples_of(landscape), size, stream(seed, "quench"))
     slowest, top = _curvatures(landscape, snapshots[0], size, seed)
     rate = 0.25 * (1 + MOMENTUM) / top
     steps = int(min(max(LIVES / slowest * (1 - MOMENTUM) / rate / 2, HALF[0]), HALF[1]))
@@ -74,19 +76,21 @@ def quench(
     )
     assert before.value is not None and after.value is not None
     time = 2 * steps * rate / (1 - MOMENTUM)
-    return Bottom(after.value, after.stderr or 0.0, before.value, trace, top, time).in_units()
+    return QuenchResult(after.value, after.stderr or 0.0, before.value, trace, top, time).in_units()
 
 
 def _curvatures(landscape: Landscape, theta: Tensor, size: int, seed: int) -> tuple[float, float]:
     """(the curvature above which nine tenths of Tr C lie, the largest) at θ [n]."""
-    seen = InParts(examples_of(landscape), size, stream(seed, "parts"), -(-SEEN // size))
+    seen = GhostBatchObjective(
+        examples_of(landscape), size, stream(seed, "parts"), -(-SEEN // size)
+    )
     noise = noise_vectors(seen, theta, DRAWS, size, stream(seed, "noise"))
     curvatures, weights = weighted_spectrum(seen, theta, noise, LANCZOS)
     order = curvatures.argsort(descending=True)
     curvatures, covered = curvatures[order], weights[order].cumsum(0)
     top = float(curvatures[0])
     if not top > 0:
-        raise Failure(
+        raise RunError(
             "no direction of the cloud's noise is curved upwards: there is nothing to quench to"
         )
     slowest = float(curvatures[int((covered < SHARE).sum().clamp_max(len(covered) - 1))])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.geometry.curvature import top_modes, weighted_spectrum
 from sgdtheory.geometry.gradient_noise import (
     is_additive,
@@ -18,7 +18,7 @@ from sgdtheory.geometry.gradient_noise import (
 )
 from sgdtheory.geometry.scale_invariance import scale_invariant
 from sgdtheory.landscape import Landscape, value_and_grad
-from sgdtheory.landscapes.derived.ghost_batches import InParts
+from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.schedule import Cosine
@@ -44,7 +44,7 @@ FEW_PASSES = 4
 SEEN = 128  # examples that such a product is made of, at least
 
 
-class Ground(NamedTuple):
+class ReferenceMinimum(NamedTuple):
     """What is known of the landscape at θ*, float64 throughout.
 
     `spectrum`, `weights` [m]: the share w_j of Tr C that lies at curvature h_j (noise-weighted
@@ -64,7 +64,7 @@ class Ground(NamedTuple):
     numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
 
     @classmethod
-    def kept_in(cls, tensors: Mapping[str, Tensor]) -> "Ground":
+    def kept_in(cls, tensors: Mapping[str, Tensor]) -> "ReferenceMinimum":
         """From the tensors of a unit or a file."""
         return cls(**{name: tensors[name] for name in cls._fields})
 
@@ -141,7 +141,7 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
     if start is None:
         cloud = _trained(landscape, cloud, seed)
     if not torch.isfinite(cloud).all():
-        raise Failure("the training of the minimum diverged; lower landscape.learning_rate")
+        raise RunError("the training of the minimum diverged; lower landscape.learning_rate")
     return cloud[0].double()
 
 
@@ -176,7 +176,7 @@ def ground_at(
     batch_size: int,
     directions: int = DIRECTIONS,
     start: Tensor | None = None,
-) -> Ground:
+) -> ReferenceMinimum:
     """Everything measured once at θ* [n], float64, before any cell; `start`: where clouds are let
     go, if not there.
 
@@ -189,10 +189,10 @@ def ground_at(
     micro = MICRO if is_additive(landscape) else batch_size
     if not is_additive(landscape):
         directions, vectors, steps = FEW
-        seen = InParts(
+        seen = GhostBatchObjective(
             examples_of(landscape), batch_size, stream(seed, "parts"), -(-SEEN // batch_size)
         )
-        landscape = InParts(examples_of(landscape), batch_size, stream(seed, "parts"))
+        landscape = GhostBatchObjective(examples_of(landscape), batch_size, stream(seed, "parts"))
     curvatures, modes = top_modes(seen, theta, min(directions, theta.numel()))
     modes = modes.to(theta)
     noise = noise_vectors(landscape, theta, vectors, micro, source)
@@ -211,7 +211,7 @@ def ground_at(
         dtype=torch.float64,
     )
     start = theta if start is None else start.double()
-    return Ground(
+    return ReferenceMinimum(
         theta.cpu(),
         start.cpu(),
         modes.cpu(),

@@ -20,8 +20,8 @@ from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.rng import stream
 from sgdtheory.roles import count_of, device_of
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.temperature.norm_dynamics import Pace
-from sgdtheory.temperature.reference_minimum import Ground
+from sgdtheory.temperature.norm_dynamics import NormDynamics
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 Array = np.ndarray
 EARLY = 24  # looks at the cloud while it spreads, evenly spaced in the logarithm of the step
@@ -174,7 +174,7 @@ class Recipe:
 def record(
     folder: UnitFolder,
     landscape: Landscape,
-    ground: Ground,
+    ground: ReferenceMinimum,
     sgd: SGD,
     recipe: Recipe,
     replicas: int,
@@ -215,7 +215,7 @@ def record(
         sums = tensors.pop("pace").to(device)
         rows, steps = {name: list(values) for name, values in tensors.items()}, facts["steps"]
 
-    pace = Pace(groups, sgd.learning_rate, ground.weight_decay, replicas, sums)
+    pace = NormDynamics(groups, sgd.learning_rate, ground.weight_decay, replicas, sums)
 
     def so_far() -> Trajectory:
         arrays = {name: torch.stack(values).double().numpy() for name, values in rows.items()}
@@ -311,7 +311,11 @@ def look(
 
 
 def trajectory_of(
-    arrays: Mapping[str, Array], ground: Ground, sgd: SGD, count: int | None, replicas: int
+    arrays: Mapping[str, Array],
+    ground: ReferenceMinimum,
+    sgd: SGD,
+    count: int | None,
+    replicas: int,
 ) -> Trajectory:
     """A trajectory from what was recorded; parts that were never looked at are empty."""
     assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None

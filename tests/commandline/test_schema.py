@@ -14,17 +14,17 @@ from sgdtheory.annotations import (
     BelowOne,
     Content,
     ContentPath,
-    Count,
     Fraction,
     Importable,
     Place,
     PlacePath,
-    Positive,
+    PositiveFloat,
+    PositiveInt,
 )
 from sgdtheory.commandline.config import Task, groups, launch
 from sgdtheory.commandline.schema import Checker, build, refuse
 from sgdtheory.commandline.sources import digest_of_sources
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine, Schedule, Steps, Warmup
 from sgdtheory.runs.folder import digest
@@ -42,8 +42,8 @@ class Bell(Protocol):
 class House:
     """One parameter of each kind."""
 
-    rooms: Count
-    area: Positive | Literal["unknown"] = 1.0
+    rooms: PositiveInt
+    area: PositiveFloat | Literal["unknown"] = 1.0
     roof: Literal["flat", "steep"] = "flat"
     name: str | None = None
     heated: bool = False
@@ -71,11 +71,11 @@ def value(annotation: Any, thing: Any, *trust: str) -> tuple[Any, Any, list[str]
     ("annotation", "given", "expected"),
     [
         (int, 3, 3),
-        (Count, 1e3, 1000),
+        (PositiveInt, 1e3, 1000),
         (float, 2, 2.0),
-        (Positive | Literal["auto"], "auto", "auto"),
-        (Positive | Literal["auto"], 3, 3.0),
-        (Count | None, None, None),
+        (PositiveFloat | Literal["auto"], "auto", "auto"),
+        (PositiveFloat | Literal["auto"], 3, 3.0),
+        (PositiveInt | None, None, None),
         (bool, True, True),
         (bool | Literal["graphs"], False, False),
         (bool | Literal["graphs"], "graphs", "graphs"),
@@ -83,9 +83,9 @@ def value(annotation: Any, thing: Any, *trust: str) -> tuple[Any, Any, list[str]
         (tuple[Fraction, ...], [0.5, 1], (0.5, 1.0)),
         (list[int] | None, [1, 2], [1, 2]),
         (Path, "a/b", Path("a/b")),
-        (tuple[Positive, ...] | Literal["auto"], 0.1, (0.1,)),
-        (tuple[Positive, ...] | Literal["auto"], "auto", "auto"),
-        (tuple[Count, ...], 32, (32,)),
+        (tuple[PositiveFloat, ...] | Literal["auto"], 0.1, (0.1,)),
+        (tuple[PositiveFloat, ...] | Literal["auto"], "auto", "auto"),
+        (tuple[PositiveInt, ...], 32, (32,)),
         (list[Fraction] | None, 0.5, [0.5]),
         (list[int] | None, None, None),
         (Literal["tree"] | tuple[tuple[int, int], ...], [0, 1], ((0, 1),)),
@@ -113,19 +113,19 @@ def test_a_value_that_fits_is_taken(annotation: Any, given: Any, expected: Any) 
         (float, float("inf"), "finite"),
         (str, False, "false is not a number or a name"),
         (tuple[float, ...], [1.0, True], "true is not a number"),
-        (tuple[Count, ...], 0, "not 0"),
-        (tuple[Count, ...], True, "true is not a number"),
-        (tuple[Count, ...] | Literal["auto"], "atuo", "did you mean 'auto'?"),
+        (tuple[PositiveInt, ...], 0, "not 0"),
+        (tuple[PositiveInt, ...], True, "true is not a number"),
+        (tuple[PositiveInt, ...] | Literal["auto"], "atuo", "did you mean 'auto'?"),
         (tuple[int, int], 3, "not 3"),
-        (Count, 0, "greater than or equal to 1, not 0"),
+        (PositiveInt, 0, "greater than or equal to 1, not 0"),
         (BelowOne, 1.0, "less than 1, not 1.0"),
         (tuple[Fraction, ...], [0.5, 2], "x[1]: must be less than or equal to 1, not 2"),
         (
-            Positive | Literal["auto"],
+            PositiveFloat | Literal["auto"],
             "atuo",
             "'atuo' is not one of auto, float; did you mean 'auto'?",
         ),
-        (Positive | Literal["auto"], -1, "greater than 0, not -1"),
+        (PositiveFloat | Literal["auto"], -1, "greater than 0, not -1"),
         (Literal["flat", "steep"], "step", "did you mean 'steep'?"),
         (bool, 3, "not 3"),
         (Schedule, {}, "Schedule"),
@@ -148,7 +148,7 @@ def test_all_that_is_wrong_is_told() -> None:
         and "did you mean 'name'" in faults[2]
         and "must be given" in faults[4]
     )
-    with pytest.raises(Mistake) as told:
+    with pytest.raises(UserError) as told:
         refuse(faults)
     assert len(str(told.value).splitlines()) == 3 and all(
         fault in str(told.value) for fault in faults
@@ -395,13 +395,13 @@ def test_any_overrides_are_a_task_or_a_mistake(
     tasks: list[Task] = []
     try:
         raised = launch("train", ["landscape=quadratic", *words], (), None, tasks.append)
-    except Mistake as mistake:
+    except UserError as mistake:
         raised = [mistake]
     assert len(tasks) + len(raised) == 1
     assert [
         fault
         for fault in raised
-        if not isinstance(fault, Mistake) or len(str(fault).splitlines()) not in (1, 2, 3)
+        if not isinstance(fault, UserError) or len(str(fault).splitlines()) not in (1, 2, 3)
     ] == []
     assert list(tmp_path.iterdir()) == []
 

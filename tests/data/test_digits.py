@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 
 def test_sizes_and_values() -> None:
@@ -52,9 +52,9 @@ def test_no_example_is_lost_or_doubled() -> None:
 
 
 def test_an_empty_split_is_refused() -> None:
-    with pytest.raises(Mistake, match="test has no images"):
+    with pytest.raises(UserError, match="test has no images"):
         digits(test_share=0.0)
-    with pytest.raises(Mistake, match="train has no images"):
+    with pytest.raises(UserError, match="train has no images"):
         digits(test_share=1.0)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.images import Images
 from sgdtheory.data.remarks import remarks_on
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.rng import stream
 
 
@@ -63,7 +63,7 @@ def test_shape_and_count() -> None:
     ],
 )
 def test_defects_are_named(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         some_images(**changes)
 
 

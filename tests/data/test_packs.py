@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from sgdtheory.data.pack import images
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 Arrays = dict[str, Any]
 
@@ -183,7 +183,7 @@ DEFECTS: dict[str, tuple[Arrays, str]] = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_bad_pack_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -> None:
     arrays, message = DEFECTS[defect]
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         images(saved(tmp_path, arrays))
     assert "mine" in str(caught.value)
     assert str(caught.value).count("\n") < 3
@@ -193,7 +193,7 @@ def test_a_bad_pack_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -
 def test_a_truncated_pack_is_refused(tmp_path: Path, share: float) -> None:
     path = saved(tmp_path, plain())
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(Mistake, match="truncated"):
+    with pytest.raises(UserError, match="truncated"):
         images(path)
 
 
@@ -203,7 +203,7 @@ def test_a_truncated_pack_is_refused(tmp_path: Path, share: float) -> None:
 def test_what_is_no_pack_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=r"not an \.npz pack"):
+    with pytest.raises(UserError, match=r"not an \.npz pack"):
         images(path)
 
 
@@ -212,15 +212,15 @@ def test_a_damaged_pack_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300] ^= 255  # a pixel: only the zip's checksum knows
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=r"not an \.npz pack"):
+    with pytest.raises(UserError, match=r"not an \.npz pack"):
         images(path)
 
 
 def test_a_bare_array_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "bare.npy", pictures(3, 4, 4))
-    with pytest.raises(Mistake, match="one bare array"):
+    with pytest.raises(UserError, match="one bare array"):
         images(tmp_path / "bare.npy")
-    with pytest.raises(Mistake, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         images(tmp_path / "nothing.npz")
 
 
@@ -293,7 +293,7 @@ FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_bad_folder_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -> None:
     spoil, message = FOLDER_DEFECTS[defect]
     spoil(folder(tmp_path))
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         images(tmp_path)
 
 
@@ -312,13 +312,13 @@ def test_a_limit_below_the_number_of_classes_is_told_or_refused(tmp_path: Path) 
     assert images(path, limit=3).remarks[0] == "data.limit=3: 3 of 4 classes have a training image"
     assert not any("data.limit" in remark for remark in images(path, limit=4).remarks)
     with pytest.raises(
-        Mistake, match=r"all training images are of one class.*; data.limit=1 is too small"
+        UserError, match=r"all training images are of one class.*; data.limit=1 is too small"
     ):
         images(path, limit=1)
 
 
 def test_training_images_of_one_class_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="all training images are of one class"):
+    with pytest.raises(UserError, match="all training images are of one class"):
         images(
             saved(
                 tmp_path,
@@ -447,7 +447,7 @@ def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, defect: str) -> N
     spoil(folder(tmp_path))
     began = time.monotonic()
     if message:
-        with pytest.raises(Mistake, match=message):
+        with pytest.raises(UserError, match=message):
             images(tmp_path)
     else:
         assert images(tmp_path).count == 6
@@ -456,7 +456,7 @@ def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, defect: str) -> N
 
 def test_a_pipe_instead_of_a_pack_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pack.npz")
-    with pytest.raises(Mistake, match="no ordinary file"):
+    with pytest.raises(UserError, match="no ordinary file"):
         images(tmp_path / "pack.npz")
 
 
@@ -469,7 +469,7 @@ def test_more_pictures_than_memory_are_refused_by_the_first(
     folder(tmp_path)
     monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
     with pytest.raises(
-        Mistake,
+        UserError,
         match=r"0.png and 5 more of 6x5 pixels: 540 bytes, more than half of this machine's 1 kB",
     ):
         images(tmp_path)
@@ -493,7 +493,7 @@ def announcing(path: Path, shape: tuple[int, ...], data: bytes) -> Path:
 
 def test_an_array_that_announces_petabytes_is_refused_unread(tmp_path: Path) -> None:
     path = announcing(tmp_path / "mine.npz", (10**9, 1000, 1000), b"")
-    with pytest.raises(Mistake, match=r"train_images announces uint8 .*, but holds 0"):
+    with pytest.raises(UserError, match=r"train_images announces uint8 .*, but holds 0"):
         images(path)
 
 
@@ -502,7 +502,9 @@ def test_an_array_that_grows_a_thousandfold_is_refused_unread(
 ) -> None:
     path = announcing(tmp_path / "mine.npz", (300, 1000, 1000), bytes(300_000_000))
     monkeypatch.setattr("sgdtheory.data.npz_pack._read", lambda *given: pytest.fail("it was read"))
-    with pytest.raises(Mistake, match=r"train_images grows from .* to 300,000,000 bytes unpacked"):
+    with pytest.raises(
+        UserError, match=r"train_images grows from .* to 300,000,000 bytes unpacked"
+    ):
         images(path)
 
 
@@ -511,7 +513,7 @@ def test_a_pack_larger_than_memory_is_refused_unread(
 ) -> None:
     path = saved(tmp_path, plain())
     monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
-    with pytest.raises(Mistake, match="more than half of this machine's 1 kB of memory"):
+    with pytest.raises(UserError, match="more than half of this machine's 1 kB of memory"):
         images(path)
 
 

@@ -18,7 +18,7 @@ from torchvision import datasets
 
 from sgdtheory.data.prompt import prompt_requests
 from sgdtheory.data.torchvision_sets import SETS, Name, torchvision_set
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -105,7 +105,7 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", list(SETS))
 def test_missing_files_are_told_with_what_to_do(tmp_path: Path, name: Name) -> None:
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         torchvision_set(name, tmp_path, download=False)
     message = str(caught.value)
     assert f"data={name}: not found whole in {tmp_path}" in message
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_answer(
     monkeypatch.setattr(datasets.CIFAR100, "url", f"{NOWHERE}cifar-100-python.tar.gz")
     for kind in (datasets.MNIST, datasets.FashionMNIST):
         monkeypatch.setattr(kind, "mirrors", [NOWHERE])
-    with pytest.raises(Mistake, match="could not be downloaded to") as caught:
+    with pytest.raises(UserError, match="could not be downloaded to") as caught:
         torchvision_set(name, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "data=images data.path=pack.npz" in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_server_that_says_nothing_is_given_up_in_seconds(
     monkeypatch.setattr("sgdtheory.data.prompt.ANSWER", 0.3)
     monkeypatch.setattr("socket.create_connection", silent)
     began = time.monotonic()
-    with pytest.raises(Mistake, match="its server cannot be reached"):
+    with pytest.raises(UserError, match="its server cannot be reached"):
         torchvision_set("cifar10", tmp_path)
     assert time.monotonic() - began < 10  # two addresses, and torchvision's import
 

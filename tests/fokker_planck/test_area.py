@@ -11,7 +11,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
 from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.landscape import value_and_grad
@@ -138,7 +138,7 @@ def test_the_rates() -> None:
     wells = DoubleWell(directions=2, noise=1.0)
     found = LimitCycle(0.5).area_rate(wells, 1.0)
     assert found == pytest.approx(pi / 7.623468, rel=1e-6)
-    with pytest.raises(Mistake, match="directions=2"):
+    with pytest.raises(UserError, match="directions=2"):
         LimitCycle(0.5).area_rate(wells, 0.5)
     d = 0.1
 
@@ -149,7 +149,7 @@ def test_the_rates() -> None:
     assert Rotation(0.2).area_rate(Ring(wall=0.25, height=0.0, noise=2.0), d / 2) == pytest.approx(
         0.2 * top / bottom, rel=1e-8
     )
-    with pytest.raises(Mistake, match="level ring"):
+    with pytest.raises(UserError, match="level ring"):
         Ring().mean_square_radius(0.1)
 
 

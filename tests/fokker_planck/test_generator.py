@@ -4,7 +4,7 @@ solution."""
 import numpy as np
 import pytest
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.generator import Array, FokkerPlanck
 from sgdtheory.landscapes.double_well import DoubleWell
 
@@ -75,9 +75,9 @@ def test_mean_first_passage_is_the_integral(temperature: float) -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(Mistake, match="upwards"):
+    with pytest.raises(UserError, match="upwards"):
         WELL.mean_first_passage(1.0, -1.0)
-    with pytest.raises(Mistake, match="not inside"):
+    with pytest.raises(UserError, match="not inside"):
         WELL.uniform(-9.0, 0.0)
-    with pytest.raises(Mistake, match="diffusion"):
+    with pytest.raises(UserError, match="diffusion"):
         FokkerPlanck(bowl, -1.0, 1.0, 0.0)

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import batch_norm
 from sgdtheory.landscapes.batch_norm import (
@@ -438,7 +438,7 @@ class Once(Twice):
 def test_a_norm_that_is_used_twice_is_refused(images: int) -> None:
     module = batch_statistics_only(Twice())
     with pytest.raises(
-        Mistake, match=r"batch norm 'norm' is used twice in one forward pass.*use two"
+        UserError, match=r"batch norm 'norm' is used twice in one forward pass.*use two"
     ):
         population(module, normal(images, 4))
     assert module(normal(images, 4)).shape == (images, 4)  # and it is as it was before
@@ -477,7 +477,7 @@ def test_names_and_shapes_that_a_module_does_not_have_are_refused() -> None:
 
 
 def test_one_value_a_channel_has_no_variance() -> None:
-    with pytest.raises(Mistake, match="sees one value of each"):
+    with pytest.raises(UserError, match="sees one value of each"):
         batch_statistics_only(nn.BatchNorm1d(4))(normal(1, 4))
 
 

@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import solve_banded
 from scipy.special import iv
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.double_well import DoubleWell
 
 
@@ -76,7 +76,7 @@ def test_stationary_density(temperature: float) -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(Mistake, match="upwards"):
+    with pytest.raises(UserError, match="upwards"):
         DoubleWell().mean_first_passage(0.1, 1.0, -1.0)
-    with pytest.raises(Mistake, match="nothing escapes"):
+    with pytest.raises(UserError, match="nothing escapes"):
         DoubleWell(noise=0.0).kramers_rate(0.1)

@@ -7,7 +7,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -72,9 +72,9 @@ def test_a_smaller_population_has_less_noise() -> None:
 
 
 def test_what_blows_up_is_refused() -> None:
-    with pytest.raises(Mistake, match="no stationary state"):
+    with pytest.raises(UserError, match="no stationary state"):
         LANDSCAPE.stationary_covariance(0.2, 8)
-    with pytest.raises(Mistake, match="larger batches"):
+    with pytest.raises(UserError, match="larger batches"):
         LANDSCAPE.stationary_covariance(0.15, 1)
 
 

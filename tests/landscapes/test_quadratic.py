@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_lyapunov
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp
 from sgdtheory.landscapes.quadratic import Quadratic
 
@@ -96,14 +96,14 @@ def test_spectrum() -> None:
 
 def test_mistakes_say_the_limit() -> None:
     landscape = Quadratic((4.0, 1.0))
-    with pytest.raises(Mistake, match=r"stay below .* = 0\.75"):
+    with pytest.raises(UserError, match=r"stay below .* = 0\.75"):
         landscape.stationary_covariance(0.75, 1, 0.5)
     landscape.stationary_covariance(0.7499, 1, 0.5)
-    with pytest.raises(Mistake, match="curvature 10"):  # a stiff complement counts
+    with pytest.raises(UserError, match="curvature 10"):  # a stiff complement counts
         Quadratic((4.0,), ambient=3, stiffness=10.0).stationary_covariance(0.3, 1)
-    with pytest.raises(Mistake, match="curvature 0"):
+    with pytest.raises(UserError, match="curvature 0"):
         Quadratic((1.0, 0.0)).stationary_covariance(0.1, 1)
-    with pytest.raises(Mistake, match="ambient=3 is too small"):
+    with pytest.raises(UserError, match="ambient=3 is too small"):
         Quadratic(directions=4, ambient=3)
-    with pytest.raises(Mistake, match="without directions"):
+    with pytest.raises(UserError, match="without directions"):
         Quadratic(())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.text import SYMBOLS, Text, topics
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad, values
 from sgdtheory.landscapes.regression import Regression
 from sgdtheory.landscapes.text_model import TextModel
@@ -85,7 +85,7 @@ def test_the_text_is_english_and_its_splits_do_not_meet() -> None:
 
 
 def test_more_text_than_there_is_is_refused() -> None:
-    with pytest.raises(Mistake, match="more than the"):
+    with pytest.raises(UserError, match="more than the"):
         topics(train=100_000)
 
 

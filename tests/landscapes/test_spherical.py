@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.spherical import Spherical
 from tests.landscapes.contracts import spectrum_if_stationary
 
@@ -38,5 +38,5 @@ def test_the_kth_lowest_critical_point_has_index_k_minus_one(ambient: int | None
 
 
 def test_the_wall_must_stand_over_the_couplings() -> None:
-    with pytest.raises(Mistake, match="raise it"):
+    with pytest.raises(UserError, match="raise it"):
         Spherical(wall=0.5)

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import twice
 from sgdtheory.landscapes.module import fill, logits_of
@@ -124,7 +124,7 @@ def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_is_refused(name: str) -> None:
     factory, says = REFUSED[name]
-    with pytest.raises(Mistake, match=says) as fault:
+    with pytest.raises(UserError, match=says) as fault:
         network(name, factory).check()
     assert len(str(fault.value).splitlines()) == 1 and len(str(fault.value)) <= 400
 
@@ -172,9 +172,9 @@ def test_a_regular_expression_chooses_the_coordinates() -> None:
     chosen = part.with_constants({name: named[name] for name in part.constants})
     few = theta[:, -part.dim :]
     assert torch.equal(chosen.score(few, "test").losses, whole.score(theta, "test").losses)
-    with pytest.raises(Mistake, match=r"matches no parameter; there are 1\.weight"):
+    with pytest.raises(UserError, match=r"matches no parameter; there are 1\.weight"):
         network("mlp", RIGHT["dropout"], parameters="nothing")
-    with pytest.raises(Mistake, match="no regular expression"):
+    with pytest.raises(UserError, match="no regular expression"):
         network("mlp", RIGHT["dropout"], parameters="(")
 
 
@@ -184,7 +184,7 @@ def test_constants_follow_the_dtype_and_can_be_replaced() -> None:
     assert landscape.score(theta, "test").losses.dtype == torch.float64
     other = landscape.with_constants({"B": 2 * landscape.constants["B"]})
     assert not torch.equal(other.score(theta, "test").losses, landscape.score(theta, "test").losses)
-    with pytest.raises(Mistake, match="is no constant of Fourier"):
+    with pytest.raises(UserError, match="is no constant of Fourier"):
         landscape.with_constants({"C": torch.zeros(1)})
 
 
@@ -274,7 +274,7 @@ def test_a_planted_fault_is_seen(
     landscape = network(name, RIGHT[name])
     landscape.check()
     says = breaks(landscape, monkeypatch)  # type: ignore[operator]
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(UserError, match=says):
         landscape.check()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.bent_valley import BentValley
 from sgdtheory.landscapes.linear_net import LinearNet
@@ -75,5 +75,5 @@ def test_muller_brown_against_the_published_numbers() -> None:
 
 
 def test_a_ring_lower_than_its_hill_is_refused() -> None:
-    with pytest.raises(Mistake, match="lower it"):
+    with pytest.raises(UserError, match="lower it"):
         Ring(wall=0.2, height=0.2)

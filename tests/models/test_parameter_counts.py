@@ -4,7 +4,7 @@ prints."""
 import pytest
 from torch import nn
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.linear import Linear
@@ -83,7 +83,7 @@ def test_on_digits() -> None:
 
 @pytest.mark.parametrize("depth", [2, 9, 21, 57])
 def test_resnet_refuses_a_depth_it_cannot_have(depth: int) -> None:
-    with pytest.raises(Mistake, match=r"6n \+ 2"):
+    with pytest.raises(UserError, match=r"6n \+ 2"):
         ResNet(CIFAR, 10, depth)
 
 
@@ -93,10 +93,10 @@ def test_resnet_refuses_a_depth_it_cannot_have(depth: int) -> None:
 def test_densenet_refuses_a_depth_it_cannot_have(
     depth: int, bottleneck: bool, formula: str
 ) -> None:
-    with pytest.raises(Mistake, match=formula):
+    with pytest.raises(UserError, match=formula):
         DenseNet(CIFAR, 10, depth, bottleneck=bottleneck)
 
 
 def test_densenet_refuses_images_it_cannot_halve_twice() -> None:
-    with pytest.raises(Mistake, match="2x2"):
+    with pytest.raises(UserError, match="2x2"):
         DenseNet((1, 2, 2), 10, 10)

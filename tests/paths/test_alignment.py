@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -222,7 +222,7 @@ class Applied(nn.Module):
     ],
 )
 def test_an_unknown_operation_is_named(something: Any, named: str) -> None:
-    with pytest.raises(Mistake, match=f"across '{named}'"):
+    with pytest.raises(UserError, match=f"across '{named}'"):
         symmetry(Applied(something), SHAPE)
 
 
@@ -237,7 +237,7 @@ def test_constants_that_tell_channels_apart_hold_them() -> None:
 
 def test_a_wrong_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(rules.RULES, "flip", rules._keep)
-    with pytest.raises(Mistake, match="changes what Applied computes"):
+    with pytest.raises(UserError, match="changes what Applied computes"):
         symmetry(Applied(lambda x: x.flip(1) * x), SHAPE)
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.ring import Ring
 from sgdtheory.optim.sgd import SGD, Coupling
-from sgdtheory.paths.autoneb import AutoNEB, Cycle, Path, Search, dense_values
+from sgdtheory.paths.autoneb import AutoNEB, AutoNEBState, Cycle, Path, dense_values
 from sgdtheory.paths.polyline import arc_positions, gaps, length, points_at, straight_length
 from sgdtheory.paths.presets import draxler, fast
 from tests.cases import NATIVE, WIDE, Case
@@ -114,8 +114,8 @@ SMALL = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(60)), batch_size=8, multiples=(0
 
 
 def run(
-    neb: AutoNEB, state: Search | None = None, landscape: Any = RING, **more: Any
-) -> list[Search]:
+    neb: AutoNEB, state: AutoNEBState | None = None, landscape: Any = RING, **more: Any
+) -> list[AutoNEBState]:
     return list(neb.run(landscape, landscape.minima()[:2], 0, state=state, **more))
 
 
@@ -157,7 +157,9 @@ def barrier_of(dense: Tensor) -> float:
 def test_a_search_goes_on_from_any_state_with_the_same_bits() -> None:
     states = run(SMALL)
     for k, state in enumerate(states[:-1]):
-        rebuilt = Search(**{**state.facts(), **{n: x.clone() for n, x in state.tensors().items()}})
+        rebuilt = AutoNEBState(
+            **{**state.facts(), **{n: x.clone() for n, x in state.tensors().items()}}
+        )
         rest = run(SMALL, rebuilt)
         assert len(rest) == len(states) - k - 1
         assert torch.equal(rest[-1].best, states[-1].best)
@@ -210,17 +212,17 @@ def test_a_cycle_that_diverges_is_done_again_at_a_third_of_the_rate() -> None:
     assert states[0].multiple == pytest.approx(10.0) and states[0].too_high == 30.0
     assert barrier(wild.finish(states[-1], lambda points: values(RING, points))) < 0.1
     lost = replace(SMALL, multiples=(1e6,))
-    with pytest.raises(Failure, match="learning_rate"):
+    with pytest.raises(RunError, match="learning_rate"):
         lost.find(RING, RING.minima(), 0)
 
 
 def test_a_search_whose_every_stage_fails_has_found_nothing() -> None:
     def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
-        raise Failure("the loss is not finite")
+        raise RunError("the loss is not finite")
 
     states = run(SMALL, descend=descend)
     assert states[-1].over and states[-1].best_excess == inf
-    with pytest.raises(Failure, match="learning_rate"):
+    with pytest.raises(RunError, match="learning_rate"):
         SMALL.finish(states[-1], lambda points: values(RING, points))
 
 

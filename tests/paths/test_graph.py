@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.paths.graph import (
     Edge,
     Edges,
@@ -158,7 +158,7 @@ def test_all_pairs_or_those_named() -> None:
     assert next_pairs(FLAT, edges, pairs=[[3, 1], [0, 1], [1, 3]]) == [(1, 3)]
     assert next_pairs(FLAT, edges, tried={(1, 3)}, pairs=[[3, 1], [0, 1]]) == []
     for wrong in ([[0, 4]], [[1, 1]], [[0, 1, 2]]):
-        with pytest.raises(Mistake, match="no pair"):
+        with pytest.raises(UserError, match="no pair"):
             next_pairs(FLAT, edges, pairs=wrong)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import sgdtheory as package
 from sgdtheory.data.digits import digits
-from sgdtheory.errors import Failure, Mistake
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Cosine
@@ -31,7 +31,7 @@ from sgdtheory.paths.symmetry import symmetry
 from sgdtheory.paths.ways import lowest_way
 from sgdtheory.pipelines.train import describe_point
 from sgdtheory.rng import stream
-from sgdtheory.runs.folder import Damaged
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.interrupt import Interrupted
 from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.conftest import Said, call
@@ -320,7 +320,12 @@ def test_a_run_of_one_minimum_falls_back_to_those_that_are_stated() -> None:
 )
 @pytest.mark.parametrize(
     "fault",
-    [RuntimeError("no kernel"), KeyError("weight_g"), Failure("no kernel"), Mistake("no kernel")],
+    [
+        RuntimeError("no kernel"),
+        KeyError("weight_g"),
+        RunError("no kernel"),
+        UserError("no kernel"),
+    ],
 )
 def test_an_extra_that_fails_is_null(
     landscape: Network, minima: Tensor, where: str, lost: tuple[str, ...], fault: Exception,
@@ -349,7 +354,9 @@ def test_an_extra_that_fails_is_null(
     )
 
 
-@pytest.mark.parametrize("fault", [Interrupted(), OSError(28, "no space"), Damaged("x is damaged")])
+@pytest.mark.parametrize(
+    "fault", [Interrupted(), OSError(28, "no space"), CorruptFile("x is damaged")]
+)
 def test_the_disk_and_the_user_are_no_reasons(
     landscape: Network,
     minima: Tensor,
@@ -405,7 +412,7 @@ def test_a_bend_that_failed_is_not_tried_again(
         if name == "bezier":
             calls.append(name)
             folder.log(stage=name, step=1)
-            raise Failure("the loss is not finite from step 1 of bezier on")
+            raise RunError("the loss is not finite from step 1 of bezier on")
         return real(folder, name, *args, **more)
 
     folder = UnitFolder(tmp_path, Unit("edge", {}))
@@ -509,7 +516,7 @@ def test_a_run_is_loaded_from_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
     (copy / "minima.safetensors").write_bytes(
         (copy / "minima.safetensors").read_bytes()[:-4] + b"1234"
     )
-    with pytest.raises(Failure, match="not the file that its run wrote"):
+    with pytest.raises(RunError, match="not the file that its run wrote"):
         package.load(copy)
 
 

@@ -23,7 +23,7 @@ from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.studies.epoch_noise import exact_factor
-from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -205,7 +205,7 @@ LANDSCAPE = LinearRegression(digits())
 
 
 @cache
-def ground() -> Ground:
+def ground() -> ReferenceMinimum:
     return ground_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
 
 

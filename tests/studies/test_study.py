@@ -172,7 +172,7 @@ from typing import Annotated
 from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
+from sgdtheory.annotations import PositiveInt, NonNegativeInt
 from sgdtheory.landscape import Landscape
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -192,9 +192,9 @@ class BatchNoise(Study):
     axes = ("sizes",)
 
     landscape: Landscape
-    sizes: Annotated[list[Count], MinLen(2)]
-    draws: Count = 64
-    seed: Whole = 0
+    sizes: Annotated[list[PositiveInt], MinLen(2)]
+    draws: PositiveInt = 64
+    seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
         return [Case(f"size-{size}", {"size": size}) for size in self.sizes]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sgdtheory.data.digits import digits
 from sgdtheory.geometry.scale_invariance import scale_invariant, with_norms_of
 from sgdtheory.landscape import values
-from sgdtheory.landscapes.derived.ghost_batches import InParts
+from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
@@ -22,10 +22,10 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.estimators.angular_update import AngularUpdate
-from sgdtheory.temperature.estimators.effective_learning_rate import EffectiveRate
+from sgdtheory.temperature.estimators.effective_learning_rate import EffectiveLearningRate
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.norm_dynamics import COLUMNS, Pace
+from sgdtheory.temperature.norm_dynamics import COLUMNS, NormDynamics
 from sgdtheory.temperature.reference_minimum import ground_at
 from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
 
@@ -87,7 +87,7 @@ def test_stretching_them_leaves_the_loss() -> None:
 
 def test_an_objective_in_parts_is_the_mean_over_batches_of_exactly_that_size() -> None:
     landscape = normed()
-    parts, theta = InParts(landscape, 100, stream(0)), landscape.init(2, stream(0))
+    parts, theta = GhostBatchObjective(landscape, 100, stream(0)), landscape.init(2, stream(0))
     batches = [batch for batch, _ in parts.parts()]
     assert [batch.labels.shape for batch in batches] == [(1, 100)] * 14
     mean = torch.stack([landscape.losses(theta, batch) for batch in batches]).mean(0)
@@ -101,12 +101,12 @@ def test_the_means_are_over_every_step_and_survive_a_break() -> None:
     landscape = normed()
     groups, start = scale_invariant(landscape, stream(0)), landscape.init(3, stream(0)).double()
     sgd = SGD(7, SIZE, RATE, Constant(), 0.5)
-    whole, before = Pace(groups, RATE, DECAY, 3), Pace(groups, RATE, DECAY, 3)
+    whole, before = NormDynamics(groups, RATE, DECAY, 3), NormDynamics(groups, RATE, DECAY, 3)
     at, rows, theta = groups > 0, [], start.clone()
     for state in sgd.run(landscape, start, 0):
         whole.see(state)
         if state.step == 4:
-            before = Pace(groups, RATE, DECAY, 3, before.tensors()["pace"].clone())
+            before = NormDynamics(groups, RATE, DECAY, 3, before.tensors()["pace"].clone())
         before.see(state)
         assert state.gradients is not None
         w, v, g = theta[:, at], state.velocity[:, at], state.gradients[:, at] - DECAY * theta[:, at]
@@ -154,7 +154,7 @@ def test_the_length_of_the_parameters_is_where_noise_and_decay_balance(
     With momentum the angle alone: there the first law holds for gradients without memory, and these have some (9 %).
     """
     trajectory = recorded(tmp_path, momentum)
-    angle, length = AngularUpdate()(None, trajectory), EffectiveRate()(None, trajectory)
+    angle, length = AngularUpdate()(None, trajectory), EffectiveLearningRate()(None, trajectory)
     turned, law = angle["angular_update"].value, angle["angular_update_predicted"].value
     rate, predicted = length["effective_rate"].value, length["effective_rate_predicted"].value
     balance = length["norm_equilibrium"].value
@@ -162,7 +162,7 @@ def test_the_length_of_the_parameters_is_where_noise_and_decay_balance(
     assert law == pytest.approx(2 * RATE * DECAY / (1 + momentum))
     assert abs(turned / law - 1) < 0.05
     assert momentum or (abs(balance - 1) < 0.05 and abs(rate / predicted - 1) < 0.05)
-    wrong = EffectiveRate()(None, replace(trajectory, weight_decay=2 * DECAY))[
+    wrong = EffectiveLearningRate()(None, replace(trajectory, weight_decay=2 * DECAY))[
         "norm_equilibrium"
     ].value
     assert wrong is not None and abs(wrong - 1) > 0.5
@@ -185,7 +185,7 @@ def test_weight_decay_of_what_has_no_length_holds_no_heat() -> None:
     found = ExcessLoss()(None, trajectory)["excess_loss"].value
     assert found == pytest.approx((2 * 0.3 - RATE / 2 * 0.5) / 7, rel=1e-12)
     assert Equipartition()(None, trajectory)["equipartition"].value is None
-    bare = EffectiveRate()(None, replace(trajectory, weight_decay=0.0))
+    bare = EffectiveLearningRate()(None, replace(trajectory, weight_decay=0.0))
     assert (
         bare["norm_equilibrium"].value is None
         and "without weight decay" in bare["norm_equilibrium"].why

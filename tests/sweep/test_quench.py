@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory.errors import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.geometry.scale_invariance import scale_invariant
 from sgdtheory.landscape import values
-from sgdtheory.landscapes.derived.ghost_batches import InParts
+from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell, describe_cell
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.quench import Bottom, quench
-from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.quench import QuenchResult, quench
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
 from sgdtheory.temperature.trajectory import Trajectory
 from tests.sweep.test_invariance import DECAY, normed
 
@@ -28,10 +28,10 @@ EXCESS = {"excess_loss": ExcessLoss()}
 def test_points_are_let_down_and_weighed(tmp_path: Path) -> None:
     landscape = normed()
     groups, points = scale_invariant(landscape, stream(0)), landscape.init(3, stream(1))
-    found = Bottom(
+    found = QuenchResult(
         **quench(landscape, points, groups, SIZE, 0, UnitFolder(tmp_path, Unit("quench", {})))
     )
-    bare = values(InParts(landscape, SIZE, stream(0)), points) - DECAY / 2 * points[
+    bare = values(GhostBatchObjective(landscape, SIZE, stream(0)), points) - DECAY / 2 * points[
         :, groups > 0
     ].square().sum(1)  # type: ignore[arg-type]
     assert (
@@ -44,7 +44,7 @@ def test_points_are_let_down_and_weighed(tmp_path: Path) -> None:
 def test_points_that_are_lost_cannot_be(tmp_path: Path) -> None:
     landscape = normed()
     groups = scale_invariant(landscape, stream(0))
-    with pytest.raises(Failure, match="fewer than two snapshots"):
+    with pytest.raises(RunError, match="fewer than two snapshots"):
         quench(
             landscape,
             torch.full((3, landscape.dim), torch.nan),
@@ -55,7 +55,7 @@ def test_points_that_are_lost_cannot_be(tmp_path: Path) -> None:
         )
 
 
-def cell_and_cloud(path: Path, rate: float) -> tuple[Cell, Quadratic, Ground, Trajectory]:
+def cell_and_cloud(path: Path, rate: float) -> tuple[Cell, Quadratic, ReferenceMinimum, Trajectory]:
     bowl = Quadratic((1.0, 0.5))
     ground = ground_at(bowl, bowl.minima()[0], 0, 8)
     cell = Cell(rate, 8, 0.0, "iid", 64, 0.02, 2000)
@@ -82,7 +82,7 @@ def test_a_quench_that_has_not_come_to_an_end_gives_no_number(tmp_path: Path) ->
     cell, bowl, ground, trajectory = cell_and_cloud(tmp_path, 0.2)
     trajectory = replace(trajectory, loss_at_minimum=None)
     height = float(trajectory.losses.mean())
-    calm = Bottom(0.0, 0.01 * height, 0.02 * height, ground.noise_trace, 1.0, 9.0)
+    calm = QuenchResult(0.0, 0.01 * height, 0.02 * height, ground.noise_trace, 1.0, 9.0)
     row = describe_cell(cell, bowl, ground, trajectory, EXCESS, calm)
     found = row["temperature"]["excess_loss"]
     plain = ExcessLoss()(None, replace(trajectory, loss_at_minimum=0.0))["excess_loss"]

@@ -21,7 +21,7 @@ from sgdtheory.runs import unit as units
 from sgdtheory.runs.interrupt import Interrupted
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature import trajectory as trajectories
-from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
 from sgdtheory.temperature.stationarity import Stationarity
 from sgdtheory.temperature.trajectory import RECORDED, Recipe, Trajectory, look, record
 
@@ -31,7 +31,7 @@ RECIPE = Recipe(burn=12, every=3, window=4, windows=3)
 
 
 @cache
-def ground_of(landscape: Any) -> Ground:
+def ground_of(landscape: Any) -> ReferenceMinimum:
     return ground_at(landscape, landscape.minima()[0], 0, 8)
 
 

@@ -17,7 +17,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.temperature.reference_minimum import Ground, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
 from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
 
 BATCH = 4
@@ -59,7 +59,7 @@ def landscape_of(name: str) -> Any:
 
 
 @cache
-def ground_of(name: str) -> Ground:
+def ground_of(name: str) -> ReferenceMinimum:
     landscape = landscape_of(name)
     return ground_at(landscape, landscape.minima()[0], 0, BATCH)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from sgdtheory.annotations import Count, Place
+from sgdtheory.annotations import Place, PositiveInt
 from sgdtheory.execution.loop import cores, prepare_process, work_through
 from sgdtheory.runs.processes import Process, of
 from sgdtheory.runs.run import Pipeline, Run
@@ -27,7 +27,7 @@ PATIENCE = 60.0  # seconds that a worker may take for a step
 class Local:
     """`workers` processes, this one included; None: one a core on the CPU, one on a GPU."""
 
-    workers: Annotated[Count | None, Place] = None
+    workers: Annotated[PositiveInt | None, Place] = None
 
     def count(self, settings: Settings) -> int:
         return self.workers or (1 if settings.device.startswith("cuda") else cores())

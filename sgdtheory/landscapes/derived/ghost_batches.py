@@ -11,7 +11,7 @@ from sgdtheory.landscape import Batch, Cloud
 from sgdtheory.roles import WithExamples, device_of
 
 
-class InParts:
+class GhostBatchObjective:
     """L(θ) = mean of L_B(θ) over one fixed random partition of the examples into parts B of exactly
     `size`.
 

@@ -3,7 +3,7 @@ line of code of its own."""
 
 from typing import Any
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
 from sgdtheory.runs.foreign import NAME
@@ -20,7 +20,7 @@ def plots(run: RunData) -> list[Figure]:
     described = run.results.get("plots", [])
     names = [plot["name"] for plot in described]
     if strange := [name for name in names if not (isinstance(name, str) and NAME.fullmatch(name))]:
-        raise Mistake(
+        raise UserError(
             f"{run.path / 'results.json'}: {strange[0]!r} is no name of a picture: letters, "
             f"digits, - and _"
         )

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Positive
+from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.geometry.traces import hessian_trace
 from sgdtheory.landscape import Cloud, values
 from sgdtheory.optim.schedule import Constant
@@ -63,12 +63,12 @@ class Quench:
     """
 
     replicas: Annotated[int, Ge(2)] = 8
-    relax: Count = 20
-    most: Count = 1000
-    further: Annotated[tuple[Count, ...], MinLen(1)] = (50, 100, 200, 400, 800, 1500)
-    sketch: Count = 32
+    relax: PositiveInt = 20
+    most: PositiveInt = 1000
+    further: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (50, 100, 200, 400, 800, 1500)
+    sketch: PositiveInt = 32
     probes: Annotated[int, Ge(2)] = 32
-    learning_rate: Positive | Literal["auto"] = "auto"
+    learning_rate: PositiveFloat | Literal["auto"] = "auto"
 
     def floor(self, landscape: Any, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end [A, n] and further down."""

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import Count, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
@@ -45,10 +45,10 @@ class FoundPaths(Study):
     landscape: Landscape
     sgd: SGD
     autoneb: AutoNEB
-    pairs: Count = 4
+    pairs: PositiveInt = 4
     trained: Annotated[int, Ge(2)] = 4
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
         return [Case(f"{self.on}-{pair}", {"pair": pair}) for pair in range(self.pairs)]

@@ -11,7 +11,7 @@ from sgdtheory.temperature.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
-class EffectiveRate:
+class EffectiveLearningRate:
     """η/((1−μ)⟨|θ|²⟩): the step on the unit sphere per unit of the sphere's own gradient |θ|∇L (Li
     & Arora 2020, 1910.07454).
 

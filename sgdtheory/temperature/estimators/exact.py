@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from sgdtheory.errors import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.roles import states_covariance
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.estimators.estimator import ratio
-from sgdtheory.temperature.reference_minimum import Ground
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
 
 MOST = 2048  # parameters: Σ is a matrix
 
 
-def heights(landscape: Landscape, ground: Ground, trajectory: Trajectory) -> dict[str, Any]:
+def heights(
+    landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory
+) -> dict[str, Any]:
     """Columns `height` = 2⟨L − L*⟩ as measured, and `height_exact`, null with the reason where
     nothing is stated."""
     measured = ratio(2 * (trajectory.losses - ground.loss), trajectory.losses * 0 + 1)
@@ -23,7 +25,9 @@ def heights(landscape: Landscape, ground: Ground, trajectory: Trajectory) -> dic
     }
 
 
-def exact_height(landscape: Landscape, ground: Ground, trajectory: Trajectory) -> Measured:
+def exact_height(
+    landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory
+) -> Measured:
     """2⟨L − L*⟩ = Tr HΣ from the landscape's own `stationary_covariance`, exact where L is
     quadratic.
 
@@ -44,7 +48,7 @@ def exact_height(landscape: Landscape, ground: Ground, trajectory: Trajectory) -
         covariance = landscape.stationary_covariance(
             trajectory.learning_rate, trajectory.batch_size, trajectory.momentum, **finite
         )
-    except Mistake as fault:
+    except UserError as fault:
         return Measured.nothing(str(fault))
     theta = ground.theta.to(covariance)
     # rows HΣ_i [n, n]
