@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.foreign import MOST_JSON, MOST_ROWS, bytes_of, held, parsed, refuse_leading_out
@@ -23,6 +23,8 @@ from sgdtheory.runs.processes import started
 UNFINISHED = ".sgdtheory.tmp"  # how the name of a file ends while it is written
 OURS = re.compile(r"\..+\.(\d+)-([^.]*)\.sgdtheory\.tmp")
 UNDO = "put it back, or delete it and run the same command again"
+
+Json: TypeAlias = dict[str, Any]  # an object read from a file of a run
 
 
 class CorruptFile(RunError):

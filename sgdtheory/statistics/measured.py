@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from math import isfinite, sqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+Row: TypeAlias = dict[str, Any]  # of a table, as in results.json: column → number, text or null
+Rows: TypeAlias = list[Row]
 
 
 class Measured(NamedTuple):
