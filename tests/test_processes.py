@@ -83,11 +83,9 @@ def test_without_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 # a worker that is not ours any more
 
 
-class Nothing:
-    """A pipeline whose units take no time."""
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        folder.finish({}, {})
+def nothing(folder: UnitFolder) -> None:
+    """The work of a unit that takes no time."""
+    folder.finish({}, {})
 
 
 def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
@@ -96,7 +94,10 @@ def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
         Local,  # its `killed` sees (number, start) as here
     )
 
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     assert Local is not None
     with subprocess.Popen(["sleep", "60"]) as child:
         left = processes.of(child.pid)._replace(start="1")
@@ -110,7 +111,7 @@ def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
             asked.append(process in others)
             return ""
 
-        work_through(run, Nothing(), [unit], killed)  # type: ignore[arg-type]
+        work_through(run, [unit], killed)
         child.kill()
     assert asked == [False] and run.folder(unit).status["status"] == "done"
 
@@ -325,14 +326,14 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], No
     """Have something happen while the last unit is done."""
 
     def arrange(happens: Callable[[], None]) -> None:
-        real = Train.do
+        real = Train._find
 
-        def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-            real(self, unit, folder)
-            if unit.name == "minimum-1":
+        def find(self: Train, index: int, folder: UnitFolder) -> None:
+            real(self, index, folder)
+            if folder.unit.name == "minimum-1":
                 happens()
 
-        monkeypatch.setattr(Train, "do", do)
+        monkeypatch.setattr(Train, "_find", find)
 
     return arrange
 
@@ -592,10 +593,13 @@ def test_what_is_drawn_is_drawn_again_when_it_is_gone(
 
 
 def test_damage_to_a_unit_is_named_while_it_is_done(tmp_path: Path) -> None:
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     Folder(run.folder(unit).path).write_text("status.json", "[]")
     with pytest.raises(CorruptFile, match=r"status\.json is damaged"):
-        work_through(run, Nothing(), [unit])  # type: ignore[arg-type]
+        work_through(run, [unit])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def main(path: str, device: str, workers: str, threads: str, *trust: str) -> int
     prepare_process(Settings(Local(), device, int(threads) or None), int(workers))
     with stoppable():
         try:
-            work_through(run, task.pipeline, task.pipeline.units(run))
+            work_through(run, task.pipeline.units(run))
         except (
             Interrupted,
             OSError,

@@ -1,15 +1,15 @@
 """What can be said of the points of one cloud: the role of a diagnostic, and its unit of work."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.roles import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
-from sgdtheory.runs.folder import CorruptFile, Folder
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured
@@ -23,37 +23,41 @@ class Diagnostic(Protocol):
 
 
 def units_of(
-    diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima"
+    diagnostics: Mapping[str, Diagnostic],
+    landscape: Landscape,
+    needs: list[Unit],
+    run: Run,
+    cloud: str = "minima",
 ) -> list[Unit]:
     """One unit a diagnostic, known by what it measures and by the units whose `cloud` it
     measures."""
-    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in of]}
+    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in needs]}
     name = ""
     if cloud != "minima":
-        what, name = {**what, "cloud": cloud}, f"-{cloud}-" + "-".join(unit.name for unit in of)
+        what = {**what, "cloud": cloud}
+        name = f"-{cloud}-" + "-".join(unit.name for unit in needs)
     return [
         Unit(
             f"{column}{name}",
             {**what, "diagnostic": run.science["diagnostic"][column], "column": column},
+            partial(diagnose, diagnostic, column, landscape, cloud),
+            tuple(needs),
         )
-        for column in diagnostics
+        for column, diagnostic in diagnostics.items()
     ]
 
 
 def diagnose(
-    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder
+    diagnostic: Diagnostic, column: str, landscape: Landscape, cloud: str, folder: UnitFolder
 ) -> None:
     """Measure the points of the units that came before, and keep the columns.
 
     A point at which a diagnostic fails has nulls with the reason in its columns, the others have
     their numbers; where it fails at all points nobody knows its columns, and one is named after it.
     """
-    science = folder.unit.science
-    cloud = torch.cat(
-        [_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]]
-    )
-    name, cloud = science["column"], cloud.to(device_of(landscape))
-    folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
+    points = torch.cat([needed.clouds()[cloud] for needed in folder.needed()])
+    rows = _rows(diagnostic, column, landscape, points.to(device_of(landscape)))
+    folder.finish({"rows": rows}, {})
 
 
 def _rows(
@@ -87,12 +91,3 @@ def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]
         for row, columns in zip(found, (run.result(unit) or {"rows": []})["rows"], strict=False):
             row.update(columns)
     return found
-
-
-def _cloud(folder: UnitFolder, hash_: str, name: str) -> Tensor:
-    """A cloud of a finished unit beside this one."""
-    facts = Folder(folder.path.parent / hash_).read_json("unit.json")
-    cloud: Tensor = UnitFolder(
-        folder.path.parent / hash_, Unit(facts["name"], facts["science"])
-    ).clouds()[name]
-    return cloud

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.landscape import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 from sgdtheory.statistics.measured import Plot
@@ -19,15 +20,16 @@ DRAWN = {  # columns that have a panel of their own, with the words on their axi
 
 
 def units_on_paths(
-    diagnostics: Mapping[str, Diagnostic], edges: list[Unit], run: Run
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, edges: list[Unit], run: Run
 ) -> list[Unit]:
     """One unit a diagnostic and finished edge."""
     done = [edge for edge in edges if run.result(edge) is not None]
-    return [unit for edge in done for unit in units_of(diagnostics, [edge], run, "path")]
+    return [unit for edge in done for unit in units_of(diagnostics, landscape, [edge], run, "path")]
 
 
 def points_of(
     diagnostics: Mapping[str, Diagnostic],
+    landscape: Landscape,
     paths: Iterable[tuple[Unit, tuple[int, int], Tensor]],
     run: Run,
 ) -> list[dict[str, Any]]:
@@ -35,7 +37,8 @@ def points_of(
     edge, t, and the columns. Ends are pivots too."""
     rows = []
     for edge, (i, j), t in paths:
-        columns = columns_of(units_of(diagnostics, [edge], run, "path"), run, len(t))
+        measured = units_of(diagnostics, landscape, [edge], run, "path")
+        columns = columns_of(measured, run, len(t))
         rows += [
             {"edge": f"{i}-{j}", "t": at, **row}
             for at, row in zip(t.tolist(), columns, strict=True)

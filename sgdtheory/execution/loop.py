@@ -47,7 +47,7 @@ def plan(task: Task) -> Plan:
     if pending and hasattr(task.pipeline, "foresee"):
         costs = task.pipeline.foresee(run, pending)
     elif pending:
-        each = task.pipeline.estimate(pending[0])
+        each = next(unit.cost for unit in [*pending, *units] if unit.cost is not None)()
         costs = [(unit.name, each) for unit in pending]
     workers = max(1, min(settings.executor.count(settings), len(costs)))
     seconds = [cost.seconds for _, cost in costs]
@@ -206,12 +206,10 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             return
         tried |= {unit.hash for unit in pending}
         with watcher.watching(run, units):
-            task.settings.executor.do(run, pipeline, task.settings, pending)
+            task.settings.executor.do(run, task.settings, pending)
 
 
-def work_through(
-    run: Run, pipeline: Pipeline, units: list[Unit], killed: Killed = lambda process: ""
-) -> None:
+def work_through(run: Run, units: list[Unit], killed: Killed = lambda process: "") -> None:
     """Do every unit that nobody else does, in order; wait for those that another process holds.
 
     `killed(process)`: why a unit counts as failed that this process left behind; empty: it is gone
@@ -231,7 +229,7 @@ def work_through(
                     if why:
                         folder.write_json("status.json", {**now, "status": "failed", "why": why})
                     else:
-                        do_unit(pipeline, unit, folder)
+                        do_unit(unit, folder)
         left = held
         if left:
             time.sleep(0.1)
@@ -245,11 +243,11 @@ def _worker_of(status: Mapping[str, Any]) -> Process | None:
         return None
 
 
-def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
+def do_unit(unit: Unit, folder: UnitFolder) -> None:
     """One unit, from the newest state on disk to its result, with its status told at both ends."""
     began, cpu = time.monotonic(), time.process_time()
     before = folder.read_object("status.json")
-    folder.write_json("unit.json", {"name": unit.name, "hash": unit.hash, "science": unit.science})
+    folder.write_json("unit.json", {"name": unit.name, "hash": unit.hash, "science": unit.config})
     # those that it was begun with
     made = {"versions": {**versions(), **before.get("versions", {})}}
     folder.write_json(
@@ -266,7 +264,7 @@ def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
 
     try:
         if folder.written() is None:  # else it was killed just before it could say so
-            pipeline.do(unit, folder)
+            unit.work(folder)
         folder.forget_states()
     except (
         KeyboardInterrupt,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside, digest
 from sgdtheory.runs.foreign import held
-from sgdtheory.runs.unit import Estimate, Unit, UnitFolder, status_of_unit
+from sgdtheory.runs.unit import Unit, UnitFolder, status_of_unit
 
 if TYPE_CHECKING:
     # and with it numpy, which takes as long as all of `status`
@@ -32,16 +32,8 @@ class Pipeline(Protocol):
         in the list."""
         ...
 
-    def do(self, unit: Unit, folder: "UnitFolder") -> None:
-        """From the newest state in the folder to the unit's result, by `folder.finish`."""
-        ...
-
     def finish(self, run: "Run") -> "Results":
         """Tables and claims, from finished units alone."""
-        ...
-
-    def estimate(self, unit: Unit) -> Estimate:
-        """What a unit costs, from a short measurement."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,20 +79,25 @@ class EpochNoise(Study):
         for kind, sweep, own in self._sweeps(run):
             for unit in sweep.units(own):
                 named = (
-                    unit if unit.name == "minimum" else unit._replace(name=f"{kind}-{unit.name}")
+                    unit if unit.name == "minimum" else replace(unit, name=f"{kind}-{unit.name}")
                 )
                 sweeps.setdefault(unit.hash, named)
         first, *cells = sweeps.values()
         if not cells:
             return [first]
         hottest = max(cells, key=self._heat)
-        modes, frozen = (dict(case.settings) for case in self.cases())
+        modes, frozen = self.cases()
         return [
             first,
-            Unit("modes", {"minimum": first.science, "case": modes}),
+            self._control(first, modes, {"minimum": first.config}, first),
             *cells,
-            Unit("frozen", {**hottest.science, "frozen": ENOUGH, "case": frozen}),
+            self._control(hottest, frozen, {**hottest.config, "frozen": ENOUGH}, first),
         ]
+
+    def _control(self, like: Unit, case: Case, config: Mapping[str, Any], first: Unit) -> Unit:
+        """A unit of the study's own beside the sweeps', which costs as much as one `like` it."""
+        config, work = {**config, "case": dict(case.settings)}, partial(self.do, case)
+        return replace(like, name=case.name, config=config, work=work, needs=(first,))
 
     def _sweeps(self, run: Run) -> Iterator[tuple[str, SweepTemperature, Run]]:
         """Each sweep with the run as it would see it: its units are those of the command."""
@@ -99,36 +105,27 @@ class EpochNoise(Study):
             yield kind, getattr(self, kind), replace(run, science=run.science[kind])
 
     def _heat(self, unit: Unit) -> float:
-        cell = unit.science["cell"]
+        cell = unit.config["cell"]
         return (
             float(cell["learning_rate"] / cell["batch_size"])
             if cell["sampling"] == "epoch"
             else 0.0
         )
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "case" in unit.science:
-            super().do(unit, folder)
-        else:
-            self.epochs.do(unit, folder)
-
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        unit = folder.unit
-        first = Unit("minimum", unit.science["minimum"])
-        ground = ReferenceMinimum.kept_in(
-            UnitFolder(folder.path.parent / first.hash, first).clouds()
-        )
+        (first,) = folder.needed()
+        ground = ReferenceMinimum.kept_in(first.clouds())
         landscape = Linearised(self.landscape, ground.theta)
         if case.name == "modes":
             spectrum, weights = landscape.modes()
             return {}, {"spectrum": spectrum, "weights": weights}
-        seed = key(self.seed, "frozen", *unit.science["cell"].values())
+        seed = key(self.seed, "frozen", *folder.unit.config["cell"].values())
         dtype = getattr(torch, self.epochs.dtype)
-        return {}, self._cell(unit).record(folder, landscape, ground, seed, dtype).tensors()
+        return {}, self._cell(folder.unit).record(folder, landscape, ground, seed, dtype).tensors()
 
     def _cell(self, unit: Unit) -> Cell:
         """The control's, at its own precision."""
-        return replace(Cell(**unit.science["cell"]), precision=unit.science["frozen"])
+        return replace(Cell(**unit.config["cell"]), precision=unit.config["frozen"])
 
     def collect(self, run: Run) -> Tables:
         """A row a cell of either sweep, as the command has it, and one of the frozen control."""
@@ -154,7 +151,8 @@ class EpochNoise(Study):
         return Verdict(claims_of(tables["cells"]), tables, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        return self.epochs.estimate(unit)
+        assert unit.cost is not None, "its units are those of the sweeps, or cost as much"
+        return unit.cost()
 
 
 def exact_factor(ground: ReferenceMinimum, rate: float, size: int, count: int) -> float:

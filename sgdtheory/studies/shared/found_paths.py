@@ -3,6 +3,7 @@ whichever study asks.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -60,17 +61,13 @@ class FoundPaths(Study):
         paths, studied = [], []
         for case in self.cases():
             pair, settings = case.settings["pair"], dict(case.settings)
-            path = Unit(f"path-{pair}", {"path": {**shared, "pair": pair}, "case": settings})
+            config = {"path": {**shared, "pair": pair}, "case": settings}
+            path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                studied.append(Unit(case.name, {**path.science, self.on: own}))
+                what, work = {**config, self.on: own}, partial(self.do, case)
+                studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if self.on in unit.science:
-            super().do(unit, folder)
-        else:
-            self.find(self.case_of(unit), folder)
 
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
@@ -97,8 +94,8 @@ class FoundPaths(Study):
         """The pivots [P, n] that the unit in this folder looks at: those of a finished unit beside
         it.
         """
-        unit = Unit("path", {name: folder.unit.science[name] for name in ("path", "case")})
-        path: Tensor = UnitFolder(folder.path.parent / unit.hash, unit).clouds()["path"]
+        (found,) = folder.needed()
+        path: Tensor = found.clouds()["path"]
         return path.to(device_of(self.landscape))
 
     def seed_of(self, case: Case) -> int:
