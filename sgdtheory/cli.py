@@ -65,7 +65,7 @@ RUNNER = {
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion of overrides: Hydra's own answer to the words so far."""
-    from sgdtheory.commandline.config import completions
+    from sgdtheory.commandline.composer import completions
 
     found = completions(str(ctx.info_name), incomplete)
     if ctx.info_name == "study":
@@ -294,7 +294,7 @@ def _run(
 
     def all_jobs() -> None:
         vet(command, words)
-        from sgdtheory.commandline.config import launch
+        from sgdtheory.commandline.front import launch
 
         raised = launch(command, words, trust, from_file, job)
         for fault in raised[:-1]:
@@ -341,7 +341,7 @@ def vet(command: str, words: list[str]) -> None:
 def _as_key(command: str, flag: str, after: str) -> str:
     """A hint for a flag that is a key in other tools: `--lr 0.1` → sgd.learning_rate=0.1; empty
     where it is none."""
-    from sgdtheory.commandline.config import keys_of
+    from sgdtheory.commandline.composer import keys_of
     from sgdtheory.commandline.habits import meant
 
     found = re.fullmatch(r"--?([A-Za-z][\w.-]*?)(?:=(.*)|(\d+))?", flag)

@@ -19,6 +19,8 @@ from sgdtheory.report.figures.plane import _paths, plane
 from sgdtheory.report.figures.profiles import profiles
 from sgdtheory.runs.folder import Folder
 
+pytestmark = pytest.mark.pictures
+
 LOSSES = (0.0021, 0.0024, 0.0022, 0.0026)  # of four minima
 T = np.linspace(0, 1, 21)
 

@@ -7,6 +7,8 @@ from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Plot
 
+pytestmark = pytest.mark.pictures
+
 ROWS = [
     {
         "rate": rate,

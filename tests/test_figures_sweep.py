@@ -8,6 +8,8 @@ from sgdtheory.report.figures.equilibration import exact_warming
 from sgdtheory.report.figures.figure import RunData
 from tests.conftest import call
 
+pytestmark = pytest.mark.pictures
+
 WORDS = (
     "landscape=quadratic", "landscape.directions=4", "landscape.noise_anisotropy=10", "sweep.learning_rate=[0.001,0.2,1.0]",
     "sweep.batch_size=[8,16]", "steps=600", "executor.workers=1", "threads=1",

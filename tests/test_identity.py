@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sgdtheory.commandline.config import launch
+from sgdtheory.commandline.front import launch
 from sgdtheory.commandline.sources import digest_of_sources, sources_of
 from sgdtheory.execution import versions
 from sgdtheory.pipelines.connect import origin_of

@@ -464,7 +464,7 @@ def test_killed_between_its_first_two_files(
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "write_text", write)
         with pytest.raises(Killed):
-            from sgdtheory.commandline.config import launch
+            from sgdtheory.commandline.front import launch
             from sgdtheory.report.progress import Watcher
 
             def job(task: Any) -> None:

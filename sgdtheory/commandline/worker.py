@@ -6,7 +6,7 @@ After these come the packages that are trusted.
 import sys
 from pathlib import Path
 
-from sgdtheory.commandline.config import load
+from sgdtheory.commandline.load import load
 from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.loop import prepare_process, work_through
 from sgdtheory.report.stdio import ready
