@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -79,6 +80,7 @@ def ours(tree: ast.AST) -> Iterator[str]:
             yield ".".join(parts)
 
 
+@cache
 def imported() -> list[Import]:
     """All imports of one module of the package by another, at any depth."""
     trees = {name_of(file): ast.parse(file.read_text(encoding="utf-8")) for file in MODULES}
