@@ -4,9 +4,9 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,9 @@ from typer.core import TyperGroup
 from sgdtheory import __version__
 from sgdtheory.errors import RunError, UserError, nearest
 from sgdtheory.report.stdio import all_said, ready, say
+
+if TYPE_CHECKING:
+    from sgdtheory.runs.run import Run
 
 
 class NoCommand(UserError):
@@ -277,9 +280,10 @@ def _run(
     began = time.monotonic()
 
     def job(task: Any) -> None:
-        from sgdtheory.execution.loop import execute, plan
+        from sgdtheory.execution.loop import execute
+        from sgdtheory.execution.planning import plan
         from sgdtheory.report.progress import Watcher
-        from sgdtheory.report.terminal import show_plan, show_results
+        from sgdtheory.report.terminal import show_plan
 
         watcher = Watcher(loudness)
         for line in (*task.notes, *getattr(task.pipeline, "said", ())):
@@ -288,7 +292,18 @@ def _run(
             show_plan(plan(task))
             return
         found = execute(task, watcher, retry_failed, command_line(command, words, trust, from_file))
-        show_results(task.open().path, dict(found))
+        finish(task.open().path, found)
+
+    def again(run: "Run") -> None:
+        from sgdtheory.execution.loop import given_again
+        from sgdtheory.report.progress import Watcher
+
+        finish(run.path, given_again(run, Watcher(loudness)))
+
+    def finish(path: Path, found: Mapping[str, Any]) -> None:
+        from sgdtheory.report.terminal import show_results
+
+        show_results(path, dict(found))
         if loudness > 1:
             say(f"{time.monotonic() - began:.1f} s")
 
@@ -296,7 +311,7 @@ def _run(
         vet(command, words)
         from sgdtheory.commandline.front import launch
 
-        raised = launch(command, words, trust, from_file, job)
+        raised = launch(command, words, trust, from_file, job, None if dry_run else again)
         for fault in raised[:-1]:
             _tell(fault, trace)
         if raised:

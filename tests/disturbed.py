@@ -59,7 +59,7 @@ from sgdtheory.commandline import front as config
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.runs.folder import Folder, digest
 os.fsync = lambda descriptor: None
-sgdtheory.execution.loop._git = lambda: None
+sgdtheory.execution.loop.git_commit = lambda: None
 def draw(path):
     Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"

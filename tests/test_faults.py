@@ -204,7 +204,7 @@ Train._find = find
 PARENT_WAITS = """
 import json, os, time
 from pathlib import Path
-import sgdtheory.execution.loop as execute
+import sgdtheory.execution.units as execute
 real = execute.do_unit
 def do_unit(*args):
     mine = os.getpid()

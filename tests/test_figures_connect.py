@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from sgdtheory.report.figures import FIGURES
 from sgdtheory.report.figures.band_plane import band_plane
 from sgdtheory.report.figures.disconnectivity import disconnectivity
+from sgdtheory.report.figures.drawn import FIGURES
 from sgdtheory.report.figures.edges import edges_table, tree_first
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.graph import graph

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sgdtheory.report.figures import equilibration, spreading, temperatures
+from sgdtheory.report.figures.drawn import equilibration, spreading, temperatures
 from sgdtheory.report.figures.equilibration import exact_warming
 from sgdtheory.report.figures.figure import RunData
 from tests.conftest import call

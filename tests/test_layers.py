@@ -169,7 +169,7 @@ def test_what_is_exempted_is_there() -> None:
         "def f():\n    import sgdtheory.cli",
         "from sgdtheory.report import terminal",
         "if True:\n    from sgdtheory.pipelines.train import Train",
-        "from sgdtheory.report.figures import FIGURES",
+        "from sgdtheory.report.figures.drawn import FIGURES",
     ],
 )
 def test_an_upward_import_is_seen_wherever_it_stands(text: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sgdtheory.data.images import Images
 from sgdtheory.errors import RunError
-from sgdtheory.execution.loop import do_unit
+from sgdtheory.execution.units import do_unit
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic

@@ -16,6 +16,7 @@ import hydra._internal.utils
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import faults_of, first_line
 from sgdtheory.commandline.composer import (
@@ -28,12 +29,12 @@ from sgdtheory.commandline.composer import (
 )
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.schema import refuse
-from sgdtheory.commandline.stored import read_whole, usual_settings
+from sgdtheory.commandline.stored import kept_yaml, read_whole, usual_settings
 from sgdtheory.commandline.strangers import left_behind, science_of
-from sgdtheory.commandline.targets import CONFIGS
-from sgdtheory.commandline.task import is_anothers, task
+from sgdtheory.commandline.targets import CONFIGS, is_anothers
 from sgdtheory.commandline.words import first_of, in_ascii, quoted, root_of
 from sgdtheory.errors import UserError, nearest
+from sgdtheory.runs.run import Run, finished_run
 from sgdtheory.runs.task import Task
 
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
@@ -51,10 +52,12 @@ def launch(
     trust: tuple[str, ...],
     from_file: Path | None,
     job: Callable[[Task], None],
+    again: Callable[[Run], None] | None = None,
 ) -> list[Exception]:
     """Compose with Hydra's own front end and hand every resulting task to `job`; gives what the
     jobs raised, in order.
 
+    `again`: what is done instead where a finished run has the same configuration.
     `words`: overrides and Hydra's flags, in any order; a multirun gives several tasks. Raises
     UserError for wrong words.
     """
@@ -82,6 +85,12 @@ def launch(
 
     def run(cfg: DictConfig) -> None:
         try:
+            done = None if again is None or trust else _finished(command, cfg)
+            if again is not None and done is not None:
+                again(done)
+                return
+            from sgdtheory.commandline.task import task
+
             job(task(command, cfg, trust, tuple(overrides), notes))
         except Exception as fault:
             raised.append(fault)
@@ -105,6 +114,21 @@ def launch(
                 last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}"
             ) from None
     return raised
+
+
+def _finished(command: str, cfg: DictConfig) -> Run | None:
+    """The run that has done what a configuration asks for, known without building anything."""
+    if command in ("connect", "diagnose"):
+        return None  # the points that they read are a part of what they are
+    try:
+        root = OmegaConf.select(cfg, "run.root")
+        elsewhere = [OmegaConf.select(cfg, f"run.{key}") for key in ("dir", "name")]
+        own_points = isinstance(cfg.get("minima"), int | None)
+        if not own_points or not isinstance(root, str) or elsewhere != [None, None]:
+            return None
+        return finished_run(Path(root), command, kept_yaml(cfg))
+    except OmegaConfBaseException:  # an interpolation that leads nowhere is told by the task
+        return None
 
 
 def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:

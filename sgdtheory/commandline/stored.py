@@ -10,7 +10,7 @@ from sgdtheory.commandline.complaints import first_line
 from sgdtheory.commandline.strangers import science_of
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import UserError
-from sgdtheory.runs.foreign import MOST_YAML, refuse_strange_yaml, text_of
+from sgdtheory.runs.foreign import MOST_YAML, reads_outside, refuse_strange_yaml, text_of
 
 
 def read_yaml(path: Path) -> DictConfig:
@@ -40,3 +40,28 @@ def usual_settings() -> dict[str, Any]:
     base: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "base.yaml"), resolve=False)
     base["executor"] = OmegaConf.to_container(OmegaConf.load(CONFIGS / "executor" / "local.yaml"))
     return {key: value for key, value in base.items() if key not in ("defaults", "hydra")}
+
+
+def kept_yaml(cfg: DictConfig) -> str:
+    """The text of config.yaml, as a run of this configuration keeps it."""
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    return OmegaConf.to_yaml(OmegaConf.create(_settled(raw, cfg)))
+
+
+def _settled(raw: Any, cfg: Any) -> Any:
+    """A raw tree as a run keeps it: `${key}` as it is, and instead of what was read from outside
+    the value that was read."""
+    if isinstance(raw, dict | list):
+        pairs = raw.items() if isinstance(raw, dict) else enumerate(raw)
+        found = {key: _settled(value, _inside(cfg, key, value)) for key, value in pairs}
+        return found if isinstance(raw, dict) else list(found.values())
+    return raw if cfg is None else OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
+
+
+def _inside(cfg: Any, key: Any, raw: Any) -> Any:
+    """What a key of a configuration leads to, where that has to be looked up."""
+    return (
+        cfg[key]
+        if isinstance(raw, dict | list) or (isinstance(raw, str) and reads_outside(raw))
+        else None
+    )

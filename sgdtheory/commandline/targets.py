@@ -33,3 +33,15 @@ def nearest_target(name: str) -> str:
     by_last = {public_name(target): target for target in sorted(targets())}
     (close,) = get_close_matches(name.rpartition(".")[2], list(by_last), n=1, cutoff=0.0)
     return f"; did you mean {by_last[close]!r}?"
+
+
+def is_anothers(command: str, target: str, own: bool = False) -> bool:
+    """Whether a pipeline (…pipelines.train.Train, …studies.widths.Widths) is another command's;
+    `own`: nobody's is too."""
+    name = command.replace("-", "_")
+    package, *folders, module, _ = ["", "", "", *target.split(".")][
+        -max(4, target.count(".") + 1) :
+    ]
+    if not own and (package, *folders[:1]) not in ((OURS, "pipelines"), (OURS, "studies")):
+        return False
+    return "studies" not in folders if name == "study" else module != name

@@ -14,11 +14,10 @@ from sgdtheory.commandline.composer import groups
 from sgdtheory.commandline.earlier import adopt, ground_of
 from sgdtheory.commandline.habits import meant, value_meant
 from sgdtheory.commandline.schema import Checker, build, refuse
-from sgdtheory.commandline.stored import read_yaml, usual_settings
-from sgdtheory.commandline.targets import OURS
+from sgdtheory.commandline.stored import kept_yaml, read_yaml, usual_settings
+from sgdtheory.commandline.targets import is_anothers
 from sgdtheory.commandline.words import key_set_by, root_of
 from sgdtheory.errors import RunError, UserError, nearest
-from sgdtheory.runs.foreign import reads_outside
 from sgdtheory.runs.run import Pipeline
 from sgdtheory.runs.task import Settings, Task, Where
 
@@ -53,7 +52,7 @@ def task(
                 cfg, map(key_set_by, overrides), read_yaml, identity, newest=command == "connect"
             )
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
-        yaml = OmegaConf.to_yaml(OmegaConf.create(_settled(raw, cfg)))
+        yaml = kept_yaml(cfg)
         cfg.device = resolve_device(str(cfg.device), checker)
         own = OmegaConf.select(cfg, "landscape.device")
         if own not in (None, cfg.device):  # asked for by itself
@@ -79,7 +78,17 @@ def task(
         if notes and command == "connect" and cfg.get("minima") is None:
             notes = (*notes, "so the minima that the landscape itself states are joined")
         return Task(
-            command, built, placed, science, yaml, trust, overrides, ground, (*said, *notes)
+            command,
+            built,
+            placed,
+            science,
+            yaml,
+            trust,
+            overrides,
+            ground,
+            (*said, *notes),
+            is_closed=science == pipeline.science
+            and not (checker.looked_outside or _has_content(science)),
         )
     except RunError:
         raise
@@ -96,23 +105,11 @@ def task(
         raise UserError("\n".join([*lines, *notes[:2]])) from fault
 
 
-def _settled(raw: Any, cfg: Any) -> Any:
-    """A raw tree as a run keeps it: `${key}` as it is, and instead of what was read from outside
-    the value that was read."""
-    if isinstance(raw, dict | list):
-        pairs = raw.items() if isinstance(raw, dict) else enumerate(raw)
-        found = {key: _settled(value, _inside(cfg, key, value)) for key, value in pairs}
-        return found if isinstance(raw, dict) else list(found.values())
-    return raw if cfg is None else OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
-
-
-def _inside(cfg: Any, key: Any, raw: Any) -> Any:
-    """What a key of a configuration leads to, where that has to be looked up."""
-    return (
-        cfg[key]
-        if isinstance(raw, dict | list) or (isinstance(raw, str) and reads_outside(raw))
-        else None
-    )
+def _has_content(tree: Any) -> bool:
+    """Whether an identity holds the digest of something that was read while it was built."""
+    if isinstance(tree, dict):
+        return "content" in tree or any(map(_has_content, tree.values()))
+    return isinstance(tree, list) and any(map(_has_content, tree))
 
 
 def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
@@ -153,18 +150,6 @@ def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
             f"{key}=cpu or auto",
         )
     return name
-
-
-def is_anothers(command: str, target: str, own: bool = False) -> bool:
-    """Whether a pipeline (…pipelines.train.Train, …studies.widths.Widths) is another command's;
-    `own`: nobody's is too."""
-    name = command.replace("-", "_")
-    package, *folders, module, _ = ["", "", "", *target.split(".")][
-        -max(4, target.count(".") + 1) :
-    ]
-    if not own and (package, *folders[:1]) not in ((OURS, "pipelines"), (OURS, "studies")):
-        return False
-    return "studies" not in folders if name == "study" else module != name
 
 
 def _references(thing: Any) -> set[str]:

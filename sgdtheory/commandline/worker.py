@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sgdtheory.commandline.load import load
 from sgdtheory.execution.executors.local import Local
-from sgdtheory.execution.loop import prepare_process, work_through
+from sgdtheory.execution.machine import prepare_process
+from sgdtheory.execution.units import work_through
 from sgdtheory.report.stdio import ready
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.interrupt import Interrupted, stoppable

@@ -72,12 +72,11 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
-    ground: str = (
-        ""  # digest of the landscape as the sources and the files say it that are there now
-    )
-    notes: tuple[
-        str, ...
-    ] = ()  # what is to be said before it begins: what was chosen that nobody named
+    # digest of the landscape as the sources and the files say it that are there now
+    ground: str = ""
+    # what is to be said before it begins: what was chosen that nobody named
+    notes: tuple[str, ...] = ()
+    is_closed: bool = False  # whether `yaml` alone decides what is computed, and no file beside it
 
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""

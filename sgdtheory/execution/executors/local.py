@@ -13,7 +13,8 @@ from functools import partial
 from typing import Annotated
 
 from sgdtheory.annotations import Place, PositiveInt
-from sgdtheory.execution.loop import cores, prepare_process, work_through
+from sgdtheory.execution.machine import cores, prepare_process
+from sgdtheory.execution.units import work_through
 from sgdtheory.runs.processes import Process, of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import WORKER, Settings
