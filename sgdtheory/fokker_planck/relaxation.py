@@ -1,12 +1,12 @@
 """How a cloud relaxes beside the Fokker–Planck equation, moment by moment."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.measured import Measured, Rows, row_of
 
 MOMENTS = 4  # at which the density itself is shown
 
@@ -18,7 +18,7 @@ class Relaxation(NamedTuple):
     energies: Array  # F of each cloud and its standard error, [clouds, K, 2]
 
     @classmethod
-    def of(cls, moments: list[dict[str, Any]]) -> "Relaxation":
+    def of(cls, moments: Rows) -> "Relaxation":
         """From a row a cloud and moment."""
         counts, energies = [], []
         for cloud in sorted({row["cloud"] for row in moments}):
@@ -33,7 +33,7 @@ class Relaxation(NamedTuple):
         start: tuple[float, float],
         steps: list[int],
         time_step: float,
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """One row a moment: KL and F of all clouds together, with errors, and the equation's."""
         counts, energies = self
         bins = counts.shape[1]
@@ -64,7 +64,7 @@ class Relaxation(NamedTuple):
         start: tuple[float, float],
         steps: list[int],
         time_step: float,
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """The density at a few moments, two bins taken together, and the equation's."""
         counts = self.counts
         bins = counts.shape[1] // 2

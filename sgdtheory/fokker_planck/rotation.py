@@ -1,8 +1,8 @@
 """A force that turns the cloud and is no gradient: a current in a steady state that does not show
 it."""
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,15 +20,24 @@ class Turning(Coupling, Protocol):
     @property
     def strength(self) -> float: ...
 
+    def with_strength(self, strength: float) -> Self: ...
+
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
-        """What the stochastic area grows by in a unit of time, in theory."""
+        """How fast theory says that the stochastic area grows, per unit of time."""
         ...
 
 
+@dataclass(frozen=True)
 class Stirring:
-    """A coupling that bends every point's gradient by itself and leaves the cloud where it is."""
+    """A coupling that bends each point's gradient on its own and does not move the cloud."""
 
-    shared_batches = False
+    shared_batches: ClassVar[bool] = False
+
+    strength: float
+
+    def with_strength(self, strength: float) -> Self:
+        """The same force, stronger or weaker."""
+        return replace(self, strength=strength)
 
     def place(self, cloud: Cloud) -> Cloud:
         return cloud
@@ -43,8 +52,6 @@ class Rotation(Stirring):
     every w, and the stochastic area grows at the rate w⟨r²⟩. A curl is nobody's gradient: it bends
     the gradients on their way into SGD, as couplings do.
     """
-
-    strength: float
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         return gradients - self.strength * turned(cloud)

@@ -3,13 +3,13 @@ there.
 """
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from sgdtheory.geometry.curvature import hessian
 from sgdtheory.landscape import Cloud, value_and_grad
+from sgdtheory.roles import WithExamples
 
 AT_ONCE = 256  # examples whose gradients are taken together
 
@@ -21,7 +21,7 @@ class Linearised:
     exact. H and all g_i are written down, n² and N·n numbers, once they are asked for.
     """
 
-    def __init__(self, landscape: Any, theta: Tensor) -> None:
+    def __init__(self, landscape: WithExamples, theta: Tensor) -> None:
         self.of, self.theta = landscape, theta.double()  # θ* [n]
         self.count, self.dim = landscape.count, theta.numel()
         self.device = theta.device

@@ -1,11 +1,10 @@
 """The same function of a network with ReLUs at other points of its landscape."""
 
-from typing import Any
-
 from sgdtheory.landscape import Cloud
+from sgdtheory.roles import NetworkLandscape
 
 
-def rescaled(landscape: Any, cloud: Cloud, factor: float) -> Cloud:
+def rescaled(landscape: NetworkLandscape, cloud: Cloud, factor: float) -> Cloud:
     """The same functions (σ(αx) = ασ(x) for a ReLU) at other points [P, n]: Dinh et al. 2017,
     1703.04933, 5.2.
     """

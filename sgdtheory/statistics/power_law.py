@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sgdtheory.statistics.measured import Row
+
 LEAST = 3  # cells that a line with two parameters is fitted to
 
 
@@ -30,7 +32,7 @@ class Fit(NamedTuple):
     chi2_per_dof: float
     cells: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Row:
         return dict(self._asdict())
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,17 +13,16 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.geometry.curvature import hessian
-from sgdtheory.landscape import value_and_grad
+from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.clamped import push, second_order
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
 from sgdtheory.studies.study import (
     Case,
-    Rows,
     Study,
     Subject,
     Tables,
@@ -58,7 +57,7 @@ class Compensation(Study):
 
     axes = ("deltas",)
 
-    landscapes: dict[str, Any]
+    landscapes: dict[str, Landscape]
     deltas: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
     pushed: Annotated[int, Ge(2)] = 16
     search_steps: PositiveInt = 3000
@@ -120,21 +119,25 @@ class Compensation(Study):
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, sign * delta, self.steps)
             series = {"series": f"{name}, δ = {in_full(delta)}", "theory": share}
-            pushes.append({**describe(row, landscape.weight_decay), **series})
+            pushes.append({**describe(row, weight_decay_of(landscape)), **series})
         return {"pushes": pushes}, {"minima": theta[None]}
 
-    def _minimum(self, landscape: Any, name: str, tell: Callable[[float, str], None]) -> Tensor:
+    def _minimum(
+        self, landscape: Landscape, name: str, tell: Callable[[float, str], None]
+    ) -> Tensor:
         start = landscape.init(1, stream(self.seed, "init", name)).double()
         return lbfgs(
             landscape, start, self.search_steps, lambda done: tell(0.25 * done, "the minimum")
         )[0]
 
-    def _chosen(self, landscape: Any, name: str, curvature: Tensor) -> tuple[list[int], list[int]]:
+    def _chosen(
+        self, landscape: Landscape, name: str, curvature: Tensor
+    ) -> tuple[list[int], list[int]]:
         """Which parameters are pushed, and to which side: of those that the data loss knows, no
         weight of an empty pixel.
         """
         source = stream(self.seed, "pushed", name)
-        known = (curvature.diagonal() - landscape.weight_decay).abs() > 1e-12
+        known = (curvature.diagonal() - weight_decay_of(landscape)).abs() > 1e-12
         indices = [i for i in torch.randperm(landscape.dim, generator=source).tolist() if known[i]][
             : self.pushed
         ]
@@ -161,7 +164,7 @@ class Compensation(Study):
         )
 
 
-def describe(row: dict[str, Any], weight_decay: float) -> dict[str, Any]:
+def describe(row: Row, weight_decay: float) -> Row:
     """Beside the losses what they say: the share of the data loss made up, and what is left in
     units of ½λδ².
     """
@@ -193,7 +196,7 @@ def _of(rows: Rows, name: str, delta: float) -> Rows:
     return [row for row in rows if (row["network"], abs(row["delta"])) == (name, delta)]
 
 
-def _mean(rows: Rows, name: str, delta: float) -> dict[str, Any]:
+def _mean(rows: Rows, name: str, delta: float) -> Row:
     pushes = _of(rows, name, delta)
     columns = {
         column: Measured.mean(column_of(pushes, column))

@@ -1,7 +1,7 @@
 """Currents of SGD's steady state: its density cannot show them, the stochastic area can."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -20,15 +20,14 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import device_of
+from sgdtheory.roles import StatesArea, device_of, has_isotropic_noise, states_area
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, all_hold
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold
 
 MOMENTS = 20  # at which the density is looked at
 STILL = 4.0  # standard errors that an area may be from zero where there is no current
 DENSITY = 0.004  # nats that a finite learning rate may put between the density and e^{−L/D}
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,27 @@ class Stirred:
             raise UserError(
                 f"burn={self.burn} leaves nothing of the {self.sgd.steps} steps; make it smaller"
             )
-        if self.coupling is None and not hasattr(self.landscape, "stationary_area"):
+        if self.coupling is None:
+            _ = self._stated
+
+    @property
+    def _stated(self) -> StatesArea:
+        """The landscape as one whose own current is known."""
+        if not states_area(self.landscape):
             raise UserError(
                 "coupling: null needs a landscape that states its stationary_area; use "
                 "linear_regression or quadratic"
             )
+        return self.landscape
 
-    def watch(
-        self, folder: UnitFolder, strength: float, seed: int, dtype: torch.dtype
-    ) -> dict[str, Any]:
+    def watch(self, folder: UnitFolder, strength: float, seed: int, dtype: torch.dtype) -> Row:
         """One row: the area's rate, theory's, z; and the distance of the density from e^{−L/D}."""
-        turning: Any = self.coupling
-        coupling = UNCOUPLED if turning is None else replace(turning, strength=strength)
+        turning = None if self.coupling is None else self.coupling.with_strength(strength)
         start, plane, origin = self._start(seed, dtype)
         every = max(1, (self.sgd.steps - self.burn) // MOMENTS)
         seen = {"areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device)}
         seen["counts"] = torch.zeros(MOMENTS, self.bins**2, dtype=torch.float64)
-        assert not isinstance(self.sgd.learning_rate, str)
-        rate = self.sgd.learning_rate
+        rate, _ = self._rate_and_size
 
         def look(state: SGDState, seen: Seen) -> None:
             if state.step > self.burn:
@@ -90,9 +92,10 @@ class Stirred:
                 if self.bins and not over and moment <= MOMENTS:
                     seen["counts"][moment - 1] = self._histogram(state.cloud)
 
+        coupling = UNCOUPLED if turning is None else turning
         _, seen = watch(folder, self.sgd, self.landscape, start, seed, seen, look, coupling)
         time = (self.sgd.steps - self.burn) * time_step(self.sgd)
-        facts = {"strength": strength, "area_exact": self._expected(coupling, plane), "time": time}
+        facts = {"strength": strength, "area_exact": self._expected(turning, plane), "time": time}
         facts["lost"] = int((~torch.isfinite(seen["areas"])).sum())
         return row_of(
             facts, area=area_rate(seen["areas"], time), divergence=self._divergence(seen["counts"])
@@ -100,15 +103,13 @@ class Stirred:
 
     def _start(self, seed: int, dtype: torch.dtype) -> tuple[Cloud, Tensor, Tensor]:
         """Points [P, n], the plane [2, n] and the origin [n]."""
-        landscape: Any = self.landscape
         if self.coupling is not None:
-            start = landscape.init(self.replicas, stream(seed, "init")).to(dtype)
-            plane = torch.eye(2, landscape.dim, dtype=dtype, device=start.device)
+            start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
+            plane = torch.eye(2, self.landscape.dim, dtype=dtype, device=start.device)
             return start, plane, torch.zeros_like(start[0])
+        landscape, (rate, batch_size) = self._stated, self._rate_and_size
         origin = landscape.minima()[0]
-        sizes, basis = torch.linalg.eigh(
-            landscape.stationary_covariance(self.sgd.learning_rate, self.sgd.batch_size)
-        )
+        sizes, basis = torch.linalg.eigh(landscape.stationary_covariance(rate, batch_size, 0.0))
         root = basis * sizes.clamp_min(0).sqrt()  # a pixel that is always black has no noise
         draws = torch.randn(
             self.replicas, landscape.dim, generator=stream(seed, "init"), dtype=torch.float64
@@ -117,13 +118,16 @@ class Stirred:
         return start, largest_plane(self._areas()).to(start), origin.to(start)
 
     def _areas(self) -> Tensor:
-        landscape: Any = self.landscape
-        areas: Tensor = landscape.stationary_area(self.sgd.learning_rate, self.sgd.batch_size)
-        return areas
+        return self._stated.stationary_area(*self._rate_and_size)
 
-    def _expected(self, coupling: Any, plane: Tensor) -> float:
-        if self.coupling is not None:
-            return float(coupling.area_rate(self.landscape, temperature(self.sgd)))
+    @property
+    def _rate_and_size(self) -> tuple[float, int]:
+        assert not isinstance(self.sgd.learning_rate, str) and self.sgd.batch_size is not None
+        return self.sgd.learning_rate, self.sgd.batch_size
+
+    def _expected(self, turning: Turning | None, plane: Tensor) -> float:
+        if turning is not None:
+            return turning.area_rate(self.landscape, temperature(self.sgd))
         u, v = plane.double()
         return float(u @ self._areas() @ v) / time_step(self.sgd)
 
@@ -143,7 +147,8 @@ class Stirred:
         """Mean over the moments; their spread is the error, as of MOMENTS independent looks."""
         if not self.bins:
             return Measured.nothing("its density is not looked at")
-        landscape: Any = self.landscape
+        landscape = self.landscape
+        assert has_isotropic_noise(landscape)
 
         def energy(points: Array) -> Array:
             heights: Array = (
@@ -190,7 +195,7 @@ class Current(Study):
             for strength in system.strengths
         ]
 
-    def depends_on(self, science: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    def depends_on(self, science: Mapping[str, Any], case: Case) -> Row:
         """Neither the other strengths nor what the claims ask for is part of it."""
         name, strength = case.settings["system"], case.settings["strength"]
         judged = ("within", "clear")
@@ -222,7 +227,7 @@ class Current(Study):
         return estimate_stage(system.landscape, system.sgd, start)
 
 
-def claims_of(rows: list[dict[str, Any]], systems: Mapping[str, Stirred]) -> list[Claim]:
+def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
     """All systems together, then each: its currents, its control, its density."""
     claims = []
     for name, system in systems.items():
@@ -245,7 +250,7 @@ def claims_of(rows: list[dict[str, Any]], systems: Mapping[str, Stirred]) -> lis
     return [Claim("current", told, clearest, "every one as below", holds), *claims]
 
 
-def _current(name: str, rows: list[dict[str, Any]], system: Stirred) -> list[Claim]:
+def _current(name: str, rows: Rows, system: Stirred) -> list[Claim]:
     """The worst of a system's currents against theory's, and the least clear."""
     if not rows:
         return []
@@ -265,7 +270,7 @@ def _current(name: str, rows: list[dict[str, Any]], system: Stirred) -> list[Cla
     return [Claim(name, words, ratio, expected, holds)]
 
 
-def _still(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
+def _still(name: str, rows: Rows) -> list[Claim]:
     """The control."""
     if not rows:
         return []
@@ -274,7 +279,7 @@ def _still(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
     return [Claim(f"{name}_still", words, Measured(z, 1.0), f"less than {STILL:g}", abs(z) < STILL)]
 
 
-def _density(name: str, rows: list[dict[str, Any]]) -> list[Claim]:
+def _density(name: str, rows: Rows) -> list[Claim]:
     if not rows:
         return []
     worst = max(rows, key=lambda row: row["divergence"])

@@ -14,10 +14,11 @@ from sgdtheory.geometry.linearised import Linearised
 from sgdtheory.landscape import Landscape
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.rng import key
+from sgdtheory.roles import examples_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, grouped
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, grouped
 from sgdtheory.temperature.cell import Cell, describe_cell
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
@@ -118,7 +119,7 @@ class EpochNoise(Study):
         ground = ReferenceMinimum.kept_in(
             UnitFolder(folder.path.parent / first.hash, first).clouds()
         )
-        landscape = Linearised(self.landscape, ground.theta)
+        landscape = Linearised(examples_of(self.landscape), ground.theta)
         if case.name == "modes":
             spectrum, weights = landscape.modes()
             return {}, {"spectrum": spectrum, "weights": weights}
@@ -138,7 +139,7 @@ class EpochNoise(Study):
         ground = ReferenceMinimum.kept_in(run.folder(units[0]).clouds())._replace(
             **run.folder(units[1]).clouds()
         )
-        count, rows = int(self.landscape.count), []  # type: ignore[attr-defined]
+        count, rows = examples_of(self.landscape).count, []
         for kind, sweep, own in self._sweeps(run):
             rows += [
                 cell_row(cell, kind, ground, count) for cell in sweep.finish(own).tables["cells"]
@@ -184,9 +185,7 @@ def exact_factor(ground: ReferenceMinimum, rate: float, size: int, count: int) -
     return float((ground.weights.numpy() * temperatures).sum())
 
 
-def cell_row(
-    cell: Mapping[str, Any], kind: str, ground: ReferenceMinimum, count: int
-) -> dict[str, Any]:
+def cell_row(cell: Row, kind: str, ground: ReferenceMinimum, count: int) -> Row:
     """One cell: T/T_law as the sweep has it, and theory's."""
     rate, size = cell["learning_rate"], cell["batch_size"]
     facts = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp, log
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.schedule import Constant
@@ -22,11 +22,11 @@ from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import title_of
+from sgdtheory.roles import NetworkLandscape, title_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full, row_of
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
 ALIKE = 0.1  # the difference of the two exponents
@@ -53,7 +53,7 @@ class FlatnessAgainstTemperature(Study):
 
     axes = ("learning_rates", "batch_sizes", "weight_decay")
 
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     learning_rates: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
     batch_sizes: Annotated[tuple[PositiveInt, ...], MinLen(1)]
     descent: SGD
@@ -132,7 +132,7 @@ class FlatnessAgainstTemperature(Study):
         ]
         return {"points": rows}, {"minima": cloud}
 
-    def _row(self, landscape: Any, theta: Tensor, seed: int) -> dict[str, Any]:
+    def _row(self, landscape: Landscape, theta: Tensor, seed: int) -> Row:
         loss = float(values(landscape, theta[None])[0])
         height = hessian_trace(landscape, theta, stream(seed), self.sketch, self.probes)
         return row_of({"loss": loss, "norm": float(theta.norm())}, trace=height)
@@ -140,7 +140,7 @@ class FlatnessAgainstTemperature(Study):
     def _sgd(self, rate: float, size: int) -> SGD:
         return SGD(max(1, round(self.time / rate)), size, rate, Constant())
 
-    def _start(self, landscape: Any) -> Cloud:
+    def _start(self, landscape: Landscape) -> Cloud:
         cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
         return cloud.to(getattr(torch, self.dtype))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
 CLOSE = 0.05  # of KL to the equation's
@@ -64,11 +65,7 @@ class FreeEnergy(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if self.landscape.dim != 1 or not hasattr(self.landscape, "fokker_planck"):
-            raise UserError(
-                "landscape: a density is compared on a line; use landscape=double_well with "
-                "directions=1, ambient=null"
-            )
+        _ = self._stated
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
             raise UserError(
                 "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
@@ -82,9 +79,18 @@ class FreeEnergy(Study):
         self.reference.uniform(*self.start)
 
     @property
+    def _stated(self) -> StatesRelaxation:
+        """The landscape as one whose Fokker–Planck equation is known."""
+        if self.landscape.dim != 1 or not states_relaxation(self.landscape):
+            raise UserError(
+                "landscape: a density is compared on a line; use landscape=double_well with "
+                "directions=1, ambient=null"
+            )
+        return self.landscape
+
+    @property
     def reference(self) -> FokkerPlanck:
-        landscape: Any = self.landscape
-        reference: FokkerPlanck = landscape.fokker_planck(temperature(self.sgd))
+        reference: FokkerPlanck = self._stated.fokker_planck(temperature(self.sgd))
         return reference
 
     @property

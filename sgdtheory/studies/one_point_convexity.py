@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles import has_examples
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import at_most, share
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of, grouped
 
 # shares not positive: of a run that trains, and of one that does not (the project's table)
 FEW, MANY = 0.01, 0.05
@@ -30,7 +29,6 @@ FEW, MANY = 0.01, 0.05
 TRAINED = 0.1
 SCALARS = ("loss", "product", "cosine", "smoothed", "other")
 COUNTED = {"snapshots": "product", "ball": "ball", "smoothed": "smoothed", "other": "other"}
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def snapshot_row(seed: int, step: int, found: dict[str, Tensor], k: int) -> Row:
     return row
 
 
-def mean_rows(name: str, rows: list[Row]) -> list[Row]:
+def mean_rows(name: str, rows: Rows) -> Rows:
     """One row a step: means over the runs with their standard errors."""
     means = []
     for step in dict.fromkeys(row["step"] for row in rows):
@@ -176,7 +174,7 @@ def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
     return row_of(facts, end_loss=Measured.mean(losses, "nats"), **columns)
 
 
-def claims_of(runs: list[Row]) -> list[Claim]:
+def claims_of(runs: Rows) -> list[Claim]:
     """That the gradient points at the end of a run that trains, and at no other, and not where
     nothing is learned.
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import MinLen
@@ -23,11 +23,12 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape, device_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, in_full
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full
 from sgdtheory.statistics.proportions import share
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
@@ -55,7 +56,7 @@ class Saddles(Study):
     axes = ("weight_decays", "snapshots")
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     sgd: SGD
     search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
     hidden: PositiveInt = 6
@@ -103,13 +104,13 @@ class Saddles(Study):
         search, points = self._searched(landscape, case.settings["step"])
         return {"searches": [search]}, {"points": points}
 
-    def _network(self, weight_decay: float) -> Any:
+    def _network(self, weight_decay: float) -> NetworkLandscape:
         model = partial(self.model, hidden=(self.hidden,))
         return self.network(model=model, weight_decay=weight_decay)
 
     def _saddle(
-        self, landscape: Any, trained: int, folder: UnitFolder
-    ) -> tuple[dict[str, Any], Cloud]:
+        self, landscape: NetworkLandscape, trained: int, folder: UnitFolder
+    ) -> tuple[Row, Cloud]:
         """Train some of the units, look at the index, come back from nearby."""
         seed = key(self.seed, "saddle", landscape.weight_decay, trained)
         start = landscape.init(1, stream(seed, "init")).double() * kept(landscape, trained)
@@ -128,7 +129,7 @@ class Saddles(Study):
         row = saddle_row(landscape, self.hidden, trained, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
-    def _searched(self, landscape: Any, step: int) -> tuple[dict[str, Any], Cloud]:
+    def _searched(self, landscape: NetworkLandscape, step: int) -> tuple[Row, Cloud]:
         """Where a search ends that begins at a snapshot of SGD; all snapshots are of one run."""
         seed = key(self.seed, "search", landscape.weight_decay)
         cloud = landscape.init(1, stream(seed, "init")).double()
@@ -152,24 +153,29 @@ class Saddles(Study):
         return estimate_stage(landscape, self.sgd, start)._replace(seconds=seconds)
 
 
-def kept(landscape: Any, trained: int) -> Tensor:
+def kept(landscape: NetworkLandscape, trained: int) -> Tensor:
     """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0
     for the others, [n].
     """
     shapes = landscape.shapes.values()
     into, bias, out, last = (torch.ones(shape, dtype=torch.float64) for shape in shapes)
     into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
-    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
+    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(device_of(landscape))
 
 
-def _data_loss(landscape: Any, point: CriticalPoint) -> float:
+def _data_loss(landscape: NetworkLandscape, point: CriticalPoint) -> float:
     """Without L2, nats."""
     return point.loss - 0.5 * float(landscape.weight_decay) * float(point.theta.square().sum())
 
 
 def saddle_row(
-    landscape: Any, hidden: int, trained: int, at: CriticalPoint, back: CriticalPoint, shaken: float
-) -> dict[str, Any]:
+    landscape: NetworkLandscape,
+    hidden: int,
+    trained: int,
+    at: CriticalPoint,
+    back: CriticalPoint,
+    shaken: float,
+) -> Row:
     """A point whose index is known: (classes − 1) for each unit left out."""
     distance = float((back.theta - at.theta).norm())
     return {
@@ -187,10 +193,10 @@ def saddle_row(
 
 
 def search_row(
-    landscape: Any, step: int, begin: CriticalPoint, end: CriticalPoint
-) -> dict[str, Any]:
+    landscape: NetworkLandscape, step: int, begin: CriticalPoint, end: CriticalPoint
+) -> Row:
     """A search from a snapshot of SGD: what stood at its beginning, what at its end."""
-    row: dict[str, Any] = {
+    row: Row = {
         "weight_decay": landscape.weight_decay,
         "step": step,
         "iterations": end.iterations,

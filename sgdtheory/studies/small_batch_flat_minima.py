@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, MinLen
@@ -14,18 +14,19 @@ from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.curvature import top_modes
 from sgdtheory.geometry.rescaling import rescaled
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.trends import geometric_mean, higher
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
 
 # t: 0 at the small batch's minimum, 1 at the large one's
 LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
@@ -51,8 +52,11 @@ class Recipe:
     rescale: PositiveFloat | None = None
 
     def landscape(
-        self, network: Callable[..., Any], model: Callable[..., nn.Module], weight_decay: float
-    ) -> Any:
+        self,
+        network: Callable[..., NetworkLandscape],
+        model: Callable[..., nn.Module],
+        weight_decay: float,
+    ) -> NetworkLandscape:
         shaped = partial(model, hidden=self.hidden, activation=self.activation)
         return network(model=shaped, weight_decay=weight_decay)
 
@@ -78,7 +82,7 @@ class SmallBatchFlatMinima(Study):
     """
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     recipes: Annotated[dict[str, Recipe], MinLen(1)]
     descent: SGD
     sharpness: Sharpness
@@ -126,7 +130,12 @@ class SmallBatchFlatMinima(Study):
         return {"points": rows, "line": along}, clouds
 
     def _trained(
-        self, recipe: Recipe, landscape: Any, batch_size: int, folder: UnitFolder, done: float
+        self,
+        recipe: Recipe,
+        landscape: NetworkLandscape,
+        batch_size: int,
+        folder: UnitFolder,
+        done: float,
     ) -> Cloud:
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
@@ -140,7 +149,7 @@ class SmallBatchFlatMinima(Study):
             landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked
         ).cloud
 
-    def _row(self, landscape: Any, theta: Tensor) -> dict[str, Any]:
+    def _row(self, landscape: NetworkLandscape, theta: Tensor) -> Row:
         boxes = {**self.also, "sharpness": self.sharpness}
         measured = {
             name: box(landscape, theta[None])[0]["sharpness"] for name, box in boxes.items()
@@ -150,7 +159,7 @@ class SmallBatchFlatMinima(Study):
         loss = float(values(landscape, theta[None])[0])
         return row_of({"loss": loss, "norm": float(theta.norm())}, **measured)
 
-    def _start(self, landscape: Any) -> Cloud:
+    def _start(self, landscape: NetworkLandscape) -> Cloud:
         cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
         return cloud.to(getattr(torch, self.dtype))
 
@@ -175,7 +184,7 @@ class SmallBatchFlatMinima(Study):
         return Estimate(2 * (small.seconds + large.seconds), large.memory, small.disk + large.disk)
 
 
-def line(landscape: Any, small: Cloud, large: Cloud) -> Rows:
+def line(landscape: Landscape, small: Cloud, large: Cloud) -> Rows:
     """The loss on the straight line through each pair of minima, mean over pairs: Keskar's picture
     (1609.04836, figure 3).
     """
@@ -209,7 +218,7 @@ def means_of(points: Rows, columns: Sequence[str]) -> Rows:
     return means
 
 
-def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
+def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> Row:
     """Ratios large over small, that of the losses with them: flatness at unequal loss compares
     nothing.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import MinLen
@@ -16,9 +16,10 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import Smoothable, is_smoothable
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import share
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
 
@@ -26,7 +27,6 @@ STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "grad
 GONE, HERE = 0.01, 0.99  # shares that count as nobody and as everybody (the project's table)
 LOW, HIGH = 0.25, 0.75  # of s*, between which SGD turns over
 EDGE = 0.02  # of s*, within which the smoothed function turns over
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,7 @@ class Smoothing(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if not (hasattr(self.landscape, "smoothed") and hasattr(self.landscape, "threshold")):
-            raise UserError(
-                "landscape: its smoothing must be known in closed form; use landscape=spiky"
-            )
-        if self.landscape.threshold() <= 0:
+        if self._smoothable.threshold() <= 0:
             raise UserError(
                 "landscape: it has no minimum but the centre, so nothing is stuck; raise "
                 "landscape.spikes"
@@ -77,6 +73,14 @@ class Smoothing(Study):
             raise UserError(
                 "sgd: learning_rate and batch_size must be numbers, for they set the noise"
             )
+
+    @property
+    def _smoothable(self) -> Smoothable:
+        if not is_smoothable(self.landscape):
+            raise UserError(
+                "landscape: its smoothing must be known in closed form; use landscape=spiky"
+            )
+        return self.landscape
 
     def cases(self) -> list[Case]:
         return [Case(f"seed-{i}", {"seed": i}) for i in range(self.seeds)]
@@ -100,13 +104,13 @@ class Smoothing(Study):
         """The step at which each replica arrived [P], infinite for those that did not, and how far
         it is at the end [P].
         """
-        width: float = scale * self.landscape.threshold()  # type: ignore[attr-defined]
-        landscape, sgd = self.landscape, replace(self.sgd, batch_size=None)
+        landscape, sgd = self._smoothable, replace(self.sgd, batch_size=None)
+        width = scale * landscape.threshold()
         if method == SMOOTHED:
-            landscape = self.landscape.smoothed(width)  # type: ignore[attr-defined]
+            landscape = landscape.smoothed(width)
         elif method == STOCHASTIC:
             landscape, sgd = self._with_noise(width), self.sgd
-        centre = landscape.minima()[0].to(start)  # type: ignore[attr-defined]
+        centre = landscape.minima()[0].to(start)
         steps = torch.full((len(start),), torch.inf)
         distance = (start - centre).norm(dim=1)
         for state in sgd.run(landscape, start, seed):
@@ -114,14 +118,13 @@ class Smoothing(Study):
             steps[(distance <= self.radius) & steps.isinf()] = state.step
         return steps, distance
 
-    def _with_noise(self, width: float) -> Landscape:
+    def _with_noise(self, width: float) -> Smoothable:
         """The noise of one sample with which ηξ, ξ ~ N(0, noise/b), has this standard deviation in
         each direction.
         """
         assert self.sgd.batch_size is not None and self.sgd.learning_rate != "auto"
         noise = self.sgd.batch_size * (width / self.sgd.learning_rate) ** 2
-        landscape: Landscape = replace(self.landscape, noise=noise)  # type: ignore[type-var]
-        return landscape
+        return self._smoothable.with_noise(noise)
 
     def _start(self, index: int) -> Cloud:
         generator = stream(self.seed, "starts", index)
@@ -132,7 +135,7 @@ class Smoothing(Study):
         distance = low + (high - low) * torch.rand(
             self.replicas, 1, generator=generator, dtype=torch.float64
         )
-        centre = self.landscape.minima()[0]  # type: ignore[attr-defined]
+        centre = self._smoothable.minima()[0]
         cloud: Cloud = centre + (distance * away / away.norm(dim=1, keepdim=True)).to(centre)
         return cloud.to(getattr(torch, self.dtype))
 
@@ -165,7 +168,7 @@ def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near
     }
 
 
-def scale_rows(rows: list[Row]) -> list[Row]:
+def scale_rows(rows: Rows) -> Rows:
     """One row a method and width: all groups together."""
     scales = []
     for method, scale in dict.fromkeys((row["method"], row["scale"]) for row in rows):
@@ -192,7 +195,7 @@ def scale_rows(rows: list[Row]) -> list[Row]:
     return scales
 
 
-def claims_of(scales: list[Row]) -> list[Claim]:
+def claims_of(scales: Rows) -> list[Claim]:
     """That SGD gets through and gradient descent does not; where each turns over, which is not at
     the same width.
     """
@@ -229,7 +232,7 @@ def _edge(below: Measured, above: Measured) -> Claim:
     )
 
 
-def _turning(scales: list[Row]) -> Claim:
+def _turning(scales: Rows) -> Claim:
     """SGD is more than descent on the smoothed function: its noise also carries it over what is
     left of the spikes.
     """
@@ -242,7 +245,7 @@ def _turning(scales: list[Row]) -> Claim:
     return Claim("where_sgd_turns_over", words, half, "1 s*, where they are gone", holds)
 
 
-def half_way(scales: list[Row]) -> Measured:
+def half_way(scales: Rows) -> Measured:
     """The width over s* at which half of SGD's replicas arrive, by linear interpolation, with the
     error of the shares.
     """
@@ -284,7 +287,7 @@ def plots() -> list[Plot]:
     ]
 
 
-def _at(scales: list[Row], method: str, scale: float) -> Measured:
+def _at(scales: Rows, method: str, scale: float) -> Measured:
     for row in scales:
         if row["method"] == method and abs(row["scale"] - scale) < 1e-9:
             return Measured(row["arrived"], row["arrived_stderr"])

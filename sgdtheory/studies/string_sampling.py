@@ -4,7 +4,6 @@ falls.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.trends import rises
 from sgdtheory.studies.study import (
     Case,
@@ -137,7 +136,7 @@ class StringStudy(Study):
         return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))
 
 
-def string_row(threshold: float, string: String) -> dict[str, Any]:
+def string_row(threshold: float, string: String) -> Row:
     """One row a string; where it was not found, no length, and why."""
     facts = {
         "highest_loss": string.highest,
@@ -160,7 +159,7 @@ def string_row(threshold: float, string: String) -> dict[str, Any]:
     }
 
 
-def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict[str, Any]:
+def mean_row(strings: Rows, name: str, threshold: float) -> Row:
     """One row a landscape and threshold: means over the pairs whose string was found, with their
     standard errors.
     """
@@ -176,7 +175,7 @@ def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict
 
 
 def claims_of(
-    strings: list[dict[str, Any]], thresholds: dict[str, list[float]], pairs: dict[str, int]
+    strings: Rows, thresholds: dict[str, list[float]], pairs: dict[str, int]
 ) -> list[Claim]:
     """That all strings are straight at first and get longer, then the same of each landscape."""
     claims = []

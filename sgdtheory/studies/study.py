@@ -10,9 +10,8 @@ from torch import Tensor
 
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Results
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Results, Row, Rows
 
-Rows = list[dict[str, Any]]
 Tables = Mapping[str, Rows]  # by name
 
 
@@ -78,7 +77,7 @@ class Study(ABC):
     def units(self, run: Run) -> list[Unit]:
         return [Unit(case.name, self.depends_on(run.science, case)) for case in self.cases()]
 
-    def depends_on(self, science: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    def depends_on(self, science: Mapping[str, Any], case: Case) -> Row:
         """What of the configuration the rows of a case depend on."""
         kept = {key: value for key, value in science.items() if key not in self.axes}
         picked = {key: {entry: science[key][entry]} for key, entry in case.entries.items()}

@@ -14,7 +14,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.roles import count_of
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import Measured, in_full
+from sgdtheory.statistics.measured import Measured, Row, in_full
 from sgdtheory.temperature.estimators.angular_update import AngularUpdate
 from sgdtheory.temperature.estimators.exact import heights
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
@@ -144,7 +144,7 @@ def describe_cell(
     trajectory: Trajectory,
     estimators: Mapping[str, Any],
     bottom: QuenchResult | None = None,
-) -> dict[str, Any]:
+) -> Row:
     """One row of results.json: every estimator, null with the reason where the cloud is not
     stationary.
 
@@ -255,7 +255,7 @@ def _sensitivity(sampled: Trajectory, bottom: QuenchResult) -> float | None:
     return None if not whole or half is None or whole <= 0 else half / whole - 1
 
 
-def as_json(number: Measured) -> dict[str, Any]:
+def as_json(number: Measured) -> Row:
     """{"value": …, "stderr": …}, and `why` where there is no value."""
-    found: dict[str, Any] = {"value": number.value, "stderr": number.stderr}
+    found: Row = {"value": number.value, "stderr": number.stderr}
     return found if number.value is not None else {**found, "why": number.why}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.measured import Claim, Measured, Row
 from sgdtheory.statistics.power_law import Fit, Scatter, fit_power_law, points_of, scatter
 from sgdtheory.temperature.norm_claims import pace_claims
 
@@ -15,9 +15,9 @@ EPOCH = 0.1  # of T/T_law to what reshuffling leaves
 Cells = Sequence[Mapping[str, Any]]
 
 
-def numbers_of(cells: Cells) -> dict[str, Any]:
+def numbers_of(cells: Cells) -> Row:
     """`fit`, `fit_all` and `scatter` of results.json, null with the reason where there is none."""
-    found: dict[str, Any] = {}
+    found: Row = {}
     for name, harmonic in (("fit", True), ("fit_all", False)):
         line = fit_over_minima(cells, harmonic)
         found |= (

@@ -1,12 +1,11 @@
 """What scale-invariant parameters do at every step: a record now and then would see too few of
 their steps."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from sgdtheory.optim.sgd import SGDState
+from sgdtheory.statistics.measured import Row
 
 COLUMNS = ("mean_norms_squared", "mean_norms_fourth", "mean_velocities_squared", "mean_pulls")
 
@@ -58,6 +57,6 @@ class NormDynamics:
         self.sums = torch.zeros_like(self.sums)
         return found
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> Row:
         """Enough to go on from."""
         return {"pace": self.sums}

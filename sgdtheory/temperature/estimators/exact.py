@@ -1,11 +1,9 @@
 """How high the cloud stands, and how high it must where the landscape states its covariance."""
 
-from typing import Any
-
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.roles import states_covariance
-from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.measured import Measured, Row
 from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
@@ -13,9 +11,7 @@ from sgdtheory.temperature.trajectory import Trajectory
 MOST = 2048  # parameters: Σ is a matrix
 
 
-def heights(
-    landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory
-) -> dict[str, Any]:
+def heights(landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory) -> Row:
     """Columns `height` = 2⟨L − L*⟩ as measured, and `height_exact`, null with the reason where
     nothing is stated."""
     measured = ratio(2 * (trajectory.losses - ground.loss), trajectory.losses * 0 + 1)
