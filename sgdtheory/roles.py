@@ -270,9 +270,9 @@ def device_of(landscape: Landscape) -> torch.device:
     return torch.device(_of(landscape, "device", "cpu"))
 
 
-def title_of(landscape: object) -> str:
-    """What a landscape is called in words that people read."""
-    return str(_of(landscape, "title", type(landscape).__name__))
+def title_of(landscape: object, default: str | None = None) -> str:
+    """What a landscape is called in words that people read; by default the name of its class."""
+    return str(_of(landscape, "title", default or type(landscape).__name__))
 
 
 def weight_decay_of(landscape: Landscape) -> float:

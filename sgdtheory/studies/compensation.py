@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError, UserError
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.clamped import push, second_order
 from sgdtheory.optim.descent import lbfgs
@@ -21,15 +21,8 @@ from sgdtheory.roles import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
-from sgdtheory.studies.study import (
-    Case,
-    Study,
-    Subject,
-    Tables,
-    Verdict,
-    column_of,
-    subject_of,
-)
+from sgdtheory.statistics.tables import column_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, subject_of
 
 DENSE = 6000  # parameters up to which the whole Hessian can be written down
 STATIONARY = 1e-6  # |∇L| of a minimum

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat
 from sgdtheory.errors import UserError
-from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
+from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
 from sgdtheory.fokker_planck.density import Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
@@ -21,8 +21,10 @@ from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import StatesArea, device_of, has_isotropic_noise, states_area
+from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.statistics.trends import sigmas
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold
 
 MOMENTS = 20  # at which the density is looked at
@@ -158,7 +160,7 @@ class Stirred:
 
         expected = shares(energy, temperature(self.sgd) * landscape.noise, self.reach, self.bins)
         divergences = [Binned(row.numpy(), expected).divergence.value for row in counts]
-        return Measured.mean(divergences, "nats")
+        return Measured.mean([x for x in divergences if x is not None], "nats")
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class Current(Study):
             for strength in system.strengths
         ]
 
-    def depends_on(self, science: Mapping[str, Any], case: Case) -> Row:
+    def depends_on(self, science: Mapping[str, Any], case: Case) -> Json:
         """Neither the other strengths nor what the claims ask for is part of it."""
         name, strength = case.settings["system"], case.settings["strength"]
         judged = ("within", "clear")

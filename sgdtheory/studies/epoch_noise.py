@@ -18,8 +18,10 @@ from sgdtheory.roles import examples_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, grouped
-from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.statistics.tables import grouped
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 KINDS = ("epochs", "independent")
@@ -125,7 +127,7 @@ class EpochNoise(Study):
             return {}, {"spectrum": spectrum, "weights": weights}
         seed = key(self.seed, "frozen", *unit.science["cell"].values())
         dtype = getattr(torch, self.epochs.dtype)
-        return {}, self._cell(unit).record(folder, landscape, ground, seed, dtype).tensors()
+        return {}, self._cell(unit).measure(folder, landscape, ground, seed, dtype).tensors()
 
     def _cell(self, unit: Unit) -> Cell:
         """The control's, at its own precision."""
@@ -146,7 +148,7 @@ class EpochNoise(Study):
             ]
         if run.result(units[-1]) is not None:
             cell, landscape = self._cell(units[-1]), self.landscape
-            trajectory = cell.recorded(run.folder(units[-1]).clouds(), landscape, ground)
+            trajectory = cell.trajectory_from(run.folder(units[-1]).clouds(), landscape, ground)
             described = describe_cell(cell, landscape, ground, trajectory, self.epochs.estimator)
             rows.append(cell_row(described, "frozen", ground, count))
         return {"cells": rows}

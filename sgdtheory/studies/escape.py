@@ -91,7 +91,7 @@ class Escape(Study):
             seed,
             waiting,
             look,
-            enough=lambda seen: bool((seen["steps"] > 0).all()),
+            finished=lambda seen: bool((seen["steps"] > 0).all()),
         )
         passage = passage_row(landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
         return {"passages": [passage]}, seen

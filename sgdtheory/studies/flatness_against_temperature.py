@@ -6,7 +6,6 @@ from math import exp, log
 from typing import Annotated
 
 import numpy as np
-import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
@@ -26,7 +25,8 @@ from sgdtheory.roles import NetworkLandscape, title_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of
+from sgdtheory.statistics.tables import column_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
 ALIKE = 0.1  # the difference of the two exponents
@@ -141,8 +141,7 @@ class FlatnessAgainstTemperature(Study):
         return SGD(max(1, round(self.time / rate)), size, rate, Constant())
 
     def _start(self, landscape: Landscape) -> Cloud:
-        cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         free = [row for row in tables["points"] if not row["weight_decay"]]

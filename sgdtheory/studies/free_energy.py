@@ -15,7 +15,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
-from sgdtheory.fokker_planck.relaxation import Relaxation
+from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
@@ -143,9 +143,9 @@ class FreeEnergy(Study):
 
     def judge(self, tables: Tables) -> Verdict:
         cloud = Relaxation.of(tables["moments"])
-        how = (self.reference, self.start, self.steps, time_step(self.sgd))
-        relaxation = cloud.beside(*how)
-        shown = {"relaxation": relaxation, "densities": cloud.densities(*how)}
+        course = Course(self.reference, self.start, self.steps, time_step(self.sgd))
+        relaxation = cloud.against(course)
+        shown = {"relaxation": relaxation, "densities": cloud.densities(course)}
         return Verdict(claims_of(relaxation), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:

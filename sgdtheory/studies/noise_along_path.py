@@ -19,9 +19,10 @@ from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 RISE = 1.3  # of Tr C, on every pair (the project's table)
 PAIRS = 3  # that it must be seen on

@@ -21,7 +21,8 @@ from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import at_most, share
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of, grouped
+from sgdtheory.statistics.tables import column_of, grouped
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, start_of
 
 # shares not positive: of a run that trains, and of one that does not (the project's table)
 FEW, MANY = 0.01, 0.05
@@ -127,8 +128,7 @@ class OnePointConvexity(Study):
         return descent._replace(seconds=3 * descent.seconds)
 
     def _start(self) -> Cloud:
-        cloud: Cloud = self.landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(self.landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
 
 def snapshot_row(seed: int, step: int, found: dict[str, Tensor], k: int) -> Row:

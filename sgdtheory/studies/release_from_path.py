@@ -21,10 +21,11 @@ from sgdtheory.rng import key
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import higher
 from sgdtheory.studies.shared.equal_loss import Quench
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 CERTAIN = 5.0  # standard errors that Tr H must be lower by (the project's table)
 CLEAR = 3.0  # beyond which a drift counts as one

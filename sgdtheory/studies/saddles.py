@@ -17,7 +17,12 @@ from torch import Tensor, nn
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.geometry.critical_points import STATIONARY, CriticalPoint, LevenbergMarquardt, look
+from sgdtheory.geometry.critical_points import (
+    STATIONARY,
+    CriticalPoint,
+    LevenbergMarquardt,
+    critical_point_at,
+)
 from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
@@ -28,7 +33,8 @@ from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full
 from sgdtheory.statistics.proportions import share
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.statistics.tables import column_of, grouped
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
@@ -135,7 +141,7 @@ class Saddles(Study):
         cloud = landscape.init(1, stream(seed, "init")).double()
         for state in islice(self.sgd.run(landscape, cloud, seed), step):
             cloud = state.cloud
-        begin, end = look(landscape, cloud[0]), self.search.find(landscape, cloud[0])
+        begin, end = critical_point_at(landscape, cloud[0]), self.search.find(landscape, cloud[0])
         return search_row(landscape, step, begin, end), torch.stack([begin.theta, end.theta])
 
     def judge(self, tables: Tables) -> Verdict:
@@ -148,7 +154,7 @@ class Saddles(Study):
         landscape = self._network(self.weight_decays[0])
         start = landscape.init(1, stream(self.seed, "init")).double()
         clock = time.perf_counter()
-        look(landscape, start[0])
+        critical_point_at(landscape, start[0])
         seconds = 20 * (time.perf_counter() - clock)
         return estimate_stage(landscape, self.sgd, start)._replace(seconds=seconds)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.errors import UserError
-from sgdtheory.geometry.curvature import top_modes
+from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.cost import estimate_stage
@@ -25,8 +25,9 @@ from sgdtheory.roles import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import geometric_mean, higher
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 # t: 0 at the small batch's minimum, 1 at the large one's
 LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
@@ -154,14 +155,13 @@ class SmallBatchFlatMinima(Study):
         measured = {
             name: box(landscape, theta[None])[0]["sharpness"] for name, box in boxes.items()
         }
-        measured["top_eigenvalue"] = Measured(float(top_modes(landscape, theta, 1)[0][0]))
+        measured["top_eigenvalue"] = Measured(float(top_eigenpairs(landscape, theta, 1)[0][0]))
         measured["test_error"] = Measured.mean(landscape.score(theta[None], "test").errors[0].cpu())
         loss = float(values(landscape, theta[None])[0])
         return row_of({"loss": loss, "norm": float(theta.norm())}, **measured)
 
     def _start(self, landscape: NetworkLandscape) -> Cloud:
-        cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         points = tables["points"]

@@ -21,7 +21,8 @@ from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import share
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
+from sgdtheory.statistics.tables import column_of
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
 GONE, HERE = 0.01, 0.99  # shares that count as nobody and as everybody (the project's table)

@@ -18,18 +18,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import rises
-from sgdtheory.studies.study import (
-    Case,
-    Study,
-    Subject,
-    Tables,
-    Verdict,
-    all_hold,
-    column_of,
-    grouped,
-    subject_of,
-)
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, subject_of
 
 STRAIGHT = 1.02  # a mean normalised length below this counts as straight
 

@@ -26,8 +26,9 @@ from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.power_law import Point, fit_power_law
+from sgdtheory.statistics.tables import column_of
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, column_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 FACTOR = (
     5.0  # by which the excess of the narrowest is above that of the widest (the project's table)
@@ -141,8 +142,7 @@ class WidthAndBarriers(Study):
         return self.network(model=partial(self.model, hidden=tuple(hidden)))
 
     def _start(self, landscape: NetworkLandscape, seed: int) -> Cloud:
-        cloud: Cloud = landscape.init(self.trained, stream(seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         shapes = []

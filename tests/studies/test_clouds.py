@@ -23,7 +23,7 @@ from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.studies.epoch_noise import exact_factor
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -206,7 +206,7 @@ LANDSCAPE = LinearRegression(digits())
 
 @cache
 def ground() -> ReferenceMinimum:
-    return ground_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
+    return reference_minimum_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
 
 
 def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
@@ -225,7 +225,7 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     ):
         if state.step > 200 and state.step % 5 == 0:
             losses, gradients = value_and_grad(frozen, state.cloud.double())
-            seen += 2 * (losses - frozen.height) - rate / 2 * gradients.square().sum(1)
+            seen += 2 * (losses - frozen.lowest) - rate / 2 * gradients.square().sum(1)
             count += 1
     found = Measured.mean(seen.numpy() / count / ground().noise_trace / (rate / (2 * size)))
     exact = exact_factor(ground(), rate, size, LANDSCAPE.count)

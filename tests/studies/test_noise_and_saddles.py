@@ -11,8 +11,8 @@ import torch
 from scipy.stats import norm
 
 from sgdtheory.data.digits import digits
-from sgdtheory.geometry.critical_points import kind_of, look
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.critical_points import critical_point_at, kind_of
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.geometry.one_point_convexity import OnePoint
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.network import Network
@@ -270,7 +270,7 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
     start = landscape.init(1, stream(0, "init")).double() * saddles.kept(landscape, 1)
     theta = lbfgs(landscape, start, 400)[0]
-    at = look(landscape, theta)
+    at = critical_point_at(landscape, theta)
     assert at.gradient_norm < 1e-8 and ((theta == 0) == (saddles.kept(landscape, 1) == 0)).all()
     images = data.scaled(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
