@@ -16,8 +16,8 @@ class ExcessLoss:
     The mean excess loss of a thermal cloud is ½T·Tr C (Chaudhari & Soatto 2018, 1710.11029, at
     stationarity); the second term removes what a finite learning rate adds. Exact on every
     quadratic at any η and μ, whether or not Hessian and noise commute; elsewhere what remains is
-    anharmonicity, measured by ⟨Tr C⟩ / Tr C(θ*). It follows from stationarity alone, so one T for the whole cloud does not
-    mean that every direction has it: see `equipartition`.
+    anharmonicity, measured by ⟨Tr C⟩ / Tr C(θ*). It follows from stationarity alone, so one T for
+    the whole cloud does not mean that every direction has it: see `equipartition`.
 
     Scale-invariant parameters θ_s, which a normalisation follows, count without their weight decay,
     ½λ|θ_s|² in L and λθ_s in ∇L: the loss does not feel their length, so that it holds no heat, and
