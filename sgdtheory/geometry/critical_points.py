@@ -13,6 +13,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import DIAGONALISED, hessian
 from sgdtheory.landscape import Landscape, hvp, value_and_grad
 from sgdtheory.optim.descent import quasi_newton
+from sgdtheory.statistics.measured import Row
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64
@@ -43,6 +44,21 @@ class CriticalPoint:
     def top(self) -> float:
         """h_max, the largest |curvature|."""
         return float(self.spectrum.abs().max())
+
+    def data_loss(self, weight_decay: float) -> float:
+        """The loss without ½λ|θ|², nats."""
+        return self.loss - 0.5 * weight_decay * float(self.theta.square().sum())
+
+    def columns(self, name: str, weight_decay: float) -> Row:
+        """Its numbers as columns of a table, each under this name."""
+        return {
+            f"{name}_loss": self.data_loss(weight_decay),
+            f"{name}_index": self.index,
+            f"{name}_gradient_norm": self.gradient_norm,
+            f"{name}_gradient_curvature": self.gradient_curvature,
+            f"{name}_top_curvature": self.top,
+            f"{name}_kind": self.kind,
+        }
 
     @property
     def index(self) -> int:

@@ -7,8 +7,10 @@ from math import exp, hypot, isfinite, log, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import spearmanr
 
-from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.tables import column_of, grouped
 
 SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
 
@@ -131,3 +133,14 @@ def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float
     assert mean.value is not None
     value = exp(mean.value)
     return Measured(value, None if mean.stderr is None else value * mean.stderr), ratios
+
+
+def rank_correlations(rows: Sequence[Row], x: str, y: str, group: str) -> list[float]:
+    """Spearman's rank correlation of two columns in each group of three rows or more.
+
+    >>> rows = [{"decay": 0.1, "loss": loss, "index": loss**3} for loss in (0.1, 0.2, 0.4)]
+    >>> rank_correlations(rows, "loss", "index", "decay")
+    [1.0]
+    """
+    groups = [own for own in grouped(rows, group).values() if len(own) > 2]
+    return [float(spearmanr(column_of(own, x), column_of(own, y)).statistic) for own in groups]
