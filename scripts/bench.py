@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.execution.machine import keep_memory
-from sgdtheory.geometry import curvature
+from sgdtheory.geometry import hessian
 from sgdtheory.landscape import hvp, values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.normalised import normalised
@@ -38,11 +38,18 @@ from sgdtheory.paths.band import ElasticBand
 from sgdtheory.paths.polyline import arc_positions, points_at
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, find_minimum, ground_at
-from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
+from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import (
+    ReferenceMinimum,
+    find_minimum,
+    reference_minimum_at,
+)
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Work = Callable[[], None]
@@ -364,7 +371,7 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     )
     theta = landscape.init(1, stream(0, "init"))
     vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
-    products, inside, real = 0, 0.0, curvature.hvp
+    products, inside, real = 0, 0.0, hessian.hvp
 
     def counted(*arguments: Any) -> Tensor:
         nonlocal products, inside
@@ -373,13 +380,13 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
         inside += clock() - began
         return found
 
-    curvature.hvp = counted
+    hessian.hvp = counted
     try:
         began = clock()
-        curvature.top_modes(landscape, theta[0], 10)
+        hessian.top_eigenpairs(landscape, theta[0], 10)
         spent = clock() - began
     finally:
-        curvature.hvp = real
+        hessian.hvp = real
     alone = alternate({"one": lambda: hvp(landscape, theta, vector)}, 5)["one"] * products
     times = {
         "top ten eigenvalues": spent,
@@ -409,15 +416,15 @@ def bench_recording(rounds: int = 7, batch: int = 16, points: int = 64) -> None:
     """A step of a cell of experiment=mlp_digits that is looked at as often as a cell is, against
     the bare step."""
     landscape = tanh_net()
-    ground = ground_at(landscape, find_minimum(landscape, None, 0), 0, batch)
+    ground = reference_minimum_at(landscape, find_minimum(landscape, None, 0), 0, batch)
     cell = Cell(0.12, batch, 0.0, "iid", points, 0.02, 60_000)
-    every = cell.recipe(ground, landscape.count).every
-    recipe = Recipe(0, every, 3, 1)
+    every = cell.schedule(ground, landscape.count).thinning
+    recipe = MeasurementSchedule(0, every, 3, 1)
     start = ground.theta.float().to(DEVICE).expand(points, -1)
 
     def recorded() -> None:
         with TemporaryDirectory() as path:
-            record(
+            measure_trajectory(
                 UnitFolder(Path(path), Unit("cell", {})),
                 landscape,
                 ground,
@@ -451,7 +458,7 @@ def bench_cells(rounds: int = 2) -> None:
         (softmax, 0.188, (4, 8, 16, 32, 64)),
         (tanh_net(), 0.12, (16, 64)),
     ):
-        ground = ground_at(landscape, find_minimum(landscape, None, 0), 0, min(batches))
+        ground = reference_minimum_at(landscape, find_minimum(landscape, None, 0), 0, min(batches))
         for batch in batches:
             bench_cell(landscape, ground, Cell(rate, batch, 0.0, "iid", 32, 0.02, 60_000), rounds)
 
@@ -462,7 +469,7 @@ def bench_cell(landscape: Network, ground: ReferenceMinimum, cell: Cell, rounds:
 
     def whole() -> None:
         with TemporaryDirectory() as path:
-            found = cell.record(
+            found = cell.measure(
                 UnitFolder(Path(path), Unit("cell", {})), landscape, ground, 0, torch.float32
             )
         describe_cell(
@@ -494,7 +501,7 @@ def bench_memory(steps: int = 4_000) -> None:
     """What a cloud of 64 holds at once, and the process's high-water mark, at 1 and at 10 times the
     steps."""
     landscape = Quadratic(device=DEVICE)
-    ground = ground_at(landscape, landscape.minima()[0], 0, 16)
+    ground = reference_minimum_at(landscape, landscape.minima()[0], 0, 16)
     print("\nmemory of a cell, 64 replicas, 10 directions, a look every 10 steps")
     for times in (1, 10):
         held: list[int] = []
@@ -507,8 +514,10 @@ def bench_memory(steps: int = 4_000) -> None:
 
         with TemporaryDirectory() as path:
             folder = UnitFolder(Path(path), Unit("cell", {}))
-            recipe = Recipe(100, 10, 6, times * steps // 60)
-            record(folder, landscape, ground, sgd(1, 16), recipe, 64, 0, torch.float32, enough)
+            recipe = MeasurementSchedule(100, 10, 6, times * steps // 60)
+            measure_trajectory(
+                folder, landscape, ground, sgd(1, 16), recipe, 64, 0, torch.float32, enough
+            )
         peak = getrusage(RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
         print(
             f"  {times * steps:7,} steps: records {max(held) / 2**20:.1f} MiB at most, "

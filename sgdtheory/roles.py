@@ -119,6 +119,48 @@ class StatesCovariance(Landscape, Protocol):
     ) -> Tensor: ...
 
 
+class StatesArea(StatesMinima, StatesCovariance, Protocol):
+    """The stochastic area that a step of SGD sweeps in its steady state, [n, n]."""
+
+    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor: ...
+
+
+class WithIsotropicNoise(Landscape, Protocol):
+    """The covariance of one sample's gradient is `noise`·1 everywhere."""
+
+    noise: float
+
+
+class StatesRelaxation(WithIsotropicNoise, Protocol):
+    """One parameter, whose Fokker–Planck equation is known."""
+
+    def fokker_planck(self, temperature: float) -> Any:
+        """A fokker_planck.generator.FokkerPlanck: that room stands above this one."""
+        ...
+
+
+class StatesEscape(StatesMinima, StatesBarrier, WithIsotropicNoise, Protocol):
+    """The time that noise takes from the first minimum to the second is known."""
+
+    def native(self, theta: Cloud) -> Cloud:
+        """Native coordinates [P, k] of points [P, n]; the first one leads over the barrier."""
+        ...
+
+    def mean_first_passage(self, temperature: float) -> float: ...
+    def kramers_rate(self, temperature: float) -> float: ...
+
+
+class Smoothable(StatesMinima, WithIsotropicNoise, Protocol):
+    """The mean over Gaussian steps of any width is known in closed form."""
+
+    def threshold(self) -> float:
+        """The width that leaves no minimum but the first one; 0 where there is no other."""
+        ...
+
+    def smoothed(self, width: float) -> Self: ...
+    def with_noise(self, noise: float) -> Self: ...
+
+
 class Isotropic(Landscape, Protocol):
     """A landscape of the distance r from the origin alone: ⟨r²⟩ of its steady cloud is known."""
 
@@ -186,6 +228,27 @@ def network_of(landscape: Landscape) -> NetworkLandscape:
     raise RunError(f"{title_of(landscape)} is no landscape of a network")
 
 
+def states_area(landscape: Landscape) -> TypeIs[StatesArea]:
+    return _has(landscape, "stationary_area")
+
+
+def states_relaxation(landscape: Landscape) -> TypeIs[StatesRelaxation]:
+    return _has(landscape, "fokker_planck")
+
+
+def states_escape(landscape: Landscape) -> TypeIs[StatesEscape]:
+    names = ("mean_first_passage", "kramers_rate", "native", "minima")
+    return all(_has(landscape, name) for name in names)
+
+
+def is_smoothable(landscape: Landscape) -> TypeIs[Smoothable]:
+    return _has(landscape, "smoothed") and _has(landscape, "threshold")
+
+
+def has_isotropic_noise(landscape: Landscape) -> TypeIs[WithIsotropicNoise]:
+    return _has(landscape, "noise")
+
+
 def is_isotropic(landscape: Landscape) -> TypeIs[Isotropic]:
     return _has(landscape, "mean_square_radius")
 
@@ -207,9 +270,9 @@ def device_of(landscape: Landscape) -> torch.device:
     return torch.device(_of(landscape, "device", "cpu"))
 
 
-def title_of(landscape: object) -> str:
-    """What a landscape is called in words that people read."""
-    return str(_of(landscape, "title", type(landscape).__name__))
+def title_of(landscape: object, default: str | None = None) -> str:
+    """What a landscape is called in words that people read; by default the name of its class."""
+    return str(_of(landscape, "title", default or type(landscape).__name__))
 
 
 def weight_decay_of(landscape: Landscape) -> float:

@@ -15,10 +15,10 @@ from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import key
 from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.bootstrap import small_sample_correction
 from sgdtheory.temperature.cell import WINDOW, Cell
-from sgdtheory.temperature.estimators.estimator import few
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
 from sgdtheory.temperature.stationarity import Stationarity
 
 MOTIONS = [
@@ -48,7 +48,7 @@ def landscape_of(name: str) -> Any:
 @cache
 def ground_of(name: str) -> ReferenceMinimum:
     landscape = landscape_of(name)
-    return ground_at(landscape, landscape.minima()[0], 0, 8)
+    return reference_minimum_at(landscape, landscape.minima()[0], 0, 8)
 
 
 def sigmas(name: str, rate: float, momentum: float, size: int, seed: int) -> float:
@@ -58,7 +58,7 @@ def sigmas(name: str, rate: float, momentum: float, size: int, seed: int) -> flo
     with TemporaryDirectory() as path:
         folder = UnitFolder(Path(path), Unit("cell", {}))
         where = key(seed, rate, momentum, size)
-        trajectory = cell.record(folder, landscape_of(name), ground_of(name), where, torch.float32)
+        trajectory = cell.measure(folder, landscape_of(name), ground_of(name), where, torch.float32)
     verdict = Stationarity(WINDOW)(trajectory)
     assert verdict.first is not None, verdict.why
     found = ExcessLoss()(None, trajectory.part(verdict.first))["excess_loss"]
@@ -109,7 +109,7 @@ def test_few_replicas_have_wide_errors() -> None:
     for count in (4, 64):
         draws = generator.standard_normal((20_000, count))
         # the bootstrap's limit of many resamples
-        errors = few(count) * draws.std(1) / np.sqrt(count)
+        errors = small_sample_correction(count) * draws.std(1) / np.sqrt(count)
         assert abs((abs(draws.mean(1)) < 1.96 * errors).mean() - 0.95) < 4 * np.sqrt(
             0.05 * 0.95 / 20_000
         )

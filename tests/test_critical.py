@@ -13,8 +13,8 @@ from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.errors import UserError
 from sgdtheory.geometry import critical_points as critical
-from sgdtheory.geometry.critical_points import Kind, LevenbergMarquardt, kind_of, look
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.critical_points import Kind, LevenbergMarquardt, critical_point_at, kind_of
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.network import Network
@@ -90,7 +90,7 @@ def test_on_rays_the_index_is_that_on_the_sphere() -> None:
     landscape = OnRays()
     vectors = torch.linalg.eigh(landscape.couplings)[1].T
     for k, theta in enumerate(vectors):
-        at = look(landscape, 1.7 * theta)
+        at = critical_point_at(landscape, 1.7 * theta)
         assert at.gradient_norm < 1e-15 and at.margin < 1e-14  # the ray itself
         assert at.index == k
         found = LevenbergMarquardt().find(landscape, shaken(theta, 0.03, k))
@@ -173,7 +173,7 @@ def network(hidden: int = 2) -> Network:
 
 def test_a_large_network_is_refused() -> None:
     with pytest.raises(UserError, match="at most 2,000"):
-        look(network(hidden=40), torch.zeros(40 * 75 + 10))
+        critical_point_at(network(hidden=40), torch.zeros(40 * 75 + 10))
 
 
 def test_the_diagnostic_tells_flat_from_critical() -> None:

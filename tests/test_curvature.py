@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.spectrum import Spectrum
-from sgdtheory.geometry import curvature
-from sgdtheory.geometry.curvature import density, hessian, leading, top_modes, weighted_spectrum
+from sgdtheory.geometry import hessian as hessians
+from sgdtheory.geometry.hessian import hessian, top_eigenpairs
+from sgdtheory.geometry.lanczos import lanczos, weighted_spectrum
+from sgdtheory.geometry.spectral_density import density, ritz_pairs
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -24,7 +26,7 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
 
-LANCZOS = curvature._lanczos
+LANCZOS = lanczos
 
 
 def trained(landscape: Network, steps: int = 150) -> Tensor:
@@ -51,7 +53,7 @@ def test_the_whole_hessian_and_its_top_ten(small: tuple[Network, Tensor, Tensor]
     landscape, theta, whole = small
     torch.testing.assert_close(hessian(landscape, theta), whole, rtol=0, atol=1e-12)
     exact = torch.linalg.eigvalsh(whole).flip(0)[:10]
-    values, modes = top_modes(landscape, theta, 10)
+    values, modes = top_eigenpairs(landscape, theta, 10)
     assert float((values - exact).abs().max()) < 1e-6 * float(exact[0])
     torch.testing.assert_close(
         modes @ whole, values[:, None] * modes, rtol=0, atol=1e-5 * float(exact[0])
@@ -88,7 +90,7 @@ def test_a_wrong_complement_is_seen(
     """Without the top ten taken out, they would be counted twice."""
     landscape, theta, whole = small
     monkeypatch.setattr(
-        "sgdtheory.geometry.curvature._lanczos", lambda *a: LANCZOS(*a[:4], a[4][:0])
+        "sgdtheory.geometry.spectral_density.lanczos", lambda *a: LANCZOS(*a[:4], a[4][:0])
     )
     total = density(landscape, theta, 10, 6, 30, stream(0, "probes")).total(lambda h: h)
     assert total.value is not None and total.stderr is not None
@@ -201,7 +203,7 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
 
     operator = peer.HessianOperator(module, [(images, landscape.data.train_labels)], loss)
     theirs = peer.lanczos(operator, k=1, which="LA", max_iter=60, seed=0)
-    values, _ = top_modes(landscape, theta, 1)
+    values, _ = top_eigenpairs(landscape, theta, 1)
     assert float(values[0]) == pytest.approx(float(theirs.eigenvalues[0]), rel=1e-6)
     trace = peer.trace(operator, num_matvecs=800, method="hutchinson", seed=0)
     # thirty probes: an error from six is Student's with five degrees of freedom, beyond three of
@@ -217,9 +219,9 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
 def test_leading_curvatures_lie_within_their_bounds(small: tuple[Network, Tensor, Tensor]) -> None:
     landscape, theta, whole = small
     exact = torch.linalg.eigvalsh(whole)
-    found = leading(landscape, theta, 10, 20, stream(0, "leading"))
+    found = ritz_pairs(landscape, theta, 10, 20, stream(0, "leading"))
     assert float(found.bounds[0]) < 1e-2 * float(exact[-1])
-    for value, bound, mode in zip(found.values, found.bounds, found.modes, strict=True):
+    for value, bound, mode in zip(found.values, found.bounds, found.vectors, strict=True):
         assert float((exact - value).abs().min()) <= float(bound)
         assert float((whole @ mode - value * mode).norm()) <= float(bound) * 1.001
     assert float(found.values[0]) == pytest.approx(float(exact[-1]), abs=float(found.bounds[0]))
@@ -262,6 +264,6 @@ def test_products_are_not_exceeded(
 ) -> None:
     landscape, theta, _ = small
     counted = []
-    monkeypatch.setattr(curvature, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
+    monkeypatch.setattr(hessians, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
     Spectrum().within(40)(landscape, theta[None])
     assert sum(counted) == 40

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgdtheory.statistics.measured import Measured, bootstrap
+from sgdtheory.statistics.bootstrap import bootstrap
+from sgdtheory.statistics.measured import Measured
 
 
 def test_the_error_of_a_mean_is_s_over_root_n() -> None:

@@ -23,6 +23,7 @@ class Criticality:
     steps: PositiveInt = 20
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of a cloud [P, n]."""
         _, gradients = value_and_grad(landscape, cloud)  # [P, n]
         products = hvp(landscape, cloud, gradients)  # [P, n]
         rows = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -12,7 +12,7 @@ from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.measured import Measured, Row, Rows
 
 
 @runtime_checkable
@@ -60,9 +60,7 @@ def diagnose(
     folder.finish({"rows": rows}, {})
 
 
-def _rows(
-    diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud
-) -> list[dict[str, Any]]:
+def _rows(diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud) -> Rows:
     """A row of columns a point; the points one by one only where all together fail."""
     try:
         return [_columns(row) for row in diagnostic(landscape, cloud)]
@@ -80,13 +78,13 @@ def _rows(
     return [row if failed not in row else nothing(numbers, row[failed]) for row in found]
 
 
-def _columns(row: Mapping[str, Measured]) -> dict[str, Any]:
+def _columns(row: Mapping[str, Measured]) -> Row:
     return {name: value for key, x in row.items() for name, value in x.columns(key).items()}
 
 
-def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]:
+def columns_of(units: list[Unit], run: Run, points: int) -> Rows:
     """The columns that finished diagnostics add to the row of each point."""
-    found: list[dict[str, Any]] = [{} for _ in range(points)]
+    found: Rows = [{} for _ in range(points)]
     for unit in units:
         for row, columns in zip(found, (run.result(unit) or {"rows": []})["rows"], strict=False):
             row.update(columns)

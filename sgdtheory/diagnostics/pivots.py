@@ -1,7 +1,6 @@
 """The pivots of found paths: what diagnostics say of each, and how it changes along the path."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -9,7 +8,7 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.landscape import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
-from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.measured import Plot, Rows
 
 DRAWN = {  # columns that have a panel of their own, with the words on their axis
     "top_eigenvalue": "largest eigenvalue of the Hessian",
@@ -32,7 +31,7 @@ def points_of(
     landscape: Landscape,
     paths: Iterable[tuple[Unit, tuple[int, int], Tensor]],
     run: Run,
-) -> list[dict[str, Any]]:
+) -> Rows:
     """A row a pivot of finished edges, each with its pair and arc positions t [pivots] in 0 … 1:
     edge, t, and the columns. Ends are pivots too."""
     rows = []
@@ -47,7 +46,7 @@ def points_of(
     return rows
 
 
-def pictures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def pictures(rows: Rows) -> Rows:
     """What was measured along the paths, a panel each."""
     shown = tuple(name for name in DRAWN if any(row.get(name) is not None for row in rows))
     if not shown:

@@ -36,6 +36,7 @@ class Sharpness:
     seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of a cloud [P, n]."""
         return [{"sharpness": self._at(landscape, theta.detach().double())} for theta in cloud]
 
     def _at(self, landscape: Landscape, theta: Tensor) -> Measured:

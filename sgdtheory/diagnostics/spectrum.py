@@ -2,7 +2,7 @@
 of it is negative."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from annotated_types import Ge
@@ -10,20 +10,21 @@ from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
-from sgdtheory.geometry.curvature import (
-    DENSE,
-    Leading,
+from sgdtheory.geometry.hessian import DENSE
+from sgdtheory.geometry.spectral_density import (
+    RitzPairs,
     SpectralDensity,
     density,
-    density_beside,
-    leading,
+    density_without,
+    ritz_pairs,
 )
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles import weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
-APART, TOLD = 0.01, 0.1  # of an eigenvalue: how well it is known to be set apart, and to be told
+# bounds on a Ritz value in units of it, up to which it is deflated, and reported
+DEFLATED, REPORTED = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Spectrum:
     seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of a cloud [P, n]."""
         return [self._row(landscape, theta) for theta in cloud]
 
     def within(self, products: int) -> "BriefSpectrum":
@@ -61,48 +63,50 @@ class Spectrum:
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         top = min(self.top, theta.numel())
         if not bool(torch.isfinite(theta).all()):
-            return self._nothing(top, "the point is not finite")
+            return _no_columns(top, "the point is not finite")
+        source = stream(self.seed, "spectrum")
         try:
-            found = density(
-                landscape, theta, top, self.probes, self.steps, stream(self.seed, "spectrum")
-            )
+            spectrum = density(landscape, theta, top, self.probes, self.steps, source)
         except ArpackError as fault:
-            return self._nothing(top, f"Lanczos did not converge: {fault}")
-        return self._columns(
-            found, top, weight_decay_of(landscape), float(torch.finfo(theta.dtype).eps)
-        )
-
-    def _columns(
-        self, found: SpectralDensity, top: int, decay: float, eps: float
-    ) -> dict[str, Measured]:
+            return _no_columns(top, f"Lanczos did not converge: {fault}")
         columns = {
-            name: Measured(float(h)) for name, h in zip(_names(top), found.known, strict=False)
+            name: Measured(float(h)) for name, h in zip(_names(top), spectrum.known, strict=False)
         }
-        columns["trace"] = found.total(lambda h: h)
-        return columns | self._shares(
-            found, float(found.known[0]), float(found.known.abs().max()), decay, eps
-        )
+        columns["trace"] = spectrum.total(lambda h: h)
+        eigenvalues = spectrum.known
+        scale = Scale(float(eigenvalues[0]), float(eigenvalues.abs().max()), _rounding_of(theta))
+        return columns | self._shares(spectrum, scale, weight_decay_of(landscape))
 
     def _shares(
-        self, found: SpectralDensity, largest: float, size: float, decay: float, eps: float
+        self, spectrum: SpectralDensity, scale: "Scale", decay: float
     ) -> dict[str, Measured]:
-        """What is flat and what is negative, against the largest eigenvalue; `size`: the largest
-        there is of either sign."""
-        flat, rounding = self.flat * largest, found.dim**0.5 * eps * size
-        columns = {"flat_fraction": found.share(-flat, flat)}
+        """The flat fraction, of the data loss too, and the number of negative eigenvalues."""
+        flat = self.flat * scale.largest
+        columns = {"flat_fraction": spectrum.share(-flat, flat)}
         if decay:
-            flat = self.flat * (largest - decay)
-            columns["flat_fraction_data"] = found.share(decay - flat, decay + flat)
-        negative = found.below(-rounding)
+            flat = self.flat * (scale.largest - decay)
+            columns["flat_fraction_data"] = spectrum.share(decay - flat, decay + flat)
+        negative = spectrum.below(-(spectrum.dim**0.5 * scale.rounding * scale.size))
         if negative.stderr is not None:  # one in n directions is seen by chance only
             negative = negative._replace(stderr=max(1.0, negative.stderr))
         return columns | {"negative_eigenvalues": negative}
 
-    def _nothing(self, top: int, why: str) -> dict[str, Measured]:
-        return {
-            name: Measured.nothing(why)
-            for name in (*_names(top), "trace", "flat_fraction", "negative_eigenvalues")
-        }
+
+class Scale(NamedTuple):
+    """The largest eigenvalue, the largest |eigenvalue|, and ε of the dtype."""
+
+    largest: float
+    size: float
+    rounding: float
+
+
+def _rounding_of(theta: Tensor) -> float:
+    return float(torch.finfo(theta.dtype).eps)
+
+
+def _no_columns(top: int, why: str) -> dict[str, Measured]:
+    names = (*_names(top), "trace", "flat_fraction", "negative_eigenvalues")
+    return {name: Measured.nothing(why) for name in names}
 
 
 def _names(top: int) -> list[str]:
@@ -115,17 +119,12 @@ class BriefSpectrum(Spectrum):
     each takes seconds.
 
     Three quarters of them are one Lanczos run from a random vector. Its largest Ritz values are the
-      eigenvalues, as far as
-    they are settled to a tenth of themselves; their errors are the bounds |Hu − hu|, within which
-      an eigenvalue lies. The
-    same run's quadrature says what is flat and what is negative: of many eigenvalues one vector
-      sees the shares to
-    √(2f(1−f)/n), and the gaps between its nodes are the error. The directions settled to 1 % are
-      set apart for Tr H, and
-    the other products see the rest, a random vector each: that is without bias whatever was set
-      apart (Meyer et al. 2021,
-    2010.09649), with the scatter over vectors as its error.
-
+    eigenvalues, as far as they have converged to a tenth of themselves; their errors are the bounds
+    |Hu − hu|, within which an eigenvalue lies. The same run's quadrature gives the flat and the
+    negative fractions: of many eigenvalues one vector sees a share f to √(2f(1−f)/n), and the gaps
+    between its nodes are added to the error. The eigenpairs that have converged to 1 % are taken
+    out of Tr H, and the other products see the rest, one random vector each: unbiased whatever was
+    taken out (Meyer et al. 2021, 2010.09649), with the scatter over vectors as its error.
     """
 
     products: Annotated[int, Ge(8)] = 40
@@ -134,24 +133,29 @@ class BriefSpectrum(Spectrum):
         n, top = theta.numel(), min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
             return super()._row(landscape, theta)
-        spent = min(n, 3 * self.products // 4)
-        found = leading(landscape, theta, min(top, spent), spent, stream(self.seed, "leading"))
-        settled = found.bounds <= APART * found.values
-        if not bool(settled[0]):
-            return self._nothing(
-                top, f"{spent} steps of Lanczos do not settle the largest eigenvalue to {APART:.0%}"
-            )
-        columns = {name: self._eigenvalue(i, found, spent) for i, name in enumerate(_names(top))}
-        source, rest = stream(self.seed, "spectrum"), self.products - spent
-        beside = density_beside(
-            landscape, theta, found.values[settled], found.modes[settled], rest, 1, source
+        steps = min(n, 3 * self.products // 4)
+        pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
+        converged = pairs.bounds <= DEFLATED * pairs.values
+        if not bool(converged[0]):
+            why = f"{steps} steps of Lanczos do not settle the largest eigenvalue to {DEFLATED:.0%}"
+            return _no_columns(top, why)
+        columns = {name: _eigenvalue(i, pairs, steps) for i, name in enumerate(_names(top))}
+        rest = density_without(
+            landscape,
+            theta,
+            known=pairs.values[converged],
+            eigenvectors=pairs.vectors[converged],
+            probes=self.products - steps,
+            steps=1,
+            source=stream(self.seed, "spectrum"),
         )
-        columns["trace"] = beside.total(lambda h: h)
-        size = float(found.density.quadratures()[0].abs().max())
-        decay, eps = weight_decay_of(landscape), float(torch.finfo(theta.dtype).eps)
-        return columns | self._shares(found.density, float(found.values[0]), size, decay, eps)
+        columns["trace"] = rest.total(lambda h: h)
+        size = float(pairs.density.quadratures()[0].abs().max())
+        scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
+        return columns | self._shares(pairs.density, scale, weight_decay_of(landscape))
 
-    def _eigenvalue(self, i: int, found: Leading, spent: int) -> Measured:
-        if i < len(found.values) and float(found.bounds[i]) <= TOLD * float(found.values[i]):
-            return Measured(float(found.values[i]), float(found.bounds[i]))
-        return Measured.nothing(f"{spent} steps of Lanczos do not settle it to {TOLD:.0%}")
+
+def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:
+    if i < len(pairs.values) and float(pairs.bounds[i]) <= REPORTED * float(pairs.values[i]):
+        return Measured(float(pairs.values[i]), float(pairs.bounds[i]))
+    return Measured.nothing(f"{steps} steps of Lanczos do not settle it to {REPORTED:.0%}")

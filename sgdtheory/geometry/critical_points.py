@@ -1,7 +1,8 @@
-"""Critical points: from a start to the next point without a gradient, whatever its index, or to
-where the search gets stuck."""
+"""Critical points of any index, and the points of vanishing curvature at which a search for them
+gets stuck."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -9,15 +10,16 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.hessian import DIAGONALISED, hessian
 from sgdtheory.landscape import Landscape, hvp, value_and_grad
 from sgdtheory.optim.descent import quasi_newton
+from sgdtheory.statistics.measured import Row
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64
 FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
 ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
-LARGEST = 2000  # parameters of a Hessian that is written down: 32 MB, and seconds to diagonalise
+LEAST_GAIN = 1e-4  # of the predicted reduction: a step that gains less is not taken
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class CriticalPoint:
     loss: float
     gradient_norm: float
     gradient_curvature: float | None  # |H∇L|/|∇L|; None where the gradient is exactly 0
-    spectrum: Tensor  # curvatures [n], ascending
+    spectrum: Tensor  # eigenvalues of H [n], ascending
     iterations: int  # of Levenberg–Marquardt
 
     @property
@@ -43,19 +45,39 @@ class CriticalPoint:
         """h_max, the largest |curvature|."""
         return float(self.spectrum.abs().max())
 
+    def data_loss(self, weight_decay: float) -> float:
+        """The loss without ½λ|θ|², nats."""
+        return self.loss - 0.5 * weight_decay * float(self.theta.square().sum())
+
+    def columns(self, name: str, weight_decay: float) -> Row:
+        """Its numbers as columns of a table, each under this name."""
+        return {
+            f"{name}_loss": self.data_loss(weight_decay),
+            f"{name}_index": self.index,
+            f"{name}_gradient_norm": self.gradient_norm,
+            f"{name}_gradient_curvature": self.gradient_curvature,
+            f"{name}_top_curvature": self.top,
+            f"{name}_kind": self.kind,
+        }
+
     @property
     def index(self) -> int:
-        """How many curvatures are below −1e-8·h_max."""
+        """The number of eigenvalues below −1e-8·h_max."""
         return int((self.spectrum < -ZERO * self.top).sum())
 
     @property
     def margin(self) -> float:
-        """The smallest |curvature| over h_max: what the index would have to be wrong by."""
+        """The smallest |eigenvalue| over h_max: smaller errors of eigenvalues leave the index as it
+        is."""
         return float(self.spectrum.abs().min()) / self.top
 
 
 def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) -> Kind:
-    """What a point is, by |∇L|, |H∇L|/|∇L| and h_max; see `CriticalPoint.kind`."""
+    """The kind of a point by |∇L|, |H∇L|/|∇L| and h_max; see `CriticalPoint.kind`.
+
+    >>> kind_of(1e-9, 1.0, 1.0), kind_of(0.1, 1e-3, 1.0), kind_of(0.1, 0.5, 1.0)
+    ('critical', 'gradient-flat', 'neither')
+    """
     if gradient_norm < STATIONARY or gradient_curvature is None:
         return "critical"
     return "gradient-flat" if gradient_curvature <= FLAT * top else "neither"
@@ -90,41 +112,48 @@ class LevenbergMarquardt:
         damping = 1e-3 * float(values.abs().max()) ** 2
         while norms[-1] >= STATIONARY and len(norms) <= self.iterations and not self._stuck(norms):
             along = vectors.T @ gradient
-            step = vectors @ (values / (values.square() + damping) * along)
-            moved = theta - step
-            after = _gradient(landscape, moved)
-            foreseen = norms[-1] ** 2 - float(
-                (damping / (values.square() + damping) * along).square().sum()
-            )
-            gain = (norms[-1] ** 2 - float(after.square().sum())) / max(foreseen, 1e-300)
-            if gain > 1e-4:  # NaN is not
-                theta, gradient = moved, after
+            moved = theta - vectors @ (values / (values.square() + damping) * along)
+            new_gradient = _gradient(landscape, moved)
+            left = (damping / (values.square() + damping) * along).square().sum()
+            predicted_reduction = norms[-1] ** 2 - float(left)
+            reduction = norms[-1] ** 2 - float(new_gradient.square().sum())
+            gain = reduction / max(predicted_reduction, 1e-300)
+            if gain > LEAST_GAIN:  # NaN is not
+                theta, gradient = moved, new_gradient
                 values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
-            damping *= 0.1 if gain > 0.75 else 1.0 if gain >= 0.25 else 4.0
+            damping *= _damping_factor(gain)
             norms.append(float(gradient.norm()))
         if norms[-1] >= STATIONARY and self.settle:
-            settled = quasi_newton(lambda point: _half_square(landscape, point), theta, self.settle)
-            return look(landscape, settled, len(norms) - 1)
+            polished = quasi_newton(partial(_half_square, landscape), theta, self.settle)
+            return critical_point_at(landscape, polished, len(norms) - 1)
         return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
 
     def _stuck(self, norms: list[float]) -> bool:
-        return (
-            len(norms) > self.patience and norms[-1] > (1 - self.least) * norms[-1 - self.patience]
-        )
+        if len(norms) <= self.patience:
+            return False
+        return norms[-1] > (1 - self.least) * norms[-1 - self.patience]
 
 
-def look(landscape: Landscape, theta: Tensor, iterations: int = 0) -> CriticalPoint:
-    """What is at a point [n] itself, without a search or at the end of one."""
+def _damping_factor(gain: float) -> float:
+    """What μ is multiplied by after a step that reduced |∇L|² by `gain` times what was predicted
+    (Moré 1978)."""
+    if gain > 0.75:
+        return 0.1
+    return 1.0 if gain >= 0.25 else 4.0
+
+
+def critical_point_at(landscape: Landscape, theta: Tensor, iterations: int = 0) -> CriticalPoint:
+    """The description of a point [n] itself, without a search or after `iterations` of one."""
     theta = theta.double()
     values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
     return _described(landscape, theta, _gradient(landscape, theta), values, vectors, iterations)
 
 
 def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
-    if theta.numel() > LARGEST:
+    if theta.numel() > DIAGONALISED:
         raise UserError(
             f"the Hessian of {theta.numel():,} parameters is too large to write down; take a "
-            f"model of at most {LARGEST:,}"
+            f"model of at most {DIAGONALISED:,}"
         )
     return hessian(landscape, theta)
 

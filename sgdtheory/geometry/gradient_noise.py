@@ -1,5 +1,5 @@
-"""The noise of SGD at a cloud's points: Tr C from micro-batches of the same pass that gives L and
-∇L."""
+"""The noise of SGD at the points of a cloud: Tr C from micro-batches of the same pass that gives L
+and ∇L."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,12 +20,12 @@ DRAWS = 4  # mini-batches of a pass where a landscape has no examples and states
 
 
 class Pass(NamedTuple):
-    """What one pass over the objective says of each point of a cloud [P]; C is the covariance of
-    one sample's gradient."""
+    """The results of one pass over the objective at each point of a cloud [P]; C is the covariance
+    of one sample's gradient."""
 
     losses: Tensor  # L [P], float64
     gradients: Tensor  # ∇L [P, n], in the cloud's dtype
-    gradient_norms_squared: Tensor  # |∇L|² [P], what a subset of the examples adds to it subtracted
+    gradient_norms_squared: Tensor  # |∇L|² [P], less what taking a subset of the examples adds
     noise_trace: Tensor  # Tr C [P]
     noise_diagonal: Tensor  # C_ii along the directions asked for [P, k]
 
@@ -33,8 +33,8 @@ class Pass(NamedTuple):
 def whole_pass(
     landscape: Landscape, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor
 ) -> Pass:
-    """L, ∇L, Tr C and C_ii = e_i·C·e_i at every point, `directions` e [k, n] orthonormal; `size` b
-    is that of SGD's batches.
+    """L, ∇L, Tr C and C_ii = e_i·C·e_i at each point of a cloud [P, n], `directions` e [k, n]
+    orthonormal; `size` b is that of SGD's batches.
 
     Stated: `noise_covariance`. From examples: a random partition into micro-batches of m_k, Tr C =
     (N−1)/(N(K−1))·Σ_k m_k|g_k − ḡ|², unbiased for draws without replacement; with batch norm all
@@ -48,13 +48,8 @@ def whole_pass(
     if states_noise(landscape):
         covariance = landscape.noise_covariance(cloud)  # [P, n, n]
         along = torch.einsum("ki,pij,kj->pk", directions, covariance, directions)
-        return Pass(
-            losses.double(),
-            gradients,
-            squares,
-            covariance.diagonal(dim1=1, dim2=2).sum(1).double(),
-            along.double(),
-        )
+        trace = covariance.diagonal(dim1=1, dim2=2).sum(1)
+        return Pass(losses.double(), gradients, squares, trace.double(), along.double())
     trace, along = torch.zeros_like(squares), squares.new_zeros(len(cloud), len(directions))
     sampled = sampled_of(landscape)
     for _ in range(DRAWS):
@@ -68,12 +63,11 @@ def whole_pass(
 def _from_examples(
     landscape: WithExamples, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor
 ) -> Pass:
-    count, parts = landscape.count, 0
+    count, parts, seen = landscape.count, 0, 0
     losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
     gradients = torch.zeros_like(cloud)
     squares = torch.zeros_like(losses)  # Σ_k m_k|g_k|²
-    along = losses.new_zeros(len(cloud), len(directions))
-    seen = 0
+    along = losses.new_zeros(len(cloud), len(directions))  # Σ_k m_k(e_i·g_k)²
     for batch, m in micro_batches(landscape, len(cloud), size, source, cloud.device):
         value, gradient = value_and_grad(landscape, cloud, batch)
         losses += m * value
@@ -86,35 +80,39 @@ def _from_examples(
     unbiased = (count - 1) / (count * max(1, parts - 1))  # within a finite population
     trace = unbiased * (squares - seen * norms)
     diagonal = unbiased * (along - seen * (gradients @ directions.T).double().square())
-    return Pass(losses, gradients, norms - trace / seen * (1 - seen / count), trace, diagonal)
+    excess = trace / seen * (1 - seen / count)  # that the mean over a subset adds to |∇L|²
+    return Pass(losses, gradients, norms - excess, trace, diagonal)
 
 
 def per_sample_noise(
     landscape: WithExamples, theta: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Tr C and C_ii [k] at one point θ [n] from the gradient of every example: exact. A row a
-    sample, so nothing is asked of the landscape that it does not do anyway."""
+    """Tr C [] and C_ii [k] at one point θ [n] along `directions` [k, n], from the gradient of every
+    example: exact."""
     _, mean = value_and_grad(landscape, theta[None])
     trace, along = theta.new_zeros(()), theta.new_zeros(len(directions))
     for indices in torch.arange(landscape.count, device=theta.device).split(SAMPLES):
-        # [SAMPLES, n]
-        _, each = value_and_grad(
-            landscape, theta.expand(len(indices), -1), landscape.batch(indices[:, None])
-        )
-        noise = each - mean
+        noise = example_gradients(landscape, theta, indices) - mean
         trace += noise.square().sum()
         along += (noise @ directions.T).square().sum(0)
     return trace / landscape.count, along / landscape.count
 
 
+def example_gradients(landscape: WithExamples, theta: Tensor, indices: Tensor) -> Tensor:
+    """The gradients [b, n] of single examples of `indices` [b] at one point θ [n], each as a
+    mini-batch of one: any landscape can do that."""
+    copies = theta.expand(len(indices), -1)
+    return value_and_grad(landscape, copies, landscape.batch(indices[:, None]))[1]
+
+
 def micro_batches(
     landscape: WithExamples, points: int, size: int, source: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Batch, int]]:
-    """Random partitions of the examples (or of a subset) into batches, each with its size; every
-    point has one of its own.
+    """A random partition of the examples (or of a subset) for each of `points`: batches of indices
+    [points, m], each with its m.
 
-    Shared by all points, the chance of one partition would be an error that no look at the
-    replicas' spread can see.
+    Each replica draws its own partition; a shared one would add an error common to all replicas,
+    invisible in their spread.
     """
     seen = min(landscape.count, MOST_EXAMPLES)
     if is_additive(landscape):
@@ -123,7 +121,7 @@ def micro_batches(
         sizes = [size] * max(1, seen // size)
     # 5 × faster than sorting
     mixed = [torch.randperm(landscape.count, generator=source)[: sum(sizes)] for _ in range(points)]
-    order = torch.stack(mixed).to(device)  # [P, n]
+    order = torch.stack(mixed).to(device)  # [points, Σm]
     for indices in order.split(sizes, 1):
         yield landscape.batch(indices), indices.shape[1]
 
@@ -136,21 +134,17 @@ def is_additive(landscape: Landscape) -> bool:
 def noise_vectors(
     landscape: Landscape, theta: Tensor, count: int, size: int, source: torch.Generator
 ) -> Tensor:
-    """`count` draws of g_B − ∇L at one point, [count, n], of i.i.d. mini-batches of `size`; of
-    stated noise its roots."""
-    if states_noise(landscape):  # √C, column by column: the same second moment without chance
+    """`count` draws of g_B − ∇L at one point θ [n], [count, n], of i.i.d. mini-batches of `size`;
+    of stated noise the columns of √C, [rank, n]."""
+    if states_noise(landscape):  # the same second moment without chance
         values, states = torch.linalg.eigh(landscape.noise_covariance(theta[None])[0])
-        found: Tensor = (states * values.clamp_min(0).sqrt()).T
-        return found[found.norm(dim=1) > 1e-7 * found.norm()]
-    cloud = theta.expand(count, -1)
+        roots: Tensor = (states * values.clamp_min(0).sqrt()).T
+        return roots[roots.norm(dim=1) > 1e-7 * roots.norm()]
     if has_examples(landscape):
         size = min(size, landscape.count)
-        batch = landscape.batch(
-            torch.randint(landscape.count, (count, size), generator=source).to(theta.device)
-        )
+        indices = torch.randint(landscape.count, (count, size), generator=source)
+        batch = landscape.batch(indices.to(theta.device))
     else:
         batch = sampled_of(landscape).sample(count, size, source)
-    noise: Tensor = (
-        value_and_grad(landscape, cloud, batch)[1] - value_and_grad(landscape, theta[None])[1]
-    )
-    return noise
+    gradients = value_and_grad(landscape, theta.expand(count, -1), batch)[1]
+    return gradients - value_and_grad(landscape, theta[None])[1]

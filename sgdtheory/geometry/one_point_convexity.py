@@ -1,5 +1,5 @@
-"""One-point convexity: whether descent points at a given end, at points, round them, and in the
-mean over noise."""
+"""One-point convexity: whether descent points at a given end, from points, from a ball round each,
+and in the mean over noise."""
 
 from dataclasses import dataclass
 
@@ -40,25 +40,22 @@ class OnePoint:
         `cosine`, and `other`, the product towards another end, [S]; `ball` [S, points], each
         from its own place; `smoothed`, with E_ω ∇L(θ − ηω), [S]. η `rates` [S], ω = g_B − ∇L
         with mini-batches of `batch_size`, drawn i.i.d."""
-        count = len(cloud)
+        count, examples = len(cloud), examples_of(landscape)
         losses, gradients = _evaluated(landscape, cloud)
-        away = end - cloud
-        ball = cloud.repeat_interleave(self.points, 0) + self._in_ball(
-            count * self.points, end, seed
-        )
-        _, around = _evaluated(landscape, ball)
-        kicked_losses, kicked = _evaluated(
-            landscape,
-            self._kicked(examples_of(landscape), cloud, gradients, rates, batch_size, seed),
-        )
-        mean = kicked.view(count, self.points, -1).mean(1)  # [S, n]
+        way = end - cloud
+        offsets = self._in_ball(count * self.points, end, seed)
+        ball = cloud.repeat_interleave(self.points, 0) + offsets
+        _, ball_gradients = _evaluated(landscape, ball)
+        kicked = self._kicked(examples, cloud, gradients, rates, batch_size, seed)
+        kicked_losses, kicked_gradients = _evaluated(landscape, kicked)
+        smoothed = kicked_gradients.view(count, self.points, -1).mean(1)  # [S, n]
         return {
             "loss": losses,
             "smoothed_loss": kicked_losses.view(count, self.points),
-            "product": -(gradients * away).sum(1),
-            "cosine": -torch.cosine_similarity(gradients, away),
-            "ball": -(around * (end - ball)).sum(1).view(count, self.points),
-            "smoothed": -(mean * away).sum(1),
+            "product": -(gradients * way).sum(1),
+            "cosine": -torch.cosine_similarity(gradients, way),
+            "ball": -(ball_gradients * (end - ball)).sum(1).view(count, self.points),
+            "smoothed": -(smoothed * way).sum(1),
             "other": -(gradients * (other - cloud)).sum(1),
         }
 
@@ -66,9 +63,8 @@ class OnePoint:
         """Uniform in the ball round 0, [count, n]."""
         generator, n = stream(seed, "ball"), like.numel()
         draws = torch.randn(count, n, generator=generator, dtype=torch.float64)
-        lengths = self.radius * torch.rand(count, 1, generator=generator, dtype=torch.float64) ** (
-            1 / n
-        )
+        uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64)
+        lengths = self.radius * uniform ** (1 / n)
         inside: Tensor = lengths * draws / draws.norm(dim=1, keepdim=True)
         return inside.to(like)
 
@@ -84,9 +80,8 @@ class OnePoint:
         """θ − ηω [S·points, n]."""
         kicked = []
         for k, theta in enumerate(cloud):
-            drawn = torch.randint(
-                landscape.count, (self.points, size), generator=stream(seed, "kicks", k)
-            )
+            source = stream(seed, "kicks", k)
+            drawn = torch.randint(landscape.count, (self.points, size), generator=source)
             copies = theta.expand(self.points, -1)
             noisy = value_and_grad(landscape, copies, landscape.batch(drawn.to(theta.device)))[1]
             kicked.append(copies - rates[k] * (noisy - gradients[k]))
@@ -94,7 +89,6 @@ class OnePoint:
 
 
 def _evaluated(landscape: Landscape, cloud: Cloud) -> tuple[Tensor, Tensor]:
-    losses, gradients = zip(
-        *(value_and_grad(landscape, some) for some in cloud.split(ROWS)), strict=True
-    )
+    chunks = [value_and_grad(landscape, rows) for rows in cloud.split(ROWS)]
+    losses, gradients = zip(*chunks, strict=True)
     return torch.cat(losses), torch.cat(gradients)

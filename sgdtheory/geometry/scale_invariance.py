@@ -1,4 +1,4 @@
-"""Which parameters a network's loss does not feel the length of: those that a normalisation
+"""The parameters whose length does not change a network's loss: those that a normalisation
 follows."""
 
 import torch
@@ -7,8 +7,8 @@ from torch import Generator, Tensor
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.roles import WithExamples, is_network, weight_decay_of
 
-BATCHES, EXAMPLES = 4, 32  # mini-batches that are asked, and their size
-# of a random start: biases that start at zero would make what stands before them look invariant
+BATCHES, EXAMPLES = 4, 32  # mini-batches of the measurement, and their size
+# added to a random start: biases of zero would make the weights before them look invariant
 SHAKE = 0.1
 # |cos(w, ∇_w L)| up to which w·∇_w L counts as zero; the ε inside a batch norm leaves about 1e-4 of
 # it
@@ -31,33 +31,40 @@ def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
     sizes = [shape.numel() for shape in landscape.shapes.values()]
     # [BATCHES, tensors]
     cosines = torch.stack([_cosines(landscape, theta, sizes, source) for _ in range(BATCHES)])
-    found = (cosines <= COSINE).all(0)
-    for k, (part, invariant) in enumerate(zip(groups.split(sizes), found.tolist(), strict=True)):
-        part.fill_(k + 1 if invariant else 0)
+    invariant = (cosines <= COSINE).all(0).tolist()
+    for k, tensor in enumerate(groups.split(sizes)):
+        tensor.fill_(k + 1 if invariant[k] else 0)
     return groups
 
 
 def _cosines(landscape: WithExamples, theta: Cloud, sizes: list[int], source: Generator) -> Tensor:
-    """|cos(w, ∇_w L)| of every tensor of parameters; 1 where either is zero: what feels nothing has
-    no direction to judge."""
-    indices = torch.randint(
-        landscape.count, (1, min(EXAMPLES, landscape.count)), generator=source
-    ).to(theta.device)
+    """|cos(w, ∇_w L)| of every tensor of parameters [tensors], of one point θ [1, n]; 1 where
+    either is zero, because a zero vector has no direction."""
+    size = min(EXAMPLES, landscape.count)
+    indices = torch.randint(landscape.count, (1, size), generator=source).to(theta.device)
     gradient = value_and_grad(landscape, theta, landscape.batch(indices))[1][0]
     gradient = gradient - weight_decay_of(landscape) * theta[0]
-    found = []
+    cosines = []
     for w, g in zip(theta[0].split(sizes), gradient.split(sizes), strict=True):
         scale = float(w.norm() * g.norm())
-        found.append(abs(float(w @ g)) / scale if scale > 1e-12 else 1.0)
-    return torch.tensor(found)
+        cosines.append(abs(float(w @ g)) / scale if scale > 1e-12 else 1.0)
+    return torch.tensor(cosines)
 
 
 def with_norms_of(cloud: Cloud, like: Cloud, groups: Tensor) -> Cloud:
-    """`cloud` [P, n], every scale-invariant tensor stretched to the length that it has in `like`
-    [P, n]: the same loss."""
-    found = cloud.clone()
+    """`cloud` [P, n] with every scale-invariant tensor stretched to the length that it has in
+    `like` [P, n]: the same loss. `groups` [n] as from `scale_invariant`.
+
+    >>> cloud, like = torch.tensor([[3.0, 4.0, 1.0]]), torch.tensor([[0.0, 10.0, 2.0]])
+    >>> with_norms_of(cloud, like, torch.tensor([1, 1, 0]))
+    tensor([[6., 8., 1.]])
+    """
+    stretched = cloud.clone()
     for k in groups.unique().tolist():
-        if k:
-            w = found[:, groups == k]
-            found[:, groups == k] = w * (like[:, groups == k].norm(dim=1) / w.norm(dim=1))[:, None]
-    return found
+        if k == 0:
+            continue
+        own = groups == k
+        weights = stretched[:, own]
+        factors = like[:, own].norm(dim=1) / weights.norm(dim=1)
+        stretched[:, own] = weights * factors[:, None]
+    return stretched

@@ -53,6 +53,10 @@ class Spiky(Formula):
         squares."""
         return replace(self, smoothing=hypot(self.smoothing, width))
 
+    def with_noise(self, noise: NonNegative) -> "Spiky":
+        """The same formula with C = noise·1."""
+        return replace(self, noise=noise)
+
     def threshold(self) -> float:
         """s* = √(2 ln(.21723·ak²/2))/k, the width of a Gaussian that leaves no minimum but the
         centre; 0: there is none."""

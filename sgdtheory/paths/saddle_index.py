@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.optim.descent import newton
 from sgdtheory.paths.autoneb import Path

@@ -13,8 +13,8 @@ from torch import Tensor
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.errors import UserError
-from sgdtheory.geometry.curvature import top_modes
 from sgdtheory.geometry.gradient_noise import is_additive
+from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.cost import estimate_descent
 from sgdtheory.optim.sampling import Sampling
@@ -33,13 +33,18 @@ from sgdtheory.roles import count_of, device_of, states_minima, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results, in_full
-from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
 from sgdtheory.temperature.cost import estimate_cell
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.grid import Grid
 from sgdtheory.temperature.quench import QuenchResult, quench
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, find_minimum, ground_at
+from sgdtheory.temperature.reference_minimum import (
+    ReferenceMinimum,
+    find_minimum,
+    reference_minimum_at,
+)
 
 GUESS = 3000  # steps of a cell before its minimum is known
 # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
@@ -118,7 +123,7 @@ class SweepTemperature:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
         elif states_minima(self.landscape):  # others are checked when the minimum is known
-            curvatures, _ = top_modes(self.landscape, self.landscape.minima()[0].double(), 1)
+            curvatures, _ = top_eigenpairs(self.landscape, self.landscape.minima()[0].double(), 1)
             self.sweep.check(float(curvatures[0]), self.momentum)
 
     def units(self, run: Run) -> list[Unit]:
@@ -140,7 +145,7 @@ class SweepTemperature:
         (minimum,) = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
         seed = key(self.seed, "cell", *vars(cell).values())
-        trajectory = cell.record(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
+        trajectory = cell.measure(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
         folder.finish({}, trajectory.tensors())
 
     def _measure(self, index: int, batch_size: int, folder: UnitFolder) -> None:
@@ -151,7 +156,7 @@ class SweepTemperature:
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
         above = None if self.at is None else start
-        ground = ground_at(self.landscape, theta, self.seed, batch_size, start=above)
+        ground = reference_minimum_at(self.landscape, theta, self.seed, batch_size, start=above)
         folder.finish({}, {**ground._asdict(), "minima": theta[None]})
 
     def _quench(self, cell: Cell, folder: UnitFolder) -> None:
@@ -191,7 +196,7 @@ class SweepTemperature:
             tensors, ground = run.folder(unit).clouds(), known[site.unit.hash]
             name = cell.name if site.number == 0 else f"{site.number}-{cell.name}"
             clouds[f"trajectories/{name}.safetensors"] = tensors
-            trajectory = cell.recorded(tensors, self.landscape, ground)
+            trajectory = cell.trajectory_from(tensors, self.landscape, ground)
             let_down = None if letting is None else run.result(letting)
             bottom = None if let_down is None else QuenchResult(**let_down["bottom"])
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
@@ -259,9 +264,9 @@ class SweepTemperature:
         else a guess."""
         steps, looks = GUESS, GUESS // 128
         if ground is not None:
-            recipe = cell.recipe(ground, count_of(self.landscape))
-            looks = recipe.window * min(WINDOWS, recipe.windows)
-            steps = recipe.burn + recipe.every * looks
+            schedule = cell.schedule(ground, count_of(self.landscape))
+            looks = schedule.window * min(WINDOWS, schedule.windows)
+            steps = schedule.burn_in + schedule.thinning * looks
         start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
         sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
         return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)

@@ -1,10 +1,11 @@
 """Numbers with error bars, and what is claimed with them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Row: TypeAlias = dict[str, Any]  # of a table, as in results.json: column → number, text or null
 Rows: TypeAlias = list[Row]
@@ -23,12 +24,20 @@ class Measured(NamedTuple):
 
     @classmethod
     def nothing(cls, why: str) -> "Measured":
-        """No number can be given, for this reason."""
+        """No number can be given, for this reason.
+
+        >>> print(Measured.nothing("no cell is finished"))
+        – (no cell is finished)
+        """
         return cls(None, None, "", why)
 
     @classmethod
-    def mean(cls, samples: Any, unit: str = "") -> "Measured":
-        """Mean of independent samples [N] and its standard error s/√N, in float64."""
+    def mean(cls, samples: ArrayLike, unit: str = "") -> "Measured":
+        """Mean of independent samples [N] and its standard error s/√N, in float64.
+
+        >>> print(Measured.mean([1.0, 2.0, 3.0]))
+        2.00 ± 0.58
+        """
         values = np.asarray(samples, dtype=np.float64)
         if values.size == 0:
             return cls.nothing("no samples")
@@ -43,15 +52,39 @@ class Measured(NamedTuple):
         """The number that `columns` has written into a row under this name."""
         return cls(row[name], row.get(f"{name}_stderr"), "", row.get(f"{name}_why", ""))
 
-    def columns(self, name: str) -> dict[str, Any]:
+    def columns(self, name: str) -> Row:
         """As it stands in results.json: `name`, `name_stderr` where there is one, `name_why` where
         there is no number."""
-        found: dict[str, Any] = {name: self.value}
+        columns: Row = {name: self.value}
         if self.stderr is not None:
-            found[f"{name}_stderr"] = self.stderr
+            columns[f"{name}_stderr"] = self.stderr
         if self.value is None:
-            found[f"{name}_why"] = self.why
-        return found
+            columns[f"{name}_why"] = self.why
+        return columns
+
+    @classmethod
+    def from_json(cls, number: Mapping[str, Any]) -> "Measured":
+        """The number that `as_json` has written."""
+        return cls(number["value"], number["stderr"], "", number.get("why", ""))
+
+    def as_json(self) -> Row:
+        """{"value": …, "stderr": …}, and `why` where there is no number.
+
+        >>> Measured(0.5, 0.1).as_json()
+        {'value': 0.5, 'stderr': 0.1}
+        """
+        number: Row = {"value": self.value, "stderr": self.stderr}
+        return number if self.value is not None else {**number, "why": self.why}
+
+    def in_units_of(self, unit: float) -> "Measured":
+        """The number and its error over an exact one; no number stays none.
+
+        >>> Measured(3.0, 0.5).in_units_of(2.0)
+        Measured(value=1.5, stderr=0.25, unit='', why='')
+        """
+        if self.value is None:
+            return self
+        return Measured(self.value / unit, None if self.stderr is None else self.stderr / unit)
 
     def __str__(self) -> str:
         if self.value is None:
@@ -64,10 +97,16 @@ class Measured(NamedTuple):
         return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f}{unit}"
 
 
-def row_of(facts: dict[str, Any], **measured: Measured) -> dict[str, Any]:
-    """One row of a table: facts, then numbers with their errors."""
-    columns = [number.columns(name) for name, number in measured.items()]
-    return facts | {key: value for column in columns for key, value in column.items()}
+def row_of(facts: Row, **measured: Measured) -> Row:
+    """One row of a table: facts, then numbers with their errors.
+
+    >>> row_of({"b": 8}, T=Measured(0.5, 0.1))
+    {'b': 8, 'T': 0.5, 'T_stderr': 0.1}
+    """
+    row = dict(facts)
+    for name, number in measured.items():
+        row |= number.columns(name)
+    return row
 
 
 class Claim(NamedTuple):
@@ -80,7 +119,7 @@ class Claim(NamedTuple):
     expected: str
     holds: bool | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Row:
         value, stderr, _, why = self.measured
         return {
             "name": self.name,
@@ -119,7 +158,7 @@ class Plot(NamedTuple):
     joined: bool = True
     singles: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Row:
         return {
             **self._asdict(),
             "y": list(self.y),
@@ -133,28 +172,16 @@ class Results(NamedTuple):
     [P, n] by file name."""
 
     claims: list[Claim]
-    tables: Mapping[str, list[dict[str, Any]]]
+    tables: Mapping[str, Rows]
     numbers: Mapping[str, Any] = {}
     clouds: Mapping[str, Mapping[str, Any]] = {}
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], count: int, resamples: int = 200, seed: int = 0
-) -> Measured:
-    """Value and standard error of `statistic(rows)`, rows [count] drawn with replacement (Efron
-    1979).
-
-    `rows` are indices; the value is the statistic of all rows in order.
-
-    """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    value = float(statistic(np.arange(count)))
-    draws = [float(statistic(generator.integers(0, count, count))) for _ in range(resamples)]
-    return Measured(value, float(np.std(draws, ddof=1)))
-
-
 def in_full(number: float) -> str:
-    """A number with all its digits, as short as that can be: what is named by it is named by no
-    other number."""
+    """The shortest text that reads back as this number, so that names made of it are unique.
+
+    >>> in_full(0.25), in_full(1 / 3)
+    ('0.25', '0.3333333333333333')
+    """
     short = f"{number:g}"
     return short if float(short) == number else repr(float(number))

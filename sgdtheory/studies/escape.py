@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
@@ -17,10 +17,11 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key
+from sgdtheory.roles import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.trends import ratio
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 CLOSE = 0.08  # of the mean time to the integral's
 
@@ -53,22 +54,25 @@ class Escape(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if not all(
-            hasattr(self.landscape, name)
-            for name in ("mean_first_passage", "kramers_rate", "native", "minima")
-        ):
+        _ = self._stated
+        if self.sgd.learning_rate == "auto":
+            raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
+
+    @property
+    def _stated(self) -> StatesEscape:
+        """The landscape as one whose times are known."""
+        if not states_escape(self.landscape):
             raise UserError(
                 "landscape: escape needs one whose times are known; use landscape=double_well"
             )
-        if self.sgd.learning_rate == "auto":
-            raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
+        return self.landscape
 
     def cases(self) -> list[Case]:
         return [Case(f"batch-{size}", {"batch_size": size}) for size in self.batch_sizes]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         sgd = self._sgd(case.settings["batch_size"])
-        landscape: Any = self.landscape
+        landscape = self._stated
         end = float(landscape.native(landscape.minima())[1, 0])
         seed, start = key(self.seed, "escape", sgd.batch_size), self._start()
 
@@ -87,9 +91,9 @@ class Escape(Study):
             seed,
             waiting,
             look,
-            enough=lambda seen: bool((seen["steps"] > 0).all()),
+            finished=lambda seen: bool((seen["steps"] > 0).all()),
         )
-        passage = passage_row(self.landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
+        passage = passage_row(landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
         return {"passages": [passage]}, seen
 
     def _mean_time(self, sgd: SGD, steps: Tensor) -> Measured:
@@ -104,7 +108,7 @@ class Escape(Study):
         return replace(self.sgd, batch_size=size)
 
     def _start(self) -> Cloud:
-        first: Cloud = self.landscape.minima()[0]  # type: ignore[attr-defined]
+        first = self._stated.minima()[0]
         return first.to(getattr(torch, self.dtype)).expand(self.replicas, -1).clone()
 
     def judge(self, tables: Tables) -> Verdict:
@@ -115,16 +119,13 @@ class Escape(Study):
 
     def estimate(self, unit: Unit) -> Estimate:
         """As nine mean times, about what the slowest of thousands takes."""
-        sgd, landscape = self._sgd(self.case_of(unit).settings["batch_size"]), self.landscape
-        mean: float = landscape.mean_first_passage(temperature(sgd))  # type: ignore[attr-defined]
-        return estimate_stage(
-            landscape,
-            replace(sgd, steps=min(sgd.steps, int(9 * mean / time_step(sgd)))),
-            self._start(),
-        )
+        sgd = self._sgd(self.case_of(unit).settings["batch_size"])
+        mean = self._stated.mean_first_passage(temperature(sgd))
+        steps = min(sgd.steps, int(9 * mean / time_step(sgd)))
+        return estimate_stage(self.landscape, replace(sgd, steps=steps), self._start())
 
 
-def passage_row(landscape: Any, sgd: SGD, time: Measured) -> dict[str, Any]:
+def passage_row(landscape: StatesEscape, sgd: SGD, time: Measured) -> Row:
     """One temperature: SGD's mean time, the exact integral, Kramers' formula, and the two as shares
     of the integral.
     """
@@ -159,7 +160,7 @@ def curves(rows: Rows) -> Rows:
     return [*sgd, *formula]
 
 
-def claims_of(rows: list[dict[str, Any]]) -> list[Claim]:
+def claims_of(rows: Rows) -> list[Claim]:
     """That every mean time is the integral's, and how far Kramers' formula is."""
     expected = f"within {100 * CLOSE:g} % of the exact mean first passage at every temperature"
     known = [row for row in rows if row["time"] is not None]
@@ -181,7 +182,7 @@ def claims_of(rows: list[dict[str, Any]]) -> list[Claim]:
     return [said, _kramers(rows)]
 
 
-def _kramers(rows: list[dict[str, Any]]) -> Claim:
+def _kramers(rows: Rows) -> Claim:
     """The formula against the integral: exact numbers both."""
     off = {row["barrier"]: abs(row["kramers_ratio"] - 1) for row in rows}
     lowest, highest = min(off), max(off)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
-from sgdtheory.fokker_planck.relaxation import Relaxation
+from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
 CLOSE = 0.05  # of KL to the equation's
@@ -64,11 +65,7 @@ class FreeEnergy(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if self.landscape.dim != 1 or not hasattr(self.landscape, "fokker_planck"):
-            raise UserError(
-                "landscape: a density is compared on a line; use landscape=double_well with "
-                "directions=1, ambient=null"
-            )
+        _ = self._stated
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
             raise UserError(
                 "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
@@ -82,9 +79,18 @@ class FreeEnergy(Study):
         self.reference.uniform(*self.start)
 
     @property
+    def _stated(self) -> StatesRelaxation:
+        """The landscape as one whose Fokker–Planck equation is known."""
+        if self.landscape.dim != 1 or not states_relaxation(self.landscape):
+            raise UserError(
+                "landscape: a density is compared on a line; use landscape=double_well with "
+                "directions=1, ambient=null"
+            )
+        return self.landscape
+
+    @property
     def reference(self) -> FokkerPlanck:
-        landscape: Any = self.landscape
-        reference: FokkerPlanck = landscape.fokker_planck(temperature(self.sgd))
+        reference: FokkerPlanck = self._stated.fokker_planck(temperature(self.sgd))
         return reference
 
     @property
@@ -137,9 +143,9 @@ class FreeEnergy(Study):
 
     def judge(self, tables: Tables) -> Verdict:
         cloud = Relaxation.of(tables["moments"])
-        how = (self.reference, self.start, self.steps, time_step(self.sgd))
-        relaxation = cloud.beside(*how)
-        shown = {"relaxation": relaxation, "densities": cloud.densities(*how)}
+        course = Course(self.reference, self.start, self.steps, time_step(self.sgd))
+        relaxation = cloud.against(course)
+        shown = {"relaxation": relaxation, "densities": cloud.densities(course)}
         return Verdict(claims_of(relaxation), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:

@@ -4,7 +4,7 @@ low.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
@@ -18,10 +18,11 @@ from sgdtheory.paths.profile import train_losses
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 RISE = 1.3  # of Tr C, on every pair (the project's table)
 PAIRS = 3  # that it must be seen on
@@ -64,7 +65,7 @@ class NoiseAlongPath(FoundPaths):
             )
         return {"points": rows}, {}
 
-    def _at(self, theta: Tensor, source: torch.Generator) -> dict[str, Any]:
+    def _at(self, theta: Tensor, source: torch.Generator) -> Row:
         """One row a point."""
         objective, gradient = value_and_grad(self.landscape, theta[None])
         loss = train_losses(self.landscape, theta[None])
@@ -93,7 +94,7 @@ class NoiseAlongPath(FoundPaths):
         return Estimate(0.25 * self.points, 1e9, 1e5)
 
 
-def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
+def pair_row(facts: Row, points: Rows) -> Row:
     """One row a path: the mean over its middle third over the mean of its ends, for each column."""
     middle = [row for row in points if MIDDLE[0] <= row["t"] <= MIDDLE[1]]
     ends = [points[0], points[-1]]
@@ -117,7 +118,7 @@ def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, A
     return row_of(facts, **ratios)
 
 
-def _mean(rows: list[dict[str, Any]], name: str) -> Measured:
+def _mean(rows: Rows, name: str) -> Measured:
     """Mean of the column over these points, its error from those of the points alone: they are not
     a sample of anything.
     """
@@ -128,7 +129,7 @@ def _mean(rows: list[dict[str, Any]], name: str) -> Measured:
     return Measured(sum(row[name] for row in rows) / len(rows), spread if any(errors) else None)
 
 
-def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
+def claims_of(pairs: Rows, asked: int) -> list[Claim]:
     """That Tr C rises in the middle, and Tr H; what the data loss does, and how much of the noise
     is not its doing.
     """

@@ -5,7 +5,7 @@ ends.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import hypot
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt, MinLen
 from torch import Tensor
@@ -20,11 +20,12 @@ from sgdtheory.paths.frame import Frame
 from sgdtheory.rng import key
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import higher
 from sgdtheory.studies.shared.equal_loss import Quench
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 CERTAIN = 5.0  # standard errors that Tr H must be lower by (the project's table)
 CLEAR = 3.0  # beyond which a drift counts as one
@@ -62,8 +63,8 @@ class ReleaseFromPath(FoundPaths):
         floor = self.quench.floor(
             self.landscape, descents[-1][:, 0], key(self.seed_of(case), "floor")
         )
-        drifts: list[dict[str, Any]] = []
-        rests: list[dict[str, Any]] = []
+        drifts: Rows = []
+        rests: Rows = []
         for k, size in enumerate(self.batch_size):
             clouds = self._released(folder, frame, size, k + 1)  # [A, R, n]
             for j, (cloud, descent) in enumerate(zip(clouds, descents, strict=True)):

@@ -4,7 +4,6 @@ falls.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,19 +17,10 @@ from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import rises
-from sgdtheory.studies.study import (
-    Case,
-    Study,
-    Subject,
-    Tables,
-    Verdict,
-    all_hold,
-    column_of,
-    grouped,
-    subject_of,
-)
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, subject_of
 
 STRAIGHT = 1.02  # a mean normalised length below this counts as straight
 
@@ -137,7 +127,7 @@ class StringStudy(Study):
         return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))
 
 
-def string_row(threshold: float, string: String) -> dict[str, Any]:
+def string_row(threshold: float, string: String) -> Row:
     """One row a string; where it was not found, no length, and why."""
     facts = {
         "highest_loss": string.highest,
@@ -160,7 +150,7 @@ def string_row(threshold: float, string: String) -> dict[str, Any]:
     }
 
 
-def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict[str, Any]:
+def mean_row(strings: Rows, name: str, threshold: float) -> Row:
     """One row a landscape and threshold: means over the pairs whose string was found, with their
     standard errors.
     """
@@ -176,7 +166,7 @@ def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict
 
 
 def claims_of(
-    strings: list[dict[str, Any]], thresholds: dict[str, list[float]], pairs: dict[str, int]
+    strings: Rows, thresholds: dict[str, list[float]], pairs: dict[str, int]
 ) -> list[Claim]:
     """That all strings are straight at first and get longer, then the same of each landscape."""
     claims = []

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
@@ -21,12 +21,14 @@ from sgdtheory.paths.polyline import length, points_at, straight_length
 from sgdtheory.paths.profile import profile, train_losses
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.power_law import Point, fit_power_law
+from sgdtheory.statistics.tables import column_of
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 FACTOR = (
     5.0  # by which the excess of the narrowest is above that of the widest (the project's table)
@@ -55,7 +57,7 @@ class WidthAndBarriers(Study):
     axes = ("hidden",)
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     sgd: SGD
     autoneb: AutoNEB
     hidden: Annotated[list[list[PositiveInt]], MinLen(1)]
@@ -121,7 +123,7 @@ class WidthAndBarriers(Study):
     def _layers(self, case: Case) -> list[int]:
         return next(hidden for hidden in self.hidden if name_of(hidden) == case.settings["hidden"])
 
-    def _join(self, landscape: Any, ends: Cloud, seed: int) -> dict[str, Any]:
+    def _join(self, landscape: NetworkLandscape, ends: Cloud, seed: int) -> Row:
         """One path: its excess over the higher end with its error over examples, and the straight
         line's barrier.
         """
@@ -136,12 +138,11 @@ class WidthAndBarriers(Study):
             "length_ratio": ratio,
         }
 
-    def _landscape(self, hidden: list[int]) -> Any:
+    def _landscape(self, hidden: list[int]) -> NetworkLandscape:
         return self.network(model=partial(self.model, hidden=tuple(hidden)))
 
-    def _start(self, landscape: Any, seed: int) -> Cloud:
-        cloud: Cloud = landscape.init(self.trained, stream(seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+    def _start(self, landscape: NetworkLandscape, seed: int) -> Cloud:
+        return start_of(landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         shapes = []
@@ -171,7 +172,7 @@ def name_of(hidden: list[int]) -> str:
     return "-".join(map(str, hidden))
 
 
-def shape_row(hidden: list[int], shape: dict[str, Any], paths: Rows) -> dict[str, Any]:
+def shape_row(hidden: list[int], shape: Row, paths: Rows) -> Row:
     """One row a shape: means over its paths with their standard errors, each path counted as
     independent.
     """
@@ -182,23 +183,23 @@ def shape_row(hidden: list[int], shape: dict[str, Any], paths: Rows) -> dict[str
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
 
 
-def by_width(shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_width(shapes: Rows) -> Rows:
     """The shapes with one hidden layer, the narrowest first."""
     return sorted((row for row in shapes if row["depth"] == 1), key=lambda row: row["width"])
 
 
-def by_depth(shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_depth(shapes: Rows) -> Rows:
     """The shapes of that one width which has the most depths, the shallowest first; none where no
     width has two.
     """
-    groups: dict[int, list[dict[str, Any]]] = {}
+    groups: dict[int, Rows] = {}
     for row in shapes:
         groups.setdefault(row["width"], []).append(row)
     most = max(groups.values(), key=len, default=[])
     return sorted(most, key=lambda row: row["depth"]) if len(most) > 1 else []
 
 
-def claims_of(shapes: list[dict[str, Any]]) -> list[Claim]:
+def claims_of(shapes: Rows) -> list[Claim]:
     """That excess and straight lines fall with width, and what depth does."""
     wide = by_width(shapes)
     if len(wide) < 2:
@@ -216,7 +217,7 @@ def claims_of(shapes: list[dict[str, Any]]) -> list[Claim]:
     return [*said, _depth_claim(by_depth(shapes))] if by_depth(shapes) else said
 
 
-def _lines(wide: list[dict[str, Any]], between: str) -> Claim:
+def _lines(wide: Rows, between: str) -> Claim:
     """The power of the width that the straight line's barrier goes as, all widths together."""
     fit = fit_power_law(
         [Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0) for row in wide]
@@ -233,7 +234,7 @@ def _lines(wide: list[dict[str, Any]], between: str) -> Claim:
     return Claim("straight", words, slope, "a negative power of the width", falls)
 
 
-def _depth_claim(deep: list[dict[str, Any]]) -> Claim:
+def _depth_claim(deep: Rows) -> Claim:
     """That straight lines rise with depth while the paths stay flat beside them; of CNNs the paper
     says they even fall.
     """
@@ -254,11 +255,11 @@ def _depth_claim(deep: list[dict[str, Any]]) -> Claim:
     return Claim("depth", words, shares[-1], expected, None if rising is None else rising and flat)
 
 
-def _of(row: dict[str, Any], name: str) -> Measured:
+def _of(row: Row, name: str) -> Measured:
     return Measured(row[name], row.get(f"{name}_stderr"))
 
 
-def _told(rows: list[dict[str, Any]], name: str) -> str:
+def _told(rows: Rows, name: str) -> str:
     return ", ".join(f"{row[name]:.2g}" for row in rows)
 
 

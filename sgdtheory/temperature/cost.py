@@ -1,4 +1,4 @@
-"""What a cell of a sweep is going to cost, from short measurements."""
+"""The predicted cost of a cell of a sweep, from short measurements."""
 
 import time
 
@@ -10,15 +10,14 @@ from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate
 
 
-def estimate_cell(landscape: Landscape, sgd: SGD, start: Cloud, looks: int) -> Estimate:
-    """Seconds, memory and disk of a cloud's steps and of `looks` passes over the objective, one of
-    each measured."""
-    nothing = start.new_zeros((0, start.shape[1]))
+def estimate_cell(landscape: Landscape, sgd: SGD, start: Cloud, records: int) -> Estimate:
+    """Seconds, memory and disk of the steps of a cloud [P, n] and of `records` passes over the
+    objective, one of each measured."""
+    no_directions = start.new_zeros((0, start.shape[1]))
     assert sgd.batch_size is not None
     clock = time.perf_counter()
-    whole_pass(landscape, start, sgd.batch_size, stream(0, "estimate"), nothing)
-    look = time.perf_counter() - clock
-    disk = 3 * start.numel() * start.element_size() + 800 * looks * start.shape[0] + 65536
-    return Estimate(
-        step_seconds(landscape, sgd, start) * sgd.steps + look * looks, memory_at(start), disk
-    )
+    whole_pass(landscape, start, sgd.batch_size, stream(0, "estimate"), no_directions)
+    record = time.perf_counter() - clock
+    disk = 3 * start.numel() * start.element_size() + 800 * records * start.shape[0] + 65536
+    seconds = step_seconds(landscape, sgd, start) * sgd.steps + record * records
+    return Estimate(seconds, memory_at(start), disk)

@@ -1,17 +1,16 @@
-"""What a sweep says of a network with batch norm: the equilibrium of |θ|², and what η/b alone does
-not tell."""
+"""The claims of a sweep on a network with batch norm: the equilibrium of |θ|², and that η/b alone
+does not determine SGD."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isclose
-from typing import Any
 
-from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.measured import Claim, Measured, Row
 
 CLOSE = 0.05
-Cells = Sequence[Mapping[str, Any]]
+Cells = Sequence[Row]
 
 
-def pace_claims(cells: Cells) -> list[Claim]:
+def norm_claims(cells: Cells) -> list[Claim]:
     """Claims about the stationary cells whose scale-invariant parameters were followed; none
     without such parameters."""
     laws = [
@@ -23,23 +22,28 @@ def pace_claims(cells: Cells) -> list[Claim]:
             "2ηλ/(1+μ) within 5 %",
         ),
     ]
-    found = [claim for law in laws if (claim := _law(cells, *law)) is not None]
-    return [*found, *_paces(cells)]
+    claims = [_law(cells, *law) for law in laws]
+    return [*(claim for claim in claims if claim is not None), *_paces(cells)]
 
 
-def _law(cells: Cells, name: str, beside: str, words: str, expected: str) -> Claim | None:
+def _law(cells: Cells, name: str, theory: str, words: str, expected: str) -> Claim | None:
     """The cell that is farthest from a law, in units of what it says."""
     rows = []
     for cell in cells:
-        value, law = _value(cell, name), 1.0 if beside == "1" else _value(cell, beside)
+        value = _value(cell, name)
+        law = 1.0 if theory == "1" else _value(cell, theory)
         if cell["stationary"] and value is not None and law:
-            rows.append(Measured(value / law, (cell["temperature"][name]["stderr"] or 0.0) / law))
+            stderr = cell["temperature"][name]["stderr"] or 0.0
+            rows.append(Measured(value / law, stderr / law))
     if not rows:
         return None
-    worst = max(rows, key=lambda row: abs((row.value or 0.0) - 1))
-    off = abs((worst.value or 0.0) - 1)
+    worst = max(rows, key=_off_one)
     told = f"{words}: {worst} of that in the worst of {len(rows)} cells"
-    return Claim(name, told, worst, expected, off < CLOSE)
+    return Claim(name, told, worst, expected, _off_one(worst) < CLOSE)
+
+
+def _off_one(number: Measured) -> float:
+    return abs((number.value or 0.0) - 1)
 
 
 def _paces(cells: Cells) -> list[Claim]:
@@ -49,13 +53,12 @@ def _paces(cells: Cells) -> list[Claim]:
         for cell in cells
         if cell["stationary"] and _value(cell, "norm_equilibrium") is not None
     ]
-    pairs = [
-        (one, other)
-        for i, one in enumerate(known)
-        for other in known[:i]
-        if isclose(one["predicted"], other["predicted"])
-        and one["learning_rate"] != other["learning_rate"]
-    ]
+    pairs = []
+    for i, one in enumerate(known):
+        for other in known[:i]:
+            is_as_hot = isclose(one["predicted"], other["predicted"])
+            if is_as_hot and one["learning_rate"] != other["learning_rate"]:
+                pairs.append((one, other))
     if not pairs:
         return []
     fast, slow = max(pairs, key=lambda pair: pair[0]["learning_rate"] / pair[1]["learning_rate"])
@@ -71,6 +74,6 @@ def _paces(cells: Cells) -> list[Claim]:
     return [Claim("pace", words, Measured(rates[0] / rates[1]), "1 if η/b told all", None)]
 
 
-def _value(cell: Mapping[str, Any], name: str) -> float | None:
-    found: float | None = cell["temperature"].get(name, {}).get("value")
-    return found
+def _value(cell: Row, name: str) -> float | None:
+    value: float | None = cell["temperature"].get(name, {}).get("value")
+    return value

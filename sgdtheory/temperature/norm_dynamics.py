@@ -1,7 +1,5 @@
-"""What scale-invariant parameters do at every step: a record now and then would see too few of
+"""The norms of scale-invariant parameters at every step: occasional records would see too few of
 their steps."""
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,37 +25,36 @@ class NormDynamics:
         points: int,
         sums: Tensor | None = None,
     ) -> None:
-        self.at = groups.nonzero()[:, 0]
+        self.indices = groups.nonzero()[:, 0]
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.sums = (
-            groups.new_zeros((len(COLUMNS) + 1, points), dtype=torch.float64)
-            if sums is None
-            else sums
-        )
+        if sums is None:
+            sums = groups.new_zeros((len(COLUMNS) + 1, points), dtype=torch.float64)
+        self.sums = sums  # [5, P], the last row counts the steps
 
     def see(self, state: SGDState) -> None:
-        """Count one step."""
-        if not len(self.at):
+        """Add one step to the sums."""
+        if not len(self.indices):
             return
         assert state.gradients is not None
-        velocity = state.velocity[:, self.at]  # [P, s]
-        theta = state.cloud[:, self.at].add_(velocity, alpha=self.learning_rate)
+        velocity = state.velocity[:, self.indices]  # [P, s]
+        theta = state.cloud[:, self.indices].add_(velocity, alpha=self.learning_rate)
         norms = theta.square().sum(1).double()
-        pull = state.gradients[:, self.at].square().sum(1).double() - self.weight_decay**2 * norms
-        turned = velocity.square().sum(1).double()
-        self.sums += torch.stack(
-            [norms, norms.square(), turned, norms * pull, torch.ones_like(norms)]
+        pull = (
+            state.gradients[:, self.indices].square().sum(1).double() - self.weight_decay**2 * norms
         )
+        speeds = velocity.square().sum(1).double()
+        ones = torch.ones_like(norms)
+        self.sums += torch.stack([norms, norms.square(), speeds, norms * pull, ones])
 
     def means(self) -> dict[str, Tensor]:
         """The means [P] by name; counting begins anew."""
         *sums, steps = self.sums
-        found = {
-            name: total / steps.clamp_min(1) for name, total in zip(COLUMNS, sums, strict=True)
-        }
+        means = {}
+        for name, total in zip(COLUMNS, sums, strict=True):
+            means[name] = total / steps.clamp_min(1)
         self.sums = torch.zeros_like(self.sums)
-        return found
+        return means
 
-    def tensors(self) -> dict[str, Any]:
-        """Enough to go on from."""
+    def tensors(self) -> dict[str, Tensor]:
+        """The sums, enough to continue from."""
         return {"pace": self.sums}

@@ -1,21 +1,22 @@
-"""The bottom that a thermal cloud sits above: the minimum θ*, its height, its noise, and how fast
-things relax there."""
+"""The minimum θ* below a thermal cloud: its loss, its noise, and how fast clouds relax there."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.geometry.curvature import top_modes, weighted_spectrum
 from sgdtheory.geometry.gradient_noise import (
     is_additive,
     noise_vectors,
     per_sample_noise,
     whole_pass,
 )
+from sgdtheory.geometry.hessian import top_eigenpairs
+from sgdtheory.geometry.lanczos import weighted_spectrum
 from sgdtheory.geometry.scale_invariance import scale_invariant
 from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
@@ -24,42 +25,37 @@ from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measu
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
-from sgdtheory.roles import examples_of, has_examples, weight_decay_of
+from sgdtheory.roles import WithExamples, examples_of, has_examples, weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
-DIRECTIONS = 16  # Hessian directions that are watched
+DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
 VECTORS, MICRO = 32, 32  # draws of the noise that the spectrum is weighted by, and their batch size
 LANCZOS = 40  # steps: the resolved scales of h span about (steps)²
 POLISH = 2000  # iterations of L-BFGS
 PASSES = 16  # over the data, where the gradient of every example is too much
 AFFORDED = 20_000_000  # examples × parameters whose gradients are taken one by one
 TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
-# directions, draws and Lanczos steps where a product with the Hessian costs a second
-FEW = (
-    2,
-    4,
-    12,
-)
-FEW_PASSES = 4
+# where a product with the Hessian costs a second:
+COSTLY_DIRECTIONS, COSTLY_VECTORS, COSTLY_LANCZOS, COSTLY_PASSES = 2, 4, 12, 4
 SEEN = 128  # examples that such a product is made of, at least
 
 
 class ReferenceMinimum(NamedTuple):
-    """What is known of the landscape at θ*, float64 throughout.
+    """The landscape at θ*, float64 throughout.
 
     `spectrum`, `weights` [m]: the share w_j of Tr C that lies at curvature h_j (noise-weighted
     Lanczos quadrature). Where parameters are scale-invariant there is no minimum along their
-    length: θ* is where training has ended, and how high a cloud stands is told by a quench of its
-    own points.
+    length: θ* is where training has ended, and the excess loss of a cloud is measured from a quench
+    of its own points.
     """
 
     theta: Tensor  # [n]
-    start: Tensor  # [n], where clouds are let go: θ*, or a point of a path above it
+    start: Tensor  # [n], where clouds start: θ*, or a point of a path above it
     directions: Tensor  # [k, n], the eigenvectors of the largest curvatures
     curvatures: Tensor  # h_i [k]
     noise_diagonal: Tensor  # C_ii [k]
-    spectrum: Tensor
-    weights: Tensor
+    spectrum: Tensor  # [m]
+    weights: Tensor  # [m]
     groups: Tensor  # [n], k > 0 for the k-th scale-invariant tensor
     numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
 
@@ -77,7 +73,7 @@ class ReferenceMinimum(NamedTuple):
         return float(self.numbers[0])
 
     @property
-    def height(self) -> float | None:
+    def loss_at_minimum(self) -> float | None:
         """L* where there is a minimum."""
         return self.loss if self.has_minimum else None
 
@@ -110,21 +106,24 @@ class ReferenceMinimum(NamedTuple):
         From θ* a mode's energy rises as ½T·C_ii(1 − e^(−2h_i ηt)). Infinite where nothing holds
         modes that carry so much.
         """
-        rates, weights = self.spectrum.clamp_min(0), self.weights
+        rates = self.spectrum.clamp_min(0)
+
+        def is_warm(time: float) -> bool:
+            return float((self.weights * (-2 * rates * time).exp()).sum()) <= left
+
         low, high = 0.0, 1.0
-        while float((weights * (-2 * rates * high).exp()).sum()) > left:
+        while not is_warm(high):
             low, high = high, 2 * high
             if high > 1e12:
                 return float("inf")
         for _ in range(40):
             middle = (low + high) / 2
-            warm = float((weights * (-2 * rates * middle).exp()).sum()) <= left
-            low, high = (low, middle) if warm else (middle, high)
+            low, high = (low, middle) if is_warm(middle) else (middle, high)
         return high
 
     def epoch_factor(self, rate: float, per_epoch: float) -> float:
-        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): what
-        reshuffling leaves of the variance."""
+        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
+        of the variance that reshuffling leaves."""
         x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
         return float((self.weights * (1 - (2 / x) * (1 + torch.expm1(-x) / x))).sum())
 
@@ -146,11 +145,10 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
 
 
 def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
-    """Where training ends, [1, n]; where its loss has risen at the first looks, at a lower rate
-    (see `run_measured`)."""
-    sgd = SGD(TRAINING, min(128, examples_of(landscape).count), "auto", Cosine(), 0.9).settled(
-        landscape, start, seed
-    )
+    """Where training from a start [1, n] ends, [1, n]; where its loss has risen at the first
+    checks, at a lower rate (see `run_measured`)."""
+    size = min(128, examples_of(landscape).count)
+    sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).settled(landscape, start, seed)
     looks, measures = dict(look_steps(TRAINING)), is_measured(landscape)
     for tries in range(MOST_TRIES):
         losses: list[float] = []
@@ -169,7 +167,7 @@ def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
     return cloud
 
 
-def ground_at(
+def reference_minimum_at(
     landscape: Landscape,
     theta: Tensor,
     seed: int,
@@ -177,50 +175,45 @@ def ground_at(
     directions: int = DIRECTIONS,
     start: Tensor | None = None,
 ) -> ReferenceMinimum:
-    """Everything measured once at θ* [n], float64, before any cell; `start`: where clouds are let
-    go, if not there.
+    """Everything that is measured once at θ* [n], float64, before any cell; `start` [n]: where
+    clouds start, if not there.
 
     With batch norm of the objective that SGD with this b descends, the mean over parts of exactly
     b; curvatures there from few parts, draws and steps.
     """
     source = stream(seed, "ground")
-    groups = scale_invariant(landscape, stream(seed, "invariance"))
-    vectors, steps, seen = VECTORS, LANCZOS, landscape
-    micro = MICRO if is_additive(landscape) else batch_size
+    invariant = scale_invariant(landscape, stream(seed, "invariance"))
+    vectors, steps, micro, curved = VECTORS, LANCZOS, MICRO, landscape
     if not is_additive(landscape):
-        directions, vectors, steps = FEW
-        seen = GhostBatchObjective(
-            examples_of(landscape), batch_size, stream(seed, "parts"), -(-SEEN // batch_size)
-        )
-        landscape = GhostBatchObjective(examples_of(landscape), batch_size, stream(seed, "parts"))
-    curvatures, modes = top_modes(seen, theta, min(directions, theta.numel()))
+        directions, vectors, steps = COSTLY_DIRECTIONS, COSTLY_VECTORS, COSTLY_LANCZOS
+        micro = batch_size
+        examples, parts = examples_of(landscape), ceil(SEEN / batch_size)
+        curved = GhostBatchObjective(examples, batch_size, stream(seed, "parts"), parts)
+        landscape = GhostBatchObjective(examples, batch_size, stream(seed, "parts"))
+    curvatures, modes = top_eigenpairs(curved, theta, min(directions, theta.numel()))
     modes = modes.to(theta)
     noise = noise_vectors(landscape, theta, vectors, micro, source)
-    spectrum, weights = weighted_spectrum(seen, theta, noise, steps)
+    spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
     value, gradient = value_and_grad(landscape, theta[None])
     trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
-    numbers = torch.tensor(
-        [
-            float(value[0]),
-            float(gradient[0].norm()),
-            float(trace),
-            micro_trace.value or 0.0,
-            micro_trace.stderr or 0.0,
-            weight_decay_of(landscape),
-        ],
-        dtype=torch.float64,
-    )
-    start = theta if start is None else start.double()
+    numbers = [
+        float(value[0]),
+        float(gradient[0].norm()),
+        float(trace),
+        micro_trace.value or 0.0,
+        micro_trace.stderr or 0.0,
+        weight_decay_of(landscape),
+    ]
     return ReferenceMinimum(
-        theta.cpu(),
-        start.cpu(),
-        modes.cpu(),
-        curvatures,
-        diagonal.cpu(),
-        spectrum,
-        weights,
-        groups.cpu(),
-        numbers,
+        theta=theta.cpu(),
+        start=(theta if start is None else start.double()).cpu(),
+        directions=modes.cpu(),
+        curvatures=curvatures,
+        noise_diagonal=diagonal.cpu(),
+        spectrum=spectrum,
+        weights=weights,
+        groups=invariant.cpu(),
+        numbers=torch.tensor(numbers, dtype=torch.float64),
     )
 
 
@@ -229,14 +222,16 @@ def _noise(
 ) -> tuple[Tensor, Tensor, Measured]:
     """Tr C and C_ii [k]: of every example where that can be afforded, else averaged over passes; Tr
     C from those alone."""
-    passes = PASSES if is_additive(landscape) else FEW_PASSES
-    seen = [whole_pass(landscape, theta[None], size, source, directions) for _ in range(passes)]
-    traces = torch.cat([each.noise_trace for each in seen])
+    passes = PASSES if is_additive(landscape) else COSTLY_PASSES
+    results = [whole_pass(landscape, theta[None], size, source, directions) for _ in range(passes)]
+    traces = torch.cat([result.noise_trace for result in results])
     averaged = Measured.mean(traces.cpu())
-    if (
-        has_examples(landscape)
-        and is_additive(landscape)
-        and landscape.count * theta.numel() <= AFFORDED
-    ):
-        return *per_sample_noise(landscape, theta, directions), averaged
-    return traces.mean(), torch.stack([each.noise_diagonal[0] for each in seen]).mean(0), averaged
+    if has_examples(landscape) and is_additive(landscape) and _is_afforded(landscape, theta):
+        trace, diagonal = per_sample_noise(landscape, theta, directions)
+        return trace, diagonal, averaged
+    diagonals = torch.stack([result.noise_diagonal[0] for result in results])
+    return traces.mean(), diagonals.mean(0), averaged
+
+
+def _is_afforded(landscape: WithExamples, theta: Tensor) -> bool:
+    return landscape.count * theta.numel() <= AFFORDED

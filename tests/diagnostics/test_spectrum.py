@@ -11,7 +11,8 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.spectrum import Spectrum
-from sgdtheory.geometry.curvature import density, hessian
+from sgdtheory.geometry.hessian import hessian
+from sgdtheory.geometry.spectral_density import density
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
-from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
+from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
 from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.double_well import DoubleWell
@@ -24,6 +24,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.trends import sigmas
 
 SKEW = Quadratic((1.0, 0.3, 0.1), noise_anisotropy=30.0)
 

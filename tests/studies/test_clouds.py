@@ -22,8 +22,8 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.studies.epoch_noise import exact_factor
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reshuffling import exact_epoch_factor
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -206,7 +206,7 @@ LANDSCAPE = LinearRegression(digits())
 
 @cache
 def ground() -> ReferenceMinimum:
-    return ground_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
+    return reference_minimum_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
 
 
 def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
@@ -215,8 +215,8 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     torch.testing.assert_close(frozen.hessian, LANDSCAPE.hessian)
     spectrum, weights = frozen.modes()
     exact = ground()._replace(spectrum=spectrum, weights=weights)
-    assert exact_factor(exact, 0.02, 128, 1437) == pytest.approx(
-        exact_factor(ground(), 0.02, 128, 1437), rel=1e-6
+    assert exact_epoch_factor(exact, 0.02, 128, 1437) == pytest.approx(
+        exact_epoch_factor(ground(), 0.02, 128, 1437), rel=1e-6
     )
     rate, size, points = 0.02, 128, 256
     seen, count = torch.zeros(points, dtype=torch.float64), 0
@@ -225,10 +225,10 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     ):
         if state.step > 200 and state.step % 5 == 0:
             losses, gradients = value_and_grad(frozen, state.cloud.double())
-            seen += 2 * (losses - frozen.height) - rate / 2 * gradients.square().sum(1)
+            seen += 2 * (losses - frozen.lowest) - rate / 2 * gradients.square().sum(1)
             count += 1
     found = Measured.mean(seen.numpy() / count / ground().noise_trace / (rate / (2 * size)))
-    exact = exact_factor(ground(), rate, size, LANDSCAPE.count)
+    exact = exact_epoch_factor(ground(), rate, size, LANDSCAPE.count)
     assert found.value is not None and found.stderr is not None
     assert abs(found.value - exact) < 4 * found.stderr
     assert abs(found.value - ground().epoch_factor(rate, LANDSCAPE.count / size)) > 4 * found.stderr
@@ -242,7 +242,7 @@ def test_of_many_small_steps_the_exact_factor_is_r() -> None:
     ):  # ηN/b, of 1,000, 10,000 and 100,000 steps: the rest goes as one over their number
         off = []
         for steps in (1_000, 10_000, 100_000):
-            exact = exact_factor(ground(), epoch / steps, 1000, 1000 * steps)
+            exact = exact_epoch_factor(ground(), epoch / steps, 1000, 1000 * steps)
             off.append(exact - ground().epoch_factor(epoch / steps, steps))
         assert (
             abs(off[2]) < 1e-2 and off[0] / off[1] == pytest.approx(10, rel=0.3) == off[1] / off[2]

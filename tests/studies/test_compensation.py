@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory.geometry.curvature import hessian as whole_hessian
+from sgdtheory.geometry.hessian import hessian as whole_hessian
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.derived import clamped
 from sgdtheory.landscapes.derived.clamped import Clamped, push, second_order

@@ -10,7 +10,7 @@ import torch
 
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Claim
-from sgdtheory.studies.flatness_against_temperature import exponents, verdict_of
+from sgdtheory.studies.flatness_against_temperature import slope_of, slopes_of, verdict_of
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -43,12 +43,12 @@ def said(rows: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[Claim]:
 
 
 def test_exponents_of_exact_power_laws_are_exact() -> None:
-    rate, batch = exponents(grid(-0.3, -0.2, noise=0.0), apart=True)
+    rate, batch = slopes_of(grid(-0.3, -0.2, noise=0.0))
     assert (rate.value, batch.value) == (
         pytest.approx(-0.3, abs=1e-12),
         pytest.approx(-0.2, abs=1e-12),
     )
-    (slope,) = exponents(grid(-0.25, -0.25, noise=0.0), apart=False)
+    slope = slope_of(grid(-0.25, -0.25, noise=0.0))
     assert slope.value == pytest.approx(-0.25, abs=1e-12) and slope.stderr == pytest.approx(
         0.0, abs=1e-12
     )
@@ -56,7 +56,7 @@ def test_exponents_of_exact_power_laws_are_exact() -> None:
 
 def test_exponents_are_found_within_their_errors() -> None:
     """Of 2 % a point the error of a slope over 9 cells is .02/√(Σ(x − x̄)²), over three seeds √3 less: .002."""
-    (slope,) = exponents(grid(-0.25, -0.25), apart=False)
+    slope = slope_of(grid(-0.25, -0.25))
     assert (
         slope.value == pytest.approx(-0.25, abs=3 * 0.002) and 0 < (slope.stderr or 0) < 3 * 0.002
     )
@@ -64,14 +64,8 @@ def test_exponents_are_found_within_their_errors() -> None:
 
 def test_a_grid_too_small_says_so() -> None:
     column = [row for row in grid(-0.3, -0.3) if row["batch_size"] == 2]
-    assert (
-        exponents(column, apart=True)[0].value is None
-        and exponents(column, apart=False)[0].value is not None
-    )
-    assert (
-        exponents([row for row in column if row["learning_rate"] == 0.1], apart=False)[0].value
-        is None
-    )
+    assert slopes_of(column)[0].value is None and slope_of(column).value is not None
+    assert slope_of([row for row in column if row["learning_rate"] == 0.1]).value is None
 
 
 @pytest.mark.parametrize(

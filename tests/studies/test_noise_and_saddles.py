@@ -11,9 +11,10 @@ import torch
 from scipy.stats import norm
 
 from sgdtheory.data.digits import digits
-from sgdtheory.geometry.critical_points import kind_of, look
-from sgdtheory.geometry.curvature import hessian
+from sgdtheory.geometry.critical_points import critical_point_at, kind_of
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.geometry.one_point_convexity import OnePoint
+from sgdtheory.geometry.units_left_out import mask_of_trained
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -268,10 +269,10 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     """Units left out: curvatures λ ± σ_i(G), G the gradient of the data loss in a linear layer beside the network."""
     data, decay = digits(), 0.02
     landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
-    start = landscape.init(1, stream(0, "init")).double() * saddles.kept(landscape, 1)
+    start = landscape.init(1, stream(0, "init")).double() * mask_of_trained(landscape, 1)
     theta = lbfgs(landscape, start, 400)[0]
-    at = look(landscape, theta)
-    assert at.gradient_norm < 1e-8 and ((theta == 0) == (saddles.kept(landscape, 1) == 0)).all()
+    at = critical_point_at(landscape, theta)
+    assert at.gradient_norm < 1e-8 and ((theta == 0) == (mask_of_trained(landscape, 1) == 0)).all()
     images = data.scaled(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
@@ -285,7 +286,7 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
                 int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2
             )  # once for each unit left out
     narrow = Network(partial(MLP, hidden=(1,), activation="tanh"), data, weight_decay=decay)
-    kept = theta[saddles.kept(landscape, 1) == 1]
+    kept = theta[mask_of_trained(landscape, 1) == 1]
     assert float(values(narrow, kept[None])[0]) == pytest.approx(
         at.loss, abs=1e-14
     )  # the network of the units that are left

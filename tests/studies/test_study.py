@@ -19,7 +19,8 @@ from sgdtheory.commandline.studies import studies
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, all_hold, grouped
+from sgdtheory.statistics.tables import grouped
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, all_hold
 from tests.conftest import Command
 
 HERE = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, points_of, scatter
-from sgdtheory.temperature.claims import claims_of
+from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, scatter
+from sgdtheory.temperature.claims import claims_of, points_of
 
 
 def points(slope: float, prefactor: float, error: float, seed: int, count: int = 16) -> list[Point]:

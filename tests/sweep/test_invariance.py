@@ -25,9 +25,11 @@ from sgdtheory.temperature.estimators.angular_update import AngularUpdate
 from sgdtheory.temperature.estimators.effective_learning_rate import EffectiveLearningRate
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measurement import measure_trajectory
 from sgdtheory.temperature.norm_dynamics import COLUMNS, NormDynamics
-from sgdtheory.temperature.reference_minimum import ground_at
-from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
+from sgdtheory.temperature.reference_minimum import reference_minimum_at
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 
 RATE, DECAY, SIZE = 0.2, 0.02, 16
 
@@ -126,12 +128,16 @@ def test_the_means_are_over_every_step_and_survive_a_break() -> None:
 
 def recorded(path: Path, momentum: float, records: int = 16) -> Trajectory:
     landscape = normed(rows="vmap")  # type: ignore[arg-type]
-    ground = ground_at(landscape, landscape.init(1, stream(0, "init"))[0].double(), 0, SIZE)
-    assert not ground.has_minimum and ground.weight_decay == DECAY and ground.height is None
+    ground = reference_minimum_at(
+        landscape, landscape.init(1, stream(0, "init"))[0].double(), 0, SIZE
+    )
+    assert (
+        not ground.has_minimum and ground.weight_decay == DECAY and ground.loss_at_minimum is None
+    )
     lives = (1 - momentum) / (RATE * DECAY)
-    recipe = Recipe(int(3 * lives), int(lives / 4), records, 1)
+    recipe = MeasurementSchedule(int(3 * lives), int(lives / 4), records, 1)
     sgd = SGD(1, SIZE, RATE, Constant(), momentum)
-    return record(
+    return measure_trajectory(
         UnitFolder(path, Unit("cloud", {})),
         landscape,
         ground,

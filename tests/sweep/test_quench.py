@@ -14,10 +14,11 @@ from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.temperature.cell import Cell, describe_cell
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.quench import QuenchResult, quench
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
 from sgdtheory.temperature.trajectory import Trajectory
 from tests.sweep.test_invariance import DECAY, normed
 
@@ -57,13 +58,13 @@ def test_points_that_are_lost_cannot_be(tmp_path: Path) -> None:
 
 def cell_and_cloud(path: Path, rate: float) -> tuple[Cell, Quadratic, ReferenceMinimum, Trajectory]:
     bowl = Quadratic((1.0, 0.5))
-    ground = ground_at(bowl, bowl.minima()[0], 0, 8)
+    ground = reference_minimum_at(bowl, bowl.minima()[0], 0, 8)
     cell = Cell(rate, 8, 0.0, "iid", 64, 0.02, 2000)
     return (
         cell,
         bowl,
         ground,
-        cell.record(UnitFolder(path, Unit("cell", {})), bowl, ground, 0, torch.float64),
+        cell.measure(UnitFolder(path, Unit("cell", {})), bowl, ground, 0, torch.float64),
     )
 
 

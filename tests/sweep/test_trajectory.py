@@ -20,19 +20,21 @@ from sgdtheory.runs import interrupt
 from sgdtheory.runs import unit as units
 from sgdtheory.runs.interrupt import Interrupted
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.temperature import trajectory as trajectories
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
+from sgdtheory.temperature import schedule as schedules
+from sgdtheory.temperature.measurement import measure, measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.stationarity import Stationarity
-from sgdtheory.temperature.trajectory import RECORDED, Recipe, Trajectory, look, record
+from sgdtheory.temperature.trajectory import RECORDED, Trajectory
 
 BOWL = Quadratic((1.0, 0.3), noise_anisotropy=3.0)
 REGRESSION = LinearRegression(digits())
-RECIPE = Recipe(burn=12, every=3, window=4, windows=3)
+RECIPE = MeasurementSchedule(burn_in=12, thinning=3, window=4, windows=3)
 
 
 @cache
 def ground_of(landscape: Any) -> ReferenceMinimum:
-    return ground_at(landscape, landscape.minima()[0], 0, 8)
+    return reference_minimum_at(landscape, landscape.minima()[0], 0, 8)
 
 
 def recorded(
@@ -40,12 +42,12 @@ def recorded(
     path: Path,
     sampling: Any = "iid",
     enough: Any = lambda _: False,
-    recipe: Recipe = RECIPE,
+    recipe: MeasurementSchedule = RECIPE,
     replicas: int = 5,
 ) -> Trajectory:
     path.mkdir(exist_ok=True)
     sgd = SGD(1, 8, 0.01, Constant(), 0.5, sampling=sampling)
-    return record(
+    return measure_trajectory(
         UnitFolder(path, Unit("cloud", {})),
         landscape,
         ground_of(landscape),
@@ -86,7 +88,7 @@ def test_memory_is_independent_of_the_number_of_steps(
         held.append(len(trajectory.steps))
         return False
 
-    monkeypatch.setattr(trajectories, "MOST", 4)
+    monkeypatch.setattr(schedules, "MOST", 4)
     monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0)  # after every step
     real = UnitFolder.save
     monkeypatch.setattr(
@@ -106,7 +108,7 @@ def test_memory_is_independent_of_the_number_of_steps(
     apart = int(found.steps[1] - found.steps[0])
     assert (
         apart == 3 * 8
-        and found.steps[0] == RECIPE.burn + apart
+        and found.steps[0] == RECIPE.burn_in + apart
         and (np.diff(found.steps) == apart).all()
     )
     assert 8 <= len(found.steps) <= 16 and found.steps[-1] + apart > long.steps
@@ -122,7 +124,7 @@ def test_memory_is_independent_of_the_number_of_steps(
 def test_interrupted_anywhere_it_gives_the_same_records(
     landscape: Any, sampling: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trajectories, "MOST", most)
+    monkeypatch.setattr(schedules, "MOST", most)
     whole = recorded(landscape, tmp_path / "whole", sampling)
     real, calls = UnitFolder.keep, [0]
 
@@ -150,7 +152,7 @@ def test_interrupted_anywhere_it_gives_the_same_records(
 def test_a_record_belongs_to_the_point_where_the_step_began() -> None:
     theta = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
     (state,) = SGD(1, 8, 0.1, Constant()).run(BOWL, SGDState(0, theta, torch.zeros_like(theta)), 0)
-    found = look(
+    found = measure(
         BOWL,
         state,
         SGD(1, 8, 0.1, Constant()),

@@ -17,8 +17,10 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, ground_at
-from sgdtheory.temperature.trajectory import Recipe, Trajectory, record
+from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 
 BATCH = 4
 
@@ -61,7 +63,7 @@ def landscape_of(name: str) -> Any:
 @cache
 def ground_of(name: str) -> ReferenceMinimum:
     landscape = landscape_of(name)
-    return ground_at(landscape, landscape.minima()[0], 0, BATCH)
+    return reference_minimum_at(landscape, landscape.minima()[0], 0, BATCH)
 
 
 @cache
@@ -81,8 +83,8 @@ def cloud_of(setting: Setting, replicas: int = 128, records: int = 24) -> Trajec
         setting.momentum,
         sampling=setting.sampling,
     )  # type: ignore[arg-type]
-    recipe = Recipe(burn, every, records, 1)
-    return record(
+    recipe = MeasurementSchedule(burn, every, records, 1)
+    return measure_trajectory(
         folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True
     )
 

@@ -14,9 +14,9 @@ import yaml
 from sgdtheory.commandline.schema import Checker, build
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.estimators.equipartition import Equipartition, by_direction
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.estimators.hill import Hill
@@ -52,7 +52,11 @@ def sigmas(found: Measured, expected: float) -> float:
 def test_it_gives_what_it_should(name: str, setting: Setting) -> None:
     trajectory = cloud_of(setting)
     found = estimator_of(name)(landscape_of(setting.name), trajectory)[KEYS.get(name, name)]
-    expected = setting.law * trajectory.population if SIZED[name] == "temperature" else 1.0
+    expected = (
+        setting.law * trajectory.finite_population_correction
+        if SIZED[name] == "temperature"
+        else 1.0
+    )
     assert sigmas(found, expected) < (4 if name == "equipartition" else 3.3), (
         f"{found} instead of {expected}"
     )  # ~100 trials
@@ -102,7 +106,10 @@ def test_the_noise_at_the_minimum_instead_of_the_clouds_is_seen() -> None:
 def test_a_forgotten_population_is_seen() -> None:
     """(N−b)/(N−1) of batches without replacement left out."""
     setting = GRID[-1]
-    assert setting.sampling == "without_replacement" and cloud_of(setting).population < 0.87
+    assert (
+        setting.sampling == "without_replacement"
+        and cloud_of(setting).finite_population_correction < 0.87
+    )
     assert sigmas(ExcessLoss()(None, cloud_of(setting))["excess_loss"], setting.law) > 5
 
 
@@ -111,7 +118,7 @@ def test_the_wrong_side_of_momentum_is_seen() -> None:
     setting = Setting("non_commuting", 1.0, 0.9)
     trajectory = cloud_of(setting)
     eta, mu = setting.learning_rate, setting.momentum
-    wrong = ratio(
+    wrong = ratio_of_means(
         trajectory.virials, eta * (1 + mu) / (2 * (1 - mu)) * trajectory.batch_norms_squared
     )
     assert sigmas(wrong, 1.0) > 10
@@ -169,7 +176,7 @@ def test_the_height_of_a_quadratics_cloud_is_lyapunovs(setting: Setting) -> None
     )
     theta = ground_of(setting.name).theta[None]
     hessian = torch.autograd.functional.hessian(lambda x: landscape.losses(x[None])[0], theta[0])
-    height = ratio(2 * trajectory.losses, np.ones_like(trajectory.losses))
+    height = ratio_of_means(2 * trajectory.losses, np.ones_like(trajectory.losses))
     assert sigmas(height, float((hessian @ covariance).trace())) < 3.3
 
 

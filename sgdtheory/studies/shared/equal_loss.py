@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.landscape import Cloud, values
+from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import is_scored
-from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.measured import Measured, Row, Rows, row_of
 
 MOMENTUM = 0.9  # of full-batch descent that lets a cloud down
 # times the probes, and twice the sketch, for gradient descent's Tr H: what is off in it is off for
@@ -36,7 +36,7 @@ class Rest:
     norm: np.ndarray
 
     @classmethod
-    def at(cls, landscape: Any, cloud: Cloud, seed: int, sketch: int, probes: int) -> "Rest":
+    def at(cls, landscape: Landscape, cloud: Cloud, seed: int, sketch: int, probes: int) -> "Rest":
         """`sketch` and `probes` as in `hessian_trace`."""
         traces = [
             hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes)
@@ -70,7 +70,7 @@ class Quench:
     probes: Annotated[int, Ge(2)] = 32
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
 
-    def floor(self, landscape: Any, cloud: Cloud, seed: int) -> list[Rest]:
+    def floor(self, landscape: Landscape, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end [A, n] and further down."""
         clouds = [cloud, *below(landscape, cloud, self.further, self.learning_rate)]
         return [
@@ -80,12 +80,12 @@ class Quench:
 
     def rests(
         self,
-        landscape: Any,
+        landscape: Landscape,
         hot: Cloud,
         floor: list[Rest],
         seed: int,
         watch: Callable[[float], None],
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """Let replicas [A, R, n] down, and see how flat it is there: a row a point of the path."""
         cloud = hot[:, : self.replicas].flatten(0, 1)
         level = (
@@ -106,7 +106,7 @@ class Quench:
         return rows
 
 
-def descent(landscape: Any, steps: int, rate: float | Literal["auto"]) -> SGD:
+def descent(landscape: Landscape, steps: int, rate: float | Literal["auto"]) -> SGD:
     """Heavy-ball descent of the whole objective, on a formula at the rate that suits it (see
     `SGD`).
     """
@@ -114,7 +114,7 @@ def descent(landscape: Any, steps: int, rate: float | Literal["auto"]) -> SGD:
 
 
 def let_down(
-    landscape: Any,
+    landscape: Landscape,
     cloud: Cloud,
     relax: int,
     most: int,
@@ -145,7 +145,7 @@ def let_down(
 
 
 def below(
-    landscape: Any, cloud: Cloud, steps: Sequence[int], rate: float | Literal["auto"] = "auto"
+    landscape: Landscape, cloud: Cloud, steps: Sequence[int], rate: float | Literal["auto"] = "auto"
 ) -> list[Cloud]:
     """Where full-batch descent from each point [A] is after so many steps, [A, n] each."""
     states = descent(landscape, max(steps), rate).run(landscape, cloud, 0)
@@ -181,7 +181,7 @@ def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
     return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
 
 
-def rest_row(rest: Rest, floor: list[Rest], at: int) -> dict[str, Any]:
+def rest_row(rest: Rest, floor: list[Rest], at: int) -> Row:
     """How flat it is where replicas of one point came to rest, beside gradient descent's end and at
     equal loss.
     """

@@ -24,7 +24,7 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of, states_minima
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.studies.study import Case, Study
+from sgdtheory.studies.study import Case, Study, start_of
 
 # keys that the identity of a path consists of
 OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")
@@ -102,8 +102,7 @@ class FoundPaths(Study):
         return key(self.seed, "path", case.settings["pair"])
 
     def _start(self, seed: int) -> Cloud:
-        cloud: Cloud = self.landscape.init(self.trained, stream(seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(self.landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""

@@ -1,12 +1,12 @@
-"""How far SGD turns the parameters in a step: what sets the pace of a net that normalisation makes
+"""How far SGD turns the parameters in a step, the pace of a network that normalisation makes
 scale-invariant."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.trajectory import Trajectory
 
 
@@ -30,15 +30,15 @@ class AngularUpdate:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         if not trajectory.invariants:
             return {
-                "angular_update": ratio(
+                "angular_update": ratio_of_means(
                     eta**2 * trajectory.velocity_norms_squared, trajectory.parameter_norms_squared
                 )
             }
-        found = ratio(eta**2 * trajectory.mean_velocities_squared, trajectory.mean_norms_squared)
-        law = 2 * eta * trajectory.weight_decay / (1 + mu)
-        predicted = (
-            Measured(law)
-            if law
-            else Measured.nothing("without weight decay nothing balances the noise")
+        update = ratio_of_means(
+            eta**2 * trajectory.mean_velocities_squared, trajectory.mean_norms_squared
         )
-        return {"angular_update": found, "angular_update_predicted": predicted}
+        law = 2 * eta * trajectory.weight_decay / (1 + mu)
+        predicted = Measured(law)
+        if not law:
+            predicted = Measured.nothing("without weight decay nothing balances the noise")
+        return {"angular_update": update, "angular_update_predicted": predicted}

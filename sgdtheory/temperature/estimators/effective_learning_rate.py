@@ -1,12 +1,12 @@
-"""The learning rate that a scale-invariant net feels."""
+"""The learning rate that matters to a scale-invariant network."""
 
 from dataclasses import dataclass
 from math import sqrt
 from typing import ClassVar
 
 from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.trajectory import Trajectory
 
 
@@ -31,19 +31,29 @@ class EffectiveLearningRate:
         rate = trajectory.learning_rate / (1 - trajectory.momentum)
         if not trajectory.invariants:
             norms = trajectory.parameter_norms_squared
-            return {"effective_rate": ratio(norms * 0 + rate, norms)}
+            return {"effective_rate": ratio_of_means(norms * 0 + rate, norms)}
         norms, decay = trajectory.mean_norms_squared, trajectory.weight_decay
-        found = {"effective_rate": ratio(norms * 0 + rate, norms)}
+        effective = ratio_of_means(norms * 0 + rate, norms)
         if not decay:
-            why = Measured.nothing(
+            unknown = Measured.nothing(
                 "without weight decay the length of the parameters has no equilibrium"
             )
-            return {**found, "effective_rate_predicted": why, "norm_equilibrium": why}
-        balance = ratio(2 * decay * trajectory.mean_norms_fourth, rate * trajectory.mean_pulls)
+            return {
+                "effective_rate": effective,
+                "effective_rate_predicted": unknown,
+                "norm_equilibrium": unknown,
+            }
+        balance = ratio_of_means(
+            2 * decay * trajectory.mean_norms_fourth, rate * trajectory.mean_pulls
+        )
         # (η/((1−μ)|θ|²))² by the law
-        squared = ratio(norms * 0 + 2 * decay * rate, trajectory.mean_pulls)
+        squared = ratio_of_means(norms * 0 + 2 * decay * rate, trajectory.mean_pulls)
         predicted = squared
         if squared.value is not None and squared.stderr is not None:
             root = sqrt(squared.value)
             predicted = Measured(root, squared.stderr / (2 * root))
-        return {**found, "effective_rate_predicted": predicted, "norm_equilibrium": balance}
+        return {
+            "effective_rate": effective,
+            "effective_rate_predicted": predicted,
+            "norm_equilibrium": balance,
+        }

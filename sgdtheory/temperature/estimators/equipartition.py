@@ -1,12 +1,14 @@
-"""Temperature direction by direction: which of them have the cloud's."""
+"""The temperature of each Hessian direction, to be compared with the cloud's."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from sgdtheory.landscape import Landscape
-from sgdtheory.statistics.measured import Measured, bootstrap
+from sgdtheory.statistics.bootstrap import bootstrap
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.trajectory import Array, Trajectory
 
 MASK = 1e-6  # of the largest C_ii: directions with less noise have no temperature to speak of
@@ -32,42 +34,34 @@ class Equipartition:
     def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         names = {"equipartition": 50, "equipartition_low": 25, "equipartition_high": 75}
         if trajectory.invariants:
-            return {
-                name: Measured.nothing("there is no minimum whose directions could be warm")
-                for name in names
-            }
+            why = "there is no minimum whose directions could be warm"
+            return dict.fromkeys(names, Measured.nothing(why))
         if trajectory.positions.size == 0 or trajectory.replicas < 2:
-            return {name: Measured.nothing("nothing was recorded") for name in names}
-        # [P, k]
-        second, noise = (
-            (trajectory.positions**2).mean(0),
-            trajectory.noise_diagonal.mean(0),
-        )
-        found = {}
-        for name, percent in names.items():
+            return dict.fromkeys(names, Measured.nothing("nothing was recorded"))
+        second = (trajectory.positions**2).mean(0)  # [P, k]
+        noise = trajectory.noise_diagonal.mean(0)  # [P, k]
 
-            def statistic(rows: Array, percent: int = percent) -> float:
-                return float(
-                    np.percentile(
-                        _by_direction(second[rows].mean(0), noise[rows].mean(0), trajectory),
-                        percent,
-                    )
-                )
+        def percentile(rows: Array, percent: int) -> float:
+            warm = _by_direction(second[rows].mean(0), noise[rows].mean(0), trajectory)
+            return float(np.percentile(warm, percent))
 
-            found[name] = bootstrap(statistic, trajectory.replicas)
-        return found
+        return {
+            name: bootstrap(partial(percentile, percent=percent), trajectory.replicas)
+            for name, percent in names.items()
+        }
 
 
 def by_direction(trajectory: Trajectory) -> Array:
     """T_i [k' ≤ k] of the directions that have a temperature."""
-    second, noise = (trajectory.positions**2).mean((0, 1)), trajectory.noise_diagonal.mean((0, 1))
+    second = (trajectory.positions**2).mean((0, 1))  # [k]
+    noise = trajectory.noise_diagonal.mean((0, 1))  # [k]
     return _by_direction(second, noise, trajectory)
 
 
 def _by_direction(second: Array, noise: Array, trajectory: Trajectory) -> Array:
-    """From Σ_ii [k] and C_ii [k]."""
+    """T_i [k' ≤ k] from Σ_ii [k] and C_ii [k]."""
     h, eta, mu = trajectory.curvatures, trajectory.learning_rate, trajectory.momentum
-    kept = (noise > MASK * noise.max()) & (h > 0)
+    noisy = (noise > MASK * noise.max()) & (h > 0)
     energy = h * second * (1 - eta * h / (2 * (1 + mu)))
-    found: Array = energy[kept] / noise[kept]
-    return found
+    temperatures: Array = energy[noisy] / noise[noisy]
+    return temperatures

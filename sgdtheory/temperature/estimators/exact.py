@@ -1,32 +1,32 @@
-"""How high the cloud stands, and how high it must where the landscape states its covariance."""
+"""The excess loss of a cloud as measured, and as it must be where the landscape states its
+covariance."""
 
-from typing import Any
+import numpy as np
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape, hvp
 from sgdtheory.roles import states_covariance
-from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
+from sgdtheory.statistics.bootstrap import ratio_of_means
+from sgdtheory.statistics.measured import Measured, Row, row_of
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
 
 MOST = 2048  # parameters: Σ is a matrix
 
 
-def heights(
-    landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory
-) -> dict[str, Any]:
-    """Columns `height` = 2⟨L − L*⟩ as measured, and `height_exact`, null with the reason where
-    nothing is stated."""
-    measured = ratio(2 * (trajectory.losses - ground.loss), trajectory.losses * 0 + 1)
-    return {
-        **measured.columns("height"),
-        **exact_height(landscape, ground, trajectory).columns("height_exact"),
-    }
+def excess_columns(
+    landscape: Landscape, reference: ReferenceMinimum, trajectory: Trajectory
+) -> Row:
+    """Columns `height` = 2⟨L − L*⟩ as measured, and `height_exact`, null with the reason where the
+    landscape states no covariance."""
+    ones = np.ones_like(trajectory.losses)
+    measured = ratio_of_means(2 * (trajectory.losses - reference.loss), ones)
+    exact = exact_excess_loss(landscape, reference, trajectory)
+    return row_of({}, height=measured, height_exact=exact)
 
 
-def exact_height(
-    landscape: Landscape, ground: ReferenceMinimum, trajectory: Trajectory
+def exact_excess_loss(
+    landscape: Landscape, reference: ReferenceMinimum, trajectory: Trajectory
 ) -> Measured:
     """2⟨L − L*⟩ = Tr HΣ from the landscape's own `stationary_covariance`, exact where L is
     quadratic.
@@ -37,12 +37,10 @@ def exact_height(
     """
     if not states_covariance(landscape):
         return Measured.nothing("the landscape states no covariance")
-    if trajectory.sampling == "epoch" or landscape.dim > MOST:
-        return Measured.nothing(
-            "not known under epoch sampling"
-            if trajectory.sampling == "epoch"
-            else "Σ would be too large"
-        )
+    if trajectory.sampling == "epoch":
+        return Measured.nothing("not known under epoch sampling")
+    if landscape.dim > MOST:
+        return Measured.nothing("Σ would be too large")
     finite = {"without_replacement": True} if trajectory.sampling == "without_replacement" else {}
     try:
         covariance = landscape.stationary_covariance(
@@ -50,6 +48,6 @@ def exact_height(
         )
     except UserError as fault:
         return Measured.nothing(str(fault))
-    theta = ground.theta.to(covariance)
-    # rows HΣ_i [n, n]
-    return Measured(float(hvp(landscape, theta.expand(len(covariance), -1), covariance).trace()))
+    theta = reference.theta.to(covariance)
+    products = hvp(landscape, theta.expand(len(covariance), -1), covariance)  # rows HΣ_i [n, n]
+    return Measured(float(products.trace()))

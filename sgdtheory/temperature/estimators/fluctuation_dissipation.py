@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.trajectory import Trajectory
 
 
@@ -27,4 +27,4 @@ class FluctuationDissipation:
     def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         work = eta * (1 + mu) / 2 * trajectory.velocity_norms_squared  # [S, P]
-        return {"fluctuation_dissipation": ratio(trajectory.virials, work)}
+        return {"fluctuation_dissipation": ratio_of_means(trajectory.virials, work)}

@@ -1,5 +1,4 @@
-"""Whether the noise has heavy tails: the Hill index beside that of Gaussian noise seen by the same
-eyes."""
+"""Whether the noise has heavy tails: the Hill index, and that of as many Gaussian values."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -8,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from sgdtheory.landscape import Landscape
-from sgdtheory.statistics.measured import Measured, bootstrap
+from sgdtheory.statistics.bootstrap import bootstrap
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.trajectory import Array, Trajectory
 
 LEAST = 400  # values below which the tail has no points
@@ -33,21 +33,20 @@ class Hill:
     def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
         noise = trajectory.noise_projections
         if noise.size < LEAST or trajectory.replicas < 2:
-            why = Measured.nothing(f"{noise.size} values of the noise are too few for a tail")
-            return {"hill": why, "hill_gaussian": why}
+            too_few = Measured.nothing(f"{noise.size} values of the noise are too few for a tail")
+            return {"hill": too_few, "hill_gaussian": too_few}
         scale = noise.std((0, 1))
         values = np.abs(noise[:, :, scale > 0] / scale[scale > 0])  # [S, P, k]
-        found = bootstrap(lambda rows: index(values[:, rows].ravel()), trajectory.replicas)
+        measured = bootstrap(lambda rows: index(values[:, rows].ravel()), trajectory.replicas)
         generator = np.random.Generator(np.random.PCG64(0))
         null = [index(np.abs(generator.standard_normal(values.size))) for _ in range(50)]
-        return {
-            "hill": found,
-            "hill_gaussian": Measured(float(np.mean(null)), float(np.std(null, ddof=1))),
-        }
+        gaussian = Measured(float(np.mean(null)), float(np.std(null, ddof=1)))
+        return {"hill": measured, "hill_gaussian": gaussian}
 
 
 def index(values: Array) -> float:
     """Hill's α of positive values [n]."""
     tail = int(sqrt(values.size))
-    top = np.sort(np.partition(values, values.size - tail - 1)[values.size - tail - 1 :])
+    first = values.size - tail - 1
+    top = np.sort(np.partition(values, first)[first:])
     return float(1 / np.log(top[1:] / top[0]).mean())

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.trajectory import Trajectory
 
 
@@ -26,16 +26,16 @@ class NoiseScale:
     expects: ClassVar[str] = "one"  # of noise_agreement
 
     def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
-        size = trajectory.batch_size / (trajectory.population or 1.0)
-        own = size * trajectory.noise_norms_squared
-        apart = size * (trajectory.batch_norms_squared - trajectory.gradient_norms_squared)
-        one = trajectory.noise_trace * 0 + 1
+        size = trajectory.batch_size / (trajectory.finite_population_correction or 1.0)
+        mini_batch = size * trajectory.noise_norms_squared
+        two_batch = size * (trajectory.batch_norms_squared - trajectory.gradient_norms_squared)
+        ones = trajectory.noise_trace * 0 + 1
         return {
-            "noise_scale": ratio(
+            "noise_scale": ratio_of_means(
                 trajectory.noise_trace, trajectory.gradient_norms_squared, "samples"
             ),
-            "noise_agreement": ratio(own, trajectory.noise_trace),
-            "noise_trace_micro_batch": ratio(trajectory.noise_trace, one),
-            "noise_trace_mini_batch": ratio(own, one),
-            "noise_trace_two_batch": ratio(apart, one),
+            "noise_agreement": ratio_of_means(mini_batch, trajectory.noise_trace),
+            "noise_trace_micro_batch": ratio_of_means(trajectory.noise_trace, ones),
+            "noise_trace_mini_batch": ratio_of_means(mini_batch, ones),
+            "noise_trace_two_batch": ratio_of_means(two_batch, ones),
         }

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.estimators.estimator import ratio
 from sgdtheory.temperature.trajectory import Trajectory
 
 
@@ -28,4 +28,4 @@ class Virial:
         eta, mu = trajectory.learning_rate, trajectory.momentum
         # [S, P]
         work = trajectory.virials - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared
-        return {"virial": ratio(work, trajectory.noise_trace)}
+        return {"virial": ratio_of_means(work, trajectory.noise_trace)}
