@@ -82,7 +82,7 @@ def weighted_spectrum(
     vectors the weight of h is the share of Tr C at curvature h.
     """
     norms = vectors.double().norm(dim=1)
-    found = lanczos(landscape, theta, vectors, steps, vectors[:0])
-    values, weights = quadratures(found.alpha, found.beta[:, :-1])
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
+    values, weights = quadratures(alpha, beta[:, :-1])
     weights = weights * (norms.square() / norms.square().sum()).to(weights)[:, None]
     return values.flatten(), weights.flatten()

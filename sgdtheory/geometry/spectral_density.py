@@ -151,8 +151,8 @@ def density_without(
     """The density at θ [n] where eigenvalues [k] with eigenvectors [k, n] are known: `probes`
     random vectors see the rest in `steps` products each."""
     vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
-    found = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
-    return SpectralDensity(theta.numel(), known, found.alpha, found.beta[:, :-1])
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
+    return SpectralDensity(theta.numel(), known, alpha, beta[:, :-1])
 
 
 class RitzPairs(NamedTuple):
