@@ -23,7 +23,10 @@ class Diagnostic(Protocol):
 
 
 def units_of(
-    diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima"
+    diagnostics: Mapping[str, Diagnostic],
+    of: list[Unit],
+    run: Run,
+    cloud: str = "minima",
 ) -> list[Unit]:
     """One unit for each diagnostic, identified by its settings and by the units whose `cloud` it
     measures."""
@@ -54,7 +57,12 @@ def diagnose(
     folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
 
 
-def _rows(diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud) -> Rows:
+def _rows(
+    diagnostic: Diagnostic,
+    name: str,
+    landscape: Landscape,
+    cloud: Cloud,
+) -> Rows:
     """One row of columns for each point of a cloud [P, n]; the points one by one only where all
     together fail."""
     try:

@@ -88,7 +88,12 @@ class Noise:
         return Draws(rows * (taken / (taken - 1)) ** 0.5, exact=False)
 
     def _against_hessian(
-        self, landscape: Landscape, theta: Tensor, rows: Tensor, gram: Tensor, weights: Array
+        self,
+        landscape: Landscape,
+        theta: Tensor,
+        rows: Tensor,
+        gram: Tensor,
+        weights: Array,
     ) -> dict[str, Measured]:
         n = theta.numel()
         if n > self.dense:

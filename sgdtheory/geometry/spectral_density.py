@@ -136,7 +136,15 @@ def density(
         no_probes = torch.zeros(0, 1, dtype=torch.float64)
         return SpectralDensity(n, known, no_probes, no_probes[:, 1:])
     known, vectors = top_eigenpairs(landscape, theta, count)
-    return density_without(landscape, theta, known, vectors, probes, steps, source)
+    return density_without(
+        landscape,
+        theta,
+        known,
+        vectors,
+        probes,
+        steps,
+        source,
+    )
 
 
 def density_without(
@@ -168,7 +176,11 @@ class RitzPairs(NamedTuple):
 
 
 def ritz_pairs(
-    landscape: Landscape, theta: Tensor, count: int, products: int, source: torch.Generator
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    products: int,
+    source: torch.Generator,
 ) -> RitzPairs:
     """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ
     [n], float64."""

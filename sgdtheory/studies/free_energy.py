@@ -117,7 +117,15 @@ class FreeEnergy(Study):
                 seen["lost"][0] = self.replicas - len(x)
 
         start = self._start(seed)
-        _, seen = watch(folder, self.sgd, self.landscape, start, seed, zeros, observe)
+        _, seen = watch(
+            folder,
+            self.sgd,
+            self.landscape,
+            start,
+            seed,
+            zeros,
+            observe,
+        )
         counts, energies, rows = seen["counts"].tolist(), seen["free_energy"].tolist(), []
         for step, k in look.items():
             rows.append({"step": step, "counts": counts[k], "free_energy": energies[k]})

@@ -143,7 +143,10 @@ def claims_of(pairs: Rows, asked: int) -> list[Claim]:
 
 
 def _with_noise(
-    noise: Measured, curvature: Measured, loss: Measured, beyond: Measured
+    noise: Measured,
+    curvature: Measured,
+    loss: Measured,
+    beyond: Measured,
 ) -> list[Claim]:
     """The rise of the curvature and of the data loss, and that of the noise beyond the loss's."""
     one = Measured(1.0)

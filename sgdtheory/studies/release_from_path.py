@@ -80,7 +80,11 @@ class ReleaseFromPath(FoundPaths):
         return {"drifts": drifts, "rests": rests}, {}
 
     def _released(
-        self, folder: UnitFolder, frame: Frame, size: int | None, part: int
+        self,
+        folder: UnitFolder,
+        frame: Frame,
+        size: int | None,
+        part: int,
     ) -> list[Cloud]:
         """The cloud [A, R, n] at each look. A stage for each, which changes nothing: SGD without
         momentum has no velocity to lose.
@@ -94,7 +98,15 @@ class ReleaseFromPath(FoundPaths):
             share = (low / parts, high / parts)
             seed = key(self.seed_of(self.case_of(folder.unit)), name)
             sgd = self._sgd(size)
-            cloud = run_stage(folder, name, sgd, self.landscape, cloud, seed, share=share)
+            cloud = run_stage(
+                folder,
+                name,
+                sgd,
+                self.landscape,
+                cloud,
+                seed,
+                share=share,
+            )
             clouds.append(cloud.view(len(self.at), replicas, -1))
         return clouds
 
@@ -192,7 +204,12 @@ def _listed(by_size: dict[int, Measured]) -> str:
     return "; ".join(f"b = {size}: {number}" for size, number in by_size.items())
 
 
-def _lower(means: Rows, name: str, column: str, loss: str) -> Claim:
+def _lower(
+    means: Rows,
+    name: str,
+    column: str,
+    loss: str,
+) -> Claim:
     """The number is that of the least certain batch size."""
     gains = _by_size(means, column)
     known_gains = [gain for gain in gains.values() if gain.value is not None]

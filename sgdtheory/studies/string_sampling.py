@@ -182,7 +182,12 @@ def _value(length: Measured) -> float:
     return float("-inf") if length.value is None else length.value
 
 
-def _claim(name: str, ratios: list[list[float]], levels: list[float], pairs: int) -> Claim:
+def _claim(
+    name: str,
+    ratios: list[list[float]],
+    levels: list[float],
+    pairs: int,
+) -> Claim:
     """The claim of one landscape from the length ratios of its pairs, one row for each
     threshold."""
     if any(len(row) < pairs or None in row for row in ratios):

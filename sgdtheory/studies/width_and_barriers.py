@@ -92,7 +92,15 @@ class WidthAndBarriers(Study):
         landscape = self._landscape(hidden)
         seed = key(self.seed, "width", *hidden)
         start = self._start(landscape, seed)
-        cloud = run_stage(folder, "train", self.sgd, landscape, start, seed, share=(0.0, 0.4))
+        cloud = run_stage(
+            folder,
+            "train",
+            self.sgd,
+            landscape,
+            start,
+            seed,
+            share=(0.0, 0.4),
+        )
         losses = train_losses(landscape, cloud).nan_to_num(torch.inf)
         order = losses.argsort()[: self.kept]
         best, rows = cloud[order], []

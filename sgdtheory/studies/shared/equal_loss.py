@@ -36,7 +36,14 @@ class Rest:
     norm: np.ndarray  # |θ| [R]
 
     @classmethod
-    def at(cls, landscape: Landscape, cloud: Cloud, seed: int, sketch: int, probes: int) -> "Rest":
+    def at(
+        cls,
+        landscape: Landscape,
+        cloud: Cloud,
+        seed: int,
+        sketch: int,
+        probes: int,
+    ) -> "Rest":
         """Of a cloud [R, n]; `sketch` and `probes` as in `hessian_trace`."""
         traces = [
             hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes)
@@ -141,14 +148,22 @@ def let_down(
 
 
 def below(
-    landscape: Landscape, cloud: Cloud, steps: Sequence[int], rate: float | Literal["auto"] = "auto"
+    landscape: Landscape,
+    cloud: Cloud,
+    steps: Sequence[int],
+    rate: float | Literal["auto"] = "auto",
 ) -> list[Cloud]:
     """Where full-batch descent from a cloud [A, n] is after so many steps, [A, n] each."""
     states = descent(landscape, max(steps), rate).run(landscape, cloud, 0)
     return [state.cloud.clone() for state in states if state.step in steps]
 
 
-def lower(rest: Rest, floor: list[Rest], at: int, by: str) -> Measured:
+def lower(
+    rest: Rest,
+    floor: list[Rest],
+    at: int,
+    by: str,
+) -> Measured:
     """Tr H of gradient descent at the replicas' losses, less their Tr H: mean over replicas with
     its standard error.
 

@@ -74,7 +74,14 @@ class FoundPaths(Study):
         """Do the unit of a path."""
         seed = self.seed_of(case)
         cloud, method = self._ends(folder, seed), suited(self.autoneb, self.landscape)
-        path, _ = find_path(self.landscape, method, cloud, seed, folder, (0.5, 1.0))
+        path, _ = find_path(
+            self.landscape,
+            method,
+            cloud,
+            seed,
+            folder,
+            (0.5, 1.0),
+        )
         ratio = length(path.pivots) / straight_length(path.pivots)
         row = {"excess": path.excess, "straight": path.straight, "length_ratio": ratio}
         folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
