@@ -32,10 +32,8 @@ class Criticality:
             curvature = float(products[p].norm()) / norm if norm else None
             top = top_curvature(landscape, theta, stream(0, "critical", p), self.steps)
             flat = kind_of(norm, curvature, top) == "gradient-flat"
-            along = (
-                Measured.nothing("there is no gradient")
-                if curvature is None
-                else Measured(curvature)
-            )
+            along = Measured.nothing("there is no gradient")
+            if curvature is not None:
+                along = Measured(curvature)
             rows.append({"gradient_curvature": along, "gradient_flat": Measured(float(flat))})
         return rows

@@ -1,5 +1,5 @@
-"""The covariance of the gradient noise: its size, its rank, how few directions hold it, and how it
-follows the Hessian."""
+"""The covariance of the gradient noise: its size, its rank, how many directions hold it, and how
+similar it is to the Hessian."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from sgdtheory.statistics.bootstrap import RESAMPLES, Array, resample_counts
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.power_law import binned_exponent
 
-TOP = 10  # directions whose share of Tr C is told
+TOP = 10  # directions whose share of Tr C is reported
 HELD = 1 << 26  # numbers of gradients held at once: half a gigabyte in float64
 CHUNK = 256  # gradients taken together
 
@@ -88,7 +88,12 @@ class Noise:
         return Draws(rows * (taken / (taken - 1)) ** 0.5, exact=False)
 
     def _against_hessian(
-        self, landscape: Landscape, theta: Tensor, rows: Tensor, gram: Tensor, weights: Array
+        self,
+        landscape: Landscape,
+        theta: Tensor,
+        rows: Tensor,
+        gram: Tensor,
+        weights: Array,
     ) -> dict[str, Measured]:
         n = theta.numel()
         if n > self.dense:

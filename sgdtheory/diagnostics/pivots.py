@@ -1,4 +1,4 @@
-"""The pivots of found paths: what diagnostics say of each, and how it changes along the path."""
+"""Diagnostics at the pivots of paths, and how they change along a path."""
 
 from collections.abc import Iterable, Mapping
 
@@ -21,9 +21,12 @@ DRAWN = {  # columns that have a panel of their own, with the words on their axi
 def units_on_paths(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, edges: list[Unit], run: Run
 ) -> list[Unit]:
-    """One unit a diagnostic and finished edge."""
-    done = [edge for edge in edges if run.result(edge) is not None]
-    return [unit for edge in done for unit in units_of(diagnostics, landscape, [edge], run, "path")]
+    """One unit for each diagnostic and finished edge."""
+    units = []
+    for edge in edges:
+        if run.result(edge) is not None:
+            units += units_of(diagnostics, landscape, [edge], run, "path")
+    return units
 
 
 def points_of(
@@ -32,23 +35,21 @@ def points_of(
     paths: Iterable[tuple[Unit, tuple[int, int], Tensor]],
     run: Run,
 ) -> Rows:
-    """A row a pivot of finished edges, each with its pair and arc positions t [pivots] in 0 … 1:
-    edge, t, and the columns. Ends are pivots too."""
+    """One row for each pivot of finished edges, ends included: edge, t, and the columns. An edge
+    comes with its pair and the arc positions t [pivots] in 0 … 1."""
     rows = []
     for edge, (i, j), t in paths:
-        measured = units_of(diagnostics, landscape, [edge], run, "path")
-        columns = columns_of(measured, run, len(t))
-        rows += [
-            {"edge": f"{i}-{j}", "t": at, **row}
-            for at, row in zip(t.tolist(), columns, strict=True)
-            if row
-        ]
+        units = units_of(diagnostics, landscape, [edge], run, "path")
+        for at, columns in zip(t.tolist(), columns_of(units, run, len(t)), strict=True):
+            if columns:
+                rows.append({"edge": f"{i}-{j}", "t": at, **columns})
     return rows
 
 
 def pictures(rows: Rows) -> Rows:
-    """What was measured along the paths, a panel each."""
-    shown = tuple(name for name in DRAWN if any(row.get(name) is not None for row in rows))
+    """The columns that were measured along the paths, one panel for each."""
+    measured = {name for row in rows for name in row if row[name] is not None}
+    shown = tuple(name for name in DRAWN if name in measured)
     if not shown:
         return []
     plot = Plot(

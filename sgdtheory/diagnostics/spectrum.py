@@ -66,7 +66,14 @@ class Spectrum:
             return _no_columns(top, "the point is not finite")
         source = stream(self.seed, "spectrum")
         try:
-            spectrum = density(landscape, theta, top, self.probes, self.steps, source)
+            spectrum = density(
+                landscape,
+                theta,
+                top,
+                self.probes,
+                self.steps,
+                source,
+            )
         except ArpackError as fault:
             return _no_columns(top, f"Lanczos did not converge: {fault}")
         columns = {

@@ -7,7 +7,12 @@ from sgdtheory.optim.sgd import SGDState
 from sgdtheory.statistics.measured import Measured
 
 
-def swept(state: SGDState, rate: float, plane: Tensor, origin: Tensor) -> Tensor:
+def swept(
+    state: SGDState,
+    rate: float,
+    plane: Tensor,
+    origin: Tensor,
+) -> Tensor:
     """(u·θ)(v·Δθ) − (v·θ)(u·Δθ) of each point [P], float64: the last step Δθ = −η·velocity in a
     `plane` (u, v) [2, n].
 

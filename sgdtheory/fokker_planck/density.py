@@ -16,7 +16,12 @@ FINE = 8  # midpoints per bin and direction over which a known density is summed
 LEAST = 5.0
 
 
-def shares(energy: Callable[[Array], Array], diffusion: float, reach: float, bins: int) -> Array:
+def shares(
+    energy: Callable[[Array], Array],
+    diffusion: float,
+    reach: float,
+    bins: int,
+) -> Array:
     """The shares [bins²] of e^{−V/D} in bins × bins equal squares of [−reach, reach]², by 8 × 8
     midpoints a square.
 

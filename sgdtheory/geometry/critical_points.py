@@ -126,7 +126,14 @@ class LevenbergMarquardt:
         if norms[-1] >= STATIONARY and self.settle:
             polished = quasi_newton(partial(_half_square, landscape), theta, self.settle)
             return critical_point_at(landscape, polished, len(norms) - 1)
-        return _described(landscape, theta, gradient, values, vectors, len(norms) - 1)
+        return _described(
+            landscape,
+            theta,
+            gradient,
+            values,
+            vectors,
+            len(norms) - 1,
+        )
 
     def _stuck(self, norms: list[float]) -> bool:
         if len(norms) <= self.patience:
@@ -146,7 +153,14 @@ def critical_point_at(landscape: Landscape, theta: Tensor, iterations: int = 0) 
     """The description of a point [n] itself, without a search or after `iterations` of one."""
     theta = theta.double()
     values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
-    return _described(landscape, theta, _gradient(landscape, theta), values, vectors, iterations)
+    return _described(
+        landscape,
+        theta,
+        _gradient(landscape, theta),
+        values,
+        vectors,
+        iterations,
+    )
 
 
 def _hessian(landscape: Landscape, theta: Tensor) -> Tensor:
@@ -179,4 +193,11 @@ def _described(
     norm = float(gradient.norm())
     along = float((values * (vectors.T @ gradient)).norm()) / norm if norm else None
     loss = float(value_and_grad(landscape, theta[None])[0][0])
-    return CriticalPoint(theta, loss, norm, along, values, iterations)
+    return CriticalPoint(
+        theta,
+        loss,
+        norm,
+        along,
+        values,
+        iterations,
+    )

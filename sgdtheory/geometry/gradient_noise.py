@@ -31,7 +31,11 @@ class Pass(NamedTuple):
 
 
 def whole_pass(
-    landscape: Landscape, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor
+    landscape: Landscape,
+    cloud: Cloud,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
 ) -> Pass:
     """L, ∇L, Tr C and C_ii = e_i·C·e_i at each point of a cloud [P, n], `directions` e [k, n]
     orthonormal; `size` b is that of SGD's batches.
@@ -61,7 +65,11 @@ def whole_pass(
 
 
 def _from_examples(
-    landscape: WithExamples, cloud: Cloud, size: int, source: torch.Generator, directions: Tensor
+    landscape: WithExamples,
+    cloud: Cloud,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
 ) -> Pass:
     count, parts, seen = landscape.count, 0, 0
     losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
@@ -106,7 +114,11 @@ def example_gradients(landscape: WithExamples, theta: Tensor, indices: Tensor) -
 
 
 def micro_batches(
-    landscape: WithExamples, points: int, size: int, source: torch.Generator, device: torch.device
+    landscape: WithExamples,
+    points: int,
+    size: int,
+    source: torch.Generator,
+    device: torch.device,
 ) -> Iterator[tuple[Batch, int]]:
     """A random partition of the examples (or of a subset) for each of `points`: batches of indices
     [points, m], each with its m.
@@ -132,7 +144,11 @@ def is_additive(landscape: Landscape) -> bool:
 
 
 def noise_vectors(
-    landscape: Landscape, theta: Tensor, count: int, size: int, source: torch.Generator
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    size: int,
+    source: torch.Generator,
 ) -> Tensor:
     """`count` draws of g_B − ∇L at one point θ [n], [count, n], of i.i.d. mini-batches of `size`;
     of stated noise the columns of √C, [rank, n]."""

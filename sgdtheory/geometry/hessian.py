@@ -62,6 +62,13 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
         operator = hessian_operator(landscape, theta)
         start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
         krylov = min(n, max(2 * count + 1, 20))
-        values, vectors = eigsh(operator, k=count, which="LA", v0=start, ncv=krylov, tol=1e-6)
+        values, vectors = eigsh(
+            operator,
+            k=count,
+            which="LA",
+            v0=start,
+            ncv=krylov,
+            tol=1e-6,
+        )
     order = np.argsort(values)[::-1][:count]
     return torch.from_numpy(values[order].copy()), torch.from_numpy(vectors[:, order].T.copy())

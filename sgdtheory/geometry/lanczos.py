@@ -25,7 +25,11 @@ class Lanczos(NamedTuple):
 
 
 def lanczos(
-    landscape: Landscape, theta: Tensor, vectors: Tensor, steps: int, without: Tensor
+    landscape: Landscape,
+    theta: Tensor,
+    vectors: Tensor,
+    steps: int,
+    without: Tensor,
 ) -> Lanczos:
     """Jacobi matrices of H at θ [n] from vectors [V, n], on the complement of orthonormal rows
     `without` [k, n].
@@ -73,7 +77,10 @@ def quadratures(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weighted_spectrum(
-    landscape: Landscape, theta: Tensor, vectors: Tensor, steps: int
+    landscape: Landscape,
+    theta: Tensor,
+    vectors: Tensor,
+    steps: int,
 ) -> tuple[Tensor, Tensor]:
     """Eigenvalues h_j [V·m] of H at θ [n] and weights w_j [V·m], Σ_j w_j = 1, with Σ_j w_j f(h_j) ≈
     Σ_v v·f(H)v / Σ_v |v|² for smooth f.
@@ -82,7 +89,7 @@ def weighted_spectrum(
     vectors the weight of h is the share of Tr C at curvature h.
     """
     norms = vectors.double().norm(dim=1)
-    found = lanczos(landscape, theta, vectors, steps, vectors[:0])
-    values, weights = quadratures(found.alpha, found.beta[:, :-1])
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
+    values, weights = quadratures(alpha, beta[:, :-1])
     weights = weights * (norms.square() / norms.square().sum()).to(weights)[:, None]
     return values.flatten(), weights.flatten()

@@ -46,7 +46,14 @@ class OnePoint:
         offsets = self._in_ball(count * self.points, end, seed)
         ball = cloud.repeat_interleave(self.points, 0) + offsets
         _, ball_gradients = _evaluated(landscape, ball)
-        kicked = self._kicked(examples, cloud, gradients, rates, batch_size, seed)
+        kicked = self._kicked(
+            examples,
+            cloud,
+            gradients,
+            rates,
+            batch_size,
+            seed,
+        )
         kicked_losses, kicked_gradients = _evaluated(landscape, kicked)
         smoothed = kicked_gradients.view(count, self.points, -1).mean(1)  # [S, n]
         return {

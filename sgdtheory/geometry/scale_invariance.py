@@ -37,7 +37,12 @@ def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
     return groups
 
 
-def _cosines(landscape: WithExamples, theta: Cloud, sizes: list[int], source: Generator) -> Tensor:
+def _cosines(
+    landscape: WithExamples,
+    theta: Cloud,
+    sizes: list[int],
+    source: Generator,
+) -> Tensor:
     """|cos(w, ∇_w L)| of every tensor of parameters [tensors], of one point θ [1, n]; 1 where
     either is zero, because a zero vector has no direction."""
     size = min(EXAMPLES, landscape.count)

@@ -136,7 +136,15 @@ def density(
         no_probes = torch.zeros(0, 1, dtype=torch.float64)
         return SpectralDensity(n, known, no_probes, no_probes[:, 1:])
     known, vectors = top_eigenpairs(landscape, theta, count)
-    return density_without(landscape, theta, known, vectors, probes, steps, source)
+    return density_without(
+        landscape,
+        theta,
+        known,
+        vectors,
+        probes,
+        steps,
+        source,
+    )
 
 
 def density_without(
@@ -151,8 +159,8 @@ def density_without(
     """The density at θ [n] where eigenvalues [k] with eigenvectors [k, n] are known: `probes`
     random vectors see the rest in `steps` products each."""
     vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
-    found = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
-    return SpectralDensity(theta.numel(), known, found.alpha, found.beta[:, :-1])
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
+    return SpectralDensity(theta.numel(), known, alpha, beta[:, :-1])
 
 
 class RitzPairs(NamedTuple):
@@ -168,7 +176,11 @@ class RitzPairs(NamedTuple):
 
 
 def ritz_pairs(
-    landscape: Landscape, theta: Tensor, count: int, products: int, source: torch.Generator
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    products: int,
+    source: torch.Generator,
 ) -> RitzPairs:
     """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ
     [n], float64."""

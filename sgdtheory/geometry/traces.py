@@ -42,7 +42,12 @@ def hessian_trace(
     return Measured.mean((exact + outside).cpu())
 
 
-def noise_trace(landscape: Landscape, theta: Tensor, size: int, source: Generator) -> Measured:
+def noise_trace(
+    landscape: Landscape,
+    theta: Tensor,
+    size: int,
+    source: Generator,
+) -> Measured:
     """Tr C(θ) of one sample at one point θ [n]: exact, from every example's gradient, where a
     mini-batch's loss is a mean over its examples; else the mean over passes, with batch norm for
     mini-batches of `size`.

@@ -33,7 +33,10 @@ def resample_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Ar
 
 
 def bootstrap(
-    statistic: Callable[[Array], float], count: int, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Callable[[Array], float],
+    count: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Measured:
     """Value and standard error of `statistic(rows)`; `rows` are indices [count], of the value all
     in order.

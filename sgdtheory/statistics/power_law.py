@@ -105,7 +105,10 @@ def scatter(points: Sequence[Point]) -> Scatter | str:
 
 
 def exponents(
-    rows: Rows, y: str, factors: Sequence[Mapping[str, float]], sample: str
+    rows: Rows,
+    y: str,
+    factors: Sequence[Mapping[str, float]],
+    sample: str,
 ) -> list[Measured]:
     """Exponents of the `factors` in y: least squares of log y for each sample, mean over samples.
 

@@ -55,7 +55,12 @@ def means_of(rows: Sequence[Row], *columns: str) -> dict[str, Measured]:
     return {column: Measured.mean(column_of(rows, column)) for column in columns}
 
 
-def mean_over(rows: Sequence[Row], name: str, group: str, unknown: str) -> Measured:
+def mean_over(
+    rows: Sequence[Row],
+    name: str,
+    group: str,
+    unknown: str,
+) -> Measured:
     """The mean over groups of the mean over a group's rows, with the standard error over groups,
     which holds that within them; of a single group the error of its rows. No number where one is
     missing, or, for the reason `unknown`, where there are no rows.

@@ -135,7 +135,12 @@ def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float
     return Measured(value, None if mean.stderr is None else value * mean.stderr), ratios
 
 
-def rank_correlations(rows: Sequence[Row], x: str, y: str, group: str) -> list[float]:
+def rank_correlations(
+    rows: Sequence[Row],
+    x: str,
+    y: str,
+    group: str,
+) -> list[float]:
     """Spearman's rank correlation of two columns in each group of three rows or more.
 
     >>> rows = [{"decay": 0.1, "loss": loss, "index": loss**3} for loss in (0.1, 0.2, 0.4)]

@@ -234,8 +234,8 @@ def _price(far: Rows, wide: str) -> Claim:
     return Claim("price", told, price, f"≤ {PRICE:g} at every one", holds)
 
 
-def _too_few(few: Rows, narrow: str) -> Claim:
-    dear, share = Measured.mean(column_of(few, "left_over_price")), _percent(made_up(few))
+def _too_few(rows: Rows, narrow: str) -> Claim:
+    dear, share = Measured.mean(column_of(rows, "left_over_price")), _percent(made_up(rows))
     told = (
         f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
         "loss's rise"

@@ -161,7 +161,12 @@ def _heat(unit: Unit) -> float:
     return float(cell["learning_rate"] / cell["batch_size"])
 
 
-def cell_row(cell: Row, kind: str, reference: ReferenceMinimum, count: int) -> Row:
+def cell_row(
+    cell: Row,
+    kind: str,
+    reference: ReferenceMinimum,
+    count: int,
+) -> Row:
     """One cell: T/T_law of the sweep, and theory's."""
     rate, size = cell["learning_rate"], cell["batch_size"]
     facts = {
@@ -228,7 +233,12 @@ def _apart(row: Row, theory: str = "predicted") -> float:
     return float(abs(row["ratio"] - row[theory]))
 
 
-def _control(rows: Rows, kind: str, condition: str, theory: str) -> Claim:
+def _control(
+    rows: Rows,
+    kind: str,
+    condition: str,
+    theory: str,
+) -> Claim:
     expected = f"theory's within {EXACT:g} or {SIGMAS:g} standard errors"
     measured = known(rows, "ratio")
     if not measured:

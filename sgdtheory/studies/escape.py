@@ -20,6 +20,7 @@ from sgdtheory.rng import key
 from sgdtheory.roles import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import known
 from sgdtheory.statistics.trends import ratio
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
@@ -54,11 +55,10 @@ class Escape(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        _ = self._stated
+        self._stated()
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
 
-    @property
     def _stated(self) -> StatesEscape:
         """The landscape as one whose times are known."""
         if not states_escape(self.landscape):
@@ -72,32 +72,33 @@ class Escape(Study):
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         sgd = self._sgd(case.settings["batch_size"])
-        landscape = self._stated
+        landscape = self._stated()
         end = float(landscape.native(landscape.minima())[1, 0])
         seed, start = key(self.seed, "escape", sgd.batch_size), self._start()
 
-        def look(state: SGDState, seen: Seen) -> None:
+        def observe(state: SGDState, seen: Seen) -> None:
             arrived = landscape.native(state.cloud)[:, 0] >= end
             seen["steps"].masked_fill_(arrived & (seen["steps"] == 0), state.step)
 
-        waiting: Seen = {
-            "steps": torch.zeros(self.replicas, dtype=torch.int64, device=start.device)
-        }
+        def all_have_arrived(seen: Seen) -> bool:
+            return bool((seen["steps"] > 0).all())
+
+        steps = torch.zeros(self.replicas, dtype=torch.int64, device=start.device)
         _, seen = watch(
             folder,
             sgd,
             landscape,
             start,
             seed,
-            waiting,
-            look,
-            finished=lambda seen: bool((seen["steps"] > 0).all()),
+            {"steps": steps},
+            observe,
+            finished=all_have_arrived,
         )
         passage = passage_row(landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
         return {"passages": [passage]}, seen
 
     def _mean_time(self, sgd: SGD, steps: Tensor) -> Measured:
-        """Of the steps [P] at which replicas arrived, 0: not yet."""
+        """The mean over steps [P] at which replicas arrived, 0: not yet."""
         late = int((steps == 0).sum())
         if late:
             why = f"{late} of {self.replicas} points have not arrived after {sgd.steps} steps"
@@ -108,19 +109,18 @@ class Escape(Study):
         return replace(self.sgd, batch_size=size)
 
     def _start(self) -> Cloud:
-        first = self._stated.minima()[0]
+        first = self._stated().minima()[0]
         return first.to(getattr(torch, self.dtype)).expand(self.replicas, -1).clone()
 
     def judge(self, tables: Tables) -> Verdict:
         passages = tables["passages"]
-        return Verdict(
-            claims_of(passages), {"passages": passages, "curves": curves(passages)}, PLOTS
-        )
+        shown = {"passages": passages, "curves": curves(passages)}
+        return Verdict(claims_of(passages), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """As nine mean times, about what the slowest of thousands takes."""
+        """As nine mean times, about the time of the slowest of thousands."""
         sgd = self._sgd(self.case_of(unit).settings["batch_size"])
-        mean = self._stated.mean_first_passage(temperature(sgd))
+        mean = self._stated().mean_first_passage(temperature(sgd))
         steps = min(sgd.steps, int(9 * mean / time_step(sgd)))
         return estimate_stage(self.landscape, replace(sgd, steps=steps), self._start())
 
@@ -133,53 +133,52 @@ def passage_row(landscape: StatesEscape, sgd: SGD, time: Measured) -> Row:
     exact, kramers = float(landscape.mean_first_passage(T)), 1 / float(landscape.kramers_rate(T))
     barrier = float(landscape.barrier()) / (T * landscape.noise)
     facts = {"batch_size": sgd.batch_size, "barrier": barrier, "exact": exact, "kramers": kramers}
-    return row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why)) | {
-        "kramers_ratio": kramers / exact
-    }
+    row = row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why))
+    return {**row, "kramers_ratio": kramers / exact}
 
 
 def curves(rows: Rows) -> Rows:
-    """The same a row a mark: SGD's with the integral as its line, Kramers' formula as a line
-    without marks.
+    """One row for each mark of the pictures: SGD's with the integral as its line, and Kramers'
+    formula as a line without marks.
     """
-    sgd = [
-        {"of": "SGD, and the integral", **row, "line": row["exact"], "ratio_line": 1.0}
-        for row in rows
-    ]
-    nothing = {"time": None, "ratio": None}
-    formula = [
-        {
-            "of": "Kramers' formula",
-            "barrier": row["barrier"],
-            **nothing,
-            "line": row["kramers"],
-            "ratio_line": row["kramers_ratio"],
-        }
-        for row in rows
-    ]
+    sgd, formula = [], []
+    for row in rows:
+        exact = {"line": row["exact"], "ratio_line": 1.0}
+        sgd.append({"of": "SGD, and the integral", **row, **exact})
+        formula.append(
+            {
+                "of": "Kramers' formula",
+                "barrier": row["barrier"],
+                "time": None,
+                "ratio": None,
+                "line": row["kramers"],
+                "ratio_line": row["kramers_ratio"],
+            }
+        )
     return [*sgd, *formula]
 
 
 def claims_of(rows: Rows) -> list[Claim]:
-    """That every mean time is the integral's, and how far Kramers' formula is."""
+    """Every mean time is the integral's; and how far off Kramers' formula is."""
     expected = f"within {100 * CLOSE:g} % of the exact mean first passage at every temperature"
-    known = [row for row in rows if row["time"] is not None]
-    if not known:
-        nothing = Measured.nothing(rows[0]["time_why"])
-        return [Claim("escape", "no mean first passage is known", nothing, expected, None)]
-    worst = max(known, key=lambda row: abs(row["ratio"] - 1))
-    share = Measured(worst["ratio"], worst["ratio_stderr"])
-    hot, cold = (pick(known, key=lambda row: row["barrier"]) for pick in (min, max))
+    measured = known(rows, "time")
+    if not measured:
+        unknown = Measured.nothing(rows[0]["time_why"])
+        return [Claim("escape", "no mean first passage is known", unknown, expected, None)]
+    worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
+    share = Measured.read(worst, "ratio")
+    hot, cold = (pick(measured, key=lambda row: row["barrier"]) for pick in (min, max))
     words = (
         f"from a barrier of {hot['barrier']:.2g} T to one of {cold['barrier']:.2g} T escape takes "
         f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {share} times the exact "
         "integral's at worst"
     )
-    holds = abs(worst["ratio"] - 1) < CLOSE
-    said = Claim(
-        "escape", words, share, expected, holds if len(known) == len(rows) or not holds else None
-    )
-    return [said, _kramers(rows)]
+    holds = None
+    if not abs(worst["ratio"] - 1) < CLOSE:
+        holds = False
+    elif len(measured) == len(rows):
+        holds = True
+    return [Claim("escape", words, share, expected, holds), _kramers(rows)]
 
 
 def _kramers(rows: Rows) -> Claim:
@@ -191,13 +190,8 @@ def _kramers(rows: Rows) -> Claim:
         f"{lowest:.2g} T and {100 * off[highest]:.0f} % at {highest:.2g} T"
     )
     holds = off[highest] < off[lowest] if len(off) > 1 else None
-    return Claim(
-        "kramers",
-        words,
-        Measured(off[highest]),
-        "nearer at the lowest temperature than at the highest",
-        holds,
-    )
+    expected = "nearer at the lowest temperature than at the highest"
+    return Claim("kramers", words, Measured(off[highest]), expected, holds)
 
 
 PLOTS = [

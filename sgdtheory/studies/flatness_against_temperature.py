@@ -104,7 +104,15 @@ class FlatnessAgainstTemperature(Study):
         landscape = self.network(weight_decay=decay)
         seed = key(self.seed, "cell", decay, rate, size)
         sgd, start = self._sgd(rate, size), self._start(landscape)
-        cloud = run_stage(folder, "noisy", sgd, landscape, start, seed, share=(0.0, 0.5))
+        cloud = run_stage(
+            folder,
+            "noisy",
+            sgd,
+            landscape,
+            start,
+            seed,
+            share=(0.0, 0.5),
+        )
         before = values(landscape, cloud).tolist()
         folder.tell(0.5, "down")
         if decay:

@@ -65,7 +65,7 @@ class FreeEnergy(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        _ = self._stated
+        self._stated()
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
             raise UserError(
                 "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
@@ -78,7 +78,6 @@ class FreeEnergy(Study):
             )
         self.reference.uniform(*self.start)
 
-    @property
     def _stated(self) -> StatesRelaxation:
         """The landscape as one whose Fokker–Planck equation is known."""
         if self.landscape.dim != 1 or not states_relaxation(self.landscape):
@@ -90,15 +89,14 @@ class FreeEnergy(Study):
 
     @property
     def reference(self) -> FokkerPlanck:
-        reference: FokkerPlanck = self._stated.fokker_planck(temperature(self.sgd))
+        reference: FokkerPlanck = self._stated().fokker_planck(temperature(self.sgd))
         return reference
 
     @property
     def steps(self) -> list[int]:
-        """Those after which the cloud is looked at, evenly spaced in the logarithm."""
-        return [
-            int(step) for step in np.unique(np.geomspace(1, self.sgd.steps, self.moments).round())
-        ]
+        """The looks at the cloud, evenly spaced in the logarithm of the step."""
+        steps = np.geomspace(1, self.sgd.steps, self.moments).round()
+        return [int(step) for step in np.unique(steps)]
 
     def cases(self) -> list[Case]:
         return [Case(f"cloud-{k}", {"cloud": k}) for k in range(self.clouds)]
@@ -106,27 +104,31 @@ class FreeEnergy(Study):
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         seed = key(self.seed, "cloud", case.settings["cloud"])
         low, high = self.reference.low, self.reference.high
-        row = {step: i for i, step in enumerate(self.steps)}
-        sizes = {"counts": (len(row), self.bins), "free_energy": (len(row), 2), "lost": (1,)}
-        seen = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+        look = {step: k for k, step in enumerate(self.steps)}
+        sizes = {"counts": (len(look), self.bins), "free_energy": (len(look), 2), "lost": (1,)}
+        zeros = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
-        def look(state: SGDState, seen: Seen) -> None:
-            if (i := row.get(state.step)) is not None:
+        def observe(state: SGDState, seen: Seen) -> None:
+            if (k := look.get(state.step)) is not None:
                 x = state.cloud[:, 0].double().cpu()
                 x = x[torch.isfinite(x)]
-                seen["counts"][i] = torch.histc(x.clamp(low, high), self.bins, low, high)
-                seen["free_energy"][i] = self._free_energy(x)
+                seen["counts"][k] = torch.histc(x.clamp(low, high), self.bins, low, high)
+                seen["free_energy"][k] = self._free_energy(x)
                 seen["lost"][0] = self.replicas - len(x)
 
-        _, seen = watch(folder, self.sgd, self.landscape, self._start(seed), seed, seen, look)
-        rows = [
-            {
-                "step": step,
-                "counts": seen["counts"][i].tolist(),
-                "free_energy": seen["free_energy"][i].tolist(),
-            }
-            for step, i in row.items()
-        ]
+        start = self._start(seed)
+        _, seen = watch(
+            folder,
+            self.sgd,
+            self.landscape,
+            start,
+            seed,
+            zeros,
+            observe,
+        )
+        counts, energies, rows = seen["counts"].tolist(), seen["free_energy"].tolist(), []
+        for step, k in look.items():
+            rows.append({"step": step, "counts": counts[k], "free_energy": energies[k]})
         return {"moments": rows}, seen
 
     def _start(self, seed: int) -> Cloud:
@@ -153,7 +155,7 @@ class FreeEnergy(Study):
 
 
 def claims_of(rows: Rows) -> list[Claim]:
-    """That KL follows the equation; that F does, and falls; and where both end."""
+    """KL follows the equation; F does, and falls; and where both end."""
     return [_divergence(rows), _falling(rows), _free_energy(rows), _at_rest(rows)]
 
 
@@ -164,13 +166,8 @@ def _divergence(rows: Rows) -> Claim:
     )
     far = [row for row in rows if row["divergence_exact"] > FAR]
     if not far:
-        return Claim(
-            "divergence",
-            "the cloud starts at rest",
-            Measured.nothing(f"KL is never above {FAR:g}"),
-            expected,
-            None,
-        )
+        unknown = Measured.nothing(f"KL is never above {FAR:g}")
+        return Claim("divergence", "the cloud starts at rest", unknown, expected, None)
     worst = max(far, key=lambda row: abs(row["divergence"] / row["divergence_exact"] - 1))
     apart = abs(worst["divergence"] / worst["divergence_exact"] - 1)
     distance = Measured(apart, worst["divergence_stderr"] / worst["divergence_exact"])
@@ -183,22 +180,19 @@ def _divergence(rows: Rows) -> Claim:
 
 
 def _falling(rows: Rows) -> Claim:
-    """The highest rise of F, by S and by KL alike, in units of what it is allowed: 3 standard
-    errors.
-    """
-    rises = [
-        (after[name] - before[name])
-        / (SIGMAS * max(before[f"{name}_stderr"], after[f"{name}_stderr"]))
-        for name in ("free_energy", "divergence")
-        for before, after in pairwise(rows)
-    ]
+    """The highest rise of F, by S and by KL alike, in units of 3 standard errors."""
+    rises = []
+    for name in ("free_energy", "divergence"):
+        for before, after in pairwise(rows):
+            error = max(before[f"{name}_stderr"], after[f"{name}_stderr"])
+            rises.append((after[name] - before[name]) / (SIGMAS * error))
     highest = max(rises, default=0.0)
-    falls = (
-        "falls from every moment to the next"
-        if highest <= 0
-        else "falls, or rises by less than its error,"
-    )
-    words = f"the free energy {falls if highest < 1 else 'rises in between'}, {len(rows)} moments"
+    does = "rises in between"
+    if highest <= 0:
+        does = "falls from every moment to the next"
+    elif highest < 1:
+        does = "falls, or rises by less than its error,"
+    words = f"the free energy {does}, {len(rows)} moments"
     expected = f"no rise above {SIGMAS:g}·√(2KL/P + bins/2P²), here in that unit"
     return Claim("monotone", words, Measured(highest), expected, highest < 1)
 
@@ -211,9 +205,8 @@ def _free_energy(rows: Rows) -> Claim:
         f"F = E[Φ] − T·S, S from the spacing of the points, is within {100 * apart:.1f} % of its "
         "drop of the equation's"
     )
-    return Claim(
-        "free_energy", words, distance, f"at most {DROP:g}, in units of the drop of F", apart < DROP
-    )
+    expected = f"at most {DROP:g}, in units of the drop of F"
+    return Claim("free_energy", words, distance, expected, apart < DROP)
 
 
 def _at_rest(rows: Rows) -> Claim:
@@ -227,13 +220,8 @@ def _at_rest(rows: Rows) -> Claim:
         f"{equation:.1e}"
     )
     holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
-    return Claim(
-        "steady_state",
-        words,
-        distance,
-        f"the same to {AT_REST:g} nats and three standard errors",
-        holds,
-    )
+    expected = f"the same to {AT_REST:g} nats and three standard errors"
+    return Claim("steady_state", words, distance, expected, holds)
 
 
 PLOTS = [

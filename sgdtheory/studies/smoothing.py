@@ -105,7 +105,13 @@ class Smoothing(Study):
             (DESCENT, 0.0),
         ]
 
-    def _descend(self, method: str, scale: float, start: Cloud, seed: int) -> tuple[Tensor, Tensor]:
+    def _descend(
+        self,
+        method: str,
+        scale: float,
+        start: Cloud,
+        seed: int,
+    ) -> tuple[Tensor, Tensor]:
         """The step at which each replica arrived [P], infinite for those that did not, and its
         distance from the centre at the end [P].
         """
@@ -152,7 +158,13 @@ class Smoothing(Study):
         return stage._replace(seconds=stage.seconds * len(self._runs()))
 
 
-def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near: float) -> Row:
+def arrival_row(
+    method: str,
+    scale: float,
+    steps: Tensor,
+    distance: Tensor,
+    near: float,
+) -> Row:
     """Counts of one group: `steps` at which each replica arrived [P], infinite for never, and
     `distance` at the end [P]; those closer than `near`, the distance of the nearest start, have
     stayed.

@@ -1,5 +1,5 @@
-"""Minima are joined by nearly straight lines at high loss, and by ever longer ways as the loss
-falls.
+"""Minima are joined by nearly straight lines at high loss, and by longer and longer paths as the
+loss falls.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,18 @@ from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
-from sgdtheory.statistics.tables import column_of, grouped
+from sgdtheory.statistics.tables import column_of, grouped, known, means_of
 from sgdtheory.statistics.trends import rises
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, subject_of
+from sgdtheory.studies.study import (
+    Case,
+    Study,
+    Subject,
+    Tables,
+    Verdict,
+    all_hold,
+    mean_estimate,
+    subject_of,
+)
 
 STRAIGHT = 1.02  # a mean normalised length below this counts as straight
 
@@ -68,15 +77,13 @@ class StringStudy(Study):
         return subject_of(self.landscapes)
 
     def cases(self) -> list[Case]:
-        return [
-            Case(
-                f"{name}-{pair}",
-                {"landscape": name, "pair": pair},
-                {"landscapes": name, "thresholds": name},
-            )
-            for name in self.landscapes
-            for pair in range(self.pairs[name])
-        ]
+        cases = []
+        for name in self.landscapes:
+            entries = {"landscapes": name, "thresholds": name}
+            for pair in range(self.pairs[name]):
+                settings = {"landscape": name, "pair": pair}
+                cases.append(Case(f"{name}-{pair}", settings, entries))
+        return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name, pair = case.settings["landscape"], case.settings["pair"]
@@ -115,54 +122,37 @@ class StringStudy(Study):
         return Verdict(claims, {"lengths": means, "strings": strings}, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """As two descents of all the steps that a bead may take, about what the strings of one pair
-        cost: a mean over landscapes, for they cost very different.
+        """As two descents of all the steps that a bead may take, about the cost of one pair's
+        strings; averaged over landscapes, whose costs differ widely.
         """
-        starts = [(landscape, self._start(name, 0)) for name, landscape in self.landscapes.items()]
-        sgd = self.sampling.sgd
-        stages = [
-            estimate_stage(landscape, sgd.settled(landscape, start, 0), start)
-            for landscape, start in starts
-        ]
-        return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))
+        stages = []
+        for name, landscape in self.landscapes.items():
+            start = self._start(name, 0)
+            sgd = self.sampling.sgd.settled(landscape, start, 0)
+            stages.append(estimate_stage(landscape, sgd, start))
+        return mean_estimate(stages)
 
 
 def string_row(threshold: float, string: String) -> Row:
-    """One row a string; where it was not found, no length, and why."""
-    facts = {
-        "highest_loss": string.highest,
-        "gradients": string.gradients,
-        "evaluations": string.evaluations,
-    }
+    """One row for a string; where it was not found, no length, and why."""
+    row: Row = {"threshold": threshold}
     if string.why:
-        return {
-            "threshold": threshold,
-            "length_ratio": None,
-            "length_ratio_why": string.why,
-            "beads": None,
-            **facts,
-        }
-    return {
-        "threshold": threshold,
-        "length_ratio": string.length_ratio,
-        "beads": string.beads,
-        **facts,
-    }
+        row |= {"length_ratio": None, "length_ratio_why": string.why, "beads": None}
+    else:
+        row |= {"length_ratio": string.length_ratio, "beads": string.beads}
+    row["highest_loss"] = string.highest
+    row["gradients"], row["evaluations"] = string.gradients, string.evaluations
+    return row
 
 
 def mean_row(strings: Rows, name: str, threshold: float) -> Row:
-    """One row a landscape and threshold: means over the pairs whose string was found, with their
-    standard errors.
+    """One row for a landscape and threshold: means over the pairs whose string was found, with
+    their standard errors.
     """
     rows = [row for row in strings if (row["landscape"], row["threshold"]) == (name, threshold)]
-    known = [row for row in rows if row["length_ratio"] is not None]
-    columns = {
-        column: Measured.mean(column_of(known, column)) for column in ("length_ratio", "beads")
-    }
-    return row_of(
-        {"landscape": name, "threshold": threshold, "found": len(known), "pairs": len(rows)},
-        **columns,
-    )
+    found = known(rows, "length_ratio")
+    facts = {"landscape": name, "threshold": threshold, "found": len(found), "pairs": len(rows)}
+    return row_of(facts, **means_of(found, "length_ratio", "beads"))
 
 
 def claims_of(
@@ -176,10 +166,7 @@ def claims_of(
         ratios = [column_of(by_level.get(level, []), "length_ratio") for level in levels]
         claims.append(_claim(name, ratios, levels, pairs[name]))
     holds = all_hold(claims)
-    least = min(
-        (claim.measured for claim in claims),
-        key=lambda m: float("-inf") if m.value is None else m.value,
-    )
+    least = min((claim.measured for claim in claims), key=_value)
     lengths = "; ".join(f"{claim.name} {claim.measured}" for claim in claims)
     not_all = "not all " if holds is False else ""
     told = (
@@ -191,17 +178,22 @@ def claims_of(
     ]
 
 
-def _claim(name: str, ratios: list[list[float]], levels: list[float], pairs: int) -> Claim:
-    """`ratios`: a row of pairs for each threshold."""
+def _value(length: Measured) -> float:
+    return float("-inf") if length.value is None else length.value
+
+
+def _claim(
+    name: str,
+    ratios: list[list[float]],
+    levels: list[float],
+    pairs: int,
+) -> Claim:
+    """The claim of one landscape from the length ratios of its pairs, one row for each
+    threshold."""
     if any(len(row) < pairs or None in row for row in ratios):
-        nothing = Measured.nothing("some strings were not found; see the table")
-        return Claim(
-            name,
-            f"{name}: not all strings were found",
-            nothing,
-            "a string at every threshold",
-            None,
-        )
+        unknown = Measured.nothing("some strings were not found; see the table")
+        words, expected = f"{name}: not all strings were found", "a string at every threshold"
+        return Claim(name, words, unknown, expected, None)
     first, last = Measured.mean(ratios[0]), Measured.mean(ratios[-1])
     words = f"{name}: length ratio {first} at L₀ = {levels[0]:g}, {last} at {levels[-1]:g}"
     holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False

@@ -148,6 +148,17 @@ def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:
     return Subject(", ".join(titles))
 
 
-def start_of(landscape: Landscape, points: int, source: torch.Generator, dtype: Dtype) -> Cloud:
+def start_of(
+    landscape: Landscape,
+    points: int,
+    source: torch.Generator,
+    dtype: Dtype,
+) -> Cloud:
     """Fresh random points [points, n] in the dtype of a study."""
     return landscape.init(points, source).to(getattr(torch, dtype))
+
+
+def mean_estimate(stages: Sequence[Estimate]) -> Estimate:
+    """The mean cost of several stages."""
+    seconds, memory, disk = (sum(costs) / len(stages) for costs in zip(*stages, strict=True))
+    return Estimate(seconds, memory, disk)

@@ -10,7 +10,12 @@ from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate
 
 
-def estimate_cell(landscape: Landscape, sgd: SGD, start: Cloud, records: int) -> Estimate:
+def estimate_cell(
+    landscape: Landscape,
+    sgd: SGD,
+    start: Cloud,
+    records: int,
+) -> Estimate:
     """Seconds, memory and disk of the steps of a cloud [P, n] and of `records` passes over the
     objective, one of each measured."""
     no_directions = start.new_zeros((0, start.shape[1]))

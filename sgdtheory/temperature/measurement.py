@@ -42,7 +42,15 @@ def measure_trajectory(
     most MOST windows of records, a few numbers for each replica: nothing grows with the number of
     steps.
     """
-    records = Records(landscape, reference, sgd, schedule, replicas, seed, dtype)
+    records = Records(
+        landscape,
+        reference,
+        sgd,
+        schedule,
+        replicas,
+        seed,
+        dtype,
+    )
     if (resumed := folder.resume("cloud")) is not None:
         records.resume(*resumed)
     if records.can_be_judged and converged(records.trajectory()):

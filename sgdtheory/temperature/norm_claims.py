@@ -26,7 +26,13 @@ def norm_claims(cells: Cells) -> list[Claim]:
     return [*(claim for claim in claims if claim is not None), *_paces(cells)]
 
 
-def _law(cells: Cells, name: str, theory: str, words: str, expected: str) -> Claim | None:
+def _law(
+    cells: Cells,
+    name: str,
+    theory: str,
+    words: str,
+    expected: str,
+) -> Claim | None:
     """The cell that is farthest from a law, in units of what it says."""
     rows = []
     for cell in cells:

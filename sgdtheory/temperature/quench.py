@@ -42,7 +42,12 @@ class QuenchResult(NamedTuple):
 
 
 def quench(
-    landscape: Landscape, snapshots: Cloud, groups: Tensor, size: int, seed: int, folder: UnitFolder
+    landscape: Landscape,
+    snapshots: Cloud,
+    groups: Tensor,
+    size: int,
+    seed: int,
+    folder: UnitFolder,
 ) -> dict[str, float]:
     """Descend from snapshots [Q, n] by heavy ball on the objective of this b for a time 3/h, h the
     curvature that modes with nine tenths of Tr C lie above; measure the loss half way and at the
@@ -61,10 +66,40 @@ def quench(
     rate = 0.25 * (1 + MOMENTUM) / top
     steps = int(min(max(LIVES / slowest * (1 - MOMENTUM) / rate / 2, HALF[0]), HALF[1]))
     descent = SGD(steps, None, rate, Constant(), MOMENTUM)
-    middle = run_stage(folder, "half", descent, objective, snapshots, seed, share=(0.1, 0.5))
-    end = run_stage(folder, "whole", descent, objective, middle, seed, share=(0.5, 0.9))
-    half, _ = _measured(landscape, middle, snapshots, groups, size, seed)
-    loss, trace = _measured(landscape, end, snapshots, groups, size, seed)
+    middle = run_stage(
+        folder,
+        "half",
+        descent,
+        objective,
+        snapshots,
+        seed,
+        share=(0.1, 0.5),
+    )
+    end = run_stage(
+        folder,
+        "whole",
+        descent,
+        objective,
+        middle,
+        seed,
+        share=(0.5, 0.9),
+    )
+    half, _ = _measured(
+        landscape,
+        middle,
+        snapshots,
+        groups,
+        size,
+        seed,
+    )
+    loss, trace = _measured(
+        landscape,
+        end,
+        snapshots,
+        groups,
+        size,
+        seed,
+    )
     assert half.value is not None and loss.value is not None
     result = QuenchResult(
         loss=loss.value,
@@ -77,7 +112,12 @@ def quench(
     return result._asdict()
 
 
-def _curvatures(landscape: Landscape, theta: Tensor, size: int, seed: int) -> tuple[float, float]:
+def _curvatures(
+    landscape: Landscape,
+    theta: Tensor,
+    size: int,
+    seed: int,
+) -> tuple[float, float]:
     """(the curvature above which nine tenths of Tr C lie, the largest) at θ [n]."""
     examples, parts = examples_of(landscape), ceil(SEEN / size)
     objective = GhostBatchObjective(examples, size, stream(seed, "parts"), parts)
@@ -96,7 +136,12 @@ def _curvatures(landscape: Landscape, theta: Tensor, size: int, seed: int) -> tu
 
 
 def _measured(
-    landscape: Landscape, cloud: Cloud, like: Cloud, groups: Tensor, size: int, seed: int
+    landscape: Landscape,
+    cloud: Cloud,
+    like: Cloud,
+    groups: Tensor,
+    size: int,
+    seed: int,
 ) -> tuple[Measured, float]:
     """L − ½λ|θ_s|² over points [Q, n], and their mean Tr C, each tensor with the length that it has
     in `like` [Q, n]."""

@@ -218,7 +218,11 @@ def reference_minimum_at(
 
 
 def _noise(
-    landscape: Landscape, theta: Tensor, size: int, source: torch.Generator, directions: Tensor
+    landscape: Landscape,
+    theta: Tensor,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
 ) -> tuple[Tensor, Tensor, Measured]:
     """Tr C and C_ii [k]: of every example where that can be afforded, else averaged over passes; Tr
     C from those alone."""

@@ -5,7 +5,12 @@ import numpy as np
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 
-def exact_epoch_factor(reference: ReferenceMinimum, rate: float, size: int, count: int) -> float:
+def exact_epoch_factor(
+    reference: ReferenceMinimum,
+    rate: float,
+    size: int,
+    count: int,
+) -> float:
     """Σ_j w_j·T_j/T_law of additive noise, exactly: finite steps, and the examples that fill no
     batch and are left out.
 

@@ -1,6 +1,4 @@
-"""What studies of paths begin with: pairs of minima, each pair joined by AutoNEB, found once
-whichever study asks.
-"""
+"""Pairs of minima, each joined by AutoNEB: found once and shared by all studies of paths."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +30,7 @@ OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")
 
 @dataclass(frozen=True)
 class FoundPaths(Study):
-    """`pairs` paths, a unit each, that depend on nothing but how they are found: studies share them
+    """`pairs` paths, one unit for each, which depend only on how they are found: studies share them
     under one `run.root`.
 
     Of each pair's own `trained` minima the two lowest are joined: SGD ends now and then in a poor
@@ -40,8 +38,8 @@ class FoundPaths(Study):
     its paths differ by the chance of the search alone.
     """
 
-    on: ClassVar[str]  # what is measured on a path: begins the names of its units
-    keys: ClassVar[tuple[str, ...]] = ()  # keys of the configuration that it depends on besides
+    on: ClassVar[str]  # the measurement on a path, with which the names of its units begin
+    keys: ClassVar[tuple[str, ...]] = ()  # of the configuration, on which it depends besides
 
     landscape: Landscape
     sgd: SGD
@@ -55,9 +53,9 @@ class FoundPaths(Study):
         return [Case(f"{self.on}-{pair}", {"pair": pair}) for pair in range(self.pairs)]
 
     def units(self, run: Run) -> list[Unit]:
-        """A unit a path, and one of the study's own for each path that is found."""
+        """One unit for each path, and one of the study's own for each path that is found."""
         shared = {name: run.science[name] for name in OF_A_PATH}
-        own = {name: run.science[name] for name in self.keys}
+        settings_on_path = {name: run.science[name] for name in self.keys}
         paths, studied = [], []
         for case in self.cases():
             pair, settings = case.settings["pair"], dict(case.settings)
@@ -65,22 +63,28 @@ class FoundPaths(Study):
             path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                what, work = {**config, self.on: own}, partial(self.do, case)
+                what, work = {**config, self.on: settings_on_path}, partial(self.do, case)
                 studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
 
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
         seed = self.seed_of(case)
-        cloud = self._ends(folder, seed)
+        cloud, method = self._ends(folder, seed), suited(self.autoneb, self.landscape)
         path, _ = find_path(
-            self.landscape, suited(self.autoneb, self.landscape), cloud, seed, folder, (0.5, 1.0)
+            self.landscape,
+            method,
+            cloud,
+            seed,
+            folder,
+            (0.5, 1.0),
         )
         ratio = length(path.pivots) / straight_length(path.pivots)
         row = {"excess": path.excess, "straight": path.straight, "length_ratio": ratio}
         folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
+        """The two minima [2, n] that are joined."""
         if states_minima(self.landscape):
             ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
             return ends
@@ -91,8 +95,8 @@ class FoundPaths(Study):
         return cloud[losses.argsort()[:2].to(cloud.device)]
 
     def path_of(self, folder: UnitFolder) -> Tensor:
-        """The pivots [P, n] that the unit in this folder looks at: those of a finished unit beside
-        it.
+        """The pivots [P, n] of the path that the unit in this folder measures, from the finished
+        unit of that path.
         """
         (found,) = folder.needed()
         path: Tensor = found.clouds()["path"]
@@ -106,7 +110,7 @@ class FoundPaths(Study):
 
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""
-        seconds, memory, disk = estimate_stage(
-            self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0)
-        )
+        start = self._start(0)
+        sgd = self.sgd.settled(self.landscape, start, 0)
+        seconds, memory, disk = estimate_stage(self.landscape, sgd, start)
         return Estimate(1.5 * seconds, memory, disk)
