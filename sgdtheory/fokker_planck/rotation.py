@@ -30,7 +30,7 @@ class Stirring:
 
     shared_batches = False
 
-    def place(self, cloud: Cloud) -> Cloud:
+    def project(self, cloud: Cloud) -> Cloud:
         return cloud
 
 

@@ -16,8 +16,10 @@ from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.paths.autoneb import AutoNEB
+from sgdtheory.paths.baselines import Baselines
+from sgdtheory.paths.budget import examples_for
 from sgdtheory.paths.claims import Findings
-from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
+from sgdtheory.paths.edge import join
 from sgdtheory.paths.graph import (
     Edge,
     Pair,
@@ -28,6 +30,7 @@ from sgdtheory.paths.graph import (
     violations,
 )
 from sgdtheory.paths.plane import plane
+from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.starting_points import STARTS, Given, constants_to_keep, digest_of, given
@@ -239,7 +242,7 @@ class Connect:
         from sgdtheory.paths.cost import estimate_edge
 
         return estimate_edge(
-            self._judged, suited(self._method, self.landscape), self.baselines, self.nodes[:2]
+            self._judged, self._method.adapted_to(self.landscape), self.baselines, self.nodes[:2]
         )
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
@@ -268,7 +271,7 @@ class Connect:
         return found + [(unit.name, edge) for unit in units if run.result(unit) is None]
 
     @property
-    def _method(self) -> Method:
+    def _method(self) -> PathMethod:
         return self.autoneb if self.method == "autoneb" else self.strings
 
     @cached_property

@@ -15,9 +15,8 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import find_path, suited
-from sgdtheory.paths.polyline import length, straight_length
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.paths.search import Progress
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of, states_minima
@@ -76,12 +75,11 @@ class FoundPaths(Study):
         """Do the unit of a path."""
         seed = self.seed_of(case)
         cloud = self._ends(folder, seed)
-        path, _ = find_path(
-            self.landscape, suited(self.autoneb, self.landscape), cloud, seed, folder, (0.5, 1.0)
-        )
-        ratio = length(path.pivots) / straight_length(path.pivots)
-        row = {"excess": path.excess, "straight": path.straight, "length_ratio": ratio}
-        folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
+        autoneb = self.autoneb.adapted_to(self.landscape)
+        found = autoneb.find(self.landscape, cloud, seed, folder, Progress(0.5, 1.0))
+        ratio = found.path.length_ratio
+        row = {"excess": found.barrier, "straight": found.straight, "length_ratio": ratio}
+        folder.finish({"tables": {"paths": [row]}}, {"path": found.path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
         if states_minima(self.landscape):
