@@ -16,7 +16,7 @@ from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_p
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
-from sgdtheory.paths.symmetry import symmetry
+from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import has_examples, is_network
 from sgdtheory.runs.extra import FAULTS, nothing, reason
@@ -67,7 +67,7 @@ class Ways:
         if not is_network(self.landscape):
             return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
         first, second = self.ends
-        units = symmetry(self.landscape.module, self.landscape.data.shape)
+        units = find_symmetry(self.landscape.module, self.landscape.data.shape)
         renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align")).to(first)
         line = self._along_line(torch.stack([first, renumbered]))
         distance = float((renumbered - first).norm())

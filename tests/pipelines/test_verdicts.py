@@ -28,7 +28,7 @@ from sgdtheory.paths.edge import join
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.presets import fast
 from sgdtheory.paths.profile import profile
-from sgdtheory.paths.symmetry import symmetry
+from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.paths.verdict import doubts_of
 from sgdtheory.paths.ways import lowest_way
 from sgdtheory.pipelines.train import describe_point
@@ -227,7 +227,7 @@ def test_training_that_never_left_the_constant_is_no_minimum() -> None:
 def test_a_permuted_copy_is_connected_by_the_aligned_line(
     landscape: Network, minima: Tensor
 ) -> None:
-    units = symmetry(landscape.module, landscape.data.shape)
+    units = find_symmetry(landscape.module, landscape.data.shape)
     copy = units.apply(minima[0], units.random(stream(0, "permuted")))
     assert not torch.equal(copy, minima[0])
     found, _ = connect(torch.stack([minima[0], copy]))
