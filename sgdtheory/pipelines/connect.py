@@ -32,8 +32,10 @@ from sgdtheory.paths.graph import (
 from sgdtheory.paths.plane import plane
 from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
-from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.pipelines.starting_points import STARTS, Given, constants_to_keep, digest_of, given
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import Dtype, describe_point
 from sgdtheory.rng import key
 from sgdtheory.roles import is_network, is_scored

@@ -18,15 +18,10 @@ from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.cost import estimate_descent
 from sgdtheory.optim.sampling import Sampling
-from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.pipelines.starting_points import (
-    STARTS,
-    Given,
-    constants_to_keep,
-    digest_of,
-    given,
-    given_on_paths,
-)
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, device_of, states_minima, title_of

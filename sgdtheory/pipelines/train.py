@@ -15,8 +15,8 @@ from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
-from sgdtheory.pipelines.starting_points import constants_to_keep
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
 from sgdtheory.runs.run import Run
