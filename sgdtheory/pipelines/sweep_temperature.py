@@ -22,7 +22,7 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
-from sgdtheory.pipelines.train import Dtype
+from sgdtheory.pipelines.train import Dtype, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, device_of, states_minima, title_of
 from sgdtheory.runs.run import Run
@@ -140,9 +140,7 @@ class SweepTemperature:
             assert ground is not None, "cells are asked for when the minimum is known"
             seed = key(self.seed, "cell", *unit.science["cell"].values())
             cell = Cell(**unit.science["cell"])
-            trajectory = cell.record(
-                folder, self.landscape, ground, seed, getattr(torch, self.dtype)
-            )
+            trajectory = cell.record(folder, self.landscape, ground, seed, dtype_of(self.dtype))
             folder.finish({}, trajectory.tensors())
         else:
             self._measure(folder)
@@ -167,7 +165,7 @@ class SweepTemperature:
             _ground(_beside(folder, "minimum", science["minimum"])),
         )
         assert ground is not None
-        like = torch.empty(0, dtype=getattr(torch, self.dtype), device=device_of(self.landscape))
+        like = torch.empty(0, dtype=dtype_of(self.dtype), device=device_of(self.landscape))
         snapshots = cell.clouds()["snapshots"].to(like)
         seed = key(self.seed, "quench", *science["cell"].values())
         found = quench(
@@ -236,7 +234,7 @@ class SweepTemperature:
             return self._cost(Cell(**unit.science["cell"]), None)
         start = self.landscape.init(1, stream(self.seed, "init", 0))
         if "quench" in unit.science:
-            return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
+            return estimate_descent(self.landscape, start.to(dtype_of(self.dtype)), QUENCHING)
         return estimate_descent(self.landscape, start.double(), DESCENT)
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
@@ -266,7 +264,7 @@ class SweepTemperature:
             recipe = cell.recipe(ground, count_of(self.landscape))
             looks = recipe.window * min(WINDOWS, recipe.windows)
             steps = recipe.burn + recipe.every * looks
-        start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
+        start = self.landscape.init(1, stream(self.seed, "init", 0)).to(dtype_of(self.dtype))
         sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
         return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)
 
@@ -287,7 +285,7 @@ class SweepTemperature:
             return given_on_paths(self.landscape, self.minima, self.at)
         if self.minima is None and not states_minima(self.landscape):
             return None
-        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
 
     @property
     def said(self) -> list[str]:
