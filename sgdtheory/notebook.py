@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sgdtheory.commandline.load import load
 from sgdtheory.errors import UserError
-from sgdtheory.pipelines.starting_points import with_kept_constants
+from sgdtheory.pipelines.minima_file import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted
 from sgdtheory.roles import device_of
 from sgdtheory.runs.run import Run, demand_as_written

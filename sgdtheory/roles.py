@@ -258,6 +258,12 @@ def count_of(landscape: Landscape) -> int | None:
     return landscape.count if has_examples(landscape) else None
 
 
+def scored_count_of(landscape: Landscape) -> int | None:
+    """How many training examples a score is of; None where that is not stated."""
+    scored: int | None = _of(landscape, "scored")
+    return scored
+
+
 def barrier_of(landscape: Landscape) -> float:
     """The barrier that a landscape states; RunError where it states none."""
     if states_barrier(landscape):

@@ -18,7 +18,7 @@ from PIL import Image
 from sgdtheory.commandline.front import launch
 from sgdtheory.commandline.sources import digest_of_sources, sources_of
 from sgdtheory.execution import versions
-from sgdtheory.pipelines.connect import origin_of
+from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.runs.folder import CorruptFile, Folder, digest, digest_of_content
 from sgdtheory.statistics.measured import in_full

@@ -15,8 +15,9 @@ from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.pipelines.checkpoints import AS_FOUND
-from sgdtheory.pipelines.starting_points import digest_of, given
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.starting_points import given
 from sgdtheory.rng import stream
 
 FEW = digits().first(40, 20)

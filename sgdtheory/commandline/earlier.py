@@ -8,8 +8,9 @@ from textwrap import shorten
 from typing import Any
 
 from sgdtheory.errors import RunError, UserError
-from sgdtheory.pipelines.checkpoints import file_in, opened, places
-from sgdtheory.pipelines.starting_points import STARTS
+from sgdtheory.pipelines.checkpoints.files import file_in, places
+from sgdtheory.pipelines.checkpoints.reading import names_in
+from sgdtheory.pipelines.minima_file import STARTS
 from sgdtheory.report.progress import duration
 from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.folder import digest
@@ -82,7 +83,7 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
     if manifest["command"] not in ("connect", "diagnose", "sweep-temperature"):
         return
     _check(run, files)
-    config.checkpoint.key = STARTS if STARTS in opened(run / MINIMA) else None
+    config.checkpoint.key = STARTS if STARTS in names_in(run / MINIMA) else None
     config.minima = [str(run / MINIMA)]
 
 

@@ -39,7 +39,7 @@ class Stirring:
         """The same force, stronger or weaker."""
         return replace(self, strength=strength)
 
-    def place(self, cloud: Cloud) -> Cloud:
+    def project(self, cloud: Cloud) -> Cloud:
         return cloud
 
 

@@ -16,7 +16,9 @@ from torch.utils._pytree import tree_leaves
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
-from sgdtheory.landscapes.module import as_written, constants_of, logits_of
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import constants_of
+from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:

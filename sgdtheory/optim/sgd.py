@@ -48,7 +48,7 @@ class Coupling(Protocol):
         """Whether all points see the same mini-batch at a step."""
         ...
 
-    def place(self, cloud: Cloud) -> Cloud:
+    def project(self, cloud: Cloud) -> Cloud:
         """Where the points stand before the step, e.g. redistributed along a path."""
         ...
 
@@ -63,7 +63,7 @@ class Uncoupled:
 
     shared_batches: bool = False
 
-    def place(self, cloud: Cloud) -> Cloud:
+    def project(self, cloud: Cloud) -> Cloud:
         return cloud
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class SGD:
         ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):
             rate = optimiser.learning_rate * self.schedule(step, self.steps)
-            cloud = coupling.place(cloud)
+            cloud = coupling.project(cloud)
             losses, gradients = value_and_grad(landscape, cloud, next(batches))
             if ceiling < inf and not float(losses.mean()) <= ceiling:
                 raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)

@@ -10,35 +10,32 @@ from sgdtheory.paths.symmetry import Group, Parts, Permutation, Symmetry
 def align(
     symmetry: Symmetry, moving: Tensor, fixed: Tensor, stream: torch.Generator, restarts: int = 8
 ) -> Tensor:
-    """`moving` [n] with its hidden units renumbered so that |moving − fixed| is small: weight
-    matching.
+    """`moving` [n] with its hidden units renumbered so that |moving − fixed|, `fixed` [n], is
+    small: weight matching.
 
     Coordinate descent over the groups, each an exact linear assignment given the others (Ainsworth
-      et al. 2023,
-    2209.04836, Algorithm 1). It ends in a local minimum, in residual networks often a poor one,
-      because all blocks of a
-    stage hold one group in place. So it starts twice: from units paired by what no other
-      renumbering can change (see
-    `_by_fingerprint`), which alone finds a planted permutation, and from `moving` as it is, so that
-      the distance never
-    grows. Then `restarts` times two groups of the best are shuffled and descended again: on trained
-      ResNets and
+    et al. 2023, 2209.04836, Algorithm 1). It ends in a local minimum, in residual networks often a
+    poor one, because all blocks of a stage hold one group in place. So it starts twice: from units
+    paired by what no other renumbering can change (see `_by_fingerprint`), which alone finds a
+    planted permutation, and from `moving` as it is, so that the distance never grows. Then
+    `restarts` times two groups of the best are shuffled and descended again: on trained ResNets and
     DenseNets this came closer, in less time, than as many random starts. The closest of all is
-      kept.
-
+    kept.
     """
     best, closest = symmetry.identity(), float((moving - fixed).double().norm())
     for attempt in range(2 + restarts):
         if closest == 0:
             break
-        if attempt < 2:
-            start = [_by_fingerprint(symmetry, moving, fixed), symmetry.identity()][attempt]
+        if attempt == 0:
+            start = _by_fingerprint(symmetry, moving, fixed)
+        elif attempt == 1:
+            start = symmetry.identity()
         else:
             start = _shuffle_two(symmetry, best, stream)
-        found = _descend(symmetry, start, moving, fixed, stream)
-        distance = float((symmetry.apply(moving, found) - fixed).double().norm())
+        permutations = _descend(symmetry, start, moving, fixed, stream)
+        distance = float((symmetry.apply(moving, permutations) - fixed).double().norm())
         if distance < closest:
-            best, closest = found, distance
+            best, closest = permutations, distance
     return symmetry.apply(moving, best)
 
 
@@ -71,12 +68,13 @@ def _descend(
         for k in torch.randperm(len(symmetry.groups), generator=stream).tolist():
             group = symmetry.groups[k]
             # [units, units]
-            products = sum(group.rows(s, there) @ group.rows(s, here).T for s in group.slots)
-            assert isinstance(products, Tensor)
+            products = torch.zeros(group.size, group.size, dtype=torch.float64)
+            for slot in group.slots:
+                products = products + group.rows(slot, there) @ group.rows(slot, here).T
             step = _assignment(-products)
             gain = products[torch.arange(group.size), step].sum() - products.trace()
             if gain > least and _really_gains(group, here, there, step, least):
-                group.move(here, step)
+                group.permute(here, step)
                 permutations[k] = permutations[k][step]
                 gained = True
     return permutations
@@ -89,11 +87,11 @@ def _really_gains(group: Group, here: Parts, there: Parts, step: Permutation, le
     if len(names) == len({name for name, _ in names}):
         return True
     moved = {name: here[name].clone() for name, _ in names}
-    group.move(moved, step)
-    return (
-        sum(float(((part - here[name]) * there[name]).sum()) for name, part in moved.items())
-        > least
-    )
+    group.permute(moved, step)
+    gain = 0.0
+    for name, part in moved.items():
+        gain += float(((part - here[name]) * there[name]).sum())
+    return gain > least
 
 
 def _assignment(costs: Tensor) -> Permutation:
@@ -112,7 +110,7 @@ def _by_fingerprint(symmetry: Symmetry, moving: Tensor, fixed: Tensor) -> list[P
         # apart
         costs = torch.cdist(theirs, ours, compute_mode="donot_use_mm_for_euclid_dist").square()
         permutations.append(_assignment(costs))
-        group.move(here, permutations[-1])
+        group.permute(here, permutations[-1])
     return permutations
 
 

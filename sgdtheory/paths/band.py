@@ -60,7 +60,7 @@ class ElasticBand:
     F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every
     step the pivots slide to arc positions `targets` [P] (the string method, E, Ren & Vanden-Eijnden
     2007, J. Chem. Phys. 126, 164103), in one pass: what it leaves is of second order (see
-    `cloud.redistribute`), and the next step's pass takes it. `climb`: the highest pivot, where it
+    `redistribute`), and the next step's pass takes it. `climb`: the highest pivot, where it
     is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ (Henkelman, Uberuaga &
     Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is slid then: that would drag it off its
     saddle, and forces across the path alone leave the spacing nearly as it is.
@@ -82,15 +82,15 @@ class ElasticBand:
     ceiling: float = float("inf")  # SGD gives up where the pivots' mean loss is above it
 
     def path(self, cloud: Tensor) -> Tensor:
-        """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the
+        """The interior pivots with the two ends, [P, n]; for a cloud that `project` gave away the
         path that it is part of."""
         for path, interior in self._paths:
             if cloud is interior:
                 return path
         return torch.cat([self.ends[:1], cloud, self.ends[1:]])
 
-    def place(self, cloud: Tensor) -> Tensor:
-        """The cloud slid to its targets: into new memory, of a cloud that `place` gave away into
+    def project(self, cloud: Tensor) -> Tensor:
+        """The cloud slid to its targets: into new memory, of a cloud that `project` gave away into
         that of the one before."""
         if self.climb or not isinf(self.stiffness):
             return cloud
@@ -140,7 +140,7 @@ class ElasticBand:
 
     @cached_property
     def _paths(self) -> list[tuple[Tensor, Tensor]]:
-        """The paths of the newest two placed clouds, and these, which are views of their
+        """The paths of the newest two projected clouds, and these, which are views of their
         interiors."""
         return []
 
@@ -156,6 +156,23 @@ class ElasticBand:
     @cached_property
     def _tangents(self) -> InterpolationMatrix:
         return InterpolationMatrix(len(self._targets), self.ends.dtype)
+
+
+def pivots_on_line(
+    ends: Tensor, count: int, nudge: float, source: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A path [count + 2, n] of evenly spaced pivots near the straight line between ends [2, n], and
+    its arc positions [count + 2].
+
+    It is bent by sin(πt), up to `nudge` of the line's length, in a random direction: all pivots to
+    one side, or halves would part on a ridge.
+    """
+    t = torch.linspace(0, 1, count + 2, dtype=torch.float64, device=ends.device)
+    bend = torch.randn(ends.shape[1], generator=source, dtype=torch.float64).to(ends)
+    size = nudge * (ends[1] - ends[0]).norm() / bend.norm()
+    path = points_at(ends, t) + size * torch.sin(torch.pi * t).to(ends)[:, None] * bend
+    path[[0, -1]] = ends
+    return path, arc_positions(path)
 
 
 def stretches(path: Tensor) -> Tensor:

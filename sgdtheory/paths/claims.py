@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.trained import untrained
-from sgdtheory.paths.edge import APART, is_flat
+from sgdtheory.paths.verdict import APART, is_flat
 from sgdtheory.paths.ways import WORDS, words_of
 from sgdtheory.roles import barrier_of, is_scored, states_barrier, states_minima, title_of
 from sgdtheory.statistics.measured import Claim, Measured

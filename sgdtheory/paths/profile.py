@@ -1,6 +1,7 @@
 """The losses along a path, with errors: every point scored on the same examples, un-augmented,
 statistics recomputed."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,6 +29,12 @@ class Profile(NamedTuple):
     train_errors: Tensor | None
     test_losses: Tensor | None
     test_errors: Tensor | None
+
+    @property
+    def train_means(self) -> Tensor:
+        """The mean training loss of each point [T], summed point by point as `train_losses`
+        does."""
+        return torch.stack([losses.mean() for losses in self.train_losses])
 
     @property
     def worst(self) -> int:
@@ -173,3 +180,16 @@ def train_losses(landscape: Landscape, points: Cloud) -> Tensor:
     if not is_scored(landscape):
         return values(landscape, points).double()
     return torch.stack([landscape.score(theta[None], "train").losses.mean() for theta in points])
+
+
+def loss_difference_error(landscape: Landscape) -> Callable[[Cloud], float] | None:
+    """A function of two points [2, n]: the standard error, over training examples, of the
+    difference of their losses; None on a formula, which has no examples."""
+    if not is_scored(landscape):
+        return None
+
+    def error(pair: Cloud) -> float:
+        losses = landscape.score(pair, "train").losses.cpu()
+        return Measured.mean(losses[0] - losses[1]).stderr or 0.0
+
+    return error

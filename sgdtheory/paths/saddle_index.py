@@ -1,28 +1,26 @@
 """The top of a path: whether it is a saddle of the objective, and how many directions go down
 there."""
 
-from typing import Any
-
 import torch
 
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.optim.descent import newton
-from sgdtheory.paths.autoneb import Path
-from sgdtheory.paths.polyline import length, points_at
+from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
+from sgdtheory.statistics.measured import Row
 
 STATIONARY = 1e-6  # |∇L| at a refined top: below, it is a critical point
 DENSE_HESSIAN = 500  # parameters up to which an index is counted from the whole spectrum
 
 
-def index_of(landscape: Landscape, path: Path, along: Profile) -> dict[str, Any]:
+def saddle_index(landscape: Landscape, path: Path, along: Profile) -> Row:
     """How many directions go down at the top, where the top is a critical point of the objective:
     {index, index_why, …}."""
     top = along.worst
     if top in (0, len(along.t) - 1):
         return {"index": None, "index_why": "the top of the path is one of its ends"}
-    theta = points_at(path.pivots, path.t[top : top + 1]).double()
+    theta = path.at(path.t[top : top + 1]).double()
     before = float(value_and_grad(landscape, theta)[1].norm())
     if theta.shape[1] > DENSE_HESSIAN:
         return {
@@ -31,7 +29,7 @@ def index_of(landscape: Landscape, path: Path, along: Profile) -> dict[str, Any]
         }
     refined = newton(landscape, theta[0], 20)[None]
     value, gradient = value_and_grad(landscape, refined)
-    moved = float((refined - theta).norm()) / length(path.pivots)
+    moved = float((refined - theta).norm()) / path.length
     if float(gradient.norm()) > STATIONARY * max(1.0, before) or moved > 0.1:
         left = float(gradient.norm())
         return {

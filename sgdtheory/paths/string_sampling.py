@@ -14,6 +14,7 @@ from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
 from sgdtheory.paths.polyline import gaps, length, points_at, straight_length
 from sgdtheory.rng import key, stream
+from sgdtheory.runs.folder import Json
 
 
 class Descent(NamedTuple):
@@ -38,6 +39,23 @@ class String(NamedTuple):
     # [B + 1, 2] float64, of each piece: the highest loss seen inside, and where on the piece
     tops: Tensor
     depth: int = 0  # how often all pieces that were too high were split
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"path": self.path, "tops": self.tops}
+
+    def facts(self) -> Json:
+        return {name: x for name, x in self._asdict().items() if not isinstance(x, Tensor)}
+
+    @classmethod
+    def read(
+        cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
+    ) -> "String | None":
+        """The string as a unit has kept it."""
+        if kept is None:
+            return None
+        tensors, facts = kept
+        known = {name: x for name, x in facts.items() if name in cls._fields}
+        return cls(path=tensors["path"].to(device), tops=tensors["tops"].cpu(), **known)
 
     @property
     def beads(self) -> int:

@@ -13,31 +13,29 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
-from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.claims import Findings
-from sgdtheory.paths.edge import Baselines, Method, examples_for, join, suited
-from sgdtheory.paths.graph import (
-    Edge,
-    Pair,
-    disconnectivity,
-    next_pairs,
-    spanning_tree,
-    tree_means,
-    violations,
-)
+from sgdtheory.paths.baselines import Baselines
+from sgdtheory.paths.budget import examples_for
+from sgdtheory.paths.distinct_points import DistinctPoints
+from sgdtheory.paths.edge import join
+from sgdtheory.paths.graph import Edge, Pair
+from sgdtheory.paths.next_pairs import next_pairs
 from sgdtheory.paths.plane import plane
+from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
-from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.pipelines.starting_points import STARTS, Given, constants_to_keep, digest_of, given
-from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, edge_of, finite_losses, merged_claims
+from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.origin import origin_of
+from sgdtheory.pipelines.starting_points import Given, given
+from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
 from sgdtheory.rng import key
-from sgdtheory.roles import is_network, is_scored
-from sgdtheory.runs.folder import Folder
-from sgdtheory.runs.run import Run, results_of
+from sgdtheory.roles import is_network, is_scored, network_of
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.measured import Results, Rows
 
 SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
 
@@ -73,28 +71,12 @@ class Connect:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "landscape", self.given.landscape)
-        given, count = len(self.points), len(self.nodes)
-        if given > 1 and count < 2:
-            raise UserError(
-                f"minima: all {given} are one and the same point, and a path has two ends; "
-                f"give another minimum"
-            )
-        if count < 2:
-            raise UserError(
-                f"minima: a path has two ends, and there is {count} minimum; give at least two"
-            )
-        # refuses pairs that are not there
-        next_pairs(dict.fromkeys(range(given), 0.0), {}, pairs=self.pairs)
-        for pair, (i, j) in zip(self.pairs, self._asked or [], strict=False):
-            if i == j:
-                raise UserError(
-                    f"pairs: {pair[0]} and {pair[1]} are the same point; a path has two ends"
-                )
+        self._distinct.demand_pairs(self.pairs)
 
     @cached_property
     def given(self) -> Given:
         """The minima as they were read."""
-        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
 
     @property
     def said(self) -> list[str]:
@@ -111,40 +93,25 @@ class Connect:
 
     @cached_property
     def points(self) -> Tensor:
-        """The minima as they are given; one may be there twice."""
+        """The minima as they are given [P, n]; one may be there twice."""
         cloud = self.given.points
-        return cloud.to(
-            torch.float64 if cloud.dtype == torch.float64 else getattr(torch, self.dtype)
-        )
+        return cloud if cloud.dtype == torch.float64 else cloud.to(dtype_of(self.dtype))
 
     @cached_property
-    def _firsts(self) -> list[int]:
-        """Of each point that is given the first that is the same: in all bits, on a formula up to
-        rounding."""
-        near = 0.0 if is_scored(self.landscape) else SAME
-        found: list[int] = []
-        for i, theta in enumerate(self.points):
-            room = near * (1 + float(theta.norm()))
-            same = (
-                j for j in dict.fromkeys(found) if float((theta - self.points[j]).norm()) <= room
-            )
-            found.append(next(same, i))
-        return found
+    def _distinct(self) -> DistinctPoints:
+        """Points are one where all bits are the same; on a formula, up to rounding."""
+        return DistinctPoints(self.points, 0.0 if is_scored(self.landscape) else SAME)
 
-    @cached_property
+    @property
     def nodes(self) -> Tensor:
-        """The minima [P, n] that are joined, no two of them the same point; they are numbered in
+        """The minima [M, n] that are joined, no two of them the same point; they are numbered in
         this order."""
-        return self.points[list(dict.fromkeys(self._firsts))]
+        return self._distinct.nodes
 
     @cached_property
     def _asked(self) -> list[Pair] | None:
         """The pairs that were named, in the numbers of `nodes`; None where none were."""
-        if isinstance(self.pairs, str):
-            return None
-        numbers = {first: k for k, first in enumerate(dict.fromkeys(self._firsts))}
-        asked = (sorted(numbers[self._firsts[end]] for end in pair) for pair in self.pairs)
-        return list(dict.fromkeys((i, j) for i, j in asked))
+        return self._distinct.pairs(self.pairs)
 
     def units(self, run: Run) -> list[Unit]:
         units = self._minimum_units(run)
@@ -181,55 +148,45 @@ class Connect:
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
-        units = self._minimum_units(run)
-        minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
-        measured = units_of(self.diagnostic, self.landscape, units, run)
-        columns = columns_of(measured, run, len(minima))
-        minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
-        firsts = dict.fromkeys(self._firsts)
-        minima = [
-            row | {"source": self.given.sources[i]} for row, i in zip(minima, firsts, strict=False)
-        ]
-        nodes = _finite(minima)
-        rows, edges, paths, clouds = [], {}, [], {"minima.safetensors": self._kept()}
-        for unit, pair in self._edges(run) if len(minima) == len(self.nodes) else []:
+        graph = GraphOfMinima(self._minima(run))
+        clouds: dict[str, Mapping[str, Tensor]] = {"minima.safetensors": self._kept()}
+        on_paths = []
+        for unit, pair in self._edges(run) if len(graph.minima) == len(self.nodes) else []:
             result = run.result(unit)
             if result is not None:
-                rows.append({"pair": list(pair), **result["row"]})
-                edges[pair] = _edge(result["row"])
-                tensors = clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = run.folder(
-                    unit
-                ).clouds()
-                paths.append((unit, pair, tensors["t"]))
-        tree = spanning_tree(nodes, edges)
-        mean_minimum, mean_saddle = tree_means(nodes, edges)
-        grouped = disconnectivity(nodes, edges)
+                graph.rows[pair] = result["row"]
+                tensors = run.folder(unit).clouds()
+                clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = tensors
+                on_paths.append((unit, pair, tensors["t"]))
+        tables = {
+            "minima": [{"name": str(i), **row} for i, row in enumerate(graph.minima)],
+            "edges": graph.edge_rows,
+        }
         numbers = {
-            "spanning_tree": [list(pair) for pair in tree],
-            **mean_minimum.columns("mean_minimum_train_loss"),
-            **mean_saddle.columns("mean_saddle_train_loss"),
+            **graph.numbers(),
             "minima_from": origin_of(self.minima),
-            "merged": [[i, first] for i, first in enumerate(self._firsts) if i != first],
-            "disconnectivity": {
-                "leaves": grouped.leaves,
-                "merges": [merge._asdict() for merge in grouped.merges],
-            },
-            "ultrametric_violations": [
-                violation._asdict() for violation in violations(nodes, edges)
-            ],
+            "merged": [list(pair) for pair in self._distinct.repeated],
         }
         for unit in self._plane_units(run):
-            numbers |= {"plane": (run.result(unit) or {}).get("plane")}
-        points = points_of(self.diagnostic, self.landscape, paths, run)
-        tables = {
-            "minima": [{"name": str(i), **row} for i, row in enumerate(minima)],
-            "edges": rows,
-        }
-        if points:
-            tables, numbers = {**tables, "points": points}, {**numbers, "plots": pictures(points)}
-        return Results(
-            [*self._claims(rows, tree, minima), *self._merged()], tables, numbers, clouds
-        )
+            numbers["plane"] = (run.result(unit) or {}).get("plane")
+        if points := points_of(self.diagnostic, self.landscape, on_paths, run):
+            tables["points"], numbers["plots"] = points, pictures(points)
+        claims = graph.claims(self.landscape, self.nodes, self._asked)
+        claims += merged_claims(self._distinct)
+        return Results(claims, tables, numbers, clouds)
+
+    def _minima(self, run: Run) -> Rows:
+        """A row for each minimum that is finished: its scores, diagnostics and source."""
+        units = self._minimum_units(run)
+        results = [run.result(unit) or {"rows": []} for unit in units]
+        scores = [row for result in results for row in result["rows"]]
+        diagnostics = units_of(self.diagnostic, self.landscape, units, run)
+        measured = columns_of(diagnostics, run, len(scores))
+        sources = [self.given.sources[first] for first in self._distinct.kept]
+        minima = []
+        for row, columns, source in zip(scores, measured, sources, strict=False):
+            minima.append({**row, **columns, "source": source})
+        return minima
 
     def _kept(self) -> dict[str, Tensor]:
         """The minima that were joined, constants, and the points as they were given where one was
@@ -242,7 +199,7 @@ class Connect:
         from sgdtheory.paths.cost import estimate_edge
 
         return estimate_edge(
-            self._judged, suited(self._method, self.landscape), self.baselines, self.nodes[:2]
+            self._judged, self._method.adapted_to(self.landscape), self.baselines, self.nodes[:2]
         )
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
@@ -255,9 +212,8 @@ class Connect:
         from sgdtheory.optim.cost import estimate_scores
 
         edge = self._cost_of_edge()
-        one, grid = (
-            estimate_scores(self._judged, self.nodes[:1], points) for points in (2, self.plane**2)
-        )
+        one = estimate_scores(self._judged, self.nodes[:1], 2)
+        grid = estimate_scores(self._judged, self.nodes[:1], self.plane**2)
         costs = {"minimum": one, "plane": grid}
         found = [(unit.name, costs.get(unit.name.split("-")[0], edge)) for unit in pending]
         if all(run.result(unit) is not None for unit in self._minimum_units(run)):
@@ -271,15 +227,15 @@ class Connect:
         return found + [(unit.name, edge) for unit in units if run.result(unit) is None]
 
     @property
-    def _method(self) -> Method:
+    def _method(self) -> PathMethod:
         return self.autoneb if self.method == "autoneb" else self.strings
 
     @cached_property
-    def _judged(self) -> Any:
+    def _judged(self) -> Landscape:
         """The landscape, scored on as many examples as were asked for."""
-        most = (
-            examples_for(self._method, self.baselines) if self.examples == "auto" else self.examples
-        )
+        most: int | str | None = self.examples
+        if most == "auto":
+            most = examples_for(self._method, self.baselines)
         if not isinstance(most, int) or not is_network(self.landscape):
             return self.landscape
         return self.landscape.scored_on(most)
@@ -287,7 +243,9 @@ class Connect:
     @property
     def _sample(self) -> dict[str, int]:
         """What an edge that not all examples are looked at is known by besides."""
-        return {} if self._judged is self.landscape else {"examples": self._judged.scored}
+        if self._judged is self.landscape:
+            return {}
+        return {"examples": network_of(self._judged).scored}
 
     # units
 
@@ -329,7 +287,8 @@ class Connect:
         A minimum whose scores are not finite is joined with none.
 
         """
-        nodes = _finite([(run.result(unit) or {})["rows"][0] for unit in self._minimum_units(run)])
+        scores = [(run.result(unit) or {})["rows"][0] for unit in self._minimum_units(run)]
+        nodes = finite_losses(scores)
         asked = self._asked
         pairs = self.pairs if asked is None else [pair for pair in asked if set(pair) <= set(nodes)]
         found: list[tuple[Unit, Pair]] = []
@@ -342,7 +301,7 @@ class Connect:
                 found.append((unit, (i, j)))
                 result = run.result(unit)
                 if result is not None:
-                    edges[i, j] = _edge(result["row"])
+                    edges[i, j] = edge_of(result["row"])
                 elif run.folder(unit).status["status"] == "failed":
                     failed.add((i, j))
                 else:
@@ -350,73 +309,3 @@ class Connect:
             if waiting:
                 break
         return found
-
-    # what is said
-
-    def _claims(
-        self, rows: list[dict[str, Any]], tree: list[Pair], minima: list[dict[str, Any]]
-    ) -> list[Claim]:
-        """Where pairs were named, they alone are judged: nobody asked for a tree."""
-        asked = self._asked
-        chosen = [row for row in rows if asked or tuple(row["pair"]) in tree]
-        ends = {end for pair in asked for end in pair} if asked else set(range(len(self.nodes)))
-        wanted = len(asked) if asked else len(self.nodes) - 1
-        return Findings(
-            self.landscape, self.nodes, minima, chosen, ends, bool(asked), wanted
-        ).claims()
-
-    def _merged(self) -> list[Claim]:
-        """That points which were given twice are one."""
-        again = [(i, first) for i, first in enumerate(self._firsts) if i != first]
-        if not again:
-            return []
-        given, left = len(self._firsts), len(self.nodes)
-        pairs = ", ".join(f"{i} is {first} again" for i, first in again)
-        words = (
-            f"of {given} minima {left} are different points ({pairs}); each is taken "
-            f"once, numbered in this order"
-        )
-        return [
-            Claim("distinct", words, Measured(float(left)), f"{given}, each another point", False)
-        ]
-
-
-def _edge(row: dict[str, Any]) -> Edge:
-    """An edge as the graph needs it: the lowest way, and the path that was searched for."""
-    ends = [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
-    lowest, line = row["lowest_way"]["barrier"], row["straight_barrier"] or {"value": 0.0}
-    return Edge(
-        lowest["value"],
-        lowest["stderr"] or 0.0,
-        line["value"],
-        path=row["path"]["train_loss"] - max(ends),
-    )
-
-
-def _finite(minima: list[dict[str, Any]]) -> dict[int, float]:
-    """The training loss of each minimum that has one."""
-    return {i: row["train_loss"] for i, row in enumerate(minima) if row["train_loss"] is not None}
-
-
-def origin_of(files: tuple[Path, ...] | None) -> dict[str, Any]:
-    """Where the minima came from: a run, with its training error and when it ended, files, or the
-    formula itself.
-
-    Raises CorruptFile where the results of the run are not what it wrote.
-
-    """
-    if files is None:
-        return {"landscape": "the minima that it states"}
-    run = Folder(files[0].parent)
-    manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
-    if files[0].name not in manifest.get("files", {}):
-        return {"files": [str(file) for file in files]}
-    rows = results_of(run.path, manifest).get("minima")
-    known = [row["train_error"] for row in rows or [] if row.get("train_error") is not None]
-    count = (
-        {"minima": None, "minima_why": "the results of that run were not there"}
-        if rows is None
-        else {"minima": len(rows)}
-    )
-    facts = {**count, "train_error": max(known, default=None), "finished": manifest.get("finished")}
-    return {"run": str(run.path), **facts}

@@ -20,15 +20,10 @@ from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.cost import estimate_score
-from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.pipelines.starting_points import (
-    NO_STATISTICS,
-    Given,
-    digest_of,
-    digest_of_all,
-    given,
-)
-from sgdtheory.pipelines.train import Dtype, describe_point
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of, digest_of_all
+from sgdtheory.pipelines.starting_points import Given, given
+from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
 from sgdtheory.roles import count_of, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -46,6 +41,7 @@ MOST_FEW = (
 )
 LOOKS = 14  # gradients of ten iterations of L-BFGS-B
 OWN = "own_statistics"
+NO_STATISTICS = "the file holds no statistics of all batch norms"
 
 
 @dataclass(frozen=True)
@@ -81,10 +77,10 @@ class Diagnose:
     @cached_property
     def given(self) -> Given:
         """The points as they were read."""
-        found = given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        found = given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
         wide = found.points.dtype == torch.float64
         return found._replace(
-            points=found.points if wide else found.points.to(getattr(torch, self.dtype))
+            points=found.points if wide else found.points.to(dtype_of(self.dtype))
         )
 
     @property

@@ -18,16 +18,11 @@ from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.cost import estimate_descent
 from sgdtheory.optim.sampling import Sampling
-from sgdtheory.pipelines.checkpoints import AS_FOUND, Checkpoint
-from sgdtheory.pipelines.starting_points import (
-    STARTS,
-    Given,
-    constants_to_keep,
-    digest_of,
-    given,
-    given_on_paths,
-)
-from sgdtheory.pipelines.train import Dtype
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
+from sgdtheory.pipelines.train import Dtype, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, device_of, states_minima, title_of
 from sgdtheory.runs.run import Run
@@ -145,7 +140,7 @@ class SweepTemperature:
         (minimum,) = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
         seed = key(self.seed, "cell", *vars(cell).values())
-        trajectory = cell.measure(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
+        trajectory = cell.measure(folder, self.landscape, ground, seed, dtype_of(self.dtype))
         folder.finish({}, trajectory.tensors())
 
     def _measure(self, index: int, batch_size: int, folder: UnitFolder) -> None:
@@ -163,7 +158,7 @@ class SweepTemperature:
         """Let some points of a finished cell down."""
         recorded, minimum = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
-        like = torch.empty(0, dtype=getattr(torch, self.dtype), device=device_of(self.landscape))
+        like = torch.empty(0, dtype=dtype_of(self.dtype), device=device_of(self.landscape))
         snapshots = recorded.clouds()["snapshots"].to(like)
         seed = key(self.seed, "quench", *vars(cell).values())
         found = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
@@ -232,7 +227,7 @@ class SweepTemperature:
 
     def _cost_of_quench(self) -> Estimate:
         start = self.landscape.init(1, stream(self.seed, "init", 0))
-        return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
+        return estimate_descent(self.landscape, start.to(dtype_of(self.dtype)), QUENCHING)
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
@@ -267,7 +262,7 @@ class SweepTemperature:
             schedule = cell.schedule(ground, count_of(self.landscape))
             looks = schedule.window * min(WINDOWS, schedule.windows)
             steps = schedule.burn_in + schedule.thinning * looks
-        start = self.landscape.init(1, stream(self.seed, "init", 0)).to(getattr(torch, self.dtype))
+        start = self.landscape.init(1, stream(self.seed, "init", 0)).to(dtype_of(self.dtype))
         sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
         return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)
 
@@ -288,7 +283,7 @@ class SweepTemperature:
             return given_on_paths(self.landscape, self.minima, self.at)
         if self.minima is None and not states_minima(self.landscape):
             return None
-        return given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
 
     @property
     def said(self) -> list[str]:

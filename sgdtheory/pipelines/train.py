@@ -16,8 +16,8 @@ from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
-from sgdtheory.pipelines.starting_points import constants_to_keep
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
 from sgdtheory.runs.run import Run
@@ -25,6 +25,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results
 
 Dtype: TypeAlias = Literal["float32", "float64"]
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
 
 
@@ -139,7 +140,7 @@ class Train:
 
     def _start(self, index: int) -> Cloud:
         cloud: Cloud = self.landscape.init(1, stream(self.seed, "init", index))
-        return cloud.to(getattr(torch, self.dtype))
+        return cloud.to(dtype_of(self.dtype))
 
     def _polish(self) -> str:
         return (
@@ -219,6 +220,11 @@ def _counted(rows: list[dict[str, Any]], points: bool) -> str:
     """4 minima; points, where they are none."""
     one, many = ("point", "points") if points else ("minimum", "minima")
     return f"{len(rows)} {one if len(rows) == 1 else many}"
+
+
+def dtype_of(name: Dtype) -> torch.dtype:
+    """torch's dtype of this name."""
+    return DTYPES[name]
 
 
 def check_batch_size(landscape: Landscape, sgd: SGD) -> None:

@@ -17,8 +17,7 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.polyline import length, points_at, straight_length
-from sgdtheory.paths.profile import profile, train_losses
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import NetworkLandscape
@@ -125,15 +124,12 @@ class WidthAndBarriers(Study):
         """One path: its excess over the higher end with its error over examples, and the straight
         line's barrier.
         """
-        path = self.autoneb.find(
-            landscape, ends, seed, lambda points: train_losses(landscape, points)
-        )
-        excess = profile(landscape, points_at(path.pivots, path.t), path.t).barrier()
-        ratio = length(path.pivots) / straight_length(path.pivots)
+        found = self.autoneb.find(landscape, ends, seed)
+        excess = found.along.barrier()
         return {
             "excess": {"value": excess.value, "stderr": excess.stderr},
-            "straight": path.straight,
-            "length_ratio": ratio,
+            "straight": found.straight,
+            "length_ratio": found.path.length_ratio,
         }
 
     def _landscape(self, hidden: list[int]) -> NetworkLandscape:

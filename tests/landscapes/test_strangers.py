@@ -21,7 +21,8 @@ from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import twice
-from sgdtheory.landscapes.module import fill, logits_of
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.custom import custom
 from sgdtheory.rng import stream

@@ -16,9 +16,10 @@ from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.paths import symmetry as rules
+from sgdtheory.paths import channel_rules as rules
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.symmetry import Symmetry, symmetry
+from sgdtheory.paths.symmetry import Symmetry
+from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.rng import stream
 
 SHAPE = (1, 8, 8)
@@ -38,7 +39,7 @@ MODELS: dict[str, Any] = {
 @cache
 def network(name: str) -> tuple[Network, Symmetry]:
     landscape = Network(MODELS[name], digits(), weight_decay=0.0)
-    return landscape, symmetry(landscape.module, SHAPE)
+    return landscape, find_symmetry(landscape.module, SHAPE)
 
 
 def change_of_function(module: nn.Module, found: Symmetry, name: str = "") -> float:
@@ -64,7 +65,7 @@ def change_of_function(module: nn.Module, found: Symmetry, name: str = "") -> fl
 @pytest.mark.parametrize("name", MODELS)
 def test_function_is_unchanged(name: str) -> None:
     module = MODELS[name](shape=SHAPE, classes=10)
-    assert change_of_function(module, symmetry(module, SHAPE), name) < 1e-10
+    assert change_of_function(module, find_symmetry(module, SHAPE), name) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ class Odd(nn.Module):
 
 def test_a_module_of_many_operations() -> None:
     module = Odd()
-    found = symmetry(module, SHAPE)
+    found = find_symmetry(module, SHAPE)
     assert [group.size for group in found.groups] == [6, 8]
     assert change_of_function(module, found) < 1e-10
     draws = stream(0, "odd")
@@ -223,27 +224,29 @@ class Applied(nn.Module):
 )
 def test_an_unknown_operation_is_named(something: Any, named: str) -> None:
     with pytest.raises(UserError, match=f"across '{named}'"):
-        symmetry(Applied(something), SHAPE)
+        find_symmetry(Applied(something), SHAPE)
 
 
 def test_constants_that_tell_channels_apart_hold_them() -> None:
-    apart = symmetry(Applied(lambda x: x * torch.arange(4.0, dtype=x.dtype)[:, None, None]), SHAPE)
+    apart = find_symmetry(
+        Applied(lambda x: x * torch.arange(4.0, dtype=x.dtype)[:, None, None]), SHAPE
+    )
     assert apart.groups == ()
     assert [
         group.size
-        for group in symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups
+        for group in find_symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups
     ] == [4]
 
 
 def test_a_wrong_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(rules.RULES, "flip", rules._keep)
+    monkeypatch.setitem(rules.RULES, "flip", rules.keep)
     with pytest.raises(UserError, match="changes what Applied computes"):
-        symmetry(Applied(lambda x: x.flip(1) * x), SHAPE)
+        find_symmetry(Applied(lambda x: x.flip(1) * x), SHAPE)
 
 
 def test_the_module_is_left_as_it_was() -> None:
     module = CNN(SHAPE, 10).train()
     before = {name: x.clone() for name, x in module.state_dict().items()}
-    symmetry(module, SHAPE)
+    find_symmetry(module, SHAPE)
     assert module.training
     assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())

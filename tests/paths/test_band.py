@@ -145,18 +145,18 @@ def test_no_climber_where_no_pivot_is_above_the_ends() -> None:
 def test_place_puts_the_pivots_on_their_targets() -> None:
     band, path, _, _ = a_band(1, inf, False)
     moved = path[1:-1] + 0.05 * draws(7, 30, seed=3)
-    placed = band.place(moved)
+    placed = band.project(moved)
     torch.testing.assert_close(
         placed, points_at(band.path(moved), band.targets)[1:-1], rtol=0, atol=1e-14
     )
     for _ in range(200):  # a step never moves so far again: what one pass leaves, the next take
-        placed = band.place(placed)
+        placed = band.project(placed)
     torch.testing.assert_close(arc_positions(band.path(placed)), band.targets, rtol=0, atol=1e-6)
     torch.testing.assert_close(
         redistribute(band.path(placed), band.targets)[1:-1], placed, rtol=0, atol=1e-14
     )
     for free in (a_band(1, 0.7, False)[0], a_band(1, inf, True)[0]):
-        assert free.place(moved) is moved
+        assert free.project(moved) is moved
 
 
 def test_a_placed_cloud_is_part_of_its_path_wherever_it_is_moved() -> None:
@@ -165,7 +165,7 @@ def test_a_placed_cloud_is_part_of_its_path_wherever_it_is_moved() -> None:
     band, path, values, gradients = a_band(1, inf, False)
     cloud = path[1:-1]
     for step in range(3):
-        cloud = band.place(cloud)
+        cloud = band.project(cloud)
         cloud -= 0.1 * draws(7, 30, seed=step)
         whole = band.path(cloud)
         assert whole[1:-1].data_ptr() == cloud.data_ptr() and torch.equal(
@@ -176,7 +176,9 @@ def test_a_placed_cloud_is_part_of_its_path_wherever_it_is_moved() -> None:
             band.force(cloud, values[1:-1], gradients),
             band.force(cloud.clone(), values[1:-1], gradients),
         )
-        assert torch.equal(band.place(cloud.clone()), a_band(1, inf, False)[0].place(cloud.clone()))
+        assert torch.equal(
+            band.project(cloud.clone()), a_band(1, inf, False)[0].project(cloud.clone())
+        )
 
 
 def test_springs_even_out_a_band() -> None:

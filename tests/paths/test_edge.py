@@ -15,8 +15,10 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.paths import edge
-from sgdtheory.paths.edge import Baselines, examples_for, find_band, join, shares
+from sgdtheory.paths import budget
+from sgdtheory.paths.baselines import Baselines
+from sgdtheory.paths.budget import edge_progress, examples_for
+from sgdtheory.paths.edge import join
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.strings import Strings
 from sgdtheory.report.progress import Clock
@@ -36,7 +38,7 @@ def test_judging_costs_no_more_than_descending(
 ) -> None:
     """A gradient counts as three passes. Everything that is measured counts: ensembles and
     interpolated statistics too."""
-    monkeypatch.setattr(edge, "LEAST", 1)
+    monkeypatch.setattr(budget, "LEAST", 1)
     baselines = Baselines(gradients=40, dense=5)
     most = examples_for(SHORT, baselines)
     assert most is not None and most < 1000
@@ -83,7 +85,7 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
             told.append((what, done))
 
     folder = Watched(tmp_path, Unit("edge", {}))
-    find_band(landscape, method, landscape.minima(), 0, folder, (0.0, 1.0))
+    method.find(landscape, landscape.minima(), 0, folder)
     work = [4 * 3, 4 * 5, 4 * 7, 4 * 9, 6 * 11]
     over = [max(done for what, done in told if what == f"attempt-0-cycle-{k}") for k in range(5)]
     assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
@@ -92,9 +94,9 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
 def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, of a machine on which a step of k pivots takes 1 + k seconds, and a look at a point
     half of one."""
-    monkeypatch.setattr(edge, "seconds_of_step", lambda landscape, batch, cloud: 1.0 + len(cloud))
+    monkeypatch.setattr(budget, "seconds_of_step", lambda landscape, batch, cloud: 1.0 + len(cloud))
     monkeypatch.setattr(
-        edge, "estimate_scores", lambda landscape, cloud, count: Estimate(0.5, 0, 0)
+        budget, "estimate_scores", lambda landscape, cloud, count: Estimate(0.5, 0, 0)
     )
     landscape = Network(MLP, digits())
     method, baselines = fast(), Baselines(800, 15)
@@ -105,7 +107,7 @@ def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     measure, lines = 0.5 * 10 * (kept + 1), 0.5 * 2 * 15
     bends, rest = 2 * (2 * 800 + 0.5 * 15), 0.5 * 20
     total = search + measure + lines + bends + rest
-    found = shares(landscape, method, baselines, landscape.init(2, stream(0, "init")))
+    found = edge_progress(landscape, method, baselines, landscape.init(2, stream(0, "init")))
     assert found[:4] == pytest.approx(
         [x / total for x in (search, search + measure, search + measure + lines, total - rest)]
     )

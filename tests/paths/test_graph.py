@@ -10,20 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgdtheory.errors import UserError
+from sgdtheory.paths.disconnectivity import disconnectivity
 from sgdtheory.paths.graph import (
     Edge,
     Edges,
     Nodes,
     Pair,
     bound,
-    disconnectivity,
-    next_pair,
-    next_pairs,
     saddle,
     spanning_tree,
     tree_means,
     violations,
 )
+from sgdtheory.paths.next_pairs import next_pairs
 
 FLAT = {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}  # four minima of loss 0: saddle = barrier
 CIRCLE = {(0, 1): Edge(1.0), (1, 2): Edge(2.0), (2, 3): Edge(3.0), (0, 3): Edge(4.0)}
@@ -103,7 +102,7 @@ def test_disconnectivity_tree() -> None:
 def test_first_wave_is_a_star_round_the_best_minimum() -> None:
     nodes = {0: 0.2, 1: 0.1, 2: 0.4, 3: 0.3}
     assert next_pairs(nodes, {}) == [(0, 1), (1, 3), (1, 2)]
-    assert next_pair(nodes, {(0, 1): Edge(0.0)}) == (1, 3)
+    assert next_pairs(nodes, {(0, 1): Edge(0.0)})[0] == (1, 3)
 
 
 def test_unfinished_pairs_come_first() -> None:
@@ -130,7 +129,7 @@ def test_the_highest_edge_is_cut_first_and_by_the_best_pair() -> None:
         (1, 2),
         (1, 3),
     ]  # across 2|013; across 3|012; 1|023 is crossed by both
-    assert next_pair(nodes, {**star, (1, 2): Edge(4.0)}) == (2, 3)
+    assert next_pairs(nodes, {**star, (1, 2): Edge(4.0)})[0] == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.autoneb import AutoNEB, Cycle
 from sgdtheory.paths.polyline import points_at
-from sgdtheory.paths.profile import Profile, profile, train_losses
+from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.rng import stream
 
 
@@ -90,9 +90,7 @@ def measured() -> list[torch.Tensor]:
         )
         ends = last.cloud.clone()
         neb = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(100)), 128, 0.1, retries=0)
-        path = neb.find(
-            landscape, ends, seed, lambda points: train_losses(landscape, points)
-        ).pivots
+        path = neb.find(landscape, ends, seed).path.pivots
         t = torch.linspace(0, 1, 25, dtype=torch.float64)
         found += [profile(landscape, points_at(way, t), t).train_losses for way in (path, ends)]
     return found

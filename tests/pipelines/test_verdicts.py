@@ -21,13 +21,15 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
-from sgdtheory.paths import edge
+from sgdtheory.paths import baselines, edge
+from sgdtheory.paths.baselines import Baselines, Ways
 from sgdtheory.paths.claims import Findings
-from sgdtheory.paths.edge import Baselines, doubts_of, join
+from sgdtheory.paths.edge import join
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.presets import fast
 from sgdtheory.paths.profile import profile
-from sgdtheory.paths.symmetry import symmetry
+from sgdtheory.paths.symmetry_search import find_symmetry
+from sgdtheory.paths.verdict import doubts_of
 from sgdtheory.paths.ways import lowest_way
 from sgdtheory.pipelines.train import describe_point
 from sgdtheory.rng import stream
@@ -225,7 +227,7 @@ def test_training_that_never_left_the_constant_is_no_minimum() -> None:
 def test_a_permuted_copy_is_connected_by_the_aligned_line(
     landscape: Network, minima: Tensor
 ) -> None:
-    units = symmetry(landscape.module, landscape.data.shape)
+    units = find_symmetry(landscape.module, landscape.data.shape)
     copy = units.apply(minima[0], units.random(stream(0, "permuted")))
     assert not torch.equal(copy, minima[0])
     found, _ = connect(torch.stack([minima[0], copy]))
@@ -307,14 +309,14 @@ def test_a_run_of_one_minimum_falls_back_to_those_that_are_stated() -> None:
 @pytest.mark.parametrize(
     ("where", "lost"),
     [
-        ("sgdtheory.paths.edge.align", ("aligned", "aligned_barrier")),
+        ("sgdtheory.paths.baselines.align", ("aligned", "aligned_barrier")),
         ("sgdtheory.landscapes.network.Network.model_at", ("ensemble",)),
         (
             "sgdtheory.landscapes.network.Network.statistics",
             ("interpolated_statistics", "ensemble"),
         ),
-        ("sgdtheory.paths.edge.index_of", ("path.index",)),
-        ("sgdtheory.paths.edge.curve_points", ("bezier", "chain")),
+        ("sgdtheory.paths.edge.saddle_index", ("path.index",)),
+        ("sgdtheory.paths.baselines.curve_points", ("bezier", "chain")),
         ("sgdtheory.paths.profile.Profile.barrier_above_line", ("barrier_above_line",)),
     ],
 )
@@ -367,7 +369,7 @@ def test_the_disk_and_the_user_are_no_reasons(
     def failing(*_: Any, **__: Any) -> Any:
         raise fault
 
-    monkeypatch.setattr(edge, "align", failing)
+    monkeypatch.setattr(baselines, "align", failing)
     with pytest.raises(type(fault)):
         join(landscape, QUICK, Baselines(3, 3), minima, 0, UnitFolder(tmp_path, Unit("edge", {})))
 
@@ -378,8 +380,10 @@ def test_a_run_whose_baselines_all_fail_has_its_page(
     def failing(*_: Any, **__: Any) -> Any:
         raise TypeError("not with this module")
 
-    for name in ("align", "curve_points", "index_of", "_straight"):
-        monkeypatch.setattr(edge, name, failing)
+    for name in ("align", "curve_points"):
+        monkeypatch.setattr(baselines, name, failing)
+    monkeypatch.setattr(edge, "saddle_index", failing)
+    monkeypatch.setattr(Ways, "straight", failing)
     monkeypatch.setattr(Network, "model_at", failing)
     monkeypatch.setattr(Network, "check", lambda *_: "")  # which would refuse such a module
     found, said = connect(
@@ -406,7 +410,7 @@ def test_a_bend_that_failed_is_not_tried_again(
     landscape: Network, minima: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an interruption the log is the same: a failed stage keeps what it had logged."""
-    calls, real = [], edge.run_lowering
+    calls, real = [], baselines.run_lowering
 
     def failing(folder: UnitFolder, name: str, *args: Any, **more: Any) -> Any:
         if name == "bezier":
@@ -416,7 +420,7 @@ def test_a_bend_that_failed_is_not_tried_again(
         return real(folder, name, *args, **more)
 
     folder = UnitFolder(tmp_path, Unit("edge", {}))
-    monkeypatch.setattr(edge, "run_lowering", failing)
+    monkeypatch.setattr(baselines, "run_lowering", failing)
     first, _ = join(landscape, QUICK, Baselines(3, 3), minima, 0, folder)
     logged = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     again, _ = join(

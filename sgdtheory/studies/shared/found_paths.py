@@ -14,9 +14,8 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import find_path, suited
-from sgdtheory.paths.polyline import length, straight_length
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.paths.search import Progress
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of, states_minima
@@ -70,18 +69,12 @@ class FoundPaths(Study):
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
         seed = self.seed_of(case)
-        cloud, method = self._ends(folder, seed), suited(self.autoneb, self.landscape)
-        path, _ = find_path(
-            self.landscape,
-            method,
-            cloud,
-            seed,
-            folder,
-            (0.5, 1.0),
-        )
-        ratio = length(path.pivots) / straight_length(path.pivots)
-        row = {"excess": path.excess, "straight": path.straight, "length_ratio": ratio}
-        folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
+        cloud = self._ends(folder, seed)
+        autoneb = self.autoneb.adapted_to(self.landscape)
+        found = autoneb.find(self.landscape, cloud, seed, folder, Progress(0.5, 1.0))
+        ratio = found.path.length_ratio
+        row = {"excess": found.barrier, "straight": found.straight, "length_ratio": ratio}
+        folder.finish({"tables": {"paths": [row]}}, {"path": found.path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
         """The two minima [2, n] that are joined."""

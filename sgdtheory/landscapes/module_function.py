@@ -5,19 +5,15 @@ author wrote it; that batch norms use the statistics of the batch is the one dif
 neither a trainable parameter nor a statistic of batch norm is a constant, the same everywhere.
 """
 
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
 from sgdtheory.errors import UserError
@@ -26,10 +22,12 @@ from sgdtheory.landscapes.batch_norm import (
     has_batch_norm,
     with_population_statistics,
 )
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
+from sgdtheory.landscapes.written import as_written, drawing_from
 from sgdtheory.rng import stream
 
 _ABSENT = object()  # an attribute that was not there
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm: recomputed
 
 
 class _Attribute(NamedTuple):
@@ -37,7 +35,7 @@ class _Attribute(NamedTuple):
 
     part: nn.Module
     name: str
-    before: Any
+    before: object
 
 
 class ModuleFunction:
@@ -91,37 +89,37 @@ class ModuleFunction:
         return module
 
     def with_constants(self, constants: Mapping[str, Tensor]) -> "ModuleFunction":
-        """The same function with other constants; UserError where they are not this module's."""
+        """The same function with other constants [their own shapes]; UserError where they are not
+        this module's."""
+        changed = {}
         for name, value in constants.items():
             own = self.constants.get(name)
             if own is None or own.shape != value.shape:
                 raise UserError(f"{name} {list(value.shape)} is no constant of {self.name}")
-        found = copy(self)
-        found.constants = self.constants | {
-            name: value.to(self.constants[name]) for name, value in constants.items()
-        }
-        found._cast = {}
-        return found
+            changed[name] = value.to(own)
+        other = copy(self)
+        other.constants = self.constants | changed
+        other._cast = {}
+        return other
 
     # calling it
 
     def weights(self, cloud: Tensor) -> dict[str, Tensor]:
-        """Parameters by name, views of θ [..., n]. One split: its backward pass is one cat."""
-        pieces = cloud.split(self.sizes, -1)
+        """Parameters by name [..., their own shapes], views of θ [..., n]. One split: its backward
+        pass is one cat."""
         lead = cloud.shape[:-1]
-        return {
-            name: piece.view(lead + shape)
-            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
-        }
+        named = zip(self.shapes.items(), cloud.split(self.sizes, -1), strict=True)
+        return {name: piece.view(lead + shape) for (name, shape), piece in named}
 
     def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Outputs, batch norms using the statistics of these inputs."""
+        """Outputs [b, K] of inputs [b, …], batch norms using the statistics of these inputs."""
         return self._call(self.module, weights, inputs)
 
     def with_statistics(
         self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor
     ) -> Tensor:
-        """Outputs of the author's own module in evaluation mode, batch norms using `statistics`."""
+        """Outputs [b, K] of inputs [b, …] of the author's own module in evaluation mode, batch
+        norms using `statistics` [channels]."""
         return self._call(self.plain, {**weights, **statistics}, inputs)
 
     def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
@@ -141,12 +139,13 @@ class ModuleFunction:
             self._call(module, weights, self._example.float().to(self.device))
 
     def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The constants, those that are floating numbers in the dtype of what is computed."""
+        """The constants [their own shapes], those that are floating numbers in the dtype of what is
+        computed."""
         if dtype not in self._cast:
-            self._cast[dtype] = {
-                name: x.to(dtype) if x.is_floating_point() else x
-                for name, x in self.constants.items()
-            }
+            cast = {}
+            for name, value in self.constants.items():
+                cast[name] = value.to(dtype) if value.is_floating_point() else value
+            self._cast[dtype] = cast
         return self._cast[dtype]
 
     # modules as others know them
@@ -159,120 +158,24 @@ class ModuleFunction:
         return torch.cat([x.float() if x.dtype in small else x for x in parts])
 
     def at(self, theta: Tensor, statistics: Mapping[str, Tensor]) -> nn.Module:
-        """An ordinary module in evaluation mode with these weights and statistics."""
+        """An ordinary module in evaluation mode with the weights θ [n] and statistics
+        [channels]."""
         module = self.fresh(stream(0, "module")).to(device=theta.device, dtype=theta.dtype)
         fill(module, {**self.weights(theta), **self.constants_in(theta.dtype)})
         return with_population_statistics(module, {}, dict(statistics))
 
 
-def fill(module: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Copy values into the parameters and buffers of these names, persistent or not."""
-    places: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-    places |= dict(module.named_buffers(remove_duplicate=False))
-    with torch.no_grad():
-        for name, value in values.items():
-            places[name].copy_(value)
-
-
-def constants_of(module: nn.Module, trained: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Everything a module computes with besides trained parameters and batch norm's statistics."""
-    frozen = {name: p.detach() for name, p in module.named_parameters() if name not in trained}
-    statistics = statistics_names(module)
-    buffers = {name: b for name, b in module.named_buffers() if name not in statistics}
-    return {name: x.clone() for name, x in {**frozen, **buffers}.items()}
-
-
-def keeping_statistics(module: nn.Module) -> nn.Module:
-    """The module as its author wrote it, in evaluation mode; batch norms without statistics of
-    their own (`track_running_stats=False`) get places for those they are scored with."""
-    norms = {n: part for n, part in module.named_modules() if isinstance(part, _BatchNorm)}
-    places = {
-        f"{name}.{statistic}".lstrip("."): make(norm.num_features)
-        for name, norm in norms.items()
-        if norm.running_mean is None
-        for statistic, make in (("running_mean", torch.zeros), ("running_var", torch.ones))
-    }
-    return with_population_statistics(module, {}, places)
-
-
-def statistics_names(module: nn.Module) -> set[str]:
-    """The names of the buffers that batch norms keep their statistics in."""
-    norms = (n for n, part in module.named_modules() if isinstance(part, _BatchNorm))
-    return {f"{norm}.{name}".lstrip(".") for norm in norms for name in STATISTICS}
-
-
-def logits_of(outputs: Any) -> Tensor:
-    """The logits among what a forward pass returned: itself, or its entry `logits`."""
-    if isinstance(outputs, Tensor):
-        return outputs
-    named = outputs.get("logits") if isinstance(outputs, Mapping) else None
-    found = named if named is not None else getattr(outputs, "logits", None)
-    if found is None and isinstance(outputs, tuple | list):
-        tensors = [x for x in outputs if isinstance(x, Tensor)]
-        found = tensors[0] if len(tensors) == 1 else None
-    if not isinstance(found, Tensor):
-        raise UserError(
-            f"model: forward returns {_told(outputs)}; return the logits [b, classes] alone, "
-            f"or under the name logits"
-        )
-    return found
-
-
-def _told(outputs: Any) -> str:
-    if isinstance(outputs, Mapping):
-        return (
-            f"a {type(outputs).__name__} of {', '.join(map(str, list(outputs)[:4])) or 'nothing'}"
-        )
-    if isinstance(outputs, tuple | list):
-        return f"a {type(outputs).__name__} of {', '.join(type(x).__name__ for x in outputs[:4])}"
-    return f"a {type(outputs).__name__}"
-
-
-@contextmanager
-def drawing_from(source: torch.Generator) -> Iterator[None]:
-    """In this block torch's, numpy's and Python's own generators go on from where `source` stands.
-
-    Afterwards they are what they were, and `source` has moved on.
-    """
-    ours, theirs = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.set_state(source.get_state())
-        seed = int(source.initial_seed()) % 2**32
-        random.setstate(random.Random(seed).getstate())
-        np.random.set_state(np.random.RandomState(seed).get_state())
-        try:
-            yield
-        finally:
-            source.set_state(torch.default_generator.get_state())
-            random.setstate(ours)
-            np.random.set_state(theirs)
-
-
-@contextmanager
-def as_written(dtype: torch.dtype) -> Iterator[None]:
-    """In this block tensors that a module makes have the dtype it computes in, and attention has
-    no second implementation for passes without a gradient: a score is what was descended."""
-    default, fast = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
-    torch.set_default_dtype(dtype)
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
 def _matching(named: dict[str, nn.Parameter], pattern: str) -> dict[str, nn.Parameter]:
     try:
-        found = {name: p for name, p in named.items() if re.search(pattern, name)}
+        chosen = {name: p for name, p in named.items() if re.search(pattern, name)}
     except re.error as fault:
         raise UserError(
             f"landscape.parameters={pattern}: no regular expression ({fault})"
         ) from None
-    if not found:
+    if not chosen:
         names = ", ".join(list(named)[:6])
         raise UserError(f"landscape.parameters={pattern} matches no parameter; there are {names} …")
-    return found
+    return chosen
 
 
 def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
@@ -284,18 +187,18 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             )
 
 
-def _left_behind(module: nn.Module, forward: Callable[[], None]) -> "list[_Attribute]":
+def _left_behind(module: nn.Module, forward: Callable[[], None]) -> list[_Attribute]:
     """What a forward pass changes of a module's plain attributes, with their values before it.
 
     A kept result would be that of other weights at the next point, so it is put back before every
     call. What a pass leaves inside lists or dictionaries is seen by the self-check.
     """
-    parts = list(module.modules())
-    before = [dict(part.__dict__) for part in parts]
+    before = {part: dict(part.__dict__) for part in module.modules()}
     forward()
-    return [
-        _Attribute(part, name, old.get(name, _ABSENT))
-        for part, old in zip(parts, before, strict=True)
-        for name, value in part.__dict__.items()
-        if value is not old.get(name, _ABSENT)
-    ]
+    changed = []
+    for part, attributes in before.items():
+        for name, value in part.__dict__.items():
+            old = attributes.get(name, _ABSENT)
+            if value is not old:
+                changed.append(_Attribute(part, name, old))
+    return changed
