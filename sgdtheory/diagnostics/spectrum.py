@@ -81,7 +81,11 @@ class Spectrum:
         }
         columns["trace"] = spectrum.total(lambda h: h)
         eigenvalues = spectrum.known
-        scale = Scale(float(eigenvalues[0]), float(eigenvalues.abs().max()), _rounding_of(theta))
+        scale = Scale(
+            largest=float(eigenvalues[0]),
+            size=float(eigenvalues.abs().max()),
+            rounding=_rounding_of(theta),
+        )
         return columns | self._shares(spectrum, scale, weight_decay_of(landscape))
 
     def _shares(
@@ -163,6 +167,8 @@ class BriefSpectrum(Spectrum):
 
 
 def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:
-    if i < len(pairs.values) and float(pairs.bounds[i]) <= REPORTED * float(pairs.values[i]):
-        return Measured(float(pairs.values[i]), float(pairs.bounds[i]))
+    if i < len(pairs.values):
+        value, bound = float(pairs.values[i]), float(pairs.bounds[i])
+        if bound <= REPORTED * value:
+            return Measured(value, bound)
     return Measured.nothing(f"{steps} steps of Lanczos do not settle it to {REPORTED:.0%}")

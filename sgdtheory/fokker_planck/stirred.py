@@ -148,7 +148,8 @@ class Stirred:
 
     def _histogram(self, cloud: Cloud) -> Tensor:
         """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
-        scaled = (cloud[:, :2].double() + self.reach) * (self.bins / (2 * self.reach))
+        per_length = self.bins / (2 * self.reach)
+        scaled = (cloud[:, :2].double() + self.reach) * per_length
         at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
         squares = at[:, 0] * self.bins + at[:, 1]
         return torch.bincount(squares, minlength=self.bins**2).double().cpu()

@@ -135,7 +135,8 @@ def _still(name: str, rows: Rows) -> list[Claim]:
         return []
     z = max((_z(row) for row in rows), key=abs)
     words = f"{name}: with nothing to turn it the area is {abs(z):.1f} standard errors from 0"
-    return [Claim(f"{name}_still", words, Measured(z, 1.0), f"less than {STILL:g}", abs(z) < STILL)]
+    expected, holds = f"less than {STILL:g}", abs(z) < STILL
+    return [Claim(f"{name}_still", words, Measured(z, 1.0), expected, holds)]
 
 
 def _density(name: str, rows: Rows) -> list[Claim]:

@@ -130,7 +130,8 @@ def passage_row(landscape: StatesEscape, sgd: SGD, time: Measured) -> Row:
     of the integral.
     """
     T = temperature(sgd)
-    exact, kramers = float(landscape.mean_first_passage(T)), 1 / float(landscape.kramers_rate(T))
+    exact = float(landscape.mean_first_passage(T))
+    kramers = 1 / float(landscape.kramers_rate(T))
     barrier = float(landscape.barrier()) / (T * landscape.noise)
     facts = {"batch_size": sgd.batch_size, "barrier": barrier, "exact": exact, "kramers": kramers}
     row = row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why))

@@ -129,14 +129,7 @@ class Saddles(Study):
         shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
         back = self.search.find(landscape, shaken)
         index = known_index(landscape.data.classes, self.hidden - trained)
-        row = saddle_row(
-            landscape.weight_decay,
-            trained,
-            index,
-            at,
-            back,
-            self.shake,
-        )
+        row = saddle_row(landscape.weight_decay, trained, index, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
     def _searched(self, landscape: NetworkLandscape, step: int) -> tuple[Row, Cloud]:
@@ -165,12 +158,7 @@ class Saddles(Study):
 
 
 def saddle_row(
-    decay: float,
-    trained: int,
-    index: int,
-    at: CriticalPoint,
-    back: CriticalPoint,
-    shake: float,
+    decay: float, trained: int, index: int, at: CriticalPoint, back: CriticalPoint, shake: float
 ) -> Row:
     """A point whose index is known, and the search that comes back to it from a distance."""
     distance = float((back.theta - at.theta).norm())
@@ -188,12 +176,7 @@ def saddle_row(
     }
 
 
-def search_row(
-    decay: float,
-    step: int,
-    begin: CriticalPoint,
-    end: CriticalPoint,
-) -> Row:
+def search_row(decay: float, step: int, begin: CriticalPoint, end: CriticalPoint) -> Row:
     """A search from a snapshot of SGD: the points at its start and at its end."""
     facts = {"weight_decay": decay, "step": step, "iterations": end.iterations}
     return {**facts, **begin.columns("start", decay), **end.columns("end", decay)}

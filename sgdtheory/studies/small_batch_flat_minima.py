@@ -108,15 +108,7 @@ class SmallBatchFlatMinima(Study):
         sgd = recipe.optimiser(batch_size, landscape.count)
         seed, start = key(self.seed, "train", batch_size), self._start(landscape)
         name, share = f"batch-{batch_size}", (done, done + 0.2)
-        cloud = run_stage(
-            folder,
-            name,
-            sgd,
-            decayed,
-            start,
-            seed,
-            share=share,
-        )
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
@@ -220,12 +212,7 @@ def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) ->
     return claims + [_shown(name, by_name[name], target) for name in others]
 
 
-def _flatter(
-    column: str,
-    words: str,
-    rows: Rows,
-    target: float,
-) -> Claim:
+def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
     ratio, ratios = ratio_of(rows, column)
     expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
     if ratio.value is None or not _equal(rows, target):

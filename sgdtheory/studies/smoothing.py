@@ -158,13 +158,7 @@ class Smoothing(Study):
         return stage._replace(seconds=stage.seconds * len(self._runs()))
 
 
-def arrival_row(
-    method: str,
-    scale: float,
-    steps: Tensor,
-    distance: Tensor,
-    near: float,
-) -> Row:
+def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near: float) -> Row:
     """Counts of one group: `steps` at which each replica arrived [P], infinite for never, and
     `distance` at the end [P]; those closer than `near`, the distance of the nearest start, have
     stayed.
@@ -207,7 +201,8 @@ def claims_of(scales: Rows) -> list[Claim]:
     """SGD gets through and gradient descent does not; each turns over at a width of its own."""
     high, low = _at(scales, STOCHASTIC, HIGH), _at(scales, STOCHASTIC, LOW)
     still = _at(scales, DESCENT, 0.0)
-    below, above = _at(scales, SMOOTHED, 1 - EDGE), _at(scales, SMOOTHED, 1 + EDGE)
+    below = _at(scales, SMOOTHED, 1 - EDGE)
+    above = _at(scales, SMOOTHED, 1 + EDGE)
     through = f"SGD with noise of {HIGH:g} s* in a step reaches the centre: {_told(high)}"
     little = f"with {LOW:g} s* it is stuck: {_told(low)} arrive"
     stuck = f"gradient descent is stuck: {_told(still)} arrive"

@@ -195,7 +195,8 @@ def _claim(
         words, expected = f"{name}: not all strings were found", "a string at every threshold"
         return Claim(name, words, unknown, expected, None)
     first, last = Measured.mean(ratios[0]), Measured.mean(ratios[-1])
-    words = f"{name}: length ratio {first} at L₀ = {levels[0]:g}, {last} at {levels[-1]:g}"
+    highest, lowest = f"{levels[0]:g}", f"{levels[-1]:g}"
+    words = f"{name}: length ratio {first} at L₀ = {highest}, {last} at {lowest}"
     holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False
     return Claim(name, words, last, "1, then rising", holds)
 

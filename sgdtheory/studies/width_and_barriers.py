@@ -106,7 +106,8 @@ class WidthAndBarriers(Study):
         best, rows = cloud[order], []
         count = self.kept if self.kept > 2 else 1  # two minima make no ring
         for k in range(count):
-            folder.tell(0.4 + 0.6 * k / count, f"path {k + 1} of {count}")
+            done = 0.4 + 0.6 * k / count
+            folder.tell(done, f"path {k + 1} of {count}")
             stop_if_asked()
             pair = [k, (k + 1) % self.kept]
             row = self._join(landscape, best[pair], key(seed, "path", k))

@@ -115,7 +115,8 @@ class Cell:
         landscape: Landscape,
         reference: ReferenceMinimum,
     ) -> Trajectory:
-        """The trajectory that was measured earlier, from the tensors of its file."""
+        """The trajectory that was measured earlier, from the tensors of its file, [S, P] and so on
+        as in `Trajectory`."""
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return trajectory_of(arrays, reference, self.sgd, count_of(landscape), self.replicas)
 

@@ -99,7 +99,8 @@ class Records:
         return NormDynamics(groups, rate, self.reference.weight_decay, self.replicas, sums)
 
     def resume(self, tensors: dict[str, Tensor], facts: Json) -> None:
-        """Continue from what `checkpoint` has kept."""
+        """Continue from a checkpoint: the cloud [P, n], its velocity [P, n], and records by
+        name."""
         device = device_of(self.landscape)
         cloud, velocity = tensors.pop("cloud").to(device), tensors.pop("velocity").to(device)
         self.state = SGDState(facts["step"], cloud, velocity)
@@ -108,7 +109,8 @@ class Records:
         self.steps = facts["steps"]
 
     def checkpoint(self) -> tuple[dict[str, Tensor], Json]:
-        """Tensors and facts enough to continue from."""
+        """Tensors and facts enough to continue from: the cloud [P, n], its velocity [P, n], and
+        records by name."""
         assert isinstance(self.state, SGDState)
         tensors = {name: torch.stack(values) for name, values in self.rows.items()}
         facts = {"stage": "cloud", "step": self.state.step, "steps": self.steps}

@@ -61,7 +61,8 @@ class ReferenceMinimum(NamedTuple):
 
     @classmethod
     def kept_in(cls, tensors: Mapping[str, Tensor]) -> "ReferenceMinimum":
-        """From the tensors of a unit or a file."""
+        """From the tensors of a unit or a file, with the shapes of the fields, such as `theta`
+        [n]."""
         return cls(**{name: tensors[name] for name in cls._fields})
 
     @property
@@ -125,7 +126,8 @@ class ReferenceMinimum(NamedTuple):
         """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
         of the variance that reshuffling leaves."""
         x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
-        return float((self.weights * (1 - (2 / x) * (1 + torch.expm1(-x) / x))).sum())
+        factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
+        return float((self.weights * factors).sum())
 
 
 def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tensor:

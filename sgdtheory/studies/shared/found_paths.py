@@ -49,7 +49,10 @@ class FoundPaths(Study):
     seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
-        return [Case(f"{self.on}-{pair}", {"pair": pair}) for pair in range(self.pairs)]
+        cases = []
+        for pair in range(self.pairs):
+            cases.append(Case(f"{self.on}-{pair}", {"pair": pair}))
+        return cases
 
     def units(self, run: Run) -> list[Unit]:
         """One unit for each path, and one of the study's own for each path that is found."""
