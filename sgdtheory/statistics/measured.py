@@ -1,4 +1,4 @@
-"""Numbers with error bars, and what is claimed with them."""
+"""Numbers with error bars, claims made of them, and their pictures."""
 
 from collections.abc import Mapping
 from math import isfinite, sqrt

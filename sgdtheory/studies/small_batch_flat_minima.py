@@ -43,7 +43,7 @@ class SmallBatchFlatMinima(Study):
     ones that generalise better. Refuted by a ratio of sharpness (metric 2.1), large over small,
     that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
     random points both batch sizes run for as many steps, then `descent` takes both down the whole
-    loss to `target`, for what is not equally far down is not equally flat either. The first of the
+    loss to `target`, because flatness can only be compared at equal loss. The first of the
     `recipes` is the headline; the others are evidence against reading too much into it, such as the
     same functions in other coordinates (Dinh et al. 2017, 1703.04933). Losses are without L2.
     """

@@ -68,7 +68,7 @@ class Cell:
         return MeasurementSchedule(ceil(burn_in), thinning, WINDOW, windows)
 
     def _cheap_spacing(self, count: int | None) -> float:
-        """Steps between records that keep them cheap beside the steps themselves."""
+        """Steps between records that keep them cheap compared with the steps themselves."""
         record = 2 * min(count, MOST_EXAMPLES) / (self.batch_size + 44) if count else 0  # in steps
         return max(2 * record, min(9 * record, CHEAP), 10)
 
