@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.execution.loop import keep_memory
+from sgdtheory.execution.machine import keep_memory
 from sgdtheory.geometry import hessian
 from sgdtheory.landscape import hvp, values
 from sgdtheory.landscapes.network import Network

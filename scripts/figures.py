@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sgdtheory.commandline.studies import studies
-from sgdtheory.report.figures import drawn
+from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import claimed
 from sgdtheory.report.progress import duration

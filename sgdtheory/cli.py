@@ -4,9 +4,9 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,9 @@ from typer.core import TyperGroup
 from sgdtheory import __version__
 from sgdtheory.errors import RunError, UserError, nearest
 from sgdtheory.report.stdio import all_said, ready, say
+
+if TYPE_CHECKING:
+    from sgdtheory.runs.run import Run
 
 
 class NoCommand(UserError):
@@ -65,7 +68,7 @@ RUNNER = {
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion of overrides: Hydra's own answer to the words so far."""
-    from sgdtheory.commandline.config import completions
+    from sgdtheory.commandline.composer import completions
 
     found = completions(str(ctx.info_name), incomplete)
     if ctx.info_name == "study":
@@ -277,9 +280,10 @@ def _run(
     began = time.monotonic()
 
     def job(task: Any) -> None:
-        from sgdtheory.execution.loop import execute, plan
+        from sgdtheory.execution.loop import execute
+        from sgdtheory.execution.planning import plan
         from sgdtheory.report.progress import Watcher
-        from sgdtheory.report.terminal import show_plan, show_results
+        from sgdtheory.report.terminal import show_plan
 
         watcher = Watcher(loudness)
         for line in (*task.notes, *getattr(task.pipeline, "said", ())):
@@ -288,15 +292,26 @@ def _run(
             show_plan(plan(task))
             return
         found = execute(task, watcher, retry_failed, command_line(command, words, trust, from_file))
-        show_results(task.open().path, dict(found))
+        finish(task.open().path, found)
+
+    def again(run: "Run") -> None:
+        from sgdtheory.execution.loop import given_again
+        from sgdtheory.report.progress import Watcher
+
+        finish(run.path, given_again(run, Watcher(loudness)))
+
+    def finish(path: Path, found: Mapping[str, Any]) -> None:
+        from sgdtheory.report.terminal import show_results
+
+        show_results(path, dict(found))
         if loudness > 1:
             say(f"{time.monotonic() - began:.1f} s")
 
     def all_jobs() -> None:
         vet(command, words)
-        from sgdtheory.commandline.config import launch
+        from sgdtheory.commandline.front import launch
 
-        raised = launch(command, words, trust, from_file, job)
+        raised = launch(command, words, trust, from_file, job, None if dry_run else again)
         for fault in raised[:-1]:
             _tell(fault, trace)
         if raised:
@@ -341,7 +356,7 @@ def vet(command: str, words: list[str]) -> None:
 def _as_key(command: str, flag: str, after: str) -> str:
     """A hint for a flag that is a key in other tools: `--lr 0.1` → sgd.learning_rate=0.1; empty
     where it is none."""
-    from sgdtheory.commandline.config import keys_of
+    from sgdtheory.commandline.composer import keys_of
     from sgdtheory.commandline.habits import meant
 
     found = re.fullmatch(r"--?([A-Za-z][\w.-]*?)(?:=(.*)|(\d+))?", flag)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sgdtheory.commandline.config import load
+from sgdtheory.commandline.load import load
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.starting_points import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted

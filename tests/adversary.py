@@ -179,9 +179,9 @@ def watched() -> Iterator[Done]:
 
 @functools.cache
 def _composed(command: str) -> Any:
-    from sgdtheory.commandline.config import Hydra
+    from sgdtheory.commandline.composer import ConfigComposer
 
-    found = Hydra(command, None).compose(["study=escape"] if command == "study" else [])
+    found = ConfigComposer(command, None).compose(["study=escape"] if command == "study" else [])
     assert isinstance(found, dict), found
     return found
 

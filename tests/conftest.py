@@ -18,6 +18,17 @@ os.environ.setdefault(
 )  # threads that wait for work leave the core to the other tests
 
 
+PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
+
+
+@pytest.fixture(autouse=True)
+def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have matplotlib draw for the tests that look at pictures alone: half of a short command's
+    time is its."""
+    if "pictures" not in request.keywords:
+        monkeypatch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
+
+
 class Said(NamedTuple):
     """What a command said on its two streams, and its exit code."""
 

@@ -55,11 +55,11 @@ PREPARE = """
 import copy, os
 from pathlib import Path
 import sgdtheory.runs.run, sgdtheory.report.page, sgdtheory.execution.loop, sgdtheory.pipelines.connect
-from sgdtheory.commandline import config
+from sgdtheory.commandline import front as config
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.runs.folder import Folder, digest
 os.fsync = lambda descriptor: None
-sgdtheory.execution.loop._git = lambda: None
+sgdtheory.execution.loop.git_commit = lambda: None
 def draw(path):
     Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"
@@ -86,7 +86,7 @@ def launch(command, words, trust, from_file, job):
 config.launch = launch
 """
 COMPOSE = (
-    "from sgdtheory.commandline import config\nconfig.launch({!r}, {!r}, (), None, "
+    "from sgdtheory.commandline import front as config\nconfig.launch({!r}, {!r}, (), None, "
     "lambda task: None)\n"
 )
 KILL = """

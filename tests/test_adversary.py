@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import sgdtheory as package
 from sgdtheory import cli
 from sgdtheory.errors import RunError, UserError
-from sgdtheory.execution import loop as execute
+from sgdtheory.execution import planning as execute
 from sgdtheory.runs.folder import CorruptFile, Folder, sha256_of
 from tests.adversary import CANARY, PLANTED, configurations, everything, names, tampered, watched
 from tests.conftest import Said, call

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sgdtheory.commandline.config import _file_named
+from sgdtheory.commandline.words import quoted
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -285,7 +285,7 @@ def test_a_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_names_of_files_need_no_quotes(word: str, read: str) -> None:
-    assert _file_named(word) == read
+    assert quoted(word) == read
 
 
 class Code:

@@ -15,7 +15,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from sgdtheory import __version__
-from sgdtheory.commandline.config import CONFIGS, completions
+from sgdtheory.commandline.composer import completions
+from sgdtheory.commandline.targets import CONFIGS
 from tests.conftest import Command, Said
 
 Cold = Callable[..., Said]

@@ -20,15 +20,17 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from sgdtheory.commandline import config
-from sgdtheory.commandline.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.commandline import task as tasks
 from sgdtheory.commandline.habits import EXAMPLES, meant
 from sgdtheory.commandline.schema import Checker, Node, build
 from sgdtheory.commandline.studies import studies
+from sgdtheory.commandline.targets import CONFIGS
+from sgdtheory.commandline.task import task
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
+from sgdtheory.runs.task import Settings, Task, Where
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 ROOTS = {
@@ -231,7 +233,7 @@ def test_every_other_group_is_one_that_is_only_built(group: str) -> None:
 def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Task:
     """A task whose pipeline is checked, but not built: nothing is downloaded."""
     monkeypatch.setattr(
-        config, "build", lambda thing: build(thing) if thing.target in (Settings, Where) else thing
+        tasks, "build", lambda thing: build(thing) if thing.target in (Settings, Where) else thing
     )
     return task(command, cfg)
 

@@ -11,7 +11,7 @@ import pytest
 from sgdtheory.pipelines.train import Train
 from sgdtheory.runs import interrupt
 from sgdtheory.runs.run import status_of
-from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.runs.unit import UnitFolder
 from tests.conftest import Command
 
 WORDS = (
@@ -35,13 +35,13 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the units that are being done, as they are done."""
     found: list[str] = []
-    real = Train.do
+    real = Train._find
 
-    def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-        found.append(unit.name)
-        real(self, unit, folder)
+    def find(self: Train, index: int, folder: UnitFolder) -> None:
+        found.append(folder.unit.name)
+        real(self, index, folder)
 
-    monkeypatch.setattr(Train, "do", do)
+    monkeypatch.setattr(Train, "_find", find)
     return found
 
 
@@ -57,14 +57,14 @@ def run_of(root: Path = Path("runs")) -> Path:
 
 
 def fail_in(patch: pytest.MonkeyPatch, name: str, fault: BaseException) -> None:
-    real = Train.do
+    real = Train._find
 
-    def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-        if unit.name == name:
+    def find(self: Train, index: int, folder: UnitFolder) -> None:
+        if folder.unit.name == name:
             raise fault
-        real(self, unit, folder)
+        real(self, index, folder)
 
-    patch.setattr(Train, "do", do)
+    patch.setattr(Train, "_find", find)
 
 
 def test_units_are_shared_by_what_they_compute(sgdtheory: Command, done: list[str]) -> None:
@@ -134,15 +134,15 @@ def test_seconds_add_up_and_statuses_are_true(
     sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    real = Train.do
+    real = Train._find
 
-    def slow(self: Train, unit: Unit, folder: UnitFolder) -> None:
+    def slow(self: Train, index: int, folder: UnitFolder) -> None:
         seen.append((status_of(run_of())[0], folder.status["status"]))
         time.sleep(0.3)
         interrupt._Stop.requested = len(seen) == 1
-        real(self, unit, folder)
+        real(self, index, folder)
 
-    monkeypatch.setattr(Train, "do", slow)
+    monkeypatch.setattr(Train, "_find", slow)
     said = sgdtheory(*WORDS, "minima=1")
     assert (
         said.code == 130

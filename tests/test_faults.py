@@ -185,11 +185,11 @@ def test_a_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
 def test_two_runs_that_share_units_do_each_once(tmp_path: Path) -> None:
     counted = """
 from sgdtheory.pipelines.train import Train
-real = Train.do
-def do(self, unit, folder):
-    open("done", "a").write(unit.name + "\\n")
-    real(self, unit, folder)
-Train.do = do
+real = Train._find
+def find(self, index, folder):
+    open("done", "a").write(folder.unit.name + "\\n")
+    real(self, index, folder)
+Train._find = find
 """
     both = [start(tmp_path, *LONG, f"minima={count}", before=counted) for count in (2, 3)]
     ended = [command.end() for command in both]
@@ -204,7 +204,7 @@ Train.do = do
 PARENT_WAITS = """
 import json, os, time
 from pathlib import Path
-import sgdtheory.execution.loop as execute
+import sgdtheory.execution.units as execute
 real = execute.do_unit
 def do_unit(*args):
     mine = os.getpid()

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from sgdtheory.report.figures import FIGURES
 from sgdtheory.report.figures.band_plane import band_plane
 from sgdtheory.report.figures.disconnectivity import disconnectivity
+from sgdtheory.report.figures.drawn import FIGURES
 from sgdtheory.report.figures.edges import edges_table, tree_first
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.graph import graph
 from sgdtheory.report.figures.plane import _paths, plane
 from sgdtheory.report.figures.profiles import profiles
 from sgdtheory.runs.folder import Folder
+
+pytestmark = pytest.mark.pictures
 
 LOSSES = (0.0021, 0.0024, 0.0022, 0.0026)  # of four minima
 T = np.linspace(0, 1, 21)

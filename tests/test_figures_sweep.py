@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from sgdtheory.report.figures import equilibration, spreading, temperatures
+from sgdtheory.report.figures.drawn import equilibration, spreading, temperatures
 from sgdtheory.report.figures.equilibration import exact_warming
 from sgdtheory.report.figures.figure import RunData
 from tests.conftest import call
+
+pytestmark = pytest.mark.pictures
 
 WORDS = (
     "landscape=quadratic", "landscape.directions=4", "landscape.noise_anisotropy=10", "sweep.learning_rate=[0.001,0.2,1.0]",

@@ -29,7 +29,7 @@ COMMANDS = {
 # child there. A killed namespace takes all of its processes along, and the next has the same numbers.
 SERVER = """
 import ctypes, json, os, signal, sys, time
-import torch, sgdtheory.cli, sgdtheory.execution.loop, sgdtheory.report.page, sgdtheory.commandline.config, sgdtheory.execution.executors.local
+import torch, sgdtheory.cli, sgdtheory.execution.loop, sgdtheory.report.page, sgdtheory.commandline.front, sgdtheory.execution.executors.local
 torch.set_num_threads(1)
 import sgdtheory.pipelines.train, sgdtheory.pipelines.connect, sgdtheory.pipelines.sweep_temperature
 sgdtheory.report.page.draw = lambda path: path

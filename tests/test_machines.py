@@ -16,7 +16,8 @@ from typing import Any
 import hydra._internal.utils
 import pytest
 
-from sgdtheory.commandline.config import CONFIGS, _in_ascii
+from sgdtheory.commandline.targets import CONFIGS
+from sgdtheory.commandline.words import in_ascii
 from sgdtheory.report.stdio import SPELLING, ready, shown, spell
 from tests.conftest import Command
 from tests.forks import warm
@@ -218,7 +219,7 @@ def test_a_locale_of_ascii_and_names_that_are_not(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_values_hydra_cannot_read_are_quoted(word: str, quoted: str) -> None:
-    assert _in_ascii(word) == quoted
+    assert in_ascii(word) == quoted
 
 
 # surroundings
@@ -320,7 +321,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hydra_passes_what_argparse_will_refuse(strict: None) -> None:
-    """When this fails, Hydra has mended it, and commandline/config.py needs no parser of its own."""
+    """When this fails, Hydra has mended it, and commandline/front.py needs no parser of its own."""
     with pytest.raises(ValueError, match="badly formed help string"):
         hydra._internal.utils.get_args_parser()
 

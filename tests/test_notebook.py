@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sgdtheory
-from sgdtheory.commandline.config import launch
+from sgdtheory.commandline.front import launch
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.loop import execute
 from sgdtheory.report.progress import Watcher

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.execution.loop import execute, work_through
+from sgdtheory.execution.loop import execute
+from sgdtheory.execution.units import work_through
 from sgdtheory.pipelines.train import Train
 from sgdtheory.runs import locks, processes
 from sgdtheory.runs.folder import CorruptFile, DirectoryGone, Folder
@@ -83,11 +84,9 @@ def test_without_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 # a worker that is not ours any more
 
 
-class Nothing:
-    """A pipeline whose units take no time."""
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        folder.finish({}, {})
+def nothing(folder: UnitFolder) -> None:
+    """The work of a unit that takes no time."""
+    folder.finish({}, {})
 
 
 def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
@@ -96,7 +95,10 @@ def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
         Local,  # its `killed` sees (number, start) as here
     )
 
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     assert Local is not None
     with subprocess.Popen(["sleep", "60"]) as child:
         left = processes.of(child.pid)._replace(start="1")
@@ -110,7 +112,7 @@ def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
             asked.append(process in others)
             return ""
 
-        work_through(run, Nothing(), [unit], killed)  # type: ignore[arg-type]
+        work_through(run, [unit], killed)
         child.kill()
     assert asked == [False] and run.folder(unit).status["status"] == "done"
 
@@ -325,14 +327,14 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], No
     """Have something happen while the last unit is done."""
 
     def arrange(happens: Callable[[], None]) -> None:
-        real = Train.do
+        real = Train._find
 
-        def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-            real(self, unit, folder)
-            if unit.name == "minimum-1":
+        def find(self: Train, index: int, folder: UnitFolder) -> None:
+            real(self, index, folder)
+            if folder.unit.name == "minimum-1":
                 happens()
 
-        monkeypatch.setattr(Train, "do", do)
+        monkeypatch.setattr(Train, "_find", find)
 
     return arrange
 
@@ -463,7 +465,7 @@ def test_killed_between_its_first_two_files(
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "write_text", write)
         with pytest.raises(Killed):
-            from sgdtheory.commandline.config import launch
+            from sgdtheory.commandline.front import launch
             from sgdtheory.report.progress import Watcher
 
             def job(task: Any) -> None:
@@ -592,10 +594,13 @@ def test_what_is_drawn_is_drawn_again_when_it_is_gone(
 
 
 def test_damage_to_a_unit_is_named_while_it_is_done(tmp_path: Path) -> None:
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     Folder(run.folder(unit).path).write_text("status.json", "[]")
     with pytest.raises(CorruptFile, match=r"status\.json is damaged"):
-        work_through(run, Nothing(), [unit])  # type: ignore[arg-type]
+        work_through(run, [unit])
 
 
 @pytest.fixture
@@ -650,3 +655,44 @@ def _cpu_seconds(folder: Path, word: str, times: int) -> float:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0 and (done.stdout + done.stderr).count(word) == times, done
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_what_is_done_is_known_without_torch(tmp_path: Path) -> None:
+    """The second start builds no landscape: under .8 s of CPU on two cores of a shared EPYC, which is
+    at most three starts of the command that says its version."""
+    words = [
+        "train",
+        "landscape=ring",
+        "minima=2",
+        "sgd.steps=3",
+        "executor.workers=1",
+        "threads=1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code = "import sys; from sgdtheory.cli import main\ntry:\n main()\nfinally:\n print('torch' in sys.modules)"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    assert [done.returncode for done in said] == [0, 0]
+    assert "already done" in said[1].stderr and said[1].stdout.splitlines()[-1] == "False"
+    assert said[1].stdout.splitlines()[:-1] == said[0].stdout.splitlines()[:-1]
+    # what else decides what is computed: an edited configuration, a deleted file
+    (run,) = (tmp_path / "runs/train").iterdir()
+    (run / "config.yaml").write_text(
+        (run / "config.yaml").read_text(encoding="utf-8") + "# x\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+    )
+    assert done.returncode == 2 and "was edited" in done.stderr

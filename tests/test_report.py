@@ -20,6 +20,8 @@ from sgdtheory.report.figures.table import Text, number, table, typeset
 from sgdtheory.report.page import compare, draw, table_csv
 from sgdtheory.runs.folder import Folder
 
+pytestmark = pytest.mark.pictures
+
 NO_EXAMPLES = "a formula has no examples"
 
 

@@ -1,6 +1,7 @@
 """A stage that was interrupted goes on exactly: 5 + 5 steps are 10 steps, bit for bit, losses and all."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from sgdtheory.data.images import Images
 from sgdtheory.errors import RunError
-from sgdtheory.execution.loop import do_unit
+from sgdtheory.execution.units import do_unit
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -176,7 +177,7 @@ def test_killed_anywhere_a_unit_comes_to_the_same_bits(
     pipeline = Train(
         Quadratic((1.0, 0.1), noise=0.3), steps, minima=1, polish="descent", polish_steps=4
     )
-    unit = Unit("minimum-0", {"index": 0, "seed": 0})
+    unit = Unit("minimum-0", {"index": 0, "seed": 0}, partial(pipeline._find, 0))
     monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
@@ -186,7 +187,7 @@ def test_killed_anywhere_a_unit_comes_to_the_same_bits(
             count = kill_at(patch, number)
             try:
                 if folder.status["status"] != "done":
-                    do_unit(pipeline, unit, folder)
+                    do_unit(unit, folder)
             except Killed:
                 pass
         return count[0]

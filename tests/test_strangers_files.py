@@ -29,14 +29,14 @@ from tests.conftest import Command, Said, call
 TOUCH = [sys.executable, "-c", "open('canary', 'w')"]
 EVIL = "hydra.callbacks.x._target_"  # what Hydra would build by itself
 CALLS: list[dict[str, Any]] = [
-    {"_target_": "sgdtheory.commandline.config.load", "path": "evil", "trust": ["subprocess"]},
+    {"_target_": "sgdtheory.commandline.load.load", "path": "evil", "trust": ["subprocess"]},
     {
-        "_target_": "sgdtheory.commandline.config.launch",
+        "_target_": "sgdtheory.commandline.front.launch",
         "command": "train",
         "words": [f"+{EVIL}=os.abort"],
         "trust": [],
     },
-    {"_target_": "sgdtheory.commandline.config.task", "command": "train", "cfg": {}},
+    {"_target_": "sgdtheory.commandline.task.task", "command": "train", "cfg": {}},
     {"_target_": "sgdtheory.commandline.schema.build", "thing": {}},
     {"_target_": "sgdtheory.load", "run": "evil", "trust": ["subprocess"]},
     {"_target_": "sgdtheory:load", "run": "evil", "trust": ["subprocess"]},
@@ -222,7 +222,7 @@ def test_what_a_trusted_package_imports_of_ours_is_on_the_list_too(
     canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (canary / "mine_of_strangers.py").write_text(
-        "from sgdtheory.commandline.config import load\nfrom sgdtheory.optim.schedule import Cosine\n",
+        "from sgdtheory.commandline.load import load\nfrom sgdtheory.optim.schedule import Cosine\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(canary)
@@ -282,7 +282,7 @@ def test_a_call_on_the_command_line(word: str, canary: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("landscape/mine.yaml", "_target_: sgdtheory.commandline.config.load\npath: x\n"),
+        ("landscape/mine.yaml", "_target_: sgdtheory.commandline.load.load\npath: x\n"),
         (
             "landscape/mine.yaml",
             "# @package _global_\nhydra:\n  callbacks:\n    x: {_target_: evil.touch}\n",

@@ -45,6 +45,7 @@ class Checker:
         self.roots = (OURS, *trust)
         self.faults: list[str] = []
         self.sources: dict[str, str | None] = {}  # digests, by the name of the package
+        self.looked_outside = False  # whether an identity depends on files that it names
 
     def fault(self, where: str, what: str) -> None:
         self.faults.append(f"{where}: {what}")
@@ -191,10 +192,12 @@ class Checker:
             return {}
         if root not in self.sources:
             self.sources[root] = digest_of_sources(root)
+            self.looked_outside = True
         return {} if self.sources[root] is None else {SOURCE: str(self.sources[root])}
 
     def _content(self, path: Path, content: ContentOf, where: str) -> str | None:
         """What a file holds, as its identity."""
+        self.looked_outside = True
         if path.exists():
             return digest_of_content(
                 path, content.files(path) if content.files is not None and path.is_dir() else None

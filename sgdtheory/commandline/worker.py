@@ -6,9 +6,10 @@ After these come the packages that are trusted.
 import sys
 from pathlib import Path
 
-from sgdtheory.commandline.config import load
+from sgdtheory.commandline.load import load
 from sgdtheory.execution.executors.local import Local
-from sgdtheory.execution.loop import prepare_process, work_through
+from sgdtheory.execution.machine import prepare_process
+from sgdtheory.execution.units import work_through
 from sgdtheory.report.stdio import ready
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.interrupt import Interrupted, stoppable
@@ -23,7 +24,7 @@ def main(path: str, device: str, workers: str, threads: str, *trust: str) -> int
     prepare_process(Settings(Local(), device, int(threads) or None), int(workers))
     with stoppable():
         try:
-            work_through(run, task.pipeline, task.pipeline.units(run))
+            work_through(run, task.pipeline.units(run))
         except (
             Interrupted,
             OSError,

@@ -1,15 +1,15 @@
 """The role of a diagnostic, which describes each point of a cloud, and its unit of work."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.roles import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
-from sgdtheory.runs.folder import CorruptFile, Folder
+from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, Rows, row_of
@@ -24,37 +24,37 @@ class Diagnostic(Protocol):
 
 def units_of(
     diagnostics: Mapping[str, Diagnostic],
-    of: list[Unit],
+    landscape: Landscape,
+    needs: list[Unit],
     run: Run,
     cloud: str = "minima",
 ) -> list[Unit]:
     """One unit for each diagnostic, identified by its settings and by the units whose `cloud` it
     measures."""
-    science = {"landscape": run.science["landscape"], "of": [unit.hash for unit in of]}
+    config = {"landscape": run.science["landscape"], "of": [unit.hash for unit in needs]}
     suffix = ""
     if cloud != "minima":
-        science["cloud"] = cloud
-        suffix = f"-{cloud}-" + "-".join(unit.name for unit in of)
+        config["cloud"] = cloud
+        suffix = f"-{cloud}-" + "-".join(unit.name for unit in needs)
     units = []
-    for column in diagnostics:
+    for column, diagnostic in diagnostics.items():
         settings = {"diagnostic": run.science["diagnostic"][column], "column": column}
-        units.append(Unit(f"{column}{suffix}", {**science, **settings}))
+        work = partial(diagnose, diagnostic, column, landscape, cloud)
+        units.append(Unit(f"{column}{suffix}", {**config, **settings}, work, tuple(needs)))
     return units
 
 
 def diagnose(
-    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder
+    diagnostic: Diagnostic, column: str, landscape: Landscape, cloud: str, folder: UnitFolder
 ) -> None:
     """Measure the points of the units that came before, and keep the columns.
 
     A point at which a diagnostic fails has nulls with the reason in its columns, the others have
     their numbers; where it fails at all points its columns are unknown, and one is named after it.
     """
-    science = folder.unit.science
-    kind, name = science.get("cloud", "minima"), science["column"]
-    clouds = [_cloud(folder, hash_, kind) for hash_ in science["of"]]
-    cloud = torch.cat(clouds).to(device_of(landscape))
-    folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
+    points = torch.cat([needed.clouds()[cloud] for needed in folder.needed()])
+    rows = _rows(diagnostic, column, landscape, points.to(device_of(landscape)))
+    folder.finish({"rows": rows}, {})
 
 
 def _rows(
@@ -89,12 +89,3 @@ def columns_of(units: list[Unit], run: Run, points: int) -> Rows:
         for row, columns in zip(rows, result["rows"], strict=False):
             row.update(columns)
     return rows
-
-
-def _cloud(folder: UnitFolder, hash_: str, name: str) -> Tensor:
-    """A cloud [P, n] of a finished unit of the same run."""
-    path = folder.path.parent / hash_
-    facts = Folder(path).read_json("unit.json")
-    unit = Unit(facts["name"], facts["science"])
-    cloud: Tensor = UnitFolder(path, unit).clouds()[name]
-    return cloud

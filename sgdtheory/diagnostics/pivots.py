@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.landscape import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 from sgdtheory.statistics.measured import Plot, Rows
@@ -18,18 +19,19 @@ DRAWN = {  # columns that have a panel of their own, with the words on their axi
 
 
 def units_on_paths(
-    diagnostics: Mapping[str, Diagnostic], edges: list[Unit], run: Run
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, edges: list[Unit], run: Run
 ) -> list[Unit]:
     """One unit for each diagnostic and finished edge."""
     units = []
     for edge in edges:
         if run.result(edge) is not None:
-            units += units_of(diagnostics, [edge], run, "path")
+            units += units_of(diagnostics, landscape, [edge], run, "path")
     return units
 
 
 def points_of(
     diagnostics: Mapping[str, Diagnostic],
+    landscape: Landscape,
     paths: Iterable[tuple[Unit, tuple[int, int], Tensor]],
     run: Run,
 ) -> Rows:
@@ -37,7 +39,7 @@ def points_of(
     comes with its pair and the arc positions t [pivots] in 0 … 1."""
     rows = []
     for edge, (i, j), t in paths:
-        units = units_of(diagnostics, [edge], run, "path")
+        units = units_of(diagnostics, landscape, [edge], run, "path")
         for at, columns in zip(t.tolist(), columns_of(units, run, len(t)), strict=True):
             if columns:
                 rows.append({"edge": f"{i}-{j}", "t": at, **columns})

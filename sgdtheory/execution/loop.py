@@ -1,87 +1,24 @@
-"""The loop over units: what is missing, what it would cost, what has come of it. Who does the work
-is an executor's choice."""
+"""A task from its beginning to its results; who does its units is an executor's choice."""
 
-import contextlib
-import ctypes
-import hashlib
-import json
 import os
 import platform
-import subprocess
-import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from sgdtheory import __version__
 from sgdtheory.errors import RunError, UserError
+from sgdtheory.execution.identity import refuse_another
+from sgdtheory.execution.machine import cores, git_commit, processor
+from sgdtheory.execution.planning import self_checks
+from sgdtheory.execution.results import draw_report, finish, warnings_of
+from sgdtheory.execution.units import TERMINAL_STATUSES
 from sgdtheory.execution.versions import otherwise, strangers, versions
 from sgdtheory.report.progress import Watcher
-from sgdtheory.runs.folder import OURS, CorruptFile, DirectoryGone, sha256_of
-from sgdtheory.runs.foreign import MOST_YAML, held
-from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
-from sgdtheory.runs.processes import Process, this
-from sgdtheory.runs.run import Pipeline, Run, changed_since
-from sgdtheory.runs.task import Plan, Settings, Task
-from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-
-Killed = Callable[[Process | None], str]
-TERMINAL_STATUSES = ("done", "failed")  # what a unit is when nobody has to do it any more
-
-
-def plan(task: Task) -> Plan:
-    """What a task would do and cost, from short measurements; writes nothing.
-
-    As many units as are known, each like the first of them; or those that a pipeline foresees, each
-    with its own cost.
-    """
-    run, settings = task.open(), task.settings
-    checks = self_checks(task.pipeline)
-    units = task.pipeline.units(run)
-    pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
-    prepare_process(settings, settings.executor.count(settings))
-    costs: list[tuple[str, Estimate]] = []
-    if pending and hasattr(task.pipeline, "foresee"):
-        costs = task.pipeline.foresee(run, pending)
-    elif pending:
-        each = task.pipeline.estimate(pending[0])
-        costs = [(unit.name, each) for unit in pending]
-    workers = max(1, min(settings.executor.count(settings), len(costs)))
-    seconds = [cost.seconds for _, cost in costs]
-    return Plan(
-        path=run.path,
-        units=len(units) - len(pending) + len(costs),
-        done=len(units) - len(pending),
-        seconds=max(
-            [
-                sum(seconds) / workers,
-                -(-len(costs) // workers) * min(seconds, default=0.0),
-                *seconds,
-            ],
-            default=0.0,
-        ),
-        memory=workers * max((cost.memory for _, cost in costs), default=0.0),
-        disk=sum(cost.disk for _, cost in costs),
-        workers=workers,
-        each=sum(seconds) / max(1, len(seconds)),
-        names=[name for name, _ in costs],
-        checks=checks,
-    )
-
-
-def self_checks(pipeline: Pipeline) -> list[str]:
-    """What the self-check of each landscape found, a line each; UserError where one is no function
-    of its parameters alone."""
-    from sgdtheory.roles import self_check_of
-
-    several = getattr(pipeline, "landscapes", {})
-    landscapes = [getattr(pipeline, "landscape", None), *several.values()]
-    dtype = getattr(pipeline, "dtype", "float32")
-    said = [self_check_of(landscape, dtype) for landscape in landscapes]
-    return [line for line in said if line is not None]
+from sgdtheory.runs.folder import DirectoryGone, sha256_of
+from sgdtheory.runs.interrupt import Interrupted, stoppable
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.task import Task
 
 
 def execute(
@@ -96,7 +33,7 @@ def execute(
     run = task.open()
     refuse_another(run, task)
     if run.manifest.get("status") == "done" and run.is_whole():
-        return _already(run, watcher)
+        return given_again(run, watcher)
     checks = self_checks(task.pipeline)
     with run.lock() as mine, stoppable():
         if not mine:
@@ -138,7 +75,7 @@ def execute(
             _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=seconds)
 
 
-def _already(run: Run, watcher: Watcher) -> Mapping[str, Any]:
+def given_again(run: Run, watcher: Watcher) -> Mapping[str, Any]:
     """The results of a finished run; what was drawn of them and is not there any more is drawn
     again."""
     watcher.say(f"already done: {run.path}")
@@ -148,7 +85,7 @@ def _already(run: Run, watcher: Watcher) -> Mapping[str, Any]:
             f"computed anew"
         )
     if not all((run.path / name).exists() for name in run.manifest.get("drawn", ["report.html"])):
-        _draw(run)
+        draw_report(run)
     return run.read_object("results.json")
 
 
@@ -158,19 +95,6 @@ def _refuse_failed(run: Run, task: Task) -> None:
         told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
         count = f"{len(failed)} of {len(task.pipeline.units(run))} units failed"
         raise RunError(f"{count} ({told}); --retry-failed does them again")
-
-
-def _draw(run: Run) -> None:
-    """The report with its pictures, and in the manifest what there is of them."""
-    from sgdtheory.report.page import draw
-
-    draw(run.path)
-    drawn = [
-        "report.html",
-        *sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*")),
-    ]
-    if drawn != run.manifest.get("drawn"):  # or an old run would count as the newest
-        run.note(drawn=drawn)
 
 
 def _note_if_possible(run: Run, **facts: Any) -> None:
@@ -206,245 +130,7 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             return
         tried |= {unit.hash for unit in pending}
         with watcher.watching(run, units):
-            task.settings.executor.do(run, pipeline, task.settings, pending)
-
-
-def work_through(
-    run: Run, pipeline: Pipeline, units: list[Unit], killed: Killed = lambda process: ""
-) -> None:
-    """Do every unit that nobody else does, in order; wait for those that another process holds.
-
-    `killed(process)`: why a unit counts as failed that this process left behind; empty: it is gone
-    on with.
-    """
-    left = units
-    while left:
-        held = []
-        for unit in left:
-            stop_if_asked()
-            folder = run.folder(unit)
-            with folder.lock() as mine:
-                if not mine:
-                    held.append(unit)
-                elif (now := folder.status)["status"] not in TERMINAL_STATUSES:
-                    why = killed(_worker_of(now)) if now["status"] == "running" else ""
-                    if why:
-                        folder.write_json("status.json", {**now, "status": "failed", "why": why})
-                    else:
-                        do_unit(pipeline, unit, folder)
-        left = held
-        if left:
-            time.sleep(0.1)
-
-
-def _worker_of(status: Mapping[str, Any]) -> Process | None:
-    """Who wrote that a unit is running: a number alone may be another process's by now."""
-    try:
-        return Process(*status["worker"])
-    except (KeyError, TypeError):
-        return None
-
-
-def do_unit(pipeline: Pipeline, unit: Unit, folder: UnitFolder) -> None:
-    """One unit, from the newest state on disk to its result, with its status told at both ends."""
-    began, cpu = time.monotonic(), time.process_time()
-    before = folder.read_object("status.json")
-    folder.write_json("unit.json", {"name": unit.name, "hash": unit.hash, "science": unit.science})
-    # those that it was begun with
-    made = {"versions": {**versions(), **before.get("versions", {})}}
-    folder.write_json(
-        "status.json", {**before, "status": "running", "pid": os.getpid(), "worker": this(), **made}
-    )
-
-    def close(status: str, **facts: Any) -> None:
-        seconds = before.get("seconds", 0.0) + time.monotonic() - began
-        cpu_seconds = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
-        folder.write_json(
-            "status.json",
-            {"status": status, "seconds": seconds, "cpu_seconds": cpu_seconds, **made, **facts},
-        )
-
-    try:
-        if folder.written() is None:  # else it was killed just before it could say so
-            pipeline.do(unit, folder)
-        folder.forget_states()
-    except (
-        KeyboardInterrupt,
-        OSError,
-        CorruptFile,
-    ):  # the user or the disk: the unit is not at fault, and what is kept stays
-        with contextlib.suppress(OSError, DirectoryGone):
-            close("unfinished")
-        raise
-    except (RunError, UserError) as fault:
-        folder.flush()
-        close("failed", why=str(fault))
-    except Exception as fault:
-        folder.write_text("traceback.txt", traceback.format_exc())
-        first = str(fault).splitlines()[0] if str(fault) else ""
-        close(
-            "failed", why=f"{type(fault).__name__}: {first} (see {folder.path / 'traceback.txt'})"
-        )
-    else:
-        close("done")
-
-
-def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
-    """Write what a run has found: clouds, logs, units, numbers, table, report."""
-    from sgdtheory.report.page import table_csv
-    from sgdtheory.roles import title_of
-
-    units = task.pipeline.units(run)
-    results = task.pipeline.finish(run)
-    rows = run.status_of_units(units)
-    landscape = getattr(task.pipeline, "landscape", None)
-    found = {
-        "command": task.command,
-        "seed": run.science.get("seed"),
-        "landscape": title_of(landscape),
-        "dim": getattr(landscape, "dim", None),
-        "device": task.settings.device,
-        "seconds": seconds,
-        "version": __version__,
-        "config_hash": run.hash,
-        "warnings": [*warnings_of(task.pipeline), *strangers(rows)],
-        "claims": [claim.as_dict() for claim in results.claims],
-        **results.numbers,
-        **results.tables,
-    }
-    files = {name: run.write_tensors(name, tensors) for name, tensors in results.clouds.items()}
-    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).logged()]
-    files["metrics.jsonl"] = run.write_text(
-        "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged)
-    )
-    run.write_json("units.json", rows)
-    files["results.json"] = run.write_json("results.json", found)
-    files["table.csv"] = run.write_text("table.csv", table_csv(found))
-    run.note(
-        files=files,
-        cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")},
-    )
-    _draw(run)
-    return found
-
-
-def warnings_of(pipeline: Pipeline) -> list[str]:
-    """What the user should know of the data before believing the rest: one line, or none."""
-    sources = (getattr(pipeline, name, None) for name in ("landscape", "network"))
-    found: list[Any] = [
-        getattr(source, "data", None) or getattr(source, "keywords", {}).get("data")
-        for source in sources
-    ]
-    return [
-        f"data {data.name}: {'; '.join(data.remarks)}"
-        for data in found
-        if getattr(data, "remarks", ())
-    ]
-
-
-def refuse_another(run: Run, task: Task) -> None:
-    """A directory that holds another run, something else, or a configuration that was edited is
-    left alone."""
-    manifest = run.manifest
-    if not manifest:
-        if run.path.exists() and not _is_empty(run, task):
-            raise UserError(
-                f"{run.path} holds something that is no run; give run.dir an empty or a new "
-                f"directory"
-            )
-        return
-    if "config_hash" not in manifest:
-        raise UserError(
-            f"{run.path} holds something that is no run; give run.dir an empty or a new directory"
-        )
-    if manifest["config_hash"] != run.hash:
-        if manifest.get("landscape") not in (None, task.ground) and _is_same_but_for_sources(
-            run, task
-        ):
-            raise UserError(f"{changed_since(run.path)}, in another run.dir")
-        other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
-        raise UserError(f"{run.path} holds another run ({other}); give another run.dir")
-    _refuse_edited(run, manifest, task.yaml)
-
-
-def _is_same_but_for_sources(run: Run, task: Task) -> bool:
-    """Whether a run's configuration says the same as a task's: then it is what the words stand for
-    that has changed."""
-    try:
-        return _config_digest(run) == sha256_of(task.yaml)
-    except (UserError, OSError):  # it is no file of ours
-        return False
-
-
-def _config_digest(run: Run) -> str:
-    """SHA-256 of the configuration that is kept. It is compared, not built: it may be a
-    stranger's."""
-    return hashlib.sha256(held(run.path, "config.yaml", MOST_YAML).read_bytes()).hexdigest()
-
-
-def _is_empty(run: Run, task: Task) -> bool:
-    """Whether a directory holds nothing but what a run that was killed at once may have left."""
-    if not run.path.is_dir():
-        return False
-    for path in run.path.iterdir():
-        theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
-        if theirs or not (
-            path.name in (".lock", ".lease", "config.yaml") or OURS.fullmatch(path.name)
-        ):
-            return False
-    return True
-
-
-def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
-    """Raise UserError where config.yaml is neither what the run wrote nor what it is about to
-    write."""
-    try:
-        kept = _config_digest(run)
-    except FileNotFoundError:
-        return  # it is about to be written again
-    known = manifest.get("config_sha256")
-    if known is not None and kept not in (known, sha256_of(yaml)):
-        where = run.path / "config.yaml"
-        raise UserError(
-            f"{where} was edited since the run began: put it back, or give it to --from for "
-            f"a new run"
-        )
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def prepare_process(settings: Settings, workers: int) -> None:
-    """A thread count that depends on nothing but the configuration, since sums depend on it in
-    their last bits.
-
-    For numpy's and scipy's BLAS too, which else takes all cores in every worker: L-BFGS spent half
-    its time spinning there.
-    """
-    import scipy.linalg  # noqa: F401  (only a library that is loaded can be told)
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = max(1, (settings.threads or cores()) // workers)
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-    keep_memory()
-
-
-def keep_memory() -> None:
-    """Have glibc keep what tensors free instead of handing it back and faulting it in again.
-
-    mallopt(3): M_TRIM_THRESHOLD at its largest and M_MMAP_MAX at 0, for M_MMAP_THRESHOLD ends at 32
-    MiB, and a convolution's output on a part of CIFAR is more. It saves 10 % of a ResNet's step; of
-    ResNet-20 on 682 images 40 % of a gradient, for a tenth more memory at the peak, and 35 % of a
-    Hessian-vector product, for half as much again. Only glibc has it.
-    """
-    libc = ctypes.CDLL(None)
-    if sys.platform == "linux" and hasattr(libc, "mallopt"):
-        libc.mallopt(-1, 2**31 - 1)
-        libc.mallopt(-4, 0)
+            task.settings.executor.do(run, task.settings, pending)
 
 
 def _facts(run: Run, task: Task) -> dict[str, Any]:
@@ -458,6 +144,7 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "root": os.path.relpath(run.root, run.path),
         "units_root": os.path.relpath(run.units_root, run.path),
         "trust": list(task.trust),
+        "is_closed": task.is_closed,
         "overrides": list(task.overrides),
         "seed": run.science.get("seed"),
         "minima": run.science.get("minima"),  # digests of the points that were given
@@ -465,36 +152,10 @@ def _facts(run: Run, task: Task) -> dict[str, Any]:
         "device": device,
         "device_name": torch.cuda.get_device_name(device)
         if device.startswith("cuda")
-        else _processor(),
+        else processor(),
         "cores": cores(),
         "threads": task.settings.threads,
         "versions": {**versions(), "python": platform.python_version()},
         "landscape": task.ground,
-        "git": _git(),
+        "git": git_commit(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )
-
-
-def _git() -> str | None:
-    """The commit of a checkout that the package is run from; None for an installed one."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
-    try:
-        words = ["git", "describe", "--always", "--dirty"]
-        found = subprocess.run(
-            words, cwd=here, capture_output=True, encoding="utf-8", errors="replace", timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

@@ -2,16 +2,15 @@
 others."""
 
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from sgdtheory import __version__
 
 
 def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
-    import torch
-
-    return {"sgdtheory": __version__, "torch": str(torch.__version__)}
+    """Of what the numbers depend on; torch is not imported for it."""
+    return {"sgdtheory": __version__, "torch": version("torch")}
 
 
 def otherwise(known: Mapping[str, Any]) -> str:
@@ -19,9 +18,9 @@ def otherwise(known: Mapping[str, Any]) -> str:
     this is 2.14`."""
     here = versions()
     told = [
-        f"{name} {_short(name, str(known[name]))}, this is {_short(name, version)}"
-        for name, version in here.items()
-        if name in known and _short(name, str(known[name])) != _short(name, version)
+        f"{name} {_short(name, str(known[name]))}, this is {_short(name, now)}"
+        for name, now in here.items()
+        if name in known and _short(name, str(known[name])) != _short(name, now)
     ]
     return "; ".join(told)
 

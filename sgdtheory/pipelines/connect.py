@@ -3,7 +3,7 @@ graph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
@@ -151,37 +151,40 @@ class Connect:
         if all(run.result(unit) is not None for unit in units):
             edges = [unit for unit, _ in self._edges(run)]
             on_minima, on_paths = (
-                units_of(self.diagnostic, units, run),
-                units_on_paths(self.diagnostic, edges, run),
+                units_of(self.diagnostic, self.landscape, units, run),
+                units_on_paths(self.diagnostic, self.landscape, edges, run),
             )
             units += [*on_minima, *self._plane_units(run), *edges, *on_paths]
         return units
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "diagnostic" in unit.science:
-            diagnose(self.diagnostic, self.landscape, folder)
-            return
-        if "index" in unit.science:
-            theta = self.nodes[unit.science["index"]]
-            folder.finish(
-                {"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]}
-            )
-            return
-        if "plane" in unit.science:
-            found = plane(self._judged, self.nodes[:3], self.plane, folder.tell)
-            folder.finish({"plane": found}, {"minima": self.nodes[:3]})
-            return
-        i, j = (self._digests.index(end) for end in unit.science["ends"])
-        seed = key(self.seed, "edge", *unit.science["ends"])
+    def _score(self, index: int, folder: UnitFolder) -> None:
+        """Score one minimum."""
+        theta = self.nodes[index]
+        folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
+
+    def _draw_plane(self, folder: UnitFolder) -> None:
+        """Score the plane through the first three minima."""
+        found = plane(self._judged, self.nodes[:3], self.plane, folder.tell)
+        folder.finish({"plane": found}, {"minima": self.nodes[:3]})
+
+    def _join(self, pair: Pair, folder: UnitFolder) -> None:
+        """Join two minima."""
+        ends = [self._digests[end] for end in pair]
         row, tensors = join(
-            self._judged, self._method, self.baselines, self.nodes[[i, j]], seed, folder
+            self._judged,
+            self._method,
+            self.baselines,
+            self.nodes[list(pair)],
+            key(self.seed, "edge", *ends),
+            folder,
         )
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
         units = self._minimum_units(run)
         minima = [row for unit in units for row in (run.result(unit) or {"rows": []})["rows"]]
-        columns = columns_of(units_of(self.diagnostic, units, run), run, len(minima))
+        measured = units_of(self.diagnostic, self.landscape, units, run)
+        columns = columns_of(measured, run, len(minima))
         minima = [{**row, **more} for row, more in zip(minima, columns, strict=True)]
         firsts = dict.fromkeys(self._firsts)
         minima = [
@@ -217,7 +220,7 @@ class Connect:
         }
         for unit in self._plane_units(run):
             numbers |= {"plane": (run.result(unit) or {}).get("plane")}
-        points = points_of(self.diagnostic, paths, run)
+        points = points_of(self.diagnostic, self.landscape, paths, run)
         tables = {
             "minima": [{"name": str(i), **row} for i, row in enumerate(minima)],
             "edges": rows,
@@ -234,7 +237,7 @@ class Connect:
         again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
         return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
-    def estimate(self, unit: Unit) -> Estimate:
+    def _cost_of_edge(self) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""
         from sgdtheory.paths.cost import estimate_edge
 
@@ -251,7 +254,7 @@ class Connect:
         """
         from sgdtheory.optim.cost import estimate_scores
 
-        edge = self.estimate(pending[0])
+        edge = self._cost_of_edge()
         one, grid = (
             estimate_scores(self._judged, self.nodes[:1], points) for points in (2, self.plane**2)
         )
@@ -295,7 +298,7 @@ class Connect:
     def _minimum_units(self, run: Run) -> list[Unit]:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
         return [
-            Unit(f"minimum-{i}", {**what, "index": i, "point": point})
+            Unit(f"minimum-{i}", {**what, "index": i, "point": point}, partial(self._score, i))
             for i, point in enumerate(self._digests)
         ]
 
@@ -304,7 +307,8 @@ class Connect:
         if len(self.nodes) < 3 or not self.plane:
             return []
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
-        return [Unit("plane", {**what, "plane": self.plane, "corners": self._digests[:3]})]
+        what |= {"plane": self.plane, "corners": self._digests[:3]}
+        return [Unit("plane", what, self._draw_plane)]
 
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         # an edge knows the one method that made it
@@ -315,9 +319,8 @@ class Connect:
         what["by"] = (
             "lowest_way, rises undone"  # what of an edge is measured and how; other units are none
         )
-        return Unit(
-            f"edge-{pair[0]}-{pair[1]}", {**what, "ends": [self._digests[end] for end in pair]}
-        )
+        what["ends"] = [self._digests[end] for end in pair]
+        return Unit(f"edge-{pair[0]}-{pair[1]}", what, partial(self._join, pair))
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
         """All edges asked for so far, in the order they were: what is finished decides what is

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.critical import Criticality
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
@@ -103,15 +103,8 @@ class Diagnose:
             return points
         return [*points, *self._measurements(points, run)]
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "diagnostic" in unit.science:
-            diagnose(
-                {name: self._affordable(each) for name, each in self.diagnostic.items()},
-                self.landscape,
-                folder,
-            )
-            return
-        index = unit.science["index"]
+    def _score(self, index: int, folder: UnitFolder) -> None:
+        """Score one point."""
         theta = self.given.points[index]
         row = describe_point(self.landscape, theta) | self._with_own_statistics(
             theta, self.given.statistics[index]
@@ -128,24 +121,15 @@ class Diagnose:
         clouds = {"minima.safetensors": {"minima": self.given.points, **self.given.stored()}}
         return Results(self._claims(rows), {"minima": rows}, {}, clouds)
 
-    def estimate(self, unit: Unit) -> Estimate:
-        """From a gradient on one part of the data, and what is known of the diagnostics."""
-        if "diagnostic" not in unit.science:
-            return estimate_score(self.landscape, self.given.points[:1])
-        return self._cost(self.diagnostic[unit.science["column"]])
-
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs: diagnostics are asked for when the points are
         scored."""
-        names = {unit.name for unit in pending}
-        found = [(unit.name, self.estimate(unit)) for unit in pending]
-        if any("diagnostic" not in unit.science for unit in pending):
-            found += [
-                (name, self._cost(each))
-                for name, each in self.diagnostic.items()
-                if name not in names
-            ]
-        return found
+        asked = {unit.name for unit in pending}
+        points = [name for name in asked if name not in self.diagnostic]
+        measured = [name for name in self.diagnostic if points or name in asked]
+        point = estimate_score(self.landscape, self.given.points[:1])
+        costs = {name: self._cost(self.diagnostic[name]) for name in measured}
+        return [*((name, point) for name in sorted(points)), *costs.items()]
 
     # units
 
@@ -157,18 +141,22 @@ class Diagnose:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
         digests = [digest_of(theta) for theta in self.given.points]
         return [
-            Unit(f"point-{i}", {**what, "index": i, "point": point, "statistics": own})
+            Unit(
+                f"point-{i}",
+                {**what, "index": i, "point": point, "statistics": own},
+                partial(self._score, i),
+            )
             for i, (point, own) in enumerate(zip(digests, self._statistics, strict=True))
         ]
 
     def _measurements(self, points: list[Unit], run: Run) -> list[Unit]:
         """One unit a diagnostic; what it may cost is part of what it is."""
+        affordable = {name: self._affordable(each) for name, each in self.diagnostic.items()}
         found = []
-        for unit in units_of(self.diagnostic, points, run):
-            limit = self._limit(self.diagnostic[unit.science["column"]])
-            found.append(
-                unit if limit is None else unit._replace(science={**unit.science, "within": limit})
-            )
+        for unit in units_of(affordable, self.landscape, points, run):
+            limit = self._limit(self.diagnostic[unit.name])
+            config = unit.config if limit is None else {**unit.config, "within": limit}
+            found.append(replace(unit, config=config))
         return found
 
     def _limit(self, diagnostic: Diagnostic) -> int | None:

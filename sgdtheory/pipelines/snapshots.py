@@ -52,20 +52,27 @@ def along(
     return {"snapshots": cloud, "steps": torch.tensor(steps)}, {"snapshots": rows}
 
 
-def units_along(diagnostics: Mapping[str, Diagnostic], minima: list[Unit], run: Run) -> list[Unit]:
+def units_along(
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
+) -> list[Unit]:
     """The diagnostics of the snapshots, trajectory by trajectory; none where none were kept."""
     kept = [unit for unit in minima if (run.result(unit) or {}).get("snapshots")]
-    return [unit for minimum in kept for unit in units_of(diagnostics, [minimum], run, "snapshots")]
+    return [
+        unit
+        for minimum in kept
+        for unit in units_of(diagnostics, landscape, [minimum], run, "snapshots")
+    ]
 
 
 def snapshots_of(
-    diagnostics: Mapping[str, Diagnostic], minima: list[Unit], run: Run
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Tensor]]]:
     """A row a snapshot with its diagnostics, and the clouds of the trajectories by file name."""
     rows, clouds = [], {}
     for i, unit in enumerate(minima):
         found = (run.result(unit) or {}).get("snapshots", [])
-        columns = columns_of(units_of(diagnostics, [unit], run, "snapshots"), run, len(found))
+        measured = units_of(diagnostics, landscape, [unit], run, "snapshots")
+        columns = columns_of(measured, run, len(found))
         rows += [{"minimum": i, **row, **more} for row, more in zip(found, columns, strict=True)]
         if found:
             kept = run.folder(unit).clouds()

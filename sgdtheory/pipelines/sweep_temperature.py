@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
@@ -135,56 +135,38 @@ class SweepTemperature:
         quenched = [unit for unit in self._quenches(run, cells) if unit is not None]
         return [
             *first,
-            *units_of(self.diagnostic, first, run),
+            *units_of(self.diagnostic, self.landscape, first, run),
             *(unit for unit, _, _ in cells),
             *quenched,
         ]
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "diagnostic" in unit.science:
-            diagnose(self.diagnostic, self.landscape, folder)
-        elif "quench" in unit.science:
-            self._quench(folder)
-        elif "cell" in unit.science:
-            ground = _ground(_beside(folder, "minimum", unit.science["minimum"]))
-            assert ground is not None, "cells are asked for when the minimum is known"
-            seed = key(self.seed, "cell", *unit.science["cell"].values())
-            cell = Cell(**unit.science["cell"])
-            trajectory = cell.measure(
-                folder, self.landscape, ground, seed, getattr(torch, self.dtype)
-            )
-            folder.finish({}, trajectory.tensors())
-        else:
-            self._measure(folder)
+    def _record(self, cell: Cell, folder: UnitFolder) -> None:
+        """Record the cloud of one cell."""
+        (minimum,) = folder.needed()
+        ground = ReferenceMinimum.kept_in(minimum.clouds())
+        seed = key(self.seed, "cell", *vars(cell).values())
+        trajectory = cell.measure(folder, self.landscape, ground, seed, getattr(torch, self.dtype))
+        folder.finish({}, trajectory.tensors())
 
-    def _measure(self, folder: UnitFolder) -> None:
+    def _measure(self, index: int, batch_size: int, folder: UnitFolder) -> None:
         """The minimum, and all that is known there."""
-        science = folder.unit.science
         folder.tell(0.0, "looking for the minimum")
         starts = self._starts
-        start = None if starts is None else starts[science["index"]].to(device_of(self.landscape))
+        start = None if starts is None else starts[index].to(device_of(self.landscape))
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
         above = None if self.at is None else start
-        ground = reference_minimum_at(
-            self.landscape, theta, self.seed, science["batch_size"], start=above
-        )
+        ground = reference_minimum_at(self.landscape, theta, self.seed, batch_size, start=above)
         folder.finish({}, {**ground._asdict(), "minima": theta[None]})
 
-    def _quench(self, folder: UnitFolder) -> None:
+    def _quench(self, cell: Cell, folder: UnitFolder) -> None:
         """Let some points of a finished cell down."""
-        science = folder.unit.science["of"]
-        cell, ground = (
-            _beside(folder, "cell", science),
-            _ground(_beside(folder, "minimum", science["minimum"])),
-        )
-        assert ground is not None
+        recorded, minimum = folder.needed()
+        ground = ReferenceMinimum.kept_in(minimum.clouds())
         like = torch.empty(0, dtype=getattr(torch, self.dtype), device=device_of(self.landscape))
-        snapshots = cell.clouds()["snapshots"].to(like)
-        seed = key(self.seed, "quench", *science["cell"].values())
-        found = quench(
-            self.landscape, snapshots, ground.groups, science["cell"]["batch_size"], seed, folder
-        )
+        snapshots = recorded.clouds()["snapshots"].to(like)
+        seed = key(self.seed, "quench", *vars(cell).values())
+        found = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
         folder.finish({"bottom": found}, {})
 
     def finish(self, run: Run) -> Results:
@@ -219,7 +201,9 @@ class SweepTemperature:
             bottom = None if let_down is None else QuenchResult(**let_down["bottom"])
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
-        measured = columns_of(units_of(self.diagnostic, first, run), run, len(sites))
+        measured = columns_of(
+            units_of(self.diagnostic, self.landscape, first, run), run, len(sites)
+        )
         minima = [
             _minimum(site, known[site.unit.hash]) | columns
             for site, columns in zip(sites, measured, strict=True)
@@ -241,23 +225,28 @@ class SweepTemperature:
             else {STARTS: self.given.points, **kept}
         )
 
-    def estimate(self, unit: Unit) -> Estimate:
-        """A cell from five of its steps and one look, at a guess of their numbers; all else from
-        full-batch gradients."""
-        if "cell" in unit.science:
-            return self._cost(Cell(**unit.science["cell"]), None)
+    def _cost_of_minimum(self) -> Estimate:
+        """From a full-batch gradient."""
         start = self.landscape.init(1, stream(self.seed, "init", 0))
-        if "quench" in unit.science:
-            return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
         return estimate_descent(self.landscape, start.double(), DESCENT)
+
+    def _cost_of_quench(self) -> Estimate:
+        start = self.landscape.init(1, stream(self.seed, "init", 0))
+        return estimate_descent(self.landscape, start.to(getattr(torch, self.dtype)), QUENCHING)
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
         guessed."""
         grounds = {site.unit.hash: _ground(run.folder(site.unit)) for site in self._sites(run)}
         asked = {unit.hash for unit in pending}
-        found = [(unit.name, self.estimate(unit)) for unit in pending if "cell" not in unit.science]
-        for unit, cell, site in self._cells(run):
+        cells = list(self._cells(run))
+        recorded = {unit.hash for unit, _, _ in cells}
+        found = []
+        for unit in pending:
+            if unit.hash not in recorded:
+                cost_of = unit.cost or self._cost_of_minimum
+                found.append((unit.name, cost_of()))
+        for unit, cell, site in cells:
             if unit.hash in asked:
                 found.append((unit.name, self._cost(cell, grounds[site.unit.hash])))
         rates = [1e-6] * 4 if self.sweep.learning_rate == "auto" else self.sweep.learning_rate
@@ -334,12 +323,11 @@ class SweepTemperature:
                     + (f"-{index}" if len(points) > 1 else "")
                     + (f"-b{size}" if size else "")
                 )
-                asked = {
-                    "minimum": point,
-                    "index": index,
-                    "batch_size": size or min(self.sweep.batch_size),
-                }
-                found.append(Site(Unit(name, {**what, **asked}), index, size))
+                batch_size = size or min(self.sweep.batch_size)
+                asked = {"minimum": point, "index": index, "batch_size": batch_size}
+                work = partial(self._measure, index, batch_size)
+                unit = Unit(name, {**what, **asked}, work, cost=self._cost_of_minimum)
+                found.append(Site(unit, index, size))
         return found
 
     def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
@@ -353,22 +341,28 @@ class SweepTemperature:
                 for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
                     cell = self._cell(rate, size)
                     what = {
-                        "minimum": site.unit.science,
+                        "minimum": site.unit.config,
                         "cell": vars(cell),
                         "dtype": self.dtype,
                         "seed": self.seed,
                     }
                     prefix = f"cell-{site.number}" if site.number else "cell"
-                    yield Unit(f"{prefix}-{cell.name}", what), cell, site
+                    name, work = f"{prefix}-{cell.name}", partial(self._record, cell)
+                    cost = partial(self._cost, cell, None)
+                    yield Unit(name, what, work, (site.unit,), cost), cell, site
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
         """The units that quench points of finished cells, None for cells that are not done or have
         a minimum."""
         found: list[Unit | None] = []
-        for unit, _, site in cells:
-            asked = bool(site.batch_size) and run.result(unit) is not None
+        for unit, cell, site in cells:
+            if not site.batch_size or run.result(unit) is None:
+                found.append(None)
+                continue
             name = unit.name.replace("cell", "quench", 1)
-            found.append(Unit(name, {"quench": True, "of": unit.science}) if asked else None)
+            config = {"quench": True, "of": unit.config}
+            work, needs = partial(self._quench, cell), (unit, site.unit)
+            found.append(Unit(name, config, work, needs, self._cost_of_quench))
         return found
 
     def _cell(self, rate: float, size: int) -> Cell:
@@ -394,12 +388,6 @@ def _minimum(site: Site, ground: ReferenceMinimum) -> dict[str, Any]:
     if ground.has_minimum:
         row["relaxation"] = ground.relaxation(0.01)
     return row
-
-
-def _beside(folder: UnitFolder, name: str, science: Mapping[str, Any]) -> UnitFolder:
-    """The directory of another unit of the same run."""
-    unit = Unit(name, science)
-    return UnitFolder(folder.path.parent / unit.hash, unit)
 
 
 def _ground(folder: UnitFolder) -> ReferenceMinimum | None:

@@ -1,13 +1,14 @@
 """`sgdtheory train`: a cloud of random points becomes a cloud of minima."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.optim.cost import estimate_stage
@@ -57,8 +58,8 @@ class Train:
             return minima
         return [
             *minima,
-            *units_of(self.diagnostic, minima, run),
-            *units_along(self.diagnostic, minima, run),
+            *units_of(self.diagnostic, self.landscape, minima, run),
+            *units_along(self.diagnostic, self.landscape, minima, run),
         ]
 
     def _minima(self, run: Run) -> list[Unit]:
@@ -67,13 +68,18 @@ class Train:
             for name, value in run.science.items()
             if name not in ("minima", "diagnostic")
         }
-        return [Unit(f"minimum-{i}", {**what, "index": i}) for i in range(self.minima)]
+        return [
+            Unit(
+                f"minimum-{i}",
+                {**what, "index": i},
+                partial(self._find, i),
+                cost=partial(self._cost, i),
+            )
+            for i in range(self.minima)
+        ]
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "diagnostic" in unit.science:
-            diagnose(self.diagnostic, self.landscape, folder)
-            return
-        index = unit.science["index"]
+    def _find(self, index: int, folder: UnitFolder) -> None:
+        """Train, polish and score one minimum."""
         start = self._start(index)
         polish = self._polish()
         seed = key(self.seed, "minimum", index)
@@ -113,21 +119,22 @@ class Train:
                 rows += [{"name": str(i), **row} for row in result["rows"]]
                 points.append(run.folder(unit).clouds()["minima"])
         if len(rows) == len(minima):
-            columns = columns_of(units_of(self.diagnostic, minima, run), run, len(rows))
+            columns = columns_of(
+                units_of(self.diagnostic, self.landscape, minima, run), run, len(rows)
+            )
             rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
         kept = constants_to_keep(self.landscape)
         clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}} if points else {}
         tables, numbers = {"minima": rows}, {}
         if self.snapshots:
-            tables["snapshots"], passed = snapshots_of(self.diagnostic, minima, run)
+            tables["snapshots"], passed = snapshots_of(self.diagnostic, self.landscape, minima, run)
             clouds |= passed
             numbers = {"plots": pictures(tables["snapshots"])}
         return Results(self._claims(rows), tables, numbers, clouds)
 
-    def estimate(self, unit: Unit) -> Estimate:
-        """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as
-        much as a minimum."""
-        start = self._start(unit.science.get("index", 0))
+    def _cost(self, index: int) -> Estimate:
+        """From five steps after a warm-up of two, and one score."""
+        start = self._start(index)
         return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
 
     def _start(self, index: int) -> Cloud:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.errors import UserError
-from sgdtheory.report.figures import drawn
+from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.edges import edges_table
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.style import inline

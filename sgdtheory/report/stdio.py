@@ -159,7 +159,7 @@ def harmless(thing: Any) -> str:
     the direction of writing is spelled (\\x1b, \\u202e), lines stay lines. Half of a pair of
     code units stands for a byte of a file's name."""
     text = str(thing)
-    if text.isprintable():
+    if text.replace("\n", "").isprintable():  # a page of pictures has a million letters
         return text
     return "".join(
         letter if letter == "\n" or not _commands(letter) else ascii(letter)[1:-1]

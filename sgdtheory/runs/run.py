@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sgdtheory.errors import UserError
-from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside, digest
+from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside, digest, sha256_of
 from sgdtheory.runs.foreign import held
-from sgdtheory.runs.unit import Estimate, Unit, UnitFolder, status_of_unit
+from sgdtheory.runs.unit import Unit, UnitFolder, status_of_unit
 
 if TYPE_CHECKING:
     # and with it numpy, which takes as long as all of `status`
@@ -32,16 +32,8 @@ class Pipeline(Protocol):
         in the list."""
         ...
 
-    def do(self, unit: Unit, folder: "UnitFolder") -> None:
-        """From the newest state in the folder to the unit's result, by `folder.finish`."""
-        ...
-
     def finish(self, run: "Run") -> "Results":
         """Tables and claims, from finished units alone."""
-        ...
-
-    def estimate(self, unit: Unit) -> Estimate:
-        """What a unit costs, from a short measurement."""
         ...
 
 
@@ -186,3 +178,17 @@ def changed_since(run: Path) -> str:
         f"{run}: the code or the data of its landscape have been changed since: put them "
         f"back, or make a run anew"
     )
+
+
+def finished_run(root: Path, command: str, config: str) -> Run | None:
+    """The finished, whole run of a command whose config.yaml is this text, and that read nothing
+    else which decides what is computed; None where there is none, or it cannot be told."""
+    known = sha256_of(config)
+    for path in runs_under(root, command):
+        with suppress(CorruptFile, UserError, OSError):
+            run = Run(path, root, root / "units", {})
+            asked = {"status": "done", "is_closed": True, "config_sha256": known}
+            if asked.items() <= run.manifest.items() and run.is_whole():
+                run.read_bytes("config.yaml", known)
+                return run
+    return None

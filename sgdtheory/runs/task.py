@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 from sgdtheory.annotations import Place, PlacePath, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import digest
-from sgdtheory.runs.run import Pipeline, Run
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 
 WORKER = "sgdtheory.commandline.worker"  # the module that a process runs to do a run's units
@@ -45,7 +45,7 @@ class Executor(Protocol):
         """How many units it does side by side."""
         ...
 
-    def do(self, run: Run, pipeline: Pipeline, settings: "Settings", pending: list[Unit]) -> None:
+    def do(self, run: Run, settings: "Settings", pending: list[Unit]) -> None:
         """Have all pending units done or failed, as far as it can be done."""
         ...
 
@@ -72,12 +72,11 @@ class Task(NamedTuple):
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
-    ground: str = (
-        ""  # digest of the landscape as the sources and the files say it that are there now
-    )
-    notes: tuple[
-        str, ...
-    ] = ()  # what is to be said before it begins: what was chosen that nobody named
+    # digest of the landscape as the sources and the files say it that are there now
+    ground: str = ""
+    # what is to be said before it begins: what was chosen that nobody named
+    notes: tuple[str, ...] = ()
+    is_closed: bool = False  # whether `yaml` alone decides what is computed, and no file beside it
 
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""

@@ -14,24 +14,36 @@ CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
 
 
-class Unit(NamedTuple):
-    """The smallest piece of work that can be done again alone; its identity is the hash of what it
-    computes."""
-
-    name: str
-    science: Mapping[str, Any]
-
-    @property
-    def hash(self) -> str:
-        return digest(self.science)[:16]
-
-
 class Estimate(NamedTuple):
     """What one unit is going to cost: seconds, bytes of memory at the peak, bytes on disk."""
 
     seconds: float
     memory: float
     disk: float
+
+
+def _no_work(folder: "UnitFolder") -> None:
+    raise RunError(f"{folder.path}: this unit was read from a file, and only its results are known")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The smallest piece of work that can be done again alone.
+
+    `config` is what it computes, as plain data: its hash is the unit's identity. `work` computes it
+    in the unit's directory, reading the results of the units that it `needs`; `cost` measures
+    shortly what that takes.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    work: Callable[["UnitFolder"], None] = field(default=_no_work, compare=False, repr=False)
+    needs: tuple["Unit", ...] = field(default=(), compare=False, repr=False)
+    cost: Callable[[], Estimate] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def hash(self) -> str:
+        return digest(self.config)[:16]
 
 
 class Logged(NamedTuple):
@@ -89,7 +101,11 @@ class UnitFolder(Folder):
             raise RunError(f"{self.unit.name} is not finished: {self.path}")
         return self.read_tensors("result.safetensors", result["sha256"])
 
-    # what a pipeline's `do` uses
+    # what a unit's work uses
+
+    def needed(self) -> list["UnitFolder"]:
+        """The directories of the units that this one needs, in their order."""
+        return [UnitFolder(self.path.parent / unit.hash, unit) for unit in self.unit.needs]
 
     def resume(self, stage: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The newest state of a stage (tensors, facts), None at its beginning; what was kept or

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -79,13 +80,18 @@ class EpochNoise(Study):
         if not cells:
             return [first]
         hottest = max(cells, key=_heat)
-        modes, frozen = (dict(case.settings) for case in self.cases())
+        modes, frozen = self.cases()
         return [
             first,
-            Unit("modes", {"minimum": first.science, "case": modes}),
+            self._control(first, modes, {"minimum": first.config}, first),
             *cells,
-            Unit("frozen", {**hottest.science, "frozen": PRECISION, "case": frozen}),
+            self._control(hottest, frozen, {**hottest.config, "frozen": PRECISION}, first),
         ]
+
+    def _control(self, like: Unit, case: Case, config: Row, first: Unit) -> Unit:
+        """A unit of the study's own beside the sweeps', which costs as much as one `like` it."""
+        config, work = {**config, "case": dict(case.settings)}, partial(self.do, case)
+        return replace(like, name=case.name, config=config, work=work, needs=(first,))
 
     def _units_of_sweeps(self, run: Run) -> list[Unit]:
         """The minimum, which both sweeps share, then the cells of each."""
@@ -93,7 +99,7 @@ class EpochNoise(Study):
         for kind, sweep, sweep_run in self._sweeps(run):
             for unit in sweep.units(sweep_run):
                 name = unit.name if unit.name == "minimum" else f"{kind}-{unit.name}"
-                units.setdefault(unit.hash, unit._replace(name=name))
+                units.setdefault(unit.hash, replace(unit, name=name))
         return list(units.values())
 
     def _sweeps(self, run: Run) -> Iterator[tuple[str, SweepTemperature, Run]]:
@@ -101,29 +107,21 @@ class EpochNoise(Study):
         for kind in KINDS:
             yield kind, getattr(self, kind), replace(run, science=run.science[kind])
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "case" in unit.science:
-            super().do(unit, folder)
-        else:
-            self.epochs.do(unit, folder)
-
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        unit = folder.unit
-        first = Unit("minimum", unit.science["minimum"])
-        kept = UnitFolder(folder.path.parent / first.hash, first).clouds()
-        reference = ReferenceMinimum.kept_in(kept)
+        (first,) = folder.needed()
+        reference = ReferenceMinimum.kept_in(first.clouds())
         landscape = Linearised(examples_of(self.landscape), reference.theta)
         if case.name == "modes":
             spectrum, weights = landscape.modes()
             return {}, {"spectrum": spectrum, "weights": weights}
-        seed = key(self.seed, "frozen", *unit.science["cell"].values())
+        seed = key(self.seed, "frozen", *folder.unit.config["cell"].values())
         dtype = getattr(torch, self.epochs.dtype)
-        trajectory = self._cell(unit).measure(folder, landscape, reference, seed, dtype)
+        trajectory = self._cell(folder.unit).measure(folder, landscape, reference, seed, dtype)
         return {}, trajectory.tensors()
 
     def _cell(self, unit: Unit) -> Cell:
         """The control with frozen noise, at its own precision."""
-        return replace(Cell(**unit.science["cell"]), precision=unit.science["frozen"])
+        return replace(Cell(**unit.config["cell"]), precision=unit.config["frozen"])
 
     def collect(self, run: Run) -> Tables:
         """One row for each cell of both sweeps, as the command has it, and one of the frozen
@@ -151,12 +149,13 @@ class EpochNoise(Study):
         return Verdict(claims_of(tables["cells"]), tables, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        return self.epochs.estimate(unit)
+        assert unit.cost is not None, "its units are those of the sweeps, or cost as much"
+        return unit.cost()
 
 
 def _heat(unit: Unit) -> float:
     """η/b of a cell under reshuffling; 0 of others."""
-    cell = unit.science["cell"]
+    cell = unit.config["cell"]
     if cell["sampling"] != "epoch":
         return 0.0
     return float(cell["learning_rate"] / cell["batch_size"])

@@ -90,8 +90,6 @@ class NoiseAlongPath(FoundPaths):
         """A point costs a quarter of a second on digits (measured): some 160 Hessian-vector
         products.
         """
-        if "noise" not in unit.science:
-            return self.estimate_path()
         return Estimate(0.25 * self.points, 1e9, 1e5)
 
 

@@ -128,8 +128,6 @@ class ReleaseFromPath(FoundPaths):
 
     def estimate(self, unit: Unit) -> Estimate:
         """A release costs three times its largest cloud (measured)."""
-        if self.on not in unit.science:
-            return self.estimate_path()
         cloud = self._start(0)[:1].expand(len(self.at) * self.replicas, -1).clone()
         seconds, memory, disk = estimate_stage(
             self.landscape, self._sgd(max(self.batch_size)), cloud

@@ -3,7 +3,9 @@ rows."""
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from inspect import cleandoc
 from typing import Any, ClassVar, NamedTuple
 
@@ -83,7 +85,21 @@ class Study(ABC):
         return " ".join(first.split()).removesuffix(".")
 
     def units(self, run: Run) -> list[Unit]:
-        return [Unit(case.name, self.depends_on(run.science, case)) for case in self.cases()]
+        return [
+            self.unit(case.name, self.depends_on(run.science, case), partial(self.do, case))
+            for case in self.cases()
+        ]
+
+    def unit(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        work: Callable[[UnitFolder], None],
+        needs: tuple[Unit, ...] = (),
+    ) -> Unit:
+        """A unit of this study, which `estimate` says the cost of."""
+        unit = Unit(name, config, work, needs)
+        return replace(unit, cost=partial(self.estimate, unit))
 
     def depends_on(self, science: Mapping[str, Any], case: Case) -> Json:
         """The part of the configuration that the rows of a case depend on."""
@@ -93,11 +109,12 @@ class Study(ABC):
 
     def case_of(self, unit: Unit) -> Case:
         """The case that a unit measures."""
-        settings = unit.science["case"]
+        settings = unit.config["case"]
         return next(case for case in self.cases() if dict(case.settings) == settings)
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        tables, tensors = self.measure(self.case_of(unit), folder)
+    def do(self, case: Case, folder: UnitFolder) -> None:
+        """The work of a case's unit."""
+        tables, tensors = self.measure(case, folder)
         folder.finish({"tables": tables}, tensors)
 
     def collect(self, run: Run) -> Tables:
@@ -106,7 +123,7 @@ class Study(ABC):
         for unit in self.units(run):
             result = run.result(unit) or {"tables": {}}
             for name, rows in result["tables"].items():
-                tables[name] += [{**unit.science["case"], **row} for row in rows]
+                tables[name] += [{**unit.config["case"], **row} for row in rows]
         return tables
 
     def finish(self, run: Run) -> Results:

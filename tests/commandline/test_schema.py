@@ -21,13 +21,15 @@ from sgdtheory.annotations import (
     PositiveFloat,
     PositiveInt,
 )
-from sgdtheory.commandline.config import Task, groups, launch
+from sgdtheory.commandline.composer import groups
+from sgdtheory.commandline.front import launch
 from sgdtheory.commandline.schema import Checker, build, refuse
 from sgdtheory.commandline.sources import digest_of_sources
 from sgdtheory.errors import UserError
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine, Schedule, Steps, Warmup
 from sgdtheory.runs.folder import digest
+from sgdtheory.runs.task import Task
 
 COSINE = {"_target_": "sgdtheory.optim.schedule.Cosine"}
 RING = {"_target_": "sgdtheory.landscapes.ring.Ring"}

@@ -31,12 +31,12 @@ class Picky:
 
 def rows_of(diagnostic: Picky, tmp_path: Path) -> list[dict[str, Any]]:
     cloud = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0]])
-    before = UnitFolder(tmp_path / "before", Unit("minimum", {}))
-    before.write_json("unit.json", {"name": "minimum", "science": {}})
+    minimum = Unit("minimum", {})
+    before = UnitFolder(tmp_path / minimum.hash, minimum)
     before.finish({}, {"minima": cloud})
     before.write_json("status.json", {"status": "done"})
-    folder = UnitFolder(tmp_path / "after", Unit("picky", {"column": "picky", "of": ["before"]}))
-    diagnose({"picky": diagnostic}, Quadratic((1.0, 1.0)), folder)
+    folder = UnitFolder(tmp_path / "after", Unit("picky", {}, needs=(minimum,)))
+    diagnose(diagnostic, "picky", Quadratic((1.0, 1.0)), "minima", folder)
     found = folder.written()
     assert found is not None
     rows: list[dict[str, Any]] = found["rows"]

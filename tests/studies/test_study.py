@@ -109,14 +109,14 @@ def run_of(path: Path, science: dict[str, Any] = SCIENCE) -> Run:
 def done(toy: Toy, run: Run, units: list[Unit]) -> None:
     for unit in units:
         folder = run.folder(unit)
-        toy.do(unit, folder)
+        unit.work(folder)
         folder.write_json("status.json", {"status": "done"})
 
 
 def test_a_unit_depends_on_its_own_case_alone(tmp_path: Path) -> None:
     first, second = Toy().units(run_of(tmp_path))
     assert (
-        first.science == {"systems": {"a": 1}, "seed": 0, "case": {"size": 1}}
+        first.config == {"systems": {"a": 1}, "seed": 0, "case": {"size": 1}}
         and first.name == "size-1"
     )
     more = Toy((1, 2, 3)).units(run_of(tmp_path, {**SCIENCE, "sizes": [1, 2, 3]}))

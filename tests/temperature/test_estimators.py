@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from sgdtheory.commandline.config import CONFIGS
 from sgdtheory.commandline.schema import Checker, build
+from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Annotated
 
 from sgdtheory.annotations import Place, PositiveInt
-from sgdtheory.execution.loop import cores, prepare_process, work_through
+from sgdtheory.execution.machine import cores, prepare_process
+from sgdtheory.execution.units import work_through
 from sgdtheory.runs.processes import Process, of
-from sgdtheory.runs.run import Pipeline, Run
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import WORKER, Settings
 from sgdtheory.runs.unit import Unit
 
@@ -32,7 +33,7 @@ class Local:
     def count(self, settings: Settings) -> int:
         return self.workers or (1 if settings.device.startswith("cuda") else cores())
 
-    def do(self, run: Run, pipeline: Pipeline, settings: Settings, pending: list[Unit]) -> None:
+    def do(self, run: Run, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
         prepare_process(settings, count)
         children = [_start(run, settings, count) for _ in range(min(count, len(pending)) - 1)]
@@ -51,7 +52,7 @@ class Local:
             )
 
         try:
-            work_through(run, pipeline, pending, killed)
+            work_through(run, pending, killed)
         # nothing is left to do, or this process stops: whoever still works for it saves and leaves
         finally:
             _send_home(children)

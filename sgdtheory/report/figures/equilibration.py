@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_discrete_lyapunov
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, log_axis, svg_of
@@ -154,6 +153,8 @@ def _warming(clouds: Clouds) -> list[dict[str, Any]]:
 def exact_warming(curvature: float, rate: float, momentum: float, steps: Array) -> Array:
     """Σ_ii after so many steps from θ* over Σ_ii at rest: 1 − (AᵗΣ_augAᵗᵀ)₀₀/Σ₀₀, A = [[1−ηh, −ημ],
     [h, μ]]; [E]."""
+    from scipy.linalg import solve_discrete_lyapunov  # half a second that other pages need not wait
+
     step = np.array([[1 - rate * curvature, -rate * momentum], [curvature, momentum]])
     kick = np.array([[-rate], [1.0]])
     at_rest = solve_discrete_lyapunov(step, kick @ kick.T)

@@ -5,9 +5,12 @@ import logging
 import re
 from collections.abc import Callable
 from io import StringIO
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sgdtheory.report.stdio import harmless
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 INK = "#1f2630"  # axes and text; the report puts the page's own text colour in its place
 PALE = "#8a94a3"  # grid, guides, what is not the point
@@ -72,13 +75,15 @@ def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float 
         cast(dict[str, Any], matplotlib.rcParams).update({**SETTINGS, "svg.hashsalt": name})
         canvas = Canvas(figsize=(width, height))
         paint(canvas)
-        text = StringIO()
-        canvas.savefig(
-            text,
-            format="svg",
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
-    return _tidy(text.getvalue(), name)
+        return _tidy(_rendered(canvas), name)
+
+
+def _rendered(canvas: "Canvas") -> str:
+    """The SVG that matplotlib makes of a figure, by far the longest part of drawing it."""
+    text = StringIO()
+    undated = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    canvas.savefig(text, format="svg", metadata=undated)
+    return text.getvalue()
 
 
 def _tidy(svg: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """Pairs of minima, each joined by AutoNEB: found once and shared by all studies of paths."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -61,17 +62,13 @@ class FoundPaths(Study):
         paths, studied = [], []
         for case in self.cases():
             pair, settings = case.settings["pair"], dict(case.settings)
-            path = Unit(f"path-{pair}", {"path": {**shared, "pair": pair}, "case": settings})
+            config = {"path": {**shared, "pair": pair}, "case": settings}
+            path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                studied.append(Unit(case.name, {**path.science, self.on: settings_on_path}))
+                what, work = {**config, self.on: settings_on_path}, partial(self.do, case)
+                studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if self.on in unit.science:
-            super().do(unit, folder)
-        else:
-            self.find(self.case_of(unit), folder)
 
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
@@ -104,8 +101,8 @@ class FoundPaths(Study):
         """The pivots [P, n] of the path that the unit in this folder measures, from the finished
         unit of that path.
         """
-        unit = Unit("path", {name: folder.unit.science[name] for name in ("path", "case")})
-        path: Tensor = UnitFolder(folder.path.parent / unit.hash, unit).clouds()["path"]
+        (found,) = folder.needed()
+        path: Tensor = found.clouds()["path"]
         return path.to(device_of(self.landscape))
 
     def seed_of(self, case: Case) -> int:
