@@ -147,7 +147,8 @@ def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
 
 def _share_of_others(gram: Tensor, first: int) -> float:
     """The share of Tr C of every other draw in the top ten directions of the rest."""
-    these, those = slice(first, None, 2), slice(1 - first, None, 2)
+    these = slice(first, None, 2)
+    those = slice(1 - first, None, 2)
     values, states = torch.linalg.eigh(gram[these, these])
     across = gram[those, these] @ states[:, -TOP:]  # √λ_j (g_i·u_j)
     inside = (across.square() / values[-TOP:].clamp_min(1e-300)).sum()

@@ -141,7 +141,8 @@ class BriefSpectrum(Spectrum):
     products: Annotated[int, Ge(8)] = 40
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        n, top = theta.numel(), min(self.top, theta.numel())
+        n = theta.numel()
+        top = min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
             return super()._row(landscape, theta)
         steps = min(n, 3 * self.products // 4)
@@ -168,7 +169,8 @@ class BriefSpectrum(Spectrum):
 
 def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:
     if i < len(pairs.values):
-        value, bound = float(pairs.values[i]), float(pairs.bounds[i])
+        value = float(pairs.values[i])
+        bound = float(pairs.bounds[i])
         if bound <= REPORTED * value:
             return Measured(value, bound)
     return Measured.nothing(f"{steps} steps of Lanczos do not settle it to {REPORTED:.0%}")

@@ -58,7 +58,8 @@ class Binned(NamedTuple):
         degrees of freedom.
         """
         points = float(self.counts.sum())
-        counts, expected = self._merged(self.counts), self._merged(self.expected) * points
+        counts = self._merged(self.counts)
+        expected = self._merged(self.expected) * points
         raw = float(rel_entr(counts, expected).sum() / points)
         unbiased = raw - (len(counts) - 1) / (2 * points)
         error = divergence_error(max(unbiased, 0.0), points, len(counts))

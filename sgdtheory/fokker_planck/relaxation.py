@@ -52,7 +52,8 @@ class Relaxation(NamedTuple):
         equation's."""
         bins = self.counts.shape[1]
         p = course.states(course.steps)  # [K, cells]
-        coarse, steady = _coarse(p, bins), _coarse(course.reference.steady, bins)
+        coarse = _coarse(p, bins)
+        steady = _coarse(course.reference.steady, bins)
         rows = []
         for k, step in enumerate(course.steps):
             cloud = Binned(self.counts[k], steady)
@@ -76,7 +77,8 @@ class Relaxation(NamedTuple):
 
     def densities(self, course: Course) -> Rows:
         """The density at a few looks, two bins taken together, and the equation's."""
-        reference, bins = course.reference, self.counts.shape[1] // 2
+        reference = course.reference
+        bins = self.counts.shape[1] // 2
         last = len(course.steps) - 1
         chosen = sorted({round(k) for k in np.linspace(0, last, MOMENTS)})
         p = _coarse(course.states([course.steps[k] for k in chosen]), bins)

@@ -125,7 +125,8 @@ class Stirred:
         covariance = landscape.stationary_covariance(rate, batch_size, 0.0)
         sizes, basis = torch.linalg.eigh(covariance)
         root = basis * sizes.clamp_min(0).sqrt()  # a pixel that is always black has no noise
-        shape, source = (self.replicas, landscape.dim), stream(seed, "init")
+        shape = (self.replicas, landscape.dim)
+        source = stream(seed, "init")
         draws = torch.randn(shape, generator=source, dtype=torch.float64)
         start = (origin + draws.to(root.device) @ root.T).to(dtype)
         return start, largest_plane(self._areas()).to(start), origin.to(start)

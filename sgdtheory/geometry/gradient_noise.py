@@ -99,7 +99,8 @@ def per_sample_noise(
     """Tr C [] and C_ii [k] at one point θ [n] along `directions` [k, n], from the gradient of every
     example: exact."""
     _, mean = value_and_grad(landscape, theta[None])
-    trace, along = theta.new_zeros(()), theta.new_zeros(len(directions))
+    trace = theta.new_zeros(())
+    along = theta.new_zeros(len(directions))
     for indices in torch.arange(landscape.count, device=theta.device).split(SAMPLES):
         noise = example_gradients(landscape, theta, indices) - mean
         trace += noise.square().sum()

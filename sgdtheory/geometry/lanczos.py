@@ -67,7 +67,8 @@ def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     >>> eigen_jacobi(torch.zeros(1, 2), torch.ones(1, 1))[0]
     tensor([[-1.,  1.]])
     """
-    upper, lower = torch.diag_embed(beta, 1), torch.diag_embed(beta, -1)
+    upper = torch.diag_embed(beta, 1)
+    lower = torch.diag_embed(beta, -1)
     matrices = torch.diag_embed(alpha) + upper + lower
     values, states = torch.linalg.eigh(matrices)
     return values, states

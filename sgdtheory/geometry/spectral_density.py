@@ -192,7 +192,8 @@ def ritz_pairs(
     order = values.argsort(descending=True)[:count]
     dim, krylov = theta.numel(), basis[0, : len(values)]  # [m, n]
     vectors = states[:, order].T.to(theta) @ krylov
-    eps, size = torch.finfo(theta.dtype).eps, float(values.abs().max())
+    eps = torch.finfo(theta.dtype).eps
+    size = float(values.abs().max())
     rounding = dim**0.5 * eps * size
     remainder = beta[0, -1] * states[-1, order].abs()
     density = SpectralDensity(dim, values[:0], alpha, beta[:, :-1])

@@ -52,7 +52,8 @@ class Measured(NamedTuple):
     @classmethod
     def read(cls, row: Mapping[str, Any], name: str) -> "Measured":
         """The number that `columns` has written into a row under this name."""
-        stderr, why = row.get(f"{name}_stderr"), row.get(f"{name}_why", "")
+        stderr = row.get(f"{name}_stderr")
+        why = row.get(f"{name}_why", "")
         return cls(row[name], stderr, "", why)
 
     def columns(self, name: str) -> Row:

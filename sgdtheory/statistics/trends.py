@@ -105,7 +105,8 @@ def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
     >>> quotient_of_sums([1.0, 3.0], [2.0, 6.0])
     Measured(value=0.5, stderr=0.0, unit='', why='')
     """
-    numerators, denominators = np.asarray(above), np.asarray(below)
+    numerators = np.asarray(above)
+    denominators = np.asarray(below)
     share = numerators.sum() / denominators.sum()
     spread = Measured.mean((numerators - share * denominators) / denominators.mean())
     return Measured(float(share), spread.stderr)
@@ -118,8 +119,10 @@ def weighted_mean(values: ArrayLike, errors: ArrayLike) -> Measured:
     >>> weighted_mean([1.0, 3.0], [1.0, 1.0])
     Measured(value=2.0, stderr=1.0, unit='', why='')
     """
-    numbers, stderrs = np.asarray(values), np.asarray(errors)
-    weights, freedom = 1 / stderrs**2, max(1, len(numbers) - 1)
+    numbers = np.asarray(values)
+    stderrs = np.asarray(errors)
+    weights = 1 / stderrs**2
+    freedom = max(1, len(numbers) - 1)
     mean = float(np.average(numbers, weights=weights))
     residuals = (numbers - mean) / stderrs
     chi2 = float((residuals**2).sum() / freedom)

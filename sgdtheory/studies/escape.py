@@ -74,7 +74,8 @@ class Escape(Study):
         sgd = self._sgd(case.settings["batch_size"])
         landscape = self._stated()
         end = float(landscape.native(landscape.minima())[1, 0])
-        seed, start = key(self.seed, "escape", sgd.batch_size), self._start()
+        seed = key(self.seed, "escape", sgd.batch_size)
+        start = self._start()
 
         def observe(state: SGDState, seen: Seen) -> None:
             arrived = landscape.native(state.cloud)[:, 0] >= end

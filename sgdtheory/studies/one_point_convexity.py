@@ -162,7 +162,8 @@ def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
     last = max((row["step"] for row in rows if row["snapshots_not"]), default=None)
     columns = {}
     for kind in COUNTED:
-        count, total = sum(column_of(rows, f"{kind}_not")), sum(column_of(rows, f"{kind}_of"))
+        count = sum(column_of(rows, f"{kind}_not"))
+        total = sum(column_of(rows, f"{kind}_of"))
         columns[f"{kind}_not_positive"] = share(count, total)
     if seeds < 2:
         columns["other_not_positive"] = Measured.nothing("one run has no other")

@@ -106,8 +106,10 @@ class SmallBatchFlatMinima(Study):
     ) -> Cloud:
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
-        seed, start = key(self.seed, "train", batch_size), self._start(landscape)
-        name, share = f"batch-{batch_size}", (done, done + 0.2)
+        seed = key(self.seed, "train", batch_size)
+        start = self._start(landscape)
+        name = f"batch-{batch_size}"
+        share = (done, done + 0.2)
         cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
         if recipe.epochs is not None:
             return cloud

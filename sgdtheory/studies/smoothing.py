@@ -120,7 +120,8 @@ class Smoothing(Study):
         if method == SMOOTHED:
             landscape = landscape.smoothed(width)
         elif method == STOCHASTIC:
-            landscape, sgd = self._with_noise(width), self.sgd
+            landscape = self._with_noise(width)
+            sgd = self.sgd
         centre = landscape.minima()[0].to(start)
         steps = torch.full((len(start),), torch.inf)
         distance = (start - centre).norm(dim=1)
@@ -180,8 +181,10 @@ def scale_rows(rows: Rows) -> Rows:
     """One row for each method and width: all groups together."""
     scales = []
     for (method, scale), same in grouped_by(rows, "method", "scale").items():
-        count, total = sum(column_of(same, "arrived")), sum(column_of(same, "replicas"))
-        stayed, lost = sum(column_of(same, "stayed")), sum(column_of(same, "lost"))
+        count = sum(column_of(same, "arrived"))
+        total = sum(column_of(same, "replicas"))
+        stayed = sum(column_of(same, "stayed"))
+        lost = sum(column_of(same, "lost"))
         steps = Measured.mean(column_of(known(same, "steps"), "steps"))
         if count == 0:
             steps = Measured.nothing("none arrived")
@@ -199,7 +202,8 @@ def scale_rows(rows: Rows) -> Rows:
 
 def claims_of(scales: Rows) -> list[Claim]:
     """SGD gets through and gradient descent does not; each turns over at a width of its own."""
-    high, low = _at(scales, STOCHASTIC, HIGH), _at(scales, STOCHASTIC, LOW)
+    high = _at(scales, STOCHASTIC, HIGH)
+    low = _at(scales, STOCHASTIC, LOW)
     still = _at(scales, DESCENT, 0.0)
     below = _at(scales, SMOOTHED, 1 - EDGE)
     above = _at(scales, SMOOTHED, 1 + EDGE)

@@ -56,11 +56,14 @@ class Cell:
         velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
         longest = self.steps / (6 * WINDOW)
         if reference.has_minimum:
-            warm, forgotten = reference.relaxation(COLD), reference.relaxation(CORRELATED)
+            warm = reference.relaxation(COLD)
+            forgotten = reference.relaxation(CORRELATED)
             cheap = min(self._cheap_spacing(count), longest)
         else:
             decay = max(reference.weight_decay, 1e-12)
-            warm, forgotten, cheap = FORGETTING_TIME / decay, NORM_RELAXATION_TIME / decay, 1
+            warm = FORGETTING_TIME / decay
+            forgotten = NORM_RELAXATION_TIME / decay
+            cheap = 1
         burn_in = min(warm * scale + velocity, self.steps / 3)
         spacing = min(forgotten * scale + velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))

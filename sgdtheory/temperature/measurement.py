@@ -102,7 +102,8 @@ class Records:
         """Continue from a checkpoint: the cloud [P, n], its velocity [P, n], and records by
         name."""
         device = device_of(self.landscape)
-        cloud, velocity = tensors.pop("cloud").to(device), tensors.pop("velocity").to(device)
+        cloud = tensors.pop("cloud").to(device)
+        velocity = tensors.pop("velocity").to(device)
         self.state = SGDState(facts["step"], cloud, velocity)
         self.norms = self._norm_dynamics(tensors.pop("pace").to(device))
         self.rows = {name: list(values) for name, values in tensors.items()}
@@ -187,7 +188,8 @@ def measure(
     assert not isinstance(sgd.learning_rate, str)
     theta = state.cloud + sgd.learning_rate * state.velocity
     full_batch = whole_pass(landscape, theta, sgd.batch_size, source, directions)
-    away, noise = theta - minimum, state.gradients - full_batch.gradients
+    away = theta - minimum
+    noise = state.gradients - full_batch.gradients
     return {
         "losses": full_batch.losses,
         "gradient_norms_squared": full_batch.gradient_norms_squared,

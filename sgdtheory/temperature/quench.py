@@ -90,7 +90,8 @@ def _curvatures(
     seed: int,
 ) -> tuple[float, float]:
     """(the curvature above which nine tenths of Tr C lie, the largest) at θ [n]."""
-    examples, parts = examples_of(landscape), ceil(SEEN / size)
+    examples = examples_of(landscape)
+    parts = ceil(SEEN / size)
     objective = GhostBatchObjective(examples, size, stream(seed, "parts"), parts)
     noise = noise_vectors(objective, theta, DRAWS, size, stream(seed, "noise"))
     curvatures, weights = weighted_spectrum(objective, theta, noise, LANCZOS)

@@ -100,7 +100,8 @@ class Quench:
         rest, reached = let_down(
             landscape, cloud, self.relax, self.most, level, watch, self.learning_rate
         )
-        clouds, masks = rest.chunk(len(hot)), reached.chunk(len(hot))
+        clouds = rest.chunk(len(hot))
+        masks = reached.chunk(len(hot))
         rows = []
         for at, points in enumerate(clouds):
             watch(1.0)

@@ -61,19 +61,22 @@ class FoundPaths(Study):
         settings_on_path = {name: run.science[name] for name in self.keys}
         paths, studied = [], []
         for case in self.cases():
-            pair, settings = case.settings["pair"], dict(case.settings)
+            pair = case.settings["pair"]
+            settings = dict(case.settings)
             config = {"path": {**shared, "pair": pair}, "case": settings}
             path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                what, work = {**config, self.on: settings_on_path}, partial(self.do, case)
+                what = {**config, self.on: settings_on_path}
+                work = partial(self.do, case)
                 studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
 
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
         seed = self.seed_of(case)
-        cloud, method = self._ends(folder, seed), suited(self.autoneb, self.landscape)
+        cloud = self._ends(folder, seed)
+        method = suited(self.autoneb, self.landscape)
         path, _ = find_path(
             self.landscape,
             method,

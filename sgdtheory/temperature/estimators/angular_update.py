@@ -27,7 +27,8 @@ class AngularUpdate:
     expects: ClassVar[str] = ""
 
     def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
-        eta, mu = trajectory.learning_rate, trajectory.momentum
+        eta = trajectory.learning_rate
+        mu = trajectory.momentum
         if not trajectory.invariants:
             return {
                 "angular_update": ratio_of_means(
