@@ -36,9 +36,8 @@ def along(
     cloud = torch.cat([folder.snapshot(step) for step in steps])
     losses, gradients = value_and_grad(landscape, cloud.to(like.device))
     rows = []
-    assert not isinstance(sgd.learning_rate, str)
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
-        rate = sgd.learning_rate * sgd.schedule(max(0, step - 1), sgd.steps)
+        rate = sgd.rate * sgd.schedule(max(0, step - 1), sgd.steps)
         rows.append(
             {
                 "step": step,

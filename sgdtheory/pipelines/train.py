@@ -87,7 +87,7 @@ class Train:
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
             cloud = run_stage(
-                folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9)
+                folder, "polish", descent, self.landscape, cloud, seed, fraction=(trained, 0.9)
             )
         elif polish == "lbfgs":
             cloud = lbfgs(
@@ -129,7 +129,9 @@ class Train:
         """From five steps after a warm-up of two, and one score; a diagnostic is taken to cost as
         much as a minimum."""
         start = self._start(unit.science.get("index", 0))
-        return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
+        return estimate_stage(
+            self.landscape, self.sgd.resolve_learning_rate(self.landscape, start, 0), start
+        )
 
     def _start(self, index: int) -> Cloud:
         cloud: Cloud = self.landscape.init(1, stream(self.seed, "init", index))

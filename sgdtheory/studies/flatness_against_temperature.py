@@ -114,7 +114,7 @@ class FlatnessAgainstTemperature(Study):
             landscape,
             self._start(landscape),
             seed,
-            share=(0.0, 0.5),
+            fraction=(0.0, 0.5),
         )
         before = values(landscape, cloud)
         folder.tell(0.5, "down")

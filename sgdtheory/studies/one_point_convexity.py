@@ -80,7 +80,7 @@ class OnePointConvexity(Study):
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name = case.settings["run"]
         start, seed = self._start(), key(self.seed, "run", name)
-        sgd = self.runs[name].settled(self.landscape, start, seed)
+        sgd = self.runs[name].resolve_learning_rate(self.landscape, start, seed)
         assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
         steps, trail = self._trail(folder, sgd, start, seed)
         rates = torch.tensor(
@@ -124,7 +124,9 @@ class OnePointConvexity(Study):
         """As SGD, and about twice as long again for the products (measured)."""
         name = self.case_of(unit).settings["run"]
         descent = estimate_stage(
-            self.landscape, self.runs[name].settled(self.landscape, self._start(), 0), self._start()
+            self.landscape,
+            self.runs[name].resolve_learning_rate(self.landscape, self._start(), 0),
+            self._start(),
         )
         return descent._replace(seconds=3 * descent.seconds)
 

@@ -94,7 +94,7 @@ class ReleaseFromPath(FoundPaths):
             share = (low / (1 + len(self.batch_size)), high / (1 + len(self.batch_size)))
             seed = key(self.seed_of(self.case_of(folder.unit)), name)
             sgd = self._sgd(size)
-            cloud = run_stage(folder, name, sgd, self.landscape, cloud, seed, share=share)
+            cloud = run_stage(folder, name, sgd, self.landscape, cloud, seed, fraction=share)
             clouds.append(cloud.view(len(self.at), replicas, -1))
         return clouds
 

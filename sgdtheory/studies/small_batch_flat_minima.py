@@ -132,7 +132,7 @@ class SmallBatchFlatMinima(Study):
         sgd = recipe.optimiser(batch_size, landscape.count)
         seed, start = key(self.seed, "train", batch_size), self._start(landscape)
         name, share = f"batch-{batch_size}", (done, done + 0.2)
-        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, fraction=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")

@@ -131,7 +131,7 @@ class StringStudy(Study):
         starts = [(landscape, self._start(name, 0)) for name, landscape in self.landscapes.items()]
         sgd = self.sampling.sgd
         stages = [
-            estimate_stage(landscape, sgd.settled(landscape, start, 0), start)
+            estimate_stage(landscape, sgd.resolve_learning_rate(landscape, start, 0), start)
             for landscape, start in starts
         ]
         return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))

@@ -69,8 +69,8 @@ def quench(
     rate = 0.25 * (1 + MOMENTUM) / top
     steps = int(min(max(LIVES / slowest * (1 - MOMENTUM) / rate / 2, HALF[0]), HALF[1]))
     descent = SGD(steps, None, rate, Constant(), MOMENTUM)
-    half = run_stage(folder, "half", descent, objective, snapshots, seed, share=(0.1, 0.5))
-    whole = run_stage(folder, "whole", descent, objective, half, seed, share=(0.5, 0.9))
+    half = run_stage(folder, "half", descent, objective, snapshots, seed, fraction=(0.1, 0.5))
+    whole = run_stage(folder, "whole", descent, objective, half, seed, fraction=(0.5, 0.9))
     (before, _), (after, trace) = (
         _weighed(landscape, x, snapshots, groups, size, seed) for x in (half, whole)
     )

@@ -148,9 +148,9 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
 def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
     """Where training ends, [1, n]; where its loss has risen at the first looks, at a lower rate
     (see `run_measured`)."""
-    sgd = SGD(TRAINING, min(128, examples_of(landscape).count), "auto", Cosine(), 0.9).settled(
-        landscape, start, seed
-    )
+    sgd = SGD(
+        TRAINING, min(128, examples_of(landscape).count), "auto", Cosine(), 0.9
+    ).resolve_learning_rate(landscape, start, seed)
     looks, measures = dict(look_steps(TRAINING)), is_measured(landscape)
     for tries in range(MOST_TRIES):
         losses: list[float] = []

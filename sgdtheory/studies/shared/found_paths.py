@@ -109,6 +109,8 @@ class FoundPaths(Study):
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""
         seconds, memory, disk = estimate_stage(
-            self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0)
+            self.landscape,
+            self.sgd.resolve_learning_rate(self.landscape, self._start(0), 0),
+            self._start(0),
         )
         return Estimate(1.5 * seconds, memory, disk)
