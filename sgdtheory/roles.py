@@ -223,6 +223,11 @@ def weight_decay_of(landscape: Landscape) -> float:
     return float(_of(landscape, "weight_decay", 0.0))
 
 
+def augmentation_of(landscape: Landscape) -> str:
+    """What is done to the examples of mini-batches; none where there are none."""
+    return str(_of(_of(landscape, "data"), "augment", "none"))
+
+
 def constants_of(landscape: Landscape) -> dict[str, Tensor]:
     """Frozen parameters and buffers that a network computes with; empty for most."""
     return dict(_of(landscape, "constants", {}))
