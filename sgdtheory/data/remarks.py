@@ -20,12 +20,13 @@ def remarks_on(
     """
     groups = _identical(train[0], test[0])
     count = len(train[0])
-    both = sum(sum(i >= count for i in group) for group in groups if group[0] < count)
-    torn = sum(
-        len(rows)
-        for group in groups
-        if len(set(train[1][rows := [i for i in group if i < count]].tolist())) > 1
-    )
+    both = torn = 0
+    for group in groups:
+        of_train = [i for i in group if i < count]
+        if of_train:
+            both += len(group) - len(of_train)
+        if len(set(train[1][of_train].tolist())) > 1:
+            torn += len(of_train)
     blank = [_constant(images) for images, _ in (train, test)]
     remarks = []
     if both:
