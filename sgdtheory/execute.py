@@ -20,7 +20,7 @@ from sgdtheory.commandline.config import Settings, Task
 from sgdtheory.commandline.earlier import changed_since
 from sgdtheory.faults import Failure, Mistake
 from sgdtheory.folder import OURS, Damaged, Gone, sha256_of
-from sgdtheory.foreign import MOST_YAML, held
+from sgdtheory.foreign import MOST_YAML, bytes_of
 from sgdtheory.processes import Process, this
 from sgdtheory.progress import Watcher
 from sgdtheory.run import Estimate, Interrupted, Pipeline, Run, Unit, UnitFolder, stop_if_asked, stoppable
@@ -332,7 +332,7 @@ def _is_same_but_for_sources(run: Run, task: Task) -> bool:
 
 def _config_digest(run: Run) -> str:
     """SHA-256 of the configuration that is kept. It is compared, not built: it may be a stranger's."""
-    return hashlib.sha256(held(run.path, "config.yaml", MOST_YAML).read_bytes()).hexdigest()
+    return hashlib.sha256(bytes_of(run.path, "config.yaml", MOST_YAML)).hexdigest()
 
 
 def _is_empty(run: Run, task: Task) -> bool:

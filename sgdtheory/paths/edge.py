@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -191,11 +192,8 @@ def _parts(autoneb: AutoNEB, step: Step) -> list[float]:
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:
-    known = _known(Search, facts)
-    return {
-        **known,
-        "best_excess": float("inf") if known["best_excess"] is None else known["best_excess"],
-    }
+    """The numbers of a search as they were kept; none of them is ever None, but JSON has null for what is infinite."""
+    return {name: inf if value is None else value for name, value in _known(Search, facts).items()}
 
 
 def _known(kind: Any, facts: dict[str, Any]) -> dict[str, Any]:
