@@ -1,6 +1,7 @@
 """Speed as ratios to the physical floor, contenders alternating in one run: `make bench`.
 
-CPU time (process time of one thread) and medians: this survives a noisy machine. On a GPU: wall time, with its name.
+CPU time (process time of one thread) and medians: this survives a noisy machine. On a GPU: wall
+time, with its name.
 """
 
 import itertools
@@ -20,11 +21,10 @@ import typer
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgdtheory import curvature
-from sgdtheory.cloud import arc_positions, points_at
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.execute import keep_memory
+from sgdtheory.execution.machine import keep_memory
+from sgdtheory.geometry import hessian
 from sgdtheory.landscape import hvp, values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.normalised import normalised
@@ -32,16 +32,24 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, Coupling, Uncoupled
 from sgdtheory.paths.band import ElasticBand
-from sgdtheory.run import Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD, Coupling, Free
-from sgdtheory.streams import stream
-from sgdtheory.sweep.cell import Cell, describe_cell
-from sgdtheory.sweep.ground import Ground, find_minimum, ground_at
-from sgdtheory.sweep.trajectory import Recipe, Trajectory, record
-from sgdtheory.temperature.equipartition import Equipartition
-from sgdtheory.temperature.excess_loss import ExcessLoss
+from sgdtheory.paths.polyline import arc_positions, points_at
+from sgdtheory.rng import stream
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell_row import describe_cell
+from sgdtheory.temperature.estimators.equipartition import Equipartition
+from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import (
+    ReferenceMinimum,
+    find_minimum,
+    reference_minimum_at,
+)
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Work = Callable[[], None]
@@ -67,7 +75,13 @@ def alternate(contenders: dict[str, Work], rounds: int) -> dict[str, float]:
 
 
 def tell(
-    title: str, times: dict[str, float], per: int, ours: str, floor: str, bar: float | None, at_least: bool = False
+    title: str,
+    times: dict[str, float],
+    per: int,
+    ours: str,
+    floor: str,
+    bar: float | None,
+    at_least: bool = False,
 ) -> None:
     """`bar` None: nothing is asked."""
     ratio = times[floor] / times[ours] if at_least else times[ours] / times[floor]
@@ -76,7 +90,11 @@ def tell(
         print(f"  {name:44} {1e3 * spent / per:9.3f} ms a step")
     how = "times faster" if at_least else "times"
     met = bar is None or (ratio >= bar if at_least else ratio <= bar)
-    asked = "" if bar is None else f" (asked: {'≥' if at_least else '≤'} {bar}) {'ok' if met else 'MISSED'}"
+    asked = (
+        ""
+        if bar is None
+        else f" (asked: {'≥' if at_least else '≤'} {bar}) {'ok' if met else 'MISSED'}"
+    )
     print(f"  {ours} / {floor}: {ratio:.2f} {how}{asked}")
 
 
@@ -93,19 +111,29 @@ def cifar_shaped() -> Images:
     source = stream(0, "images")
     draw = partial(torch.randint, 256, generator=source, dtype=torch.uint8)
     labels = partial(torch.randint, 10, generator=source)
-    return Images(draw((2048, 3, 32, 32)), labels((2048,)), draw((512, 3, 32, 32)), labels((512,)), 10, "cifar-shaped").to(
-        DEVICE
-    )
+    return Images(
+        draw((2048, 3, 32, 32)),
+        labels((2048,)),
+        draw((512, 3, 32, 32)),
+        labels((512,)),
+        10,
+        "cifar-shaped",
+    ).to(DEVICE)
 
 
 def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
-    """One ResNet-20: the loop against forward, backward and SGD update of the same module on resident tensors."""
+    """One ResNet-20: the loop against forward, backward and SGD update of the same module on
+    resident tensors."""
     data = cifar_shaped()
     landscape = Network(partial(ResNet, depth=20, width=16), data, weight_decay=1e-4, device=DEVICE)
     start = landscape.init(1, stream(0, "init"))
-    module = ResNet(data.shape, 10, depth=20, width=16).to(DEVICE).to(memory_format=torch.channels_last)
+    module = (
+        ResNet(data.shape, 10, depth=20, width=16).to(DEVICE).to(memory_format=torch.channels_last)
+    )
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
-    images = data.scaled(data.train_images[:batch], torch.float32).contiguous(memory_format=torch.channels_last)
+    images = data.scaled(data.train_images[:batch], torch.float32).contiguous(
+        memory_format=torch.channels_last
+    )
     labels = data.train_labels[:batch]
 
     def bare() -> None:
@@ -114,7 +142,13 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
             F.cross_entropy(module(images), labels).backward()
             optimiser.step()
 
-    times = alternate({"the loop": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)), "bare module": bare}, rounds)
+    times = alternate(
+        {
+            "the loop": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)),
+            "bare module": bare,
+        },
+        rounds,
+    )
     tell(f"ResNet-20, CIFAR-shaped, batch {batch}", times, steps, "the loop", "bare module", 1.05)
     if DEVICE == "cuda":
         model = partial(ResNet, depth=20, width=16)
@@ -133,23 +167,38 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
         }
         times = alternate(contenders, rounds)
         tell(
-            f"ResNet-20 compiled on {torch.cuda.get_device_name()}", times, 50, "the loop, compiled", "bare, compiled", 1 / 0.9
+            f"ResNet-20 compiled on {torch.cuda.get_device_name()}",
+            times,
+            50,
+            "the loop, compiled",
+            "bare, compiled",
+            1 / 0.9,
         )
         print(f"  images a second: {batch * 50 / times['the loop, compiled']:,.0f}")
 
 
 def bench_batch_norm(rounds: int = 21) -> None:
-    """Forward and backward of one batch norm of ResNet-20 whose sums are right, against torch's kernel, whose are not."""
+    """Forward and backward of one batch norm of ResNet-20 whose sums are right, against torch's
+    kernel, whose are not."""
     for shape in ((128, 16, 32, 32), (128, 32, 16, 16), (128, 64, 8, 8)):
         source = stream(0, "activations")
         x, gradient = (
-            torch.randn(shape, generator=source).to(DEVICE).contiguous(memory_format=torch.channels_last) for _ in range(2)
+            torch.randn(shape, generator=source)
+            .to(DEVICE)
+            .contiguous(memory_format=torch.channels_last)
+            for _ in range(2)
         )
-        leaves = [x.requires_grad_(), *(torch.ones(shape[1], device=DEVICE).requires_grad_() for _ in range(2))]
+        leaves = [
+            x.requires_grad_(),
+            *(torch.ones(shape[1], device=DEVICE).requires_grad_() for _ in range(2)),
+        ]
         contenders: dict[str, Work] = {
             "right sums": partial(take_gradients, partial(normalised, eps=1e-5), leaves, gradient),
             "torch's kernel": partial(
-                take_gradients, lambda *given: F.batch_norm(given[0], None, None, *given[1:], True), leaves, gradient
+                take_gradients,
+                lambda *given: F.batch_norm(given[0], None, None, *given[1:], True),
+                leaves,
+                gradient,
             ),
         }
         title = f"batch norm of activations {'×'.join(map(str, shape))}, channels last"
@@ -161,12 +210,17 @@ def take_gradients(forward: Callable[..., Tensor], leaves: list[Tensor], gradien
 
 
 def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: int = 16) -> None:
-    """64 replicas of MLP 64-32-32-10 in one cloud: against 64 plain loops, and against their matrix products alone."""
+    """64 replicas of MLP 64-32-32-10 in one cloud: against 64 plain loops, and against their matrix
+    products alone."""
     data = digits().to(DEVICE)
-    landscapes = {rows: Network(MLP, data, rows=rows, device=DEVICE) for rows in ("batched", "vmap")}
+    landscapes = {
+        rows: Network(MLP, data, rows=rows, device=DEVICE) for rows in ("batched", "vmap")
+    }
     start = landscapes["batched"].init(points, stream(0, "init"))
     modules = [MLP(data.shape, 10).to(DEVICE) for _ in range(points)]
-    optimisers = [torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for m in modules]
+    optimisers = [
+        torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for m in modules
+    ]
     images = data.scaled(data.train_images[:batch], torch.float32)
     labels = data.train_labels[:batch]
 
@@ -177,18 +231,24 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
             optimiser.step()
 
     sizes = (64, 32, 32, 10)
-    weights = [torch.randn(points, m, n, device=DEVICE).requires_grad_() for n, m in itertools.pairwise(sizes)]
+    weights = [
+        torch.randn(points, m, n, device=DEVICE).requires_grad_()
+        for n, m in itertools.pairwise(sizes)
+    ]
     biases = [torch.zeros(points, 1, m, device=DEVICE).requires_grad_() for m in sizes[1:]]
     inputs = torch.randn(points, batch, 64, device=DEVICE)
 
     def products() -> None:
-        """Forward and backward of the three layers as batched products with autograd, nothing else."""
+        """Forward and backward of the three layers as batched products with autograd, nothing
+        else."""
         for _ in range(steps):
             x = inputs
             for k, (w, c) in enumerate(zip(weights, biases, strict=True)):
                 x = torch.baddbmm(c, x, w.transpose(1, 2))
                 x = x.relu() if k < 2 else x
-            torch.autograd.grad(F.cross_entropy(x.view(-1, 10), labels.repeat(points)), [*weights, *biases])
+            torch.autograd.grad(
+                F.cross_entropy(x.view(-1, 10), labels.repeat(points)), [*weights, *biases]
+            )
 
     contenders: dict[str, Work] = {
         "batched rows": lambda: exhaust(sgd(steps, batch).run(landscapes["batched"], start, 0)),
@@ -205,7 +265,8 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
 
 
 def bench_quadratic(rounds: int = 9, steps: int = 50, points: int = 64, dim: int = 1000) -> None:
-    """The loop on a quadratic against its own tensor operations: noise, gradient, momentum, update."""
+    """The loop on a quadratic against its own tensor operations: noise, gradient, momentum,
+    update."""
     landscape = Quadratic(directions=dim, device=DEVICE)
     start = landscape.init(points, stream(0, "init")).float()
     curvatures = landscape.spectrum.to(start)
@@ -221,9 +282,20 @@ def bench_quadratic(rounds: int = 9, steps: int = 50, points: int = 64, dim: int
             theta.sub_(velocity, alpha=0.05)
 
     times = alternate(
-        {"the loop": lambda: exhaust(sgd(steps, 16).run(landscape, start, 0)), "its tensor operations": tensors}, rounds
+        {
+            "the loop": lambda: exhaust(sgd(steps, 16).run(landscape, start, 0)),
+            "its tensor operations": tensors,
+        },
+        rounds,
     )
-    tell(f"quadratic in R^{dim}, {points} points", times, steps, "the loop", "its tensor operations", 1.3)
+    tell(
+        f"quadratic in R^{dim}, {points} points",
+        times,
+        steps,
+        "the loop",
+        "its tensor operations",
+        1.3,
+    )
 
 
 def bench_growth(rounds: int = 5, steps: int = 10) -> None:
@@ -232,9 +304,14 @@ def bench_growth(rounds: int = 5, steps: int = 10) -> None:
     landscape = Network(MLP, data, device=DEVICE)
     sizes = (8, 64, 512)
     starts = {points: landscape.init(points, stream(0, "init")) for points in sizes}
-    work = {f"P = {p}": partial(lambda p: exhaust(sgd(steps, 16).run(landscape, starts[p], 0)), p) for p in sizes}
+    work = {
+        f"P = {p}": partial(lambda p: exhaust(sgd(steps, 16).run(landscape, starts[p], 0)), p)
+        for p in sizes
+    }
     times = alternate(work, rounds)
-    each = {name: 1e6 * spent / steps / p for (name, spent), p in zip(times.items(), sizes, strict=True)}
+    each = {
+        name: 1e6 * spent / steps / p for (name, spent), p in zip(times.items(), sizes, strict=True)
+    }
     print(
         "\ngrowth with P, MLP, batch 16: "
         + ", ".join(f"{name}: {spent:.1f} µs a point and step" for name, spent in each.items())
@@ -243,37 +320,58 @@ def bench_growth(rounds: int = 5, steps: int = 10) -> None:
 
 
 def bench_band() -> None:
-    """A step of AutoNEB against forward, backward and update of its interior pivots alone, all on one mini-batch."""
+    """A step of AutoNEB against forward, backward and update of its interior pivots alone, all on
+    one mini-batch."""
     data = digits().to(DEVICE)
+    # many short rounds: what disturbs one is over in the next
     cases = {
         "ResNet-8": (partial(ResNet, depth=8, width=8, shortcut="conv"), 9, 128, 4, 7, 1.10),
-        "MLP": (MLP, 9, 128, 30, 41, 1.3),  # many short rounds: what disturbs one is over in the next
+        "MLP": (
+            MLP,
+            9,
+            128,
+            30,
+            41,
+            1.3,
+        ),
     }
     for name, (model, pivots, batch, steps, rounds, bar) in cases.items():
         landscape = Network(model, data, device=DEVICE)
         ends = landscape.init(2, stream(0, "init"))
         path = points_at(ends, torch.linspace(0, 1, pivots + 2, dtype=torch.float64))
         band = ElasticBand(ends, values(landscape, ends), arc_positions(path))
-        optimiser, free = sgd(steps, batch, 1e-3), Free(shared_batches=True)
+        optimiser, free = sgd(steps, batch, 1e-3), Uncoupled(shared_batches=True)
 
         contenders = {
             name: partial(exhaust_band, optimiser, landscape, path, coupling)
             for name, coupling in (("elastic band", band), ("the same points, free", free))
         }
         title = f"AutoNEB step, {name}, {pivots} pivots, batch {batch}"
-        tell(title, alternate(contenders, rounds), steps, "elastic band", "the same points, free", bar)
+        tell(
+            title,
+            alternate(contenders, rounds),
+            steps,
+            "elastic band",
+            "the same points, free",
+            bar,
+        )
 
 
 def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     """Top ten eigenvalues of ResNet-20 once, against as many Hessian-vector products alone.
 
-    On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 32: what Lanczos adds is the same and the products
-    are cheaper, so the ratio is an upper bound of the one asked for.
+    On 2,048 images where a GPU is; on a CPU, where that takes an hour, on 32: what Lanczos adds is
+    the same and the products are cheaper, so the ratio is an upper bound of the one asked for.
     """
-    landscape = Network(partial(ResNet, depth=20, width=16), cifar_shaped().first(images, 16), weight_decay=1e-4, device=DEVICE)
+    landscape = Network(
+        partial(ResNet, depth=20, width=16),
+        cifar_shaped().first(images, 16),
+        weight_decay=1e-4,
+        device=DEVICE,
+    )
     theta = landscape.init(1, stream(0, "init"))
     vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
-    products, inside, real = 0, 0.0, curvature.hvp
+    products, inside, real = 0, 0.0, hessian.hvp
 
     def counted(*arguments: Any) -> Tensor:
         nonlocal products, inside
@@ -282,15 +380,19 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
         inside += clock() - began
         return found
 
-    curvature.hvp = counted
+    hessian.hvp = counted
     try:
         began = clock()
-        curvature.top_modes(landscape, theta[0], 10)
+        hessian.top_eigenpairs(landscape, theta[0], 10)
         spent = clock() - began
     finally:
-        curvature.hvp = real
+        hessian.hvp = real
     alone = alternate({"one": lambda: hvp(landscape, theta, vector)}, 5)["one"] * products
-    times = {"top ten eigenvalues": spent, "of these in products": inside, "their products alone": alone}
+    times = {
+        "top ten eigenvalues": spent,
+        "of these in products": inside,
+        "their products alone": alone,
+    }
     title = f"ResNet-20, {images:,} images: top ten eigenvalues, {products} products"
     tell(title, times, products, "top ten eigenvalues", "their products alone", 1.2)
 
@@ -302,27 +404,43 @@ def exhaust_band(optimiser: SGD, landscape: Network, path: Tensor, coupling: Cou
 def tanh_net() -> Network:
     """The landscape of experiment=mlp_digits."""
     return Network(
-        partial(MLP, hidden=[32], activation="tanh"), digits().to(DEVICE), weight_decay=0.01, learning_rate=0.3, device=DEVICE
+        partial(MLP, hidden=[32], activation="tanh"),
+        digits().to(DEVICE),
+        weight_decay=0.01,
+        learning_rate=0.3,
+        device=DEVICE,
     )
 
 
 def bench_recording(rounds: int = 7, batch: int = 16, points: int = 64) -> None:
-    """A step of a cell of experiment=mlp_digits that is looked at as often as a cell is, against the bare step."""
+    """A step of a cell of experiment=mlp_digits that is looked at as often as a cell is, against
+    the bare step."""
     landscape = tanh_net()
-    ground = ground_at(landscape, find_minimum(landscape, None, 0), 0, batch)
+    ground = reference_minimum_at(landscape, find_minimum(landscape, None, 0), 0, batch)
     cell = Cell(0.12, batch, 0.0, "iid", points, 0.02, 60_000)
-    every = cell.recipe(ground, landscape.count).every
-    recipe = Recipe(0, every, 3, 1)
+    every = cell.schedule(ground, landscape.count).thinning
+    recipe = MeasurementSchedule(0, every, 3, 1)
     start = ground.theta.float().to(DEVICE).expand(points, -1)
 
     def recorded() -> None:
         with TemporaryDirectory() as path:
-            record(
-                UnitFolder(Path(path), Unit("cell", {})), landscape, ground, cell.sgd, recipe, points, 0, torch.float32, never
+            measure_trajectory(
+                UnitFolder(Path(path), Unit("cell", {})),
+                landscape,
+                ground,
+                cell.sgd,
+                recipe,
+                points,
+                0,
+                torch.float32,
+                never,
             )
 
     bare = replace(cell.sgd, steps=recipe.steps)
-    contenders: dict[str, Work] = {"recorded": recorded, "not recorded": lambda: exhaust(bare.run(landscape, start, 0))}
+    contenders: dict[str, Work] = {
+        "recorded": recorded,
+        "not recorded": lambda: exhaust(bare.run(landscape, start, 0)),
+    }
     times = alternate(contenders, rounds)
     title = f"{points} replicas of MLP 64-32-10, batch {batch}, a look every {every} steps"
     tell(title, times, recipe.steps, "recorded", "not recorded", 1.15)
@@ -333,62 +451,101 @@ def never(_: Trajectory) -> bool:
 
 
 def bench_cells(rounds: int = 2) -> None:
-    """Cells of the default sweep and of experiment=mlp_digits from their beginning to their row, against their steps alone."""
+    """Cells of the default sweep and of experiment=mlp_digits from their beginning to their row,
+    against their steps alone."""
     softmax = Network(Linear, digits().to(DEVICE), weight_decay=0.01, device=DEVICE)
-    for landscape, rate, batches in ((softmax, 0.188, (4, 8, 16, 32, 64)), (tanh_net(), 0.12, (16, 64))):
-        ground = ground_at(landscape, find_minimum(landscape, None, 0), 0, min(batches))
+    for landscape, rate, batches in (
+        (softmax, 0.188, (4, 8, 16, 32, 64)),
+        (tanh_net(), 0.12, (16, 64)),
+    ):
+        ground = reference_minimum_at(landscape, find_minimum(landscape, None, 0), 0, min(batches))
         for batch in batches:
             bench_cell(landscape, ground, Cell(rate, batch, 0.0, "iid", 32, 0.02, 60_000), rounds)
 
 
-def bench_cell(landscape: Network, ground: Ground, cell: Cell, rounds: int) -> None:
+def bench_cell(landscape: Network, ground: ReferenceMinimum, cell: Cell, rounds: int) -> None:
     start = ground.theta.float().to(DEVICE).expand(cell.replicas, -1)
     steps = [0]
 
     def whole() -> None:
         with TemporaryDirectory() as path:
-            found = cell.record(UnitFolder(Path(path), Unit("cell", {})), landscape, ground, 0, torch.float32)
-        describe_cell(cell, landscape, ground, found, {"excess_loss": ExcessLoss(), "equipartition": Equipartition()})
+            found = cell.measure(
+                UnitFolder(Path(path), Unit("cell", {})), landscape, ground, 0, torch.float32
+            )
+        describe_cell(
+            cell,
+            landscape,
+            ground,
+            found,
+            {"excess_loss": ExcessLoss(), "equipartition": Equipartition()},
+        )
         steps[0] = int(found.steps[-1])
 
     times = alternate(
-        {"cell": whole, "its steps": lambda: exhaust(replace(cell.sgd, steps=steps[0]).run(landscape, start, 0))}, rounds
+        {
+            "cell": whole,
+            "its steps": lambda: exhaust(
+                replace(cell.sgd, steps=steps[0]).run(landscape, start, 0)
+            ),
+        },
+        rounds,
     )
-    title = f"cell of {landscape.title}, learning rate {cell.learning_rate}, batch {cell.batch_size}: {steps[0]:,} steps"
+    title = (
+        f"cell of {landscape.title}, learning rate {cell.learning_rate}, batch "
+        f"{cell.batch_size}: {steps[0]:,} steps"
+    )
     tell(title, times, steps[0], "cell", "its steps", 1.5 if cell.batch_size >= 16 else None)
 
 
 def bench_memory(steps: int = 4_000) -> None:
-    """What a cloud of 64 holds at once, and the process's high-water mark, at 1 and at 10 times the steps."""
+    """What a cloud of 64 holds at once, and the process's high-water mark, at 1 and at 10 times the
+    steps."""
     landscape = Quadratic(device=DEVICE)
-    ground = ground_at(landscape, landscape.minima()[0], 0, 16)
+    ground = reference_minimum_at(landscape, landscape.minima()[0], 0, 16)
     print("\nmemory of a cell, 64 replicas, 10 directions, a look every 10 steps")
     for times in (1, 10):
         held: list[int] = []
 
         def enough(seen: Trajectory, held: list[int] = held) -> bool:
-            held.append(sum(tensor.numel() * tensor.element_size() for tensor in seen.tensors().values()))
+            held.append(
+                sum(tensor.numel() * tensor.element_size() for tensor in seen.tensors().values())
+            )
             return False
 
         with TemporaryDirectory() as path:
             folder = UnitFolder(Path(path), Unit("cell", {}))
-            recipe = Recipe(100, 10, 6, times * steps // 60)
-            record(folder, landscape, ground, sgd(1, 16), recipe, 64, 0, torch.float32, enough)
+            recipe = MeasurementSchedule(100, 10, 6, times * steps // 60)
+            measure_trajectory(
+                folder, landscape, ground, sgd(1, 16), recipe, 64, 0, torch.float32, enough
+            )
         peak = getrusage(RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
-        print(f"  {times * steps:7,} steps: records {max(held) / 2**20:.1f} MiB at most, process {peak:.0f} MiB at its peak")
+        print(
+            f"  {times * steps:7,} steps: records {max(held) / 2**20:.1f} MiB at most, "
+            f"process {peak:.0f} MiB at its peak"
+        )
 
 
 BENCHES = {
     bench.__name__.removeprefix("bench_"): bench
     for bench in (
-        bench_memory, bench_quadratic, bench_replicas, bench_growth, bench_band, bench_resnet, bench_batch_norm,
-        bench_recording, bench_cells, bench_spectrum,
+        bench_memory,
+        bench_quadratic,
+        bench_replicas,
+        bench_growth,
+        bench_band,
+        bench_resnet,
+        bench_batch_norm,
+        bench_recording,
+        bench_cells,
+        bench_spectrum,
     )
-}  # fmt: skip
+}
 
 
 def main(
-    names: Annotated[list[str], typer.Argument(help=f"which of {', '.join(BENCHES)}; nothing: all")] = [],  # noqa: B006
+    names: Annotated[
+        list[str], typer.Argument(help=f"which of {', '.join(BENCHES)}; nothing: all")
+    ] = [],  # noqa: B006
     images: Annotated[int | None, typer.Option(help="how many the spectrum is of")] = None,
 ) -> None:
     """Speed as ratios to the physical floor."""

@@ -1,7 +1,9 @@
-"""How the default number of threads does on a machine one of whose cores is busy: `python scripts/busy.py`.
+"""How the default number of threads does on a machine one of whose cores is busy: `python
+scripts/busy.py`.
 
-Each command is timed with the default number of threads and with threads=1, alternately, while one process spins; printed is
-the ratio of the least times, which should be at most 1.3. The machine should have nothing else to do.
+Each command is timed with the default number of threads and with threads=1, alternately, while one
+process spins; printed is the ratio of the least times, which should be at most 1.3. The machine
+should have nothing else to do.
 """
 
 import os
@@ -16,13 +18,22 @@ COMMANDS = {
     "MLP": ["train", "model=mlp", "sgd.steps=600", "minima=1", "executor.workers=1"],
     "ResNet-8": ["train", "model=resnet8", "sgd.steps=40", "minima=1", "executor.workers=1"],
     "MLP, two workers": ["train", "model=mlp", "sgd.steps=600", "minima=2"],
-    "sweep": ["sweep-temperature", "sweep.batch_size=[16]", "sweep.learning_rate=[0.05,0.1]", "sgd.steps=2000"],
+    "sweep": [
+        "sweep-temperature",
+        "sweep.batch_size=[16]",
+        "sweep.learning_rate=[0.05,0.1]",
+        "sgd.steps=2000",
+    ],
 }
 
 
 def seconds(words: list[str]) -> float:
     """Of a command in an empty directory."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "KMP_", "GOMP_"))}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OMP_", "KMP_", "GOMP_"))
+    }
     code = "from sgdtheory.entry import main; main()"
     with tempfile.TemporaryDirectory() as where:
         began = time.monotonic()
@@ -41,7 +52,11 @@ def main() -> int:
                 took = [(seconds(words), seconds([*words, "threads=1"])) for _ in range(TIMES)]
                 default, one = (min(each) for each in zip(*took, strict=True))
                 worst = max(worst, default / one)
-                print(f"{name:18} default {default:6.1f} s, threads=1 {one:6.1f} s, ratio {default / one:.2f}", flush=True)
+                print(
+                    f"{name:18} default {default:6.1f} s, threads=1 {one:6.1f} s, ratio "
+                    f"{default / one:.2f}",
+                    flush=True,
+                )
         finally:
             busy.kill()
     return int(worst > MOST)

@@ -1,6 +1,8 @@
-"""Run what docs/theory.yaml names, each a command, and write docs/theory.md from the run directories: `make figures`.
+"""Run what docs/theory.yaml names, each a command, and write docs/theory.md from the run
+directories: `make figures`.
 
-What is finished under runs/ is not done again. A command that fails ends it; a claim that does not hold stands on the page.
+What is finished under runs/ is not done again. A command that fails ends it; a claim that does not
+hold stands on the page.
 """
 
 import json
@@ -15,11 +17,11 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sgdtheory.commandline.studies import studies
-from sgdtheory.figures import drawn
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.table import claimed
-from sgdtheory.measured import Measured
-from sgdtheory.progress import duration
+from sgdtheory.report.figures.drawn import drawn
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.table import claimed
+from sgdtheory.report.progress import duration
+from sgdtheory.statistics.measured import Measured
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -29,7 +31,10 @@ MARKS = {True: "yes", False: "**no**", None: "cannot be said"}
 def run_of(words: str) -> RunData:
     """The finished run of a command, by the line in which it says where its report is."""
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("sgdtheory")), *words.split()], stdout=subprocess.PIPE, encoding="utf-8", check=True
+        [str(Path(sys.executable).with_name("sgdtheory")), *words.split()],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
     )
     print(done.stdout)
     page = re.findall(r"^report: (.+)$", done.stdout, re.MULTILINE)[-1]
@@ -37,9 +42,14 @@ def run_of(words: str) -> RunData:
 
 
 def claim_of(entry: dict[str, Any]) -> str:
-    """What is claimed: of a study as its class says, without the paper's name, which stands beside it."""
+    """What is claimed: of a study as its class says, without the paper's name, which stands beside
+    it."""
     name = entry["command"].removeprefix("study ")
-    return str(entry["claim"]) if "claim" in entry else re.sub(r" \([^()]*\)$", "", studies()[name]) + "."
+    return (
+        str(entry["claim"])
+        if "claim" in entry
+        else re.sub(r" \([^()]*\)$", "", studies()[name]) + "."
+    )
 
 
 def part_of(entry: dict[str, Any]) -> dict[str, Any]:
@@ -50,8 +60,16 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     pictures = list(figures_of(run, entry))
     claims = run.results["claims"]
     device = run.manifest.get("device_name") or run.manifest["device"]
-    facts = {"claims": claims, "headline": claims[0], "seed": run.results["seed"], "hash": run.results["config_hash"][:8]}
-    spent = sum(unit.get("cpu_seconds") or 0.0 for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8")))
+    facts = {
+        "claims": claims,
+        "headline": claims[0],
+        "seed": run.results["seed"],
+        "hash": run.results["config_hash"][:8],
+    }
+    spent = sum(
+        unit.get("cpu_seconds") or 0.0
+        for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8"))
+    )
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
     return {"before": None, "claim": claim_of(entry)} | entry | facts | {"figures": pictures}
 
@@ -83,11 +101,26 @@ def measured(claim: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parts = [part_of(entry) for entry in yaml.safe_load((DOCS / "theory.yaml").read_text(encoding="utf-8"))]
-    house = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    house.filters |= {"cell": cell, "anchor": anchor, "measured": measured, "verdict": lambda claim: MARKS[claim["holds"]]}
+    parts = [
+        part_of(entry)
+        for entry in yaml.safe_load((DOCS / "theory.yaml").read_text(encoding="utf-8"))
+    ]
+    house = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    house.filters |= {
+        "cell": cell,
+        "anchor": anchor,
+        "measured": measured,
+        "verdict": lambda claim: MARKS[claim["holds"]],
+    }
     devices = ", ".join(dict.fromkeys(part["device"] for part in parts))
-    page = house.get_template("theory.md.j2").render(parts=parts, version=parts[0]["version"], device=devices)
+    page = house.get_template("theory.md.j2").render(
+        parts=parts, version=parts[0]["version"], device=devices
+    )
     (DOCS / "theory.md").write_text(page, encoding="utf-8")
     print(f"{DOCS / 'theory.md'}: {len(parts)} claims")
 

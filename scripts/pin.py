@@ -1,11 +1,13 @@
-"""Every number that small runs of all commands, studies, diagnostics and estimators give, to the bit.
+"""Every number that small runs of all commands, studies, diagnostics and estimators give, to the
+bit.
 
     python scripts/pin.py                 run all jobs and write tests/pinned.json
     python scripts/pin.py --check         run all jobs and name every number that differs
     python scripts/pin.py --check A B     only these jobs
 
-A change that should move no number is made between two checks. Bits differ between processors and versions of torch, so
-the file says where it was made; elsewhere write it anew before the change. All jobs take some six minutes on one core.
+A change that should move no number is made between two checks. Bits differ between processors and
+versions of torch, so the file says where it was made; elsewhere write it anew before the change.
+All jobs take some six minutes on one core.
 """
 
 import contextlib
@@ -20,48 +22,77 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a sum's order depends on the number of threads
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # before torch is imported: a sum's order depends on the number of threads
+)
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 PINNED = Path(__file__).resolve().parents[1] / "tests" / "pinned.json"
 ALONE = "executor.workers=1 threads=1 device=cpu --quiet"
 # no result: what a run cost, what it is called, and which files it read
 OMITTED = {
-    "seconds", "cpu_seconds", "version", "config_hash", "hash", "memory", "device", "date", "host", "path", "plots",
-    "files", "finished", "sha256",
-}  # fmt: skip
+    "seconds",
+    "cpu_seconds",
+    "version",
+    "config_hash",
+    "hash",
+    "memory",
+    "device",
+    "date",
+    "host",
+    "path",
+    "plots",
+    "files",
+    "finished",
+    "sha256",
+}
 ALL_DIAGNOSTICS = "diagnostic=[critical,noise,sharpness,spectrum]"
-NETWORK_ESTIMATORS = "estimator=[excess_loss,virial,fluctuation_dissipation,equipartition,noise_scale,hill]"
-NORM_ESTIMATORS = "estimator=[excess_loss,virial,fluctuation_dissipation,effective_rate,angular_update,noise_scale]"
+NETWORK_ESTIMATORS = (
+    "estimator=[excess_loss,virial,fluctuation_dissipation,equipartition,noise_scale,hill]"
+)
+NORM_ESTIMATORS = (
+    "estimator=[excess_loss,virial,fluctuation_dissipation,"
+    "effective_rate,angular_update,noise_scale]"
+)
 SMALL_MLP = "model=mlp model.hidden=[8] data.test_share=0.8"
 SMALL_CNN = "model=cnn model.width=2 model.depth=1 model.dense=8 data.test_share=0.9"
 SMALL_RESNET = "model=resnet8 data.test_share=0.97"
 BASELINES = "baselines.gradients=20 baselines.dense=5"
 SMALL_CONNECT = f"autoneb.steps=10 autoneb.last_steps=10 {BASELINES}"
 RELEASE = (
-    "time=2 looks=2 replicas=3 quench.replicas=2 quench.relax=3 quench.most=20 quench.further=[5,30] quench.sketch=8 "
+    "time=2 looks=2 replicas=3 quench.replicas=2 quench.relax=3 quench.most=20 "
+    "quench.further=[5,30] quench.sketch=8 "
     "quench.probes=4"
 )
-PATHS = "pairs=3 trained=2 landscape.weight_decay=0.001 model.hidden=[4] data.test_share=0.8 sgd.steps=40 autoneb.steps=5 "
+PATHS = (
+    "pairs=3 trained=2 landscape.weight_decay=0.001 model.hidden=[4] data.test_share=0.8 "
+    "sgd.steps=40 autoneb.steps=5 "
+)
 PATHS += "autoneb.last_steps=5"
 EPOCHS = " ".join(
-    f"{kind}.replicas=8 {kind}.precision=0.1 {kind}.steps=1500" for kind in ("epochs", "independent")
-)  # fmt: skip
+    f"{kind}.replicas=8 {kind}.precision=0.1 {kind}.steps=1500"
+    for kind in ("epochs", "independent")
+)
 
 # By job, its commands; they share a folder, and {0} is the run directory of the first.
 JOBS: dict[str, list[str]] = {
     "double_well": ["train landscape=double_well minima=2", "connect landscape=double_well"],
     "muller_brown": ["train landscape=muller_brown minima=3", "connect landscape=muller_brown"],
     "ring": ["train landscape=ring minima=2", "connect landscape=ring landscape.ambient=6"],
-    "bent_valley": ["connect landscape=bent_valley method=string_sampling", "train landscape=bent_valley minima=2"],
+    "bent_valley": [
+        "connect landscape=bent_valley method=string_sampling",
+        "train landscape=bent_valley minima=2",
+    ],
     "linear_net": ["connect landscape=linear_net pairs=all", "train landscape=linear_net minima=2"],
     "spherical": [f"train landscape=spherical minima=2 {ALL_DIAGNOSTICS}"],
     "spiky": ["train landscape=spiky minima=2"],
     "mlp": [
         f"train {SMALL_MLP} minima=2 sgd.steps=60 snapshots=2 {ALL_DIAGNOSTICS}",
         f"connect {SMALL_MLP} {SMALL_CONNECT} {ALL_DIAGNOSTICS}",
-        f"connect {SMALL_MLP} {BASELINES} autoneb=draxler autoneb.scale=0.002 autoneb.batch_size=64 pairs=[[0,1]] plane=0",
-        f"connect {SMALL_MLP} {SMALL_CONNECT} method=string_sampling strings.above=0.05 strings.steps=40 plane=0",
+        f"connect {SMALL_MLP} {BASELINES} autoneb=draxler autoneb.scale=0.002 "
+        f"autoneb.batch_size=64 pairs=[[0,1]] plane=0",
+        f"connect {SMALL_MLP} {SMALL_CONNECT} method=string_sampling strings.above=0.05 "
+        f"strings.steps=40 plane=0",
         f"diagnose {SMALL_MLP} minima={{0}} {ALL_DIAGNOSTICS} dtype=float64",
         "sweep-temperature minima={0} sweep.batch_size=[16,32] precision=0.2 replicas=4 steps=300",
     ],
@@ -73,29 +104,39 @@ JOBS: dict[str, list[str]] = {
     ],
     "resnet8": [
         f"train {SMALL_RESNET} minima=2 sgd.steps=4 sgd.batch_size=32",
-        f"connect {SMALL_RESNET} autoneb.steps=2 autoneb.last_steps=2 autoneb.retries=0 baselines.gradients=4 "
+        f"connect {SMALL_RESNET} autoneb.steps=2 autoneb.last_steps=2 autoneb.retries=0 "
+        f"baselines.gradients=4 "
         "baselines.dense=3 plane=0 autoneb.batch_size=32",
         f"sweep-temperature minima={{0}} sweep.learning_rate=[0.25] "
         f"sweep.batch_size=[16] replicas=2 steps=100 precision=0.5 {NORM_ESTIMATORS}",
     ],
     "sweep_quadratic": [
-        f"sweep-temperature landscape=quadratic landscape.directions=3 sweep.batch_size=[8,16] precision=0.1 {estimators}"
-        for estimators in (NETWORK_ESTIMATORS, "landscape.noise_anisotropy=10 replicas=8 momentum=0.5")
+        f"sweep-temperature landscape=quadratic landscape.directions=3 "
+        f"sweep.batch_size=[8,16] precision=0.1 {estimators}"
+        for estimators in (
+            NETWORK_ESTIMATORS,
+            "landscape.noise_anisotropy=10 replicas=8 momentum=0.5",
+        )
     ],
     "sweep_linear": [
-        f"sweep-temperature sweep.batch_size=[16,32] sweep.learning_rate=[0.25,0.5] precision=0.2 replicas=8 steps=600 {words}"
+        f"sweep-temperature sweep.batch_size=[16,32] sweep.learning_rate=[0.25,0.5] "
+        f"precision=0.2 replicas=8 steps=600 {words}"
         for words in (NETWORK_ESTIMATORS, "sampling=epoch sweep.learning_rate=[0.25]")
     ],
     "sweep_regression": [
-        "sweep-temperature landscape=linear_regression sweep.batch_size=[16] sweep.learning_rate=[0.05] "
+        "sweep-temperature landscape=linear_regression sweep.batch_size=[16] "
+        "sweep.learning_rate=[0.05] "
         "precision=0.2 steps=400 sampling=without_replacement"
     ],
     "compensation": [
-        "study compensation pushed=2 landscapes.wide.model.hidden=[3] landscapes.narrow.model.hidden=[1] search_steps=400 "
-        "steps=20 data.test_share=0.9 landscapes.wide.weight_decay=0.01 landscapes.narrow.weight_decay=0.01 deltas=[0.001,0.1]"
+        "study compensation pushed=2 landscapes.wide.model.hidden=[3] "
+        "landscapes.narrow.model.hidden=[1] search_steps=400 "
+        "steps=20 data.test_share=0.9 landscapes.wide.weight_decay=0.01 "
+        "landscapes.narrow.weight_decay=0.01 deltas=[0.001,0.1]"
     ],
     "current": [
-        "study current systems.ring.strengths=[0.0,0.1] systems.ring.replicas=200 systems.ring.sgd.steps=200 "
+        "study current systems.ring.strengths=[0.0,0.1] systems.ring.replicas=200 "
+        "systems.ring.sgd.steps=200 "
         "systems.ring.burn=50 systems.two_wells.strengths=[0.0,0.5] systems.two_wells.replicas=200 "
         "systems.two_wells.sgd.steps=200 systems.two_wells.burn=50 systems.regression.replicas=32 "
         "systems.regression.sgd.steps=100"
@@ -104,51 +145,88 @@ JOBS: dict[str, list[str]] = {
         "study epoch_noise epochs.sweep.learning_rate=[0.25] epochs.sweep.batch_size=[64,128] "
         f"independent.sweep.learning_rate=[0.25] independent.sweep.batch_size=[64] {EPOCHS}"
     ],
-    "escape": ["study escape batch_sizes=[1,2] replicas=200", "study escape batch_sizes=[1,2] replicas=50 sgd.steps=100"],
+    "escape": [
+        "study escape batch_sizes=[1,2] replicas=200",
+        "study escape batch_sizes=[1,2] replicas=50 sgd.steps=100",
+    ],
     "flatness_against_temperature": [
-        "study flatness_against_temperature learning_rates=[0.05,0.2] batch_sizes=[2,8] time=5 target=0.1 every=1 seeds=2 "
+        "study flatness_against_temperature learning_rates=[0.05,0.2] batch_sizes=[2,8] "
+        "time=5 target=0.1 every=1 seeds=2 "
         "probes=4 sketch=4 polish_steps=5 model.hidden=[8] data.test_share=0.8"
     ],
     "free_energy": ["study free_energy clouds=2 replicas=4000 sgd.steps=300 moments=8"],
     "noise_along_path": [f"study noise_along_path {PATHS} points=5"],
     "one_point_convexity": [
-        "study one_point_convexity runs.trained.steps=60 runs.untrained.steps=60 runs.annealed.steps=60 snapshots=5 seeds=2 "
+        "study one_point_convexity runs.trained.steps=60 runs.untrained.steps=60 "
+        "runs.annealed.steps=60 snapshots=5 seeds=2 "
         "model.hidden=[8] one_point.points=2 data.test_share=0.8"
     ],
     "release_from_path": [f"study release_from_path {PATHS} {RELEASE}"],
-    "saddles": ["study saddles hidden=2 weight_decays=[0.03] snapshots=[30] sgd.steps=30 search.iterations=40 "
-                "data.test_share=0.8"],
-    "small_batch_flat_minima": [
-        "study small_batch_flat_minima sgd.steps=60 target=0.3 every=1 descent.learning_rate=0.05 seeds=2 "
-        "recipes.adam.sgd.steps=60 recipes.fixed_epochs.epochs=2 data.test_share=0.8 also.sharpness_subspace.subspace=4 "
-        "also.sharpness_subspace_half.subspace=4 also.sharpness_subspace.draws=2 also.sharpness_subspace_half.draws=2"
+    "saddles": [
+        "study saddles hidden=2 weight_decays=[0.03] snapshots=[30] sgd.steps=30 "
+        "search.iterations=40 "
+        "data.test_share=0.8"
     ],
-    "smoothing": ["study smoothing stochastic=[0.25,0.35,0.5,0.75] smoothed=[0.98,1.02] replicas=50 seeds=2 sgd.steps=300"],
+    "small_batch_flat_minima": [
+        "study small_batch_flat_minima sgd.steps=60 target=0.3 every=1 "
+        "descent.learning_rate=0.05 seeds=2 "
+        "recipes.adam.sgd.steps=60 recipes.fixed_epochs.epochs=2 data.test_share=0.8 "
+        "also.sharpness_subspace.subspace=4 "
+        "also.sharpness_subspace_half.subspace=4 also.sharpness_subspace.draws=2 "
+        "also.sharpness_subspace_half.draws=2"
+    ],
+    "smoothing": [
+        "study smoothing stochastic=[0.25,0.35,0.5,0.75] smoothed=[0.98,1.02] "
+        "replicas=50 seeds=2 sgd.steps=300"
+    ],
     "string_sampling": [
         "study string_sampling thresholds={quadratic:[3.0,0.1],cubic:[3.0,0.1],text:[3.2,2.6]} "
-        "pairs={quadratic:2,cubic:2,text:2} sgd.steps=200 landscapes.text.data.train=16 landscapes.text.model.hidden=4"
+        "pairs={quadratic:2,cubic:2,text:2} sgd.steps=200 landscapes.text.data.train=16 "
+        "landscapes.text.model.hidden=4"
     ],
     "width_and_barriers": [
-        "study width_and_barriers hidden=[[2],[8],[32],[8,8]] trained=4 kept=2 sgd.steps=60 autoneb.steps=5 "
+        "study width_and_barriers hidden=[[2],[8],[32],[8,8]] trained=4 kept=2 sgd.steps=60 "
+        "autoneb.steps=5 "
         "autoneb.last_steps=5 autoneb.retries=0 data.test_share=0.8"
     ],
-}  # fmt: skip
-QUICK = ("double_well", "linear_net", "free_energy", "smoothing", "escape", "string_sampling")  # for the test suite
+}
+# for the test suite
+QUICK = (
+    "double_well",
+    "linear_net",
+    "free_energy",
+    "smoothing",
+    "escape",
+    "string_sampling",
+)
 
 
 def machine() -> dict[str, str]:
     """What bits depend on."""
     import torch
 
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "model\t"))]
+    lines = (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if Path("/proc/cpuinfo").exists()
+        else []
+    )
+    model = [
+        line.split(":", 1)[1].strip()
+        for line in lines
+        if line.startswith(("model name", "model\t"))
+    ]
     return {"torch": torch.__version__, "processor": " ".join(model[:2]) or platform.processor()}
 
 
 def numbers(tree: Any) -> Any:
-    """A results.json without its words: numbers, truth values and nulls at their places; None where none are left."""
+    """A results.json without its words: numbers, truth values and nulls at their places; None where
+    none are left."""
     if isinstance(tree, dict):
-        kept = {key: numbers(value) for key, value in tree.items() if key not in OMITTED and not isinstance(value, str)}
+        kept = {
+            key: numbers(value)
+            for key, value in tree.items()
+            if key not in OMITTED and not isinstance(value, str)
+        }
         return kept or None
     if isinstance(tree, list):
         return [numbers(value) for value in tree if not isinstance(value, str)]
@@ -171,7 +249,9 @@ def run_command(words: str) -> Path:
             main()
     except SystemExit as stop:
         if stop.code not in (0, None):
-            raise RuntimeError(f"sgdtheory {words}: exit {stop.code}\n{err.getvalue()}{out.getvalue()}") from None
+            raise RuntimeError(
+                f"sgdtheory {words}: exit {stop.code}\n{err.getvalue()}{out.getvalue()}"
+            ) from None
     finally:
         sys.argv, sys.path[:] = argv, path
     return Path(out.getvalue().splitlines()[-1].removeprefix("report: ")).parent
@@ -196,7 +276,9 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
     """A line for every number that is not the same, by its place in results.json."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
-            yield from differences(before.get(key, "absent"), after.get(key, "absent"), f"{place}/{key}")
+            yield from differences(
+                before.get(key, "absent"), after.get(key, "absent"), f"{place}/{key}"
+            )
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for position, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from differences(old, new, f"{place}/{position}")
@@ -236,7 +318,12 @@ def main(words: list[str]) -> int:
             continue
         lines = list(differences(known["jobs"].get(name, "absent"), found[name], name))
         total += len(lines)
-        print(f"{name}: {len(lines) or 'no'} differences ({spent:.1f} s of CPU)", *lines, sep="\n  ", flush=True)
+        print(
+            f"{name}: {len(lines) or 'no'} differences ({spent:.1f} s of CPU)",
+            *lines,
+            sep="\n  ",
+            flush=True,
+        )
     return int(total > 0)
 
 

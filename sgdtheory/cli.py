@@ -4,20 +4,22 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from sgdtheory import __version__
-from sgdtheory.entry import wait_quietly
-from sgdtheory.faults import Failure, Mistake, nearest
-from sgdtheory.terminal import all_said, ready, say
+from sgdtheory.errors import RunError, UserError, nearest
+from sgdtheory.report.stdio import all_said, ready, say
+
+if TYPE_CHECKING:
+    from sgdtheory.runs.run import Run
 
 
-class NoCommand(Mistake):
+class NoCommand(UserError):
     """A word that is none of the commands."""
 
     def format_message(self) -> str:
@@ -35,26 +37,38 @@ class Commands(TyperGroup):
         if ctx.resilient_parsing or word in known or word.startswith("-"):
             return super().resolve_command(ctx, args)
         if "=" in word:
-            raise NoCommand(f"{word}: a command comes first, as in sgdtheory train {word}; there are {', '.join(known)}")
+            raise NoCommand(
+                f"{word}: a command comes first, as in sgdtheory train {word}; there are "
+                f"{', '.join(known)}"
+            )
         meant = command_meant(word, known)
-        hint = f"; did you mean {meant!r}?" if meant else nearest(word, known) or f"; there are {', '.join(known)}"
+        hint = (
+            f"; did you mean {meant!r}?"
+            if meant
+            else nearest(word, known) or f"; there are {', '.join(known)}"
+        )
         raise NoCommand(f"No such command {word!r}. {hint[2].upper()}{hint[3:]}")
 
 
 app = typer.Typer(
     cls=Commands,
-    help="The loss landscape and the noise of SGD: every experiment a command, every theorem a test.",
+    help="The loss landscape and the noise of SGD: every experiment a command, every theorem "
+    "a test.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-RUNNER = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help_option_names": ["--help", "-h"]}
+RUNNER = {
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": True,
+    "help_option_names": ["--help", "-h"],
+}
 
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion of overrides: Hydra's own answer to the words so far."""
-    from sgdtheory.commandline.config import completions
+    from sgdtheory.commandline.composer import completions
 
     found = completions(str(ctx.info_name), incomplete)
     if ctx.info_name == "study":
@@ -76,14 +90,25 @@ Overrides = Annotated[
 Trust = Annotated[
     list[str] | None,
     typer.Option(
-        "--trust", metavar="PACKAGE", help="_target_ may also name this importable package (repeatable)", show_default=False
+        "--trust",
+        metavar="PACKAGE",
+        help="_target_ may also name this importable package (repeatable)",
+        show_default=False,
     ),
 ]
 From = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="start from a run's config.yaml instead of the defaults", show_default=False),
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="start from a run's config.yaml instead of the defaults",
+        show_default=False,
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="print what would be done (units, time, memory, disk) and stop")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="print what would be done (units, time, memory, disk) and stop"),
+]
 Retry = Annotated[bool, typer.Option("--retry-failed", help="do failed units again as well")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="results only")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="more messages")]
@@ -99,7 +124,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="print the version and stop"
+        ),
     ] = False,
 ) -> None:
     pass
@@ -108,25 +136,29 @@ def _root(
 COMMANDS = {
     "train": """Find minima.
 
-    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs; landscape=, model=, data=, sgd.steps=, …
+    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs; landscape=, model=,
+    data=, sgd.steps=, …
     `sgdtheory train --cfg job` prints them all.
     """,
     "connect": """Join minima by low-loss paths, build their graph.
 
-    Keys of its own: minima= (runs, files of weights; nothing: the newest train run of this landscape), checkpoint.key=,
-    pairs=tree|all|[[0,1]], method=autoneb|string_sampling, autoneb=fast|draxler.
+    Keys of its own: minima= (runs, files of weights; nothing: the newest train run of this
+    landscape), checkpoint.key=, pairs=tree|all|[[0,1]], method=autoneb|string_sampling,
+    autoneb=fast|draxler.
     `sgdtheory connect --cfg job` prints them all.
     """,
-    "diagnose": """Say what can be said of points that you have: scores, gradient, diagnostics; nothing is trained.
+    "diagnose": """Say what can be said of points that you have: scores, gradient, diagnostics.
 
-    Keys of its own: minima= (runs, files of weights, a folder, a glob), checkpoint.key=, checkpoint.prefix=,
-    checkpoint.strict=, diagnostic=[spectrum,noise,sharpness], products=, draws=.
+    Nothing is trained. Keys of its own: minima= (runs, files of weights, a folder, a glob),
+    checkpoint.key=, checkpoint.prefix=, checkpoint.strict=,
+    diagnostic=[spectrum,noise,sharpness], products=, draws=.
     `sgdtheory diagnose --cfg job` prints them all.
     """,
-    "sweep-temperature": """Measure the temperature of SGD's noise over learning rates and batch sizes.
+    "sweep-temperature": """Measure the temperature of SGD's noise over rates and batch sizes.
 
-    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32, precision=0.02, sgd.momentum=,
-    sgd.sampling=iid|without_replacement|epoch, sgd.steps=, minima=, estimator=[…].
+    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32,
+    precision=0.02, sgd.momentum=, sgd.sampling=iid|without_replacement|epoch, sgd.steps=,
+    minima=, estimator=[…].
     `sgdtheory sweep-temperature --cfg job` prints them all.
     """,
 }
@@ -136,11 +168,26 @@ def _add(name: str, text: str) -> None:
     """A command that runs a pipeline: they differ in their name and their configuration alone."""
 
     def run(
-        overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
-        retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
-    ) -> None:  # fmt: skip
+        overrides: Overrides = None,
+        trust: Trust = None,
+        from_file: From = None,
+        dry_run: DryRun = False,
+        retry_failed: Retry = False,
+        quiet: Quiet = False,
+        verbose: Verbose = False,
+        trace: Trace = False,
+    ) -> None:
         loudness = 0 if quiet else 2 if verbose else 1
-        _run(name, overrides or [], tuple(trust or ()), from_file, dry_run, retry_failed, loudness, trace)
+        _run(
+            name,
+            overrides or [],
+            tuple(trust or ()),
+            from_file,
+            dry_run,
+            retry_failed,
+            loudness,
+            trace,
+        )
 
     app.command(name, context_settings=RUNNER, help=text)(run)
 
@@ -151,9 +198,15 @@ for _name, _text in COMMANDS.items():
 
 @app.command("study", context_settings=RUNNER)
 def study(
-    overrides: Overrides = None, trust: Trust = None, from_file: From = None, dry_run: DryRun = False,
-    retry_failed: Retry = False, quiet: Quiet = False, verbose: Verbose = False, trace: Trace = False,
-) -> None:  # fmt: skip
+    overrides: Overrides = None,
+    trust: Trust = None,
+    from_file: From = None,
+    dry_run: DryRun = False,
+    retry_failed: Retry = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    trace: Trace = False,
+) -> None:
     """Put one claim of the field to the test: study NAME; without NAME, the list.
 
     Keys of its own differ from study to study: `sgdtheory study NAME --cfg job` prints them all.
@@ -177,11 +230,15 @@ def study(
 def status(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="run directories; default: all under ./runs", show_default=False),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="run directories; default: all under ./runs",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """What is done, running, failed, missing."""
-    from sgdtheory.show import show_status
+    from sgdtheory.report.terminal import show_status
 
     _guarded(lambda: show_status(runs or [], Path("runs")), trace=False)
 
@@ -190,14 +247,20 @@ def status(
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="one run: its report.html again; several: one page that compares them"),
+        typer.Argument(
+            metavar="RUN...",
+            help="one run: its report.html again; several: one page that compares them",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="where the page that compares goes", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="where the page that compares goes", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Draw report.html again; several runs: one page that compares them."""
-    from sgdtheory.show import show_report
+    from sgdtheory.report.terminal import show_report
 
     _guarded(lambda: show_report(runs, out), trace=False)
 
@@ -212,13 +275,15 @@ def _run(
     loudness: int,
     trace: bool,
 ) -> None:
-    """What the pipelines and every study share: check the words, then execute each task Hydra makes of them."""
+    """What the pipelines and every study share: check the words, then execute each task Hydra makes
+    of them."""
     began = time.monotonic()
 
     def job(task: Any) -> None:
-        from sgdtheory.execute import execute, plan
-        from sgdtheory.progress import Watcher
-        from sgdtheory.show import show_plan, show_results
+        from sgdtheory.execution.loop import execute
+        from sgdtheory.execution.planning import plan
+        from sgdtheory.report.progress import Watcher
+        from sgdtheory.report.terminal import show_plan
 
         watcher = Watcher(loudness)
         for line in (*task.notes, *getattr(task.pipeline, "said", ())):
@@ -227,28 +292,50 @@ def _run(
             show_plan(plan(task))
             return
         found = execute(task, watcher, retry_failed, command_line(command, words, trust, from_file))
-        show_results(task.open().path, dict(found))
+        finish(task.open().path, found)
+
+    def again(run: "Run") -> None:
+        from sgdtheory.execution.loop import given_again
+        from sgdtheory.report.progress import Watcher
+
+        finish(run.path, given_again(run, Watcher(loudness)))
+
+    def finish(path: Path, found: Mapping[str, Any]) -> None:
+        from sgdtheory.report.terminal import show_results
+
+        show_results(path, dict(found))
         if loudness > 1:
             say(f"{time.monotonic() - began:.1f} s")
 
     def all_jobs() -> None:
         vet(command, words)
-        from sgdtheory.commandline.config import launch
+        from sgdtheory.commandline.front import launch
 
-        raised = launch(command, words, trust, from_file, job)
+        raised = launch(command, words, trust, from_file, job, None if dry_run else again)
         for fault in raised[:-1]:
             _tell(fault, trace)
         if raised:
-            raise raised[-1] if len(raised) == 1 else Failure(str(raised[-1]))
+            raise raised[-1] if len(raised) == 1 else RunError(str(raised[-1]))
 
     _guarded(all_jobs, trace)
 
 
-def command_line(command: str, words: list[str], trust: tuple[str, ...], from_file: Path | None) -> str:
-    """The words of a command as a shell reads them: all that decides what is computed and where it is kept."""
+def command_line(
+    command: str, words: list[str], trust: tuple[str, ...], from_file: Path | None
+) -> str:
+    """The words of a command as a shell reads them: all that decides what is computed and where it
+    is kept."""
     typed = [word.removeprefix("study=") if command == "study" else word for word in words]
     origin = [] if from_file is None else ["--from", str(from_file)]
-    return shlex.join(["sgdtheory", command, *typed, *origin, *(word for name in trust for word in ("--trust", name))])
+    return shlex.join(
+        [
+            "sgdtheory",
+            command,
+            *typed,
+            *origin,
+            *(word for name in trust for word in ("--trust", name)),
+        ]
+    )
 
 
 def vet(command: str, words: list[str]) -> None:
@@ -256,18 +343,20 @@ def vet(command: str, words: list[str]) -> None:
     from sgdtheory.commandline.flags import OURS, is_known, known_flags, without_value
 
     faults = [
-        f"{command} knows no flag {word}" + (_as_key(command, word, after) or nearest(word, [*known_flags(), *OURS]))
+        f"{command} knows no flag {word}"
+        + (_as_key(command, word, after) or nearest(word, [*known_flags(), *OURS]))
         for word, after in zip(words, [*words[1:], ""], strict=False)
         if word.startswith("-") and not is_known(word)
     ]
     faults += [f"{word} needs a value" for word in without_value(words)]
     if faults:
-        raise Mistake("\n".join(faults[:3]))
+        raise UserError("\n".join(faults[:3]))
 
 
 def _as_key(command: str, flag: str, after: str) -> str:
-    """A hint for a flag that is a key in other tools: `--lr 0.1` → sgd.learning_rate=0.1; empty where it is none."""
-    from sgdtheory.commandline.config import keys_of
+    """A hint for a flag that is a key in other tools: `--lr 0.1` → sgd.learning_rate=0.1; empty
+    where it is none."""
+    from sgdtheory.commandline.composer import keys_of
     from sgdtheory.commandline.habits import meant
 
     found = re.fullmatch(r"--?([A-Za-z][\w.-]*?)(?:=(.*)|(\d+))?", flag)
@@ -276,9 +365,15 @@ def _as_key(command: str, flag: str, after: str) -> str:
     key = found[1].replace("-", "_")
     value = found[2] or found[3] or ("" if after.startswith("-") or "=" in after else after)
     tree, keys = keys_of(command)
-    same = key if key in keys else next((path for path in keys if path.rpartition(".")[2] == key), "")
+    same = (
+        key if key in keys else next((path for path in keys if path.rpartition(".")[2] == key), "")
+    )
     hint = f"; did you mean {same!r}?" if same else meant(key, keys, value, tree)
-    hint = re.sub(r"(?<=mean ')([\w.]+)'", rf"\1={value}'", hint) if re.fullmatch(r"[\w.,:-]+", value) else hint
+    hint = (
+        re.sub(r"(?<=mean ')([\w.]+)'", rf"\1={value}'", hint)
+        if re.fullmatch(r"[\w.,:-]+", value)
+        else hint
+    )
     if not hint or "that is a flag" in hint:
         return ""
     return f"; keys are written key=value{hint}"
@@ -306,21 +401,26 @@ def _tell(fault: BaseException, trace: bool) -> int:
     if isinstance(fault, KeyboardInterrupt):
         say("interrupted; everything so far is kept, the same command goes on from there")
         return INTERRUPTED
-    if isinstance(fault, Mistake | Failure):
+    if isinstance(fault, UserError | RunError):
         say("\n".join(str(fault).splitlines()[:3]))
-        return 2 if isinstance(fault, Mistake) else 1
+        return 2 if isinstance(fault, UserError) else 1
     if isinstance(fault, BrokenPipeError):  # whoever read the output has seen enough
         all_said()
         return 1
     if isinstance(fault, OSError):
-        say(f"{fault.strerror or fault}: {fault.filename or 'while writing'}; what is done is kept, the same command goes on")
+        say(
+            f"{fault.strerror or fault}: {fault.filename or 'while writing'}; what is done "
+            f"is kept, the same command goes on"
+        )
         return 1
-    say(f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''} (--trace shows where)")
+    say(
+        f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else ''} "
+        f"(--trace shows where)"
+    )
     return 1
 
 
 def main() -> None:
-    wait_quietly()
     ready()
     if sys.platform == "win32":
         say("sgdtheory runs on Linux and macOS: it locks its files with flock; on Windows use WSL")

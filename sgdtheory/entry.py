@@ -1,4 +1,5 @@
-"""Where the command begins: before anything is imported that takes time, or that reads the environment once and for all."""
+"""Where the command begins: before anything is imported that takes time, or that reads the
+environment once and for all."""
 
 import os
 import signal
@@ -16,10 +17,10 @@ def main() -> None:
 
 
 def wait_quietly() -> None:
-    """Have threads that wait for others sleep instead of spin, unless the environment says how: call it before torch is
-    imported, whose OpenMP reads it then. On a machine whose other cores are busy, a spinning thread keeps those it waits for
-    from working, and a command of one second takes minutes.
-    """
+    """Have threads that wait for others sleep instead of spin, unless the environment says how:
+    call it before torch is imported, whose OpenMP reads it then. On a machine whose other cores
+    are busy, a spinning thread keeps those it waits for from working, and a command of one
+    second takes minutes."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")  # GNU's OpenMP, torch's on Linux
     os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel's and LLVM's, in milliseconds

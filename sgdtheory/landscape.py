@@ -1,7 +1,8 @@
 """What a landscape is, and its derivatives: chunks over rows and examples live here, once.
 
-A landscape author writes one function, `losses`. Row p of it depends on row p of the cloud alone, so that the gradient of
-the sum is the [P, n] matrix of gradients, and one more backward pass gives Hessian-vector products.
+A landscape author writes one function, `losses`. Row p of it depends on row p of the cloud alone,
+so that the gradient of the sum is the [P, n] matrix of gradients, and one more backward pass gives
+Hessian-vector products.
 """
 
 from collections.abc import Iterator
@@ -19,19 +20,21 @@ Batch: TypeAlias = Any  # tensors whose first axis is the points; size 1: shared
 class Landscape(Protocol):
     """A loss over n parameters, on which mini-batches can be drawn.
 
-    Mini-batches come from one of two methods. `sample(points, size, stream)` gives one mini-batch of `size` i.i.d. draws
-    per point (points = 1: one shared by all). Or `count`, the number of examples, and `batch(indices [P, b])`: then
-    sgdtheory.sgd draws the indices, and all three samplings work.
+    Mini-batches come from one of two methods. `sample(points, size, stream)` gives one mini-batch
+    of `size` i.i.d. draws per point (points = 1: one shared by all). Or `count`, the number of
+    examples, and `batch(indices [P, b])`: then sgdtheory.optim.sgd draws the indices, and all three
+    samplings work.
 
-    Answers, each an optional method, each measured when absent: `minima() [M, n]`, `barrier()`, `end_points() [2, n]`
-    (the pair of minima the barrier is between; default the first two), `stationary_covariance(learning_rate, batch_size,
-    momentum) [n, n]`, `noise_covariance(cloud) [P, n, n]` (of one sample), `learning_rate()`
-    (one that is known to work; None: it is measured).
+    Answers, each an optional method, each measured when absent: `minima() [M, n]`, `barrier()`,
+    `end_points() [2, n]` (the pair of minima the barrier is between; default the first two),
+    `stationary_covariance(learning_rate, batch_size, momentum) [n, n]`, `noise_covariance(cloud)
+    [P, n, n]` (of one sample), `learning_rate()` (one that is known to work; None: it is measured).
     Networks besides: `score(cloud, split)` and `model_at(theta)`.
 
-    Three more that only large landscapes need: `rows_at_once`, how many points a call may take together;
-    `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one that does not fit in memory whole; and
-    `twice_differentiable_losses(cloud, batch)`, the same numbers as `losses` by a way that suits Hessian-vector products.
+    Three more that only large landscapes need: `rows_at_once`, how many points a call may take
+    together; `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one
+    that does not fit in memory whole; and `twice_differentiable_losses(cloud, batch)`, the same
+    numbers as `losses` by a way that suits Hessian-vector products.
     """
 
     @property
@@ -44,11 +47,14 @@ class Landscape(Protocol):
         ...
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
-        """The objective of each point [P], on a mini-batch or whole (None), in the cloud's dtype."""
+        """The objective of each point [P], on a mini-batch or whole (None), in the cloud's
+        dtype."""
         ...
 
 
-def parts_of(landscape: Landscape, batch: Batch | None = None) -> Iterator[tuple[Batch | None, float]]:
+def parts_of(
+    landscape: Landscape, batch: Batch | None = None
+) -> Iterator[tuple[Batch | None, float]]:
     """(batch, weight) whose weighted mean is the whole objective; a batch is its own one part."""
     if batch is None and hasattr(landscape, "parts"):
         yield from landscape.parts()
@@ -63,10 +69,16 @@ def _rows(landscape: Landscape, points: int) -> Iterator[slice]:
 
 
 def _of_rows(batch: Batch | None, rows: slice, points: int) -> Batch | None:
-    """The share of a batch that belongs to some rows of a cloud; what is shared by all goes whole."""
+    """The share of a batch that belongs to some rows of a cloud; what is shared by all goes
+    whole."""
     if batch is None or rows == slice(0, points):
         return batch
-    return tree_map(lambda x: x[rows] if isinstance(x, Tensor) and x.shape[:1] == (points,) and points > 1 else x, batch)
+    return tree_map(
+        lambda x: (
+            x[rows] if isinstance(x, Tensor) and x.shape[:1] == (points,) and points > 1 else x
+        ),
+        batch,
+    )
 
 
 def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Tensor:
@@ -80,15 +92,21 @@ def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Te
     return total
 
 
-def value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> tuple[Tensor, Tensor]:
+def value_and_grad(
+    landscape: Landscape, cloud: Cloud, batch: Batch | None = None
+) -> tuple[Tensor, Tensor]:
     """The objective of each point [P] and its gradient [P, n], in chunks of rows and examples."""
     points = cloud.shape[0]
     losses: Tensor | None = None
     gradients: Tensor | None = None
     chunks = list(_rows(landscape, points))
     for part, weight in parts_of(landscape, batch):
-        found = [_value_and_grad(landscape, cloud[rows], _of_rows(part, rows, points)) for rows in chunks]
-        value, gradient = found[0] if len(found) == 1 else (torch.cat(x) for x in zip(*found, strict=True))
+        found = [
+            _value_and_grad(landscape, cloud[rows], _of_rows(part, rows, points)) for rows in chunks
+        ]
+        value, gradient = (
+            found[0] if len(found) == 1 else (torch.cat(x) for x in zip(*found, strict=True))
+        )
         if weight != 1.0:
             value, gradient = weight * value, weight * gradient
         losses = value if losses is None else losses + value
@@ -97,7 +115,9 @@ def value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None = Non
     return losses, gradients
 
 
-def _value_and_grad(landscape: Landscape, cloud: Cloud, batch: Batch | None) -> tuple[Tensor, Tensor]:
+def _value_and_grad(
+    landscape: Landscape, cloud: Cloud, batch: Batch | None
+) -> tuple[Tensor, Tensor]:
     leaf = cloud.detach().requires_grad_()
     with torch.enable_grad():
         losses = landscape.losses(leaf, batch)
@@ -116,16 +136,24 @@ def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
             with torch.enable_grad():
                 total = losses(leaf, _of_rows(part, rows, points)).sum()
                 (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
-                if gradients.requires_grad:  # a landscape linear in θ has no second derivative to ask for
-                    (product,) = torch.autograd.grad(gradients, leaf, vectors[rows], allow_unused=True)
+                if (
+                    gradients.requires_grad
+                ):  # a landscape linear in θ has no second derivative to ask for
+                    (product,) = torch.autograd.grad(
+                        gradients, leaf, vectors[rows], allow_unused=True
+                    )
                     products[rows] += 0 if product is None else weight * product
     return products
 
 
-def top_curvature(landscape: Landscape, theta: Tensor, stream: torch.Generator, steps: int = 20) -> float:
-    """The largest |eigenvalue| of the Hessian at one point θ [n], by power iteration: the scale of a stable learning rate.
+def top_curvature(
+    landscape: Landscape, theta: Tensor, stream: torch.Generator, steps: int = 20
+) -> float:
+    """The largest |eigenvalue| of the Hessian at one point θ [n], by power iteration: the scale of
+    a stable learning rate.
 
-    A lower bound that `steps` = 20 products bring within a few per cent; a learning rate derived from it keeps a margin.
+    A lower bound that `steps` = 20 products bring within a few per cent; a learning rate derived
+    from it keeps a margin.
     """
     vector = torch.randn(theta.numel(), generator=stream, dtype=torch.float64).to(theta)
     size = 0.0

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from sgdtheory.commandline.config import load
-from sgdtheory.faults import Mistake
-from sgdtheory.minima import with_kept_constants
+from sgdtheory.commandline.load import load
+from sgdtheory.errors import UserError
+from sgdtheory.pipelines.minima_file import with_kept_constants
+from sgdtheory.report.stdio import paste, pasted
 from sgdtheory.roles import device_of
-from sgdtheory.run import Run, demand_as_written
-from sgdtheory.terminal import paste, pasted
+from sgdtheory.runs.run import Run, demand_as_written
 
 MINIMA = "minima.safetensors"
 PATH = re.compile(r"paths/(\d+)-(\d+)\.safetensors")
@@ -22,7 +22,8 @@ PATH = re.compile(r"paths/(\d+)-(\d+)\.safetensors")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What a finished run found. Tensors are read when asked for, and checked against the run's own digests."""
+    """What a finished run found. Tensors are read when asked for, and checked against the run's own
+    digests."""
 
     run: Run
     pipeline: Any
@@ -30,11 +31,14 @@ class LoadedRun:
 
     @cached_property
     def landscape(self) -> Any:
-        """The landscape: `.losses(cloud)`, `.score(cloud, "test")`, `.model_at(theta)`; with the constants of the run."""
+        """The landscape: `.losses(cloud)`, `.score(cloud, "test")`, `.model_at(theta)`; with the
+        constants of the run."""
         found, files = self.pipeline.landscape, self.run.manifest.get("files", {})
         if MINIMA not in files or not getattr(found, "constants", {}):
             return found
-        return with_kept_constants(found, self.run.read_tensors(MINIMA, files[MINIMA]), str(self.run.path / MINIMA))
+        return with_kept_constants(
+            found, self.run.read_tensors(MINIMA, files[MINIMA]), str(self.run.path / MINIMA)
+        )
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -56,7 +60,7 @@ class LoadedRun:
     def _cloud(self, name: str, key: str) -> Tensor:
         files = self.run.manifest.get("files", {})
         if name not in files:
-            raise Mistake(f"{self.run.path} has no {name}")
+            raise UserError(f"{self.run.path} has no {name}")
         cloud: Tensor = self.run.read_tensors(name, files[name])[key]
         return cloud.to(device_of(self.landscape))
 
@@ -68,6 +72,8 @@ def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     results = run.read_object("results.json")
     if not results:
         begun = pasted(run.manifest.get("command_line"))
-        go_on = begun or paste(["sgdtheory", str(run.manifest["command"]), "--from", str(path / "config.yaml")])
-        raise Mistake(f"{path} is not finished; `{go_on}` goes on with it")
+        go_on = begun or paste(
+            ["sgdtheory", str(run.manifest["command"]), "--from", str(path / "config.yaml")]
+        )
+        raise UserError(f"{path} is not finished; `{go_on}` goes on with it")
     return LoadedRun(run, task.pipeline, results)

@@ -1,8 +1,8 @@
 """What a landscape can do besides giving losses: each role a type, and the one place that asks.
 
 A landscape plays a role by having its methods; it names none of these classes. Asking looks for
-names alone, so that a landscape which hands on all that it does not have itself (`InParts`) plays
-the roles of the one inside.
+names alone, so that a landscape which hands on all that it does not have itself
+(`GhostBatchObjective`) plays the roles of the one inside.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeIs
 
-from sgdtheory.faults import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 Split = Literal["train", "test"]
 
@@ -46,7 +46,9 @@ class Augmented(Landscape, Protocol):
         """What an index each of `shape` needs, its leading axes that shape."""
         ...
 
-    def batch(self, indices: Tensor, draws: Any) -> Batch: ...
+    def batch(self, indices: Tensor, draws: Any) -> Batch:
+        """The examples of indices [P or 1, b]."""
+        ...
 
 
 class Sampled(Landscape, Protocol):
@@ -58,7 +60,9 @@ class Sampled(Landscape, Protocol):
 class Scored(Landscape, Protocol):
     """Every example of a training and a test set has a loss and an error at every point."""
 
-    def score(self, cloud: Cloud, split: Split) -> Score: ...
+    def score(self, cloud: Cloud, split: Split) -> Score:
+        """Losses and errors [P, N] of a cloud [P, n]."""
+        ...
 
 
 class NetworkLandscape(Scored, WithExamples, Protocol):
@@ -77,7 +81,9 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
     def scored(self) -> int: ...
     def with_constants(self, constants: Mapping[str, Tensor]) -> Self: ...
     def scored_on(self, most: int) -> Self: ...
-    def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score: ...
+    def score(
+        self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None
+    ) -> Score: ...
     def examples(self, split: Split) -> tuple[Tensor, Tensor]: ...
     def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor: ...
     def statistics(self, theta: Tensor) -> dict[str, Tensor]: ...
@@ -94,7 +100,9 @@ class StatesRate(Landscape, Protocol):
 class StatesMinima(Landscape, Protocol):
     """Minima that are known, [M, n]."""
 
-    def minima(self) -> Cloud: ...
+    def minima(self) -> Cloud:
+        """[M, n]."""
+        ...
 
 
 class StatesBarrier(Landscape, Protocol):
@@ -106,13 +114,59 @@ class StatesBarrier(Landscape, Protocol):
 class StatesNoise(Landscape, Protocol):
     """The covariance of one sample's gradient at each point, [P, n, n]."""
 
-    def noise_covariance(self, cloud: Cloud) -> Tensor: ...
+    def noise_covariance(self, cloud: Cloud) -> Tensor:
+        """[P, n, n]."""
+        ...
 
 
 class StatesCovariance(Landscape, Protocol):
     """The covariance of SGD's stationary cloud, [n, n]."""
 
-    def stationary_covariance(self, learning_rate: float, batch_size: int, momentum: float) -> Tensor: ...
+    def stationary_covariance(
+        self, learning_rate: float, batch_size: int, momentum: float
+    ) -> Tensor: ...
+
+
+class StatesArea(StatesMinima, StatesCovariance, Protocol):
+    """The stochastic area that a step of SGD sweeps in its steady state, [n, n]."""
+
+    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor: ...
+
+
+class WithIsotropicNoise(Landscape, Protocol):
+    """The covariance of one sample's gradient is `noise`·1 everywhere."""
+
+    noise: float
+
+
+class StatesRelaxation(WithIsotropicNoise, Protocol):
+    """One parameter, whose Fokker–Planck equation is known."""
+
+    def fokker_planck(self, temperature: float) -> Any:
+        """A fokker_planck.generator.FokkerPlanck: that room stands above this one."""
+        ...
+
+
+class StatesEscape(StatesMinima, StatesBarrier, WithIsotropicNoise, Protocol):
+    """The time that noise takes from the first minimum to the second is known."""
+
+    def native(self, theta: Cloud) -> Cloud:
+        """Native coordinates [P, k] of points [P, n]; the first one leads over the barrier."""
+        ...
+
+    def mean_first_passage(self, temperature: float) -> float: ...
+    def kramers_rate(self, temperature: float) -> float: ...
+
+
+class Smoothable(StatesMinima, WithIsotropicNoise, Protocol):
+    """The mean over Gaussian steps of any width is known in closed form."""
+
+    def threshold(self) -> float:
+        """The width that leaves no minimum but the first one; 0 where there is no other."""
+        ...
+
+    def smoothed(self, width: float) -> Self: ...
+    def with_noise(self, noise: float) -> Self: ...
 
 
 class Isotropic(Landscape, Protocol):
@@ -162,24 +216,45 @@ def states_covariance(landscape: Landscape) -> TypeIs[StatesCovariance]:
 
 
 def examples_of(landscape: Landscape) -> WithExamples:
-    """The landscape as a mean over examples; Failure where it is none."""
+    """The landscape as a mean over examples; RunError where it is none."""
     if has_examples(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} has no examples")
+    raise RunError(f"{title_of(landscape)} has no examples")
 
 
 def sampled_of(landscape: Landscape) -> Sampled:
-    """The landscape as one that draws mini-batches; Failure where it does not."""
+    """The landscape as one that draws mini-batches; RunError where it does not."""
     if is_sampled(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} has neither examples nor `sample`: no mini-batches")
+    raise RunError(f"{title_of(landscape)} has neither examples nor `sample`: no mini-batches")
 
 
 def network_of(landscape: Landscape) -> NetworkLandscape:
-    """The landscape as that of a network; Failure where it is none."""
+    """The landscape as that of a network; RunError where it is none."""
     if is_network(landscape):
         return landscape
-    raise Failure(f"{title_of(landscape)} is no landscape of a network")
+    raise RunError(f"{title_of(landscape)} is no landscape of a network")
+
+
+def states_area(landscape: Landscape) -> TypeIs[StatesArea]:
+    return _has(landscape, "stationary_area")
+
+
+def states_relaxation(landscape: Landscape) -> TypeIs[StatesRelaxation]:
+    return _has(landscape, "fokker_planck")
+
+
+def states_escape(landscape: Landscape) -> TypeIs[StatesEscape]:
+    names = ("mean_first_passage", "kramers_rate", "native", "minima")
+    return all(_has(landscape, name) for name in names)
+
+
+def is_smoothable(landscape: Landscape) -> TypeIs[Smoothable]:
+    return _has(landscape, "smoothed") and _has(landscape, "threshold")
+
+
+def has_isotropic_noise(landscape: Landscape) -> TypeIs[WithIsotropicNoise]:
+    return _has(landscape, "noise")
 
 
 def is_isotropic(landscape: Landscape) -> TypeIs[Isotropic]:
@@ -191,11 +266,23 @@ def count_of(landscape: Landscape) -> int | None:
     return landscape.count if has_examples(landscape) else None
 
 
+def scored_count_of(landscape: Landscape) -> int | None:
+    """How many training examples a score is of; None where that is not stated."""
+    scored: int | None = _of(landscape, "scored")
+    return scored
+
+
 def barrier_of(landscape: Landscape) -> float:
-    """The barrier that a landscape states; Failure where it states none."""
+    """The barrier that a landscape states; RunError where it states none."""
     if states_barrier(landscape):
         return landscape.barrier()
-    raise Failure(f"{title_of(landscape)} states no barrier")
+    raise RunError(f"{title_of(landscape)} states no barrier")
+
+
+def rows_at_once_of(landscape: Landscape) -> int | None:
+    """How many points a call may take together; None: all."""
+    rows: int | None = _of(landscape, "rows_at_once")
+    return rows
 
 
 def device_of(landscape: Landscape) -> torch.device:
@@ -203,14 +290,19 @@ def device_of(landscape: Landscape) -> torch.device:
     return torch.device(_of(landscape, "device", "cpu"))
 
 
-def title_of(landscape: object) -> str:
-    """What a landscape is called in words that people read."""
-    return str(_of(landscape, "title", type(landscape).__name__))
+def title_of(landscape: object, default: str | None = None) -> str:
+    """What a landscape is called in words that people read; by default the name of its class."""
+    return str(_of(landscape, "title", default or type(landscape).__name__))
 
 
 def weight_decay_of(landscape: Landscape) -> float:
     """λ of ½λ|θ|²; 0 where none is stated."""
     return float(_of(landscape, "weight_decay", 0.0))
+
+
+def augmentation_of(landscape: Landscape) -> str:
+    """What is done to the examples of mini-batches; none where there are none."""
+    return str(_of(_of(landscape, "data"), "augment", "none"))
 
 
 def constants_of(landscape: Landscape) -> dict[str, Tensor]:
@@ -235,7 +327,8 @@ def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
 
 
 def self_check_of(landscape: object, dtype: str) -> str | None:
-    """What the self-check of a landscape found; None where it has none. Mistake where it fails."""
+    """What the self-check of a landscape found; None where it has none. UserError where it
+    fails."""
     check = _of(landscape, "check")
     return None if check is None else str(check(dtype))
 

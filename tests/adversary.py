@@ -23,8 +23,24 @@ from sgdtheory.commandline.targets import CONFIGS, targets
 PLANTED = "planted_by_a_stranger"  # a package in the working directory that nobody trusts
 CANARY = "canary"
 COMMANDS = ("train", "connect", "diagnose", "sweep_temperature", "study")
-HOOKED = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "shutil.rmtree"}
-CHANGES = {"os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2, "os.truncate": 1}
+HOOKED = {
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.connect",
+    "shutil.rmtree",
+}
+CHANGES = {
+    "os.remove": 1,
+    "os.rename": 2,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+}
 LIBRARY = (
     "subprocess.run", "subprocess.Popen", "subprocess.check_output", "subprocess.getoutput", "os.system", "os.popen",
     "os.remove", "os.mkdir", "os.makedirs", "os.execv", "os.abort", "os._exit", "pathlib.Path.write_text", "pathlib.Path",
@@ -36,9 +52,9 @@ LIBRARY = (
     f"{PLANTED}.touch", f"{PLANTED}:touch", f"{PLANTED}.deep.touch", f"sgdtheory.{PLANTED}.touch",
 )  # fmt: skip
 BROKEN = (
-    "", ".", "sgdtheory", "sgdtheory.", ".sgdtheory.sgd.SGD", "sgdtheory..sgd.SGD", "sgdtheory.sgd.SGD.__init__",
-    "sgdtheory.sgd.SGD\n", "sgdtheory:sgd:SGD", "os.system;touch canary", "sgdtheory.sgd.os.system", 3, None, True,
-    ["os.system"], {"_target_": "os.system"}, "sgdtheory.sgd.SGD\x00", "ѕgdtheory.sgd.SGD", "__import__('os').system",
+    "", ".", "sgdtheory", "sgdtheory.", ".sgdtheory.sgd.SGD", "sgdtheory..sgd.SGD", "sgdtheory.optim.sgd.SGD.__init__",
+    "sgdtheory.optim.sgd.SGD\n", "sgdtheory:sgd:SGD", "os.system;touch canary", "sgdtheory.optim.sgd.os.system", 3, None, True,
+    ["os.system"], {"_target_": "os.system"}, "sgdtheory.optim.sgd.SGD\x00", "ѕgdtheory.sgd.SGD", "__import__('os').system",
 )  # fmt: skip
 TOUCH = f"touch {CANARY}"
 OPEN = f"open('{CANARY}', 'w')"
@@ -59,7 +75,25 @@ RESOLVERS = (
     "${seed}", "${nothing}", "${seed", "${run.root}", "${a${seed}}", "x${oc.env:PATH}y", "${python_version:}", "${landscape}",
     "${.seed}", "${...seed}", "\\${oc.env:HOME}", "$${seed}",
 )  # fmt: skip
-NUMBERS = (0, -1, 1, 2, 3, 0.5, -0.5, 1e300, -1e300, float("nan"), float("inf"), True, False, None, 10**30, 2**63, 1e-300)
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2,
+    3,
+    0.5,
+    -0.5,
+    1e300,
+    -1e300,
+    float("nan"),
+    float("inf"),
+    True,
+    False,
+    None,
+    10**30,
+    2**63,
+    1e-300,
+)
 SECTIONS: dict[str, tuple[Any, ...]] = {
     "hydra": (
         {"callbacks": {"x": {"_target_": f"{PLANTED}.touch"}}},
@@ -71,7 +105,7 @@ SECTIONS: dict[str, tuple[Any, ...]] = {
         "x", [], None,
     ),
     "run": ({"root": CANARY}, {"dir": CANARY}, {"name": "../../canary"}, {"name": "good-name_1"}, {"x": 1}, "x", None, [1]),
-    "executor": ({"_target_": f"{PLANTED}.touch"}, {"_target_": "sgdtheory.local.Local", "workers": 10**6}, "x", None, [1]),
+    "executor": ({"_target_": f"{PLANTED}.touch"}, {"_target_": "sgdtheory.execution.executors.local.Local", "workers": 10**6}, "x", None, [1]),
     "device": ("cuda:7", "meta", "x", None, 3, {"_target_": f"{PLANTED}.touch"}),
     "threads": (10**9, -1, "x", {"_target_": f"{PLANTED}.touch"}),
     "trust": ([PLANTED], PLANTED, ["subprocess", "os"], {PLANTED: 1}),
@@ -103,7 +137,9 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         _watched[-1].started.append(f"{event} {args!r:.200}")
     elif event in CHANGES:
         paths = [_name(path) for path in args[: CHANGES[event]]]
-        _watched[-1].written.extend(path for path in paths if event != "os.mkdir" or not Path(path).exists())
+        _watched[-1].written.extend(
+            path for path in paths if event != "os.mkdir" or not Path(path).exists()
+        )
     elif event == "open" and not isinstance(args[0], int) and _writes(args[1], args[2]):
         _watched[-1].written.append(_name(args[0]))
 
@@ -111,11 +147,17 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 def _writes(mode: Any, flags: Any) -> bool:
     if isinstance(mode, str):
         return bool(set(mode) & set("wax+"))
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+    return isinstance(flags, int) and bool(
+        flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    )
 
 
 def _name(path: Any) -> str:
-    return os.path.realpath(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else f"descriptor {path}"
+    return (
+        os.path.realpath(os.fsdecode(path))
+        if isinstance(path, str | bytes | os.PathLike)
+        else f"descriptor {path}"
+    )
 
 
 sys.addaudithook(_hook)
@@ -137,9 +179,9 @@ def watched() -> Iterator[Done]:
 
 @functools.cache
 def _composed(command: str) -> Any:
-    from sgdtheory.commandline.config import Hydra
+    from sgdtheory.commandline.composer import ConfigComposer
 
-    found = Hydra(command, None).compose(["study=escape"] if command == "study" else [])
+    found = ConfigComposer(command, None).compose(["study=escape"] if command == "study" else [])
     assert isinstance(found, dict), found
     return found
 
@@ -161,7 +203,11 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     """A configuration as configs/ has it: any command, any choice of any group, any study or experiment."""
     command = draw(st.sampled_from(COMMANDS))
     tree: dict[str, Any] = copy.deepcopy(_composed(command))
-    tree |= {"landscape": copy.deepcopy(_groups()["landscape"][draw(st.sampled_from(["ring", "quadratic", "double_well"]))])}
+    tree |= {
+        "landscape": copy.deepcopy(
+            _groups()["landscape"][draw(st.sampled_from(["ring", "quadratic", "double_well"]))]
+        )
+    }
     for group in draw(st.lists(st.sampled_from(sorted(_groups())), max_size=2)):
         choice = copy.deepcopy(draw(st.sampled_from(sorted(_groups()[group].items())))[1])
         if group in ("study", "experiment"):
@@ -181,14 +227,18 @@ def callables() -> list[str]:
         if not module.name.endswith("__main__"):
             here = vars(importlib.import_module(module.name)).items()
             names |= {f"{module.name}.{name}" for name, thing in here if callable(thing)}
-    return sorted(names | {f"sgdtheory.{name}" for name, thing in vars(package).items() if callable(thing)})
+    return sorted(
+        names | {f"sgdtheory.{name}" for name, thing in vars(package).items() if callable(thing)}
+    )
 
 
 def names() -> st.SearchStrategy[Any]:
     """What may stand at `_target_`: listed ones in the wrong place, ours that are not listed, others, and no names."""
     ours = st.deferred(lambda: st.sampled_from(callables()))
     listed = st.deferred(lambda: st.sampled_from(sorted(targets())))
-    return st.one_of(st.sampled_from(LIBRARY), ours, listed, st.sampled_from(BROKEN), st.sampled_from(TEXTS))
+    return st.one_of(
+        st.sampled_from(LIBRARY), ours, listed, st.sampled_from(BROKEN), st.sampled_from(TEXTS)
+    )
 
 
 @st.composite
@@ -199,15 +249,33 @@ def calls(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def values() -> st.SearchStrategy[Any]:
-    leaves = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(TEXTS), st.sampled_from(RESOLVERS), names(), calls())
+    leaves = st.one_of(
+        st.sampled_from(NUMBERS),
+        st.sampled_from(TEXTS),
+        st.sampled_from(RESOLVERS),
+        names(),
+        calls(),
+    )
     few = st.lists(leaves, max_size=2)
-    return st.one_of(leaves, few, st.dictionaries(st.sampled_from([*TEXTS, "_target_", "x", "path"]), leaves, max_size=2))
+    return st.one_of(
+        leaves,
+        few,
+        st.dictionaries(st.sampled_from([*TEXTS, "_target_", "x", "path"]), leaves, max_size=2),
+    )
 
 
 def _places(tree: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The keys that lead to every value of a tree."""
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [place for key, value in pairs for place in ((*before, key), *_places(value, (*before, key)))]
+    pairs = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
+    return [
+        place for key, value in pairs for place in ((*before, key), *_places(value, (*before, key)))
+    ]
 
 
 def _change(draw: st.DrawFn, tree: dict[str, Any]) -> None:
@@ -229,7 +297,9 @@ def _change(draw: st.DrawFn, tree: dict[str, Any]) -> None:
     elif kind == "key" and isinstance(inner, dict):
         inner[draw(st.sampled_from([*TEXTS, "_target_", 1, True, None, 0.5]))] = inner.pop(last)
     elif kind == "add" and isinstance(inner, dict):
-        inner[draw(st.sampled_from(["_partial_", "_args_", "_recursive_", "x", *ARGUMENTS]))] = draw(values())
+        inner[draw(st.sampled_from(["_partial_", "_args_", "_recursive_", "x", *ARGUMENTS]))] = (
+            draw(values())
+        )
     else:
         inner[last] = draw(calls() if kind == "call" else values())
 
@@ -257,7 +327,9 @@ def tampered(draw: st.DrawFn, thing: Any) -> Any:
         *parents, last = draw(st.sampled_from(places))
         inner: Any = functools.reduce(lambda node, key: node[key], parents, tree)
         if isinstance(inner, dict) and draw(st.booleans()):
-            inner[draw(st.sampled_from([*TEXTS, "minima.safetensors", "../canary", "plots", "name"]))] = inner.pop(last)
+            inner[
+                draw(st.sampled_from([*TEXTS, "minima.safetensors", "../canary", "plots", "name"]))
+            ] = inner.pop(last)
         else:
             inner[last] = draw(values())
     return tree
@@ -267,5 +339,7 @@ def everything(folder: Path) -> dict[str, Any]:
     """All that lies below a folder, byte by byte."""
     found = {}
     for path in folder.rglob("*"):
-        found[str(path)] = path.read_bytes() if path.is_file() and not path.is_symlink() else path.is_dir()
+        found[str(path)] = (
+            path.read_bytes() if path.is_file() and not path.is_symlink() else path.is_dir()
+        )
     return found

@@ -1,6 +1,8 @@
-"""Every landscape that states its answers, with those answers as data: what the generic tests run over.
+"""Every landscape that states its answers, with those answers as data: what the generic tests run
+over.
 
-`twin` is the landscape's formula once more, of one point, written from the literature and not from the package.
+`twin` is the landscape's formula once more, of one point, written from the literature and not from
+the package.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,8 @@ Twin = Callable[[Tensor], Tensor]  # one point [k] or [n] → its loss []
 
 
 class Case(NamedTuple):
-    """A landscape, its twin in native coordinates [k], and what must come out (None: there is no such answer)."""
+    """A landscape, its twin in native coordinates [k], and what must come out (None: there is no
+    such answer)."""
 
     name: str
     landscape: Any  # a Formula, with the optional answers it has
@@ -70,7 +73,8 @@ def spiky(x: Tensor) -> Tensor:
     return (x**2 - 0.5 * torch.cos(6.0 * x)).sum()
 
 
-# its values at the first maximum and minimum beside the centre in one direction, at the centre in the other (mpmath)
+# its values at the first maximum and minimum beside the centre in one direction, at the centre in
+# the other (mpmath)
 SPIKE = (0.30894896178280797, -0.016694836838774836)
 
 GLASS = Spherical(directions=4, wall=6.0)
@@ -90,8 +94,16 @@ def muller_brown(x: Tensor) -> Tensor:
     return (
         -200 * torch.exp(-1 * (first - 1) ** 2 - 10 * second**2)
         - 100 * torch.exp(-1 * first**2 - 10 * (second - 0.5) ** 2)
-        - 170 * torch.exp(-6.5 * (first + 0.5) ** 2 + 11 * (first + 0.5) * (second - 1.5) - 6.5 * (second - 1.5) ** 2)
-        + 15 * torch.exp(0.7 * (first + 1) ** 2 + 0.6 * (first + 1) * (second - 1) + 0.7 * (second - 1) ** 2)
+        - 170
+        * torch.exp(
+            -6.5 * (first + 0.5) ** 2
+            + 11 * (first + 0.5) * (second - 1.5)
+            - 6.5 * (second - 1.5) ** 2
+        )
+        + 15
+        * torch.exp(
+            0.7 * (first + 1) ** 2 + 0.6 * (first + 1) * (second - 1) + 0.7 * (second - 1) ** 2
+        )
     )
 
 
@@ -99,24 +111,55 @@ CURVATURES = (1.0, 0.37, 0.02, 0.0009)
 
 NATIVE = [
     Case("quadratic", Quadratic(CURVATURES, noise=0.7), quadratic(*CURVATURES), (0.0,)),
-    Case("quadratic_non_commuting", Quadratic(CURVATURES, noise_anisotropy=30.0), quadratic(*CURVATURES), (0.0,)),
-    Case("quadratic_condition", Quadratic(directions=3, condition=100.0), quadratic(1.0, 0.1, 0.01), (0.0,)),
+    Case(
+        "quadratic_non_commuting",
+        Quadratic(CURVATURES, noise_anisotropy=30.0),
+        quadratic(*CURVATURES),
+        (0.0,),
+    ),
+    Case(
+        "quadratic_condition",
+        Quadratic(directions=3, condition=100.0),
+        quadratic(1.0, 0.1, 0.01),
+        (0.0,),
+    ),
     Case("double_well", DoubleWell(), double_well, (0.0, 0.0), 0.25, 1.0),
-    Case("double_well_2d", DoubleWell(directions=2, stiffness=3.0), double_well, (0.0, 0.0), 0.25, 1.0),
+    Case(
+        "double_well_2d",
+        DoubleWell(directions=2, stiffness=3.0),
+        double_well,
+        (0.0, 0.0),
+        0.25,
+        1.0,
+    ),
     Case("ring", Ring(wall=1.5, height=0.3), ring, (0.0, 0.0), 0.3, pi / 2),
     Case("level_ring", Ring(wall=0.25, height=0.0), level_ring, (0.0, 0.0)),
     Case("bent_valley", BentValley(bend=0.8), bent_valley, (0.0, 0.0), 0.25),
     Case("linear_net_1", LinearNet(width=1), linear_net, (0.0, 0.0), 0.5, 1.0),
     Case("linear_net_2", LinearNet(width=2), linear_net, (0.0, 0.0), 0.0, pi / 2),
     Case("linear_net_5", LinearNet(width=5), linear_net, (0.0, 0.0), 0.0, pi / 2),
-    Case("spiky", Spiky(frequency=6.0, directions=2), spiky, (-1.0, SPIKE[1], SPIKE[1]), SPIKE[0] + 1, 1.0),
+    Case(
+        "spiky",
+        Spiky(frequency=6.0, directions=2),
+        spiky,
+        (-1.0, SPIKE[1], SPIKE[1]),
+        SPIKE[0] + 1,
+        1.0,
+    ),
     Case("spherical", GLASS, spherical, (level(0), level(0)), level(1) - level(0)),
-    Case("muller_brown", MullerBrown(), muller_brown, (-146.69951721, -108.16672412, -80.76781813), 106.03467370),
+    Case(
+        "muller_brown",
+        MullerBrown(),
+        muller_brown,
+        (-146.69951721, -108.16672412, -80.76781813),
+        106.03467370,
+    ),
 ]
 
 
 def rotated(case: Case, ambient: int) -> Case:
-    """The same landscape at a random angle in R^ambient; the answers are the same, the twin is of θ [n]."""
+    """The same landscape at a random angle in R^ambient; the answers are the same, the twin is of θ
+    [n]."""
     landscape: Formula = replace(case.landscape, ambient=ambient, rotation_seed=3)
     frame = landscape.frame
 

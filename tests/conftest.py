@@ -13,7 +13,20 @@ import pytest
 from sgdtheory.cli import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for work leave the core to the other tests
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # threads that wait for work leave the core to the other tests
+
+
+PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
+
+
+@pytest.fixture(autouse=True)
+def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have matplotlib draw for the tests that look at pictures alone: half of a short command's
+    time is its."""
+    if "pictures" not in request.keywords:
+        monkeypatch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
 
 
 class Said(NamedTuple):
@@ -60,7 +73,11 @@ def cold(sgdtheory: Command) -> Callable[..., Said]:
             capture_output=True,
             encoding="utf-8",
             timeout=120,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+            },
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -1,4 +1,5 @@
-"""Commands over one root of runs, killed between two file operations; and what an undisturbed run leaves behind, to the bit."""
+"""Commands over one root of runs, killed between two file operations; and what an undisturbed run
+leaves behind, to the bit."""
 
 import functools
 import json
@@ -18,49 +19,80 @@ SHORT = (
     "baselines.dense=3",
 )
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "two": ("train", "landscape=double_well", "minima=2", "polish=none", "run.name=two", *FEW, *WORDS),
-    "three": ("train", "landscape=double_well", "minima=3", "polish=none", *FEW, *WORDS),  # shares units with the first
-    "polished": ("train", "landscape=ring", "minima=1", "polish=descent", "polish_steps=3", *FEW, *WORDS),
+    "two": (
+        "train",
+        "landscape=double_well",
+        "minima=2",
+        "polish=none",
+        "run.name=two",
+        *FEW,
+        *WORDS,
+    ),
+    "three": (
+        "train",
+        "landscape=double_well",
+        "minima=3",
+        "polish=none",
+        *FEW,
+        *WORDS,
+    ),  # shares units with the first
+    "polished": (
+        "train",
+        "landscape=ring",
+        "minima=1",
+        "polish=descent",
+        "polish_steps=3",
+        *FEW,
+        *WORDS,
+    ),
     "joined": ("connect", "minima=runs/train/two-*", *SHORT, *WORDS, "run.name=joined"),
 }
 VOUCHED = ("results.json", "table.csv", "metrics.jsonl", "minima.safetensors")
-# Hydra composes each command once; every file operation is one at which a process may be killed; a page is a line that tells
-# which results it is of; and a killed process loses nothing that it has written, so that no disk is waited for.
+# Hydra composes each command once; every file operation is one at which a process may be killed; a
+# page is a line that tells which results it is of; and a killed process loses nothing that it has
+# written, so that no disk is waited for.
 PREPARE = """
 import copy, os
 from pathlib import Path
-import sgdtheory.run, sgdtheory.report, sgdtheory.execute, sgdtheory.pipelines.connect
-from sgdtheory.commandline import config
-from sgdtheory.figures.figure import RunData
-from sgdtheory.folder import Folder, digest
+import sgdtheory.runs.run, sgdtheory.report.page, sgdtheory.execution.loop, sgdtheory.pipelines.connect
+from sgdtheory.commandline import front as config, task as tasks
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.runs.folder import Folder, digest
 os.fsync = lambda descriptor: None
-sgdtheory.execute._git = lambda: None
+sgdtheory.execution.loop.git_commit = lambda: None
 def draw(path):
-    Folder(path).write_text("report.html", digest(sgdtheory.report.finished(path).results))
+    Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"
-sgdtheory.report.draw = draw
-front, made, composed = config.launch, config.task, {}
-def launch(command, words, trust, from_file, job):
+sgdtheory.report.page.draw = draw
+front, made, composed = config.launch, tasks.task, {}
+def launch(command, words, trust, from_file, job, again=None):
     key = (command, *words)
     if key not in composed:
         def task(command, cfg, *rest):
             composed[key] = copy.deepcopy(cfg), rest
-            raise sgdtheory.run.Interrupted
-        config.task = task
+            raise sgdtheory.runs.interrupt.Interrupted
+        tasks.task = task
         try:
             front(command, words, trust, from_file, lambda task: None)
         except KeyboardInterrupt:
             pass
-        config.task = made
+        tasks.task = made
     try:
         cfg, rest = composed[key]
-        job(made(command, copy.deepcopy(cfg), *rest))
+        done = None if again is None or trust else config._finished(command, cfg)
+        if done is not None:
+            again(done)
+        else:
+            job(made(command, copy.deepcopy(cfg), *rest))
     except Exception as fault:
         return [fault]
     return []
 config.launch = launch
 """
-COMPOSE = "from sgdtheory.commandline import config\nconfig.launch({!r}, {!r}, (), None, lambda task: None)\n"
+COMPOSE = (
+    "from sgdtheory.commandline import front as config\nconfig.launch({!r}, {!r}, (), None, "
+    "lambda task: None)\n"
+)
 KILL = """
 import os, sys
 left, asking, events = [{left}], [], ("os.rename", "os.remove", "os.mkdir")
@@ -86,14 +118,19 @@ def server() -> Server:
     found = Server()
     found.do(PREPARE)
     for name, (command, *words) in COMMANDS.items():
-        if name != "joined":  # whose points are looked for before anything else: each start composes it
+        if (
+            name != "joined"
+        ):  # whose points are looked for before anything else: each start composes it
             found.do(COMPOSE.format(command, words))
     return found
 
 
 def do(home: Path, *words: str, kill_at: int | None = None, torn: bool = False) -> Ended:
     """A command in a process of its own, killed at one of its file operations or not at all."""
-    before = f"import sgdtheory.run\nsgdtheory.run.CHECKPOINT_SECONDS = {-1.0 if words[0] == 'train' else 0.05}\n"
+    before = (
+        f"import sgdtheory.runs.unit\nsgdtheory.runs.unit.CHECKPOINT_SECONDS = "
+        f"{-1.0 if words[0] == 'train' else 0.05}\n"
+    )
     before += "" if kill_at is None else KILL.format(left=kill_at, torn=torn)
     return server().run(home, *words, before=before)
 
@@ -104,8 +141,12 @@ def bits(run: Path) -> dict[str, Any]:
     if found["results.json"] is not None:
         found["results.json"] = {**json.loads(found["results.json"]), "seconds": None}
         if "minima_from" in found["results.json"]:
-            del found["results.json"]["minima_from"]  # what was still there of the run that the points are of
-    return found | {path.name: path.read_bytes() for path in sorted(run.glob("paths/*.safetensors"))}
+            del found["results.json"][
+                "minima_from"
+            ]  # what was still there of the run that the points are of
+    return found | {
+        path.name: path.read_bytes() for path in sorted(run.glob("paths/*.safetensors"))
+    }
 
 
 def _bytes(path: Path) -> bytes | None:

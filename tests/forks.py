@@ -36,8 +36,12 @@ class Command:
 
     def end(self, seconds: float = 60) -> Ended:
         code = self.server.ask(do="wait", pid=self.pid, seconds=seconds)
-        assert code is not None, f"still running after {seconds} s: {(self.folder / 'err').read_text(encoding='utf-8')}"
-        return Ended(code, *((self.folder / name).read_text(encoding="utf-8") for name in ("out", "err")))
+        assert code is not None, (
+            f"still running after {seconds} s: {(self.folder / 'err').read_text(encoding='utf-8')}"
+        )
+        return Ended(
+            code, *((self.folder / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        )
 
 
 class Server:
@@ -106,7 +110,10 @@ def _start(question: dict[str, Any]) -> int:
         for number, name, how in ((0, os.devnull, "rb"), (1, "out", "wb"), (2, "err", "wb")):
             with (Path(question["folder"]) / name).open(how) as stream:
                 os.dup2(stream.fileno(), number)
-        sys.stdin, sys.stdout, sys.stderr = (open(k, "r" if k == 0 else "w", closefd=False, encoding="utf-8") for k in range(3))  # noqa: SIM115
+        sys.stdin, sys.stdout, sys.stderr = (
+            open(k, "r" if k == 0 else "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+            for k in range(3)
+        )
         exec(question["before"], {})
         sys.argv = ["sgdtheory", *question["words"]]
         from sgdtheory.cli import main
@@ -142,7 +149,9 @@ def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as nowhere:  # everything is imported once, and no thread is left
+    with (
+        tempfile.TemporaryDirectory() as nowhere
+    ):  # everything is imported once, and no thread is left
         where, stderr = Path.cwd(), sys.stderr
         os.chdir(nowhere)
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115

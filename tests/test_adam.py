@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from sgdtheory.adam import Adam
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.schedule import Constant, Cosine
-from sgdtheory.sgd import SGDState
-from sgdtheory.streams import stream
+from sgdtheory.optim.adam import Adam
+from sgdtheory.optim.schedule import Constant, Cosine
+from sgdtheory.optim.sgd import SGDState
+from sgdtheory.rng import stream
 
 BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))
 
@@ -30,14 +30,19 @@ def test_a_step_is_torchs_step() -> None:
 def test_it_goes_on_to_the_same_bits() -> None:
     start = torch.randn(3, 5, generator=stream(0, "start"))
     adam = Adam(12, 4, 0.05, Constant())
-    states = [SGDState(*(x.clone() if isinstance(x, torch.Tensor) else x for x in s)) for s in adam.run(BOWL, start, 7)]
+    states = [
+        SGDState(*(x.clone() if isinstance(x, torch.Tensor) else x for x in s))
+        for s in adam.run(BOWL, start, 7)
+    ]
     *_, again = adam.run(BOWL, states[4], 7)
-    assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(again.velocity, states[-1].velocity)
+    assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(
+        again.velocity, states[-1].velocity
+    )
     assert states[0].velocity.shape == (3, 2, 5)
 
 
 def test_what_is_not_adam_is_refused() -> None:
-    with pytest.raises(Mistake, match="as a number"):
+    with pytest.raises(UserError, match="as a number"):
         Adam(1, None, "auto", Constant())
-    with pytest.raises(Mistake, match="nesterov=false"):
+    with pytest.raises(UserError, match="nesterov=false"):
         Adam(1, None, 0.1, Constant(), nesterov=True)

@@ -1,7 +1,9 @@
-"""Hypothesis is a stranger: whatever it writes into a configuration or a run, nothing is called, imported or written.
+"""Hypothesis is a stranger: whatever it writes into a configuration or a run, nothing is called,
+imported or written.
 
-What is said of it is a line or three with exit code 2, or the file is used for what it says of the science; a canary file, the
-interpreter's audit events and the list of modules are looked at after every try.
+What is said of it is a line or three with exit code 2, or the file is used for what it says of the
+science; a canary file, the interpreter's audit events and the list of modules are looked at after
+every try.
 """
 
 import contextlib
@@ -18,13 +20,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import sgdtheory as package
-from sgdtheory import cli, execute
-from sgdtheory.faults import Failure, Mistake
-from sgdtheory.folder import Damaged, Folder, sha256_of
+from sgdtheory import cli
+from sgdtheory.errors import RunError, UserError
+from sgdtheory.execution import planning as execute
+from sgdtheory.runs.folder import CorruptFile, Folder, sha256_of
 from tests.adversary import CANARY, PLANTED, configurations, everything, names, tampered, watched
 from tests.conftest import Said, call
 
-QUIET = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
+QUIET = {
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+}
 FEW = settings(max_examples=15, phases=(Phase.explicit, Phase.generate), **QUIET)  # type: ignore[arg-type]
 MANY = settings(max_examples=400, phases=(Phase.explicit, Phase.generate), **QUIET)  # type: ignore[arg-type]
 SHOWN = "\x1b\x07\x08\r\x9b\u202e\u2066"  # what would be obeyed by a terminal
@@ -100,12 +108,13 @@ def attempt(*words: str) -> Try:
 
 
 def judge(found: Try, *, damaged: bool = False) -> None:
-    """Exit 0 or 2, told in three lines at most, in letters that are letters; `damaged`: also 1, by a file not as written."""
+    """Exit 0 or 2, told in three lines at most, in letters that are letters; `damaged`: also 1, by
+    a file not as written."""
     said, faults = found
-    if faults and not isinstance(faults[-1], Mistake | Failure):
+    if faults and not isinstance(faults[-1], UserError | RunError):
         raise AssertionError(said.err) from faults[-1]
     if said.code == 1 and damaged:
-        assert faults and all(isinstance(fault, Failure) for fault in faults), (faults, said.err)
+        assert faults and all(isinstance(fault, RunError) for fault in faults), (faults, said.err)
     else:
         assert said.code in (0, 2), (faults, said)
     assert said.code == 0 or 1 <= len(said.err.splitlines()) <= 3, said.err
@@ -118,7 +127,11 @@ def harmless(home: Home, own: Path | None = None) -> Iterator[None]:
     """In this block nothing is started, imported, or written, but below `own`."""
 
     def elsewhere(tree: dict[str, Any]) -> dict[str, Any]:
-        return {path: what for path, what in tree.items() if own is None or not path.startswith(str(own))}
+        return {
+            path: what
+            for path, what in tree.items()
+            if own is None or not path.startswith(str(own))
+        }
 
     modules, before = set(sys.modules), elsewhere(everything(home.top))
     with watched() as done:
@@ -134,7 +147,10 @@ def harmless(home: Home, own: Path | None = None) -> Iterator[None]:
 def whose(text: str) -> str:
     """The command that a configuration says it belongs to."""
     for name in ("connect", "diagnose", "sweep_temperature", "studies"):
-        if f"_target_: sgdtheory.pipelines.{name}." in text or f"_target_: sgdtheory.{name}." in text:
+        if (
+            f"_target_: sgdtheory.pipelines.{name}." in text
+            or f"_target_: sgdtheory.{name}." in text
+        ):
             return {"sweep_temperature": "sweep-temperature", "studies": "study"}.get(name, name)
     return "train"
 
@@ -144,7 +160,17 @@ def try_file(home: Home, text: str) -> None:
     file = home.work / "given.yaml"
     file.write_text(text, encoding="utf-8", errors="surrogatepass")
     with harmless(home):
-        judge(attempt(whose(text), "--from", str(file), "executor.workers=1", "device=cpu", "threads=1", "--dry-run"))
+        judge(
+            attempt(
+                whose(text),
+                "--from",
+                str(file),
+                "executor.workers=1",
+                "device=cpu",
+                "threads=1",
+                "--dry-run",
+            )
+        )
 
 
 def try_run(home: Home, text: str, how: str) -> None:
@@ -155,7 +181,9 @@ def try_run(home: Home, text: str, how: str) -> None:
         (run / "config.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
         manifest = Folder(run).read_json("manifest.json")
         digest = sha256_of(text) if how != "load" else None
-        Folder(run).write_json("manifest.json", {**manifest, "config_sha256": digest, "trust": [PLANTED, "subprocess"]})
+        Folder(run).write_json(
+            "manifest.json", {**manifest, "config_sha256": digest, "trust": [PLANTED, "subprocess"]}
+        )
         with harmless(home, run if how == "report" else None):
             read(run, how)
     finally:
@@ -164,11 +192,20 @@ def try_run(home: Home, text: str, how: str) -> None:
 
 def read(run: Path, how: str, damaged: bool = False) -> None:
     if how == "load":
-        with contextlib.suppress(Mistake, Damaged):
+        with contextlib.suppress(UserError, CorruptFile):
             loaded = package.load(run)
             assert loaded.config and loaded.minima.ndim == 2
         return
-    words = {"connect": ["connect", f"minima={run}", "executor.workers=1", "device=cpu", "threads=1", "--dry-run"]}
+    words = {
+        "connect": [
+            "connect",
+            f"minima={run}",
+            "executor.workers=1",
+            "device=cpu",
+            "threads=1",
+            "--dry-run",
+        ]
+    }
     judge(attempt(*words.get(how, [how, str(run)])), damaged=damaged)
 
 

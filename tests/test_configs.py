@@ -1,6 +1,8 @@
-"""Every yaml under configs/: complete, composed, checked, built, and put through what its group promises.
+"""Every yaml under configs/: complete, composed, checked, built, and put through what its group
+promises.
 
 A new yaml is covered by lying there; a new root or group too, as far as being built.
+
 """
 
 import inspect
@@ -18,15 +20,17 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from sgdtheory.commandline import config
-from sgdtheory.commandline.config import CONFIGS, Settings, Task, Where, task
+from sgdtheory.commandline import task as tasks
 from sgdtheory.commandline.habits import EXAMPLES, meant
 from sgdtheory.commandline.schema import Checker, Node, build
 from sgdtheory.commandline.studies import studies
+from sgdtheory.commandline.targets import CONFIGS
+from sgdtheory.commandline.task import task
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
+from sgdtheory.runs.task import Settings, Task, Where
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 ROOTS = {
@@ -34,7 +38,11 @@ ROOTS = {
     for file in sorted(CONFIGS.glob("*.yaml"))
     if file.stem != "base"
 }
-CHOICES = [(f.parent.name, f.stem) for f in FILES if f.parent != CONFIGS and f.parent.name not in ("experiment", "study")]
+CHOICES = [
+    (f.parent.name, f.stem)
+    for f in FILES
+    if f.parent != CONFIGS and f.parent.name not in ("experiment", "study")
+]
 STUDIES = [file.stem for file in sorted(CONFIGS.glob("study/*.yaml"))]
 EXPERIMENTS = sorted(CONFIGS.glob("experiment/*.yaml"))
 FROM_DATA = ("shape", "classes")  # what a model is told by the data it is for
@@ -70,7 +78,8 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def complaints(text: str) -> list[str]:
-    """What is wrong with a yaml: no comment, a target that is not ours, a parameter that it does not state."""
+    """What is wrong with a yaml: no comment, a target that is not ours, a parameter that it does
+    not state."""
     tree = yaml.safe_load(text) or {}
     found = [] if text.startswith("# ") else ["the first line is no comment"]
     stated_elsewhere = groups_of(tree) if "defaults" in tree else []
@@ -107,7 +116,13 @@ def test_a_target_from_elsewhere_is_found_out() -> None:
 
 def images_pack(folder: Path) -> Path:
     pixels, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2
-    np.savez(folder / "pack.npz", train_images=pixels, train_labels=labels, test_images=pixels, test_labels=labels)
+    np.savez(
+        folder / "pack.npz",
+        train_images=pixels,
+        train_labels=labels,
+        test_images=pixels,
+        test_labels=labels,
+    )
     return folder / "pack.npz"
 
 
@@ -116,7 +131,7 @@ def a_model(model: Callable[..., torch.nn.Module]) -> None:
         try:
             module = model(shape=shape, classes=7).eval()
             logits = module(torch.zeros(2, *shape))
-        except (Mistake, RuntimeError):
+        except (UserError, RuntimeError):
             continue
         assert logits.shape == (2, 7) and torch.isfinite(logits).all()
         return
@@ -140,14 +155,20 @@ def a_landscape(landscape: Any) -> None:
     losses = landscape.losses(cloud, batch)
     assert losses.shape == (3,) and losses.dtype == cloud.dtype and torch.isfinite(losses).all()
     for p in range(3):
-        torch.testing.assert_close(landscape.losses(cloud[p : p + 1], batch)[0], losses[p], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            landscape.losses(cloud[p : p + 1], batch)[0], losses[p], rtol=1e-4, atol=1e-5
+        )
 
 
 def an_sgd(sgd: Any) -> None:
     landscape = Quadratic(directions=3)
     start = landscape.init(2, stream(0, "init"))
     states = [state.cloud.clone() for state in replace(sgd, steps=2).run(landscape, start, 0)]
-    assert len(states) == 2 and torch.isfinite(torch.stack(states)).all() and not torch.equal(states[0], states[1])
+    assert (
+        len(states) == 2
+        and torch.isfinite(torch.stack(states)).all()
+        and not torch.equal(states[0], states[1])
+    )
 
 
 def an_executor(executor: Any) -> None:
@@ -155,8 +176,13 @@ def an_executor(executor: Any) -> None:
 
 
 def data(images: Any) -> None:
-    assert images.train_images.shape[1:] == images.shape and images.train_images.dtype == torch.uint8
-    assert images.train_labels.shape == images.train_images.shape[:1] and int(images.train_labels.max()) < images.classes
+    assert (
+        images.train_images.shape[1:] == images.shape and images.train_images.dtype == torch.uint8
+    )
+    assert (
+        images.train_labels.shape == images.train_images.shape[:1]
+        and int(images.train_labels.max()) < images.classes
+    )
 
 
 CONTRACTS: dict[str, Callable[[Any], None]] = {
@@ -171,13 +197,19 @@ CONTRACTS: dict[str, Callable[[Any], None]] = {
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=map("/".join, CHOICES))
 def test_a_choice_keeps_its_groups_promise(group: str, choice: str, tmp_path: Path) -> None:
-    root = next(name for name, tree in ROOTS.items() if group in groups_of(tree) and not tree.get(group))  # as it stands
+    root = next(
+        name for name, tree in ROOTS.items() if group in groups_of(tree) and not tree.get(group)
+    )  # as it stands
     is_list = {group: []} in ROOTS[root]["defaults"]
     words = [f"{group}=[{choice}]" if is_list else f"{group}={choice}"]
     cfg = compose(root, *words)
     for key in OmegaConf.missing_keys(cfg):  # what only a user can give
         leaf = key.rpartition(".")[2]
-        OmegaConf.update(cfg, key, {"factory": "sgdtheory.models.linear:Linear", "path": str(images_pack(tmp_path))}[leaf])
+        OmegaConf.update(
+            cfg,
+            key,
+            {"factory": "sgdtheory.models.linear:Linear", "path": str(images_pack(tmp_path))}[leaf],
+        )
     tree: Any = OmegaConf.to_container(cfg[group], resolve=True)
     checker = Checker()
     checked, _ = checker.value(Any, tree, group)
@@ -186,9 +218,13 @@ def test_a_choice_keeps_its_groups_promise(group: str, choice: str, tmp_path: Pa
         CONTRACTS.get(group, lambda thing: None)(build(checked))
 
 
-@pytest.mark.parametrize("group", sorted({group for group, _ in CHOICES} - set(CONTRACTS)) or ["no other group"])
+@pytest.mark.parametrize(
+    "group", sorted({group for group, _ in CHOICES} - set(CONTRACTS)) or ["no other group"]
+)
 def test_every_other_group_is_one_that_is_only_built(group: str) -> None:
-    assert group in ("no other group", "autoneb", "estimator", "diagnostic", "study"), f"give {group} a contract"
+    assert group in ("no other group", "autoneb", "estimator", "diagnostic", "study"), (
+        f"give {group} a contract"
+    )
 
 
 # roots and experiments
@@ -196,29 +232,44 @@ def test_every_other_group_is_one_that_is_only_built(group: str) -> None:
 
 def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Task:
     """A task whose pipeline is checked, but not built: nothing is downloaded."""
-    monkeypatch.setattr(config, "build", lambda thing: build(thing) if thing.target in (Settings, Where) else thing)
+    monkeypatch.setattr(
+        tasks, "build", lambda thing: build(thing) if thing.target in (Settings, Where) else thing
+    )
     return task(command, cfg)
 
 
 @pytest.mark.parametrize("root", sorted(set(ROOTS) - {"study"}))
 def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = checked_task(root, compose(root), monkeypatch)
-    assert isinstance(found.pipeline, Node) and found.science["_target_"].split(".")[-2] == root
+    assert (
+        isinstance(found.pipeline, Node)
+        and found.pipeline.target.__module__.rpartition(".")[2] == root
+    )
     assert not {"run", "device", "executor", "threads"} & set(found.science)
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, *_ = (CONFIGS / f"study/{study}.yaml").read_text(encoding="utf-8").splitlines()
-    assert first == "# @package _global_" and second.startswith("# ") and studies()[study] == second.removeprefix("# ")
+    assert (
+        first == "# @package _global_"
+        and second.startswith("# ")
+        and studies()[study] == second.removeprefix("# ")
+    )
     found = checked_task("study", compose("study", f"study={study}"), monkeypatch)
-    assert found.science["_target_"].split(".")[-3:-1] == ["studies", study]
+    assert found.pipeline.target.__module__ == f"sgdtheory.studies.{study}"
     assert not {"run", "device", "executor", "threads"} & set(found.science)
-    assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(f"{study}-")
+    assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(
+        f"{study}-"
+    )
 
 
-@pytest.mark.parametrize("file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none")
-def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none"
+)
+def test_an_experiment_is_opened_by_its_command(
+    file: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if file is None:
         pytest.skip("no experiments")
     lines = file.read_text(encoding="utf-8").splitlines()
@@ -237,7 +288,11 @@ def test_an_experiment_is_opened_by_its_command(file: Path | None, monkeypatch: 
 
 
 def swept(*words: str) -> Task:
-    return task("sweep_temperature", compose("sweep_temperature", "landscape=quadratic", *words), overrides=words)
+    return task(
+        "sweep_temperature",
+        compose("sweep_temperature", "landscape=quadratic", *words),
+        overrides=words,
+    )
 
 
 @pytest.mark.parametrize(("leaf", "value"), [("momentum", 0.5), ("steps", 500)])
@@ -250,10 +305,16 @@ def test_sgd_and_the_root_key_are_one(leaf: str, value: float) -> None:
 
 def test_sgd_as_a_group_keeps_the_sweeps_own_values() -> None:
     assert swept("sgd=sgd").science == swept().science
-    assert (swept().pipeline.momentum, swept().pipeline.sampling, swept().pipeline.steps) == (0.0, "iid", 60_000)
+    assert (swept().pipeline.momentum, swept().pipeline.sampling, swept().pipeline.steps) == (
+        0.0,
+        "iid",
+        60_000,
+    )
 
 
-def test_the_examples_that_epochs_are_counted_by_are_the_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_that_epochs_are_counted_by_are_the_data_sets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tree = OmegaConf.to_container(compose("train"), resolve=False)
     assert EXAMPLES["digits"] == digits().count
     assert meant("epochs", ["sgd.steps"], "10", tree).endswith("10 × 1,437/128: sgd.steps=113")

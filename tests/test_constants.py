@@ -116,7 +116,9 @@ def test_a_checkpoint_brings_its_constants(name: str, nets: Any) -> None:
     row = results(only("diagnose"))["minima"][0]
     assert row["train_loss"] == pytest.approx(plain_loss(module), rel=1e-6)
     loaded = sgdtheory.load(only("diagnose"), trust=["strange_nets"])
-    assert plain_loss(loaded.landscape.model_at(loaded.minima[0])) == pytest.approx(plain_loss(module), rel=1e-6)
+    assert plain_loss(loaded.landscape.model_at(loaded.minima[0])) == pytest.approx(
+        plain_loss(module), rel=1e-6
+    )
 
 
 def test_without_the_files_constants_it_would_be_another_loss(nets: Any) -> None:
@@ -146,7 +148,11 @@ def test_points_of_one_landscape_share_their_constants(nets: Any) -> None:
     for seed in (5, 6):
         torch.save(seeded(nets.fourier, seed).state_dict(), f"{seed}.pt")
     told = diagnosed("fourier", "5.pt", "6.pt")
-    assert told.code == 2 and told.err.startswith("B in 6.pt is another than in 5.pt") and len(told.err.splitlines()) == 1
+    assert (
+        told.code == 2
+        and told.err.startswith("B in 6.pt is another than in 5.pt")
+        and len(told.err.splitlines()) == 1
+    )
     assert not Path("runs").exists()
 
 
@@ -154,9 +160,21 @@ def test_a_run_keeps_its_constants(nets: Any) -> None:
     """train, connect from it, and connect from files that have others: each finds its own again, in a copy elsewhere too."""
     assert call("train", *words("fourier"), "sgd.steps=20", "minima=2").code == 0
     own = load_file(only("train") / "minima.safetensors")["constants.B"]
-    assert torch.equal(sgdtheory.load(only("train"), trust=["strange_nets"]).landscape.constants["B"], own)
-    few = ["autoneb.steps=10", "autoneb.last_steps=10", "baselines.gradients=10", "baselines.dense=3"]
-    assert call("connect", "--trust", "strange_nets", f"minima={only('train')}", *few, "run.root=runs").code == 0
+    assert torch.equal(
+        sgdtheory.load(only("train"), trust=["strange_nets"]).landscape.constants["B"], own
+    )
+    few = [
+        "autoneb.steps=10",
+        "autoneb.last_steps=10",
+        "baselines.gradients=10",
+        "baselines.dense=3",
+    ]
+    assert (
+        call(
+            "connect", "--trust", "strange_nets", f"minima={only('train')}", *few, "run.root=runs"
+        ).code
+        == 0
+    )
     connected = only("connect")
     assert torch.equal(load_file(connected / "minima.safetensors")["constants.B"], own)
     shutil.rmtree(connected)
@@ -177,9 +195,13 @@ def test_a_run_keeps_its_constants(nets: Any) -> None:
 def test_tied_parameters_have_either_name_or_both(kept: str, nets: Any) -> None:
     module = seeded(nets.tied, 5)
     dropped = {"both": "", "first": "out.weight", "second": "into.weight"}[kept]
-    torch.save({name: x.clone() for name, x in module.state_dict().items() if name != dropped}, "a.pt")
+    torch.save(
+        {name: x.clone() for name, x in module.state_dict().items() if name != dropped}, "a.pt"
+    )
     assert diagnosed("tied", "a.pt").code == 0
-    assert results(only("diagnose"))["minima"][0]["train_loss"] == pytest.approx(plain_loss(module), rel=1e-6)
+    assert results(only("diagnose"))["minima"][0]["train_loss"] == pytest.approx(
+        plain_loss(module), rel=1e-6
+    )
 
 
 def test_tied_parameters_that_differ_are_refused(nets: Any) -> None:

@@ -1,4 +1,5 @@
-"""The finder of critical points: saddles of every index, and the flat places that it must not take for them."""
+"""The finder of critical points: saddles of every index, and the flat places that it must not take
+for them."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,25 +9,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory import critical
-from sgdtheory.critical import CriticalPoints, Kind, kind_of, look
-from sgdtheory.curvature import hessian
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.critical import Criticality
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
+from sgdtheory.geometry import critical_points as critical
+from sgdtheory.geometry.critical_points import Kind, LevenbergMarquardt, critical_point_at, kind_of
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.spherical import Spherical
 from sgdtheory.models.mlp import MLP
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 GLASS = Spherical(directions=6)
 
 
 @dataclass(frozen=True)
 class OnRays(Formula):
-    """½xᵀJx/|x|² of the couplings of a Spherical: the same on every ray, hence curvature 0 along it."""
+    """½xᵀJx/|x|² of the couplings of a Spherical: the same on every ray, hence curvature 0 along
+    it."""
 
     glass: Spherical = GLASS
 
@@ -47,7 +49,8 @@ class OnRays(Formula):
 
 @dataclass(frozen=True)
 class Inflection(Formula):
-    """x³/3 + εx + y²/2: no critical point, but |∇L|² = (x² + ε)² + y² is lowest at 0, where ∇L = (ε, 0) and H∇L = 0."""
+    """x³/3 + εx + y²/2: no critical point, but |∇L|² = (x² + ε)² + y² is lowest at 0, where ∇L =
+    (ε, 0) and H∇L = 0."""
 
     slope: float = 0.01
 
@@ -63,38 +66,48 @@ class Inflection(Formula):
 
 
 def shaken(theta: Tensor, size: float, name: object) -> Tensor:
-    return theta + size * torch.randn(theta.shape, generator=stream(0, "shaken", name), dtype=torch.float64)
+    return theta + size * torch.randn(
+        theta.shape, generator=stream(0, "shaken", name), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("ambient", [None, 11])
 def test_every_saddle_of_the_sphere_is_found_again(ambient: int | None) -> None:
-    """From noise of .05 in each direction, |x| about 1, to |∇L| < 1e-8: a distance of 1e-8 over the lowest |h|."""
+    """From noise of .05 in each direction, |x| about 1, to |∇L| < 1e-8: a distance of 1e-8 over the
+    lowest |h|."""
     landscape = Spherical(directions=6, ambient=ambient)
     for k, theta in enumerate(landscape.critical_points()):
-        found = CriticalPoints().find(landscape, shaken(theta, 0.05, k))
+        found = LevenbergMarquardt().find(landscape, shaken(theta, 0.05, k))
         assert (found.kind, found.index) == ("critical", k)
         assert found.iterations <= 12
         assert found.loss == pytest.approx(float(landscape.critical_values()[k]), abs=1e-12)
-        torch.testing.assert_close(found.theta, theta, rtol=0, atol=1.1e-8 / (found.margin * found.top))
+        torch.testing.assert_close(
+            found.theta, theta, rtol=0, atol=1.1e-8 / (found.margin * found.top)
+        )
 
 
 def test_on_rays_the_index_is_that_on_the_sphere() -> None:
     landscape = OnRays()
     vectors = torch.linalg.eigh(landscape.couplings)[1].T
     for k, theta in enumerate(vectors):
-        at = look(landscape, 1.7 * theta)
+        at = critical_point_at(landscape, 1.7 * theta)
         assert at.gradient_norm < 1e-15 and at.margin < 1e-14  # the ray itself
         assert at.index == k
-        found = CriticalPoints().find(landscape, shaken(theta, 0.03, k))
+        found = LevenbergMarquardt().find(landscape, shaken(theta, 0.03, k))
         assert (found.kind, found.index) == ("critical", k)
-        assert abs(float(found.theta @ theta) / float(found.theta.norm())) == pytest.approx(1, abs=1e-12)
+        assert abs(float(found.theta @ theta) / float(found.theta.norm())) == pytest.approx(
+            1, abs=1e-12
+        )
 
 
 def test_stated_saddles_of_a_formula() -> None:
     landscape = MullerBrown()
-    for name, points, index in (("minimum", landscape.minima(), 0), ("saddle", landscape.saddles(), 1)):
+    for name, points, index in (
+        ("minimum", landscape.minima(), 0),
+        ("saddle", landscape.saddles(), 1),
+    ):
         for k, theta in enumerate(points):
-            found = CriticalPoints().find(landscape, shaken(theta, 0.02, (name, k)))
+            found = LevenbergMarquardt().find(landscape, shaken(theta, 0.02, (name, k)))
             assert (found.kind, found.index) == ("critical", index)
             torch.testing.assert_close(found.theta, theta, rtol=0, atol=1e-8)
 
@@ -102,11 +115,11 @@ def test_stated_saddles_of_a_formula() -> None:
 @pytest.mark.parametrize("slope", [1e-2, 1e-4])
 def test_a_gradient_flat_point_is_told_from_a_critical_one(slope: float) -> None:
     landscape = Inflection(slope=slope)
-    found = CriticalPoints().find(landscape, torch.tensor([0.4, 0.3], dtype=torch.float64))
+    found = LevenbergMarquardt().find(landscape, torch.tensor([0.4, 0.3], dtype=torch.float64))
     assert found.kind == "gradient-flat"
     assert found.gradient_norm == pytest.approx(slope, rel=1e-2)
     crossed = replace(landscape, slope=-slope)  # now there are two critical points, at ±√ε
-    found = CriticalPoints().find(crossed, torch.tensor([0.4, 0.3], dtype=torch.float64))
+    found = LevenbergMarquardt().find(crossed, torch.tensor([0.4, 0.3], dtype=torch.float64))
     assert found.kind == "critical" and found.index == 0
     assert abs(float(found.theta[0])) == pytest.approx(slope**0.5, abs=1.1e-8 / (2 * slope**0.5))
 
@@ -114,21 +127,32 @@ def test_a_gradient_flat_point_is_told_from_a_critical_one(slope: float) -> None
 def test_a_search_that_ends_beside_the_floor_settles_on_it() -> None:
     """Three iterations leave the search on the way; L-BFGS on ½|∇L|² ends where H∇L = 0."""
     landscape, start = Inflection(slope=0.01), torch.tensor([0.4, 0.3], dtype=torch.float64)
-    unsettled, settled = (CriticalPoints(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150))
+    unsettled, settled = (
+        LevenbergMarquardt(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150)
+    )
     assert (unsettled.kind, settled.kind) == ("neither", "gradient-flat")
-    assert settled.gradient_norm == pytest.approx(0.01, rel=1e-4) and settled.gradient_norm < unsettled.gradient_norm
+    assert (
+        settled.gradient_norm == pytest.approx(0.01, rel=1e-4)
+        and settled.gradient_norm < unsettled.gradient_norm
+    )
 
 
 @pytest.mark.parametrize(
     ("norm", "along", "kind"),
-    [(1e-9, 1.0, "critical"), (0.0, None, "critical"), (1e-3, 1e-3, "gradient-flat"), (1e-3, 0.5, "neither")],
+    [
+        (1e-9, 1.0, "critical"),
+        (0.0, None, "critical"),
+        (1e-3, 1e-3, "gradient-flat"),
+        (1e-3, 0.5, "neither"),
+    ],
 )
 def test_kinds(norm: float, along: float | None, kind: Kind) -> None:
     assert kind_of(norm, along, 1.0) == kind
 
 
 def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With H + 3 in the step, all of whose curvatures go up, it is no longer Newton's: this saddle is not found."""
+    """With H + 3 in the step, all of whose curvatures go up, it is no longer Newton's: this saddle
+    is not found."""
     whole = hessian
 
     def broken(landscape: Any, theta: Tensor) -> Tensor:
@@ -137,17 +161,19 @@ def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPat
     landscape = Spherical(directions=6)
     theta = landscape.critical_points()[3]
     monkeypatch.setattr(critical, "hessian", broken)
-    found = CriticalPoints(settle=0).find(landscape, shaken(theta, 0.05, 3))
+    found = LevenbergMarquardt(settle=0).find(landscape, shaken(theta, 0.05, 3))
     assert found.kind != "critical"
 
 
 def network(hidden: int = 2) -> Network:
-    return Network(partial(MLP, hidden=(hidden,), activation="tanh"), digits(), weight_decay=1e-3, part=500)
+    return Network(
+        partial(MLP, hidden=(hidden,), activation="tanh"), digits(), weight_decay=1e-3, part=500
+    )
 
 
 def test_a_large_network_is_refused() -> None:
-    with pytest.raises(Mistake, match="at most 2,000"):
-        look(network(hidden=40), torch.zeros(40 * 75 + 10))
+    with pytest.raises(UserError, match="at most 2,000"):
+        critical_point_at(network(hidden=40), torch.zeros(40 * 75 + 10))
 
 
 def test_the_diagnostic_tells_flat_from_critical() -> None:
@@ -155,7 +181,11 @@ def test_the_diagnostic_tells_flat_from_critical() -> None:
     cloud = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.4, 0.0]], dtype=torch.float64)
     flat, steep, sloping = Criticality()(landscape, cloud)
     assert flat["gradient_flat"].value == 1 and flat["gradient_curvature"].value == 0
-    assert steep["gradient_flat"].value == 0 and steep["gradient_curvature"].value == pytest.approx(1, rel=1e-3)
-    assert sloping["gradient_flat"].value == 0 and sloping["gradient_curvature"].value == pytest.approx(0.8)
+    assert steep["gradient_flat"].value == 0 and steep["gradient_curvature"].value == pytest.approx(
+        1, rel=1e-3
+    )
+    assert sloping["gradient_flat"].value == 0 and sloping[
+        "gradient_curvature"
+    ].value == pytest.approx(0.8)
     (at,) = Criticality()(Spherical(), torch.zeros(1, 8, dtype=torch.float64))
     assert at["gradient_flat"].value == 0 and at["gradient_curvature"].why == "there is no gradient"

@@ -1,4 +1,5 @@
-"""Curvature against the whole Hessian in float64, against identities of networks, and against another package."""
+"""Curvature against the whole Hessian in float64, against identities of networks, and against
+another package."""
 
 from functools import partial
 from typing import Any
@@ -9,21 +10,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgdtheory import curvature
-from sgdtheory.curvature import density, hessian, leading, top_modes, weighted_spectrum
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.spectrum import Spectrum
+from sgdtheory.geometry import hessian as hessians
+from sgdtheory.geometry.hessian import hessian, top_eigenpairs
+from sgdtheory.geometry.lanczos import lanczos, weighted_spectrum
+from sgdtheory.geometry.spectral_density import density, ritz_pairs
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import stream
 
-LANCZOS = curvature._lanczos
+LANCZOS = lanczos
 
 
 def trained(landscape: Network, steps: int = 150) -> Tensor:
@@ -36,8 +39,11 @@ def trained(landscape: Network, steps: int = 150) -> Tensor:
 
 @pytest.fixture(scope="module")
 def small() -> tuple[Network, Tensor, Tensor]:
-    """Tanh MLP 64-8-10 on 300 digits, a trained point [610], and the whole Hessian there by autograd's own double loop."""
-    landscape = Network(partial(MLP, hidden=(8,), activation="tanh"), digits().first(300, 60), weight_decay=1e-4)
+    """Tanh MLP 64-8-10 on 300 digits, a trained point [610], and the whole Hessian there by
+    autograd's own double loop."""
+    landscape = Network(
+        partial(MLP, hidden=(8,), activation="tanh"), digits().first(300, 60), weight_decay=1e-4
+    )
     theta = trained(landscape)
     whole = torch.autograd.functional.hessian(lambda x: landscape.losses(x[None])[0], theta)
     return landscape, theta, whole
@@ -47,29 +53,45 @@ def test_the_whole_hessian_and_its_top_ten(small: tuple[Network, Tensor, Tensor]
     landscape, theta, whole = small
     torch.testing.assert_close(hessian(landscape, theta), whole, rtol=0, atol=1e-12)
     exact = torch.linalg.eigvalsh(whole).flip(0)[:10]
-    values, modes = top_modes(landscape, theta, 10)
+    values, modes = top_eigenpairs(landscape, theta, 10)
     assert float((values - exact).abs().max()) < 1e-6 * float(exact[0])
-    torch.testing.assert_close(modes @ whole, values[:, None] * modes, rtol=0, atol=1e-5 * float(exact[0]))
+    torch.testing.assert_close(
+        modes @ whole, values[:, None] * modes, rtol=0, atol=1e-5 * float(exact[0])
+    )
 
 
-def test_the_density_finds_trace_and_moments_within_its_own_error(small: tuple[Network, Tensor, Tensor]) -> None:
+def test_the_density_finds_trace_and_moments_within_its_own_error(
+    small: tuple[Network, Tensor, Tensor],
+) -> None:
     landscape, theta, whole = small
     scores = []
     for seed in range(8):
-        found = density(landscape, theta, 10, 6, 2, stream(seed, "probes"))  # two nodes: exact for h and h²
+        found = density(
+            landscape, theta, 10, 6, 2, stream(seed, "probes")
+        )  # two nodes: exact for h and h²
         for f in (lambda h: h, torch.square):
             total = found.total(f)
             assert total.value is not None and total.stderr is not None
-            scores.append((total.value - float(f(torch.linalg.eigvalsh(whole)).sum())) / total.stderr)
+            scores.append(
+                (total.value - float(f(torch.linalg.eigvalsh(whole)).sum())) / total.stderr
+            )
     z = torch.tensor(scores)
-    assert float(z.abs().max()) < 5.9  # of Student's t with 5 degrees of freedom, 16 draws: chance 1/30
-    assert 0.3 < float(z.square().mean().sqrt()) < 2.5  # an error neither too small nor too large; 1.3 expected
+    assert (
+        float(z.abs().max()) < 5.9
+    )  # of Student's t with 5 degrees of freedom, 16 draws: chance 1/30
+    assert (
+        0.3 < float(z.square().mean().sqrt()) < 2.5
+    )  # an error neither too small nor too large; 1.3 expected
 
 
-def test_a_wrong_complement_is_seen(small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_complement_is_seen(
+    small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the top ten taken out, they would be counted twice."""
     landscape, theta, whole = small
-    monkeypatch.setattr("sgdtheory.curvature._lanczos", lambda *a: LANCZOS(*a[:4], a[4][:0]))
+    monkeypatch.setattr(
+        "sgdtheory.geometry.spectral_density.lanczos", lambda *a: LANCZOS(*a[:4], a[4][:0])
+    )
     total = density(landscape, theta, 10, 6, 30, stream(0, "probes")).total(lambda h: h)
     assert total.value is not None and total.stderr is not None
     assert total.value - float(whole.trace()) > 3 * total.stderr
@@ -92,8 +114,13 @@ def test_shares_and_counts_are_within_their_errors(small: tuple[Network, Tensor,
 def test_small_landscapes_have_no_error() -> None:
     landscape = Quadratic((1.0, 0.37, 0.02, -0.5), ambient=40, stiffness=0.1)
     found = density(landscape, landscape.minima()[0].double(), 3, 6, 30, stream(0, "probes"))
-    assert found.total(lambda h: h) == pytest.approx((1.0 + 0.37 + 0.02 - 0.5 + 36 * 0.1, None, "", ""), abs=1e-9)
-    assert found.below(0.0)[:2] == (1.0, None) and found.share(-0.05, 0.05)[:2] == (pytest.approx(1 / 40), None)
+    assert found.total(lambda h: h) == pytest.approx(
+        (1.0 + 0.37 + 0.02 - 0.5 + 36 * 0.1, None, "", ""), abs=1e-9
+    )
+    assert found.below(0.0)[:2] == (1.0, None) and found.share(-0.05, 0.05)[:2] == (
+        pytest.approx(1 / 40),
+        None,
+    )
 
 
 def test_a_weighted_spectrum_is_that_of_its_vectors(small: tuple[Network, Tensor, Tensor]) -> None:
@@ -101,7 +128,10 @@ def test_a_weighted_spectrum_is_that_of_its_vectors(small: tuple[Network, Tensor
     vectors = torch.randn(3, len(theta), generator=stream(0, "vectors"), dtype=torch.float64)
     values, weights = weighted_spectrum(landscape, theta, vectors, 20)
     for power in (1, 2, 3):
-        wanted = torch.einsum("vi,ij,vj->", vectors, torch.linalg.matrix_power(whole, power), vectors) / vectors.square().sum()
+        wanted = (
+            torch.einsum("vi,ij,vj->", vectors, torch.linalg.matrix_power(whole, power), vectors)
+            / vectors.square().sum()
+        )
         assert float((weights * values**power).sum()) == pytest.approx(float(wanted), rel=1e-9)
 
 
@@ -109,7 +139,8 @@ def test_a_weighted_spectrum_is_that_of_its_vectors(small: tuple[Network, Tensor
 
 
 def test_batch_norm_makes_a_filter_scale_invariant() -> None:
-    """L(w) = L(aw) for a filter before batch norm: w·∇_wL = 0, and differentiated once more H_ww w = −∇_wL."""
+    """L(w) = L(aw) for a filter before batch norm: w·∇_wL = 0, and differentiated once more H_ww w
+    = −∇_wL."""
     landscape = Network(partial(ResNet, depth=8, width=2), digits().first(64, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init")).double()
     landscape.module.double()
@@ -132,7 +163,8 @@ def test_batch_norm_makes_a_filter_scale_invariant() -> None:
 
 
 def test_a_softmax_has_null_directions() -> None:
-    """One vector added to every output row changes no probability: gradient and Hessian vanish along it, λ = 0."""
+    """One vector added to every output row changes no probability: gradient and Hessian vanish
+    along it, λ = 0."""
     landscape = Network(Linear, digits().first(100, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init")).double()
     shapes = [p.shape for p in landscape.module.parameters()]
@@ -148,7 +180,8 @@ def test_a_softmax_has_null_directions() -> None:
 
 
 def test_gauss_newton_has_the_rank_of_its_outputs() -> None:
-    """A linear softmax has no other curvature: rank H ≤ N(K − 1), and with fewer examples than parameters it is reached."""
+    """A linear softmax has no other curvature: rank H ≤ N(K − 1), and with fewer examples than
+    parameters it is reached."""
     landscape = Network(Linear, digits().first(12, 10), weight_decay=0.0)
     theta = landscape.init(1, stream(0, "init"))[0].double()
     values = torch.linalg.eigvalsh(hessian(landscape, theta))
@@ -170,10 +203,11 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
 
     operator = peer.HessianOperator(module, [(images, landscape.data.train_labels)], loss)
     theirs = peer.lanczos(operator, k=1, which="LA", max_iter=60, seed=0)
-    values, _ = top_modes(landscape, theta, 1)
+    values, _ = top_eigenpairs(landscape, theta, 1)
     assert float(values[0]) == pytest.approx(float(theirs.eigenvalues[0]), rel=1e-6)
     trace = peer.trace(operator, num_matvecs=800, method="hutchinson", seed=0)
-    # thirty probes: an error from six is Student's with five degrees of freedom, beyond three of its widths in 3 % of cases
+    # thirty probes: an error from six is Student's with five degrees of freedom, beyond three of
+    # its widths in 3 % of cases
     ours = density(landscape, theta, 10, 30, 2, stream(0, "probes")).total(lambda h: h)
     assert ours.value is not None and ours.stderr is not None
     assert abs(ours.value - trace.estimate) < 3 * (ours.stderr**2 + trace.stderr**2) ** 0.5
@@ -185,9 +219,9 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
 def test_leading_curvatures_lie_within_their_bounds(small: tuple[Network, Tensor, Tensor]) -> None:
     landscape, theta, whole = small
     exact = torch.linalg.eigvalsh(whole)
-    found = leading(landscape, theta, 10, 20, stream(0, "leading"))
+    found = ritz_pairs(landscape, theta, 10, 20, stream(0, "leading"))
     assert float(found.bounds[0]) < 1e-2 * float(exact[-1])
-    for value, bound, mode in zip(found.values, found.bounds, found.modes, strict=True):
+    for value, bound, mode in zip(found.values, found.bounds, found.vectors, strict=True):
         assert float((exact - value).abs().min()) <= float(bound)
         assert float((whole @ mode - value * mode).norm()) <= float(bound) * 1.001
     assert float(found.values[0]) == pytest.approx(float(exact[-1]), abs=float(found.bounds[0]))
@@ -210,19 +244,26 @@ def test_a_brief_spectrum_is_within_its_errors(small: tuple[Network, Tensor, Ten
         assert top.value is not None and top.stderr is not None
         assert abs(top.value - largest) <= top.stderr < 0.05 * largest
         told = [row[f"eigenvalue_{i}"] for i in range(2, 11)]
-        assert all(x.stderr is not None and x.stderr <= 0.1 * x.value if x.value is not None else x.why for x in told)
+        assert all(
+            x.stderr is not None and x.stderr <= 0.1 * x.value if x.value is not None else x.why
+            for x in told
+        )
         for name, value in wanted.items():
             found, error = row[name][:2]
             assert found is not None and error is not None
             scores.append((found - value) / error)
     z = torch.tensor(scores)
-    assert float(z.abs().max()) < 4.5  # of Student's t with 9 degrees of freedom, 18 draws: chance 1/40
+    assert (
+        float(z.abs().max()) < 4.5
+    )  # of Student's t with 9 degrees of freedom, 18 draws: chance 1/40
     assert float(z.abs().median()) < 1.5
 
 
-def test_products_are_not_exceeded(small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_are_not_exceeded(
+    small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape, theta, _ = small
     counted = []
-    monkeypatch.setattr(curvature, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
+    monkeypatch.setattr(hessians, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
     Spectrum().within(40)(landscape, theta[None])
     assert sum(counted) == 40

@@ -5,15 +5,15 @@ from functools import partial
 import pytest
 import torch
 
-from sgdtheory import run as runs
 from sgdtheory.data.digits import digits
-from sgdtheory.descend import FLOOR, full_batch, lbfgs, newton
 from sgdtheory.landscape import Landscape, top_curvature, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.streams import stream
+from sgdtheory.optim.descent import FLOOR, full_batch, lbfgs, newton
+from sgdtheory.rng import stream
+from sgdtheory.runs import interrupt
 from tests.cases import NATIVE, Case
 
 
@@ -33,11 +33,16 @@ def test_newton_keeps_only_steps_that_help() -> None:
 
 @pytest.mark.parametrize("size", [1e3, 1.0, 1e-70, 1e-150, 1e-300])
 @pytest.mark.parametrize("curvatures", [(1.0,), (1.0, 100.0), (1e-6, 1.0, 1e6)], ids=str)
-def test_a_minimum_at_0_is_found_without_leaving_the_normal_numbers(size: float, curvatures: tuple[float, ...]) -> None:
-    """Nothing rounds there, so the search would end where 1/(s·y) overflows (a RuntimeWarning, an error in tests)."""
+def test_a_minimum_at_0_is_found_without_leaving_the_normal_numbers(
+    size: float, curvatures: tuple[float, ...]
+) -> None:
+    """Nothing rounds there, so the search would end where 1/(s·y) overflows (a RuntimeWarning, an
+    error in tests)."""
     bowl = Quadratic(curvatures=curvatures)
     for seed in range(5):
-        start = size * torch.randn(1, len(curvatures), generator=stream(seed, "start"), dtype=torch.float64)
+        start = size * torch.randn(
+            1, len(curvatures), generator=stream(seed, "start"), dtype=torch.float64
+        )
         found = lbfgs(bowl, start, 400)
         assert value_and_grad(bowl, found)[1].abs().max() <= FLOOR
 
@@ -59,16 +64,17 @@ def test_the_top_curvature_is_the_largest_eigenvalue() -> None:
 
 
 def test_a_signal_is_heard_in_the_midst_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In L-BFGS, in Newton's steps, and while a set is scored; no step of SGD is lost in any of them."""
+    """In L-BFGS, in Newton's steps, and while a set is scored; no step of SGD is lost in any of
+    them."""
     network = Network(partial(ResNet, depth=8, width=4), digits())
     cloud = network.init(1, stream(0, "init"))
     bowl = Quadratic()
-    monkeypatch.setattr(runs._Stop, "requested", True)
+    monkeypatch.setattr(interrupt._Stop, "requested", True)
     for work in (
         lambda: lbfgs(bowl, bowl.minima(), 5),
         lambda: newton(bowl, bowl.minima()[0]),
         lambda: network.score(cloud, "test"),
         lambda: network.statistics(cloud[0]),
     ):
-        with pytest.raises(runs.Interrupted):
+        with pytest.raises(interrupt.Interrupted):
             work()

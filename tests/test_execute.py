@@ -1,4 +1,5 @@
-"""The loop over units: what is missing, what is shared, what failed, and what the manifest says of it."""
+"""The loop over units: what is missing, what is shared, what failed, and what the manifest says of
+it."""
 
 import json
 import time
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sgdtheory import run as runs
 from sgdtheory.pipelines.train import Train
-from sgdtheory.run import Unit, UnitFolder, status_of
+from sgdtheory.runs import interrupt
+from sgdtheory.runs.run import status_of
+from sgdtheory.runs.unit import UnitFolder
 from tests.conftest import Command
 
 WORDS = (
@@ -26,20 +28,20 @@ WORDS = (
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgdtheory.report.draw", lambda path: path)
+    monkeypatch.setattr("sgdtheory.report.page.draw", lambda path: path)
 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the units that are being done, as they are done."""
     found: list[str] = []
-    real = Train.do
+    real = Train._find
 
-    def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-        found.append(unit.name)
-        real(self, unit, folder)
+    def find(self: Train, index: int, folder: UnitFolder) -> None:
+        found.append(folder.unit.name)
+        real(self, index, folder)
 
-    monkeypatch.setattr(Train, "do", do)
+    monkeypatch.setattr(Train, "_find", find)
     return found
 
 
@@ -55,14 +57,14 @@ def run_of(root: Path = Path("runs")) -> Path:
 
 
 def fail_in(patch: pytest.MonkeyPatch, name: str, fault: BaseException) -> None:
-    real = Train.do
+    real = Train._find
 
-    def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-        if unit.name == name:
+    def find(self: Train, index: int, folder: UnitFolder) -> None:
+        if folder.unit.name == name:
             raise fault
-        real(self, unit, folder)
+        real(self, index, folder)
 
-    patch.setattr(Train, "do", do)
+    patch.setattr(Train, "_find", find)
 
 
 def test_units_are_shared_by_what_they_compute(sgdtheory: Command, done: list[str]) -> None:
@@ -108,14 +110,19 @@ def test_a_failed_unit_is_done_again_only_when_asked(
         fail_in(patch, "minimum-1", ValueError("a bug\nin two lines"))
         said = sgdtheory(*WORDS)
     assert said.code == 1 and len(said.err.splitlines()) == 1 and "Traceback" not in said.err
-    assert "1 of 2 units failed (minimum-1: ValueError: a bug (see " in said.err and "--retry-failed" in said.err
+    assert (
+        "1 of 2 units failed (minimum-1: ValueError: a bug (see " in said.err
+        and "--retry-failed" in said.err
+    )
     assert take(done) == ["minimum-0"]
     (traceback,) = Path("runs").rglob("traceback.txt")
     assert "ValueError: a bug" in traceback.read_text(encoding="utf-8")
     status, manifest, rows = status_of(run_of())
     assert (status, [row["status"] for row in rows]) == ("failed", ["done", "failed"])
     assert "a bug" in manifest["why"]
-    assert len(json.loads((run_of() / "results.json").read_text(encoding="utf-8"))["minima"]) == 1  # what there is, is kept
+    assert (
+        len(json.loads((run_of() / "results.json").read_text(encoding="utf-8"))["minima"]) == 1
+    )  # what there is, is kept
 
     assert sgdtheory(*WORDS).code == 1 and take(done) == []
     assert sgdtheory(*WORDS, "run.name=other").code == 1 and take(done) == []  # nor in another run
@@ -123,19 +130,25 @@ def test_a_failed_unit_is_done_again_only_when_asked(
     assert sgdtheory(*WORDS, "run.name=other").code == 0 and take(done) == []
 
 
-def test_seconds_add_up_and_statuses_are_true(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_add_up_and_statuses_are_true(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
-    real = Train.do
+    real = Train._find
 
-    def slow(self: Train, unit: Unit, folder: UnitFolder) -> None:
+    def slow(self: Train, index: int, folder: UnitFolder) -> None:
         seen.append((status_of(run_of())[0], folder.status["status"]))
         time.sleep(0.3)
-        runs._Stop.requested = len(seen) == 1
-        real(self, unit, folder)
+        interrupt._Stop.requested = len(seen) == 1
+        real(self, index, folder)
 
-    monkeypatch.setattr(Train, "do", slow)
+    monkeypatch.setattr(Train, "_find", slow)
     said = sgdtheory(*WORDS, "minima=1")
-    assert said.code == 130 and said.err == "interrupted; everything so far is kept, the same command goes on from there\n"
+    assert (
+        said.code == 130
+        and said.err
+        == "interrupted; everything so far is kept, the same command goes on from there\n"
+    )
     status, manifest, rows = status_of(run_of())
     assert (status, rows[0]["status"]) == ("interrupted", "unfinished")
     assert manifest["seconds"] > 0.3 and rows[0]["seconds"] > 0.3
@@ -158,12 +171,16 @@ def test_the_manifest_says_how_it_went(sgdtheory: Command) -> None:
     assert manifest["command_line"] == f"sgdtheory {' '.join(WORDS)} seed=3"
     assert began < manifest["started"] < manifest["finished"] < time.time()
     assert {"sgdtheory", "torch", "python"} <= manifest["versions"].keys() and "git" in manifest
-    assert len(manifest["config_hash"]) == 64 and run_of().name.endswith(manifest["config_hash"][:8])
+    assert len(manifest["config_hash"]) == 64 and run_of().name.endswith(
+        manifest["config_hash"][:8]
+    )
     log = (run_of() / "log.txt").read_text(encoding="utf-8").splitlines()
     assert f"begun: {manifest['command_line']}" in log[0] and log[-1].endswith(" done")
 
 
-def test_what_a_killed_process_left_at_the_very_beginning_is_no_obstacle(sgdtheory: Command) -> None:
+def test_what_a_killed_process_left_at_the_very_beginning_is_no_obstacle(
+    sgdtheory: Command,
+) -> None:
     said = sgdtheory(*WORDS, "run.dir=mine", "--dry-run")
     assert said.code == 0 and not Path("mine").exists()
     Path("mine").mkdir()
@@ -179,7 +196,9 @@ def test_what_a_killed_process_left_at_the_very_beginning_is_no_obstacle(sgdtheo
     assert said.code == 2 and "holds another run" in said.err
 
 
-def test_a_finished_run_whose_files_are_gone_is_written_again(sgdtheory: Command, done: list[str]) -> None:
+def test_a_finished_run_whose_files_are_gone_is_written_again(
+    sgdtheory: Command, done: list[str]
+) -> None:
     assert sgdtheory(*WORDS).code == 0
     take(done)
     kept = {name: (run_of() / name).read_bytes() for name in ("minima.safetensors", "table.csv")}
@@ -188,7 +207,9 @@ def test_a_finished_run_whose_files_are_gone_is_written_again(sgdtheory: Command
     assert {name: (run_of() / name).read_bytes() for name in kept} == kept
 
 
-@pytest.mark.parametrize("fault", [OSError(28, "No space left on device", "x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "fault", [OSError(28, "No space left on device", "x"), KeyboardInterrupt()]
+)
 def test_the_disk_and_the_user_are_no_fault_of_a_unit(
     sgdtheory: Command, done: list[str], monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
@@ -200,7 +221,9 @@ def test_the_disk_and_the_user_are_no_fault_of_a_unit(
     assert sgdtheory(*WORDS).code == 0 and take(done) == ["minimum-1"]
 
 
-def test_an_unexpected_fault_of_the_run_is_in_its_manifest(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_fault_of_the_run_is_in_its_manifest(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(self: Train, run: Any) -> Any:
         raise ZeroDivisionError("nobody thought of this")
 

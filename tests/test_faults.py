@@ -21,14 +21,14 @@ from tests.forks import WORDS, Command, Ended, until, warm
 MLP = ("train", "model=mlp", "model.hidden=[8]", "sgd.batch_size=32", "minima=2", *WORDS)
 SHORT = (*MLP, "sgd.steps=60", "polish=descent", "polish_steps=20")
 LONG = (*MLP, "sgd.steps=600")  # about a second of work
-NO_PICTURES = "import sgdtheory.report as report; report.draw = lambda path: path\n"
-OFTEN = "import sgdtheory.run as run; run.CHECKPOINT_SECONDS = 0.02\n"
+NO_PICTURES = "import sgdtheory.report.page as report; report.draw = lambda path: path\n"
+OFTEN = "import sgdtheory.runs.unit as run; run.CHECKPOINT_SECONDS = 0.02\n"
 STOP = """
-import sgdtheory.run as run
+import sgdtheory.runs.interrupt, sgdtheory.runs.unit as run
 real, calls = run.UnitFolder.keep, [0]
 def keep(self, *args):
     calls[0] += 1
-    run._Stop.requested = calls[0] == {}
+    sgdtheory.runs.interrupt._Stop.requested = calls[0] == {}
     real(self, *args)
 run.UnitFolder.keep = keep
 """
@@ -50,7 +50,9 @@ def the_run(where: Path) -> Path:
 def units(where: Path) -> list[Path]:
     """The directories of all units, in the order of their index."""
     found = [path.parent for path in where.rglob("unit.json")]
-    return sorted(found, key=lambda path: json.loads((path / "unit.json").read_text(encoding="utf-8"))["name"])
+    return sorted(
+        found, key=lambda path: json.loads((path / "unit.json").read_text(encoding="utf-8"))["name"]
+    )
 
 
 def bits(where: Path) -> dict[str, Any]:
@@ -58,9 +60,14 @@ def bits(where: Path) -> dict[str, Any]:
     run = the_run(where)
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     del results["seconds"]
-    found: dict[str, Any] = {"results": results, "clouds": (run / "minima.safetensors").read_bytes()}
+    found: dict[str, Any] = {
+        "results": results,
+        "clouds": (run / "minima.safetensors").read_bytes(),
+    }
     found |= {name: (run / name).read_bytes() for name in ("metrics.jsonl", "table.csv")}
-    found |= {f"unit {path.name}": (path / "result.safetensors").read_bytes() for path in units(where)}
+    found |= {
+        f"unit {path.name}": (path / "result.safetensors").read_bytes() for path in units(where)
+    }
     left = {path.name for path in where.rglob("*") if re.search(r"\.tmp$|state|stage-", path.name)}
     return found | {"left over": left}
 
@@ -82,7 +89,11 @@ def completes(where: Path, words: tuple[str, ...]) -> None:
 def told(ended: Ended, code: int, *patterns: str) -> None:
     """One clear message of at most three lines, besides those of its progress."""
     assert ended.code == code, ended
-    lines = [line for line in ended.err.splitlines() if not re.match(r"\d+ of \d+ units are done already| *\d+ %  ", line)]
+    lines = [
+        line
+        for line in ended.err.splitlines()
+        if not re.match(r"\d+ of \d+ units are done already| *\d+ %  ", line)
+    ]
     assert 1 <= len(lines) <= 3 and "Traceback" not in ended.err, ended.err
     for pattern in patterns:
         assert re.search(pattern, ended.err), ended.err
@@ -120,7 +131,9 @@ def test_killed_twenty_times_it_comes_to_the_same_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [SHORT, LONG, ("train", "landscape=quadratic", "minima=3", *WORDS)])
+@pytest.mark.parametrize(
+    "words", [SHORT, LONG, ("train", "landscape=quadratic", "minima=3", *WORDS)]
+)
 def test_killed_a_hundred_times(tmp_path: Path, words: tuple[str, ...]) -> None:
     undisturbed(words)
     killed_at_random(tmp_path, words, 100, 1.2)
@@ -132,12 +145,22 @@ def test_signals_save_and_the_same_command_goes_on(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         command = start(tmp_path, *words)
         before = [path.stat().st_mtime_ns for path in tmp_path.rglob(".progress")]
-        assert until(lambda seen=before: [path.stat().st_mtime_ns for path in tmp_path.rglob(".progress")] != seen)
+        assert until(
+            lambda seen=before: (
+                [path.stat().st_mtime_ns for path in tmp_path.rglob(".progress")] != seen
+            )
+        )
         command.kill(number)
         ended = command.end()
-        told(ended, 130, "interrupted; everything so far is kept, the same command goes on from there")
+        told(
+            ended,
+            130,
+            "interrupted; everything so far is kept, the same command goes on from there",
+        )
         (unit,) = units(tmp_path)
-        assert json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"] == "unfinished"
+        assert (
+            json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"] == "unfinished"
+        )
         rows = (unit / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
         assert (unit / "state.safetensors").exists() and rows >= steps  # it went on from there
         steps = rows
@@ -162,11 +185,11 @@ def test_a_second_process_on_one_directory_is_refused(tmp_path: Path) -> None:
 def test_two_runs_that_share_units_do_each_once(tmp_path: Path) -> None:
     counted = """
 from sgdtheory.pipelines.train import Train
-real = Train.do
-def do(self, unit, folder):
-    open("done", "a").write(unit.name + "\\n")
-    real(self, unit, folder)
-Train.do = do
+real = Train._find
+def find(self, index, folder):
+    open("done", "a").write(folder.unit.name + "\\n")
+    real(self, index, folder)
+Train._find = find
 """
     both = [start(tmp_path, *LONG, f"minima={count}", before=counted) for count in (2, 3)]
     ended = [command.end() for command in both]
@@ -181,7 +204,7 @@ Train.do = do
 PARENT_WAITS = """
 import json, os, time
 from pathlib import Path
-import sgdtheory.execute as execute
+import sgdtheory.execution.units as execute
 real = execute.do_unit
 def do_unit(*args):
     mine = os.getpid()
@@ -195,14 +218,19 @@ TWO = (*MLP, "sgd.steps=1500", "minima=3", "executor.workers=2")
 
 def children(pid: int) -> list[int]:
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+        return [
+            int(word)
+            for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+        ]
     except OSError:
         return []
 
 
 def is_gone(pid: int) -> bool:
     try:
-        return "sgdtheory" not in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")  # a zombie has no command line
+        return "sgdtheory" not in Path(f"/proc/{pid}/cmdline").read_text(
+            encoding="utf-8"
+        )  # a zombie has no command line
     except OSError:
         return True
 
@@ -216,7 +244,9 @@ def working(where: Path, parent: int) -> int | None:
     return None
 
 
-def test_workers_die_with_their_parent_and_one_that_is_killed_fails_its_unit(tmp_path: Path) -> None:
+def test_workers_die_with_their_parent_and_one_that_is_killed_fails_its_unit(
+    tmp_path: Path,
+) -> None:
     command = start(tmp_path, *TWO)
     assert until(lambda: children(command.pid))
     (worker,) = children(command.pid)  # it is still importing
@@ -246,7 +276,10 @@ def test_workers_die_with_their_parent_and_one_that_is_killed_fails_its_unit(tmp
         1,
         r"1 of 3 units failed \(minimum-\d: its worker was killed by signal 9; .*executor.workers=1\); --retry",
     )
-    found = sorted(json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"] for unit in units(tmp_path))
+    found = sorted(
+        json.loads((unit / "status.json").read_text(encoding="utf-8"))["status"]
+        for unit in units(tmp_path)
+    )
     assert found == ["done", "done", "failed"]
 
     told(go(tmp_path, *TWO[:-1]), 1, "1 of 3 units failed")  # only when asked for
@@ -266,7 +299,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     def mount(options: str) -> Path:
         how = ["-o", f"remount,{options}"] if where.is_mount() else ["-t", "tmpfs", "-o", options]
-        done = subprocess.run(["mount", *how, "none", str(where)], capture_output=True, encoding="utf-8")
+        done = subprocess.run(
+            ["mount", *how, "none", str(where)], capture_output=True, encoding="utf-8"
+        )
         if done.returncode:
             pytest.skip(f"no right to mount: {done.stderr.strip()}")
         return where
@@ -331,7 +366,11 @@ def truncate(path: Path) -> None:
 def edit(path: Path) -> None:
     """Another digit in the last number."""
     path.write_text(
-        re.sub(r"\d(?=\D*$)", lambda found: str((int(found.group()) + 1) % 10), path.read_text(encoding="utf-8")),
+        re.sub(
+            r"\d(?=\D*$)",
+            lambda found: str((int(found.group()) + 1) % 10),
+            path.read_text(encoding="utf-8"),
+        ),
         encoding="utf-8",
     )
 
@@ -360,10 +399,17 @@ DAMAGES: list[tuple[str, str, Callable[[Path], None], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("state", "file", "damage", "words"), DAMAGES, ids=[f"{d[0]}-{d[1]}-{i}" for i, d in enumerate(DAMAGES)]
+    ("state", "file", "damage", "words"),
+    DAMAGES,
+    ids=[f"{d[0]}-{d[1]}-{i}" for i, d in enumerate(DAMAGES)],
 )
 def test_a_damaged_file_is_named_and_never_believed(
-    tmp_path: Path, prepared: Path, state: str, file: str, damage: Callable[[Path], None], words: str
+    tmp_path: Path,
+    prepared: Path,
+    state: str,
+    file: str,
+    damage: Callable[[Path], None],
+    words: str,
 ) -> None:
     where = tmp_path / "here"
     shutil.copytree(prepared / state, where)
@@ -400,7 +446,9 @@ def test_lost_metrics_are_noticed(tmp_path: Path, prepared: Path) -> None:
     shutil.copytree(prepared / "polishing", where)
     unit = units(where)[0]
     (unit / "metrics.jsonl").unlink()
-    told(go(where, *SHORT), 1, r"metrics\.jsonl has 0 of the 70 rows it had: put it back, or delete ")
+    told(
+        go(where, *SHORT), 1, r"metrics\.jsonl has 0 of the 70 rows it had: put it back, or delete "
+    )
     shutil.rmtree(unit)
     completes(where, SHORT)
 
@@ -422,9 +470,13 @@ def test_an_edited_configuration_is_refused(tmp_path: Path, prepared: Path, stat
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
     words = (*SHORT, "sgd.learning_rate=1e30")
     told(
-        go(tmp_path, *words), 1, r"2 of 2 units failed \(minimum-0: the loss is not finite from step \d of train on; lower sgd"
+        go(tmp_path, *words),
+        1,
+        r"2 of 2 units failed \(minimum-0: the loss is not finite from step \d of train on; lower sgd",
     )
     told(go(tmp_path, *words), 1, "2 of 2 units failed")
-    assert all((unit / "metrics.jsonl").read_text(encoding="utf-8") for unit in units(tmp_path))  # the curve until then is kept
+    assert all(
+        (unit / "metrics.jsonl").read_text(encoding="utf-8") for unit in units(tmp_path)
+    )  # the curve until then is kept
     manifest = json.loads((the_run(tmp_path) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["status"] == "failed" and "not finite" in manifest["why"]

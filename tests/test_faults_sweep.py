@@ -13,17 +13,23 @@ SMALL = (
     "sweep.batch_size=[8,16]", "precision=0.03", *WORDS,
 )  # fmt: skip
 LOGGED = """
-import sgdtheory.run as run; run.CHECKPOINT_SECONDS = 0.1
+import sgdtheory.runs.unit as run; run.CHECKPOINT_SECONDS = 0.1
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
-from sgdtheory.run import UnitFolder
-do, finish = SweepTemperature.do, UnitFolder.finish
-def logged(self, unit, folder):
-    open("log", "a").write(f"begun {unit.name}\\n")
-    do(self, unit, folder)
+from sgdtheory.runs.unit import UnitFolder
+def log(line):
+    open("log", "a").write(f"{line}\\n")
+def logging_its_begin(work):
+    def logged(self, *args):
+        log(f"begun {args[-1].unit.name}")
+        work(self, *args)
+    return logged
+for name in ("_measure", "_record", "_quench"):
+    setattr(SweepTemperature, name, logging_its_begin(getattr(SweepTemperature, name)))
+finish = UnitFolder.finish
 def finished(self, *args):
     finish(self, *args)
-    open("log", "a").write(f"finished {self.unit.name}\\n")
-SweepTemperature.do, UnitFolder.finish = logged, finished
+    log(f"finished {self.unit.name}")
+UnitFolder.finish = finished
 """
 
 
@@ -33,11 +39,20 @@ def nothing_is_done_twice(log: list[str]) -> bool:
     return all(f"begun {unit}" not in log[log.index(f"finished {unit}") :] for unit in finished)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_it_comes_to_the_same_bits(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(10, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)]
+)
+def test_killed_at_random_it_comes_to_the_same_bits(
+    kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     undisturbed(SMALL)
     monkeypatch.setattr(test_faults, "OFTEN", LOGGED)
     runs = killed_at_random(tmp_path, SMALL, kills, 3.0)
-    logs = [(tmp_path / str(number) / "log").read_text(encoding="utf-8").splitlines() for number in range(runs)]
+    logs = [
+        (tmp_path / str(number) / "log").read_text(encoding="utf-8").splitlines()
+        for number in range(runs)
+    ]
     assert all(nothing_is_done_twice(log) for log in logs)
-    assert sum(line.startswith("begun cell") for log in logs for line in log) > 4 * runs  # some were killed in the midst
+    assert (
+        sum(line.startswith("begun cell") for log in logs for line in log) > 4 * runs
+    )  # some were killed in the midst

@@ -1,4 +1,5 @@
-"""The pictures of connect: what they show of a run, which of them there are, equal bytes, nothing hidden by the scale."""
+"""The pictures of connect: what they show of a run, which of them there are, equal bytes, nothing
+hidden by the scale."""
 
 import re
 from pathlib import Path
@@ -8,15 +9,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from sgdtheory.figures import FIGURES
-from sgdtheory.figures.band_plane import band_plane
-from sgdtheory.figures.disconnectivity import disconnectivity
-from sgdtheory.figures.edges import edges_table, tree_first
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.graph import graph
-from sgdtheory.figures.plane import _paths, plane
-from sgdtheory.figures.profiles import profiles
-from sgdtheory.folder import Folder
+from sgdtheory.report.figures.band_plane import band_plane
+from sgdtheory.report.figures.disconnectivity import disconnectivity
+from sgdtheory.report.figures.drawn import FIGURES
+from sgdtheory.report.figures.edges import edges_table, tree_first
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.graph import graph
+from sgdtheory.report.figures.plane import _paths, plane
+from sgdtheory.report.figures.profiles import profiles
+from sgdtheory.runs.folder import Folder
+
+pytestmark = pytest.mark.pictures
 
 LOSSES = (0.0021, 0.0024, 0.0022, 0.0026)  # of four minima
 T = np.linspace(0, 1, 21)
@@ -24,51 +27,121 @@ T = np.linspace(0, 1, 21)
 
 def minimum(name: str, loss: float, formula: bool = False) -> dict[str, Any]:
     tests = (None, None) if formula else (0.07, 0.0194)
-    scores = {"test_loss": tests[0], "test_error": tests[1], "train_error": None if formula else 0.0}
-    return {"name": name, "train_loss": loss, "train_loss_stderr": 0.0002, "objective": loss, "gradient_norm": 1e-9, **scores}
+    scores = {
+        "test_loss": tests[0],
+        "test_error": tests[1],
+        "train_error": None if formula else 0.0,
+    }
+    return {
+        "name": name,
+        "train_loss": loss,
+        "train_loss_stderr": 0.0002,
+        "objective": loss,
+        "gradient_norm": 1e-9,
+        **scores,
+    }
 
 
-def way(ends: tuple[float, float], rise: float, formula: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(what stands at the worst point, the curve) of a hump of this height on the line between the ends."""
+def way(
+    ends: tuple[float, float], rise: float, formula: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what stands at the worst point, the curve) of a hump of this height on the line between the
+    ends."""
     losses = (1 - T) * ends[0] + T * ends[1] + rise * np.sin(np.pi * T) ** 2
     worst = {"train_loss": float(losses.max()), "train_loss_stderr": 0.0 if formula else 0.0003}
     errors = {"train_error": None, "test_loss": None, "test_error": None} if formula else {}
-    errors = errors or {"train_error": 0.0, "test_loss": 0.08, "test_error": 0.0222, "test_error_stderr": 0.0069}
-    test = {
-        name: None if formula else (shift + 5 * losses).tolist() for name, shift in (("test_loss", 0.07), ("test_error", 0.0))
+    errors = errors or {
+        "train_error": 0.0,
+        "test_loss": 0.08,
+        "test_error": 0.0222,
+        "test_error_stderr": 0.0069,
     }
-    return {**worst, **errors, "gradients": 1234, "evaluations": 15}, {"t": T.tolist(), "train_loss": losses.tolist(), **test}
+    test = {
+        name: None if formula else (shift + 5 * losses).tolist()
+        for name, shift in (("test_loss", 0.07), ("test_error", 0.0))
+    }
+    return {**worst, **errors, "gradients": 1234, "evaluations": 15}, {
+        "t": T.tolist(),
+        "train_loss": losses.tolist(),
+        **test,
+    }
 
 
-def edge(pair: tuple[int, int], losses: tuple[float, ...], rise: float, line: float, formula: bool = False) -> dict[str, Any]:
+def edge(
+    pair: tuple[int, int],
+    losses: tuple[float, ...],
+    rise: float,
+    line: float,
+    formula: bool = False,
+) -> dict[str, Any]:
     ends = (losses[pair[0]], losses[pair[1]])
-    heights = {"path": rise, "linear": line, "aligned": 0.3 * line, "bezier": 3 * rise, "chain": 4 * rise}
-    ways = {name: way(ends, height, formula) for name, height in heights.items() if not (formula and name == "aligned")}
-    row: dict[str, Any] = {"aligned": None, "aligned_why": "only networks have hidden units to renumber"} if formula else {}
+    heights = {
+        "path": rise,
+        "linear": line,
+        "aligned": 0.3 * line,
+        "bezier": 3 * rise,
+        "chain": 4 * rise,
+    }
+    ways = {
+        name: way(ends, height, formula)
+        for name, height in heights.items()
+        if not (formula and name == "aligned")
+    }
+    row: dict[str, Any] = (
+        {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
+        if formula
+        else {}
+    )
     row |= {name: worst for name, (worst, _) in ways.items()}
-    row["path"] = row["path"] | {"saddle_at": float(T[np.argmax(ways["path"][1]["train_loss"])]), "length_ratio": 1.3}
+    row["path"] = row["path"] | {
+        "saddle_at": float(T[np.argmax(ways["path"][1]["train_loss"])]),
+        "length_ratio": 1.3,
+    }
     barrier = {"value": row["path"]["train_loss"] - max(ends), "stderr": 0.0 if formula else 0.0002}
     straight = {"value": row["linear"]["train_loss"] - max(ends), "stderr": 0.0}
     curves = {name: curve for name, (_, curve) in ways.items()}
-    found = f"connected: barrier {barrier['value']:.4f}, the straight line has {straight['value']:.2g}"
-    return {"pair": list(pair), "verdict": found, **row, "barrier": barrier, "straight_barrier": straight, "curves": curves}
+    found = (
+        f"connected: barrier {barrier['value']:.4f}, the straight line has {straight['value']:.2g}"
+    )
+    return {
+        "pair": list(pair),
+        "verdict": found,
+        **row,
+        "barrier": barrier,
+        "straight_barrier": straight,
+        "curves": curves,
+    }
 
 
 def net_results(nodes: int = 4, scored: bool = True) -> dict[str, Any]:
     """A chain of flat paths, and one path that is not in the tree."""
     rises = [0.0003, 0.0009, 0.0005]
-    edges = [edge((i, i + 1), LOSSES, rises[i], 1.9 + 0.1 * i, not scored) for i in range(nodes - 1)]
+    edges = [
+        edge((i, i + 1), LOSSES, rises[i], 1.9 + 0.1 * i, not scored) for i in range(nodes - 1)
+    ]
     edges += [edge((0, 2), LOSSES, 0.002, 2.1, not scored)] if nodes > 2 else []
     tree = [row["pair"] for row in edges[: nodes - 1]]
     merges, group = [], (0,)
     for i in range(nodes - 1):
         merges.append(
-            {"height": LOSSES[i + 1] + rises[i], "stderr": 0.0002, "left": group, "right": (i + 1,), "pair": (i, i + 1)}
+            {
+                "height": LOSSES[i + 1] + rises[i],
+                "stderr": 0.0002,
+                "left": group,
+                "right": (i + 1,),
+                "pair": (i, i + 1),
+            }
         )
         group = (*group, i + 1)
     leaves = {str(i): LOSSES[i] for i in range(nodes)}
     minima = [minimum(str(i), LOSSES[i], not scored) for i in range(nodes)]
-    facts = {"command": "connect", "dim": 30, "minima": minima, "edges": edges, "spanning_tree": tree}
+    facts = {
+        "command": "connect",
+        "dim": 30,
+        "minima": minima,
+        "edges": edges,
+        "spanning_tree": tree,
+    }
     return {**facts, "disconnectivity": {"leaves": leaves, "merges": merges}, "claims": []}
 
 
@@ -82,9 +155,13 @@ def connect_run(path: Path, results: dict[str, Any]) -> RunData:
     folder.write_bytes("minima.safetensors", save({"minima": points}))
     for row in results["edges"]:
         i, j = row["pair"]
-        bend = np.sin(np.pi * T)[:, None] * generator.normal(size=30) + 0.3 * np.sin(2 * np.pi * T)[:, None] * np.ones(30)
+        bend = np.sin(np.pi * T)[:, None] * generator.normal(size=30) + 0.3 * np.sin(2 * np.pi * T)[
+            :, None
+        ] * np.ones(30)
         path_points = (1 - T)[:, None] * points[i] + T[:, None] * points[j] + bend
-        folder.write_bytes(f"paths/{i}-{j}.safetensors", save({"path": path_points.astype("f4"), "t": T}))
+        folder.write_bytes(
+            f"paths/{i}-{j}.safetensors", save({"path": path_points.astype("f4"), "t": T})
+        )
     return RunData.read(path)
 
 
@@ -99,7 +176,13 @@ def with_plane(results: dict[str, Any], scored: bool = True) -> dict[str, Any]:
     tests = (1.5 * hills).tolist() if scored else None
     corners = [[0.0, 0.0], [1.0, 0.0], [0.5, 0.8]]
     return results | {
-        "plane": {"corners": corners, "x": x.tolist(), "y": y.tolist(), "train_loss": hills.tolist(), "test_loss": tests}
+        "plane": {
+            "corners": corners,
+            "x": x.tolist(),
+            "y": y.tolist(),
+            "train_loss": hills.tolist(),
+            "test_loss": tests,
+        }
     }
 
 
@@ -113,7 +196,9 @@ def test_there_is_one_of_each_and_they_are_the_same_every_time(run: RunData) -> 
     assert names == ["profiles", "band_plane", "graph", "disconnectivity", "minima", "distances"]
     assert found == [make(run) for make in FIGURES["connect"]]
     for figure in found:
-        assert figure is None or (len(figure.numbers) > 0 and len(figure.caption) > 100 and len(figure.svg) < 400_000)
+        assert figure is None or (
+            len(figure.numbers) > 0 and len(figure.caption) > 100 and len(figure.svg) < 400_000
+        )
 
 
 def test_edges_stand_with_the_highest_of_the_tree_first(run: RunData) -> None:
@@ -126,9 +211,23 @@ def test_a_flat_path_is_seen_beside_the_line_and_alone(run: RunData) -> None:
     assert figure is not None
     words = texts(figure.svg)
     assert all(f"{pair}: barrier" in words for pair in ("1-2", "2-3", "0-1")) and "0-2" not in words
-    assert "enlarged" in words and "AutoNEB, test" in words and "straight, aligned" in words and "training loss / nats" in words
-    assert "(1-2), the straight line has 2" in figure.caption and "0.00080 ± 0.00020 nats" in figure.caption
-    assert {row["way"] for row in figure.numbers} == {"AutoNEB", "straight line", "straight, aligned", "Bézier", "chain"}
+    assert (
+        "enlarged" in words
+        and "AutoNEB, test" in words
+        and "straight, aligned" in words
+        and "training loss / nats" in words
+    )
+    assert (
+        "(1-2), the straight line has 2" in figure.caption
+        and "0.00080 ± 0.00020 nats" in figure.caption
+    )
+    assert {row["way"] for row in figure.numbers} == {
+        "AutoNEB",
+        "straight line",
+        "straight, aligned",
+        "Bézier",
+        "chain",
+    }
     assert len(figure.numbers) == 3 * 5 * len(T)
 
 
@@ -137,7 +236,11 @@ def test_a_path_that_climbs_is_drawn_once(tmp_path: Path) -> None:
     results["edges"] = [edge((0, 1), LOSSES, 1.0, 1.6, formula=True)]
     figure = profiles(connect_run(tmp_path, results))
     assert figure is not None
-    assert "enlarged" not in texts(figure.svg) and "energy" in texts(figure.svg) and "test" not in figure.caption.lower()
+    assert (
+        "enlarged" not in texts(figure.svg)
+        and "energy" in texts(figure.svg)
+        and "test" not in figure.caption.lower()
+    )
 
 
 def test_the_plane_of_a_path_holds_its_ends_and_its_top(run: RunData) -> None:
@@ -152,7 +255,9 @@ def test_the_plane_of_a_path_holds_its_ends_and_its_top(run: RunData) -> None:
     middle = points[10] - points[i]
     along = middle @ straight / (straight @ straight)
     assert top["along"] == pytest.approx(along, rel=1e-5)
-    assert np.hypot(top["along"], top["across"]) == pytest.approx(np.linalg.norm(middle) / np.linalg.norm(straight), rel=1e-5)
+    assert np.hypot(top["along"], top["across"]) == pytest.approx(
+        np.linalg.norm(middle) / np.linalg.norm(straight), rel=1e-5
+    )
     assert "% in the plane" in texts(figure.svg) and "the rest is hidden" in figure.caption
 
 
@@ -178,7 +283,9 @@ def test_a_straight_path_and_a_missing_file(tmp_path: Path) -> None:
 def test_the_graph_marks_its_tree(run: RunData, tmp_path: Path) -> None:
     figure = graph(run)
     assert figure is not None
-    assert "0.00090 ± 0.00020" not in figure.caption  # the barrier is over the higher end, not the hump
+    assert (
+        "0.00090 ± 0.00020" not in figure.caption
+    )  # the barrier is over the higher end, not the hump
     assert "The broken line is a path" in figure.caption and "(1-2)" in figure.caption
     assert [row["edge"] for row in figure.numbers if "edge" in row] == ["1-2", "2-3", "0-1", "0-2"]
     assert graph(connect_run(tmp_path / "two", net_results(nodes=2))) is None
@@ -188,13 +295,25 @@ def test_a_flat_tree_is_drawn_beside_the_straight_lines_and_alone(run: RunData) 
     figure = disconnectivity(run)
     assert figure is not None
     words = texts(figure.svg)
-    assert "beside the straight lines" in words and "the tree on a scale of its own" in words and "± 1 σ" in words
-    assert [row["joined_by"] for row in figure.numbers if "joined_by" in row] == ["0-1", "1-2", "2-3"]
+    assert (
+        "beside the straight lines" in words
+        and "the tree on a scale of its own" in words
+        and "± 1 σ" in words
+    )
+    assert [row["joined_by"] for row in figure.numbers if "joined_by" in row] == [
+        "0-1",
+        "1-2",
+        "2-3",
+    ]
 
 
 def test_minima_that_nothing_joins_have_no_tree(tmp_path: Path) -> None:
     results = net_results()
-    results |= {"edges": [], "spanning_tree": [], "disconnectivity": {**results["disconnectivity"], "merges": []}}
+    results |= {
+        "edges": [],
+        "spanning_tree": [],
+        "disconnectivity": {**results["disconnectivity"], "merges": []},
+    }
     run = connect_run(tmp_path, results)
     assert [make(run) for make in FIGURES["connect"][:5]] == [None] * 5
 
@@ -212,9 +331,19 @@ def test_the_loss_plane(tmp_path: Path) -> None:
     run = connect_run(tmp_path / "net", with_plane(net_results()))
     figure = plane(run)
     assert figure is not None and len(figure.numbers) == 42
-    assert "training" in texts(figure.svg) and "test" in texts(figure.svg) and "equal ratios" in figure.caption
-    formula = plane(connect_run(tmp_path / "formula", with_plane(net_results(scored=False), scored=False)))
-    assert formula is not None and "test" not in texts(formula.svg) and "test_loss" not in formula.numbers[0]
+    assert (
+        "training" in texts(figure.svg)
+        and "test" in texts(figure.svg)
+        and "equal ratios" in figure.caption
+    )
+    formula = plane(
+        connect_run(tmp_path / "formula", with_plane(net_results(scored=False), scored=False))
+    )
+    assert (
+        formula is not None
+        and "test" not in texts(formula.svg)
+        and "test_loss" not in formula.numbers[0]
+    )
     assert plane(connect_run(tmp_path / "none", net_results() | {"plane": None})) is None
 
 
@@ -225,9 +354,19 @@ def test_many_minima(tmp_path: Path) -> None:
     results["edges"] = [edge((i, i + 1), losses, 1e-4 * i, 2.0) for i in range(49)]
     results["spanning_tree"] = [row["pair"] for row in results["edges"]]
     merges = [
-        {"height": 0.01, "stderr": 0.0, "left": list(range(i + 1)), "right": [i + 1], "pair": [i, i + 1]} for i in range(49)
+        {
+            "height": 0.01,
+            "stderr": 0.0,
+            "left": list(range(i + 1)),
+            "right": [i + 1],
+            "pair": [i, i + 1],
+        }
+        for i in range(49)
     ]
-    results["disconnectivity"] = {"leaves": {str(i): loss for i, loss in enumerate(losses)}, "merges": merges}
+    results["disconnectivity"] = {
+        "leaves": {str(i): loss for i, loss in enumerate(losses)},
+        "merges": merges,
+    }
     run = connect_run(tmp_path, results)
     found = [make(run) for make in (profiles, band_plane, graph, disconnectivity)]
     assert all(figure is not None and len(figure.svg) < 500_000 for figure in found)
@@ -240,7 +379,9 @@ def test_the_plane_of_two_dimensions_holds_the_paths(tmp_path: Path) -> None:
     corners = np.array([[1.0, 1.0], [1.0, 2.0], [0.2, 1.5]])
     (tmp_path / "minima.safetensors").write_bytes(save({"minima": corners}))
     for i, j in [row["pair"] for row in results["edges"]]:
-        (tmp_path / f"paths/{i}-{j}.safetensors").write_bytes(save({"path": corners[[i, j]], "t": np.array([0.0, 1.0])}))
+        (tmp_path / f"paths/{i}-{j}.safetensors").write_bytes(
+            save({"path": corners[[i, j]], "t": np.array([0.0, 1.0])})
+        )
     figure = plane(run)
     assert figure is not None and "White lines are the paths" in figure.caption
     ends = [path for path in _paths(run) if np.allclose(path[-1], [0.5, 0.8])]
@@ -252,12 +393,20 @@ def test_the_table_of_edges_has_what_is_read() -> None:
     found = edges_table(net_results())
     assert found.headings[:2] == ["", "barrier\nAutoNEB"] and len(found.headings) <= 13
     assert [row[0] for row in found.rows] == ["1-2 *", "2-3 *", "0-1 *", "0-2"]
-    assert "2.22 ± 0.69" in found.rows[0] and found.notes[0].startswith("*") and not any("Not" in note for note in found.notes)
+    assert (
+        "2.22 ± 0.69" in found.rows[0]
+        and found.notes[0].startswith("*")
+        and not any("Not" in note for note in found.notes)
+    )
     apart = net_results()
-    apart["edges"][0]["verdict"] = "not connected at this budget: barrier 1, the straight line has 2"
+    apart["edges"][0]["verdict"] = (
+        "not connected at this budget: barrier 1, the straight line has 2"
+    )
     assert "Not connected at this budget: 0-1." in edges_table(apart).notes
     energies = edges_table(net_results(2, scored=False))
-    assert energies.rows[0][0] == "0-1" and not any("test" in heading or "aligned" in heading for heading in energies.headings)
+    assert energies.rows[0][0] == "0-1" and not any(
+        "test" in heading or "aligned" in heading for heading in energies.headings
+    )
 
 
 def test_a_string_is_called_one() -> None:
@@ -268,7 +417,8 @@ def test_a_string_is_called_one() -> None:
 
 
 def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> None:
-    """A bend below the path gives an edge its height; ways that are null have no line, and every picture is still drawn."""
+    """A bend below the path gives an edge its height; ways that are null have no line, and every
+    picture is still drawn."""
     results = net_results()
     first = results["edges"][0]
     first["lowest_way"] = {"name": "bezier", "barrier": {"value": 0.0001, "stderr": 0.00002}}
@@ -283,5 +433,12 @@ def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> 
     drawn = graph(run)
     assert drawn is not None
     low = next(row for row in drawn.numbers if row.get("edge") == "0-1")
-    assert low["way"] == "bezier" and low["train_loss"] == pytest.approx(LOSSES[1] + 0.0001) and low["barrier"] == 0.0001
-    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == ["Bézier", "(1.00 ± 0.20)e-4"]
+    assert (
+        low["way"] == "bezier"
+        and low["train_loss"] == pytest.approx(LOSSES[1] + 0.0001)
+        and low["barrier"] == 0.0001
+    )
+    assert disconnectivity(run) is not None and edges_table(results).rows[2][-2:] == [
+        "Bézier",
+        "(1.00 ± 0.20)e-4",
+    ]

@@ -3,12 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.plots import plots
-from sgdtheory.measured import Plot
+import pytest
+
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.plots import plots
+from sgdtheory.statistics.measured import Plot
+
+pytestmark = pytest.mark.pictures
 
 ROWS = [
-    {"rate": rate, "size": size, "t": rate / size, "t_stderr": 0.01, "law": rate / size, "area": None if size == 8 else 1.0}
+    {
+        "rate": rate,
+        "size": size,
+        "t": rate / size,
+        "t_stderr": 0.01,
+        "law": rate / size,
+        "area": None if size == 8 else 1.0,
+    }
     for size in (2, 8)
     for rate in (0.1, 0.2, 0.4)
 ]
@@ -23,7 +34,12 @@ def plot(**changes: Any) -> Plot:
     return Plot(
         **(
             given
-            | {"x": "rate", "y": ("t", "area"), "by": "size", "labels": {"rate": "learning rate", "size": "b ="}}
+            | {
+                "x": "rate",
+                "y": ("t", "area"),
+                "by": "size",
+                "labels": {"rate": "learning rate", "size": "b ="},
+            }
             | changes
         )
     )
@@ -55,4 +71,6 @@ def test_single_measurements_are_dots_beside_their_mean_and_the_numbers_of_the_p
     run = run_of(plot(y=("t",), singles="pairs"), ROWS)
     run.results["tables"]["pairs"] = singles
     (figure,), (bare,) = plots(run), plots(run_of(plot(y=("t",)), ROWS))
-    assert figure.numbers == singles and figure.svg.count("<use") == bare.svg.count("<use") + len(singles)
+    assert figure.numbers == singles and figure.svg.count("<use") == bare.svg.count("<use") + len(
+        singles
+    )

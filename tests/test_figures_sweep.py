@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from sgdtheory.figures import equilibration, spreading, temperatures
-from sgdtheory.figures.equilibration import exact_warming
-from sgdtheory.figures.figure import RunData
+from sgdtheory.report.figures.drawn import equilibration, spreading, temperatures
+from sgdtheory.report.figures.equilibration import exact_warming
+from sgdtheory.report.figures.figure import RunData
 from tests.conftest import call
+
+pytestmark = pytest.mark.pictures
 
 WORDS = (
     "landscape=quadratic", "landscape.directions=4", "landscape.noise_anisotropy=10", "sweep.learning_rate=[0.001,0.2,1.0]",
@@ -28,7 +30,8 @@ def test_the_heights_are_those_of_the_stated_covariance(run: RunData) -> None:
     assert len(cells) == 4
     for cell in cells:
         assert abs(cell["height"] - cell["height_exact"]) < 3.3 * cell["height_stderr"]
-        lowest = cell["predicted"] * cell["noise_trace_at_minimum"]  # 1 + ηh/2 and more above the law
+        # 1 + ηh/2 and more above the law
+        lowest = cell["predicted"] * cell["noise_trace_at_minimum"]
         assert cell["height_exact"] / lowest > 1 + 0.2 * cell["learning_rate"]
 
 
@@ -50,10 +53,14 @@ def test_equilibration(run: RunData) -> None:
     assert figure is not None
     warming = [row for row in figure.numbers if "expected" in row]
     sigmas = [(row["warmth"] - row["expected"]) / row["warmth_stderr"] for row in warming]
-    assert len(warming) >= 40 and np.sqrt(np.mean(np.square(sigmas))) < 1.6  # moments of one replica are correlated
+    assert (
+        len(warming) >= 40 and np.sqrt(np.mean(np.square(sigmas))) < 1.6
+    )  # moments of one replica are correlated
     rest = [row for row in figure.numbers if "energy" in row]
     assert len(rest) == 4 and all(abs(row["warmth"] - 1) < 4 * row["warmth_stderr"] for row in rest)
-    assert max(row["energy"] for row in rest) > 1.5 * min(row["energy"] for row in rest)  # though the temperature is one
+    assert max(row["energy"] for row in rest) > 1.5 * min(
+        row["energy"] for row in rest
+    )  # though the temperature is one
 
 
 def test_spreading(run: RunData) -> None:
@@ -64,7 +71,10 @@ def test_spreading(run: RunData) -> None:
 @pytest.mark.parametrize(("rate", "momentum"), [(0.5, 0.0), (0.5, 0.9), (3.0, 0.9)])
 def test_the_exact_warming_is_that_of_the_recursion(rate: float, momentum: float) -> None:
     """Σ ← AΣAᵀ + BBᵀ from zero, step by step; at μ = 0 it is 1 − (1 − ηh)^(2t)."""
-    step, kick = np.array([[1 - rate, -rate * momentum], [1.0, momentum]]), np.array([[-rate], [1.0]])
+    step, kick = (
+        np.array([[1 - rate, -rate * momentum], [1.0, momentum]]),
+        np.array([[-rate], [1.0]]),
+    )
     covariance, seen = np.zeros((2, 2)), []
     for _ in range(2000):
         covariance = step @ covariance @ step.T + kick @ kick.T

@@ -15,12 +15,22 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sgdtheory.faults import Failure
-from sgdtheory.folder import UNFINISHED, Damaged, Folder, digest, digest_of_content, plain, temporary_of
-from sgdtheory.processes import started
+from sgdtheory.errors import RunError
+from sgdtheory.runs.folder import (
+    UNFINISHED,
+    CorruptFile,
+    Folder,
+    digest,
+    digest_of_content,
+    plain,
+    temporary_of,
+)
+from sgdtheory.runs.processes import started
 from tests.forks import until
 
-ONE_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_FOLDER = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 ROWS = [{"step": 1, "loss": [0.1, None]}, {"step": 2, "what": "ä\n"}, {"step": 3}]
 
 
@@ -58,7 +68,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert (folder.path / "x" / "file").read_text(encoding="utf-8") == "old"
     assert names(Folder(folder.path / "x")) == ["file"]
     if isinstance(raised.value, OSError):
-        assert raised.value.filename == str(folder.path / "x" / "file")  # which file it was, for the one line told of it
+        assert raised.value.filename == str(
+            folder.path / "x" / "file"
+        )  # which file it was, for the one line told of it
 
 
 def test_what_a_killed_writer_left_is_swept_by_the_next_lock(folder: Folder) -> None:
@@ -67,7 +79,10 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_lock(folder: Folder) -> 
         dead.kill()
     folder.write_text("file", "whole")
     mine = temporary_of(folder.path / "file").name
-    theirs = [f".file.{dead.pid}-{born}{UNFINISHED}", f".file.{os.getpid()}-1{UNFINISHED}"]  # its number came again
+    theirs = [
+        f".file.{dead.pid}-{born}{UNFINISHED}",
+        f".file.{os.getpid()}-1{UNFINISHED}",
+    ]  # its number came again
     users = [".notes.tmp", f".file.{dead.pid}.tmp", f".x{UNFINISHED}"]
     (folder.path / "figures").mkdir()
     for name in (*theirs, *users, mine, f"figures/{theirs[0]}"):
@@ -82,7 +97,9 @@ def test_what_a_killed_writer_left_is_swept_by_the_next_lock(folder: Folder) -> 
 
 @given(cut=st.integers(0, 200), more=st.integers(1, 3))
 @ONE_FOLDER
-def test_a_torn_file_is_read_to_its_last_whole_row_and_goes_on_there(folder: Folder, cut: int, more: int) -> None:
+def test_a_torn_file_is_read_to_its_last_whole_row_and_goes_on_there(
+    folder: Folder, cut: int, more: int
+) -> None:
     (folder.path / "rows").unlink(missing_ok=True)
     folder.append("rows", ROWS)
     content = (folder.path / "rows").read_bytes()
@@ -96,7 +113,7 @@ def test_a_torn_file_is_read_to_its_last_whole_row_and_goes_on_there(folder: Fol
 def test_rows_of_nothing_and_of_something_else(folder: Folder) -> None:
     assert folder.rows("none") == []
     folder.write_bytes("rows", b'{"a": 1}\n\0\0\0\n{"a": 2}\n')
-    with pytest.raises(Damaged, match="rows is damaged"):
+    with pytest.raises(CorruptFile, match="rows is damaged"):
         folder.rows("rows")
     folder.append("numbers", [{"a": np.float32(0.5), "b": float("nan"), "c": (1, np.int64(2))}])
     assert folder.rows("numbers") == [{"a": 0.5, "b": None, "c": [1, 2]}]
@@ -107,7 +124,12 @@ def test_rows_of_nothing_and_of_something_else(folder: Folder) -> None:
 
 def test_plain_data() -> None:
     inf = float("inf")
-    given_ = {1: np.float64(2.0), "a": (np.bool_(True), torch.tensor(3), inf, -inf, None), "p": Path("x/y"), "d": {"n": np.nan}}
+    given_ = {
+        1: np.float64(2.0),
+        "a": (np.bool_(True), torch.tensor(3), inf, -inf, None),
+        "p": Path("x/y"),
+        "d": {"n": np.nan},
+    }
     wanted = {"1": 2.0, "a": [True, 3, None, None, None], "p": "x/y", "d": {"n": None}}
     assert plain(given_) == wanted
     assert json.loads(json.dumps(plain(given_), allow_nan=False)) == wanted
@@ -119,7 +141,7 @@ def test_json_is_whole_or_named(folder: Folder) -> None:
     assert folder.read_json("some.json") == {"x": None, "ä": 1e-300}
     for broken in (b'{"x": ', b"\xff\xfe", b""):
         folder.write_bytes("some.json", broken)
-        with pytest.raises(Failure, match=r"some\.json is damaged"):
+        with pytest.raises(RunError, match=r"some\.json is damaged"):
             folder.read_json("some.json")
 
 
@@ -128,7 +150,15 @@ def test_json_is_whole_or_named(folder: Folder) -> None:
 
 def test_digest_knows_what_is_equal() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    assert len({digest(x) for x in ({"a": 1}, {"a": 1.5}, {"a": "1"}, {"a": [1]}, {"a": None}, {"b": 1}, [])}) == 7
+    assert (
+        len(
+            {
+                digest(x)
+                for x in ({"a": 1}, {"a": 1.5}, {"a": "1"}, {"a": [1]}, {"a": None}, {"b": 1}, [])
+            }
+        )
+        == 7
+    )
 
 
 def test_digest_of_content_is_of_what_is_there_not_of_where(tmp_path: Path) -> None:
@@ -141,7 +171,9 @@ def test_digest_of_content_is_of_what_is_there_not_of_where(tmp_path: Path) -> N
     assert digest_of_content(tmp_path / "b") != same
     Folder(tmp_path / "a").write_text("2", "two!")
     assert digest_of_content(tmp_path / "a") != same
-    assert digest_of_content(tmp_path / "a" / "x" / "1") == digest_of_content(tmp_path / "b" / "x" / "1")
+    assert digest_of_content(tmp_path / "a" / "x" / "1") == digest_of_content(
+        tmp_path / "b" / "x" / "1"
+    )
     assert digest_of_content(tmp_path / "a" / "x" / "1") != digest_of_content(tmp_path / "a" / "2")
 
 
@@ -155,7 +187,9 @@ def test_equal_tensors_are_equal_bytes(tmp_path: Path) -> None:
     for base, flip in (("a", 1), ("b", -1)):
         folder = Folder(tmp_path / base)
         order = dict(list(TENSORS.items())[::flip])
-        strided = {key: value.T.contiguous().T if flip == 1 else value for key, value in order.items()}
+        strided = {
+            key: value.T.contiguous().T if flip == 1 else value for key, value in order.items()
+        }
         sha = folder.write_tensors("t", strided, {"step": 3, "stage": "x"})
         written.append((sha, (folder.path / "t").read_bytes()))
     assert written[0] == written[1]
@@ -178,7 +212,7 @@ def test_truncated_tensors_are_never_believed(folder: Folder, data: st.DataObjec
     content = (folder.path / "t").read_bytes()
     cut = data.draw(st.integers(0, len(content) - 1))
     (folder.path / "t").write_bytes(content[:cut])
-    with pytest.raises(Damaged, match=r"/t is damaged or truncated .*delete it"):
+    with pytest.raises(CorruptFile, match=r"/t is damaged or truncated .*delete it"):
         folder.read_stamped("t")
 
 
@@ -189,11 +223,11 @@ def test_a_changed_byte_is_noticed(folder: Folder, data: st.DataObject) -> None:
     content = bytearray((folder.path / "t").read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     (folder.path / "t").write_bytes(content)
-    with pytest.raises(Damaged):
+    with pytest.raises(CorruptFile):
         folder.read_tensors("t", sha)
     try:
         found = folder.read_stamped("t")
-    except Damaged:
+    except CorruptFile:
         return
     assert found is not None and found[1] == {"step": 3}  # only spaces that JSON ignores may differ
     assert all(torch.equal(found[0][key], value) for key, value in TENSORS.items())
@@ -203,11 +237,11 @@ def test_swapped_and_missing_tensors(folder: Folder) -> None:
     sha = folder.write_tensors("one", {"x": torch.zeros(2)})
     other = folder.write_tensors("two", {"x": torch.ones(2)})
     assert torch.equal(folder.read_tensors("one", sha)["x"], torch.zeros(2))
-    with pytest.raises(Damaged, match="checksums differ"):
+    with pytest.raises(CorruptFile, match="checksums differ"):
         folder.read_tensors("one", other)
-    with pytest.raises(Damaged, match="checksums differ"):
+    with pytest.raises(CorruptFile, match="checksums differ"):
         folder.read_stamped("one")  # has no stamp
-    with pytest.raises(Damaged, match="three is missing"):
+    with pytest.raises(CorruptFile, match="three is missing"):
         folder.read_tensors("three", sha)
 
 
@@ -216,7 +250,7 @@ def test_swapped_and_missing_tensors(folder: Folder) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from sgdtheory.folder import Folder
+from sgdtheory.runs.folder import Folder
 with Folder(Path(sys.argv[1])).lock() as mine:
     print(mine, flush=True)
     time.sleep(60)
@@ -226,7 +260,7 @@ with Folder(Path(sys.argv[1])).lock() as mine:
 LOOK = """
 import sys
 from pathlib import Path
-from sgdtheory.folder import Folder
+from sgdtheory.runs.folder import Folder
 while True:
     Folder(Path(sys.argv[1])).is_locked()
 """
@@ -234,7 +268,9 @@ while True:
 
 def test_a_lock_is_exclusive_and_dies_with_its_holder(folder: Folder) -> None:
     assert not folder.is_locked()
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, encoding="utf-8") as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder.path)], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as holder:
         try:
             assert holder.stdout is not None and holder.stdout.readline() == "True\n"
             assert folder.is_locked()
@@ -280,6 +316,12 @@ def test_looking_at_a_lock_writes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with folder.lock():
         opened: list[int] = []
         real = os.open
-        monkeypatch.setattr(os, "open", lambda path, flags, *rest: (opened.append(flags), real(path, flags, *rest))[1])
+        monkeypatch.setattr(
+            os,
+            "open",
+            lambda path, flags, *rest: (opened.append(flags), real(path, flags, *rest))[1],
+        )
         assert folder.is_locked()
-        assert opened and not any(flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT) for flags in opened)
+        assert opened and not any(
+            flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT) for flags in opened
+        )

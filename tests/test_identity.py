@@ -1,4 +1,5 @@
-"""An identity is whole: whatever is computed with is a part of it, or is compared, and what differs is said."""
+"""An identity is whole: whatever is computed with is a part of it, or is compared, and what differs
+is said."""
 
 import json
 import os
@@ -10,22 +11,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sgdtheory import versions
-from sgdtheory.commandline.config import launch
+from sgdtheory.commandline.front import launch
 from sgdtheory.commandline.sources import digest_of_sources, sources_of
-from sgdtheory.figures.figure import RunData
-from sgdtheory.folder import Damaged, Folder, digest, digest_of_content
-from sgdtheory.measured import in_full
-from sgdtheory.pipelines.connect import origin_of
-from sgdtheory.sweep.cell import Cell
+from sgdtheory.execution import versions
+from sgdtheory.pipelines.origin import origin_of
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.runs.folder import CorruptFile, Folder, digest, digest_of_content
+from sgdtheory.statistics.measured import in_full
+from sgdtheory.temperature.cell import Cell
 from tests.conftest import Command
 
-FEW = ("device=cpu", "threads=1", "executor.workers=1", "minima=1", "sgd.steps=3", "sgd.batch_size=4")
+FEW = (
+    "device=cpu",
+    "threads=1",
+    "executor.workers=1",
+    "minima=1",
+    "sgd.steps=3",
+    "sgd.batch_size=4",
+)
 NET = """
 from torch import nn
 {above}
@@ -45,13 +52,15 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         Folder(path).write_text("report.html", "drawn")
         return path / "report.html"
 
-    monkeypatch.setattr("sgdtheory.report.draw", drawn)
+    monkeypatch.setattr("sgdtheory.report.page.draw", drawn)
 
 
 def hash_of(*words: str, trust: tuple[str, ...] = ()) -> str:
     """The identity of a `train`, without doing it."""
     found: list[str] = []
-    raised = launch("train", list(words), trust, None, lambda task: found.append(digest(task.science)))
+    raised = launch(
+        "train", list(words), trust, None, lambda task: found.append(digest(task.science))
+    )
     assert not raised, raised
     return found[0]
 
@@ -83,7 +92,9 @@ def linked(path: Path, target: Path, depth: int) -> Path:
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
-def test_what_lies_behind_a_link_is_what_is_read(depth: int, sgdtheory: Command, tmp_path: Path) -> None:
+def test_what_lies_behind_a_link_is_what_is_read(
+    depth: int, sgdtheory: Command, tmp_path: Path
+) -> None:
     plain = folder_of(tmp_path / "plain")
     noise = folder_of(tmp_path / "noise", noise=1)
     here = linked(tmp_path / "here", plain, depth)
@@ -106,14 +117,24 @@ def test_noise_behind_a_link_is_not_already_done(sgdtheory: Command, tmp_path: P
         link.unlink()
         link.symlink_to(tmp_path / "noise" / link.name)
     said = sgdtheory(*words)
-    assert said.code == 0 and "already done" not in said.err and len(list(Path("runs/train").iterdir())) == 2
+    assert (
+        said.code == 0
+        and "already done" not in said.err
+        and len(list(Path("runs/train").iterdir())) == 2
+    )
 
 
 def test_files_that_are_not_read_are_no_part_of_it(sgdtheory: Command, tmp_path: Path) -> None:
     here = folder_of(tmp_path / "here")
     words = (*FEW, "data=images", "data.path=here", "model=linear")
     before = hash_of(*words)
-    for name in ("README.md", "train/list.txt", "train/cat/.DS_Store", "train/cat/notes.txt", "extra/cat/0.png"):
+    for name in (
+        "README.md",
+        "train/list.txt",
+        "train/cat/.DS_Store",
+        "train/cat/notes.txt",
+        "extra/cat/0.png",
+    ):
         (here / name).parent.mkdir(exist_ok=True, parents=True)
         (here / name).write_bytes(b"x")
     assert hash_of(*words) == before
@@ -156,7 +177,9 @@ def edited(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 MINE = ("model=custom", "model.factory=mine:Net", "--trust", "mine")
 
 
-@pytest.mark.parametrize("file", ["mine.py", "mine/__init__.py", "mine/deep/er.py", "beside.py", "beside/__init__.py"])
+@pytest.mark.parametrize(
+    "file", ["mine.py", "mine/__init__.py", "mine/deep/er.py", "beside.py", "beside/__init__.py"]
+)
 def test_an_edited_network_is_never_already_done(file: str, edited: Any, tmp_path: Path) -> None:
     above = "import beside" if "beside" in file else ""
     net = NET.format(above=above, factor="1")
@@ -167,41 +190,72 @@ def test_an_edited_network_is_never_already_done(file: str, edited: Any, tmp_pat
     assert said.code == 0 and "already done" in said.err
     write(
         tmp_path / file,
-        NET.format(above=above, factor="2") if "Net" in (tmp_path / file).read_text(encoding="utf-8") else "x = 2\n",
+        NET.format(above=above, factor="2")
+        if "Net" in (tmp_path / file).read_text(encoding="utf-8")
+        else "x = 2\n",
     )
     said = edited("train", *FEW, *MINE)
     assert said.code == 0 and "already done" not in said.err
-    assert len(list(Path("runs/train").iterdir())) == 2 and len(list(Path("runs/units").iterdir())) == 2
+    assert (
+        len(list(Path("runs/train").iterdir())) == 2
+        and len(list(Path("runs/units").iterdir())) == 2
+    )
     said = edited("train", *FEW, *MINE, "minima=2")  # both of the network that there is now
     assert said.code == 0 and "1 of 2 units are done already" in said.err
-    units = [json.loads(file.read_text(encoding="utf-8"))["science"] for file in Path("runs/units").glob("*/unit.json")]
+    units = [
+        json.loads(file.read_text(encoding="utf-8"))["science"]
+        for file in Path("runs/units").glob("*/unit.json")
+    ]
     assert sorted(unit["index"] for unit in units) == [0, 0, 1]
 
 
 def test_a_run_of_code_that_was_edited_says_so(edited: Any, tmp_path: Path) -> None:
     import sgdtheory as package
-    from sgdtheory.faults import Mistake
+    from sgdtheory.errors import UserError
 
     write(tmp_path / "mine.py", NET.format(above="", factor="1"))
     assert edited("train", *FEW, *MINE, "minima=2", "run.dir=here").code == 0
     write(tmp_path / "mine.py", NET.format(above="", factor="2"))
     said = edited("train", *FEW, *MINE, "minima=2", "run.dir=here")
-    assert said.code == 2 and "here: the code or the data of its landscape have been changed since" in said.err
-    with pytest.raises(Mistake, match="have been changed since"):
+    assert (
+        said.code == 2
+        and "here: the code or the data of its landscape have been changed since" in said.err
+    )
+    with pytest.raises(UserError, match="have been changed since"):
         package.load("here", trust=["mine"])
     said = edited("connect", *MINE, "minima=here", "--dry-run", *FEW[:3])
-    assert said.code == 0 and "warning: the code or the data of the landscape of here have been changed since" in said.err
+    assert (
+        said.code == 0
+        and "warning: the code or the data of the landscape of here have been changed since"
+        in said.err
+    )
     assert edited("train", *FEW, *MINE, "minima=2").code == 0
     write(tmp_path / "mine.py", NET.format(above="", factor="3"))
     said = edited("connect", *MINE, "--dry-run", *FEW[:3])
-    assert said.code == 2 and "is of this landscape, but the code or the data of its landscape have been changed" in said.err
+    assert (
+        said.code == 2
+        and "is of this landscape, but the code or the data of its landscape have been changed"
+        in said.err
+    )
 
 
-def test_sources_are_those_that_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_are_those_that_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    write(tmp_path / "one.py", "def f():\n    from two import x\n    import torch, three.deep\nimport sgdtheory\n")
+    write(
+        tmp_path / "one.py",
+        "def f():\n    from two import x\n    import torch, three.deep\nimport sgdtheory\n",
+    )
     write(tmp_path / "two.py", "import one\n")
-    for name in ("three/__init__.py", "three/deep.py", "three/.hidden/x.py", "four.py", "sgdtheory/x.py", "one.txt"):
+    for name in (
+        "three/__init__.py",
+        "three/deep.py",
+        "three/.hidden/x.py",
+        "four.py",
+        "sgdtheory/x.py",
+        "one.txt",
+    ):
         write(tmp_path / name, "")
     assert sorted(sources_of("one")) == ["one.py", "three/__init__.py", "three/deep.py", "two.py"]
     assert sorted(sources_of("three")) == ["three/__init__.py", "three/deep.py"]
@@ -211,14 +265,18 @@ def test_sources_are_those_that_are_imported(tmp_path: Path, monkeypatch: pytest
     write(tmp_path / "three" / "deep.py", "y = 1")
     assert digest_of_sources("one.f") != before
     assert digest_of_sources("no_such_package.f") is None and digest_of_sources("sys.exit") is None
-    assert "torch" not in {name.split("/")[0] for name in sources_of("torchvision")}  # installed: itself alone
+    assert "torch" not in {
+        name.split("/")[0] for name in sources_of("torchvision")
+    }  # installed: itself alone
 
 
 # data
 
 
 @pytest.mark.parametrize(("name", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
-def test_other_bytes_under_a_data_root_are_another_run(name: str, kind: str, sgdtheory: Command, tmp_path: Path) -> None:
+def test_other_bytes_under_a_data_root_are_another_run(
+    name: str, kind: str, sgdtheory: Command, tmp_path: Path
+) -> None:
     raw = tmp_path / "data" / kind / "raw"
     raw.mkdir(parents=True)
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (20, 28, 28), dtype=np.uint8)
@@ -233,29 +291,47 @@ def test_other_bytes_under_a_data_root_are_another_run(name: str, kind: str, sgd
     labels = (np.arange(20) % 10).astype(np.uint8)
     other = pixels.copy()
     other[19, 3, 3] ^= 1  # one bit of a test image
-    found = [put(pixels, labels), put(other, labels), put(pixels, labels[::-1].copy()), put(pixels, labels)]
+    found = [
+        put(pixels, labels),
+        put(other, labels),
+        put(pixels, labels[::-1].copy()),
+        put(pixels, labels),
+    ]
     assert len({*found[:3]}) == 3 and found[3] == found[0]
 
 
 # versions
 
 
-def test_another_version_is_said_and_the_result_stays(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_said_and_the_result_stays(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("train", "landscape=double_well", "polish_steps=5", *FEW)
     assert sgdtheory(*words).code == 0
     before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
     assert "computed with" not in sgdtheory(*words).err
-    monkeypatch.setattr(torch, "__version__", "9.9.0+cpu")
+    monkeypatch.setattr("sgdtheory.execution.versions.version", lambda name: "9.9.0+cpu")
     said = sgdtheory(*words)
-    had = versions._short("torch", torch.__version__)
-    assert said.code == 0 and f", this is {had}: the result stays" in said.err and "computed with torch 2." in said.err
+    here = versions._short("torch", "9.9.0+cpu")
+    assert (
+        said.code == 0
+        and f", this is {here}: the result stays" in said.err
+        and "computed with torch 2." in said.err
+    )
     assert {path: path.read_bytes() for path in before} == before
-    said = sgdtheory(*words, "minima=2")  # one unit of the old version, one of this: said there and in the results
+    said = sgdtheory(
+        *words, "minima=2"
+    )  # one unit of the old version, one of this: said there and in the results
     assert said.code == 0 and "warning: minimum-0: computed with torch 2." in said.err
-    two = [json.loads(path.read_text(encoding="utf-8")) for path in Path("runs/train").glob("*/results.json")]
-    assert [any("minimum-0: computed with" in line for line in found["warnings"]) for found in two].count(True) == 1
-    monkeypatch.setattr(torch, "__version__", "9.9.3")
-    monkeypatch.setattr("sgdtheory.versions.__version__", "0.0.1")
+    two = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in Path("runs/train").glob("*/results.json")
+    ]
+    assert [
+        any("minimum-0: computed with" in line for line in found["warnings"]) for found in two
+    ].count(True) == 1
+    monkeypatch.setattr("sgdtheory.execution.versions.version", lambda name: "9.9.3")
+    monkeypatch.setattr("sgdtheory.execution.versions.__version__", "0.0.1")
     assert "computed with sgdtheory" in sgdtheory(*words).err
 
 
@@ -269,23 +345,35 @@ def test_names_keep_all_digits(rate: float) -> None:
 
 
 def test_cells_that_differ_have_names_that_differ() -> None:
-    names = {Cell(rate, 8, 0.0, "iid", 2, 0.1, 9).name for rate in (0.1, 0.1000000001, 0.1 + 2**-56)}
+    names = {
+        Cell(rate, 8, 0.0, "iid", 2, 0.1, 9).name for rate in (0.1, 0.1000000001, 0.1 + 2**-56)
+    }
     assert len(names) == 3 and "0.1-8" in names
 
 
 def test_cells_that_nearly_agree_have_a_file_each(sgdtheory: Command) -> None:
-    words = ("sweep-temperature", "landscape=quadratic", "sweep.learning_rate=[0.1,0.1000000001]", "sweep.batch_size=[8]")
+    words = (
+        "sweep-temperature",
+        "landscape=quadratic",
+        "sweep.learning_rate=[0.1,0.1000000001]",
+        "sweep.batch_size=[8]",
+    )
     said = sgdtheory(*words, "replicas=2", "sgd.steps=300", *FEW[:3])
     assert said.code == 0, said.err
     (run,) = Path("runs/sweep-temperature").iterdir()
-    assert sorted(path.name for path in run.glob("trajectories/*")) == ["0.1-8.safetensors", "0.1000000001-8.safetensors"]
+    assert sorted(path.name for path in run.glob("trajectories/*")) == [
+        "0.1-8.safetensors",
+        "0.1000000001-8.safetensors",
+    ]
 
 
 # what a manifest vouches for
 
 
 @pytest.mark.parametrize("name", ["results.json", "table.csv", "metrics.jsonl"])
-def test_what_was_edited_is_not_shown_as_measured(name: str, sgdtheory: Command, tmp_path: Path) -> None:
+def test_what_was_edited_is_not_shown_as_measured(
+    name: str, sgdtheory: Command, tmp_path: Path
+) -> None:
     import sgdtheory as package
 
     words = ("train", "model=mlp", "model.hidden=[4]", *FEW)
@@ -295,13 +383,21 @@ def test_what_was_edited_is_not_shown_as_measured(name: str, sgdtheory: Command,
     assert "not as measured" not in sgdtheory("status").out and package.load(run)
     (run / name).write_bytes(whole.replace(b"0", b"1", 1))
     for said in (sgdtheory("report", str(run)), sgdtheory(*words)):
-        assert said.code == 1 and f"{name} is not the file that this run wrote" in said.err and not said.out
-    with pytest.raises(Damaged, match=f"{name} is not the file"):
+        assert (
+            said.code == 1
+            and f"{name} is not the file that this run wrote" in said.err
+            and not said.out
+        )
+    with pytest.raises(CorruptFile, match=f"{name} is not the file"):
         package.load(run)
     for status in (sgdtheory("status"), sgdtheory("status", str(run))):
         assert status.code == 0
         if name != "metrics.jsonl":  # too long for a glance
-            assert "not as measured" in status.out and name in status.out and "training error" not in status.out
+            assert (
+                "not as measured" in status.out
+                and name in status.out
+                and "training error" not in status.out
+            )
     (run / name).unlink()
     assert sgdtheory(*words).code == 0 and (run / name).exists()
 
@@ -311,7 +407,10 @@ def test_an_edited_error_is_not_told_of_the_minima_that_are_joined(sgdtheory: Co
     assert sgdtheory("train", *few, "minima=2").code == 0
     (run,) = Path("runs/train").iterdir()
     found = Folder(run).read_json("results.json")
-    Folder(run).write_json("results.json", {**found, "minima": [{**row, "train_error": 0.0} for row in found["minima"]]})
+    Folder(run).write_json(
+        "results.json",
+        {**found, "minima": [{**row, "train_error": 0.0} for row in found["minima"]]},
+    )
     said = sgdtheory("connect", f"minima={run}", *FEW[:3], "--dry-run")
     assert said.code == 1 and "results.json is not the file that this run wrote" in said.err
     said = sgdtheory("connect", "model=mlp", "model.hidden=[4]", *FEW[:3], "--dry-run")
@@ -329,7 +428,9 @@ def test_rows_of_a_unit_that_were_edited_are_not_taken_for_logged(sgdtheory: Com
     assert said.code == 1 and "metrics.jsonl is not what this unit wrote" in said.err
 
 
-def test_connect_says_which_newer_run_it_passed_over(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_says_which_newer_run_it_passed_over(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = ("model=mlp", "model.hidden=[4]", *FEW[:3], "sgd.steps=3", "sgd.batch_size=4")
     assert sgdtheory("train", *few, "minima=2").code == 0
     (old,) = Path("runs/train").iterdir()
@@ -341,4 +442,6 @@ def test_connect_says_which_newer_run_it_passed_over(sgdtheory: Command, monkeyp
     newer = next(path for path in Path("runs/train").iterdir() if path != old)
     (newer / "manifest.json").write_text("{", encoding="utf-8")
     said = sgdtheory("connect", "model=mlp", "model.hidden=[4]", *FEW[:3], "--dry-run")
-    assert said.code == 0 and f"minima of {old}" in said.err and f"{newer} is passed over" in said.err
+    assert (
+        said.code == 0 and f"minima of {old}" in said.err and f"{newer} is passed over" in said.err
+    )

@@ -29,11 +29,11 @@ COMMANDS = {
 # child there. A killed namespace takes all of its processes along, and the next has the same numbers.
 SERVER = """
 import ctypes, json, os, signal, sys, time
-import torch, sgdtheory.cli, sgdtheory.execute, sgdtheory.report, sgdtheory.commandline.config, sgdtheory.local
+import torch, sgdtheory.cli, sgdtheory.execution.loop, sgdtheory.report.page, sgdtheory.commandline.front, sgdtheory.execution.executors.local
 torch.set_num_threads(1)
 import sgdtheory.pipelines.train, sgdtheory.pipelines.connect, sgdtheory.pipelines.sweep_temperature
-sgdtheory.report.draw = lambda path: path
-sgdtheory.run.CHECKPOINT_SECONDS = 0.05
+sgdtheory.report.page.draw = lambda path: path
+sgdtheory.runs.unit.CHECKPOINT_SECONDS = 0.05
 libc = ctypes.CDLL(None, use_errno=True)
 for line in sys.stdin:
     words, where, log = json.loads(line)
@@ -76,7 +76,9 @@ def can_unshare() -> bool:
         return False
 
 
-pytestmark = pytest.mark.skipif(not can_unshare(), reason="no namespaces of process numbers may be made here")
+pytestmark = pytest.mark.skipif(
+    not can_unshare(), reason="no namespaces of process numbers may be made here"
+)
 
 
 class Namespaces:
@@ -85,7 +87,11 @@ class Namespaces:
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment
+            [sys.executable, "-c", SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment,
         )
 
     def start(self, where: Path, words: tuple[str, ...]) -> int:
@@ -107,12 +113,24 @@ class Namespaces:
 def bits(where: Path) -> dict[str, Any]:
     """All that a finished run leaves behind and that does not depend on the time."""
     (run,) = (path.parent for path in where.rglob("manifest.json"))
-    found: dict[str, Any] = {"results": json.loads((run / "results.json").read_text(encoding="utf-8"))}
+    found: dict[str, Any] = {
+        "results": json.loads((run / "results.json").read_text(encoding="utf-8"))
+    }
     del found["results"]["seconds"]
-    names = ("metrics.jsonl", "table.csv", *(str(path.relative_to(run)) for path in sorted(run.rglob("*.safetensors"))))
+    names = (
+        "metrics.jsonl",
+        "table.csv",
+        *(str(path.relative_to(run)) for path in sorted(run.rglob("*.safetensors"))),
+    )
     found |= {name: (run / name).read_bytes() for name in names}
-    found |= {path.parent.name: path.read_bytes() for path in where.rglob("units/*/result.safetensors")}
-    return found | {"left over": [path.name for path in where.rglob("*") if path.name.endswith((".tmp", ".lease"))]}
+    found |= {
+        path.parent.name: path.read_bytes() for path in where.rglob("units/*/result.safetensors")
+    }
+    return found | {
+        "left over": [
+            path.name for path in where.rglob("*") if path.name.endswith((".tmp", ".lease"))
+        ]
+    }
 
 
 class Watch:
@@ -120,7 +138,13 @@ class Watch:
     then. A busy machine is no wait: whoever wants to run counts as running."""
 
     def __init__(self, pid: int) -> None:
-        self.pid, self.busy, self.at, self.since, self.longest = pid, 1.0, time.monotonic(), time.monotonic(), 0.0
+        self.pid, self.busy, self.at, self.since, self.longest = (
+            pid,
+            1.0,
+            time.monotonic(),
+            time.monotonic(),
+            0.0,
+        )
 
     def look(self) -> None:
         now = time.monotonic()
@@ -151,7 +175,9 @@ def _wants_to_run(pid: int) -> bool:
         return False
 
 
-def killed_at_random(where: Path, words: tuple[str, ...], kills: int, seed: int) -> tuple[int, float]:
+def killed_at_random(
+    where: Path, words: tuple[str, ...], kills: int, seed: int
+) -> tuple[int, float]:
     """Kill a command so often, each run at random moments until it is done; gives (runs, longest time of no work)."""
     spaces, chance, done, runs, longest = Namespaces(), random.Random(seed), 0, 0, 0.0
     try:
@@ -166,7 +192,10 @@ def killed_at_random(where: Path, words: tuple[str, ...], kills: int, seed: int)
             here.mkdir()
             runs += 1
             for _ in range(1000):
-                pid, kill_at = spaces.start(here, words), time.monotonic() + chance.uniform(0.0, 0.8 * lasts)
+                pid, kill_at = (
+                    spaces.start(here, words),
+                    time.monotonic() + chance.uniform(0.0, 0.8 * lasts),
+                )
                 watch = Watch(pid)
                 while done < kills and time.monotonic() < kill_at and Path(f"/proc/{pid}").exists():
                     time.sleep(0.02)

@@ -1,4 +1,5 @@
-"""The measured learning rate: exact on quadratics, covariant on networks, lowered where training rises."""
+"""The measured learning rate: exact on quadratics, covariant on networks, lowered where training
+rises."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.learning_rate import LOWER, has_risen, look_steps, measured_rate, steepness
 from sgdtheory.models.mlp import MLP
-from sgdtheory.run import Interrupted, UnitFolder
-from sgdtheory.schedule import Constant, Cosine
-from sgdtheory.sgd import SGD, Diverged, Free
-from sgdtheory.stage import run_measured
-from sgdtheory.streams import stream
+from sgdtheory.optim.learning_rate import LOWER, has_risen, look_steps, measured_rate, steepness
+from sgdtheory.optim.schedule import Constant, Cosine
+from sgdtheory.optim.sgd import SGD, Diverged, Uncoupled
+from sgdtheory.optim.training_loop import run_measured
+from sgdtheory.rng import stream
+from sgdtheory.runs.interrupt import Interrupted
+from sgdtheory.runs.unit import UnitFolder
 from tests.test_stage import a_folder, interrupt_at
 
 H = torch.tensor([0.1, 0.5, 1.0, 2.0, 9.0], dtype=torch.float64)
@@ -36,7 +38,8 @@ def a_network(**more: Any) -> Network:
 
 
 def test_on_a_quadratic_it_is_power_iteration_to_rounding() -> None:
-    """The two gradients of a product are |θ|/1000 apart, so rounding of 2e-16 becomes some 1e-13 in a product."""
+    """The two gradients of a product are |θ|/1000 apart, so rounding of 2e-16 becomes some 1e-13 in
+    a product."""
     theta = torch.randn(3, 5, generator=stream(0, "start"), dtype=torch.float64)
     exact = (H**4 * theta).norm(dim=1) / (H**3 * theta).norm(dim=1)  # the gradient is Hθ
     assert ((steepness(BOWL, theta) - exact).abs() / exact).max() < 1e-10
@@ -48,7 +51,9 @@ def test_twice_its_step_along_a_mode_is_where_descent_begins_to_rise() -> None:
     losses, gradients = value_and_grad(BOWL, theta)
     h = steepness(BOWL, theta)
     assert ((h - H).abs() / H).max() < 1e-10
-    at, below, above = (BOWL.losses(theta - f * 2 / h[:, None] * gradients) for f in (1.0, 0.99, 1.01))
+    at, below, above = (
+        BOWL.losses(theta - f * 2 / h[:, None] * gradients) for f in (1.0, 0.99, 1.01)
+    )
     assert (at / losses - 1).abs().max() < 1e-9
     assert (below < losses).all() and (above > losses).all()
 
@@ -86,7 +91,8 @@ class Rescaled:
 
 @pytest.mark.parametrize("scale", [0.125, 8.0])
 def test_in_other_units_of_the_weights_it_is_the_same_step(scale: float) -> None:
-    """θ = sφ: curvatures are s² times as large, and the rate 1/s² of what it was; s a power of 2, so exactly."""
+    """θ = sφ: curvatures are s² times as large, and the rate 1/s² of what it was; s a power of 2,
+    so exactly."""
     landscape = a_network()
     theta = landscape.init(2, stream(0, "init")).double()
     batch = landscape.batch(torch.arange(128)[None])
@@ -100,13 +106,18 @@ def test_it_is_a_pure_function_of_seed_and_start() -> None:
     landscape = a_network()
     start = landscape.init(2, stream(0, "init"))
     torch.manual_seed(1)
-    found = TRAIN.settled(landscape, start, 3).learning_rate
+    found = TRAIN.resolve_learning_rate(landscape, start, 3).learning_rate
     torch.manual_seed(2)
-    assert TRAIN.settled(landscape, start.clone(), 3).learning_rate == found
-    assert TRAIN.settled(landscape, start, 4).learning_rate != found
-    assert TRAIN.settled(landscape, 1.1 * start, 3).learning_rate != found
-    assert TRAIN.settled(a_network(learning_rate=0.123), start, 3).learning_rate == 0.123
-    assert replace(TRAIN, learning_rate=0.2).settled(landscape, start, 3).learning_rate == 0.2
+    assert TRAIN.resolve_learning_rate(landscape, start.clone(), 3).learning_rate == found
+    assert TRAIN.resolve_learning_rate(landscape, start, 4).learning_rate != found
+    assert TRAIN.resolve_learning_rate(landscape, 1.1 * start, 3).learning_rate != found
+    assert (
+        TRAIN.resolve_learning_rate(a_network(learning_rate=0.123), start, 3).learning_rate == 0.123
+    )
+    assert (
+        replace(TRAIN, learning_rate=0.2).resolve_learning_rate(landscape, start, 3).learning_rate
+        == 0.2
+    )
 
 
 def test_it_costs_a_hundredth_of_the_default_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +132,7 @@ def test_it_costs_a_hundredth_of_the_default_training(monkeypatch: pytest.Monkey
     landscape = a_network()
     start = landscape.init(1, stream(0, "init"))
     monkeypatch.setattr(Network, "_inputs", counted)
-    TRAIN.settled(landscape, start, 0)
+    TRAIN.resolve_learning_rate(landscape, start, 0)
     assert 0 < seen[0] <= 0.01 * 400 * 128
 
 
@@ -140,15 +151,19 @@ class Steep(nn.Module):
 def test_a_steeper_network_gets_a_lower_rate() -> None:
     rates = []
     for factor in (1.0, 10.0):
-        landscape = Network(lambda shape, classes, k=factor: Steep(k), digits(), loss="mse", weight_decay=0.0)
+        landscape = Network(
+            lambda shape, classes, k=factor: Steep(k), digits(), loss="mse", weight_decay=0.0
+        )
         start = landscape.init(1, stream(0, "init"))
-        rates.append(float(TRAIN.settled(landscape, start, 0).learning_rate))
-    assert 80 < rates[0] / rates[1] < 120  # the Hessian of the weights is 100 times as large, that of the biases is not
+        rates.append(float(TRAIN.resolve_learning_rate(landscape, start, 0).learning_rate))
+    assert (
+        80 < rates[0] / rates[1] < 120
+    )  # the Hessian of the weights is 100 times as large, that of the biases is not
 
 
 def test_where_nothing_is_steep_it_says_so() -> None:
     flat = torch.zeros(1, 5, dtype=torch.float64)
-    with pytest.raises(Failure, match=r"landscape\.learning_rate"):
+    with pytest.raises(RunError, match=r"landscape\.learning_rate"):
         measured_rate(BOWL, flat, None, 0.9)
 
 
@@ -157,7 +172,8 @@ def test_where_nothing_is_steep_it_says_so() -> None:
 
 @dataclass(frozen=True)
 class Cliff:
-    """½·0.01·x² where training begins, at x = −3, and ½x² beyond zero: a rate that suits the start is fifty times too high."""
+    """½·0.01·x² where training begins, at x = −3, and ½x² beyond zero: a rate that suits the start
+    is fifty times too high."""
 
     count: int = 16
     dim: int = 1
@@ -183,26 +199,36 @@ def test_a_training_that_rises_begins_anew_at_lower_rates(tmp_path: Path) -> Non
     landscape = Cliff()
     folder = a_folder(tmp_path)
     cloud, sgd = run_measured(folder, "train", CLIFF, landscape, landscape.init(1, stream(0)), 0)
-    first = CLIFF.settled(landscape, landscape.init(1, stream(0)), 0).learning_rate
+    first = CLIFF.resolve_learning_rate(landscape, landscape.init(1, stream(0)), 0).learning_rate
     assert first == pytest.approx(190, rel=1e-3)
     rows = folder.rows("metrics.jsonl")
     stages = list(dict.fromkeys(row["stage"] for row in rows))
-    assert stages == ["train", *(f"train-lower-{k}" for k in range(1, len(stages)))] and len(stages) > 2
+    assert (
+        stages == ["train", *(f"train-lower-{k}" for k in range(1, len(stages)))]
+        and len(stages) > 2
+    )
     assert sgd.learning_rate == pytest.approx(190 * LOWER ** (len(stages) - 1), rel=1e-3)
     losses = {row["step"]: row["loss"][0] for row in rows if row["stage"] == "train"}
     assert losses[1] == pytest.approx(0.045) and max(losses) <= 20  # noticed at the first look
     assert abs(float(cloud)) < 1e-2
 
 
-def test_what_rose_at_once_is_seen_through_rows_of_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row is the mean of steps in which the loss was high already: a rise is measured from the first step's."""
-    monkeypatch.setattr("sgdtheory.stage.RECORDS", 20)
+def test_what_rose_at_once_is_seen_through_rows_of_many_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is the mean of steps in which the loss was high already: a rise is measured from the
+    first step's."""
+    monkeypatch.setattr("sgdtheory.optim.training_loop.RECORDS", 20)
     landscape = Cliff()
-    cloud, sgd = run_measured(a_folder(tmp_path), "train", CLIFF, landscape, landscape.init(1, stream(0)), 0)
+    cloud, sgd = run_measured(
+        a_folder(tmp_path), "train", CLIFF, landscape, landscape.init(1, stream(0)), 0
+    )
     assert abs(float(cloud)) < 1e-2 and float(sgd.learning_rate) < 4
 
 
-def test_begun_anew_and_interrupted_it_has_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begun_anew_and_interrupted_it_has_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape = Cliff()
     start = landscape.init(1, stream(0))
     whole, sgd = run_measured(a_folder(tmp_path / "whole"), "train", CLIFF, landscape, start, 0)
@@ -212,7 +238,10 @@ def test_begun_anew_and_interrupted_it_has_the_same_bits(tmp_path: Path, monkeyp
             run_measured(a_folder(tmp_path / "parts"), "train", CLIFF, landscape, start, 0)
     parts, again = run_measured(a_folder(tmp_path / "parts"), "train", CLIFF, landscape, start, 0)
     assert torch.equal(parts, whole) and again == sgd
-    rows = [UnitFolder(tmp_path / name, a_folder(tmp_path / name).unit).rows("metrics.jsonl") for name in ("whole", "parts")]
+    rows = [
+        UnitFolder(tmp_path / name, a_folder(tmp_path / name).unit).rows("metrics.jsonl")
+        for name in ("whole", "parts")
+    ]
     assert rows[0] == rows[1]
 
 
@@ -223,7 +252,14 @@ def test_a_number_that_was_given_is_kept_to(tmp_path: Path) -> None:
     _, taken = run_measured(a_folder(tmp_path), "train", sgd, landscape, start, 0)
     assert taken.learning_rate == 3.0
     with pytest.raises(Diverged, match=r"lower sgd\.learning_rate"):
-        run_measured(a_folder(tmp_path / "wild"), "train", replace(sgd, learning_rate=1e6), landscape, start, 0)
+        run_measured(
+            a_folder(tmp_path / "wild"),
+            "train",
+            replace(sgd, learning_rate=1e6),
+            landscape,
+            start,
+            0,
+        )
 
 
 def test_when_it_looks_and_what_it_calls_risen() -> None:
@@ -239,7 +275,7 @@ def test_a_ceiling_ends_a_descent_at_the_step_that_broke_it() -> None:
     start = torch.ones(2, 5, dtype=torch.float64)
 
     @dataclass(frozen=True)
-    class Below(Free):
+    class Below(Uncoupled):
         ceiling: float = 1e3
 
     seen = []

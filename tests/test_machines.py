@@ -16,8 +16,9 @@ from typing import Any
 import hydra._internal.utils
 import pytest
 
-from sgdtheory.commandline.config import CONFIGS, _in_ascii
-from sgdtheory.terminal import SPELLING, ready, shown, spell
+from sgdtheory.commandline.targets import CONFIGS
+from sgdtheory.commandline.words import in_ascii
+from sgdtheory.report.stdio import SPELLING, ready, shown, spell
 from tests.conftest import Command
 from tests.forks import warm
 
@@ -32,11 +33,20 @@ def run(
     """The command in a process of its own. `shell`: what is written behind it, such as `2>&-`. "": no such variable."""
     everything = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
     call = ["bash", "-c", f'"$@" {shell}', "bash", sys.executable, "-c", code, *words]
-    return subprocess.run(call, cwd=where, capture_output=True, timeout=120, env={k: v for k, v in everything.items() if v})
+    return subprocess.run(
+        call,
+        cwd=where,
+        capture_output=True,
+        timeout=120,
+        env={k: v for k, v in everything.items() if v},
+    )
 
 
 def status(where: Path) -> list[str]:
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(where.glob("**/manifest.json"))]
+    manifests = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(where.glob("**/manifest.json"))
+    ]
     return [manifest["status"] for manifest in manifests]
 
 
@@ -50,24 +60,41 @@ def is_unstated(call: ast.Call) -> bool:
     owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
     at = 0 if owner and name == "open" else 1  # path.open(mode), open(path, mode)
     mode = words.get("mode", call.args[at] if len(call.args) > at else ast.Constant("r"))
-    binary = not isinstance(mode, ast.Constant) or "b" in str(mode.value)  # of a variable nothing can be said
-    text = name == "read_text" or (name == "write_text" and len(call.args) == 1)  # two: a Folder's, which states its own
+    binary = not isinstance(mode, ast.Constant) or "b" in str(
+        mode.value
+    )  # of a variable nothing can be said
+    text = name == "read_text" or (
+        name == "write_text" and len(call.args) == 1
+    )  # two: a Folder's, which states its own
     text |= name == "open" and owner not in ("os", "Image", "task", "self.task") and not binary
     text |= name == "fdopen" and not binary
-    text |= isinstance(words.get("text", words.get("universal_newlines")), ast.Constant)  # of a process
+    text |= isinstance(
+        words.get("text", words.get("universal_newlines")), ast.Constant
+    )  # of a process
     return text and "encoding" not in words
 
 
 def unstated(tree: ast.AST) -> list[int]:
     """The lines where it is so; `found.open().path` is that of a run, which a task opens."""
-    runs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "path"}
+    runs = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "path"
+    }
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) not in runs]
     return [call.lineno for call in calls if is_unstated(call)]
 
 
 def test_text_is_read_and_written_in_an_encoding_that_is_stated() -> None:
-    files = [file for folder in ("sgdtheory", "scripts", "tests") for file in sorted((ROOT / folder).rglob("*.py"))]
-    found = {str(file.relative_to(ROOT)): unstated(ast.parse(file.read_text(encoding="utf-8"))) for file in files}
+    files = [
+        file
+        for folder in ("sgdtheory", "scripts", "tests")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    found = {
+        str(file.relative_to(ROOT)): unstated(ast.parse(file.read_text(encoding="utf-8")))
+        for file in files
+    }
     assert {file: lines for file, lines in found.items() if lines} == {}
     assert len(found) > 200
 
@@ -123,7 +150,12 @@ def test_latin_1_keeps_what_it_has() -> None:
 def test_every_symbol_that_is_printed_has_a_spelling() -> None:
     codecs.register_error(SPELLING, spell)
     files = [*(ROOT / "sgdtheory").rglob("*.py"), *CONFIGS.rglob("*.yaml")]
-    symbols = {letter for file in files for letter in file.read_text(encoding="utf-8") if not letter.isascii()}
+    symbols = {
+        letter
+        for file in files
+        for letter in file.read_text(encoding="utf-8")
+        if not letter.isascii()
+    }
     unspelled = {letter for letter in symbols if b"?" in letter.encode("ascii", SPELLING)}
     assert unspelled <= {"\N{REPLACEMENT CHARACTER}"}  # which stands for what nobody can read
     assert len(symbols) > 50
@@ -148,7 +180,9 @@ def test_commands_run_in_every_encoding(encoding: str, tmp_path: Path) -> None:
     for words in (train, train, ["status", "runs/train/r"], ["study"]):
         command = warm().start(tmp_path, *words, before=streams)
         assert command.server.ask(do="wait", pid=command.pid, seconds=60) == 0
-        said, complaints = ((command.folder / name).read_text(encoding=encoding) for name in ("out", "err"))
+        said, complaints = (
+            (command.folder / name).read_text(encoding=encoding) for name in ("out", "err")
+        )
         assert complaints.isascii() and "Traceback" not in complaints and "?" not in said
         if words is train:
             assert "|grad L| <=" in said
@@ -164,7 +198,11 @@ def test_a_locale_of_ascii_and_names_that_are_not(tmp_path: Path) -> None:
     where = tmp_path / "größe"
     where.mkdir()
     train = [*WORDS, "executor.workers=2", "run.dir=über"]
-    for words in (train, ["connect", "landscape=ring", "minima=über", "run.dir=é", "executor.workers=1"], ["status", "über"]):
+    for words in (
+        train,
+        ["connect", "landscape=ring", "minima=über", "run.dir=é", "executor.workers=1"],
+        ["status", "über"],
+    ):
         done = run(where, *words, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
         assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("über . done . 2/2")
@@ -181,7 +219,7 @@ def test_a_locale_of_ascii_and_names_that_are_not(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_values_hydra_cannot_read_are_quoted(word: str, quoted: str) -> None:
-    assert _in_ascii(word) == quoted
+    assert in_ascii(word) == quoted
 
 
 # surroundings
@@ -192,7 +230,8 @@ FULL = "import sys\nsys.{0} = open('/dev/full', 'w')"
 
 
 @pytest.mark.parametrize(
-    "before", [CLOSED.format("[2]"), CLOSED.format("[1]"), CLOSED.format("[2, 1, 0]"), FULL.format("stderr")]
+    "before",
+    [CLOSED.format("[2]"), CLOSED.format("[1]"), CLOSED.format("[2, 1, 0]"), FULL.format("stderr")],
 )
 def test_a_stream_that_is_closed_or_full_fails_no_run(before: str, tmp_path: Path) -> None:
     for _ in range(2):  # the second finds it done already, and says so
@@ -200,7 +239,9 @@ def test_a_stream_that_is_closed_or_full_fails_no_run(before: str, tmp_path: Pat
         assert (done.code, status(tmp_path)) == (0, ["done"]), done.err
         assert "Traceback" not in done.err
     log = next(tmp_path.glob("runs/train/*/log.txt")).read_text(encoding="utf-8")
-    assert all(line.startswith("20") for line in log.splitlines())  # nothing that was meant for a terminal
+    assert all(
+        line.startswith("20") for line in log.splitlines()
+    )  # nothing that was meant for a terminal
 
 
 @pytest.mark.parametrize("shell", [">&-", "2>&-", "| head -c 1"])
@@ -212,7 +253,10 @@ def test_the_shell_may_close_what_it_likes(shell: str, tmp_path: Path) -> None:
 def test_results_that_cannot_be_said_are_a_failure(tmp_path: Path) -> None:
     done = warm().run(tmp_path, *WORDS, before=FULL.format("stdout"))
     assert (done.code, status(tmp_path)) == (1, ["done"])
-    assert done.err.splitlines()[-1].startswith("No space left on device") and "Traceback" not in done.err
+    assert (
+        done.err.splitlines()[-1].startswith("No space left on device")
+        and "Traceback" not in done.err
+    )
     cold = run(tmp_path, "study", shell=">/dev/full")
     assert cold.returncode == 1 and cold.stderr.decode().startswith("No space left on device")
     assert len(cold.stderr.splitlines()) == 1
@@ -231,15 +275,20 @@ def test_odd_terminals(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_pictures_are_drawn_where_there_is_no_home(tmp_path: Path) -> None:
-    code = "from sgdtheory.figures.style import svg_of as svg; print(len(svg('x', 2.0, lambda canvas: canvas.subplots())))"
-    environment = {"HOME": "/dev/null/x", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
+    code = "from sgdtheory.report.figures.style import svg_of as svg; print(len(svg('x', 2.0, lambda canvas: canvas.subplots())))"
+    environment = {
+        "HOME": "/dev/null/x",
+        "XDG_CACHE_HOME": "",
+        "XDG_CONFIG_HOME": "",
+        "MPLCONFIGDIR": "",
+    }
     done = run(tmp_path, code=code, **environment)
     assert (done.returncode, done.stderr) == (0, b"") and int(done.stdout) > 1000
 
 
 def test_a_stream_that_was_closed_has_its_number_taken(tmp_path: Path) -> None:
     """Else the next file that is opened gets it, and what others print goes into a log or a lock."""
-    code = "import os; from sgdtheory.terminal import ready; ready(); print(os.open('/', 0), os.readlink('/proc/self/fd/2'))"
+    code = "import os; from sgdtheory.report.stdio import ready; ready(); print(os.open('/', 0), os.readlink('/proc/self/fd/2'))"
     number, leads = run(tmp_path, code=code, shell="2>&-").stdout.split()
     assert int(number) > 2 and leads == b"/dev/null"
 
@@ -272,12 +321,14 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hydra_passes_what_argparse_will_refuse(strict: None) -> None:
-    """When this fails, Hydra has mended it, and commandline/config.py needs no parser of its own."""
+    """When this fails, Hydra has mended it, and commandline/front.py needs no parser of its own."""
     with pytest.raises(ValueError, match="badly formed help string"):
         hydra._internal.utils.get_args_parser()
 
 
-def test_the_command_runs_where_argparse_checks_help_texts(strict: None, sgdtheory: Command) -> None:
+def test_the_command_runs_where_argparse_checks_help_texts(
+    strict: None, sgdtheory: Command
+) -> None:
     for words in (["--cfg", "job"], ["--dry-run"], ["-m", "minima=1,2", "--dry-run"]):
         said = sgdtheory("train", "landscape=ring", *words)
         assert (said.code, said.err) == (0, "")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgdtheory.measured import Measured, bootstrap
+from sgdtheory.statistics.bootstrap import bootstrap
+from sgdtheory.statistics.measured import Measured
 
 
 def test_the_error_of_a_mean_is_s_over_root_n() -> None:
@@ -13,7 +14,8 @@ def test_the_error_of_a_mean_is_s_over_root_n() -> None:
 
 
 def test_intervals_of_the_bootstrap_cover() -> None:
-    """Of 200 intervals of ±1.96 standard errors about 95 % hold the true mean: 190 ± 3.1, here within three of those."""
+    """Of 200 intervals of ±1.96 standard errors about 95 % hold the true mean: 190 ± 3.1, here
+    within three of those."""
     generator = np.random.Generator(np.random.PCG64(0))
     held = 0
     for trial in range(200):
@@ -25,7 +27,10 @@ def test_intervals_of_the_bootstrap_cover() -> None:
 
 
 def test_no_number_says_why() -> None:
-    assert Measured.nothing("no minimum is known").columns("T") == {"T": None, "T_why": "no minimum is known"}
+    assert Measured.nothing("no minimum is known").columns("T") == {
+        "T": None,
+        "T_why": "no minimum is known",
+    }
     assert Measured.mean([float("nan")]).value is None
     assert Measured.mean([]).why == "no samples"
 

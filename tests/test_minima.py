@@ -9,15 +9,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sgdtheory.checkpoints import AS_FOUND
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.minima import digest_of, given
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.streams import stream
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
+from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.starting_points import given
+from sgdtheory.rng import stream
 
 FEW = digits().first(40, 20)
 NET = Network(partial(ResNet, depth=8, width=4, shortcut="conv"), FEW)
@@ -29,7 +30,9 @@ def minima_of(landscape: Any, paths: tuple[Path, ...] | None) -> Tensor:
 
 
 def state_dict() -> dict[str, Tensor]:
-    return {name: value.clone().contiguous() for name, value in NET.model_at(THETA).state_dict().items()}
+    return {
+        name: value.clone().contiguous() for name, value in NET.model_at(THETA).state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
@@ -60,7 +63,9 @@ def test_points_of_few_bits_are_computed_in_many(tmp_path: Path, dtype: torch.dt
 
 
 def test_without_files_a_formula_states_its_own() -> None:
-    assert torch.allclose(minima_of(DoubleWell(), None).abs(), torch.ones(2, 1, dtype=torch.float64))
+    assert torch.allclose(
+        minima_of(DoubleWell(), None).abs(), torch.ones(2, 1, dtype=torch.float64)
+    )
 
 
 class Code:
@@ -72,7 +77,7 @@ class Code:
 
 def test_a_checkpoint_that_carries_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Code()}, tmp_path / "evil.pt")
-    with pytest.raises(Mistake, match="holds more than tensors"):
+    with pytest.raises(UserError, match="holds more than tensors"):
         minima_of(NET, (tmp_path / "evil.pt",))
     assert not Path("/tmp/sgdtheory-was-executed").exists()
 
@@ -83,13 +88,17 @@ def test_wrong_shapes_are_told_parameter_by_parameter(tmp_path: Path) -> None:
     wrong[first] = torch.zeros(2, 2)
     del wrong[second]
     save_file(wrong, tmp_path / "wrong.safetensors")
-    with pytest.raises(Mistake) as told:
+    with pytest.raises(UserError) as told:
         minima_of(NET, (tmp_path / "wrong.safetensors",))
-    assert f"{first} is [2, 2] instead of" in str(told.value) and f"{second} is missing" in str(told.value)
+    assert f"{first} is [2, 2] instead of" in str(told.value) and f"{second} is missing" in str(
+        told.value
+    )
     assert third not in str(told.value)
 
 
-@pytest.mark.parametrize("what", ["another architecture", "not a number", "truncated", "no tensors", "another cloud"])
+@pytest.mark.parametrize(
+    "what", ["another architecture", "not a number", "truncated", "no tensors", "another cloud"]
+)
 def test_what_is_no_point_of_this_landscape_is_a_mistake(tmp_path: Path, what: str) -> None:
     path = tmp_path / "bad.safetensors"
     if what == "another architecture":
@@ -104,6 +113,6 @@ def test_what_is_no_point_of_this_landscape_is_a_mistake(tmp_path: Path, what: s
     else:
         path = tmp_path / "bad.pt"
         torch.save([1, 2, 3], path)
-    with pytest.raises(Mistake) as told:
+    with pytest.raises(UserError) as told:
         minima_of(NET, (path,))
     assert len(str(told.value).splitlines()) == 1

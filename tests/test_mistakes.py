@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from sgdtheory.folder import Folder
+from sgdtheory.runs.folder import Folder
 from tests.conftest import Command
 
 
@@ -33,7 +33,11 @@ NAMES = [
     wrong("train landscape=rnig", "rnig", "did you mean 'ring'"),
     wrong("train model=resnt20", "resnt20", "did you mean 'resnet20'"),
     wrong("train schedule=cosin", "cosin", "did you mean 'cosine'"),
-    wrong("train experiment=draxler_resnet20_cifar11", "cifar11", "did you mean 'draxler_resnet20_cifar10'"),
+    wrong(
+        "train experiment=draxler_resnet20_cifar11",
+        "cifar11",
+        "did you mean 'draxler_resnet20_cifar10'",
+    ),
     wrong("train experiment=nope", "there is no experiment 'nope'", "draxler_cnn12_cifar10, "),
     wrong("train executor=slurm", "there is no executor 'slurm'", "local"),
     wrong("train diagnostic=[0.5]", "there is no diagnostic '0.5'"),
@@ -43,7 +47,11 @@ NAMES = [
     wrong(RING + "sgd.stps=3", "sgd.stps", "did you mean 'sgd.steps'"),
     wrong(RING + "steps=3", "steps=3", "did you mean 'sgd.steps'"),
     wrong(RING + "landscape.hight=1", "landscape.hight", "did you mean 'landscape.height'"),
-    wrong(RING + "sgd.stps=3 landscape.hight=1", "did you mean 'sgd.steps'", "did you mean 'landscape.height'"),
+    wrong(
+        RING + "sgd.stps=3 landscape.hight=1",
+        "did you mean 'sgd.steps'",
+        "did you mean 'landscape.height'",
+    ),
     wrong(RING + "run.nme=x", "run.nme", "did you mean 'run.name'"),
     wrong(RING + "+typo=1", "typo", "did you mean 'dtype'"),
     wrong(RING + "+landscape.hight=1", "landscape.hight", "did you mean 'height'"),
@@ -81,7 +89,9 @@ VALUES = [
     wrong(RING + "sgd=3", "sgd=3"),
     wrong(RING + "run=x", "run", "run.root"),
     wrong(RING + "schedule=steps schedule.milestones=[0.5,3]", "schedule.milestones[1]", "not 3"),
-    wrong("train landscape=quadratic landscape.curvatures=[1,true]", "landscape.curvatures", "true"),
+    wrong(
+        "train landscape=quadratic landscape.curvatures=[1,true]", "landscape.curvatures", "true"
+    ),
     wrong("train landscape=quadratic landscape.curvatures=[1,-1]", "landscape.curvatures[1]", "-1"),
     wrong("train landscape=quadratic landscape.ambient=2", "ambient=2", "10"),
     wrong(RING + "executor.workers=0", "executor.workers", "0"),
@@ -96,23 +106,41 @@ VALUES = [
 ]
 OBJECTS = [
     wrong("train landscape._target_=os.system", "os.system", "--trust os"),
-    wrong("train landscape._target_=sgdtheory.folder.os.system", "sgdtheory.folder.os"),
-    wrong("train landscape._target_=sgdtheory.commandline.schema.TypeAdapter", "nothing that a configuration builds"),
+    wrong("train landscape._target_=sgdtheory.runs.folder.os.system", "sgdtheory.runs.folder.os"),
+    wrong(
+        "train landscape._target_=sgdtheory.commandline.schema.TypeAdapter",
+        "nothing that a configuration builds",
+    ),
     wrong("train landscape._target_=quadratic", "'quadratic'", "dotted name"),
     wrong("train landscape._target_=3", "3", "dotted name"),
     wrong("train landscape._target_=sgdtheory.landscapes.rnig.Ring", "sgdtheory.landscapes.rnig"),
-    wrong("train landscape._target_=sgdtheory.landscapes.ring.Rnig", "Rnig", "did you mean 'sgdtheory.landscapes.ring.Ring'"),
-    wrong("train landscape._target_=sgdtheory.schedule.Constant", "landscape: Constant is no Landscape"),
-    wrong(RING + "schedule._target_=sgdtheory.landscapes.ring.Ring", "schedule: Ring is no Schedule"),
+    wrong(
+        "train landscape._target_=sgdtheory.landscapes.ring.Rnig",
+        "Rnig",
+        "did you mean 'sgdtheory.landscapes.ring.Ring'",
+    ),
+    wrong(
+        "train landscape._target_=sgdtheory.optim.schedule.Constant",
+        "landscape: Constant is no Landscape",
+    ),
+    wrong(
+        RING + "schedule._target_=sgdtheory.landscapes.ring.Ring", "schedule: Ring is no Schedule"
+    ),
     wrong("train data._target_=sgdtheory.models.mlp.MLP", "data: MLP is no Images"),
-    wrong("train model._target_=sgdtheory.schedule.Cosine", "model: Cosine is no Module"),
-    wrong("train _target_=sgdtheory.schedule.Constant", "Constant is no Pipeline"),
+    wrong("train model._target_=sgdtheory.optim.schedule.Cosine", "model: Cosine is no Module"),
+    wrong("train _target_=sgdtheory.optim.schedule.Constant", "Constant is no Pipeline"),
     wrong("train model=custom", "model.factory", "must be given"),
     wrong("train model=custom model.factory=mine.nets:make", "mine.nets:make", "--trust mine"),
     wrong("train model=custom model.factory=mine --trust json", "model.factory", "dotted name"),
     wrong("train model=custom model.factory=json.nope:make --trust json", "json.nope"),
-    wrong("train model=custom model.factory=json:dumsp --trust json", "dumsp", "did you mean 'dumps'"),
-    wrong("train model=custom model.factory=json:detect_encoding --trust json", "json:detect_encoding", "shape= and classes="),
+    wrong(
+        "train model=custom model.factory=json:dumsp --trust json", "dumsp", "did you mean 'dumps'"
+    ),
+    wrong(
+        "train model=custom model.factory=json:detect_encoding --trust json",
+        "json:detect_encoding",
+        "shape= and classes=",
+    ),
     wrong(RING + "--trust nowhere", "--trust nowhere", "no such package"),
     wrong("train --trust landscape=ring", "--trust landscape=ring"),
 ]
@@ -165,20 +193,33 @@ SWEEPS = [
     wrong(COLD + "sweep.batch_size=[]", "sweep.batch_size=[] is an empty grid"),
     wrong(COLD + "sweep.batch_size=[8,8]", "sweep.batch_size=[8, 8] names a value twice"),
     wrong(COLD + "sweep.batch_size=[0]", "sweep.batch_size[0]", "0"),
-    wrong(COLD + "sweep.learning_rate=[0.1,3.0]", "sweep.learning_rate=3", "stay below 2(1+momentum)/curvature = 2"),
-    wrong(COLD + "sweep.learning_rate=[0.1,3.9] momentum=0.9", "stay below 2(1+momentum)/curvature = 3.8"),
+    wrong(
+        COLD + "sweep.learning_rate=[0.1,3.0]",
+        "sweep.learning_rate=3",
+        "stay below 2(1+momentum)/curvature = 2",
+    ),
+    wrong(
+        COLD + "sweep.learning_rate=[0.1,3.9] momentum=0.9",
+        "stay below 2(1+momentum)/curvature = 3.8",
+    ),
     wrong(COLD + "sampling=epoch", "sampling=epoch needs examples", "iid"),
     wrong(COLD + "sgd.learning_rate=0.1", "sweep.learning_rate"),
     wrong(COLD + "at=[0.5]", "at: says where on a path", "connect run"),
     wrong(COLD + "at=[1.5] minima=nope", "nope"),
     wrong(COLD + "minima=nope", "minima=nope", "no such run or file"),
-    wrong("sweep-temperature sweep.batch_size=[2000]", "sweep.batch_size=2000 is more than the 1,437 training examples"),
+    wrong(
+        "sweep-temperature sweep.batch_size=[2000]",
+        "sweep.batch_size=2000 is more than the 1,437 training examples",
+    ),
     wrong("sweep-temperature landscape.weight_decay=-1", "landscape.weight_decay", "-1"),
     wrong("sweep-temperature data.augment=crop_flip", "data.augment"),
 ]
 QUAD = "train landscape=quadratic "
 HABITS = [
-    wrong("train epochs=10", "sgd.steps counts mini-batches: epochs × N/b, here 10 × 1,437/128: sgd.steps=113"),
+    wrong(
+        "train epochs=10",
+        "sgd.steps counts mini-batches: epochs × N/b, here 10 × 1,437/128: sgd.steps=113",
+    ),
     wrong("train epochs=100 data=cifar10 sgd.batch_size=64", "100 × 50,000/64: sgd.steps=78125"),
     wrong("train epochs=2 data.limit=128", "2 × 128/128: sgd.steps=2"),
     wrong(RING + "max_epochs=3", "sgd.steps counts mini-batches"),
@@ -248,7 +289,11 @@ CHOICES = [
     wrong("temperature", "Did you mean 'sweep-temperature'"),
     wrong("conect", "Did you mean 'connect'"),
     wrong("landscape=ring", "sgdtheory train landscape=ring"),
-    wrong("connect sgd=sgd", "this command has no sgd= to choose", "autoneb.learning_rate, autoneb.batch_size"),
+    wrong(
+        "connect sgd=sgd",
+        "this command has no sgd= to choose",
+        "autoneb.learning_rate, autoneb.batch_size",
+    ),
     wrong("connect sgd.momentum=0.5", "did you mean 'autoneb.momentum'"),
     wrong("connect sgd.batch_size=5", "did you mean 'autoneb.batch_size'"),
     wrong(COLD + "schedule=cosine", "this command has no schedule= to choose"),
@@ -316,18 +361,30 @@ def someones_files(tmp_path: Path) -> set[Path]:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("no archive", encoding="utf-8")
     (tmp_path / "torn.yaml").write_text("minima: [1", encoding="utf-8")
-    (tmp_path / "other.yaml").write_text("_target_: sgdtheory.pipelines.connect.Connect\n", encoding="utf-8")
+    (tmp_path / "other.yaml").write_text(
+        "_target_: sgdtheory.pipelines.connect.Connect\n", encoding="utf-8"
+    )
     (tmp_path / "number.yaml").write_text("_target_: 3\n", encoding="utf-8")
     (tmp_path / "nothing.yaml").write_text("", encoding="utf-8")
-    Folder(tmp_path / "taken").write_json("manifest.json", {"command": "train", "config_hash": "0" * 64})
+    Folder(tmp_path / "taken").write_json(
+        "manifest.json", {"command": "train", "config_hash": "0" * 64}
+    )
     (tmp_path / "nets_of_a_test.py").write_text(NETS, encoding="utf-8")
     os.mkfifo(tmp_path / "pipe.npz")
-    for folder in ("pictures/train/a", "pictures/train/b", "pictures/test/a", "pictures/test/b", "theirs/experiment"):
+    for folder in (
+        "pictures/train/a",
+        "pictures/train/b",
+        "pictures/test/a",
+        "pictures/test/b",
+        "theirs/experiment",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     os.mkfifo(tmp_path / "pictures/train/a/9.png")
     (tmp_path / "theirs/experiment/bare.yaml").write_text("minima: 2\n", encoding="utf-8")
     (tmp_path / "theirs/estimator").mkdir()
-    (tmp_path / "theirs/estimator/bare.yaml").write_text("_target_: sgdtheory.temperature.virial.Virial\n", encoding="utf-8")
+    (tmp_path / "theirs/estimator/bare.yaml").write_text(
+        "_target_: sgdtheory.temperature.estimators.virial.Virial\n", encoding="utf-8"
+    )
     return set(tmp_path.rglob("*"))
 
 
@@ -341,7 +398,9 @@ def test_is_told_in_three_lines_and_nothing_is_begun(
     assert said.out == "" and 1 <= len(told.splitlines()) <= 3, said
     assert "Traceback" not in told and "--trace" not in told
     assert [words for words in mistake.says if words not in told] == [], told
-    left = {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts}  # python's own, of the user's module
+    left = {
+        path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts
+    }  # python's own, of the user's module
     assert left == someones_files
 
 
@@ -352,9 +411,14 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there(sgdtheory: Command) -> None:
     said = sgdtheory("train", "device=cuda:1")
-    assert (said.code, said.err) == (2, "device: there is no cuda:1 here, GPUs found: 0; use device=cpu or auto\n")
+    assert (said.code, said.err) == (
+        2,
+        "device: there is no cuda:1 here, GPUs found: 0; use device=cpu or auto\n",
+    )
     said = sgdtheory("train", "device=cpu", "landscape.device=cuda")
-    words = "landscape.device: there is no cuda here, GPUs found: 0; use landscape.device=cpu or auto\n"
+    words = (
+        "landscape.device: there is no cuda here, GPUs found: 0; use landscape.device=cpu or auto\n"
+    )
     assert (said.code, said.err) == (2, words)
 
 
@@ -366,20 +430,32 @@ def test_all_lines_of_a_mistake_are_told(sgdtheory: Command) -> None:
 
 THREE = {"sgd.steps=abc": "sgd.steps", "sgd.momentum=1.5": "sgd.momentum", "minima=0": "minima"}
 FIVE = {**THREE, "dtype=float16": "dtype", "landscape.noise=true": "landscape.noise"}
-MISSPELT = {"sgd.stps=1": "'sgd.steps'", "modl=x": "'model'", "landscape.nois=2": "'landscape.noise'"}
+MISSPELT = {
+    "sgd.stps=1": "'sgd.steps'",
+    "modl=x": "'model'",
+    "landscape.nois=2": "'landscape.noise'",
+}
 MISSPELT_FIVE = {**MISSPELT, "schedule=cosin": "'cosine'", "run.rot=x": "'run.root'"}
 
 
-@pytest.mark.parametrize("faults", [THREE, FIVE, MISSPELT, MISSPELT_FIVE], ids=["3", "5", "3 names", "5 names"])
-def test_all_faults_are_told_at_once(faults: dict[str, str], sgdtheory: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "faults", [THREE, FIVE, MISSPELT, MISSPELT_FIVE], ids=["3", "5", "3 names", "5 names"]
+)
+def test_all_faults_are_told_at_once(
+    faults: dict[str, str], sgdtheory: Command, tmp_path: Path
+) -> None:
     said = sgdtheory("train", "landscape=quadratic", *faults)
     assert said.code == 2 and len(said.err.splitlines()) == 3, said
     assert all(word in said.err for word in faults.values()), said.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_faults_on_top_of_an_earlier_run_are_told_like_any_other(sgdtheory: Command, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(sgdtheory("train", "landscape=ring", "--cfg", "job").out, encoding="utf-8")
+def test_faults_on_top_of_an_earlier_run_are_told_like_any_other(
+    sgdtheory: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        sgdtheory("train", "landscape=ring", "--cfg", "job").out, encoding="utf-8"
+    )
     said = sgdtheory("train", "--from", "config.yaml", "sgd.stps=3", "lndscape=ring")
     assert said.code == 2
     assert "did you mean 'sgd.steps'" in said.err and "did you mean 'landscape'" in said.err

@@ -2,10 +2,27 @@
 
 import pytest
 
-from sgdtheory.faults import fold, nearest
+from sgdtheory.errors import fold, nearest
 
-MODELS = ["cnn", "densenet100bc", "densenet40", "linear", "mlp", "resnet110", "resnet20", "resnet32", "resnet8"]
-STUDIES = ["current", "epoch_noise", "free_energy", "saddles", "string_sampling", "width_and_barriers"]
+MODELS = [
+    "cnn",
+    "densenet100bc",
+    "densenet40",
+    "linear",
+    "mlp",
+    "resnet110",
+    "resnet20",
+    "resnet32",
+    "resnet8",
+]
+STUDIES = [
+    "current",
+    "epoch_noise",
+    "free_energy",
+    "saddles",
+    "string_sampling",
+    "width_and_barriers",
+]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sgdtheory as package
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from tests.conftest import Command, Said
 
 BOWL = '''
@@ -81,7 +81,7 @@ import torch
 from torch import nn
 
 from sgdtheory.data.images import Images
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 
 class Mean(nn.Module):
@@ -114,10 +114,13 @@ def make(shape, classes):
 '''
 YAMLS = {
     "landscape/bowl.yaml": "# a bowl\n_target_: my_package.bowl.Bowl\n",
-    "landscape/examples.yaml": "# a bowl over examples\n_target_: my_package.bowl.Examples\nspread: 1.0\n",
+    "landscape/examples.yaml": "# a bowl over examples\n_target_: "
+    "my_package.bowl.Examples\nspread: 1.0\n",
     "landscape/diabetes.yaml": "# least squares\n_target_: my_package.bowl.Diabetes\n",
-    "model/mean.yaml": "# the mean of the pixels\n_target_: my_package.things.Mean\n_partial_: true\nscale: 1.0\n",
-    "diagnostic/size.yaml": "# @package diagnostic.size\n_target_: my_package.things.Size\npower: 2\n",
+    "model/mean.yaml": "# the mean of the pixels\n_target_: "
+    "my_package.things.Mean\n_partial_: true\nscale: 1.0\n",
+    "diagnostic/size.yaml": "# @package diagnostic.size\n_target_: "
+    "my_package.things.Size\npower: 2\n",
     "data/stripes.yaml": "# two classes\n_target_: my_package.things.stripes\ncount: 32\n",
 }
 OPTIONS = ("--config-dir", "conf", "--trust", "my_package", "executor.workers=1", "minima=2")
@@ -153,7 +156,9 @@ def test_a_landscape_with_samples(outside: Command, tmp_path: Path) -> None:
     said = train(outside, "landscape=bowl", "sgd.steps=100")
     assert "2 minima of Bowl" in said.out
     found = results(tmp_path)
-    assert found["dim"] == 5 and found["landscape"] == "Bowl" and found["claims"][0]["holds"] is True
+    assert (
+        found["dim"] == 5 and found["landscape"] == "Bowl" and found["claims"][0]["holds"] is True
+    )
     assert max(abs(row["objective"]) for row in found["minima"]) < 1e-10
     assert "already done" in train(outside, "landscape=bowl", "sgd.steps=100").err
 
@@ -161,7 +166,12 @@ def test_a_landscape_with_samples(outside: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampling", ["iid", "without_replacement", "epoch"])
 def test_a_landscape_with_examples(sampling: str, outside: Command, tmp_path: Path) -> None:
     train(
-        outside, "landscape=examples", "sgd.steps=40", "sgd.batch_size=16", f"sgd.sampling={sampling}", "landscape.spread=0.5"
+        outside,
+        "landscape=examples",
+        "sgd.steps=40",
+        "sgd.batch_size=16",
+        f"sgd.sampling={sampling}",
+        "landscape.spread=0.5",
     )
     found = results(tmp_path)
     assert max(row["gradient_norm"] for row in found["minima"]) < 1e-6
@@ -169,7 +179,12 @@ def test_a_landscape_with_examples(sampling: str, outside: Command, tmp_path: Pa
 
 def test_its_temperature(outside: Command, tmp_path: Path) -> None:
     """T within 3 % on real data, without a line of ours touched."""
-    words = ("sweep.learning_rate=[0.1]", "sweep.batch_size=[8,16]", "executor.workers=1", "threads=1")
+    words = (
+        "sweep.learning_rate=[0.1]",
+        "sweep.batch_size=[8,16]",
+        "executor.workers=1",
+        "threads=1",
+    )
     said = outside("sweep-temperature", "landscape=diabetes", *OPTIONS[:4], *words)
     assert said.code == 0, said.err
     cells = results(tmp_path)["cells"]
@@ -181,7 +196,9 @@ def test_its_temperature(outside: Command, tmp_path: Path) -> None:
 
 
 def test_its_parameters_are_checked_like_ours(outside: Command, tmp_path: Path) -> None:
-    said = outside("train", "landscape=examples", "landscape.spread=wide", "sgd.batch_size=65", *OPTIONS)
+    said = outside(
+        "train", "landscape=examples", "landscape.spread=wide", "sgd.batch_size=65", *OPTIONS
+    )
     assert said == (2, "", "landscape.spread: must be a valid number, not 'wide'\n")
     said = outside("train", "landscape=examples", "sgd.batch_size=65", *OPTIONS)
     assert said.code == 2 and "64 training examples" in said.err
@@ -205,10 +222,26 @@ def test_a_data_set(outside: Command, tmp_path: Path) -> None:
 
 
 def test_a_diagnostic(outside: Command, tmp_path: Path) -> None:
-    train(outside, "landscape=bowl", "sgd.steps=3", "polish=none", "diagnostic=size", "diagnostic.size.power=4")
+    train(
+        outside,
+        "landscape=bowl",
+        "sgd.steps=3",
+        "polish=none",
+        "diagnostic=size",
+        "diagnostic.size.power=4",
+    )
     for row in results(tmp_path)["minima"]:
-        assert row["size"] == pytest.approx(row["parameter_norm"] ** 4, rel=1e-5) and row["size_stderr"] == 0
-    said = outside("train", "landscape=bowl", "diagnostic=[size]", "diagnostic.size._target_=my_package.bowl.Bowl", *OPTIONS)
+        assert (
+            row["size"] == pytest.approx(row["parameter_norm"] ** 4, rel=1e-5)
+            and row["size_stderr"] == 0
+        )
+    said = outside(
+        "train",
+        "landscape=bowl",
+        "diagnostic=[size]",
+        "diagnostic.size._target_=my_package.bowl.Bowl",
+        *OPTIONS,
+    )
     assert said.code == 2 and "Bowl is no Diagnostic" in said.err
 
 
@@ -218,25 +251,33 @@ def test_a_factory_without_a_yaml(outside: Command, tmp_path: Path) -> None:
 
 
 def test_nothing_of_theirs_runs_without_trust(outside: Command, tmp_path: Path) -> None:
-    (tmp_path / "my_package/bowl.py").write_text("raise SystemError('this must not be imported')", encoding="utf-8")
+    (tmp_path / "my_package/bowl.py").write_text(
+        "raise SystemError('this must not be imported')", encoding="utf-8"
+    )
     said = outside("train", "landscape=bowl", "--config-dir", "conf")
-    assert said.code == 2 and "'my_package.bowl.Bowl' is not trusted" in said.err and "--trust my_package" in said.err
+    assert (
+        said.code == 2
+        and "'my_package.bowl.Bowl' is not trusted" in said.err
+        and "--trust my_package" in said.err
+    )
     assert not (tmp_path / "runs").exists()
 
 
 def test_workers_trust_what_their_parent_does(outside: Command, tmp_path: Path) -> None:
-    said = outside("train", "landscape=bowl", "sgd.steps=10", *OPTIONS[:4], "executor.workers=2", "minima=2")
-    assert said.code == 0, said.err
-    assert not list(tmp_path.glob("runs/*/*/log.txt")) or "Error" not in next(tmp_path.glob("runs/*/*/log.txt")).read_text(
-        encoding="utf-8"
+    said = outside(
+        "train", "landscape=bowl", "sgd.steps=10", *OPTIONS[:4], "executor.workers=2", "minima=2"
     )
+    assert said.code == 0, said.err
+    assert not list(tmp_path.glob("runs/*/*/log.txt")) or "Error" not in next(
+        tmp_path.glob("runs/*/*/log.txt")
+    ).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not hasattr(package, "load"), reason="sgdtheory.load is not there yet")
 def test_load_refuses_what_is_not_trusted(outside: Command, tmp_path: Path) -> None:
     train(outside, "landscape=bowl", "sgd.steps=10")
     (run,) = tmp_path.glob("runs/train/*")
-    with pytest.raises(Mistake, match="not trusted"):
+    with pytest.raises(UserError, match="not trusted"):
         package.load(run)
     loaded = package.load(run, trust=["my_package"])
     assert loaded.minima.shape == (2, 5)

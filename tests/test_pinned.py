@@ -1,4 +1,5 @@
-"""Small runs give the numbers that they gave before, to the bit: what moves no number shows it here."""
+"""Small runs give the numbers that they gave before, to the bit: what moves no number shows it
+here."""
 
 import sys
 from pathlib import Path

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from sgdtheory import locks, processes
-from sgdtheory.execute import execute, work_through
-from sgdtheory.folder import Damaged, Folder, Gone
+from sgdtheory.execution.loop import execute
+from sgdtheory.execution.units import work_through
 from sgdtheory.pipelines.train import Train
-from sgdtheory.processes import Process, machine, started, this
-from sgdtheory.run import Run, Unit, UnitFolder
+from sgdtheory.runs import locks, processes
+from sgdtheory.runs.folder import CorruptFile, DirectoryGone, Folder
+from sgdtheory.runs.processes import Process, machine, started, this
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.conftest import Command
 from tests.forks import warm
 
@@ -35,7 +37,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         Folder(path).write_text("report.html", "drawn")
         return path / "report.html"
 
-    monkeypatch.setattr("sgdtheory.report.draw", drawn)
+    monkeypatch.setattr("sgdtheory.report.page.draw", drawn)
 
 
 # who a process is
@@ -82,22 +84,27 @@ def test_without_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 # a worker that is not ours any more
 
 
-class Nothing:
-    """A pipeline whose units take no time."""
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        folder.finish({}, {})
+def nothing(folder: UnitFolder) -> None:
+    """The work of a unit that takes no time."""
+    folder.finish({}, {})
 
 
 def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
     """The unit was left by a process whose number a living child of this one has now."""
-    from sgdtheory.local import Local  # its `killed` sees (number, start) as here
+    from sgdtheory.execution.executors.local import (
+        Local,  # its `killed` sees (number, start) as here
+    )
 
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     assert Local is not None
     with subprocess.Popen(["sleep", "60"]) as child:
         left = processes.of(child.pid)._replace(start="1")
-        Folder(run.folder(unit).path).write_json("status.json", {"status": "running", "pid": child.pid, "worker": left})
+        Folder(run.folder(unit).path).write_json(
+            "status.json", {"status": "running", "pid": child.pid, "worker": left}
+        )
         others = {processes.of(child.pid): child}
         asked: list[bool] = []
 
@@ -105,7 +112,7 @@ def test_a_number_that_came_again_is_not_waited_for(tmp_path: Path) -> None:
             asked.append(process in others)
             return ""
 
-        work_through(run, Nothing(), [unit], killed)  # type: ignore[arg-type]
+        work_through(run, [unit], killed)
         child.kill()
     assert asked == [False] and run.folder(unit).status["status"] == "done"
 
@@ -124,13 +131,23 @@ def unshared(where: Path, *words: str) -> "subprocess.Popen[str]":
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [*call, *words], cwd=where, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, encoding="utf-8", env=environment
+        [*call, *words],
+        cwd=where,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        encoding="utf-8",
+        env=environment,
     )
 
 
 def can_unshare() -> bool:
     try:
-        return subprocess.run(["unshare", "-pf", "--mount-proc", "true"], capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                ["unshare", "-pf", "--mount-proc", "true"], capture_output=True
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -149,7 +166,10 @@ def test_killed_in_a_container_it_starts_again(tmp_path: Path) -> None:
     )
 
     def running() -> list[int]:
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in tmp_path.glob("runs/units/*/status.json")]
+        found = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in tmp_path.glob("runs/units/*/status.json")
+        ]
         return [status["pid"] for status in found if status["status"] == "running"]
 
     def two() -> bool:
@@ -184,7 +204,9 @@ def always(descriptor: int, how: int) -> None:
 
 
 @pytest.fixture(params=[no_locks, always], ids=["none", "always"])
-def lockless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+def lockless(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int, int], None]:
     monkeypatch.setattr(fcntl, "flock", request.param)
     return request.param  # type: ignore[no-any-return]
 
@@ -208,14 +230,18 @@ def test_a_lease_of_a_dead_process_is_taken_at_once(lockless: Any, tmp_path: Pat
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
     for holder in (Process(machine(), dead.pid, "1"), this()._replace(start="1")):
-        (tmp_path / locks.LEASE).write_text(json.dumps({"holder": holder, "token": "x", "beat": 3}), encoding="utf-8")
+        (tmp_path / locks.LEASE).write_text(
+            json.dumps({"holder": holder, "token": "x", "beat": 3}), encoding="utf-8"
+        )
         assert not Folder(tmp_path).is_locked()
         began = time.monotonic()
         with Folder(tmp_path).lock() as mine:
             assert mine and time.monotonic() - began < 0.5
 
 
-@pytest.mark.parametrize("content", ["", json.dumps({"holder": ["elsewhere", 5, "7"], "token": "x", "beat": 3})])
+@pytest.mark.parametrize(
+    "content", ["", json.dumps({"holder": ["elsewhere", 5, "7"], "token": "x", "beat": 3})]
+)
 def test_a_lease_from_elsewhere_without_signs_of_life(
     content: str, lockless: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +255,10 @@ def test_a_lease_from_elsewhere_without_signs_of_life(
         count = 3
         while not over.wait(0.05):
             count += 1
-            lease.write_text(json.dumps({"holder": ["elsewhere", 5, "7"], "token": "x", "beat": count}), encoding="utf-8")
+            lease.write_text(
+                json.dumps({"holder": ["elsewhere", 5, "7"], "token": "x", "beat": count}),
+                encoding="utf-8",
+            )
 
     living = threading.Thread(target=beat, daemon=True)
     living.start()
@@ -248,9 +277,14 @@ def test_a_holder_that_was_taken_for_dead_writes_no_more(
 ) -> None:
     monkeypatch.setattr(locks, "BEAT", 100.0)
     folder = Folder(tmp_path / "a")
-    with pytest.raises(Gone, match="was taken over by another process"), folder.lock() as mine:
+    with (
+        pytest.raises(DirectoryGone, match="was taken over by another process"),
+        folder.lock() as mine,
+    ):
         assert mine
-        (folder.path / locks.LEASE).write_text(json.dumps({"holder": this(), "token": "another"}), encoding="utf-8")
+        (folder.path / locks.LEASE).write_text(
+            json.dumps({"holder": this(), "token": "another"}), encoding="utf-8"
+        )
         folder.write_text("x", "y")
     assert (folder.path / locks.LEASE).exists()  # the other one's
 
@@ -265,7 +299,7 @@ import fcntl
 def flock(descriptor, how):
     {}
 fcntl.flock = flock
-import sgdtheory.report as report
+import sgdtheory.report.page as report
 report.draw = lambda path: path
 """
 
@@ -293,14 +327,14 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], No
     """Have something happen while the last unit is done."""
 
     def arrange(happens: Callable[[], None]) -> None:
-        real = Train.do
+        real = Train._find
 
-        def do(self: Train, unit: Unit, folder: UnitFolder) -> None:
-            real(self, unit, folder)
-            if unit.name == "minimum-1":
+        def find(self: Train, index: int, folder: UnitFolder) -> None:
+            real(self, index, folder)
+            if folder.unit.name == "minimum-1":
                 happens()
 
-        monkeypatch.setattr(Train, "do", do)
+        monkeypatch.setattr(Train, "_find", find)
 
     return arrange
 
@@ -310,7 +344,9 @@ def the_run() -> Path:
 
 
 @pytest.mark.parametrize("fate", ["moved", "deleted", "replaced"])
-def test_a_run_whose_directory_goes_is_not_done(fate: str, sgdtheory: Command, during: Any, no_pictures: None) -> None:
+def test_a_run_whose_directory_goes_is_not_done(
+    fate: str, sgdtheory: Command, during: Any, no_pictures: None
+) -> None:
     def happens() -> None:
         path = the_run()
         if fate == "deleted":
@@ -322,12 +358,20 @@ def test_a_run_whose_directory_goes_is_not_done(fate: str, sgdtheory: Command, d
 
     during(happens)
     said = sgdtheory(*WORDS)
-    assert said.code == 1 and "was moved, deleted or replaced while it was worked on" in said.err and not said.out
+    assert (
+        said.code == 1
+        and "was moved, deleted or replaced while it was worked on" in said.err
+        and not said.out
+    )
     assert len(said.err.splitlines()) == 1
-    assert fate == "replaced" or not any(Path("runs/train").iterdir())  # no half of it was made again
+    assert fate == "replaced" or not any(
+        Path("runs/train").iterdir()
+    )  # no half of it was made again
 
 
-def test_and_the_same_command_goes_on(sgdtheory: Command, during: Any, no_pictures: None, tmp_path: Path) -> None:
+def test_and_the_same_command_goes_on(
+    sgdtheory: Command, during: Any, no_pictures: None, tmp_path: Path
+) -> None:
     gone: list[int] = []
 
     def happens() -> None:
@@ -361,14 +405,21 @@ def test_a_directory_of_the_users_own_is_left_alone(name: str, sgdtheory: Comman
     path.parent.mkdir(parents=True)
     path.write_text(OTHERS[name], encoding="utf-8")
     said = sgdtheory(*WORDS, "run.dir=mine")
-    assert said.code == 2 and "mine holds something that is no run" in said.err and len(said.err.splitlines()) == 1
+    assert (
+        said.code == 2
+        and "mine holds something that is no run" in said.err
+        and len(said.err.splitlines()) == 1
+    )
     assert path.read_text(encoding="utf-8") == OTHERS[name]
     assert [each for each in Path("mine").rglob("*") if each.is_file()] == [path]
 
 
 def test_a_file_of_the_users_own_where_a_run_should_be(sgdtheory: Command) -> None:
     Path("mine").write_text("x", encoding="utf-8")
-    assert sgdtheory(*WORDS, "run.dir=mine").code == 2 and Path("mine").read_text(encoding="utf-8") == "x"
+    assert (
+        sgdtheory(*WORDS, "run.dir=mine").code == 2
+        and Path("mine").read_text(encoding="utf-8") == "x"
+    )
 
 
 def test_what_the_user_adds_to_a_run_stays(sgdtheory: Command, no_pictures: None) -> None:
@@ -398,7 +449,9 @@ def test_a_page_is_written_over_pages_alone(sgdtheory: Command) -> None:
 # killed at its very beginning
 
 
-def test_killed_between_its_first_two_files(sgdtheory: Command, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_its_first_two_files(
+    sgdtheory: Command, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -412,8 +465,8 @@ def test_killed_between_its_first_two_files(sgdtheory: Command, no_pictures: Non
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "write_text", write)
         with pytest.raises(Killed):
-            from sgdtheory.commandline.config import launch
-            from sgdtheory.progress import Watcher
+            from sgdtheory.commandline.front import launch
+            from sgdtheory.report.progress import Watcher
 
             def job(task: Any) -> None:
                 execute(task, Watcher(0))
@@ -444,19 +497,29 @@ main()
 def test_interrupted_in_its_first_moments(code: str, tmp_path: Path) -> None:
     call = [sys.executable, "-c", code, *WORDS]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, env=environment)
+    done = subprocess.run(
+        call, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, env=environment
+    )
     assert done.returncode == 130 and "Traceback" not in done.stderr, done
     assert done.stderr.startswith("interrupted") and len(done.stderr.splitlines()) == 1
 
 
-def test_a_clock_that_is_set_back(sgdtheory: Command, no_pictures: None, during: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back(
+    sgdtheory: Command, no_pictures: None, during: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shift = [0.0]
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - shift[0])
     during(lambda: shift.__setitem__(0, 7200.0))
     assert sgdtheory(*WORDS).code == 0
-    units = [json.loads(path.read_text(encoding="utf-8")) for path in Path("runs/units").glob("*/status.json")]
-    found = [json.loads((the_run() / name).read_text(encoding="utf-8")) for name in ("manifest.json", "results.json")]
+    units = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in Path("runs/units").glob("*/status.json")
+    ]
+    found = [
+        json.loads((the_run() / name).read_text(encoding="utf-8"))
+        for name in ("manifest.json", "results.json")
+    ]
     assert all(0 <= each["seconds"] < 100 for each in (*units, *found))
     assert "0 s ago" in sgdtheory("status").out
 
@@ -483,7 +546,9 @@ def test_one_damaged_run_hides_no_other(sgdtheory: Command, no_pictures: None) -
     assert "damaged" in sgdtheory("status", str(runs[3])).out
 
 
-def test_a_run_that_was_copied_is_described_as_it_is(sgdtheory: Command, no_pictures: None, tmp_path: Path) -> None:
+def test_a_run_that_was_copied_is_described_as_it_is(
+    sgdtheory: Command, no_pictures: None, tmp_path: Path
+) -> None:
     assert sgdtheory(*WORDS).code == 0
     shutil.copytree(the_run(), tmp_path / "far" / "away" / "copy")
     said = sgdtheory("status", "far/away/copy")
@@ -492,21 +557,27 @@ def test_a_run_that_was_copied_is_described_as_it_is(sgdtheory: Command, no_pict
     assert "2/2" in sgdtheory("status", str(next(iter(Path("again/train").iterdir())))).out
 
 
-def test_runs_on_another_disk_behind_a_link(sgdtheory: Command, no_pictures: None, tmp_path: Path) -> None:
+def test_runs_on_another_disk_behind_a_link(
+    sgdtheory: Command, no_pictures: None, tmp_path: Path
+) -> None:
     (tmp_path / "disk" / "deep" / "er").mkdir(parents=True)
     Path("runs").mkdir()
     Path("runs/train").symlink_to(tmp_path / "disk" / "deep" / "er")
     said = sgdtheory(*WORDS[:-2], "executor.workers=2", "minima=2")
     assert said.code == 0, said
     assert "2/2" in sgdtheory("status").out and "already done" in sgdtheory(*WORDS).err
-    assert len(list(Path("runs/units").iterdir())) == 2 and not (tmp_path / "disk" / "units").exists()
+    assert (
+        len(list(Path("runs/units").iterdir())) == 2 and not (tmp_path / "disk" / "units").exists()
+    )
     assert not (tmp_path / "disk" / "deep" / "units").exists()
     import sgdtheory as package
 
     assert len(package.load(the_run()).minima) == 2
 
 
-def test_what_is_drawn_is_drawn_again_when_it_is_gone(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_drawn_is_drawn_again_when_it_is_gone(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("train", "model=mlp", "model.hidden=[4]", "sgd.steps=5", "sgd.batch_size=4", *FEW)
     said = sgdtheory(*words)
     assert said.code == 0 and "report: " in said.out
@@ -518,28 +589,46 @@ def test_what_is_drawn_is_drawn_again_when_it_is_gone(sgdtheory: Command, monkey
         said = sgdtheory(*words)
         assert said.code == 0 and file.read_bytes() == kept and "report: " in said.out
     (run / "report.html").unlink()
-    monkeypatch.setattr("sgdtheory.report.draw", lambda path: path)
+    monkeypatch.setattr("sgdtheory.report.page.draw", lambda path: path)
     assert "report: " not in sgdtheory(*words).out  # it is announced when it is there
 
 
 def test_damage_to_a_unit_is_named_while_it_is_done(tmp_path: Path) -> None:
-    run, unit = Run(tmp_path / "run", tmp_path, tmp_path / "units", {}), Unit("one", {"a": 1})
+    run, unit = (
+        Run(tmp_path / "run", tmp_path, tmp_path / "units", {}),
+        Unit("one", {"a": 1}, nothing),
+    )
     Folder(run.folder(unit).path).write_text("status.json", "[]")
-    with pytest.raises(Damaged, match=r"status\.json is damaged"):
-        work_through(run, Nothing(), [unit])  # type: ignore[arg-type]
+    with pytest.raises(CorruptFile, match=r"status\.json is damaged"):
+        work_through(run, [unit])
 
 
 @pytest.fixture
 def many(tmp_path: Path) -> Iterator[Path]:
     """Two hundred runs of five units."""
-    results = {"claims": [{"name": "x", "statement": "so it is " * 10, "holds": True}], "minima": [{"x": 0.1}] * 60}
+    results = {
+        "claims": [{"name": "x", "statement": "so it is " * 10, "holds": True}],
+        "minima": [{"x": 0.1}] * 60,
+    }
     for k in range(200):
         run, rows = Folder(tmp_path / f"runs/train/r{k}"), []
         for j in range(5):
-            Folder(tmp_path / f"runs/units/{k}-{j}").write_json("status.json", {"status": "done", "seconds": 1.0})
-            rows.append({"name": f"minimum-{j}", "hash": "x", "directory": f"../../units/{k}-{j}", "status": "done"})
+            Folder(tmp_path / f"runs/units/{k}-{j}").write_json(
+                "status.json", {"status": "done", "seconds": 1.0}
+            )
+            rows.append(
+                {
+                    "name": f"minimum-{j}",
+                    "hash": "x",
+                    "directory": f"../../units/{k}-{j}",
+                    "status": "done",
+                }
+            )
         run.write_json("units.json", rows)
-        files = {"results.json": run.write_json("results.json", results), "table.csv": run.write_text("table.csv", "x\n" * 60)}
+        files = {
+            "results.json": run.write_json("results.json", results),
+            "table.csv": run.write_text("table.csv", "x\n" * 60),
+        }
         run.write_json("manifest.json", {"status": "done", "finished": 1.0, "files": files})
     yield tmp_path
 
@@ -560,7 +649,50 @@ def _cpu_seconds(folder: Path, word: str, times: int) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", "from sgdtheory.entry import main; main()", "status"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", env=environment)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, encoding="utf-8", env=environment
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0 and (done.stdout + done.stderr).count(word) == times, done
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_what_is_done_is_known_without_torch(tmp_path: Path) -> None:
+    """The second start builds no landscape: under .8 s of CPU on two cores of a shared EPYC, which is
+    at most three starts of the command that says its version."""
+    words = [
+        "train",
+        "landscape=ring",
+        "minima=2",
+        "sgd.steps=3",
+        "executor.workers=1",
+        "threads=1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code = "import sys; from sgdtheory.cli import main\ntry:\n main()\nfinally:\n print('torch' in sys.modules)"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    assert [done.returncode for done in said] == [0, 0]
+    assert "already done" in said[1].stderr and said[1].stdout.splitlines()[-1] == "False"
+    assert said[1].stdout.splitlines()[:-1] == said[0].stdout.splitlines()[:-1]
+    # what else decides what is computed: an edited configuration, a deleted file
+    (run,) = (tmp_path / "runs/train").iterdir()
+    (run / "config.yaml").write_text(
+        (run / "config.yaml").read_text(encoding="utf-8") + "# x\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+    )
+    assert done.returncode == 2 and "was edited" in done.stderr

@@ -8,18 +8,28 @@ import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PROGRAMS = ("sgdtheory", "make", "python", "pip", ".venv/bin/sgdtheory")
-SPECIAL = set("[]*?")  # what bash and zsh look for files by: zsh refuses the line where it finds none
+SPECIAL = set(
+    "[]*?"
+)  # what bash and zsh look for files by: zsh refuses the line where it finds none
 
 
 def command_lines(text: str) -> list[str]:
-    """Lines of code that begin with a program or a prompt, and spans of code that are a command line or overrides of one."""
+    """Lines of code that begin with a program or a prompt, and spans of code that are a command
+    line or overrides of one."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line.removeprefix("$ ").split(" #")[0] for block in blocks for line in block.splitlines()]
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    lines = [
+        line.removeprefix("$ ").split(" #")[0] for block in blocks for line in block.splitlines()
+    ]
+    spans = re.findall(
+        r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
     grammar = re.compile(r"\\\||…")  # a list of choices is no command line
     overrides = [span for span in spans if "=" in span and not grammar.search(span)]
     commands = [line for line in [*lines, *spans] if line.split(" ")[0] in PROGRAMS]
-    return [*commands, *(span for span in overrides if all("=" in word for word in span.split(" ")))]
+    return [
+        *commands,
+        *(span for span in overrides if all("=" in word for word in span.split(" "))),
+    ]
 
 
 def unquoted(line: str) -> set[str]:
@@ -37,9 +47,19 @@ def test_a_command_line_is_the_same_in_every_shell(line: str) -> None:
 
 
 def test_command_lines_are_found() -> None:
-    assert len(LINES) > 30 and any("minima=" in line for line in LINES) and "make demo" in " ".join(LINES)
-    text = (
-        "```\n$ sgdtheory train minima=[a]\n```\n| `sgdtheory report runs/*` | `a=[1]` | `b=[1] c=2` | `d=1\\|[2]` | `x[0]` |"
+    assert (
+        len(LINES) > 30
+        and any("minima=" in line for line in LINES)
+        and "make demo" in " ".join(LINES)
     )
-    assert command_lines(text) == ["sgdtheory train minima=[a]", "sgdtheory report runs/*", "a=[1]", "b=[1] c=2"]
+    text = (
+        "```\n$ sgdtheory train minima=[a]\n```\n| `sgdtheory report runs/*` | `a=[1]` | "
+        "`b=[1] c=2` | `d=1\\|[2]` | `x[0]` |"
+    )
+    assert command_lines(text) == [
+        "sgdtheory train minima=[a]",
+        "sgdtheory report runs/*",
+        "a=[1]",
+        "b=[1] c=2",
+    ]
     assert all(unquoted(line) for line in command_lines(text)) and not unquoted("sgdtheory 'a=[1]'")

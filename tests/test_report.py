@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from sgdtheory.faults import Mistake
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.losses import losses
-from sgdtheory.figures.style import svg_of
-from sgdtheory.figures.table import Text, number, table, typeset
-from sgdtheory.folder import Folder
-from sgdtheory.report import compare, draw, table_csv
+from sgdtheory.errors import UserError
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.losses import losses
+from sgdtheory.report.figures.style import svg_of
+from sgdtheory.report.figures.table import Text, number, table, typeset
+from sgdtheory.report.page import compare, draw, table_csv
+from sgdtheory.runs.folder import Folder
+
+pytestmark = pytest.mark.pictures
 
 NO_EXAMPLES = "a formula has no examples"
 
@@ -30,11 +32,26 @@ def row(name: str, formula: bool = False, **changes: Any) -> dict[str, Any]:
         "train_error": 0.0,
         "train_error_stderr": 0.0,
     }
-    scores |= {"test_loss": 0.0712, "test_loss_stderr": 0.0123, "test_error": 0.0194, "test_error_stderr": 0.0069}
+    scores |= {
+        "test_loss": 0.0712,
+        "test_loss_stderr": 0.0123,
+        "test_error": 0.0194,
+        "test_error_stderr": 0.0069,
+    }
     if formula:
         nothing = ("train_error", "test_loss", "test_error")
-        scores = {"train_loss": -1.0} | {c: None for c in nothing} | {f"{c}_why": NO_EXAMPLES for c in nothing}
-    rest = {"objective": 0.031, "gradient_norm": 2.1e-7, "parameter_norm": 31.2, "steps": 40, "learning_rate": 0.3}
+        scores = (
+            {"train_loss": -1.0}
+            | {c: None for c in nothing}
+            | {f"{c}_why": NO_EXAMPLES for c in nothing}
+        )
+    rest = {
+        "objective": 0.031,
+        "gradient_norm": 2.1e-7,
+        "parameter_norm": 31.2,
+        "steps": 40,
+        "learning_rate": 0.3,
+    }
     return {"name": name, **scores, **rest, **changes}
 
 
@@ -51,23 +68,54 @@ def claim(name: str, statement: str, holds: bool | None, **changes: Any) -> dict
 
 
 def make_run(
-    path: Path, rows: list[dict[str, Any]], claims: list[dict[str, Any]] | None = None, seed: int = 0, **manifest: Any
+    path: Path,
+    rows: list[dict[str, Any]],
+    claims: list[dict[str, Any]] | None = None,
+    seed: int = 0,
+    **manifest: Any,
 ) -> Path:
     """A small finished train run, written by hand."""
     folder = Folder(path)
-    claims = claims or [claim("training_error", f"{len(rows)} minima of a net: training error 0", True)]
-    results = {"command": "train", "seed": seed, "landscape": "a net on digits", "dim": 50, "device": "cpu", "seconds": 41.0}
-    folder.write_json("results.json", {**results, "config_hash": f"{seed:02x}" * 32, "claims": claims, "minima": rows})
+    claims = claims or [
+        claim("training_error", f"{len(rows)} minima of a net: training error 0", True)
+    ]
+    results = {
+        "command": "train",
+        "seed": seed,
+        "landscape": "a net on digits",
+        "dim": 50,
+        "device": "cpu",
+        "seconds": 41.0,
+    }
+    folder.write_json(
+        "results.json",
+        {**results, "config_hash": f"{seed:02x}" * 32, "claims": claims, "minima": rows},
+    )
     units = [
-        {"name": f"minimum-{r['name']}", "hash": "0" * 16, "directory": f"units/{r['name']}", "status": "done", "seconds": 3.0}
+        {
+            "name": f"minimum-{r['name']}",
+            "hash": "0" * 16,
+            "directory": f"units/{r['name']}",
+            "status": "done",
+            "seconds": 3.0,
+        }
         for r in rows
     ]
     for unit in units:
-        Folder(path / unit["directory"]).write_json("status.json", {"status": "done", "seconds": 3.0})
+        Folder(path / unit["directory"]).write_json(
+            "status.json", {"status": "done", "seconds": 3.0}
+        )
     folder.write_json("units.json", units)
     steps = range(2, 41, 2)
     log = [
-        {"unit": u["name"], "stage": "train", "step": s, "learning_rate": 0.3, "loss": [2.3 / s], "lost": []}
+        {
+            "unit": u["name"],
+            "stage": "train",
+            "step": s,
+            "learning_rate": 0.3,
+            "loss": [2.3 / s],
+            "lost": [],
+        }
         for u in units
         for s in steps
     ]
@@ -80,7 +128,14 @@ def make_run(
         "finished": 1.78e9,
     }
     folder.write_json(
-        "manifest.json", {**facts, "versions": {"torch": "2.15.0"}, "device_name": "a CPU", "git": "abc1234", **manifest}
+        "manifest.json",
+        {
+            **facts,
+            "versions": {"torch": "2.15.0"},
+            "device_name": "a CPU",
+            "git": "abc1234",
+            **manifest,
+        },
     )
     folder.write_text("config.yaml", f"seed: {seed}\nsgd:\n  steps: {40 + seed}\n  momentum: 0.9\n")
     points = np.random.default_rng(0).normal(size=(len(rows), 50)).astype("f4")
@@ -129,27 +184,47 @@ def test_equal_runs_are_equal_bytes(run: Path) -> None:
 
 def test_the_numbers_stand_beside_the_pictures(run: Path) -> None:
     draw(run)
-    found = list(csv.DictReader(io.StringIO((run / "figures" / "minima.csv").read_text(encoding="utf-8"))))
+    found = list(
+        csv.DictReader(io.StringIO((run / "figures" / "minima.csv").read_text(encoding="utf-8")))
+    )
     assert [float(r["test_loss_stderr"]) for r in found] == [0.0123, 0.0123]
-    assert len((run / "figures" / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 20
-    assert len((run / "figures" / "distances.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
+    assert (
+        len((run / "figures" / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 20
+    )
+    assert (
+        len((run / "figures" / "distances.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
+    )
 
 
 def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
     evil = "<b>&$x_1$"
-    claims = [claim("one", f"{evil} one", True), claim("two", f"{evil} two", None, why=f"{evil} why")]
+    claims = [
+        claim("one", f"{evil} one", True),
+        claim("two", f"{evil} two", None, why=f"{evil} why"),
+    ]
     page = draw(
-        make_run(tmp_path / "r", [row(evil), row("1")], claims, command_line=f"sgdtheory train run.name={evil}")
+        make_run(
+            tmp_path / "r",
+            [row(evil), row("1")],
+            claims,
+            command_line=f"sgdtheory train run.name={evil}",
+        )
     ).read_text(encoding="utf-8")
     assert "<b>&$" not in page
     assert page.count("&lt;b&gt;&amp;$x_1$") >= 6
 
 
 def test_verdicts_and_failed_units_are_told(tmp_path: Path) -> None:
-    claims = [claim("one", "headline", None, value=None, why="no unit finished"), claim("two", "other", False)]
+    claims = [
+        claim("one", "headline", None, value=None, why="no unit finished"),
+        claim("two", "other", False),
+    ]
     path = make_run(tmp_path / "r", [row("0")], claims)
     units = Folder(path).read_json("units.json")
-    Folder(path).write_json("units.json", [*units, {"name": "minimum-1", "status": "failed", "why": "the loss is not finite"}])
+    Folder(path).write_json(
+        "units.json",
+        [*units, {"name": "minimum-1", "status": "failed", "why": "the loss is not finite"}],
+    )
     page = draw(path).read_text(encoding="utf-8")
     assert "? cannot be said" in page and "no unit finished" in page
     assert "✗ does not hold" in page
@@ -158,14 +233,20 @@ def test_verdicts_and_failed_units_are_told(tmp_path: Path) -> None:
 
 
 def test_a_formula_has_values_instead_of_scores(tmp_path: Path) -> None:
-    page = draw(make_run(tmp_path / "r", [row("0", formula=True), row("1", formula=True)])).read_text(encoding="utf-8")
+    page = draw(
+        make_run(tmp_path / "r", [row("0", formula=True), row("1", formula=True)])
+    ).read_text(encoding="utf-8")
     assert "value at the minimum" in page
     assert f"– train error / %, test loss, test error / %: {NO_EXAMPLES}" in page
 
 
 def test_a_run_that_diverged_everywhere_still_has_a_page(tmp_path: Path) -> None:
     page = draw(
-        make_run(tmp_path / "r", [], [claim("minima", "no minimum", None, value=None, why="no unit finished")])
+        make_run(
+            tmp_path / "r",
+            [],
+            [claim("minima", "no minimum", None, value=None, why="no unit finished")],
+        )
     ).read_text(encoding="utf-8")
     assert "no minimum</h1>" in page and "Figure 1" not in page
 
@@ -173,16 +254,19 @@ def test_a_run_that_diverged_everywhere_still_has_a_page(tmp_path: Path) -> None
 def test_an_unfinished_run_names_the_command_that_goes_on(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", [row("0")])
     (path / "results.json").unlink()
-    with pytest.raises(Mistake, match=r"not finished(.|\n)*sgdtheory train minima=2"):
+    with pytest.raises(UserError, match=r"not finished(.|\n)*sgdtheory train minima=2"):
         draw(path)
-    with pytest.raises(Mistake, match="no run is here"):
+    with pytest.raises(UserError, match="no run is here"):
         draw(tmp_path / "nowhere")
 
 
 def test_stages_follow_one_another_and_gaps_stay_gaps(tmp_path: Path) -> None:
     path = make_run(tmp_path / "r", [row("0")])
     polish = {"unit": "minimum-0", "stage": "polish", "learning_rate": 0.1, "lost": []}
-    Folder(path).append("metrics.jsonl", [{**polish, "step": s, "loss": [None if s == 4 else 0.01]} for s in (2, 4, 6)])
+    Folder(path).append(
+        "metrics.jsonl",
+        [{**polish, "step": s, "loss": [None if s == 4 else 0.01]} for s in (2, 4, 6)],
+    )
     figure = losses(RunData.read(path))
     assert figure is not None
     assert [r["step"] for r in figure.numbers if r["stage"] == "polish"] == [42, 44, 46]
@@ -222,7 +306,10 @@ def test_text_stays_text(tmp_path: Path) -> None:
         claim("test_error", "it", None, value=0.05278),
     ]
     names = ("cnn3-digits-40e71387", "x-1e5")
-    paths = [make_run(tmp_path / "runs" / "train" / name, [row("0")], claims, seed=k) for k, name in enumerate(names)]
+    paths = [
+        make_run(tmp_path / "runs" / "train" / name, [row("0")], claims, seed=k)
+        for k, name in enumerate(names)
+    ]
     page = compare(paths, None).read_text(encoding="utf-8")
     assert "× 10" not in page and page.count("40e71387") >= 2
     assert "6.193 %" in page and "5.278 %" in page and "0.06193" not in page
@@ -231,7 +318,11 @@ def test_text_stays_text(tmp_path: Path) -> None:
 
 def test_nested_numbers_become_columns_with_errors() -> None:
     rows = [
-        {"pair": [0, 1], "path": {"test_error": 0.02, "test_error_stderr": 0.01}, "barrier": {"value": 0.5, "stderr": 0.1}},
+        {
+            "pair": [0, 1],
+            "path": {"test_error": 0.02, "test_error_stderr": 0.01},
+            "barrier": {"value": 0.5, "stderr": 0.1},
+        },
         {"pair": [1, 2], "path": None},
     ]
     found = table(rows)
@@ -241,7 +332,12 @@ def test_nested_numbers_become_columns_with_errors() -> None:
 
 def test_table_csv_is_tidy() -> None:
     text = table_csv(
-        {"minima": [{"name": "0"}], "edges": [{"pair": [0, 1], "barrier": {"value": 0.1, "stderr": None}, "verdict": "a,b"}]}
+        {
+            "minima": [{"name": "0"}],
+            "edges": [
+                {"pair": [0, 1], "barrier": {"value": 0.1, "stderr": None}, "verdict": "a,b"}
+            ],
+        }
     )
     assert list(csv.reader(io.StringIO(text))) == [
         ["pair", "barrier.value", "barrier.stderr", "verdict"],
@@ -252,9 +348,14 @@ def test_table_csv_is_tidy() -> None:
 
 
 def test_runs_are_compared(tmp_path: Path) -> None:
-    paths = [make_run(tmp_path / "runs" / "train" / f"net-{seed}", [row("0")], seed=seed) for seed in (1, 2)]
+    paths = [
+        make_run(tmp_path / "runs" / "train" / f"net-{seed}", [row("0")], seed=seed)
+        for seed in (1, 2)
+    ]
     page = compare(paths, None)
-    assert page.parent == tmp_path / "runs" and re.fullmatch(r"compare-[0-9a-f]{8}\.html", page.name)
+    assert page.parent == tmp_path / "runs" and re.fullmatch(
+        r"compare-[0-9a-f]{8}\.html", page.name
+    )
     assert compare(paths[::-1], None) == page
     text = compare(paths, None).read_text(encoding="utf-8")
     assert 'href="train/net-1/report.html"' in text and (paths[0] / "report.html").exists()
@@ -273,8 +374,8 @@ def test_torch_is_never_needed(run: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from sgdtheory.report import draw
-import sgdtheory.show
+from sgdtheory.report.page import draw
+import sgdtheory.report.terminal
 assert "matplotlib" not in sys.modules and "jinja2" not in sys.modules
 draw(Path({str(run)!r}))
 assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules

@@ -1,4 +1,5 @@
-"""What a run directory says of itself: statuses that are true now, units by their hash, results that vouch for themselves."""
+"""What a run directory says of itself: statuses that are true now, units by their hash, results
+that vouch for themselves."""
 
 import subprocess
 import threading
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from sgdtheory import run as runs
-from sgdtheory.folder import Damaged, Folder
-from sgdtheory.run import Interrupted, Run, Unit, UnitFolder, runs_under, status_of, stop_if_asked, stoppable
+from sgdtheory.runs import interrupt
+from sgdtheory.runs.folder import CorruptFile, Folder
+from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
+from sgdtheory.runs.run import Run, runs_under, status_of
+from sgdtheory.runs.unit import Unit, UnitFolder
 
 UNIT = Unit("minimum-0", {"index": 0, "seed": 0})
 
@@ -29,7 +32,9 @@ def again(folder: UnitFolder) -> UnitFolder:
 
 def test_a_unit_is_the_hash_of_its_science_and_not_of_its_name() -> None:
     assert UNIT.hash == Unit("other", {"seed": 0, "index": 0}).hash
-    assert len({UNIT.hash, Unit("a", {"index": 1, "seed": 0}).hash, Unit("a", {"index": 0}).hash}) == 3
+    assert (
+        len({UNIT.hash, Unit("a", {"index": 1, "seed": 0}).hash, Unit("a", {"index": 0}).hash}) == 3
+    )
 
 
 # statuses
@@ -48,7 +53,9 @@ def test_the_status_of_a_unit_is_true_now(folder: UnitFolder) -> None:
     assert folder.status["status"] == "unfinished" and folder.result is None
 
 
-def test_a_unit_that_ends_between_two_looks_is_done(folder: UnitFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_that_ends_between_two_looks_is_done(
+    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder.finish({"rows": []}, {"x": torch.zeros(2)})
     folder.write_json("status.json", {"status": "running"})
 
@@ -63,7 +70,13 @@ def test_a_unit_that_ends_between_two_looks_is_done(folder: UnitFolder, monkeypa
 def test_the_status_of_a_run_is_true_now(tmp_path: Path, folder: UnitFolder) -> None:
     run = Folder(tmp_path / "run")
     assert status_of(run.path)[0] == "missing"
-    row = {"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "failed", "why": "an old reason"}
+    row = {
+        "name": "minimum-0",
+        "hash": UNIT.hash,
+        "directory": "../unit",
+        "status": "failed",
+        "why": "an old reason",
+    }
     run.write_json("units.json", [row])
     for status in ("done", "failed", "interrupted"):
         run.write_json("manifest.json", {"status": status})
@@ -74,10 +87,12 @@ def test_the_status_of_a_run_is_true_now(tmp_path: Path, folder: UnitFolder) -> 
         folder.write_json("status.json", {"status": "running"})
         status, manifest, rows = status_of(run.path)
         assert status == manifest["status"] == "running"
-        assert rows == [{"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "running"}]
+        assert rows == [
+            {"name": "minimum-0", "hash": UNIT.hash, "directory": "../unit", "status": "running"}
+        ]
     folder.write_json("status.json", {"status": "failed", "why": "a new reason", "seconds": 2.0})
     assert status_of(run.path)[2][0]["why"] == "a new reason"
-    folder.pardon()
+    folder.reset_failed()
     assert again(folder).status == {"status": "unfinished", "seconds": 2.0}
 
 
@@ -98,7 +113,11 @@ def test_a_state_comes_back_and_later_rows_do_not(folder: UnitFolder) -> None:
     folder.save({"cloud": torch.ones(2)}, {"stage": "train", "step": 1})
     folder.append("metrics.jsonl", [{"step": 2}, {"step": 3}])
     found = again(folder).resume("train")
-    assert found is not None and found[1]["step"] == 1 and torch.equal(found[0]["cloud"], torch.ones(2))
+    assert (
+        found is not None
+        and found[1]["step"] == 1
+        and torch.equal(found[0]["cloud"], torch.ones(2))
+    )
     assert folder.rows("metrics.jsonl") == [{"step": 1}]
     assert again(folder).resume("polish") is None  # it is another stage's: nothing of it counts
     assert folder.rows("metrics.jsonl") == []
@@ -110,14 +129,14 @@ def test_rows_that_were_edited_are_not_gone_on_with(folder: UnitFolder) -> None:
     log = folder.path / "metrics.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole.replace(b"0.5", b"0.1"))
-    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+    with pytest.raises(CorruptFile, match=r"metrics\.jsonl is not what this unit wrote"):
         again(folder).resume("train")
     log.write_bytes(whole)
     folder.end_stage("train", torch.ones(2))
     log.write_bytes(whole.replace(b"0.5", b"0.1"))
     later = again(folder)
     later.stage("train")
-    with pytest.raises(Damaged, match=r"metrics\.jsonl is not what this unit wrote"):
+    with pytest.raises(CorruptFile, match=r"metrics\.jsonl is not what this unit wrote"):
         later.resume("polish")
 
 
@@ -150,7 +169,7 @@ def test_what_belongs_to_another_unit_is_refused(folder: UnitFolder, tmp_path: P
     folder.save({}, {"stage": "train"})
     stranger = UnitFolder(folder.path, Unit("minimum-1", {"index": 1}))
     for ask in (lambda: stranger.resume("train"), lambda: stranger.stage("other")):
-        with pytest.raises(Damaged, match="belongs to another unit"):
+        with pytest.raises(CorruptFile, match="belongs to another unit"):
             ask()
 
 
@@ -161,11 +180,11 @@ def test_a_result_vouches_for_itself(folder: UnitFolder) -> None:
     assert torch.equal(folder.clouds()["x"], torch.zeros(2))
     text = (folder.path / "result.json").read_text(encoding="utf-8")
     folder.write_text("result.json", text.replace("0.1", "0.2"))
-    with pytest.raises(Damaged, match="was edited"):
+    with pytest.raises(CorruptFile, match="was edited"):
         _ = folder.result
     folder.write_text("result.json", text)
     folder.write_tensors("result.safetensors", {"x": torch.ones(2)})
-    with pytest.raises(Damaged, match="not the file that this run wrote"):
+    with pytest.raises(CorruptFile, match="not the file that this run wrote"):
         folder.clouds()
 
 
@@ -175,7 +194,7 @@ def test_a_run_knows_whether_its_files_are_as_it_wrote_them(tmp_path: Path) -> N
     run.note(files={"a.json": run.write_json("a.json", {"a": 1})})
     assert run.is_whole()
     run.write_json("a.json", {"a": 2})
-    with pytest.raises(Damaged, match=r"a\.json is not the file"):
+    with pytest.raises(CorruptFile, match=r"a\.json is not the file"):
         run.is_whole()
     (tmp_path / "a.json").unlink()
     assert not run.is_whole()
@@ -206,7 +225,7 @@ def test_progress_is_read_while_it_is_replaced(folder: UnitFolder) -> None:
 @pytest.fixture(autouse=True)
 def no_wish_to_stop() -> Iterator[None]:
     yield
-    assert not runs._Stop.requested
+    assert not interrupt._Stop.requested
 
 
 def test_the_first_signal_asks_and_the_second_insists() -> None:
@@ -244,5 +263,7 @@ def test_a_thread_has_no_signals_and_works_all_the_same() -> None:
 def test_statuses_are_read_without_torch(tmp_path: Path) -> None:
     import sys
 
-    code = "import sys, sgdtheory.run, sgdtheory.folder; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, sgdtheory.runs.run, sgdtheory.runs.folder; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

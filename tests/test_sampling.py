@@ -1,4 +1,5 @@
-"""The indices of a mini-batch: uniform, distinct where they have to be, and a pure function of (seed, step)."""
+"""The indices of a mini-batch: uniform, distinct where they have to be, and a pure function of
+(seed, step)."""
 
 from itertools import islice
 
@@ -6,14 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
-from sgdtheory.sampling import Sampling, distinct, indices
-from sgdtheory.streams import stream
+from sgdtheory.errors import UserError
+from sgdtheory.optim.sampling import Sampling, distinct, indices
+from sgdtheory.rng import stream
 
 CPU = torch.device("cpu")
 
 
-def steps_of(sampling: Sampling, count: int, points: int, size: int, first: int, number: int, seed: int = 0) -> Tensor:
+def steps_of(
+    sampling: Sampling, count: int, points: int, size: int, first: int, number: int, seed: int = 0
+) -> Tensor:
     """Indices [S, P, b] of `number` steps from step `first` on."""
     rows: list[Tensor] = []
     for block, begins in indices(sampling, count, points, size, first, seed, CPU):
@@ -24,8 +27,12 @@ def steps_of(sampling: Sampling, count: int, points: int, size: int, first: int,
 
 
 @pytest.mark.parametrize("sampling", ["iid", "without_replacement", "epoch"])
-def test_step_k_does_not_depend_on_where_one_begins(sampling: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgdtheory.sampling.BLOCK_ELEMENTS", 64)  # several blocks in few steps
+def test_step_k_does_not_depend_on_where_one_begins(
+    sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sgdtheory.optim.sampling.BLOCK_ELEMENTS", 64
+    )  # several blocks in few steps
     whole = steps_of(sampling, 50, 3, 4, 0, 40)
     for first in (1, 5, 12, 13, 39):
         assert torch.equal(steps_of(sampling, 50, 3, 4, first, 40 - first), whole[first:])
@@ -36,7 +43,9 @@ def test_every_example_is_drawn_equally_often(sampling: Sampling) -> None:
     count, points, size, number = 20, 4, 5, 2000
     drawn = steps_of(sampling, count, points, size, 0, number)
     frequency = torch.bincount(drawn.flatten(), minlength=count).double() / drawn.numel()
-    error = (1 / count * (1 - 1 / count) / drawn.numel()) ** 0.5  # of an i.i.d. draw; the others are below it
+    error = (
+        1 / count * (1 - 1 / count) / drawn.numel()
+    ) ** 0.5  # of an i.i.d. draw; the others are below it
     assert ((frequency - 1 / count).abs() < 5 * error).all()
 
 
@@ -71,5 +80,5 @@ def test_an_epoch_shows_every_example_once() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(Mistake, match=r"sgd\.batch_size=9 is more than the 8 examples"):
+    with pytest.raises(UserError, match=r"sgd\.batch_size=9 is more than the 8 examples"):
         next(indices("iid", 8, 1, 9, 0, 0, CPU))

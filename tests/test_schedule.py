@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgdtheory.schedule import WSD, Constant, Cosine, Schedule, Steps, Warmup
+from sgdtheory.optim.schedule import WSD, Constant, Cosine, Schedule, Steps, Warmup
 
 
 def test_steps_divide_by_ten_at_a_half_and_three_quarters() -> None:

@@ -1,4 +1,5 @@
-"""What commands print: fits 80 columns, says what matters in words, starts without the heavy libraries."""
+"""What commands print: fits 80 columns, says what matters in words, starts without the heavy
+libraries."""
 
 import importlib.util
 import subprocess
@@ -8,11 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sgdtheory.faults import Mistake
-from sgdtheory.folder import Folder
-from sgdtheory.show import show_plan, show_report, show_results, show_status
+from sgdtheory.errors import UserError
+from sgdtheory.report.terminal import show_plan, show_report, show_results, show_status
+from sgdtheory.runs.folder import Folder
 
-spec = importlib.util.spec_from_file_location("report_runs", Path(__file__).with_name("test_report.py"))
+spec = importlib.util.spec_from_file_location(
+    "report_runs", Path(__file__).with_name("test_report.py")
+)
 assert spec is not None and spec.loader is not None
 runs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(runs)
@@ -28,7 +31,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def results(rows: list[dict[str, Any]], *claims: dict[str, Any]) -> dict[str, Any]:
-    return {"command": "train", "minima": rows, "claims": list(claims) or [runs.claim("a", "all is well", True)]}
+    return {
+        "command": "train",
+        "minima": rows,
+        "claims": list(claims) or [runs.claim("a", "all is well", True)],
+    }
 
 
 def test_results_are_a_table_a_sentence_and_a_path(
@@ -37,10 +44,16 @@ def test_results_are_a_table_a_sentence_and_a_path(
     other = runs.claim("b", "a second thing", False, expected="less than 1")
     monkeypatch.chdir(tmp_path)
     Folder(Path("runs/train/x")).write_text("report.html", "drawn")
-    show_results(Path("runs/train/x"), results([runs.row("0"), runs.row("1")], runs.claim("a", "all is well", True), other))
+    show_results(
+        Path("runs/train/x"),
+        results([runs.row("0"), runs.row("1")], runs.claim("a", "all is well", True), other),
+    )
     out = said(capsys)
     assert "0.00215 ± 0.00013" in out and "1.94 ± 0.69" in out and "2.1e-7" in out
-    assert "all is well\na second thing (does not hold; expected: less than 1)\nreport: runs/train/x/report.html" in out
+    assert (
+        "all is well\na second thing (does not hold; expected: less than 1)\nreport: "
+        "runs/train/x/report.html" in out
+    )
 
 
 def test_the_widest_numbers_fit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,17 +65,29 @@ def test_the_widest_numbers_fit(capsys: pytest.CaptureFixture[str]) -> None:
         "steps": 123456,
     }
     show_results(
-        Path("r"), results([runs.row(str(100 + i), **wide, test_loss=0.123, test_loss_stderr=0.0001) for i in range(3)])
+        Path("r"),
+        results(
+            [
+                runs.row(str(100 + i), **wide, test_loss=0.123, test_loss_stderr=0.0001)
+                for i in range(3)
+            ]
+        ),
     )
     out = said(capsys)
     assert "…" not in out and out.count("0.12)e-7") == 3 and out.count("123,456") == 3
 
 
 def test_of_many_rows_the_best_and_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
-    show_results(Path("r"), results([runs.row(f"m{i}", test_loss=(7 * i) % 30 / 10) for i in range(30)]))
+    show_results(
+        Path("r"), results([runs.row(f"m{i}", test_loss=(7 * i) % 30 / 10) for i in range(30)])
+    )
     out = said(capsys)
     order = [line.split()[0] for line in out.splitlines() if line.startswith("m")]
-    assert len(order) == 12 and order[0] == "m0" and order[-1] == f"m{next(i for i in range(30) if 7 * i % 30 == 29)}"
+    assert (
+        len(order) == 12
+        and order[0] == "m0"
+        and order[-1] == f"m{next(i for i in range(30) if 7 * i % 30 == 29)}"
+    )
     assert "18 more rows" in out and "r/table.csv" in out
 
 
@@ -75,22 +100,36 @@ def test_a_formula_has_values(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_other_commands_have_a_table_too(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [{"learning_rate": 0.1, "temperature": {"virial": {"value": 0.5, "stderr": 0.1}}, "stationary": True}]
+    cells = [
+        {
+            "learning_rate": 0.1,
+            "temperature": {"virial": {"value": 0.5, "stderr": 0.1}},
+            "stationary": True,
+        }
+    ]
     show_results(Path("r"), {"cells": cells, "claims": []})
     out = said(capsys)
     assert "virial" in out and "0.50 ± 0.10" in out and "yes" in out
 
 
-def test_status_is_a_line_a_run_and_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_a_line_a_run_and_what_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "runs"
     runs.make_run(root / "train" / "good", [runs.row("0"), runs.row("1")])
-    bad = runs.make_run(root / "train" / "bad", [runs.row("0")], status="failed", why="no space left")
+    bad = runs.make_run(
+        root / "train" / "bad", [runs.row("0")], status="failed", why="no space left"
+    )
     cut = runs.make_run(root / "train" / "cut", [runs.row("0"), runs.row("1")], status="running")
     (cut / "results.json").unlink()
     Folder(cut / "units/1").write_json("status.json", {"status": "running"})
     Folder(bad / "units/0").write_json("status.json", {"status": "failed", "why": "not finite"})
     show_status([], root)
-    lines = {line.split()[0].rpartition("/")[2]: line for line in said(capsys).splitlines() if line.startswith("/")}
+    lines = {
+        line.split()[0].rpartition("/")[2]: line
+        for line in said(capsys).splitlines()
+        if line.startswith("/")
+    }
     assert "done" in lines["good"] and "2/2" in lines["good"] and "ago" in lines["good"]
     assert "interrupted" in lines["cut"] and "1/2, 1 unfinished" in lines["cut"]
     assert "0/1, 1 failed" in lines["bad"]
@@ -100,25 +139,32 @@ def test_status_is_a_line_a_run_and_what_it_says(tmp_path: Path, capsys: pytest.
     assert "no space left" in out and "not finite" in out and "minima=2 --retry-failed" in out
 
 
-def test_status_without_runs_and_of_a_wrong_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_without_runs_and_of_a_wrong_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     show_status([], tmp_path / "runs")
     assert "`sgdtheory train` makes one" in capsys.readouterr().out
-    with pytest.raises(Mistake, match="no such directory"):
+    with pytest.raises(UserError, match="no such directory"):
         show_status([tmp_path / "typo"], tmp_path)
-    with pytest.raises(Mistake, match="no run is here"):
+    with pytest.raises(UserError, match="no run is here"):
         show_status([tmp_path], tmp_path)
 
 
-def test_report_prints_the_path_of_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [runs.make_run(tmp_path / "runs" / "train" / f"n{seed}", [runs.row("0")], seed=seed) for seed in (1, 2)]
+def test_report_prints_the_path_of_its_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        runs.make_run(tmp_path / "runs" / "train" / f"n{seed}", [runs.row("0")], seed=seed)
+        for seed in (1, 2)
+    ]
     show_report(paths[:1], None)
     assert capsys.readouterr().out == f"{paths[0]}/report.html\n"
     show_report([paths[0], paths[0]], tmp_path / "copy.html")
     assert (tmp_path / "copy.html").read_bytes() == (paths[0] / "report.html").read_bytes()
     show_report(paths, tmp_path / "both.html")
-    assert capsys.readouterr().out.endswith("both.html\n") and "2 runs compared" in (tmp_path / "both.html").read_text(
-        encoding="utf-8"
-    )
+    assert capsys.readouterr().out.endswith("both.html\n") and "2 runs compared" in (
+        tmp_path / "both.html"
+    ).read_text(encoding="utf-8")
 
 
 class Plan(NamedTuple):
@@ -137,9 +183,13 @@ class Plan(NamedTuple):
 def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
     show_plan(Plan())  # type: ignore[arg-type]
     out = said(capsys)
-    assert out.startswith("4 units: 4 to do × 3.9 s on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n")
+    assert out.startswith(
+        "4 units: 4 to do × 3.9 s on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n"
+    )
     assert "self-check: MLP: same bits twice\n" in out
-    assert "minimum-1" in out and "runs/train/x-01234567" in out and out.endswith("nothing was done\n")
+    assert (
+        "minimum-1" in out and "runs/train/x-01234567" in out and out.endswith("nothing was done\n")
+    )
     show_plan(Plan(units=1, done=1, names=()))  # type: ignore[arg-type]
     assert said(capsys).startswith("1 unit: all done already\n")
 
@@ -150,7 +200,7 @@ def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from sgdtheory.show import show_status
+from sgdtheory.report.terminal import show_status
 show_status([], Path({str(tmp_path)!r})); show_status([Path({str(path)!r})], Path("."))
 assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)
 """
@@ -158,7 +208,9 @@ assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)
 
 
 def connect_results(*args: Any, **kwargs: Any) -> dict[str, Any]:
-    spec = importlib.util.spec_from_file_location("connect_runs", Path(__file__).with_name("test_figures_connect.py"))
+    spec = importlib.util.spec_from_file_location(
+        "connect_runs", Path(__file__).with_name("test_figures_connect.py")
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -169,24 +221,39 @@ def connect_results(*args: Any, **kwargs: Any) -> dict[str, Any]:
 def test_edges_are_a_row_each_the_tree_first(capsys: pytest.CaptureFixture[str]) -> None:
     show_results(Path("r"), connect_results())
     out = said(capsys)
-    rows = [line.split()[0] for line in out.splitlines() if line[:3] in ("0-1", "1-2", "2-3", "0-2")]
+    rows = [
+        line.split()[0] for line in out.splitlines() if line[:3] in ("0-1", "1-2", "2-3", "0-2")
+    ]
     assert rows == ["1-2", "2-3", "0-1", "0-2", "1-2", "2-3", "0-1", "1-2:", "2-3:", "0-1:"]
-    assert [line.split()[1] == "*" for line in out.splitlines() if line[:3] in ("1-2", "0-2")] == [True, False, False, False]
+    assert [line.split()[1] == "*" for line in out.splitlines() if line[:3] in ("1-2", "0-2")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert "0.00320 ± 0.00030" in out and "2.22 ± 0.69" in out and "1,234" in out
-    assert "1-2: connected: barrier 0.0008, the straight line has 2" in out and "* in the minimum spanning tree" in out
+    assert (
+        "1-2: connected: barrier 0.0008, the straight line has 2" in out
+        and "* in the minimum spanning tree" in out
+    )
 
 
 def test_edges_of_a_formula_have_energies_alone(capsys: pytest.CaptureFixture[str]) -> None:
     show_results(Path("r"), connect_results(nodes=2, scored=False))
     out = said(capsys)
     assert "energy" in out and "test" not in out and "*" not in out
-    assert "– aligned: only networks have hidden units to renumber" in out and "0-1: connected" in out
+    assert (
+        "– aligned: only networks have hidden units to renumber" in out and "0-1: connected" in out
+    )
 
 
 def test_many_edges_are_cut_and_without_words(capsys: pytest.CaptureFixture[str]) -> None:
     found = connect_results()
     first = found["edges"][0]
-    found["edges"] = [{**first, "pair": [i, i + 1], "barrier": {"value": 1e-3 * i, "stderr": 1e-4}} for i in range(20)]
+    found["edges"] = [
+        {**first, "pair": [i, i + 1], "barrier": {"value": 1e-3 * i, "stderr": 1e-4}}
+        for i in range(20)
+    ]
     found["spanning_tree"] = [edge["pair"] for edge in found["edges"]]
     show_results(Path("r"), found)
     out = said(capsys)
@@ -194,6 +261,12 @@ def test_many_edges_are_cut_and_without_words(capsys: pytest.CaptureFixture[str]
 
 
 def test_no_edge_was_finished(capsys: pytest.CaptureFixture[str]) -> None:
-    claim = runs.claim("connected", "no path between minima", None, value=None, why="no edge was finished")
-    show_results(Path("r"), connect_results() | {"edges": [], "spanning_tree": [], "claims": [claim]})
-    assert "no path between minima (cannot be said: no edge was finished)" in " ".join(said(capsys).split())
+    claim = runs.claim(
+        "connected", "no path between minima", None, value=None, why="no edge was finished"
+    )
+    show_results(
+        Path("r"), connect_results() | {"edges": [], "spanning_tree": [], "claims": [claim]}
+    )
+    assert "no path between minima (cannot be said: no edge was finished)" in " ".join(
+        said(capsys).split()
+    )

@@ -8,22 +8,29 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sgdtheory import run as runs
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.run import Interrupted, Unit, UnitFolder
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.snapshots import along, snapshot_steps
-from sgdtheory.stage import run_stage
-from sgdtheory.streams import stream
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
+from sgdtheory.pipelines.snapshots import along, snapshot_steps
+from sgdtheory.rng import stream
+from sgdtheory.runs import interrupt
+from sgdtheory.runs.interrupt import Interrupted
+from sgdtheory.runs.unit import Unit, UnitFolder
 
 
 def test_which_steps() -> None:
-    assert snapshot_steps(100, 0) == () and snapshot_steps(100, 1) == (100,) and snapshot_steps(100, 3) == (0, 50, 100)
+    assert (
+        snapshot_steps(100, 0) == ()
+        and snapshot_steps(100, 1) == (100,)
+        and snapshot_steps(100, 3) == (0, 50, 100)
+    )
     assert snapshot_steps(3, 20) == (0, 1, 2, 3)
 
 
-def test_snapshots_are_the_states_of_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_are_the_states_of_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape = Quadratic((1.0, 0.1), noise=0.3)
     sgd = SGD(10, 4, 0.2, Cosine(), 0.9)
     start = landscape.init(1, stream(1, "init"))
@@ -33,11 +40,11 @@ def test_snapshots_are_the_states_of_the_loop(tmp_path: Path, monkeypatch: pytes
 
     def keep(self: UnitFolder, *args: Any) -> None:
         calls[0] += 1
-        runs._Stop.requested = calls[0] == 4
+        interrupt._Stop.requested = calls[0] == 4
         try:
             real(self, *args)
         finally:
-            runs._Stop.requested = False
+            interrupt._Stop.requested = False
 
     monkeypatch.setattr(UnitFolder, "keep", keep)
     folder = UnitFolder(tmp_path, Unit("unit", {"name": "unit"}))
@@ -68,8 +75,12 @@ def test_a_user_asks_for_snapshots(sgdtheory: Any) -> None:
     said = sgdtheory("train", *words, "run.dir=here", "--quiet")
     assert said.code == 0, said.err
     found = json.loads(Path("here/results.json").read_text(encoding="utf-8"))
-    assert [(row["minimum"], row["step"]) for row in found["snapshots"]] == [(i, s) for i in (0, 1) for s in (0, 3, 6)]
-    assert all(row["top_eigenvalue"] == pytest.approx(1.0) for row in found["snapshots"] + found["minima"])
+    assert [(row["minimum"], row["step"]) for row in found["snapshots"]] == [
+        (i, s) for i in (0, 1) for s in (0, 3, 6)
+    ]
+    assert all(
+        row["top_eigenvalue"] == pytest.approx(1.0) for row in found["snapshots"] + found["minima"]
+    )
     kept = load_file("here/snapshots/1.safetensors")
     assert kept["snapshots"].shape[0] == 3 and kept["steps"].tolist() == [0, 3, 6]
     assert not list(Path("here").rglob("snapshot-*"))

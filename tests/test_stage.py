@@ -1,6 +1,7 @@
 """A stage that was interrupted goes on exactly: 5 + 5 steps are 10 steps, bit for bit, losses and all."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory import run as runs
 from sgdtheory.data.images import Images
-from sgdtheory.execute import do_unit
-from sgdtheory.faults import Failure
+from sgdtheory.errors import RunError
+from sgdtheory.execution.units import do_unit
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.pipelines.train import Train
-from sgdtheory.run import Interrupted, Unit, UnitFolder
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
+from sgdtheory.runs import interrupt
+from sgdtheory.runs import unit as units
+from sgdtheory.runs.interrupt import Interrupted
+from sgdtheory.runs.unit import Unit, UnitFolder
 
 SAMPLINGS = ("iid", "without_replacement", "epoch")
 
@@ -36,7 +39,9 @@ def images(augment: Any = "none") -> Images:
 
 def network(name: str, augment: Any = "none") -> Network:
     def model(shape: tuple[int, int, int], classes: int) -> Any:
-        return MLP(shape, classes, [6]) if name == "mlp" else ResNet(shape, classes, depth=8, width=2)
+        return (
+            MLP(shape, classes, [6]) if name == "mlp" else ResNet(shape, classes, depth=8, width=2)
+        )
 
     return Network(model, images(augment))
 
@@ -52,11 +57,11 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
 
     def keep(self: UnitFolder, *args: Any) -> None:
         calls[0] += 1
-        runs._Stop.requested = calls[0] in steps
+        interrupt._Stop.requested = calls[0] in steps
         try:
             real(self, *args)
         finally:
-            runs._Stop.requested = False
+            interrupt._Stop.requested = False
 
     monkeypatch.setattr(UnitFolder, "keep", keep)
 
@@ -72,13 +77,18 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "points", "sampling", "augment", "nesterov"), CASES)
-@pytest.mark.parametrize("records", [200, 3])  # a row a step; rows of three steps, so that a window is cut through
+@pytest.mark.parametrize(
+    "records", [200, 3]
+)  # a row a step; rows of three steps, so that a window is cut through
 def test_five_and_five_steps_are_ten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     name: str, points: int, sampling: Any, augment: str, nesterov: bool, records: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("sgdtheory.stage.RECORDS", records)
-    formulas = {"quadratic": Quadratic((1.0, 0.1), noise=0.3), "double_well": DoubleWell(directions=2)}
+    monkeypatch.setattr("sgdtheory.optim.training_loop.RECORDS", records)
+    formulas = {
+        "quadratic": Quadratic((1.0, 0.1), noise=0.3),
+        "double_well": DoubleWell(directions=2),
+    }
     landscape: Any = formulas.get(name) or network(name, augment)
     start = landscape.init(points, stream(1, "init"))
     sgd = SGD(10, 8, "auto", Cosine(), 0.9, nesterov, sampling)
@@ -86,7 +96,9 @@ def test_five_and_five_steps_are_ten(
     whole = a_folder(tmp_path / "whole")
     cloud: Tensor = run_stage(whole, "train", sgd, landscape, start, 3)
 
-    interrupt_at(monkeypatch, 5, 5 + 2, 5 + 2 + 3)  # after 5 steps, 2 more, 3 more: the last is interrupted at its very end
+    interrupt_at(
+        monkeypatch, 5, 5 + 2, 5 + 2 + 3
+    )  # after 5 steps, 2 more, 3 more: the last is interrupted at its very end
     for _ in range(3):
         with pytest.raises(Interrupted):
             run_stage(a_folder(tmp_path / "parts"), "train", sgd, landscape, start, 3)
@@ -94,7 +106,9 @@ def test_five_and_five_steps_are_ten(
     assert torch.equal(run_stage(parts, "train", sgd, landscape, start, 3), cloud)
     for file in ("metrics.jsonl", "stage-train.safetensors"):
         assert (parts.path / file).read_bytes() == (whole.path / file).read_bytes()
-    assert [row["step"] for row in parts.rows("metrics.jsonl")] == (list(range(1, 11)) if records == 200 else [3, 6, 9, 10])
+    assert [row["step"] for row in parts.rows("metrics.jsonl")] == (
+        list(range(1, 11)) if records == 200 else [3, 6, 9, 10]
+    )
 
 
 def test_the_loop_resumes_from_its_own_states() -> None:
@@ -106,7 +120,9 @@ def test_the_loop_resumes_from_its_own_states() -> None:
         for state in sgd.run(landscape, start, 0):
             if state.step == 5:
                 break
-        *_, parts = sgd.run(landscape, type(state)(5, state.cloud.clone(), state.velocity.clone()), 0)
+        *_, parts = sgd.run(
+            landscape, type(state)(5, state.cloud.clone(), state.velocity.clone()), 0
+        )
         assert parts.step == whole.step == 10
         assert torch.equal(parts.cloud, whole.cloud) and torch.equal(parts.velocity, whole.velocity)
 
@@ -118,8 +134,13 @@ def test_points_that_diverge_are_named_and_all_of_them_are_a_failure(tmp_path: P
     folder = a_folder(tmp_path / "one")
     cloud = run_stage(folder, "train", sgd, landscape, start, 0)
     assert torch.isfinite(cloud[0]).all()
-    assert all(row["lost"] == [1] and row["loss"][1] is None for row in folder.rows("metrics.jsonl"))
-    with pytest.raises(Failure, match=r"not finite from step 1 of train on; lower sgd\.learning_rate \(it was 0\.1\)"):
+    assert all(
+        row["lost"] == [1] and row["loss"][1] is None for row in folder.rows("metrics.jsonl")
+    )
+    with pytest.raises(
+        RunError,
+        match=r"not finite from step 1 of train on; lower sgd\.learning_rate \(it was 0\.1\)",
+    ):
         run_stage(a_folder(tmp_path / "all"), "train", sgd, landscape, start[1:], 0)
 
 
@@ -148,12 +169,16 @@ def kill_at(patch: pytest.MonkeyPatch, number: int | None) -> list[int]:
     return count
 
 
-def test_killed_anywhere_a_unit_comes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_anywhere_a_unit_comes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two stages, a checkpoint every other step; killed before each of its disk operations, and once more on the way back."""
     steps = SGD(6, 4, "auto", Cosine(), 0.9)
-    pipeline = Train(Quadratic((1.0, 0.1), noise=0.3), steps, minima=1, polish="descent", polish_steps=4)
-    unit = Unit("minimum-0", {"index": 0, "seed": 0})
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    pipeline = Train(
+        Quadratic((1.0, 0.1), noise=0.3), steps, minima=1, polish="descent", polish_steps=4
+    )
+    unit = Unit("minimum-0", {"index": 0, "seed": 0}, partial(pipeline._find, 0))
+    monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
     def do(name: str, number: int | None = None) -> int:
@@ -162,7 +187,7 @@ def test_killed_anywhere_a_unit_comes_to_the_same_bits(tmp_path: Path, monkeypat
             count = kill_at(patch, number)
             try:
                 if folder.status["status"] != "done":
-                    do_unit(pipeline, unit, folder)
+                    do_unit(unit, folder)
             except Killed:
                 pass
         return count[0]
@@ -172,7 +197,11 @@ def test_killed_anywhere_a_unit_comes_to_the_same_bits(tmp_path: Path, monkeypat
 
     def left(name: str) -> dict[str, bytes]:
         """All files but what depends on the time, and temporary ones of a process that is alive: this one."""
-        files = [path for path in (tmp_path / name).iterdir() if path.name != "status.json" and path.name[0] != "."]
+        files = [
+            path
+            for path in (tmp_path / name).iterdir()
+            if path.name != "status.json" and path.name[0] != "."
+        ]
         return {path.name: path.read_bytes() for path in sorted(files)}
 
     wanted = left("whole")
@@ -181,7 +210,11 @@ def test_killed_anywhere_a_unit_comes_to_the_same_bits(tmp_path: Path, monkeypat
         name = f"killed-{number}"
         do(name, number)
         do(name, 7)  # killed again soon after the beginning
-        assert UnitFolder(tmp_path / name, unit).status["status"] in ("unfinished", "missing", "done"), number
+        assert UnitFolder(tmp_path / name, unit).status["status"] in (
+            "unfinished",
+            "missing",
+            "done",
+        ), number
         do(name)
         assert UnitFolder(tmp_path / name, unit).status["status"] == "done", number
         found = left(name)

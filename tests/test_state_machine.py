@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.disturbed import COMMANDS, VOUCHED, bits, do, undisturbed
 from tests.forks import Ended
@@ -24,9 +30,30 @@ QUIET: dict[str, Any] = {
     "phases": (Phase.explicit, Phase.generate), "stateful_step_count": 25,
 }  # fmt: skip
 TRAINS = ("two", "three", "polished")
-HEALS = (*VOUCHED, "report.html", "config.yaml", "units.json", "log.txt", "paths", "table.csv")  # made again where deleted
-HEALS_IN_UNIT = ("", "status.json", "unit.json", "result.json", "result.safetensors", "state.safetensors")
-EDITED = (*VOUCHED, "config.yaml", "units/result.json", "units/result.safetensors", "units/metrics.jsonl")
+HEALS = (
+    *VOUCHED,
+    "report.html",
+    "config.yaml",
+    "units.json",
+    "log.txt",
+    "paths",
+    "table.csv",
+)  # made again where deleted
+HEALS_IN_UNIT = (
+    "",
+    "status.json",
+    "unit.json",
+    "result.json",
+    "result.safetensors",
+    "state.safetensors",
+)
+EDITED = (
+    *VOUCHED,
+    "config.yaml",
+    "units/result.json",
+    "units/result.safetensors",
+    "units/metrics.jsonl",
+)
 CUT = ("results.json", "units.json", "manifest.json", "units/result.json", "units/status.json")
 NAMES, WHICH = st.sampled_from([*TRAINS * 3, "joined"]), st.integers(0, 5)
 steps = {"taken": 0}
@@ -59,7 +86,11 @@ class Disturbed(RuleBasedStateMachine):
     def found(self, name: str, pattern: str, which: int) -> Path | None:
         """A file of a run, or of one of the units of all."""
         folder, _, file = pattern.rpartition("/")
-        paths = sorted((self.home / "runs/units").glob(f"*/{file}" if file else "*")) if folder else [self.run(name) / file]
+        paths = (
+            sorted((self.home / "runs/units").glob(f"*/{file}" if file else "*"))
+            if folder
+            else [self.run(name) / file]
+        )
         paths = [path for path in paths if path.exists()]
         return paths[which % len(paths)] if paths else None
 
@@ -90,7 +121,11 @@ class Disturbed(RuleBasedStateMachine):
         path = self.run(name) / "results.json"
         return not path.exists() or path.read_bytes().endswith(b"}\n")
 
-    @rule(name=NAMES, file=st.sampled_from([*HEALS, *(f"units/{name}" for name in HEALS_IN_UNIT)]), which=WHICH)
+    @rule(
+        name=NAMES,
+        file=st.sampled_from([*HEALS, *(f"units/{name}" for name in HEALS_IN_UNIT)]),
+        which=WHICH,
+    )
     def delete(self, name: str, file: str, which: int) -> None:
         steps["taken"] += 1
         path = self.found(name, file, which)
@@ -114,7 +149,11 @@ class Disturbed(RuleBasedStateMachine):
                 return content[:-1] + bytes([content[-1] ^ 1])
             digits = [found.start() for found in re.finditer(rb"\d", content)]
             place = digits[at % len(digits)] if digits else 0
-            return content[:place] + (b"7" if content[place : place + 1] != b"7" else b"3") + content[place + 1 :]
+            return (
+                content[:place]
+                + (b"7" if content[place : place + 1] != b"7" else b"3")
+                + content[place + 1 :]
+            )
 
         self.change(name, file, which, edited)
 
@@ -145,7 +184,9 @@ class Disturbed(RuleBasedStateMachine):
             path.write_bytes(touched.was)
 
     def forget(self, path: Path) -> None:
-        self.touched = {key: what for key, what in self.touched.items() if path not in (key, *key.parents)}
+        self.touched = {
+            key: what for key, what in self.touched.items() if path not in (key, *key.parents)
+        }
 
     @rule(name=NAMES, how=st.sampled_from(["move", "copy", "link", "link units"]))
     def carry(self, name: str, how: str) -> None:
@@ -165,7 +206,9 @@ class Disturbed(RuleBasedStateMachine):
                 self.forget(path)
             else:
                 path.symlink_to(there)
-        for words in (["status", str(there.relative_to(self.home))],) if how in ("move", "copy") else ():
+        for words in (
+            (["status", str(there.relative_to(self.home))],) if how in ("move", "copy") else ()
+        ):
             self.in_words(do(self.home, *words))
 
     @rule(name=NAMES, file=st.sampled_from(["notes.txt", "mine.csv", "config.yaml"]))
@@ -182,15 +225,23 @@ class Disturbed(RuleBasedStateMachine):
     def look(self, name: str) -> None:
         """`status` and `report` say what is there, and change none of it."""
         steps["taken"] += 1
-        before, run = bits(self.run(name)) if self.is_readable(name) else None, str(self.run(name).relative_to(self.home))
+        before, run = (
+            bits(self.run(name)) if self.is_readable(name) else None,
+            str(self.run(name).relative_to(self.home)),
+        )
         assert do(self.home, "status").code == 0
         status, report = do(self.home, "status", run), do(self.home, "report", run)
         self.in_words(status)
         self.in_words(report)
-        edited = [file for file in ("results.json", "table.csv") if self.stands(self.run(name) / file)]
+        edited = [
+            file for file in ("results.json", "table.csv") if self.stands(self.run(name) / file)
+        ]
         if edited and status.code == 0 and " done " in f"{status.out.splitlines()[0]} ":
             assert "not as measured" in status.out or "damaged" in status.out, (edited, status)
-        if "results.json" in edited and " done " in f"{status.out.splitlines()[0] if status.out else ''} ":
+        if (
+            "results.json" in edited
+            and " done " in f"{status.out.splitlines()[0] if status.out else ''} "
+        ):
             assert report.code in (1, 2) and "results.json" in report.err, report
         assert before is None or bits(self.run(name)) == before
 
@@ -200,7 +251,11 @@ class Disturbed(RuleBasedStateMachine):
         return path in self.touched and self.touched[path].stands(path)
 
     def in_words(self, ended: Ended) -> None:
-        assert ended.code in (0, 1, 2) and "Traceback" not in ended.err and "--trace shows" not in ended.err, ended
+        assert (
+            ended.code in (0, 1, 2)
+            and "Traceback" not in ended.err
+            and "--trace shows" not in ended.err
+        ), ended
         assert ended.code == 0 or 1 <= len(ended.err.splitlines()) <= 5, ended
 
     def judge(self, name: str, ended: Ended, whole: bool) -> None:
@@ -209,20 +264,42 @@ class Disturbed(RuleBasedStateMachine):
         if ended.code == 0:
             found = bits(run)
             assert found == wanted, (different(found, wanted), self.told(), ended)
-            assert (run / "report.html").exists() and (whole or "already done" not in ended.err), (ended, self.told())
+            assert (run / "report.html").exists() and (whole or "already done" not in ended.err), (
+                ended,
+                self.told(),
+            )
             return
         excuses = self.excuses(name)
         assert any(word in ended.err for word in excuses), (name, ended, excuses)
 
     def excuses(self, name: str) -> set[str]:
         """Words one of which a refusal must have: the names of what stands as the user has left it."""
-        folders = [self.run(name), *([self.run("two")] if name == "joined" else []), self.home / "runs/units"]
-        found = {path.name for path in self.touched if path.parent in folders[:-1] and self.stands(path)}
-        found |= {path.name for path in self.touched if folders[-1] in path.parents and self.stands(path)}
-        of_no_run = [folder for folder in folders[:-1] if not (folder / "manifest.json").exists() and folder.exists()]
-        if any(file.parent in of_no_run for file in (*self.own, *self.touched)) or "manifest.json" in found:
+        folders = [
+            self.run(name),
+            *([self.run("two")] if name == "joined" else []),
+            self.home / "runs/units",
+        ]
+        found = {
+            path.name for path in self.touched if path.parent in folders[:-1] and self.stands(path)
+        }
+        found |= {
+            path.name for path in self.touched if folders[-1] in path.parents and self.stands(path)
+        }
+        of_no_run = [
+            folder
+            for folder in folders[:-1]
+            if not (folder / "manifest.json").exists() and folder.exists()
+        ]
+        if (
+            any(file.parent in of_no_run for file in (*self.own, *self.touched))
+            or "manifest.json" in found
+        ):
             found |= {"is no run", "no manifest.json"}
-        found |= {"config.yaml"} if any(own.name == "config.yaml" and own.parent in folders for own in self.own) else set()
+        found |= (
+            {"config.yaml"}
+            if any(own.name == "config.yaml" and own.parent in folders for own in self.own)
+            else set()
+        )
         if name == "joined" and not self.has_points():
             found |= {"minima"}
         return found - {""}
@@ -230,10 +307,15 @@ class Disturbed(RuleBasedStateMachine):
     def has_points(self) -> bool:
         """Whether the run whose minima are joined has them, and says so."""
         run = self.run("two")
-        return (run / "minima.safetensors").exists() and '"minima.safetensors"' in _text(run / "manifest.json")
+        return (run / "minima.safetensors").exists() and '"minima.safetensors"' in _text(
+            run / "manifest.json"
+        )
 
     def told(self) -> list[str]:
-        return [f"{path.relative_to(self.home)}: {what.stands(path)}" for path, what in self.touched.items()]
+        return [
+            f"{path.relative_to(self.home)}: {what.stands(path)}"
+            for path, what in self.touched.items()
+        ]
 
     @invariant()
     def nothing_of_the_users_is_lost(self) -> None:
@@ -265,7 +347,11 @@ class Disturbed(RuleBasedStateMachine):
 def different(found: Any, wanted: Any, key: str = "") -> list[str]:
     """Where two trees differ, and in what."""
     if isinstance(found, dict) and isinstance(wanted, dict):
-        return [each for name in wanted for each in different(found.get(name), wanted[name], f"{key}.{name}")]
+        return [
+            each
+            for name in wanted
+            for each in different(found.get(name), wanted[name], f"{key}.{name}")
+        ]
     return [] if found == wanted else [f"{key}: {str(found)[:80]} for {str(wanted)[:80]}"]
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sgdtheory.streams import key, stream
+from sgdtheory.rng import key, stream
 
 
 def draws(*names: object) -> torch.Tensor:
@@ -15,7 +15,12 @@ def test_the_same_names_give_the_same_draws() -> None:
 
 def test_any_other_name_or_seed_gives_independent_draws() -> None:
     first = draws(3, "batch", 7)
-    for other in (draws(4, "batch", 7), draws(3, "batch", 8), draws(3, "init", 7), draws(3, "batch7")):
+    for other in (
+        draws(4, "batch", 7),
+        draws(3, "batch", 8),
+        draws(3, "init", 7),
+        draws(3, "batch7"),
+    ):
         correlation = torch.corrcoef(torch.stack([first, other]))[0, 1]
         assert abs(correlation) < 5 / 1000**0.5  # five standard errors
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtheory.figures.table import csv_text
-from sgdtheory.terminal import harmless, paste, pasted, say
+from sgdtheory.report.figures.table import csv_text
+from sgdtheory.report.stdio import harmless, paste, pasted, say
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,11 @@ def test_all_that_is_said_goes_through_it(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "\\x1b[31mred\\u202e\n"
 
 
-WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8), min_size=1, max_size=4)
+WORDS = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8),
+    min_size=1,
+    max_size=4,
+)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -66,7 +70,9 @@ def test_a_kept_command_is_one_command(line: Any, again: str) -> None:
     assert pasted(line) == again
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\n=1", " =1", "＝1", "=cmd|' /C calc'!A0"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\n=1", " =1", "＝1", "=cmd|' /C calc'!A0"]
+)
 def test_text_in_a_table_is_no_formula(text: str) -> None:
     rows = list(csv.reader(io.StringIO(csv_text([{"name": text, text: 1.0}]), newline="")))
     assert rows == [["name", f"'{text}"], [f"'{text}", "1.0"]]
@@ -74,5 +80,17 @@ def test_text_in_a_table_is_no_formula(text: str) -> None:
 
 
 def test_numbers_in_a_table_stay_numbers() -> None:
-    row = {"a": -1.5, "b": -3, "c": None, "d": True, "e": [0, 1], "f": "0-1", "g": "fine – text", "h": [-1.0, "x", 2.0]}
-    assert csv_text([row]) == 'a,b,c,d,e,f,g,h\n-1.5,-3,,true,0-1,0-1,fine – text,"[-1.0, ""x"", 2.0]"\n'
+    row = {
+        "a": -1.5,
+        "b": -3,
+        "c": None,
+        "d": True,
+        "e": [0, 1],
+        "f": "0-1",
+        "g": "fine – text",
+        "h": [-1.0, "x", 2.0],
+    }
+    assert (
+        csv_text([row])
+        == 'a,b,c,d,e,f,g,h\n-1.5,-3,,true,0-1,0-1,fine – text,"[-1.0, ""x"", 2.0]"\n'
+    )

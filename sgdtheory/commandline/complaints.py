@@ -1,12 +1,14 @@
-"""What is wrong with the overrides of a command: every fault in a line of its own, with the nearest name that is right.
+"""What is wrong with the overrides of a command: every fault in a line of its own, with the nearest
+name that is right.
 
 Knows no Hydra: it is handed a `Composer` that says what it composes or why it cannot.
+
 """
 
 from typing import Any, Protocol
 
 from sgdtheory.commandline.habits import choice_meant, group_meant, meant
-from sgdtheory.faults import nearest
+from sgdtheory.errors import nearest
 
 
 class Composer(Protocol):
@@ -38,7 +40,9 @@ def faults_of(words: list[str], composer: Composer) -> list[str]:
 
 def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
-    for word in sorted(words, key=lambda word: key_of(word) not in said):  # most complaints name the key
+    for word in sorted(
+        words, key=lambda word: key_of(word) not in said
+    ):  # most complaints name the key
         without = composer.compose([other for other in words if other != word])
         if not isinstance(without, Exception) or str(without) != said:
             return word
@@ -50,7 +54,11 @@ def _explain(word: str, fault: Exception, others: list[str], composer: Composer)
     known = composer.choices.get(key, [])
     wrong = [name for name in value.strip("[]").split(",") if name not in known]
     if key in composer.choices and wrong:
-        hint = choice_meant(key, wrong[0]) or nearest(wrong[0], known) or f"; there are {', '.join(known) or 'none'}"
+        hint = (
+            choice_meant(key, wrong[0])
+            or nearest(wrong[0], known)
+            or f"; there are {', '.join(known) or 'none'}"
+        )
         return f"{word}: there is no {key} {wrong[0]!r}{hint}"
     tree = composer.compose(others)
     if isinstance(tree, Exception):
@@ -73,7 +81,8 @@ def key_of(word: str) -> str:
 
 
 def key_hint(key: str, value: str, keys: list[str], tree: Any) -> str:
-    """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'), similar beside it, or similar."""
+    """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'),
+    similar beside it, or similar."""
     folder, _, leaf = key.rpartition(".")
     if found := meant(key, keys, value, tree):
         return found
@@ -90,7 +99,11 @@ def paths_of(tree: Any, prefix: str = "") -> list[str]:
     """All keys of a tree, with dots, an inner one behind that which it is in."""
     if not isinstance(tree, dict):
         return []
-    return [path for key, value in tree.items() for path in (f"{prefix}{key}", *paths_of(value, f"{prefix}{key}."))]
+    return [
+        path
+        for key, value in tree.items()
+        for path in (f"{prefix}{key}", *paths_of(value, f"{prefix}{key}."))
+    ]
 
 
 def first_line(text: str) -> str:

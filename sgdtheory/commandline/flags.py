@@ -1,10 +1,39 @@
 """Hydra's own flags, as the command line lets them through."""
 
-VALUED = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+VALUED = (
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-dir",
+    "-cd",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+)
 OPTIONAL = ("--info", "-i")  # may be followed by one of INFO
-PLAIN = ("--multirun", "-m", "--resolve", "--run", "-r", "--hydra-help", "--shell-completion", "-sc")
+PLAIN = (
+    "--multirun",
+    "-m",
+    "--resolve",
+    "--run",
+    "-r",
+    "--hydra-help",
+    "--shell-completion",
+    "-sc",
+)
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-OURS = ("--trust", "--from", "--dry-run", "--retry-failed", "--quiet", "--verbose", "--trace", "--help")
+OURS = (
+    "--trust",
+    "--from",
+    "--dry-run",
+    "--retry-failed",
+    "--quiet",
+    "--verbose",
+    "--trace",
+    "--help",
+)
 
 
 def known_flags() -> tuple[str, ...]:
@@ -17,11 +46,16 @@ def is_known(word: str) -> bool:
 
 def without_value(words: list[str]) -> list[str]:
     """The flags that want a value and have none."""
-    return [word for word, after in zip(words, [*words[1:], "-"], strict=False) if word in VALUED and after.startswith("-")]
+    return [
+        word
+        for word, after in zip(words, [*words[1:], "-"], strict=False)
+        if word in VALUED and after.startswith("-")
+    ]
 
 
 def flags_first(words: list[str]) -> tuple[list[str], list[str]]:
-    """(flags with their values, overrides), each in order: Hydra refuses overrides on both sides of a flag."""
+    """(flags with their values, overrides), each in order: Hydra refuses overrides on both sides of
+    a flag."""
     flags: list[str] = []
     overrides: list[str] = []
     left = list(words)
@@ -33,7 +67,9 @@ def flags_first(words: list[str]) -> tuple[list[str], list[str]]:
         flags.append(word)
         if word in VALUED and left:
             flags.append(left.pop(0))
-        elif word in OPTIONAL:  # with its default written out, or Hydra would take an override for its value
+        elif (
+            word in OPTIONAL
+        ):  # with its default written out, or Hydra would take an override for its value
             flags.append(left.pop(0) if left and left[0] in INFO else "all")
     return flags, overrides
 

@@ -1,17 +1,20 @@
-"""What people type out of habit from other tools, and what it is called here: asked before the spelling is.
+"""What people type out of habit from other tools, and what it is called here: asked before the
+spelling is.
 
 A hint is put behind a message, as those of `faults.nearest` are; empty where no habit is known.
+
 """
 
 import re
 from math import ceil
 from typing import Any, NamedTuple
 
-from sgdtheory.faults import fold
+from sgdtheory.errors import fold
 
 
 class Meaning(NamedTuple):
-    """One thing under its many names (folded), and the keys that it may have here, the first that there is being meant."""
+    """One thing under its many names (folded), and the keys that it may have here, the first that
+    there is being meant."""
 
     names: str
     keys: tuple[str, ...]
@@ -24,9 +27,15 @@ def _in_loops(leaf: str) -> tuple[str, ...]:
 MEANINGS = (
     Meaning("lr eta learningrate stepsize baselr initlr lr0 rate", _in_loops("learning_rate")),
     Meaning("b bs batch batchsize minibatch trainbatchsize nbatch", _in_loops("batch_size")),
-    Meaning("steps nsteps numsteps maxsteps iterations iters iter niter maxiter numiter updates", _in_loops("steps")),
+    Meaning(
+        "steps nsteps numsteps maxsteps iterations iters iter niter maxiter numiter updates",
+        _in_loops("steps"),
+    ),
     Meaning("epochs epoch nepochs numepochs maxepochs nepoch", _in_loops("steps")),
-    Meaning("wd weightdecay l2 decay lambda lam l2reg reg regularization regularisation", ("landscape.weight_decay",)),
+    Meaning(
+        "wd weightdecay l2 decay lambda lam l2reg reg regularization regularisation",
+        ("landscape.weight_decay",),
+    ),
     Meaning("momentum mom mu beta beta1", _in_loops("momentum")),
     Meaning("shuffle sampler sampling replacement", _in_loops("sampling")),
     Meaning("optimizer optimiser optim opt optimizername", ("sgd",)),
@@ -38,12 +47,21 @@ MEANINGS = (
     Meaning("net network arch architecture backbone nn modelname module", ("model",)),
     Meaning("loss criterion lossfn", ("landscape.loss",)),
     Meaning("nminima numminima minimum nruns nmodels nummodels count", ("minima",)),
-    Meaning("checkpoint checkpoints ckpt ckpts weights pretrained resume load loadfrom", ("minima",)),
+    Meaning(
+        "checkpoint checkpoints ckpt ckpts weights pretrained resume load loadfrom", ("minima",)
+    ),
     Meaning("nreplicas numreplicas walkers particles chains nchains copies", ("replicas",)),
     Meaning("gpu gpus cuda usecuda usegpu ngpu accelerator", ("device",)),
-    Meaning("j workers numworkers nworkers jobs njobs numjobs processes numprocesses procs nproc cores", ("executor.workers",)),
+    Meaning(
+        "j workers numworkers nworkers jobs njobs numjobs processes numprocesses procs nproc cores",
+        ("executor.workers",),
+    ),
     Meaning("nthreads numthreads ompnumthreads cpus ncpus", ("threads",)),
-    Meaning("o out output outdir outputdir dir savedir logdir save savepath resultsdir results folder expdir", ("run.dir",)),
+    Meaning(
+        "o out output outdir outputdir dir savedir logdir save savepath resultsdir results "
+        "folder expdir",
+        ("run.dir",),
+    ),
     Meaning("root runs rundir", ("run.root",)),
     Meaning("name runname expname experimentname tag id", ("run.name",)),
     Meaning("fp16 bf16 amp half fp64 double float64 float32 type", ("dtype",)),
@@ -51,47 +69,84 @@ MEANINGS = (
     Meaning("diag diagnostics metric metrics", ("diagnostic",)),
 )
 FLAGS = {
-    "--dry-run": "dryrun dry", "--verbose": "verbose", "--quiet": "quiet silent", "--trace": "debug trace traceback",
-    "--trust PACKAGE": "trust", "--from FILE": "from config cfg", "--multirun": "multirun", "--config-dir DIR": "configdir",
+    "--dry-run": "dryrun dry",
+    "--verbose": "verbose",
+    "--quiet": "quiet silent",
+    "--trace": "debug trace traceback",
+    "--trust PACKAGE": "trust",
+    "--from FILE": "from config cfg",
+    "--multirun": "multirun",
+    "--config-dir DIR": "configdir",
     "--retry-failed": "retryfailed retry",
-}  # fmt: skip
+}
 COMMANDS = {
-    "sweep-temperature": "temperature sweep temp t", "connect": "path paths neb autoneb graph join modeconnectivity",
-    "train": "fit run optimize optimise descend sgd learn", "study": "studies claim claims theory test",
-    "status": "ls ps runs show", "report": "plot plots html compare draw", "list": "models data choices",
-    "diagnose": "eval evaluate hessian spectrum score", "--help": "help", "--version": "version",
-}  # fmt: skip
+    "sweep-temperature": "temperature sweep temp t",
+    "connect": "path paths neb autoneb graph join modeconnectivity",
+    "train": "fit run optimize optimise descend sgd learn",
+    "study": "studies claim claims theory test",
+    "status": "ls ps runs show",
+    "report": "plot plots html compare draw",
+    "list": "models data choices",
+    "diagnose": "eval evaluate hessian spectrum score",
+    "--help": "help",
+    "--version": "version",
+}
 VALUES = (
     # the last part of a key, values that it does not take (folded), what is meant
     ("device", "gpu", "did you mean 'cuda'?"),
     ("device", "mps tpu xpu", "use cpu"),
-    ("dtype", "bfloat16 bf16 float16 fp16 half amp mixed 16", "float32 is the coarsest in which barriers can be told"),
+    (
+        "dtype",
+        "bfloat16 bf16 float16 fp16 half amp mixed 16",
+        "float32 is the coarsest in which barriers can be told",
+    ),
     ("dtype", "double fp64 f64 64", "did you mean 'float64'?"),
     ("dtype", "single float fp32 f32 32", "did you mean 'float32'?"),
     ("threads", "all auto max", "leave it out: null is all the cores that this process may use"),
     ("workers", "all auto max", "leave it out: null is as many as there are cores"),
     ("batch_size", "full all fullbatch none", "null is the whole objective at every step"),
     ("sampling", "replacement withreplacement random", "did you mean 'iid'?"),
-    ("sampling", "shuffle shuffled reshuffle reshuffling randomreshuffling true", "did you mean 'epoch'?"),
+    (
+        "sampling",
+        "shuffle shuffled reshuffle reshuffling randomreshuffling true",
+        "did you mean 'epoch'?",
+    ),
     ("loss", "ce nll xent softmax logloss", "did you mean 'cross_entropy'?"),
     ("loss", "l2 squared quadratic square", "did you mean 'mse'?"),
     ("augment", "true yes flip crop standard on", "did you mean 'crop_flip'?"),
-    ("schedule", "cosine constant steps wsd warmup linear", "it is chosen as a group, without sgd.: schedule=cosine"),
+    (
+        "schedule",
+        "cosine constant steps wsd warmup linear",
+        "it is chosen as a group, without sgd.: schedule=cosine",
+    ),
     ("scaling", "normalize normalise normalized zscore", "did you mean 'standard'?"),
 )
-EXAMPLES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "fashion_mnist": 60_000}  # for training
+# for training
+EXAMPLES = {
+    "digits": 1437,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "mnist": 60_000,
+    "fashion_mnist": 60_000,
+}
 LOOP = ("learning_rate", "batch_size", "momentum", "sampling")
-OTHER_DATA = "imagenet|tinyimagenet|svhn|stl|celeba|flowers|food|pets|emnist|kmnist|qmnist|imagefolder|folder|custom|own|npz"
+OTHER_DATA = (
+    "imagenet|tinyimagenet|svhn|stl|celeba|flowers|food|pets|emnist|kmnist|qmnist|"
+    "imagefolder|folder|custom|own|npz"
+)
+# the families of its classification models
 TORCHVISION = (
     r"alexnet|vgg|resnet(18|34|50|101|152)$|resnext|wide_?resnet|densenet(121|161|169|201)|googlenet|inception|squeezenet|"
     r"mobilenet|efficientnet|convnext|shufflenet|mnasnet|regnet|vit_|swin|maxvit"
-)  # the families of its classification models
+)
 
 
 def meant(key: str, keys: list[str], value: str = "", tree: Any = None) -> str:
-    """A hint at the key that is meant by one that is not there, or that nothing reads; `keys` are those that there are.
+    """A hint at the key that is meant by one that is not there, or that nothing reads; `keys` are
+    those that there are.
 
-    `value`: what was to be set, `tree`: what the other words compose to, for hints that need a number.
+    `value`: what was to be set, `tree`: what the other words compose to, for hints that need a
+    number.
     """
     folder, _, leaf = key.rpartition(".")
     name = fold(leaf)
@@ -136,12 +191,17 @@ def _in_steps(key: str, value: str, tree: Any) -> str:
 
 
 def _examples(tree: Any) -> int | None:
-    """How many training examples a composed tree's data set has; None where it would have to be read."""
+    """How many training examples a composed tree's data set has; None where it would have to be
+    read."""
     data = _at(tree, "data") or {}
     if _at(tree, "landscape.data") != "${data}":
         return None
     count = EXAMPLES.get(str(data.get("name") or str(data.get("_target_")).rpartition(".")[2]))
-    if count is None or data.get("test_share", 0.2) != 0.2 or not isinstance(data.get("limit"), int | None):
+    if (
+        count is None
+        or data.get("test_share", 0.2) != 0.2
+        or not isinstance(data.get("limit"), int | None)
+    ):
         return None
     return min(count, data["limit"] or count) if data.get("limit") else count
 
@@ -155,19 +215,30 @@ def _at(tree: Any, key: str) -> Any:
 def value_meant(leaf: str, value: Any) -> str:
     """A hint at the value that is meant by one that a key does not take."""
     word = fold(str(value))
-    advice = next((advice for key, words, advice in VALUES if key == leaf and word in words.split()), None)
-    if advice is None and leaf == "device" and (found := re.fullmatch(r"(?:gpu|cuda)?[:\W_]*(\d+)", str(value).lower())):
+    advice = next(
+        (advice for key, words, advice in VALUES if key == leaf and word in words.split()), None
+    )
+    if (
+        advice is None
+        and leaf == "device"
+        and (found := re.fullmatch(r"(?:gpu|cuda)?[:\W_]*(\d+)", str(value).lower()))
+    ):
         advice = f"did you mean 'cuda:{found[1]}'?"
     return f"; {advice}" if advice else ""
 
 
 def choice_meant(group: str, name: str) -> str:
     """A hint at the choice that is meant by one that a group does not have."""
-    if group == "model" and re.match(TORCHVISION, re.sub(r"(?<=[a-z])[-_ ](?=\d)", "", name.lower())):
+    if group == "model" and re.match(
+        TORCHVISION, re.sub(r"(?<=[a-z])[-_ ](?=\d)", "", name.lower())
+    ):
         known = re.sub(r"(?<=vgg|net)[-_ ](?=\d)", "", name.lower()).replace("-", "_")
         return f"; torchvision has models of that kind: model=torchvision model.name={known}"
     if group == "model" and re.search(r"[.:/]", name):
-        return f"; a network of your own: model=custom model.factory={name} --trust {re.split('[.:/]', name)[0]}"
+        return (
+            f"; a network of your own: model=custom model.factory={name} --trust "
+            f"{re.split('[.:/]', name)[0]}"
+        )
     if group == "data" and re.search(r"[./~]", name):
         return f"; images of your own: data=images data.path={name}"
     if group == "data" and re.match(OTHER_DATA, fold(name)):
@@ -176,9 +247,12 @@ def choice_meant(group: str, name: str) -> str:
 
 
 def group_meant(group: str, keys: list[str]) -> str:
-    """A hint where a command has no such group to choose from: whose settings its loops have instead."""
+    """A hint where a command has no such group to choose from: whose settings its loops have
+    instead."""
     if group == "sgd":
-        loops = dict.fromkeys(key.rpartition(".")[0] for key in keys if key.endswith(".learning_rate"))
+        loops = dict.fromkeys(
+            key.rpartition(".")[0] for key in keys if key.endswith(".learning_rate")
+        )
         named = [f"{loop}.{leaf}" for loop in loops for leaf in LOOP if f"{loop}.{leaf}" in keys]
         if named:
             return f"; its descents are set by {', '.join(named)}"

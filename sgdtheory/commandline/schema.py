@@ -1,6 +1,8 @@
-"""The signature is the schema: a tree of plain data is checked against the callables its `_target_`s name, then built.
+"""The signature is the schema: a tree of plain data is checked against the callables its
+`_target_`s name, then built.
 
 Nothing is called before everything has been checked, and all that is wrong is told at once.
+
 """
 
 import importlib
@@ -16,12 +18,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from sgdtheory.annotations import ContentOf, Importable, Place
 from sgdtheory.commandline.habits import value_meant
 from sgdtheory.commandline.sources import SOURCE, digest_of_sources
-from sgdtheory.commandline.targets import OURS, nearest_target, targets
-from sgdtheory.faults import Mistake, nearest
-from sgdtheory.folder import digest_of_content
-from sgdtheory.kinds import ContentOf, Importable, Place
+from sgdtheory.commandline.targets import OURS, nearest_target, public_name, targets
+from sgdtheory.errors import UserError, nearest
+from sgdtheory.runs.folder import digest_of_content
 
 RESERVED = ("_target_", "_partial_")
 
@@ -36,12 +38,14 @@ class Node(NamedTuple):
 
 
 class Checker:
-    """Checks trees under one trust rule and gathers what is wrong, each fault a line `where: what; what to do`."""
+    """Checks trees under one trust rule and gathers what is wrong, each fault a line `where: what;
+    what to do`."""
 
     def __init__(self, trust: tuple[str, ...] = ()) -> None:
         self.roots = (OURS, *trust)
         self.faults: list[str] = []
         self.sources: dict[str, str | None] = {}  # digests, by the name of the package
+        self.looked_outside = False  # whether an identity depends on files that it names
 
     def fault(self, where: str, what: str) -> None:
         self.faults.append(f"{where}: {what}")
@@ -49,34 +53,52 @@ class Checker:
     # names → callables
 
     def resolve(self, name: Any, where: str) -> Callable[..., Any] | None:
-        """The callable that a dotted name or `module:name` means, if it lives where it may; else a fault and None."""
+        """The callable that a dotted name or `module:name` means, if it lives where it may; else a
+        fault and None."""
         try:
             return self._resolved(name)
-        except Mistake as mistake:
+        except UserError as mistake:
             self.fault(where, str(mistake))
             return None
 
     def _resolved(self, name: Any) -> Callable[..., Any]:
         parts = name.replace(":", ".").split(".") if isinstance(name, str) else []
         if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-            raise Mistake(f"{name!r} is not the dotted name of a class or function, such as package.module.Name")
+            raise UserError(
+                f"{name!r} is not the dotted name of a class or function, such as "
+                f"package.module.Name"
+            )
         root, module_name, attribute = parts[0], ".".join(parts[:-1]), parts[-1]
         if root not in self.roots:
-            raise Mistake(f"{name!r} is not trusted; if you trust that package, add --trust {root}")
+            raise UserError(
+                f"{name!r} is not trusted; if you trust that package, add --trust {root}"
+            )
         if root == OURS:
             _refuse_unlisted(".".join(parts))  # before anything is imported
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            raise Mistake(f"{name!r} cannot be imported ({error}); is it installed, or in the working directory?") from None
-        except Exception as error:  # whatever a stranger's module does at import is told in one line
-            raise Mistake(f"{name!r} cannot be imported ({type(error).__name__}: {error})") from None
+            raise UserError(
+                f"{name!r} cannot be imported ({error}); is it installed, or in the working "
+                f"directory?"
+            ) from None
+        except (
+            Exception
+        ) as error:  # whatever a stranger's module does at import is told in one line
+            raise UserError(
+                f"{name!r} cannot be imported ({type(error).__name__}: {error})"
+            ) from None
         found: Any = getattr(module, attribute, None)
         if not callable(found):
-            raise Mistake(f"{module_name} has no {attribute!r}" + nearest(attribute, list(vars(module))))
+            raise UserError(
+                f"{module_name} has no {attribute!r}" + nearest(attribute, list(vars(module)))
+            )
         home = str(getattr(found, "__module__", "")).split(".")[0]
         if home not in self.roots:
-            raise Mistake(f"{name!r} lives in {home!r}, which is not trusted; add --trust {home} if you trust it")
+            raise UserError(
+                f"{name!r} lives in {home!r}, which is not trusted; add --trust {home} if "
+                f"you trust it"
+            )
         if home == OURS:  # what a trusted package has merely imported from here
             _refuse_unlisted(f"{found.__module__}.{getattr(found, '__qualname__', attribute)}")
         return found  # type: ignore[no-any-return]
@@ -84,7 +106,8 @@ class Checker:
     # trees → Nodes
 
     def node(self, tree: Mapping[str, Any], where: str = "", wanted: Any = Any) -> Node | None:
-        """Check a mapping that has a `_target_`; what is not of the kind that is wanted is not looked into any further."""
+        """Check a mapping that has a `_target_`; what is not of the kind that is wanted is not
+        looked into any further."""
         name, is_partial = tree["_target_"], bool(tree.get("_partial_", False))
         target = self.resolve(name, f"{where}._target_" if where else "_target_")
         if target is None or not self._suits(wanted, target, where or "_target_", is_partial):
@@ -93,7 +116,12 @@ class Checker:
         return self.call(target, arguments, where, is_partial, str(name))
 
     def call(
-        self, target: Callable[..., Any], arguments: Mapping[str, Any], where: str, is_partial: bool = False, name: str = ""
+        self,
+        target: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        where: str,
+        is_partial: bool = False,
+        name: str = "",
     ) -> Node:
         """Check arguments against a signature: names, presence, types, ranges."""
         parameters = _parameters(target)
@@ -102,10 +130,13 @@ class Checker:
         prefix = f"{where}." if where else ""
         checked: dict[str, Any] = {}
         name = name or f"{target.__module__}.{target.__qualname__}"
-        science: dict[str, Any] = {"_target_": name, **self._sources(name)}
+        science: dict[str, Any] = {"_target_": public_name(name), **self._sources(name)}
         for key, value in arguments.items():
             if key not in parameters and not takes_any:
-                self.fault(f"{prefix}{key}", f"{_short(target)} has no parameter {key!r}" + nearest(key, list(parameters)))
+                self.fault(
+                    f"{prefix}{key}",
+                    f"{_short(target)} has no parameter {key!r}" + nearest(key, list(parameters)),
+                )
                 continue
             annotation = hints.get(key, Any)
             if value == "???":
@@ -127,10 +158,16 @@ class Checker:
             node = self.node(value, where, annotation)
             return node, node and node.science
         if isinstance(value, Mapping) and any(map(_is_node, value.values())):
-            pairs = {key: self.value(_inner(annotation), item, f"{where}.{key}") for key, item in value.items()}
+            pairs = {
+                key: self.value(_inner(annotation), item, f"{where}.{key}")
+                for key, item in value.items()
+            }
             return {k: v for k, (v, _) in pairs.items()}, {k: i for k, (_, i) in pairs.items()}
         if isinstance(value, list) and any(map(_is_node, value)):
-            items = [self.value(_inner(annotation), item, f"{where}[{i}]") for i, item in enumerate(value)]
+            items = [
+                self.value(_inner(annotation), item, f"{where}[{i}]")
+                for i, item in enumerate(value)
+            ]
             return [v for v, _ in items], [i for _, i in items]
         marks = _marks(annotation)
         if Importable in marks:
@@ -148,18 +185,23 @@ class Checker:
         return checked, str(checked) if isinstance(checked, Path) else checked
 
     def _sources(self, name: str) -> dict[str, str]:
-        """The sources of a trusted package, as a part of the identity of what it makes; nothing for ours."""
+        """The sources of a trusted package, as a part of the identity of what it makes; nothing for
+        ours."""
         root = name.replace(":", ".").split(".")[0]
         if root == OURS:
             return {}
         if root not in self.sources:
             self.sources[root] = digest_of_sources(root)
+            self.looked_outside = True
         return {} if self.sources[root] is None else {SOURCE: str(self.sources[root])}
 
     def _content(self, path: Path, content: ContentOf, where: str) -> str | None:
         """What a file holds, as its identity."""
+        self.looked_outside = True
         if path.exists():
-            return digest_of_content(path, content.files(path) if content.files is not None and path.is_dir() else None)
+            return digest_of_content(
+                path, content.files(path) if content.files is not None and path.is_dir() else None
+            )
         self.fault(where, f"no such file or folder: {path}")
         return None
 
@@ -170,31 +212,51 @@ class Checker:
                 self.fault(where, f"{str(item).lower()} is not a number or a name{advice}")
                 return None
         kinds = [leaf for leaf in _leaves(annotation) if is_dataclass(leaf)]
-        only = len(kinds) == len(_leaves(annotation)) and not (value is None and type(None) in get_args(_bare(annotation)))
-        if kinds and (only or isinstance(value, Mapping)):  # pydantic would make one of a mapping, without a _target_
-            self.fault(where, f"must be a {' or a '.join(map(_short, kinds))}, named by a _target_, not {value!r}")
+        only = len(kinds) == len(_leaves(annotation)) and not (
+            value is None and type(None) in get_args(_bare(annotation))
+        )
+        if kinds and (
+            only or isinstance(value, Mapping)
+        ):  # pydantic would make one of a mapping, without a _target_
+            self.fault(
+                where,
+                f"must be a {' or a '.join(map(_short, kinds))}, named by a _target_, not "
+                f"{value!r}",
+            )
             return None
         try:
             return _adapter(annotation).validate_python(value)
         except PydanticSchemaGenerationError:
             return value  # a stranger's annotation that pydantic cannot read checks nothing
         except ValidationError as error:
-            if value is not None and _is_list(annotation):  # 0.1 where [0.1] is meant, [0, 1] where [[0, 1]] is
+            if value is not None and _is_list(
+                annotation
+            ):  # 0.1 where [0.1] is meant, [0, 1] where [[0, 1]] is
                 with suppress(ValidationError):
                     return _adapter(annotation).validate_python([value])
             for problem in error.errors()[:1]:
                 place = "".join(f"[{part}]" for part in problem["loc"] if isinstance(part, int))
                 told = _told(problem, annotation, value)
                 advice = value_meant(where.rpartition(".")[2], value)
-                self.fault(f"{where}{place}", told.partition("; did you mean")[0] + advice if advice else told)
+                self.fault(
+                    f"{where}{place}",
+                    told.partition("; did you mean")[0] + advice if advice else told,
+                )
             return None
 
-    def _suits(self, annotation: Any, target: Callable[..., Any], where: str, is_partial: bool = False) -> bool:
-        """Whether what a target builds can be what the parameter asks for, as far as it can be told without building it."""
+    def _suits(
+        self, annotation: Any, target: Callable[..., Any], where: str, is_partial: bool = False
+    ) -> bool:
+        """Whether what a target builds can be what the parameter asks for, as far as it can be told
+        without building it."""
         if Any in _leaves(annotation):
             return True
         if is_partial:
-            calls = [leaf for leaf in _leaves(annotation) if get_origin(leaf) is Callable or leaf is Callable]
+            calls = [
+                leaf
+                for leaf in _leaves(annotation)
+                if get_origin(leaf) is Callable or leaf is Callable
+            ]
             if not calls:
                 self.fault(where, f"{_short(target)} itself is asked for; leave _partial_ out")
                 return False
@@ -203,39 +265,53 @@ class Checker:
                 return True
         result = target if inspect.isclass(target) else _hints(target).get("return", Any)
         if not inspect.isclass(result):
-            if _is_ours(target):  # a function that says nothing of what it gives is no maker of anything
+            if _is_ours(
+                target
+            ):  # a function that says nothing of what it gives is no maker of anything
                 self.fault(where, f"{_short(target)} makes nothing that can stand here")
             return not _is_ours(target)
         said = [_unlike(result, kind) for kind in _classes(annotation)]
         if "" in said:
             return True
-        self.fault(where, said[-1] if said else f"must be {_told_kinds(annotation)}, not a {_short(result)}")
+        self.fault(
+            where,
+            said[-1] if said else f"must be {_told_kinds(annotation)}, not a {_short(result)}",
+        )
         return False
 
 
 def _refuse_unlisted(name: str) -> None:
-    """Raise Mistake for what is of this package, and is built by no file of configs/."""
+    """Raise UserError for what is of this package, and is built by no file of configs/."""
     if name not in targets():
-        raise Mistake(f"{name!r} is nothing that a configuration builds{nearest_target(name)}")
+        raise UserError(f"{name!r} is nothing that a configuration builds{nearest_target(name)}")
 
 
 def _unlike(result: type, kind: type) -> str:
     """Why a class is not of a kind; empty where it is."""
     if not getattr(kind, "_is_protocol", False):
         return "" if issubclass(result, kind) else f"{_short(result)} is no {kind.__name__}"
-    methods = [name for name, value in vars(kind).items() if (callable(value) and name[0] != "_") or name == "__call__"]
+    methods = [
+        name
+        for name, value in vars(kind).items()
+        if (callable(value) and name[0] != "_") or name == "__call__"
+    ]
     missing = [name for name in methods if not any(name in vars(base) for base in result.__mro__)]
-    return f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}" if missing else ""
+    return (
+        f"{_short(result)} is no {kind.__name__}: it has no {', '.join(missing)}" if missing else ""
+    )
 
 
 def build(thing: Any) -> Any:
-    """Call what has been checked, innermost first. A ValueError of a constructor is the user's mistake."""
+    """Call what has been checked, innermost first. A ValueError of a constructor is the user's
+    mistake."""
     if isinstance(thing, Node):
         arguments = {key: build(value) for key, value in thing.arguments.items()}
         if thing.partial:
             return partial(thing.target, **arguments)
         found = thing.target(**arguments)
-        if content := getattr(found, "content_sha256", None):  # what it has read is a part of what it is
+        if content := getattr(
+            found, "content_sha256", None
+        ):  # what it has read is a part of what it is
             thing.science["content"] = str(content)
         return found
     if isinstance(thing, dict):
@@ -246,11 +322,11 @@ def build(thing: Any) -> Any:
 
 
 def refuse(faults: list[str]) -> None:
-    """Raise one Mistake that tells all faults, in three lines at most."""
+    """Raise one UserError that tells all faults, in three lines at most."""
     if faults:
         unique = list(dict.fromkeys(faults))
         lines = unique if len(unique) <= 3 else [*unique[:2], "; ".join(unique[2:])]
-        raise Mistake("\n".join(lines))
+        raise UserError("\n".join(lines))
 
 
 # types, read
@@ -268,13 +344,17 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     owner = target.__init__ if plain_class else target  # type: ignore[misc]
     try:
         return get_type_hints(owner, include_extras=True)
-    except Exception:  # a stranger's annotations may name what does not exist: then nothing is checked
+    except (
+        Exception
+    ):  # a stranger's annotations may name what does not exist: then nothing is checked
         return {}
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))
+        return TypeAdapter(
+            annotation, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        )
     except PydanticSchemaGenerationError:
         raise
     except Exception:  # types that carry a configuration of their own refuse another one
@@ -301,7 +381,12 @@ def _classes(annotation: Any) -> list[type]:
 
 def _told_kinds(annotation: Any) -> str:
     """The alternatives of a type that are no classes, in words."""
-    choices = [str(choice) for leaf in _leaves(annotation) if get_origin(leaf) is Literal for choice in get_args(leaf)]
+    choices = [
+        str(choice)
+        for leaf in _leaves(annotation)
+        if get_origin(leaf) is Literal
+        for choice in get_args(leaf)
+    ]
     return f"one of {', '.join(choices)}" if choices else str(annotation)
 
 
@@ -324,12 +409,21 @@ def _is_node(value: Any) -> bool:
 
 def _returned(annotation: Any) -> Any:
     """What a Callable[…, X] gives when it is called: a partial node is one."""
-    return next((get_args(leaf)[-1] for leaf in _leaves(annotation) if get_origin(leaf) is Callable and get_args(leaf)), Any)
+    return next(
+        (
+            get_args(leaf)[-1]
+            for leaf in _leaves(annotation)
+            if get_origin(leaf) is Callable and get_args(leaf)
+        ),
+        Any,
+    )
 
 
 def _inner(annotation: Any) -> Any:
     """The type of the items of a list, a tuple or a dictionary."""
-    arguments = [arg for leaf in _leaves(annotation) for arg in get_args(leaf) if arg is not Ellipsis]
+    arguments = [
+        arg for leaf in _leaves(annotation) for arg in get_args(leaf) if arg is not Ellipsis
+    ]
     return arguments[-1] if arguments else Any
 
 
@@ -337,7 +431,11 @@ def _allows(annotation: Any, value: bool) -> bool:
     """Whether true or false may stand here: pydantic alone would read them as 1 and 0."""
     for leaf in _leaves(annotation):
         named = get_args(leaf)
-        if leaf in (Any, bool) or (any(value is choice for choice in named) if get_origin(leaf) is Literal else bool in named):
+        if leaf in (Any, bool) or (
+            any(value is choice for choice in named)
+            if get_origin(leaf) is Literal
+            else bool in named
+        ):
             return True
     return False
 
@@ -345,7 +443,10 @@ def _allows(annotation: Any, value: bool) -> bool:
 def _is_list(annotation: Any) -> bool:
     """Whether a list of any length of one kind may stand here."""
     kinds = [(get_origin(leaf), get_args(leaf)) for leaf in _leaves(annotation)]
-    return any(kind is list or (kind is tuple and len(inner) == 2 and inner[1] is Ellipsis) for kind, inner in kinds)
+    return any(
+        kind is list or (kind is tuple and len(inner) == 2 and inner[1] is Ellipsis)
+        for kind, inner in kinds
+    )
 
 
 def _short(target: Any) -> str:
@@ -354,13 +455,26 @@ def _short(target: Any) -> str:
 
 def _told(problem: Any, annotation: Any, value: Any) -> str:
     """A pydantic complaint in the tool's own voice."""
-    choices = [choice for leaf in _leaves(annotation) if get_origin(leaf) is Literal for choice in get_args(leaf)]
-    given = problem["input"] if isinstance(problem["input"], str | int | float | bool | type(None)) else value
+    choices = [
+        choice
+        for leaf in _leaves(annotation)
+        if get_origin(leaf) is Literal
+        for choice in get_args(leaf)
+    ]
+    given = (
+        problem["input"]
+        if isinstance(problem["input"], str | int | float | bool | type(None))
+        else value
+    )
     others = [leaf.__name__ for leaf in _leaves(annotation) if inspect.isclass(leaf)]
     if choices and (isinstance(given, str) or not others):
         names = [str(choice) for choice in choices]
-        return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(str(given), names)
+        return f"{given!r} is not one of {', '.join([*names, *others])}" + nearest(
+            str(given), names
+        )
     message = problem["msg"].replace("Value error, ", "").replace("Input should be", "must be")
-    message = message.replace("a valid tuple", "a list [a,b]").replace("a valid list", "a list [a,b]")
+    message = message.replace("a valid tuple", "a list [a,b]").replace(
+        "a valid list", "a list [a,b]"
+    )
     message = re.split(", | for <", message)[0]  # the rest is about parsing and classes
     return f"{message[0].lower()}{message[1:]}, not {given!r}"

@@ -1,4 +1,5 @@
-"""The sources of a trusted package, as an identity: a network that was edited is another network."""
+"""The sources of a trusted package, as an identity: a network that was edited is another
+network."""
 
 import ast
 import hashlib
@@ -11,24 +12,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = "source"  # beside a _target_ in an identity
-INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+INSTALLED = {
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("purelib", "platlib", "stdlib", "platstdlib")
+}
 
 
 def digest_of_sources(name: str) -> str | None:
-    """SHA-256 of the sources of what a name begins with: all `.py` files of a package, or a module, and of whatever lies
-    beside it and is imported there, by statement, at any depth; None where it has no sources.
+    """SHA-256 of the sources of what a name begins with: all `.py` files of a package, or a module,
+    and of whatever lies beside it and is imported there, by statement, at any depth; None where
+    it has no sources.
 
-    Packages that are installed are not followed beyond themselves: their versions are another matter.
+    Packages that are installed are not followed beyond themselves: their versions are another
+    matter.
     """
     found = hashlib.sha256()
     files = sources_of(name.replace(":", ".").split(".")[0])
     for said, file in sorted(files.items()):
-        found.update(f"{said} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode("utf-8", "backslashreplace"))
+        found.update(
+            f"{said} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode(
+                "utf-8", "backslashreplace"
+            )
+        )
     return found.hexdigest() if files else None
 
 
 def sources_of(root: str) -> dict[str, Path]:
-    """The source files of a package or module and of what it imports from beside it, by their names there."""
+    """The source files of a package or module and of what it imports from beside it, by their names
+    there."""
     base = _base(root)
     if base is None:
         return {}
@@ -67,7 +78,9 @@ def _spec(root: str) -> "importlib.machinery.ModuleSpec | None":
 def _files(base: Path, name: str) -> list[Path]:
     folder, module = base / name, base / f"{name}.py"
     if folder.is_dir():
-        hidden = {file for file in folder.rglob("*.py") if re.search(r"/\.", str(file.relative_to(base)))}
+        hidden = {
+            file for file in folder.rglob("*.py") if re.search(r"/\.", str(file.relative_to(base)))
+        }
         return sorted(set(folder.rglob("*.py")) - hidden)
     return [module] if module.is_file() else []
 

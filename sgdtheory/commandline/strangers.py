@@ -1,18 +1,29 @@
-"""What is taken of a configuration that stands in a file: the science. Nothing about where, how, or whom to trust."""
+"""What is taken of a configuration that stands in a file: the science. Nothing about where, how, or
+whom to trust."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sgdtheory.foreign import NAME, refuse_resolvers
+from sgdtheory.runs.foreign import NAME, refuse_resolvers
 
-NOT_TAKEN = ("hydra", "run", "executor", "device", "threads", "trust", "defaults")  # root keys of such a file
+# root keys of such a file
+NOT_TAKEN = (
+    "hydra",
+    "run",
+    "executor",
+    "device",
+    "threads",
+    "trust",
+    "defaults",
+)
 
 
 def science_of(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The tree without the sections that are the command line's alone; of `run` a plain name is left, and a device inside
-    is the command's.
+    """The tree without the sections that are the command line's alone; of `run` a plain name is
+    left, and a device inside is the command's.
 
-    Raises Mistake where a value reads the environment, or anything else outside of the file.
+    Raises UserError where a value reads the environment, or anything else outside of the file.
+
     """
     found = {key: _placed(value) for key, value in tree.items() if key not in NOT_TAKEN}
     refuse_resolvers(found, where)
@@ -49,5 +60,9 @@ def _placed(value: Any) -> Any:
 def _different(one: Any, usual: Any, key: str) -> Iterable[str]:
     """The keys with dots in which a tree is not as usual."""
     if isinstance(one, Mapping) and isinstance(usual, Mapping):
-        return [path for name, value in one.items() for path in _different(value, usual.get(name), f"{key}.{name}")]
+        return [
+            path
+            for name, value in one.items()
+            for path in _different(value, usual.get(name), f"{key}.{name}")
+        ]
     return [] if one == usual else [key]

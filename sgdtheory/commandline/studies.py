@@ -5,11 +5,12 @@ from pathlib import Path
 
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.targets import CONFIGS
-from sgdtheory.faults import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
 
 
 def studies(directory: str | None = None) -> dict[str, str]:
-    """The claim of every study by its name, those of a user's --config-dir too: the first comment that is no directive."""
+    """The claim of every study by its name, those of a user's --config-dir too: the first comment
+    that is no directive."""
     found = {}
     for folder in (CONFIGS, *([Path(directory)] if directory else [])):
         for file in sorted((folder / "study").glob("*.yaml")):
@@ -26,18 +27,29 @@ def listing() -> str:
 
 
 def with_study(words: list[str], earlier: bool) -> list[str]:
-    """The words of `study NAME …` as Hydra reads them, study=NAME; `earlier`: an earlier run's configuration names it."""
+    """The words of `study NAME …` as Hydra reads them, study=NAME; `earlier`: an earlier run's
+    configuration names it."""
     flags, overrides = flags_first(words)
     names = [word for word in overrides if "=" not in word and not word.startswith("~")]
     known = studies(value_of(flags, "--config-dir", "-cd"))
-    given = [*names, *(word.removeprefix("study=") for word in overrides if word.startswith("study="))]
+    given = [
+        *names,
+        *(word.removeprefix("study=") for word in overrides if word.startswith("study=")),
+    ]
     if earlier:
         if given:
-            raise Mistake(f"--from says which study it is; leave {given[0]} out")
+            raise UserError(f"--from says which study it is; leave {given[0]} out")
         return words
     there = f"there are {', '.join(known)}"
     if len(given) != 1:
-        raise Mistake(f"study: {'one study at a time' if given else 'say which study'}; {there}")
+        raise UserError(f"study: {'one study at a time' if given else 'say which study'}; {there}")
     if given[0] not in known and "," not in given[0]:
-        raise Mistake(f"study: there is no study {given[0]!r}" + (nearest(given[0], list(known)) or f"; {there}"))
-    return [*flags, f"study={given[0]}", *(word for word in overrides if word != given[0] and not word.startswith("study="))]
+        raise UserError(
+            f"study: there is no study {given[0]!r}"
+            + (nearest(given[0], list(known)) or f"; {there}")
+        )
+    return [
+        *flags,
+        f"study={given[0]}",
+        *(word for word in overrides if word != given[0] and not word.startswith("study=")),
+    ]

@@ -5,25 +5,46 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from sgdtheory.faults import nearest
+from sgdtheory.errors import closest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 OURS = "sgdtheory"
-TARGET = re.compile(r"^\s*(?:- )?_target_: *(\S+)", re.MULTILINE)  # in a yaml; what is commented out does not count
+# in a yaml; what is commented out does not count
+TARGET = re.compile(r"^\s*(?:- )?_target_: *(\S+)", re.MULTILINE)
 
 
 @cache
 def targets() -> frozenset[str]:
     """The dotted names that the files of configs/ build."""
-    return frozenset(name for file in CONFIGS.rglob("*.yaml") for name in TARGET.findall(file.read_text(encoding="utf-8")))
+    return frozenset(
+        name
+        for file in CONFIGS.rglob("*.yaml")
+        for name in TARGET.findall(file.read_text(encoding="utf-8"))
+    )
+
+
+def public_name(name: str) -> str:
+    """What an identity calls a target: one of this package by its own name, which files may move
+    under; one of a trusted package by its dotted name."""
+    return name.rpartition(".")[2] if name.startswith(f"{OURS}.") else name
 
 
 def nearest_target(name: str) -> str:
-    """A hint with the target that comes closest, one of the same last name before others."""
-    known, last = sorted(targets()), name.rpartition(".")[2]
-    lasts = {target.rpartition(".")[2]: target for target in known}
-    close = lasts.get(last) or lasts.get(next(iter(get_close_matches(last, list(lasts), n=1, cutoff=0.75)), ""))
-    if close:
-        return f"; did you mean {close!r}?"
-    return nearest(name, known) or f"; did you mean {get_close_matches(name, known, n=1, cutoff=0.0)[0]!r}?"
+    """A hint with the target whose own name comes closest."""
+    by_last = {public_name(target): target for target in sorted(targets())}
+    last = name.rpartition(".")[2]
+    (some,) = get_close_matches(last, list(by_last), n=1, cutoff=0.0)
+    return f"; did you mean {by_last[next(closest(last, list(by_last)), some)]!r}?"
+
+
+def is_anothers(command: str, target: str, own: bool = False) -> bool:
+    """Whether a pipeline (…pipelines.train.Train, …studies.widths.Widths) is another command's;
+    `own`: nobody's is too."""
+    name = command.replace("-", "_")
+    package, *folders, module, _ = ["", "", "", *target.split(".")][
+        -max(4, target.count(".") + 1) :
+    ]
+    if not own and (package, *folders[:1]) not in ((OURS, "pipelines"), (OURS, "studies")):
+        return False
+    return "studies" not in folders if name == "study" else module != name

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sgdtheory.data.room import refuse_what_does_not_fit
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
+from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBX", "P", "PA", "RGBA")
 MOST_SIDE = 4096  # pixels squared: what a header may announce of one picture
@@ -17,12 +17,16 @@ FRAMES = "only the first frame is read"
 ALPHA = "the alpha channel is left out"
 
 
-def decoded(sources: Iterable[tuple[str, Any]], count: int, formats: tuple[str, ...]) -> tuple[np.ndarray, Counter[str]]:
-    """`count` pictures of one size, each a (name, path or binary file), as uint8 [N, C, H, W]; C = 1 (grey) or 3.
+def decoded(
+    sources: Iterable[tuple[str, Any]], count: int, formats: tuple[str, ...]
+) -> tuple[np.ndarray, Counter[str]]:
+    """`count` pictures of one size, each a (name, path or binary file), as uint8 [N, C, H, W]; C =
+    1 (grey) or 3.
 
-    Besides: of how many pictures something was left out, by what it was. A picture's size is known before it is decoded.
-    A plain loop: a CIFAR picture takes some 70 µs, so threads spend longer on the interpreter's lock than they save
-    (60,000 pictures: 4 s alone, 7 s with two threads), and torchvision's decoder costs its gain in import time.
+    Besides: of how many pictures something was left out, by what it was. A picture's size is known
+    before it is decoded. A plain loop: a CIFAR picture takes some 70 µs, so threads spend longer on
+    the interpreter's lock than they save (60,000 pictures: 4 s alone, 7 s with two threads), and
+    torchvision's decoder costs its gain in import time.
     """
     images: np.ndarray | None = None
     first = ""
@@ -34,10 +38,15 @@ def decoded(sources: Iterable[tuple[str, Any]], count: int, formats: tuple[str, 
             pixels = _pixels(name, source, formats, left_out)
             if images is None:
                 height, width, channels = pixels.shape
-                refuse_what_does_not_fit(count * pixels.size, f"{name} and {count - 1:,} more of {height}x{width} pixels")
+                refuse_what_does_not_fit(
+                    count * pixels.size, f"{name} and {count - 1:,} more of {height}x{width} pixels"
+                )
                 images, first = np.empty((count, height, width, channels), np.uint8), name
             if pixels.shape != images.shape[1:]:
-                raise Mistake(f"{name} is {_size(pixels)}, but {first} is {_size(images[0])}: all must have one size")
+                raise UserError(
+                    f"{name} is {_size(pixels)}, but {first} is {_size(images[0])}: all must "
+                    f"have one size"
+                )
             images[row] = pixels
     assert images is not None  # whoever calls has counted them
     return images.transpose(0, 3, 1, 2), left_out
@@ -51,7 +60,9 @@ def _pixels(name: str, source: Any, formats: tuple[str, ...], left_out: Counter[
             if width * height > MOST_SIDE**2:
                 raise _too_large(name, f"{height:,}x{width:,} pixels")
             if picture.mode not in GREY + COLOUR:
-                raise Mistake(f"{name} has pixels of kind {picture.mode}: grey or RGB with 8 bits is read")
+                raise UserError(
+                    f"{name} has pixels of kind {picture.mode}: grey or RGB with 8 bits is read"
+                )
             left_out[FRAMES] += bool(getattr(picture, "is_animated", False))
             left_out[ALPHA] += _is_see_through(picture)
             mode = "L" if picture.mode in GREY else "RGB"
@@ -59,16 +70,18 @@ def _pixels(name: str, source: Any, formats: tuple[str, ...], left_out: Counter[
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as fault:
         raise _too_large(name, "more pixels than Pillow opens") from fault
     except Exception as fault:  # a damaged file makes decoders raise whatever comes to their minds
-        if isinstance(fault, Mistake):
+        if isinstance(fault, UserError):
             raise
         if isinstance(fault, OSError) and fault.strerror:
-            raise Mistake(f"{name} cannot be read ({fault.strerror})") from fault
-        raise Mistake(f"{name} cannot be decoded as {', '.join(formats)}") from fault
+            raise UserError(f"{name} cannot be read ({fault.strerror})") from fault
+        raise UserError(f"{name} cannot be decoded as {', '.join(formats)}") from fault
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _too_large(name: str, what: str) -> Mistake:
-    return Mistake(f"{name} has {what}: at most {MOST_SIDE:,}x{MOST_SIDE:,} are read; make it smaller")
+def _too_large(name: str, what: str) -> UserError:
+    return UserError(
+        f"{name} has {what}: at most {MOST_SIDE:,}x{MOST_SIDE:,} are read; make it smaller"
+    )
 
 
 def _is_see_through(picture: Image.Image) -> bool:

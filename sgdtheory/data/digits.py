@@ -1,25 +1,28 @@
-"""Handwritten digits that come with scikit-learn: the default, because nothing has to be downloaded."""
+"""Handwritten digits that come with scikit-learn: the default, because nothing has to be
+downloaded."""
 
 import numpy as np
 
+from sgdtheory.annotations import Fraction, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
-from sgdtheory.kinds import Count, Fraction
 
 SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
 
 
 def digits(
     test_share: Fraction = 0.2,
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "unit",
 ) -> Images:
-    """1,797 images of 1×8×8 pixels in ten classes (`sklearn.datasets.load_digits`), 0 … 16 stretched to 0 … 255.
+    """1,797 images of 1×8×8 pixels in ten classes (`sklearn.datasets.load_digits`), 0 … 16
+    stretched to 0 … 255.
 
-    The split is stratified and always the same: within each class the order is drawn by numpy's PCG64 with seed 0, and
-    images spread evenly over the ordered classes go to the test set: 1,437 for training, 360 for testing at 0.2.
-    `limit` of each split are drawn evenly over the classes (None: all).
+    The split is stratified and always the same: within each class the order is drawn by numpy's
+    PCG64 with seed 0, and images spread evenly over the ordered classes go to the test set: 1,437
+    for training, 360 for testing at 0.2. `limit` of each split are drawn evenly over the classes
+    (None: all).
     """
     from sklearn.datasets import load_digits  # here, because importing it costs a second
 
@@ -28,11 +31,14 @@ def digits(
     labels = loaded.target
     test = _stratified(labels, test_share)
     train_split, test_split = ((pixels[rows], labels[rows]) for rows in (~test, test))
-    return Images.from_arrays(train_split, test_split, 10, "digits", augment, padding, scaling, limit)
+    return Images.from_arrays(
+        train_split, test_split, 10, "digits", augment, padding, scaling, limit
+    )
 
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:
-    """Which examples [N] belong to the test set: ⌈share·N⌉ of them, from each class its share to within one."""
+    """Which examples [N] belong to the test set: ⌈share·N⌉ of them, from each class its share to
+    within one."""
     keys = np.random.Generator(np.random.PCG64(SPLIT_SEED)).random(len(labels))
     order = np.lexsort((keys, labels))  # by class, at random within a class
     size = int(np.ceil(share * len(labels)))

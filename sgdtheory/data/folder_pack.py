@@ -10,32 +10,64 @@ import numpy as np
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # that Pillow reads without another program
-TEST_NAMES = ("test", "val", "valid", "validation")  # of the folder that is tested on, the first there is
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
+# that Pillow reads without another program
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "PPM",
+)
+# of the folder that is tested on, the first there is
+TEST_NAMES = (
+    "test",
+    "val",
+    "valid",
+    "validation",
+)
 MOST_NAMED = 3  # of the files that are not read
 
 
 class Found(NamedTuple):
-    """The files below a class folder: pictures, and what is none that is read; each in the order of its path."""
+    """The files below a class folder: pictures, and what is none that is read; each in the order of
+    its path."""
 
     pictures: list[Path]
     others: list[Path]
 
 
 def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
-    """The training split, the test split, the number of classes, and what the user should know of how they were read.
+    """The training split, the test split, the number of classes, and what the user should know of
+    how they were read.
 
-    Classes are numbered in the order of their names, pictures come in the order of theirs, those of sub-folders included.
+    Classes are numbered in the order of their names, pictures come in the order of theirs, those of
+    sub-folders included.
     """
     test_name = _test_name(path)
     names = {split: _classes(path, split) for split in ("train", test_name)}
     if names["train"] != names[test_name]:
         odd = min(set(names["train"]) ^ set(names[test_name]))
         has, lacks = ("train", test_name) if odd in names["train"] else (test_name, "train")
-        raise Mistake(f"data.path={path}: class {odd!r} is in {has}/ but not in {lacks}/")
+        raise UserError(f"data.path={path}: class {odd!r} is in {has}/ but not in {lacks}/")
     folders = [name for name in _subfolders(path) if name not in names]
     others = [file for split in names for file in _loose(path / split)]
     left_out: Counter[str] = Counter()
@@ -56,7 +88,11 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
 
 def pictures_of(path: Path) -> list[Path]:
     """The files below a folder that `read_folder` reads: all that such a data set is made of."""
-    folders = [path / split / name for split in ("train", _test_name(path)) for name in _subfolders(path / split)]
+    folders = [
+        path / split / name
+        for split in ("train", _test_name(path))
+        for name in _subfolders(path / split)
+    ]
     return [picture for folder in folders for picture in _found(folder, path).pictures]
 
 
@@ -67,36 +103,53 @@ def _test_name(path: Path) -> str:
 def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _loose(folder: Path) -> list[Path]:
     """Files that lie beside the class folders."""
-    return sorted(entry for entry in folder.iterdir() if not entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        entry for entry in folder.iterdir() if not entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _classes(path: Path, split: str) -> list[str]:
     folder = path / split
     if not folder.is_dir():
         instead = " (or val/)" if split == "test" else ""
-        raise Mistake(f"data.path={path}: has no folder {split}/{instead}; pictures belong in {split}/<class>/")
+        raise UserError(
+            f"data.path={path}: has no folder {split}/{instead}; pictures belong in "
+            f"{split}/<class>/"
+        )
     names = _subfolders(folder)
     if not names:
-        raise Mistake(f"data.path={path}: {split}/ has no class folders; pictures belong in {split}/<class>/")
+        raise UserError(
+            f"data.path={path}: {split}/ has no class folders; pictures belong in {split}/<class>/"
+        )
     return names
 
 
-def _read_split(folder: Path, classes: list[str], path: Path) -> tuple[Split, Counter[str], list[Path]]:
-    """One split, of how many pictures something was left out, and the files that are no pictures."""
+def _read_split(
+    folder: Path, classes: list[str], path: Path
+) -> tuple[Split, Counter[str], list[Path]]:
+    """One split, of how many pictures something was left out, and the files that are no
+    pictures."""
     files: list[Path] = []
     labels: list[int] = []
     others: list[Path] = []
     for label, name in enumerate(classes):
         found = _found(folder / name, path)
         if not found.pictures:
-            kinds = ", ".join(sorted({file.suffix or file.name for file in found.others})) or "nothing"
-            raise Mistake(
-                f"data.path={path}: {folder.name}/{name}/ has no pictures that are read ({' '.join(SUFFIXES)}), but {kinds}"
+            kinds = (
+                ", ".join(sorted({file.suffix or file.name for file in found.others})) or "nothing"
+            )
+            raise UserError(
+                f"data.path={path}: {folder.name}/{name}/ has no pictures that are read "
+                f"({' '.join(SUFFIXES)}), but {kinds}"
             )
         files += found.pictures
         labels += [label] * len(found.pictures)
@@ -107,7 +160,8 @@ def _read_split(folder: Path, classes: list[str], path: Path) -> tuple[Split, Co
 
 
 def _found(folder: Path, path: Path) -> Found:
-    """All files below a folder; links are followed, hidden names left alone. Raises Mistake for a picture that is no file."""
+    """All files below a folder; links are followed, hidden names left alone. Raises UserError for a
+    picture that is no file."""
     found, seen = Found([], []), set()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -117,7 +171,9 @@ def _found(folder: Path, path: Path) -> Found:
         seen.add(place)
         for name in names:
             if not name.startswith("."):
-                (found.pictures if Path(name).suffix.lower() in SUFFIXES else found.others).append(Path(here, name))
+                (found.pictures if Path(name).suffix.lower() in SUFFIXES else found.others).append(
+                    Path(here, name)
+                )
     for file in found.pictures:
         _demand_a_file(file, path)
     return Found(sorted(found.pictures), sorted(found.others))
@@ -129,9 +185,13 @@ def _demand_a_file(file: Path, path: Path) -> None:
     try:
         mode = file.stat().st_mode
     except OSError as fault:
-        raise Mistake(f"{name} leads nowhere ({fault.strerror}); mend the link or take it away") from None
+        raise UserError(
+            f"{name} leads nowhere ({fault.strerror}); mend the link or take it away"
+        ) from None
     if not stat.S_ISREG(mode):
-        raise Mistake(f"{name} is no ordinary file but a pipe, a socket or a device; take it away")
+        raise UserError(
+            f"{name} is no ordinary file but a pipe, a socket or a device; take it away"
+        )
 
 
 def _left_behind(others: list[Path], path: Path) -> str:
@@ -140,4 +200,6 @@ def _left_behind(others: list[Path], path: Path) -> str:
     named = ", ".join(str(file.relative_to(path)) for file in others[:MOST_NAMED])
     more = " …" if len(others) > MOST_NAMED else ""
     count = f"{len(others):,} files are" if len(others) > 1 else "1 file is"
-    return f"{count} not read, being no picture of a known kind ({' '.join(SUFFIXES)}): {named}{more}"
+    return (
+        f"{count} not read, being no picture of a known kind ({' '.join(SUFFIXES)}): {named}{more}"
+    )

@@ -1,4 +1,5 @@
-"""Labelled images, held whole as bytes: 60,000 of CIFAR are 184 MB, so nothing is loaded while a network trains."""
+"""Labelled images, held whole as bytes: 60,000 of CIFAR are 184 MB, so nothing is loaded while a
+network trains."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,23 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.remarks import remarks_on
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count
+from sgdtheory.errors import UserError
 
 Augment: TypeAlias = Literal["none", "crop_flip"]
 Scaling: TypeAlias = Literal["standard", "unit"]
-Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W], labels, any integers [N]
+# images uint8 [N, C, H, W], labels, any integers [N]
+Split: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and what becomes of a byte.
+    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and what
+    becomes of a byte.
 
-    scaling="standard" gives pixels a mean of 0 and a spread of 1 over the training images, a channel; "unit" leaves them in
-    0 … 1. That is no detail: it decides the Hessian's top eigenvalue and how much of the spectrum lies near zero.
+    scaling="standard" gives pixels a mean of 0 and a spread of 1 over the training images, a
+    channel; "unit" leaves them in 0 … 1. That is no detail: it decides the Hessian's top eigenvalue
+    and how much of the spectrum lies near zero.
     """
 
     train_images: Tensor
@@ -34,7 +38,7 @@ class Images:
     classes: int
     name: str
     augment: Augment = "none"
-    padding: Count = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
+    padding: PositiveInt = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
     told: tuple[str, ...] = ()  # what whoever read them wants the user to know
     content_sha256: str | None = None  # of what was read, where nothing else says what it is
@@ -43,8 +47,10 @@ class Images:
         _check(self.name, "train", self.train_images, self.train_labels, self.classes)
         _check(self.name, "test", self.test_images, self.test_labels, self.classes)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            sizes = " but ".join(f"{tuple(x.shape[1:])}" for x in (self.train_images, self.test_images))
-            raise Mistake(f"data {self.name}: training images are {sizes} in the test set")
+            sizes = " but ".join(
+                f"{tuple(x.shape[1:])}" for x in (self.train_images, self.test_images)
+            )
+            raise UserError(f"data {self.name}: training images are {sizes} in the test set")
 
     @classmethod
     def from_arrays(
@@ -59,22 +65,45 @@ class Images:
         limit: int | None = None,
         told: tuple[str, ...] = (),
     ) -> "Images":
-        """The same from numpy arrays, whatever their strides and the width of the labels: all, or `limit` of each split,
-        drawn evenly over the classes. Raises Mistake where all training images are of one class.
-        """
+        """The same from numpy arrays, whatever their strides and the width of the labels: all, or
+        `limit` of each split, drawn evenly over the classes. Raises UserError where all training
+        images are of one class."""
         if limit is not None:
             train, test = (_drawn(split, limit) for split in (train, test))
             left = len(np.unique(train[1]))
             if left < classes:
-                told = (*told, f"data.limit={limit}: {left} of {classes} classes have a training image")
+                told = (
+                    *told,
+                    f"data.limit={limit}: {left} of {classes} classes have a training image",
+                )
         if len(train[1]) and (train[1] == train[1][0]).all():
-            more = "" if limit is None else f"; data.limit={limit} is too small" if limit < classes else ""
-            raise Mistake(f"data {name}: all training images are of one class, and nothing is to be learned of them{more}")
+            more = (
+                ""
+                if limit is None
+                else f"; data.limit={limit} is too small"
+                if limit < classes
+                else ""
+            )
+            raise UserError(
+                f"data {name}: all training images are of one class, and nothing is to be "
+                f"learned of them{more}"
+            )
         # One channel is in two layouts at once, and torch takes the strides' word: fresh strides.
         arrays = (torch.from_numpy(images.copy()) for images, _ in (train, test))
         tensors = [images.clone(memory_format=torch.contiguous_format) for images in arrays]
         labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
-        return cls(tensors[0], labels[0], tensors[1], labels[1], classes, name, augment, padding, scaling, told)
+        return cls(
+            tensors[0],
+            labels[0],
+            tensors[1],
+            labels[1],
+            classes,
+            name,
+            augment,
+            padding,
+            scaling,
+            told,
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,8 +118,11 @@ class Images:
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        # Through histograms of the 256 values: exact, the same on every device, and without a float copy of all pixels.
-        counts = torch.stack([torch.bincount(x.flatten(), minlength=256).cpu() for x in self.train_images.unbind(1)])
+        # Through histograms of the 256 values: exact, the same on every device, and without a float
+        # copy of all pixels.
+        counts = torch.stack(
+            [torch.bincount(x.flatten(), minlength=256).cpu() for x in self.train_images.unbind(1)]
+        )
         share = counts.double() / counts.sum(1, keepdim=True)  # [C, 256]
         values = torch.arange(256, dtype=torch.float64) / 255
         mean = share @ values
@@ -112,16 +144,22 @@ class Images:
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation of pixel/255 over the training images, a channel [C]; 1 where a channel is constant."""
+        """Standard deviation of pixel/255 over the training images, a channel [C]; 1 where a
+        channel is constant."""
         return self._moments[1]
 
     @property
     def _origin(self) -> tuple[Tensor, Tensor]:
         """Which pixel/255 becomes 0, and how much of it becomes 1, a channel [C]."""
-        return self._moments if self.scaling == "standard" else (torch.zeros_like(self.mean), torch.ones_like(self.mean))
+        return (
+            self._moments
+            if self.scaling == "standard"
+            else (torch.zeros_like(self.mean), torch.ones_like(self.mean))
+        )
 
     def scaled(self, images: Tensor, dtype: torch.dtype) -> Tensor:
-        """(pixel/255 − mean)/std, or pixel/255, of bytes [..., C, H, W]: one multiplication and one addition in place."""
+        """(pixel/255 − mean)/std, or pixel/255, of bytes [..., C, H, W]: one multiplication and one
+        addition in place."""
         where = (images.device, dtype)
         if where not in self._affine:  # kept, or every call would wait for two copies to the device
             zero, one = self._origin
@@ -137,8 +175,9 @@ class Images:
     def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
         """Bytes [..., C, H, W] shifted and flipped as drawn; the border is what scaling makes 0.
 
-        The usual recipe pads with zeros after scaling: the mean colour, or black in 0 … 1. Here images are still bytes,
-        so it is the mean to the nearest byte: off by at most 1/510 of the range.
+        The usual recipe pads with zeros after scaling: the mean colour, or black in 0 … 1. Here
+        images are still bytes, so it is the mean to the nearest byte: off by at most 1/510 of the
+        range.
         """
         return crop_flip(images, draws, self.padding, self._fill)
 
@@ -149,13 +188,15 @@ class Images:
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What a user should know of these images before believing what is measured on them, a line each."""
+        """What a user should know of these images before believing what is measured on them, a line
+        each."""
         splits = ((self.train_images, self.train_labels), (self.test_images, self.test_labels))
         train, test = ((images.cpu().numpy(), labels.cpu().numpy()) for images, labels in splits)
         return (*self.told, *remarks_on(train, test, self.classes))
 
     def first(self, train: int, test: int) -> "Images":
-        """The first `train` training and `test` test images, whatever their classes; mean and std become theirs."""
+        """The first `train` training and `test` test images, whatever their classes; mean and std
+        become theirs."""
         return replace(
             self,
             train_images=self.train_images[:train],
@@ -168,21 +209,25 @@ class Images:
 def _check(name: str, split: str, images: Tensor, labels: Tensor, classes: int) -> None:
     where = f"data {name}: {split}"
     if images.ndim != 4 or images.dtype != torch.uint8:
-        raise Mistake(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
+        raise UserError(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
     if labels.ndim != 1 or labels.dtype != torch.int64:
-        raise Mistake(f"{where} labels must be int64 [N], not {_described(labels)}")
+        raise UserError(f"{where} labels must be int64 [N], not {_described(labels)}")
     if images.shape[0] != labels.shape[0]:
-        raise Mistake(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
+        raise UserError(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
     if images.numel() == 0:
-        raise Mistake(f"{where} has no images")
+        raise UserError(f"{where} has no images")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise Mistake(f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … {classes - 1}")
+        raise UserError(
+            f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … "
+            f"{classes - 1}"
+        )
 
 
 def _drawn(split: Split, limit: int) -> Split:
     images, labels = split
-    rows = evenly(labels, limit) if labels.ndim == 1 else np.arange(limit)  # other labels are refused by and by
+    # other labels are refused by and by
+    rows = evenly(labels, limit) if labels.ndim == 1 else np.arange(limit)
     return images[rows], labels[rows]
 
 

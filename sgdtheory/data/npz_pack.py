@@ -13,19 +13,24 @@ from numpy.lib import format
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.data.room import refuse_what_does_not_fit
-from sgdtheory.faults import Mistake, nearest
+from sgdtheory.errors import UserError, nearest
+from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
 COMPRESSED = ("jpeg", "offsets", "labels", "train_count", "classes")
 
-GROWS, LARGE = 500, 1 << 28  # deflate packs nothing but repetition more than so many times; bytes from which it is looked at
+# deflate packs nothing but repetition more than so many times; bytes from which it is looked at
+GROWS, LARGE = (
+    500,
+    1 << 28,
+)
 
 Pack = dict[str, np.ndarray]
 
 
 def read_npz(path: Path) -> tuple[Split, Split, int]:
-    """The training split, the test split, and the number of classes; the two forms are described in `pack.images`."""
+    """The training split, the test split, and the number of classes; the two forms are described in
+    `pack.images`."""
     where = f"data.path={path}"
     pack = _arrays(path, where)
     return _from_jpegs(pack, where) if "jpeg" in pack else _from_plain(pack, where)
@@ -33,17 +38,22 @@ def read_npz(path: Path) -> tuple[Split, Split, int]:
 
 def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
     train, test = (
-        (_pixels(pack, f"{split}_images", where), _labels(pack, f"{split}_labels", where)) for split in ("train", "test")
+        (_pixels(pack, f"{split}_images", where), _labels(pack, f"{split}_labels", where))
+        for split in ("train", "test")
     )
     known = np.unique(train[1])
     classes = len(known)
     if not np.array_equal(known, np.arange(classes)):
-        raise Mistake(f"{where}: train_labels must be 0 … K − 1, each at least once; they are {_listed(known)}")
+        raise UserError(
+            f"{where}: train_labels must be 0 … K − 1, each at least once; they are "
+            f"{_listed(known)}"
+        )
     return train, test, classes
 
 
 def _arrays(path: Path, where: str) -> Pack:
-    """The arrays of the pack that are asked for, each looked at before it is read; pickled ones are refused."""
+    """The arrays of the pack that are asked for, each looked at before it is read; pickled ones are
+    refused."""
     try:
         with ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -52,18 +62,32 @@ def _arrays(path: Path, where: str) -> Pack:
             sizes = [_size_of(archive, members[name], f"{where}: {name}") for name in wanted]
             refuse_what_does_not_fit(sum(sizes), where)
             return {name: _read(archive, members[name]) for name in wanted}
-    except Mistake:
+    except UserError:
         raise
     except ValueError as fault:
-        raise Mistake(f"{where}: not an .npz pack of plain arrays (pickled objects are not read)") from fault
-    except (BadZipFile, EOFError, OSError, KeyError, ZlibError, LZMAError, RuntimeError, NotImplementedError) as fault:
+        raise UserError(
+            f"{where}: not an .npz pack of plain arrays (pickled objects are not read)"
+        ) from fault
+    except (
+        BadZipFile,
+        EOFError,
+        OSError,
+        KeyError,
+        ZlibError,
+        LZMAError,
+        RuntimeError,
+        NotImplementedError,
+    ) as fault:
         if _is_bare(path):
-            raise Mistake(f"{where}: one bare array, not an .npz pack; write it with numpy.savez") from fault
-        raise Mistake(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
+            raise UserError(
+                f"{where}: one bare array, not an .npz pack; write it with numpy.savez"
+            ) from fault
+        raise UserError(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
 
 
 def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
-    """The bytes of one array, from the headers of zip and numpy alone; refuses what they should not announce."""
+    """The bytes of one array, from the headers of zip and numpy alone; refuses what they should not
+    announce."""
     with archive.open(member) as stream:
         shape, dtype = _header(stream)
         held = member.file_size - stream.tell()
@@ -71,10 +95,15 @@ def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
     if dtype.hasobject:
         raise ValueError("pickled")
     if size != held:
-        raise Mistake(f"{where} announces {dtype} {list(shape)}, {size:,} bytes, but holds {max(held, 0):,}")
+        raise UserError(
+            f"{where} announces {dtype} {list(shape)}, {size:,} bytes, but holds {max(held, 0):,}"
+        )
     refuse_what_does_not_fit(size, where)
     if size > LARGE and size > GROWS * member.compress_size:
-        raise Mistake(f"{where} grows from {member.compress_size:,} to {size:,} bytes unpacked: it holds no pictures")
+        raise UserError(
+            f"{where} grows from {member.compress_size:,} to {size:,} bytes unpacked: it "
+            f"holds no pictures"
+        )
     return size
 
 
@@ -107,23 +136,30 @@ def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
         hint = nearest(missing[0], [name for name in there if name not in names])
-        raise Mistake(f"{where}: array {missing[0]!r} is missing (there are: {', '.join(there) or 'none'}){hint}")
+        raise UserError(
+            f"{where}: array {missing[0]!r} is missing (there are: "
+            f"{', '.join(there) or 'none'}){hint}"
+        )
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
     """[N, C, H, W] from [N, H, W] or [N, H, W, C]."""
     pixels = pack[name]
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
-        raise Mistake(f"{where}: {name} must be uint8 [N, H, W] or [N, H, W, C], not {_described(pixels)}")
+        raise UserError(
+            f"{where}: {name} must be uint8 [N, H, W] or [N, H, W, C], not {_described(pixels)}"
+        )
     if pixels.ndim == 4 and pixels.shape[3] > 4 >= pixels.shape[1]:
-        raise Mistake(f"{where}: {name} {list(pixels.shape)} has its channels second; write [N, H, W, C]")
+        raise UserError(
+            f"{where}: {name} {list(pixels.shape)} has its channels second; write [N, H, W, C]"
+        )
     return pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
 
 
 def _labels(pack: Pack, name: str, where: str) -> np.ndarray:
     labels = pack[name]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise Mistake(f"{where}: {name} must be integers [N], not {_described(labels)}")
+        raise UserError(f"{where}: {name} must be integers [N], not {_described(labels)}")
     return labels
 
 
@@ -134,36 +170,51 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
     classes = _classes(pack["classes"], where)
     train = _whole(pack["train_count"], "train_count", where)
     if not 0 < train < count:
-        raise Mistake(f"{where}: train_count={train} of {count} images leaves a split empty; it must be 1 … {count - 1}")
+        raise UserError(
+            f"{where}: train_count={train} of {count} images leaves a split empty; it must "
+            f"be 1 … {count - 1}"
+        )
     data = pack["jpeg"]
-    sources = ((f"{where}: image {i}", BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())) for i in range(count))
+    sources = (
+        (f"{where}: image {i}", BytesIO(data[offsets[i] : offsets[i + 1]].tobytes()))
+        for i in range(count)
+    )
     pixels, _ = decoded(sources, count, ("JPEG",))
     return (pixels[:train], labels[:train]), (pixels[train:], labels[train:]), classes
 
 
 def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> list[int]:
     if jpeg.dtype != np.uint8 or jpeg.ndim != 1:
-        raise Mistake(f"{where}: jpeg must be uint8 [bytes], not {_described(jpeg)}")
+        raise UserError(f"{where}: jpeg must be uint8 [bytes], not {_described(jpeg)}")
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise Mistake(f"{where}: offsets must be int64 [N + 1], not {_described(offsets)}")
+        raise UserError(f"{where}: offsets must be int64 [N + 1], not {_described(offsets)}")
     if len(offsets) != count + 1:
-        raise Mistake(f"{where}: {count} labels need {count + 1} offsets, but there are {len(offsets)}")
+        raise UserError(
+            f"{where}: {count} labels need {count + 1} offsets, but there are {len(offsets)}"
+        )
     found: list[int] = offsets.tolist()
     bad = next((i for i in range(count) if found[i + 1] <= found[i]), None)
     if bad is not None:
-        raise Mistake(f"{where}: offsets do not increase after image {bad}")
+        raise UserError(f"{where}: offsets do not increase after image {bad}")
     if found[0] < 0 or found[-1] > len(jpeg):
-        raise Mistake(f"{where}: offsets run from {found[0]} to {found[-1]}, beyond the {len(jpeg)} bytes of jpeg")
+        raise UserError(
+            f"{where}: offsets run from {found[0]} to {found[-1]}, beyond the {len(jpeg)} "
+            f"bytes of jpeg"
+        )
     return found
 
 
 def _classes(classes: np.ndarray, where: str) -> int:
-    return len(classes) if classes.ndim == 1 and classes.dtype.kind in "US" else _whole(classes, "classes", where)
+    return (
+        len(classes)
+        if classes.ndim == 1 and classes.dtype.kind in "US"
+        else _whole(classes, "classes", where)
+    )
 
 
 def _whole(number: np.ndarray, name: str, where: str) -> int:
     if number.ndim != 0 or number.dtype.kind not in "iu":
-        raise Mistake(f"{where}: {name} must be one integer, not {_described(number)}")
+        raise UserError(f"{where}: {name} must be one integer, not {_described(number)}")
     return int(number)
 
 

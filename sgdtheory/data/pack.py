@@ -1,37 +1,45 @@
-"""Images of one's own: an .npz pack, or a folder of pictures. A bad one is refused with what is wrong in it."""
+"""Images of one's own: an .npz pack, or a folder of pictures. A bad one is refused with what is
+wrong in it."""
 
 from pathlib import Path
 from typing import Annotated
 
+from sgdtheory.annotations import ContentOf, PositiveInt
 from sgdtheory.data.folder_pack import pictures_of, read_folder
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.npz_pack import read_npz
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import ContentOf, Count
+from sgdtheory.errors import UserError
 
 
 def images(
     path: Annotated[Path, ContentOf(pictures_of)],
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "standard",
 ) -> Images:
-    """Images from `path`, `limit` of each split drawn evenly over the classes (None: all), in one of three forms:
+    """Images from `path`, `limit` of each split drawn evenly over the classes (None: all), in one
+    of three forms:
 
-    - `.npz` with uint8 `train_images` [N, H, W] or [N, H, W, C], integer `train_labels` [N], and `test_…` likewise;
-    - `.npz` with `jpeg`, uint8 of JPEG files end to end, `offsets` int64 [N+1], `labels` [N], `train_count` (that many
+    - `.npz` with uint8 `train_images` [N, H, W] or [N, H, W, C], integer `train_labels` [N], and
+      `test_…` likewise;
+    - `.npz` with `jpeg`, uint8 of JPEG files end to end, `offsets` int64 [N+1], `labels` [N],
+      `train_count` (that many
       come first and are for training) and `classes` (their names, or how many);
-    - a folder `train/<class>/*.png|jpg|webp|bmp|gif|tif…` and `test/<class>/…`, or `val/<class>/…`; classes are numbered in
+    - a folder `train/<class>/*.png|jpg|webp|bmp|gif|tif…` and `test/<class>/…`, or `val/<class>/…`;
+      classes are numbered in
       the order of their names, pictures may lie in folders of a class.
+
     """
     if not path.exists():
-        raise Mistake(f"data.path={path}: no such file or folder")
+        raise UserError(f"data.path={path}: no such file or folder")
     told: tuple[str, ...] = ()
     if path.is_dir():
         train, test, classes, told = read_folder(path)
     elif path.is_file():
         train, test, classes = read_npz(path)
     else:
-        raise Mistake(f"data.path={path}: is no ordinary file but a pipe, a socket or a device")
-    return Images.from_arrays(train, test, classes, path.stem, augment, padding, scaling, limit, told)
+        raise UserError(f"data.path={path}: is no ordinary file but a pipe, a socket or a device")
+    return Images.from_arrays(
+        train, test, classes, path.stem, augment, padding, scaling, limit, told
+    )

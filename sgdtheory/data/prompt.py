@@ -1,4 +1,5 @@
-"""Downloads that fail in seconds where nobody answers: urllib alone waits for name servers and dead lines at its leisure."""
+"""Downloads that fail in seconds where nobody answers: urllib alone waits for name servers and dead
+lines at its leisure."""
 
 import socket
 import urllib.request
@@ -13,7 +14,8 @@ PORTS = {"http": 80, "https": 443}
 
 
 class _Reachable(urllib.request.BaseHandler):
-    """Asks whether a server, or the proxy before it, takes a connection, once each; what it says is urllib's business."""
+    """Asks whether a server, or the proxy before it, takes a connection, once each; what it says is
+    urllib's business."""
 
     handler_order = 300  # after proxies have been put in (100), before a connection is opened (500)
 
@@ -33,7 +35,8 @@ class _Reachable(urllib.request.BaseHandler):
 
 @contextmanager
 def prompt_requests() -> Iterator[None]:
-    """While the block runs, urllib.request gives up on servers that cannot be reached: URLError after three seconds."""
+    """While the block runs, urllib.request gives up on servers that cannot be reached: URLError
+    after three seconds."""
     before = urllib.request._opener  # type: ignore[attr-defined]
     urllib.request.install_opener(urllib.request.build_opener(_Reachable()))
     try:
@@ -43,7 +46,8 @@ def prompt_requests() -> Iterator[None]:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Whether a connection can be made; in a thread, because nothing else ends a name server's silence."""
+    """Whether a connection can be made; in a thread, because nothing else ends a name server's
+    silence."""
     name, colon, given = host.rpartition(":")
     where = (name.strip("[]"), int(given)) if colon and given.isdigit() else (host, port)
     found: list[bool] = []

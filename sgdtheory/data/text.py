@@ -1,4 +1,5 @@
-"""Text as numbers, held whole: real English that comes with every Python, because nothing has to be downloaded."""
+"""Text as numbers, held whole: real English that comes with every Python, because nothing has to be
+downloaded."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
 TEST_SHARE = 0.1  # of the text, its end: no window of one split overlaps one of the other
@@ -16,9 +17,11 @@ TEST_SHARE = 0.1  # of the text, its end: no window of one split overlaps one of
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Windows of T characters uint8 [N, T] and, at each character, the next one int64 [N, T]; codes 0 … classes − 1.
+    """Windows of T characters uint8 [N, T] and, at each character, the next one int64 [N, T]; codes
+    0 … classes − 1.
 
-    The names are those of `Images`, so that whatever knows a labelled data set knows this one: a window is an example.
+    The names are those of `Images`, so that whatever knows a labelled data set knows this one: a
+    window is an example.
     """
 
     train_images: Tensor
@@ -53,12 +56,14 @@ class Text:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-def topics(train: Count = 128, test: Count = 128, window: Count = 16) -> Text:
-    """The reference manual that Python's own `help()` reads out, `pydoc_data.topics`: 376,000 characters in Python 3.11.
+def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveInt = 16) -> Text:
+    """The reference manual that Python's own `help()` reads out, `pydoc_data.topics`: 376,000
+    characters in Python 3.11.
 
-    Lower case letters and spaces, whatever else stands in the text is a space (the convention of Mahoney's text8). Windows
-    are spread evenly, training over the first 90 % of the text and test over the rest. The text is that of the Python that
-    runs: another minor version has slightly different words.
+    Lower case letters and spaces, whatever else stands in the text is a space (the convention of
+    Mahoney's text8). Windows are spread evenly, training over the first 90 % of the text and test
+    over the rest. The text is that of the Python that runs: another minor version has slightly
+    different words.
     """
     from pydoc_data.topics import topics as pages  # type: ignore[import-untyped]  # here: half a megabyte of text
 
@@ -67,13 +72,19 @@ def topics(train: Count = 128, test: Count = 128, window: Count = 16) -> Text:
     cut = round((1 - TEST_SHARE) * len(codes))
     parts = [_windows(codes[:cut], train, window), _windows(codes[cut:], test, window)]
     (train_images, train_labels), (test_images, test_labels) = parts
-    return Text(train_images, train_labels, test_images, test_labels, len(SYMBOLS), "Python's help topics")
+    return Text(
+        train_images, train_labels, test_images, test_labels, len(SYMBOLS), "Python's help topics"
+    )
 
 
 def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:
-    """Evenly spread windows (inputs uint8 [count, T], next characters int64 [count, T]) that do not overlap."""
+    """Evenly spread windows (inputs uint8 [count, T], next characters int64 [count, T]) that do not
+    overlap."""
     if count * (window + 1) > len(codes):
-        raise Mistake(f"data: {count} windows of {window} + 1 characters are more than the {len(codes):,} there are")
+        raise UserError(
+            f"data: {count} windows of {window} + 1 characters are more than the "
+            f"{len(codes):,} there are"
+        )
     starts = torch.arange(count) * len(codes) // count  # at least window + 1 apart
     cut = codes[starts[:, None] + torch.arange(window + 1)]
     return cut[:, :-1].to(torch.uint8), cut[:, 1:].contiguous()

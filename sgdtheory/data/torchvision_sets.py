@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from sgdtheory.annotations import Place, PlacePath, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
 from sgdtheory.data.prompt import prompt_requests
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Place, PlacePath
+from sgdtheory.errors import UserError
 
 Download = Annotated[bool, Place]
 
@@ -25,7 +25,9 @@ class Known(NamedTuple):
 
     kind: str
     classes: int
-    advice: str  # torchvision verifies and unpacks what already lies there before it asks any server
+    advice: (
+        str  # torchvision verifies and unpacks what already lies there before it asks any server
+    )
 
 
 MIRROR = "its home server may be throttled: {} from any mirror can be put there instead"
@@ -43,21 +45,27 @@ def torchvision_set(
     name: Name,
     root: PlacePath = Path("data"),
     download: Download = True,
-    limit: Count | None = None,
+    limit: PositiveInt | None = None,
     augment: Augment = "none",
-    padding: Count = 4,
+    padding: PositiveInt = 4,
     scaling: Scaling = "standard",
 ) -> Images:
-    """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al. 1998) and Fashion-MNIST
-    (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28; `limit` of each split are drawn evenly over the
-    classes (None: all). Raises Mistake where they are neither found nor fetched.
-    """
+    """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al.
+    1998) and Fashion-MNIST (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28; `limit`
+    of each split are drawn evenly over the classes (None: all). Raises UserError where they are
+    neither found nor fetched."""
     from torchvision import datasets  # here, because importing it costs two seconds
 
     known = SETS[name]
     try:
-        with redirect_stdout(sys.stderr), prompt_requests():  # torchvision prints its progress; results alone belong on stdout
-            splits = [getattr(datasets, known.kind)(str(root), train=train, download=download) for train in (True, False)]
+        with (
+            redirect_stdout(sys.stderr),
+            prompt_requests(),
+        ):  # torchvision prints its progress; results alone belong on stdout
+            splits = [
+                getattr(datasets, known.kind)(str(root), train=train, download=download)
+                for train in (True, False)
+            ]
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
@@ -66,10 +74,11 @@ def torchvision_set(
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
-        raise Mistake(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
+        raise UserError(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
     found = Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
-    # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when they are unpacked.
+    # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when
+    # they are unpacked.
     return replace(found, content_sha256=None if name in VERIFIED else _digest(*train, *test))
 
 

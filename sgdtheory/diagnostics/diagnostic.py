@@ -1,17 +1,18 @@
-"""What can be said of the points of one cloud: the role of a diagnostic, and its unit of work."""
+"""The role of a diagnostic, which describes each point of a cloud, and its unit of work."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
-from sgdtheory.extra import FAULTS, nothing, reason
-from sgdtheory.folder import Damaged, Folder
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Measured
 from sgdtheory.roles import device_of
-from sgdtheory.run import Run, Unit, UnitFolder
+from sgdtheory.runs.extra import FAULTS, nothing, reason
+from sgdtheory.runs.folder import CorruptFile
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.measured import Measured, Rows, row_of
 
 
 @runtime_checkable
@@ -21,63 +22,70 @@ class Diagnostic(Protocol):
         ...
 
 
-def units_of(diagnostics: Mapping[str, Diagnostic], of: list[Unit], run: Run, cloud: str = "minima") -> list[Unit]:
-    """One unit a diagnostic, known by what it measures and by the units whose `cloud` it measures."""
-    what = {"landscape": run.science["landscape"], "of": [unit.hash for unit in of]}
-    name = ""
+def units_of(
+    diagnostics: Mapping[str, Diagnostic],
+    landscape: Landscape,
+    needs: list[Unit],
+    run: Run,
+    cloud: str = "minima",
+) -> list[Unit]:
+    """One unit for each diagnostic, identified by its settings and by the units whose `cloud` it
+    measures."""
+    config = {"landscape": run.science["landscape"], "of": [unit.hash for unit in needs]}
+    suffix = ""
     if cloud != "minima":
-        what, name = {**what, "cloud": cloud}, f"-{cloud}-" + "-".join(unit.name for unit in of)
-    return [
-        Unit(f"{column}{name}", {**what, "diagnostic": run.science["diagnostic"][column], "column": column})
-        for column in diagnostics
-    ]
+        config["cloud"] = cloud
+        suffix = f"-{cloud}-" + "-".join(unit.name for unit in needs)
+    units = []
+    for column, diagnostic in diagnostics.items():
+        settings = {"diagnostic": run.science["diagnostic"][column], "column": column}
+        work = partial(diagnose, diagnostic, column, landscape, cloud)
+        units.append(Unit(f"{column}{suffix}", {**config, **settings}, work, tuple(needs)))
+    return units
 
 
-def diagnose(diagnostics: Mapping[str, Diagnostic], landscape: Landscape, folder: UnitFolder) -> None:
+def diagnose(
+    diagnostic: Diagnostic, column: str, landscape: Landscape, cloud: str, folder: UnitFolder
+) -> None:
     """Measure the points of the units that came before, and keep the columns.
 
-    A point at which a diagnostic fails has nulls with the reason in its columns, the others have their numbers; where it
-    fails at all points nobody knows its columns, and one is named after it.
+    A point at which a diagnostic fails has nulls with the reason in its columns, the others have
+    their numbers; where it fails at all points its columns are unknown, and one is named after it.
     """
-    science = folder.unit.science
-    cloud = torch.cat([_cloud(folder, hash_, science.get("cloud", "minima")) for hash_ in science["of"]])
-    name, cloud = science["column"], cloud.to(device_of(landscape))
-    folder.finish({"rows": _rows(diagnostics[name], name, landscape, cloud)}, {})
+    points = torch.cat([needed.clouds()[cloud] for needed in folder.needed()])
+    rows = _rows(diagnostic, column, landscape, points.to(device_of(landscape)))
+    folder.finish({"rows": rows}, {})
 
 
-def _rows(diagnostic: Diagnostic, name: str, landscape: Landscape, cloud: Cloud) -> list[dict[str, Any]]:
-    """A row of columns a point; the points one by one only where all together fail."""
+def _rows(
+    diagnostic: Diagnostic,
+    name: str,
+    landscape: Landscape,
+    cloud: Cloud,
+) -> Rows:
+    """One row of columns for each point of a cloud [P, n]; the points one by one only where all
+    together fail."""
     try:
-        return [_columns(row) for row in diagnostic(landscape, cloud)]
-    except Damaged:
+        return [row_of({}, **numbers) for numbers in diagnostic(landscape, cloud)]
+    except CorruptFile:
         raise
     except FAULTS as fault:
         if len(cloud) == 1:
             return [nothing([name], reason(fault))]
-    found = [_rows(diagnostic, name, landscape, theta[None])[0] for theta in cloud]
+    rows = [_rows(diagnostic, name, landscape, theta[None])[0] for theta in cloud]
     failed = f"{name}_why"
-    whole = next((row for row in found if failed not in row), None)
-    if whole is None:
-        return found
-    numbers = [key for key in whole if not key.endswith(("_stderr", "_why"))]
-    return [row if failed not in row else nothing(numbers, row[failed]) for row in found]
+    complete = next((row for row in rows if failed not in row), None)
+    if complete is None:
+        return rows
+    columns = [key for key in complete if not key.endswith(("_stderr", "_why"))]
+    return [row if failed not in row else nothing(columns, row[failed]) for row in rows]
 
 
-def _columns(row: Mapping[str, Measured]) -> dict[str, Any]:
-    return {name: value for key, x in row.items() for name, value in x.columns(key).items()}
-
-
-def columns_of(units: list[Unit], run: Run, points: int) -> list[dict[str, Any]]:
+def columns_of(units: list[Unit], run: Run, points: int) -> Rows:
     """The columns that finished diagnostics add to the row of each point."""
-    found: list[dict[str, Any]] = [{} for _ in range(points)]
+    rows: Rows = [{} for _ in range(points)]
     for unit in units:
-        for row, columns in zip(found, (run.result(unit) or {"rows": []})["rows"], strict=False):
+        result = run.result(unit) or {"rows": []}
+        for row, columns in zip(rows, result["rows"], strict=False):
             row.update(columns)
-    return found
-
-
-def _cloud(folder: UnitFolder, hash_: str, name: str) -> Tensor:
-    """A cloud of a finished unit beside this one."""
-    facts = Folder(folder.path.parent / hash_).read_json("unit.json")
-    cloud: Tensor = UnitFolder(folder.path.parent / hash_, Unit(facts["name"], facts["science"])).clouds()[name]
-    return cloud
+    return rows

@@ -7,61 +7,78 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
-from sgdtheory.measured import Measured
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
+from sgdtheory.statistics.measured import Measured
 
-NUDGE = 0.5  # of the box, at random signs: where the gradient is exactly 0 no maximiser would set out from the point itself
+# of the box, at random signs: where the gradient is exactly 0 no maximiser would move away
+NUDGE = 0.5
 
 
 @dataclass(frozen=True)
 class Sharpness:
     """100·[max_{y ∈ C_ε} L(θ + Ay) − L(θ)]/(1 + L(θ)), C_ε: |y_i| ≤ ε(|(A⁺θ)_i| + 1), in per cent.
 
-    Metric 2.1 of Keskar et al. 2017 (1609.04836). `subspace` None: A = 1, the full space; no error, for its maximiser is
-    deterministic. A number p: A [n, p] of standard normal draws, A⁺ its pseudo-inverse; mean and standard error over `draws`
-    of A. The maximum is what `iterations` of L-BFGS-B from y = 0 find on the whole objective in float64, with both
-    tolerances off (by default it stops at once): a lower bound of the true one, and the corner itself on a quadratic whose
+    Metric 2.1 of Keskar et al. 2017 (1609.04836). `subspace` None: A = 1, the full space; no error,
+    for its maximiser is deterministic. A number p: A [n, p] of standard normal draws, A⁺ its
+    pseudo-inverse; mean and standard error over `draws` of A. The maximum is found by `iterations`
+    of L-BFGS-B from y = 0 on the whole objective in float64, with both tolerances off (by default
+    it stops at once): a lower bound of the true one, and the corner itself on a quadratic whose
     axes are the coordinates.
     """
 
-    epsilon: Positive = 1e-3
-    subspace: Count | None = None
-    draws: Count = 5
-    iterations: Count = 10
-    seed: Whole = 0
+    epsilon: PositiveFloat = 1e-3
+    subspace: PositiveInt | None = None
+    draws: PositiveInt = 5
+    iterations: PositiveInt = 10
+    seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of a cloud [P, n]."""
         return [{"sharpness": self._at(landscape, theta.detach().double())} for theta in cloud]
 
     def _at(self, landscape: Landscape, theta: Tensor) -> Measured:
         if self.subspace is None:
             return Measured(self._rise(landscape, theta, None), None, "%")
-        n = theta.numel()
-        frames = [torch.randn(n, self.subspace, generator=stream(self.seed, "subspace", k)) for k in range(self.draws)]
-        return Measured.mean([self._rise(landscape, theta, frame.to(theta)) for frame in frames], "%")
+        rises = []
+        for k in range(self.draws):
+            source = stream(self.seed, "subspace", k)
+            frame = torch.randn(theta.numel(), self.subspace, generator=source)
+            rises.append(self._rise(landscape, theta, frame.to(theta)))
+        return Measured.mean(rises, "%")
 
     def _rise(self, landscape: Landscape, theta: Tensor, frame: Tensor | None) -> float:
-        """The sharpness in the span of the columns of `frame` A [n, p]."""
+        """The sharpness at θ [n] in the span of the columns of `frame` A [n, p]."""
         half = half_box(theta, frame, self.epsilon).cpu().numpy()  # [p]
         loss = float(values(landscape, theta[None])[0])
 
         def fall(y: np.ndarray) -> tuple[float, np.ndarray]:
             move = torch.from_numpy(y).to(theta)
-            value, gradient = value_and_grad(landscape, (theta + (move if frame is None else frame @ move))[None])
+            moved = theta + (move if frame is None else frame @ move)
+            value, gradient = value_and_grad(landscape, moved[None])
             along = gradient[0] if frame is None else frame.T @ gradient[0]
             return loss - float(value[0]), -along.cpu().numpy()
 
         start = np.zeros_like(half)
         if not fall(start)[1].any():
-            start = NUDGE * half * np.sign(torch.randn(len(half), generator=stream(self.seed, "nudge")).numpy())
+            draws = torch.randn(len(half), generator=stream(self.seed, "nudge"))
+            start = NUDGE * half * np.sign(draws.numpy())
         options = {"maxiter": self.iterations, "ftol": 0.0, "gtol": 0.0}
-        best = minimize(fall, start, jac=True, method="L-BFGS-B", bounds=np.stack([-half, half], 1), options=options)
+        best = minimize(
+            fall,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.stack([-half, half], 1),
+            options=options,
+        )
         return 100 * max(0.0, -float(best.fun)) / (1 + loss)
 
 
 def half_box(theta: Tensor, frame: Tensor | None, epsilon: float) -> Tensor:
     """ε(|(A⁺θ)_i| + 1) [p], half the sides of the box C_ε round θ [n]; A = 1 without a frame."""
-    inside = theta if frame is None else torch.linalg.lstsq(frame, theta[:, None]).solution[:, 0]
+    inside = theta
+    if frame is not None:
+        inside = torch.linalg.lstsq(frame, theta[:, None]).solution[:, 0]
     return epsilon * (inside.abs() + 1)

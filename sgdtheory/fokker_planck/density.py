@@ -1,4 +1,5 @@
-"""The density of a cloud from its points: entropy from their spacings, distance to a known density from a histogram."""
+"""The density of a cloud from its points: entropy from their spacings, distance to a known density
+from a histogram."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -7,25 +8,38 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma, rel_entr
 
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 Array = np.ndarray
-FINE = 8  # points a bin and direction, that its share of a known density is summed over
-LEAST = 5.0  # points that a bin is expected to hold; emptier ones are taken together, or the bias would not be (bins−1)/2P
+FINE = 8  # midpoints per bin and direction over which a known density is summed
+# expected points in a bin; emptier ones are merged, or the bias would not be (bins−1)/2P
+LEAST = 5.0
 
 
-def shares(energy: Callable[[Array], Array], diffusion: float, reach: float, bins: int) -> Array:
-    """What e^{−V/D} puts into each of bins × bins equal squares of [−reach, reach]², [bins²], by 8 × 8 midpoints a square.
+def shares(
+    energy: Callable[[Array], Array],
+    diffusion: float,
+    reach: float,
+    bins: int,
+) -> Array:
+    """The shares [bins²] of e^{−V/D} in bins × bins equal squares of [−reach, reach]², by 8 × 8
+    midpoints a square.
 
-    `energy`: V of points [M, 2]. What lies outside is neglected: choose a reach beyond which there is nothing.
+    `energy`: V [M] of points [M, 2]. The density outside is neglected: choose a reach beyond which
+    there is none.
+
+    >>> shares(lambda points: 0 * points[:, 0], diffusion=1.0, reach=1.0, bins=2)
+    array([0.25, 0.25, 0.25, 0.25])
     """
     fine = bins * FINE
     centres = (np.arange(fine) + 0.5) * (2 * reach / fine) - reach
-    points = np.stack(np.meshgrid(centres, centres, indexing="ij"), -1).reshape(-1, 2)
-    heights = energy(points)
-    weights = np.exp((heights.min() - heights) / diffusion).reshape(bins, FINE, bins, FINE).sum((1, 3))
-    found: Array = (weights / weights.sum()).ravel()
-    return found
+    grid = np.meshgrid(centres, centres, indexing="ij")
+    points = np.stack(grid, -1).reshape(-1, 2)
+    energies = energy(points)
+    densities = np.exp((energies.min() - energies) / diffusion)
+    weights = densities.reshape(bins, FINE, bins, FINE).sum((1, 3))
+    fractions: Array = (weights / weights.sum()).ravel()
+    return fractions
 
 
 class Binned(NamedTuple):
@@ -36,49 +50,69 @@ class Binned(NamedTuple):
 
     @property
     def divergence(self) -> Measured:
-        """KL(cloud‖known) in nats, less the histogram's bias (bins − 1)/2P (Miller 1955), ± √(2KL/P + bins/2P²).
+        """KL(cloud‖known) in nats, less the histogram's bias (bins − 1)/2P (Miller 1955), ± √(2KL/P
+        + bins/2P²).
 
-        The error's first part is the spread of log(ρ/ρ_ss) over the points, ≈ 2KL near the known density; the second is what
-        is left at KL = 0, where 2P·KL is χ² distributed with bins − 1 degrees of freedom.
+        The error's first part is the spread of log(ρ/ρ_ss) over the points, ≈ 2KL near the known
+        density; the second is what is left at KL = 0, where 2P·KL is χ² distributed with bins − 1
+        degrees of freedom.
         """
         points = float(self.counts.sum())
-        counts, expected = self._merged(self.counts), self._merged(self.expected) * points
+        counts = self._merged(self.counts)
+        expected = self._merged(self.expected) * points
         raw = float(rel_entr(counts, expected).sum() / points)
-        found = raw - (len(counts) - 1) / (2 * points)
-        return Measured(found, divergence_error(max(found, 0.0), points, len(counts)), "nats")
+        unbiased = raw - (len(counts) - 1) / (2 * points)
+        error = divergence_error(max(unbiased, 0.0), points, len(counts))
+        return Measured(unbiased, error, "nats")
 
     def divergence_of(self, shares: Array) -> float:
-        """KL(shares‖known) of other shares [bins], on the bins as they are merged here: what the cloud's is compared with."""
+        """KL(shares‖known) of other shares [bins] on the same merged bins, to be compared with the
+        cloud's."""
         return float(rel_entr(self._merged(shares), self._merged(self.expected)).sum())
 
-    def _merged(self, each: Array) -> Array:
-        """The bins that should hold fewer than LEAST points made one."""
+    def _merged(self, bins: Array) -> Array:
+        """Values [bins] with all bins that should hold fewer than LEAST points merged into one."""
         thin = self.expected * self.counts.sum() < LEAST
-        return np.append(each[~thin], each[thin].sum()) if thin.any() else each
+        if not thin.any():
+            return bins
+        return np.append(bins[~thin], bins[thin].sum())
 
 
 def divergence_error(divergence: float, points: float, bins: int) -> float:
-    """√(2KL/P + bins/2P²)."""
+    """√(2KL/P + bins/2P²).
+
+    >>> divergence_error(0.08, points=100, bins=0)
+    0.04
+    """
     return sqrt(2 * divergence / points + bins / (2 * points**2))
 
 
 def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]:
-    """The points in order [P] and log ρ there [P] from the spacing of neighbours m to either side (Vasicek 1976).
+    """The points in order [P] and log ρ there [P] from the spacing of neighbours m to either side
+    (Vasicek 1976).
 
-    log ρ(x_i) = ψ(k) − log(P + 1) − log(x_{i+m} − x_{i−m}), k the number of gaps between them: 2m, fewer at both ends. With
-    ψ(k) for log k there is no bias where ρ is constant over the window. m: ∛P/2 unless given: on a Gaussian the bias that is
-    left, of the window's width and at both ends, is then below the error (√P makes it ten times as large, measured).
+    log ρ(x_i) = ψ(k) − log(P + 1) − log(x_{i+m} − x_{i−m}), k the number of gaps between them: 2m,
+    fewer at both ends. With ψ(k) for log k there is no bias where ρ is constant over the window. m:
+    ∛P/2 unless given: on a Gaussian the bias that is left, of the window's width and at both ends,
+    is then below the error (√P makes it ten times as large, measured).
     """
     ordered = np.sort(np.asarray(points, np.float64))
     count = len(ordered)
     m = window or max(1, round(count ** (1 / 3) / 2))
     i = np.arange(count)
-    above, below = np.minimum(i + m, count - 1), np.maximum(i - m, 0)
-    gaps = np.maximum(ordered[above] - ordered[below], np.finfo(np.float64).tiny)
-    return ordered, digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    above = np.minimum(i + m, count - 1)
+    below = np.maximum(i - m, 0)
+    smallest = np.finfo(np.float64).tiny
+    gaps = np.maximum(ordered[above] - ordered[below], smallest)
+    logs = digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    return ordered, logs
 
 
 def entropy(points: Array, window: int | None = None) -> Measured:
-    """S = −⟨log ρ⟩ in nats of points [P] on a line, its error that of a mean over the points."""
+    """S = −⟨log ρ⟩ in nats of points [P] on a line, its error that of a mean over the points.
+
+    >>> round(entropy(np.linspace(0.0, 1.0, 100_001)).value, 1)
+    0.0
+    """
     _, logs = log_density(points, window)
     return Measured.mean(-logs, "nats")

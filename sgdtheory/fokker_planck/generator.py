@@ -1,4 +1,4 @@
-"""The Fokker–Planck equation on a line, solved to rounding: what a cloud of SGD is compared with."""
+"""The Fokker–Planck equation on a line, solved to rounding, to be compared with clouds of SGD."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scipy.linalg import expm, solve_banded
 from scipy.sparse import csc_array, diags_array
 from scipy.special import exprel, rel_entr, xlogy
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 
 Array = np.ndarray
 
@@ -19,10 +19,17 @@ Array = np.ndarray
 class FokkerPlanck:
     """∂ρ/∂t = ∂/∂x(ρ·V′ + D·∂ρ/∂x) on [low, high], both ends reflecting, cut into M equal cells.
 
-    The fluxes are those of Scharfetter & Gummel 1969 (10.1109/T-ED.1969.16566): a chain of jumps i → i+1 with rate
-    (D/w²)·B((V_{i+1} − V_i)/D), B(u) = u/(eᵘ − 1), and back with B(−…), w the width of a cell. It conserves mass, its detailed
-    balance is exactly e^{−V/D}, and it is of second order in w elsewhere. For SGD D = T·c, T = η/2b(1−μ), c the variance of
-    one sample's gradient, t = η·step/(1−μ) (Chaudhari & Soatto 2018, 1710.11029, Eq. 3).
+    The fluxes are those of Scharfetter & Gummel 1969 (10.1109/T-ED.1969.16566): a chain of jumps i
+    → i+1 with rate (D/w²)·B((V_{i+1} − V_i)/D), B(u) = u/(eᵘ − 1), and back with B(−…), w the width
+    of a cell. It conserves mass, its detailed balance is exactly e^{−V/D}, and it is of second
+    order in w elsewhere. For SGD D = T·c, T = η/2b(1−μ), c the variance of one sample's gradient, t
+    = η·step/(1−μ) (Chaudhari & Soatto 2018, 1710.11029, Eq. 3).
+
+    >>> free = FokkerPlanck(lambda x: 0 * x, low=0.0, high=1.0, diffusion=0.5, cells=4)
+    >>> free.steady
+    array([0.25, 0.25, 0.25, 0.25])
+    >>> float(free.divergence(free.uniform(0.0, 0.5)))  # log 2
+    0.6931471805599453
     """
 
     energy: Callable[[Array], Array]  # V, of x [M]
@@ -33,7 +40,9 @@ class FokkerPlanck:
 
     def __post_init__(self) -> None:
         if not (self.high > self.low and self.diffusion > 0 and self.cells > 1):
-            raise Mistake("FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0")
+            raise UserError(
+                "FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0"
+            )
 
     @property
     def width(self) -> float:
@@ -41,14 +50,20 @@ class FokkerPlanck:
 
     @property
     def edges(self) -> Array:
-        """[M + 1]."""
+        """Of the cells, [M + 1]."""
         return np.linspace(self.low, self.high, self.cells + 1)
 
     @cached_property
     def potential(self) -> Array:
         """V [M] at the centres."""
-        found: Array = self.energy((self.edges[1:] + self.edges[:-1]) / 2)
-        return found
+        energies: Array = self.energy(self.centres)
+        return energies
+
+    @property
+    def centres(self) -> Array:
+        """Of the cells, [M]."""
+        centres: Array = (self.edges[1:] + self.edges[:-1]) / 2
+        return centres
 
     @cached_property
     def jumps(self) -> tuple[Array, Array]:
@@ -68,58 +83,75 @@ class FokkerPlanck:
     def steady(self) -> Array:
         """p_ss [M] = e^{−V/D}/Z, the share of each cell."""
         weights = np.exp((self.potential.min() - self.potential) / self.diffusion)
-        found: Array = weights / weights.sum()
-        return found
+        fractions: Array = weights / weights.sum()
+        return fractions
 
     def uniform(self, low: float, high: float) -> Array:
         """p [M] of a cloud that is spread evenly over [low, high]."""
-        inside = np.clip(self.edges, low, high)
-        found: Array = np.diff(inside) / (high - low)
-        if abs(found.sum() - 1) > 1e-9:
-            raise Mistake(
-                f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, {self.high:.3g}], where all that counts is"
+        fractions: Array = np.diff(np.clip(self.edges, low, high)) / (high - low)
+        if abs(fractions.sum() - 1) > 1e-9:
+            raise UserError(
+                f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, "
+                f"{self.high:.3g}], where all that counts is"
             )
-        return found
+        return fractions
 
     def at(self, start: Array, ticks: Sequence[int], tick: float) -> Array:
         """p [K, M] at the times ticks·tick, ticks rising, from p [M] at 0: p(t) = e^{Gt}p(0).
 
-        One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in time, so no error of one.
+        One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in
+        time, so no error of one.
         """
         powers = [expm(self.generator.toarray() * tick)]
-        found, p = [], start
+        states, p = [], start
         for before, after in pairwise([0, *ticks]):
             for j in range((after - before).bit_length()):
                 if j == len(powers):
                     powers.append(powers[-1] @ powers[-1])
                 if (after - before) >> j & 1:
                     p = np.clip(powers[j] @ p, 0.0, None)  # rounding leaves −1e-20
-            found.append(p)
-        return np.stack(found)
+            states.append(p)
+        return np.stack(states)
 
     def free_energy(self, p: Array) -> Array:
-        """F = E[V] − D·S with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest value −D·log(Z·w)."""
-        found: Array = (p * self.potential).sum(-1) + self.diffusion * xlogy(p, p / self.width).sum(-1)
-        return found
+        """F = E[V] − D·S [...] with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest
+        value −D·log(Z·w)."""
+        energy: Array = (p * self.potential).sum(-1)
+        negative_entropy: Array = xlogy(p, p / self.width).sum(-1)
+        return energy + self.diffusion * negative_entropy
 
     def divergence(self, p: Array) -> Array:
-        """KL(p‖p_ss) of p [..., M], in nats."""
-        found: Array = rel_entr(p, self.steady).sum(-1)
-        return found
+        """KL(p‖p_ss) [...] of p [..., M], in nats."""
+        nats: Array = rel_entr(p, self.steady).sum(-1)
+        return nats
 
     def mean_first_passage(self, start: float, end: float) -> float:
-        """Mean time from x = start up to x = end, from Gᵀu = −1 below `end` where u is 0; linear between centres."""
+        """Mean time from x = start up to x = end, from Gᵀu = −1 below `end`, where u is 0; linear
+        between centres.
+
+        >>> free = FokkerPlanck(lambda x: 0 * x, low=0.0, high=1.0, diffusion=0.5, cells=400)
+        >>> round(free.mean_first_passage(1e-9, 1 - 1e-9), 3)  # (end² − start²)/2D
+        1.0
+        """
         if not self.low < start < end < self.high:
-            raise Mistake(f"FokkerPlanck: first passage goes upwards and inside [{self.low:.3g}, {self.high:.3g}]")
-        centres = (self.edges[1:] + self.edges[:-1]) / 2
-        k = int(np.searchsorted(centres, end))  # cells below `end`; the jump out of the last one ends at `end` itself
+            raise UserError(
+                f"FokkerPlanck: first passage goes upwards and inside [{self.low:.3g}, "
+                f"{self.high:.3g}]"
+            )
+        centres = self.centres
+        # cells below `end`; the jump out of the last one ends at `end` itself
+        k = int(np.searchsorted(centres, end))
         up, down = self.jumps
-        climb = (float(self.energy(np.array([end]))[0]) - self.potential[k - 1]) / self.diffusion
+        at_end = float(self.energy(np.array([end]))[0])
+        climb = (at_end - self.potential[k - 1]) / self.diffusion
         gap = end - centres[k - 1]
         last = self.diffusion / (self.width * gap) / exprel(climb)
         out = np.append(up[: k - 1], last)
         back = np.append(0.0, down[: k - 1])
         bands = np.zeros((3, k))
-        bands[0, 1:], bands[1], bands[2, :-1] = up[: k - 1], -out - back, down[: k - 1]
+        bands[0, 1:] = up[: k - 1]
+        bands[1] = -out - back
+        bands[2, :-1] = down[: k - 1]
         times = solve_banded((1, 1), bands, -np.ones(k))
-        return float(np.interp(start, np.append(centres[:k], end), np.append(times, 0.0)))
+        places = np.append(centres[:k], end)
+        return float(np.interp(start, places, np.append(times, 0.0)))

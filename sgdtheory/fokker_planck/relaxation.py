@@ -1,93 +1,102 @@
-"""How a cloud relaxes beside the Fokker–Planck equation, moment by moment."""
+"""A relaxing cloud compared with the Fokker–Planck equation, look by look."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.measured import Measured, row_of
+from sgdtheory.statistics.measured import Measured, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped
 
-MOMENTS = 4  # at which the density itself is shown
+MOMENTS = 4  # looks at which the density itself is shown
+
+
+class Course(NamedTuple):
+    """The equation that a cloud is compared with, from a uniform start, and the looks at it."""
+
+    reference: FokkerPlanck
+    start: tuple[float, float]
+    steps: list[int]  # K looks
+    time_step: float
+
+    def states(self, steps: list[int]) -> Array:
+        """p [len(steps), cells] of the equation after each of these steps."""
+        first = self.reference.uniform(*self.start)
+        return self.reference.at(first, steps, self.time_step)
+
+    @property
+    def drop(self) -> float:
+        """How far F falls from the start to the steady state."""
+        first = self.reference.uniform(*self.start)
+        return self.reference.diffusion * float(self.reference.divergence(first))
 
 
 class Relaxation(NamedTuple):
-    """A cloud that relaxes, at every moment at which it was looked at: several pooled."""
+    """Clouds that relax, pooled, at each of K looks."""
 
     counts: Array  # of the histogram, summed over clouds, [K, bins]
     energies: Array  # F of each cloud and its standard error, [clouds, K, 2]
 
     @classmethod
-    def of(cls, moments: list[dict[str, Any]]) -> "Relaxation":
-        """From a row a cloud and moment."""
+    def of(cls, moments: Rows) -> "Relaxation":
+        """From one row for each cloud and look."""
         counts, energies = [], []
-        for cloud in sorted({row["cloud"] for row in moments}):
-            rows = [row for row in moments if row["cloud"] == cloud]
-            counts.append([row["counts"] for row in rows])
-            energies.append([row["free_energy"] for row in rows])
+        for _, rows in sorted(grouped(moments, "cloud").items()):
+            counts.append(column_of(rows, "counts"))
+            energies.append(column_of(rows, "free_energy"))
         return cls(np.sum(np.array(counts), axis=0), np.array(energies))
 
-    def beside(
-        self,
-        reference: FokkerPlanck,
-        start: tuple[float, float],
-        steps: list[int],
-        time_step: float,
-    ) -> list[dict[str, Any]]:
-        """One row a moment: KL and F of all clouds together, with errors, and the equation's."""
-        counts, energies = self
-        bins = counts.shape[1]
-        p = reference.at(reference.uniform(*start), steps, time_step)  # [K, cells]
-        coarse, steady = _coarse(p, bins), _coarse(reference.steady, bins)
+    def against(self, course: Course) -> Rows:
+        """One row for each look: KL and F of all clouds together, with errors, and the
+        equation's."""
+        bins = self.counts.shape[1]
+        p = course.states(course.steps)  # [K, cells]
+        coarse = _coarse(p, bins)
+        steady = _coarse(course.reference.steady, bins)
         rows = []
-        for k, step in enumerate(steps):
-            cloud = Binned(counts[k], steady)
-            exact = cloud.divergence_of(coarse[k])
-            error = float(np.sqrt((energies[:, k, 1] ** 2).sum()) / len(energies))
-            free = Measured(float(energies[:, k, 0].mean()), error)
+        for k, step in enumerate(course.steps):
+            cloud = Binned(self.counts[k], steady)
             facts = {
                 "step": step,
-                "time": step * time_step,
-                "points": int(counts[k].sum()),
-                "divergence_exact": exact,
+                "time": step * course.time_step,
+                "points": int(self.counts[k].sum()),
+                "divergence_exact": cloud.divergence_of(coarse[k]),
+                "free_energy_exact": float(course.reference.free_energy(p[k])),
+                "drop": course.drop,
             }
-            facts |= {
-                "free_energy_exact": float(reference.free_energy(p[k])),
-                "drop": _drop(reference, start),
-            }
-            rows.append(row_of(facts, divergence=cloud.divergence, free_energy=free))
+            rows.append(row_of(facts, divergence=cloud.divergence, free_energy=self._energy(k)))
         return rows
 
-    def densities(
-        self,
-        reference: FokkerPlanck,
-        start: tuple[float, float],
-        steps: list[int],
-        time_step: float,
-    ) -> list[dict[str, Any]]:
-        """The density at a few moments, two bins taken together, and the equation's."""
-        counts = self.counts
-        bins = counts.shape[1] // 2
-        chosen = sorted({round(k) for k in np.linspace(0, len(steps) - 1, MOMENTS)})
-        moments = [steps[k] for k in chosen]
-        p = _coarse(reference.at(reference.uniform(*start), moments, time_step), bins)
+    def _energy(self, k: int) -> Measured:
+        """F at one look, the mean over clouds."""
+        values = self.energies[:, k, 0]
+        errors = self.energies[:, k, 1]
+        error = np.sqrt((errors**2).sum()) / len(errors)
+        return Measured(float(values.mean()), float(error))
+
+    def densities(self, course: Course) -> Rows:
+        """The density at a few looks, two bins taken together, and the equation's."""
+        reference = course.reference
+        bins = self.counts.shape[1] // 2
+        last = len(course.steps) - 1
+        chosen = sorted({round(k) for k in np.linspace(0, last, MOMENTS)})
+        p = _coarse(course.states([course.steps[k] for k in chosen]), bins)
         width = (reference.high - reference.low) / bins
         rows = []
-        for shares, k in zip(p, chosen, strict=True):
-            merged, points = _coarse(counts[k], bins), counts[k].sum()
-            for i, (n, share) in enumerate(zip(merged, shares, strict=True)):
-                density = Measured(float(n / points / width), float(np.sqrt(n) / points / width))
+        for exact, k in zip(p, chosen, strict=True):
+            counts = _coarse(self.counts[k], bins)
+            points = self.counts[k].sum()
+            for i in range(bins):
+                error = np.sqrt(counts[i]) / points / width
+                density = Measured(float(counts[i] / points / width), float(error))
                 facts = {
-                    "moment": f"t = {steps[k] * time_step:.3g}",
+                    "moment": f"t = {course.steps[k] * course.time_step:.3g}",
                     "x": reference.low + (i + 0.5) * width,
-                    "density_exact": float(share / width),
+                    "density_exact": float(exact[i] / width),
                 }
                 rows.append(row_of(facts, density=density))
         return rows
-
-
-def _drop(reference: FokkerPlanck, start: tuple[float, float]) -> float:
-    return reference.diffusion * float(reference.divergence(reference.uniform(*start)))
 
 
 def _coarse(p: Array, bins: int) -> Array:

@@ -1,15 +1,16 @@
-"""A force that turns the cloud and is no gradient: a current in a steady state that does not show it."""
+"""A force that turns the cloud and is no gradient: it makes a current that the steady density does
+not show."""
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.sgd import Coupling
 from sgdtheory.roles import is_isotropic, title_of
-from sgdtheory.sgd import Coupling
 
 
 @runtime_checkable
@@ -19,42 +20,58 @@ class Turning(Coupling, Protocol):
     @property
     def strength(self) -> float: ...
 
+    def with_strength(self, strength: float) -> Self: ...
+
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
-        """What the stochastic area grows by in a unit of time, in theory."""
+        """How fast theory says that the stochastic area grows, per unit of time."""
         ...
 
 
+@dataclass(frozen=True)
 class Stirring:
-    """A coupling that bends every point's gradient by itself and leaves the cloud where it is."""
+    """A coupling that bends each point's gradient on its own and does not move the cloud."""
 
-    shared_batches = False
+    shared_batches: ClassVar[bool] = False
 
-    def place(self, cloud: Cloud) -> Cloud:
+    strength: float
+
+    def with_strength(self, strength: float) -> Self:
+        """The same force, stronger or weaker."""
+        return replace(self, strength=strength)
+
+    def project(self, cloud: Cloud) -> Cloud:
+        """The cloud [P, n] as it is."""
         return cloud
 
 
 @dataclass(frozen=True)
 class Rotation(Stirring):
-    """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the `strength`.
+    """dθ = −∇L dt + w·Jθ dt, J(θ₁, θ₂) = (−θ₂, θ₁) in the plane of the first two parameters, w the
+    `strength`.
 
-    On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for every w, and the stochastic
-    area grows at the rate w⟨r²⟩. A curl is nobody's gradient: it bends the gradients on their way into SGD, as couplings do.
+    On a landscape that depends on r alone Jθ runs along the level sets, so e^{−L/D} is steady for
+    every w, and the stochastic area grows at the rate w⟨r²⟩. No landscape has a curl for its
+    gradient: the force is added to the gradients on their way into SGD, as couplings are.
     """
 
-    strength: float
-
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """The gradients [P, n] less w·Jθ at each point of a cloud [P, n]."""
         return gradients - self.strength * turned(cloud)
 
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
-        """w⟨r²⟩ per unit time, ⟨r²⟩ as the landscape states it."""
+        """w⟨r²⟩ per unit time, with ⟨r²⟩ as stated by the landscape."""
         if not is_isotropic(landscape):
-            raise Mistake(f"Rotation: {title_of(landscape)} states no mean_square_radius")
+            raise UserError(f"Rotation: {title_of(landscape)} states no mean_square_radius")
         return self.strength * float(landscape.mean_square_radius(temperature))
 
 
 def turned(cloud: Cloud) -> Tensor:
-    """Jθ [P, n], zero beyond the first two parameters."""
-    found = torch.zeros_like(cloud)
-    found[:, 0], found[:, 1] = -cloud[:, 1], cloud[:, 0]
-    return found
+    """Jθ [P, n] of a cloud [P, n], zero beyond the first two parameters.
+
+    >>> turned(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[-2.,  1.,  0.]])
+    """
+    rotated = torch.zeros_like(cloud)
+    rotated[:, 0] = -cloud[:, 1]
+    rotated[:, 1] = cloud[:, 0]
+    return rotated

@@ -1,17 +1,18 @@
-"""A cloud watched at every step of SGD: what is seen is kept with its state, so that watching goes on after a stop."""
+"""A cloud observed at every step of SGD; the observations are kept with its state, so that they go
+on after a stop."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Failure
+from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.run import UnitFolder
-from sgdtheory.sgd import FREE, SGD, Coupling, SGDState, non_finite
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState, non_finite
+from sgdtheory.runs.unit import UnitFolder
 
-Seen = dict[str, Tensor]
-LOOKS = 200  # at whether the cloud is finite
+Seen = dict[str, Tensor]  # what is observed, by name; tensors of a fixed size
+LOOKS = 200  # how often it is checked that the cloud is finite
 
 
 def watch(
@@ -21,35 +22,49 @@ def watch(
     start: Cloud,
     seed: int,
     seen: Seen,
-    look: Callable[[SGDState, Seen], None],
-    coupling: Coupling = FREE,
-    enough: Callable[[Seen], bool] | None = None,
+    observe: Callable[[SGDState, Seen], None],
+    coupling: Coupling = UNCOUPLED,
+    finished: Callable[[Seen], bool] | None = None,
 ) -> tuple[Cloud, Seen]:
-    """Run SGD from `start`, or from the newest state on disk, and call look(state, seen) after each step.
+    """Run SGD from `start` [P, n], or from the newest state on disk, and call observe(state, seen)
+    after each step.
 
-    `look` writes into the tensors of `seen`; their size does not grow. `enough`, asked now and then, ends it early. Gives the
-    last cloud and what was seen. Points that are not finite any more are the caller's to count (`non_finite`); raises Failure
-    when no point is.
+    `observe` writes into the tensors of `seen`. `finished`, asked now and then, ends the run early.
+    Returns the last cloud [P, n] and what was seen. Points that have diverged are the caller's to
+    count (`non_finite`); raises RunError when all have.
     """
-    state, cloud = SGDState(0, start, torch.zeros_like(start)), start
-    if (resumed := folder.resume("watch")) is not None:
-        tensors, facts = resumed
-        tensors = {name: tensor.to(start.device) for name, tensor in tensors.items()}
-        state = SGDState(facts["step"], tensors.pop("cloud"), tensors.pop("velocity"))
-        seen, cloud = tensors, state.cloud
-    every = max(1, sgd.steps // LOOKS)
+    state, seen = _begin(folder, start, seen)
+    cloud = state.cloud
+    spacing = max(1, sgd.steps // LOOKS)
     for now in sgd.run(landscape, state, seed, coupling):
-        look(now, seen)
+        observe(now, seen)
         cloud = now.cloud
 
-        def kept(now: SGDState = now) -> tuple[Seen, dict[str, object]]:
+        def checkpoint(now: SGDState = now) -> tuple[Seen, dict[str, object]]:
             return {**now.tensors(), **seen}, {"stage": "watch", "step": now.step}
 
-        if now.step % every == 0:
-            assert now.losses is not None
-            if len(non_finite(now.losses)) == len(cloud):
-                raise Failure(f"no point is finite any more at step {now.step}; lower sgd.learning_rate ({sgd.learning_rate})")
-            if enough is not None and enough(seen):
+        if now.step % spacing == 0:
+            _refuse_divergence(now, sgd)
+            if finished is not None and finished(seen):
                 break
-        folder.keep(kept, now.step / sgd.steps, "watching")
+        folder.keep(checkpoint, now.step / sgd.steps, "watching")
     return cloud.clone(), seen
+
+
+def _begin(folder: UnitFolder, start: Cloud, seen: Seen) -> tuple[SGDState, Seen]:
+    """The newest state on disk and what had been seen by then; else the start [P, n]."""
+    resumed = folder.resume("watch")
+    if resumed is None:
+        return SGDState(0, start, torch.zeros_like(start)), seen
+    kept, facts = resumed
+    tensors = {name: tensor.to(start.device) for name, tensor in kept.items()}
+    return SGDState(facts["step"], tensors.pop("cloud"), tensors.pop("velocity")), tensors
+
+
+def _refuse_divergence(state: SGDState, sgd: SGD) -> None:
+    assert state.losses is not None
+    if len(non_finite(state.losses)) == len(state.cloud):
+        raise RunError(
+            f"no point is finite any more at step {state.step}; lower "
+            f"sgd.learning_rate ({sgd.learning_rate})"
+        )

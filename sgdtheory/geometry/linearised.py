@@ -1,15 +1,16 @@
-"""A landscape as it looks from one of its minima: harmonic, and with the gradient noise that it has
-there.
+"""A landscape replaced by what it is at one of its minima: harmonic, with the gradient noise that
+it has there.
 """
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.curvature import hessian
+from sgdtheory.geometry.gradient_noise import example_gradients
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscape import Cloud, value_and_grad
+from sgdtheory.roles import WithExamples
 
 AT_ONCE = 256  # examples whose gradients are taken together
 
@@ -17,11 +18,11 @@ AT_ONCE = 256  # examples whose gradients are taken together
 class Linearised:
     """L(θ) = L* + ½(θ−θ*)ᵀH(θ−θ*); example i adds (g_i − ḡ)·(θ−θ*), g_i its gradient at θ*.
 
-    The control for whatever a linear theory of the noise says: on this landscape it has to be
-    exact. H and all g_i are written down, n² and N·n numbers, once they are asked for.
+    The control for any linear theory of the noise, which has to be exact on this landscape. H and
+    all g_i are written down, n² and N·n numbers, when they are first needed.
     """
 
-    def __init__(self, landscape: Any, theta: Tensor) -> None:
+    def __init__(self, landscape: WithExamples, theta: Tensor) -> None:
         self.of, self.theta = landscape, theta.double()  # θ* [n]
         self.count, self.dim = landscape.count, theta.numel()
         self.device = theta.device
@@ -34,17 +35,13 @@ class Linearised:
     @cached_property
     def noise(self) -> Tensor:
         """g_i − ḡ [N, n]."""
-        parts = [
-            value_and_grad(self.of, self.theta.expand(len(part), -1), self.of.batch(part[:, None]))[
-                1
-            ]
-            for part in torch.arange(self.count, device=self.device).split(AT_ONCE)
-        ]
-        gradients = torch.cat(parts)
+        chunks = torch.arange(self.count, device=self.device).split(AT_ONCE)
+        gradients = torch.cat([example_gradients(self.of, self.theta, chunk) for chunk in chunks])
         return gradients - gradients.mean(0)
 
     @cached_property
-    def height(self) -> float:
+    def lowest(self) -> float:
+        """L*."""
         return float(value_and_grad(self.of, self.theta[None])[0][0])
 
     @cached_property
@@ -52,7 +49,7 @@ class Linearised:
         return self.hessian.float(), self.noise.float()
 
     def init(self, points: int, stream: Generator) -> Cloud:
-        """All at θ*."""
+        """All at θ*, [points, n]."""
         return self.theta.expand(points, -1).clone()
 
     def batch(self, indices: Tensor) -> Tensor:
@@ -61,19 +58,20 @@ class Linearised:
         return torch.nn.functional.embedding_bag(indices, noise, mode="mean")
 
     def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
-        """[P]."""
+        """The losses [P] of a cloud [P, n], with mean noise `batch` [P, n]."""
         away = cloud - self.theta.to(cloud)
         hessian = self.hessian if cloud.dtype == torch.float64 else self._single[0]
-        losses = self.height + 0.5 * ((away @ hessian) * away).sum(1)
-        return losses if batch is None else losses + (batch.to(cloud.dtype) * away).sum(1)
+        losses = self.lowest + 0.5 * ((away @ hessian) * away).sum(1)
+        if batch is None:
+            return losses
+        return losses + (batch.to(cloud.dtype) * away).sum(1)
 
     def modes(self) -> tuple[Tensor, Tensor]:
-        """All curvatures h_i and the shares of Tr C that lie there, C_ii/Tr C, each [n]: exact, no
-        quadrature.
-        """
+        """All eigenvalues h_i [n] of H and the share C_ii/Tr C [n] of the noise at each: exact."""
         curvatures, modes = torch.linalg.eigh(self.hessian)
         shares = (self.noise @ modes).square().mean(0)
         return curvatures, shares / shares.sum()
 
     def minima(self) -> Tensor:
+        """θ* [1, n]."""
         return self.theta[None]

@@ -1,13 +1,12 @@
 """The same function of a network with ReLUs at other points of its landscape."""
 
-from typing import Any
-
 from sgdtheory.landscape import Cloud
+from sgdtheory.roles import NetworkLandscape
 
 
-def rescaled(landscape: Any, cloud: Cloud, factor: float) -> Cloud:
-    """The same functions (σ(αx) = ασ(x) for a ReLU) at other points [P, n]: Dinh et al. 2017,
-    1703.04933, 5.2.
+def rescaled(landscape: NetworkLandscape, cloud: Cloud, factor: float) -> Cloud:
+    """The same functions as a cloud's [P, n] at other points [P, n], by σ(αx) = ασ(x) of a ReLU
+    (Dinh et al. 2017, 1703.04933, 5.2): the first layer times α, the next weights over α.
     """
     weight, bias, following, *_ = (shape.numel() for shape in landscape.shapes.values())
     moved = cloud.clone()

@@ -3,11 +3,11 @@
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.curvature import hessian_products
+from sgdtheory.geometry.gradient_noise import is_additive, per_sample_noise, whole_pass
+from sgdtheory.geometry.hessian import hessian_products
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Measured
-from sgdtheory.noise import is_additive, per_sample_noise, whole_pass
 from sgdtheory.roles import has_examples, states_noise
+from sgdtheory.statistics.measured import Measured
 
 SKETCH = 64  # directions whose curvature is taken exactly: they hold nine tenths of Tr H on digits
 PROBES = 32  # random ones for the rest
@@ -30,32 +30,40 @@ def hessian_trace(
     """
     n = theta.numel()
     if n <= sketch:
-        whole = hessian_products(landscape, theta, torch.eye(n).to(theta))
-        return Measured(float(whole.diagonal().double().sum()))
+        rows = hessian_products(landscape, theta, torch.eye(n).to(theta))
+        return Measured(float(rows.diagonal().double().sum()))
     sketched = hessian_products(landscape, theta, _signs(sketch, theta, source))
     basis = torch.linalg.qr(sketched.T)[0]  # [n, sketch]
-    exact = (hessian_products(landscape, theta, basis.T.contiguous()) * basis.T).double().sum()
+    inside = hessian_products(landscape, theta, basis.T.contiguous()) * basis.T
+    exact = inside.double().sum()
     rest = _signs(probes, theta, source)
-    rest = rest - (rest @ basis) @ basis.T
-    products = (hessian_products(landscape, theta, rest) * rest).double().sum(1)
-    return Measured.mean((exact + products).cpu())
+    rest = rest - (rest @ basis) @ basis.T  # [probes, n]
+    outside = (hessian_products(landscape, theta, rest) * rest).double().sum(1)
+    return Measured.mean((exact + outside).cpu())
 
 
-def noise_trace(landscape: Landscape, theta: Tensor, size: int, source: Generator) -> Measured:
-    """Tr C(θ) of one sample at one point: exact, from every example's gradient, where a
+def noise_trace(
+    landscape: Landscape,
+    theta: Tensor,
+    size: int,
+    source: Generator,
+) -> Measured:
+    """Tr C(θ) of one sample at one point θ [n]: exact, from every example's gradient, where a
     mini-batch's loss is a mean over its examples; else the mean over passes, with batch norm for
     mini-batches of `size`.
     """
-    none = theta.new_zeros(0, theta.numel())
+    no_directions = theta.new_zeros(0, theta.numel())
     if has_examples(landscape) and is_additive(landscape):
-        return Measured(float(per_sample_noise(landscape, theta, none)[0]))
-    if states_noise(landscape):
-        return Measured(
-            float(whole_pass(landscape, theta[None], size, source, none).noise_trace[0])
-        )
-    passes = (whole_pass(landscape, theta[None], size, source, none) for _ in range(PASSES))
-    return Measured.mean([float(one.noise_trace[0]) for one in passes])
+        return Measured(float(per_sample_noise(landscape, theta, no_directions)[0]))
+    passes = 1 if states_noise(landscape) else PASSES
+    traces = [
+        float(whole_pass(landscape, theta[None], size, source, no_directions).noise_trace[0])
+        for _ in range(passes)
+    ]
+    return Measured.mean(traces)
 
 
 def _signs(count: int, like: Tensor, source: Generator) -> Tensor:
-    return (2 * torch.randint(2, (count, like.numel()), generator=source) - 1).to(like)
+    """Random ±1 [count, n], in the dtype and on the device of a point [n]."""
+    bits = torch.randint(2, (count, like.numel()), generator=source)
+    return (2 * bits - 1).to(like)

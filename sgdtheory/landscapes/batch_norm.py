@@ -1,24 +1,29 @@
-"""Batch norm as the landscape needs it: no buffers while descending, exact population statistics while scoring.
+"""Batch norm as the landscape needs it: no buffers while descending, exact population statistics
+while scoring.
 
-Interpolating, decaying or averaging the buffers of two networks gives statistics that belong to neither: 2.6 nats in the
-middle of a path that has 0.004 with recomputed ones. So they are no coordinates, and are recomputed wherever a point is scored.
+Interpolating, decaying or averaging the buffers of two networks gives statistics that belong to
+neither: 2.6 nats in the middle of a path that has 0.004 with recomputed ones. So they are no
+coordinates, and are recomputed wherever a point is scored.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from math import ceil
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
-from sgdtheory.faults import Mistake
-from sgdtheory.landscapes.normalised import averages, joined, moments, normalised, suits_torch, sums_of_few
-from sgdtheory.run import stop_if_asked
+from sgdtheory.errors import UserError
+from sgdtheory.landscapes.channel_sums import averages, joined, suits_torch, sums_of_few
+from sgdtheory.landscapes.normalised import moments, normalised
+from sgdtheory.runs.interrupt import stop_if_asked
 
-EXACT_IMAGES = 10_000  # up to here the whole training set is one batch; beyond, statistics are averages over batches
+# up to here the whole training set is one batch; beyond, statistics are averages over batches
+EXACT_IMAGES = 10_000
 FORWARDS = (_BatchNorm.forward, SyncBatchNorm.forward)  # torch's own, which are computed anew here
 
 
@@ -27,7 +32,8 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 def has_foreign_batch_norm(module: nn.Module) -> bool:
-    """Whether a batch norm's forward pass is its author's own: in float32 on a CPU it is right where channels come first."""
+    """Whether a batch norm's forward pass is its author's own: in float32 on a CPU it is right
+    where channels come first."""
     return any(isinstance(m, _BatchNorm) and not _is_torchs(m) for m in module.modules())
 
 
@@ -36,7 +42,8 @@ def _is_torchs(norm: _BatchNorm) -> bool:
 
 
 def batch_statistics_only(module: nn.Module) -> nn.Module:
-    """The module in evaluation mode, only that its batch norms normalise by each batch's own statistics and have no others."""
+    """The module in evaluation mode, only that its batch norms normalise by each batch's own
+    statistics and have no others."""
     module.eval()
     for part in module.modules():
         if isinstance(part, _BatchNorm):
@@ -56,19 +63,23 @@ def _by_batch(norm: _BatchNorm, inputs: Tensor) -> Tensor:
 
 
 def _is_ours(norm: _BatchNorm, inputs: Tensor) -> bool:
-    """Whether torch's own kernel is inexact: in float32 on a CPU, where it is not compiled, on many values, channels last."""
+    """Whether torch's own kernel is inexact: in float32 on a CPU, where it is not compiled, on many
+    values, channels last."""
     norm._check_input_dim(inputs)
     if inputs.numel() == inputs.shape[1]:
-        raise Mistake(f"model: a batch norm of {norm.num_features} channels sees one value of each; take more than 1 example")
+        raise UserError(
+            f"model: a batch norm of {norm.num_features} channels sees one value of each; "
+            f"take more than 1 example"
+        )
     exact = not inputs.is_cpu or inputs.dtype != torch.float32 or torch.compiler.is_compiling()
     return not exact and not suits_torch(inputs)
 
 
 @contextmanager
 def by_products(module: nn.Module) -> Iterator[None]:
-    """In this block torch's batch norms have a second backward pass that is made of few sums and products: it takes a fifth of
-    the time of torch's own, which is half of a ResNet's Hessian-vector product.
-    """
+    """In this block torch's batch norms have a second backward pass that is made of few sums and
+    products: it takes a fifth of the time of torch's own, which is half of a ResNet's
+    Hessian-vector product."""
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and _is_torchs(part)]
     with _forwards({part: partial(_normalised, part) for part in norms}):
         yield
@@ -76,41 +87,50 @@ def by_products(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _forwards(forwards: dict[_BatchNorm, Callable[..., Tensor]]) -> Iterator[None]:
-    """In this block these norms have these forward passes; what stood on the instances before comes back."""
+    """In this block these norms have these forward passes; what stood on the instances before comes
+    back."""
     before = {part: part.__dict__.get("forward") for part in forwards}
     for part, forward in forwards.items():
-        part.forward = forward  # type: ignore[method-assign]
+        part.__dict__["forward"] = forward
     try:
         yield
     finally:
         for part, forward_before in before.items():
-            del part.forward
+            del part.__dict__["forward"]
             if forward_before is not None:
-                part.forward = forward_before  # type: ignore[method-assign]
+                part.__dict__["forward"] = forward_before
 
 
 def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
-    """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all other axes."""
+    """(x − mean)/√(variance + eps) · weight + bias for each channel of inputs [N, C, …], over all
+    other axes."""
     norm._check_input_dim(inputs)
     if inputs.is_cpu and not sums_of_few(inputs):
         return normalised(inputs, norm.weight, norm.bias, norm.eps)
-    first = inputs.dim() > 2 and inputs.is_contiguous()  # channels, or last: outputs are laid out like inputs
+    # channels, or last: outputs are laid out like inputs
+    first = inputs.dim() > 2 and inputs.is_contiguous()
     values = inputs.flatten(2) if first else inputs.movedim(1, -1)
 
-    def each(channels: Tensor) -> Tensor:
+    def of_values(channels: Tensor) -> Tensor:
+        """Numbers of the channels [C] beside the values."""
         return channels[:, None] if first else channels
 
-    centred = values - each(averages(values, first))
+    centred = values - of_values(averages(values, first))
     scale = (averages(centred.square(), first) + norm.eps).rsqrt()
-    found = centred * each(scale) if norm.weight is None else centred * each(scale * norm.weight) + each(norm.bias)
-    return found.view(inputs.shape) if first else found.movedim(-1, 1)
+    if norm.weight is None:
+        outputs = centred * of_values(scale)
+    else:
+        outputs = centred * of_values(scale * norm.weight) + of_values(norm.bias)
+    return outputs.view(inputs.shape) if first else outputs.movedim(-1, 1)
 
 
 class Population(NamedTuple):
     """What a pass over all images finds."""
 
     buffers: dict[str, Tensor]  # mean and (biased) variance of every batch norm's input, by name
-    outputs: Any  # of the network with these buffers, where one pass saw all images: it normalised by them; else None
+    # of the network with these buffers, where one pass saw all images: it normalised by them; else
+    # None
+    outputs: Tensor | None
 
 
 class _Moments(NamedTuple):
@@ -119,57 +139,71 @@ class _Moments(NamedTuple):
     values: int  # a channel
 
 
-def population_statistics(module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor) -> Population:
-    """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype; without those not used.
+def population_statistics(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor, like: Tensor
+) -> Population:
+    """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype;
+    without those not used.
 
-    Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through in equal batches, and
-    mean and variance are those of all their values together; what is not exact is that deeper layers see inputs normalised
-    by their own batch, a relative error of about 1/√(values in a batch). Raises Mistake where a norm is used twice in a pass.
+    Exact up to EXACT_IMAGES images, by one pass over the whole set. Beyond, the images go through
+    in equal batches, and mean and variance are those of all their values together; what is not
+    exact is that deeper layers see inputs normalised by their own batch, a relative error of about
+    1/√(values in a batch). Raises UserError where a norm is used twice in a pass.
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
-    found: dict[str, list[_Moments]] = {name: [] for name in norms}
-    chunks = images.chunk(-(-len(images) // EXACT_IMAGES))
+    parts: dict[str, list[_Moments]] = {name: [] for name in norms}
+    chunks = images.chunk(ceil(len(images) / EXACT_IMAGES))
     for chunk in chunks:
         stop_if_asked()
         with _recording(norms, like) as seen:
             outputs = forward(chunk)
         for name, moments_of_chunk in seen.items():
-            found[name].append(moments_of_chunk)
+            parts[name].append(moments_of_chunk)
     buffers = {}
-    for name, parts in found.items():
-        if parts:
-            means, variances = torch.stack([m.mean for m in parts]), torch.stack([m.variance for m in parts])
-            values = sum(m.values for m in parts)
-            prefix = f"{name}." if name else ""
-            buffers[f"{prefix}running_mean"], buffers[f"{prefix}running_var"] = joined(
-                means, variances, [m.values / values for m in parts]
-            )
+    for name, of_norm in parts.items():
+        if of_norm:
+            mean, variance = _together(of_norm)
+            buffers[f"{name}.running_mean".lstrip(".")] = mean
+            buffers[f"{name}.running_var".lstrip(".")] = variance
     return Population(buffers, outputs if len(chunks) == 1 else None)
+
+
+def _together(parts: list[_Moments]) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [C] of the values of all parts."""
+    means = torch.stack([part.mean for part in parts])
+    variances = torch.stack([part.variance for part in parts])
+    values = sum(part.values for part in parts)
+    return joined(means, variances, [part.values / values for part in parts])
 
 
 @contextmanager
 def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str, _Moments]]:
-    """In this block batch norms tell the statistics of their input, which they compute anyhow: a hook of our own would
-    compute them a second time. Yields them by name."""
+    """In this block batch norms tell the statistics of their input, which they compute anyhow: a
+    hook of our own would compute them a second time. Yields them by name."""
     seen: dict[str, _Moments] = {}
 
     def recorded(name: str, norm: _BatchNorm) -> Callable[..., Tensor]:
         forward = norm.forward
 
-        def found(inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
+        def recording(inputs: Tensor, *rest: object, **named: object) -> Tensor:
             if name in seen:
-                raise Mistake(
-                    f"model: the batch norm {name or type(norm).__name__!r} is used twice in one forward pass, and no one set"
+                raise UserError(
+                    f"model: the batch norm {name or type(norm).__name__!r} is used twice in "
+                    f"one forward pass, and no one set"
                     " of statistics stands for both; use two"
                 )
             count = inputs.numel() // inputs.shape[1]
             if _is_torchs(norm) and _is_ours(norm, inputs):
                 mean, variance = moments(inputs)
-                outputs = F.batch_norm(inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)
+                outputs = F.batch_norm(
+                    inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps
+                )
             else:
                 mean, variance = like.new_zeros(norm.num_features), like.new_ones(norm.num_features)
                 if _is_torchs(norm):
-                    outputs = F.batch_norm(inputs, mean, variance, norm.weight, norm.bias, True, 1.0, norm.eps)
+                    outputs = F.batch_norm(
+                        inputs, mean, variance, norm.weight, norm.bias, True, 1.0, norm.eps
+                    )
                 else:
                     with _tracking(norm, mean, variance):
                         outputs = forward(inputs, *rest, **named)
@@ -177,7 +211,7 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
             seen[name] = _Moments(mean, variance, count)
             return outputs
 
-        return found
+        return recording
 
     with _forwards({part: recorded(name, part) for name, part in norms.items()}):
         yield seen
@@ -185,7 +219,8 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
 
 @contextmanager
 def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None]:
-    """In this block a norm whose forward pass is its author's own writes the statistics of its input into these tensors."""
+    """In this block a norm whose forward pass is its author's own writes the statistics of its
+    input into these tensors."""
     momentum = norm.momentum
     norm.track_running_stats, norm.momentum = True, 1.0
     norm.running_mean, norm.running_var = mean, variance
@@ -196,10 +231,14 @@ def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None
         norm.running_mean = norm.running_var = None
 
 
-def with_population_statistics(module: nn.Module, weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> nn.Module:
-    """A module in evaluation mode that holds these weights and buffers; its norms without running statistics get some.
+def with_population_statistics(
+    module: nn.Module, weights: dict[str, Tensor], buffers: dict[str, Tensor]
+) -> nn.Module:
+    """A module in evaluation mode that holds these weights [their own shapes] and buffers
+    [channels]; its norms without running statistics get some.
 
     Raises RuntimeError for a name or a shape that the module does not have.
+
     """
     for name, part in module.named_modules():
         if isinstance(part, _BatchNorm) and part.running_mean is None:

@@ -7,22 +7,24 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.kinds import Count, Positive
 from sgdtheory.landscapes.formula import Formula
 
 
 @dataclass(frozen=True)
 class DoubleWell(Formula):
-    """V = height·(x² − 1)², minima x = ±1, barrier `height` at x = 0; further `directions` are a bowl ½·stiffness·y².
+    """V = height·(x² − 1)², minima x = ±1, barrier `height` at x = 0; further `directions` are a
+    bowl ½·stiffness·y².
 
-    Temperature T is η/(2b(1−μ)), time is η·step/(1−μ); dθ = −∇V dt + √(2D) dW with D = T·noise (Chaudhari & Soatto
-    2018, 1710.11029, Eq. 3), which SGD follows as ηh → 0. The other directions do not depend on x: every answer is x's.
+    Temperature T is η/(2b(1−μ)), time is η·step/(1−μ); dθ = −∇V dt + √(2D) dW with D = T·noise
+    (Chaudhari & Soatto 2018, 1710.11029, Eq. 3), which SGD follows as ηh → 0. The other directions
+    do not depend on x: every answer is x's.
     """
 
-    height: Positive = 0.25
-    directions: Count = 1
+    height: PositiveFloat = 0.25
+    directions: PositiveInt = 1
 
     @property
     def native_dim(self) -> int:
@@ -30,7 +32,9 @@ class DoubleWell(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         well = self.height * (x[:, 0].square() - 1).square()
-        return well if self.directions == 1 else well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
+        return (
+            well if self.directions == 1 else well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
+        )
 
     def native_minima(self) -> Tensor:
         minima = torch.zeros(2, self.directions, dtype=torch.float64)
@@ -47,39 +51,56 @@ class DoubleWell(Formula):
         """The lowest path is the straight line."""
         return 1.0
 
-    def kramers_rate(self, temperature: Positive) -> float:
-        """√(V″(1)·|V″(0)|)/2π · e^{−height/D}, escapes per unit time; for D ≪ height (Kramers 1940, Eq. 17).
+    def kramers_rate(self, temperature: PositiveFloat) -> float:
+        """√(V″(1)·|V″(0)|)/2π · e^{−height/D}, escapes per unit time; for D ≪ height (Kramers 1940,
+        Eq. 17).
 
-        = .9003·height·e^{−height/D}; 5–18 % off at temperatures one can wait for, where `mean_first_passage` is exact.
+        = .9003·height·e^{−height/D}; 5–18 % off at temperatures one can wait for, where
+        `mean_first_passage` is exact.
         """
         return sqrt(32) * self.height / (2 * pi) * exp(-self.height / self._diffusion(temperature))
 
-    def mean_first_passage(self, temperature: Positive, start: float = -1.0, end: float = 1.0) -> float:
-        """Mean time from x = start to x = end > start: (1/D) ∫_start^end e^{V(y)/D} ∫_{−∞}^y e^{−V(z)/D} dz dy.
+    def mean_first_passage(
+        self, temperature: PositiveFloat, start: float = -1.0, end: float = 1.0
+    ) -> float:
+        """Mean time from x = start to x = end > start: (1/D) ∫_start^end e^{V(y)/D} ∫_{−∞}^y
+        e^{−V(z)/D} dz dy.
 
-        Gardiner, Handbook of Stochastic Methods, Eq. 5.2.157. Nested adaptive quadrature, relative error ≲ 1e-9.
+        Gardiner, Handbook of Stochastic Methods, Eq. 5.2.157. Nested adaptive quadrature, relative
+        error ≲ 1e-9.
         """
         if end <= start:
-            raise Mistake(f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to {end:g}; swap signs")
+            raise UserError(
+                f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to "
+                f"{end:g}; swap signs"
+            )
         diffusion = self._diffusion(temperature)
         far = min(self._far(diffusion), start - 1)
 
         def inner(y: float) -> float:
             def weight(z: float) -> float:
-                return exp((self._well(y) - self._well(z)) / diffusion)  # one exponential: neither factor overflows
+                # one exponential: neither factor overflows
+                return exp((self._well(y) - self._well(z)) / diffusion)
 
-            return float(quad(weight, far, y, points=_inside(-1.0, far, y), epsabs=0, epsrel=1e-10, limit=200)[0])
+            return float(
+                quad(
+                    weight, far, y, points=_inside(-1.0, far, y), epsabs=0, epsrel=1e-10, limit=200
+                )[0]
+            )
 
-        total = quad(inner, start, end, points=_inside(0.0, start, end), epsabs=0, epsrel=1e-9, limit=200)[0]
+        total = quad(
+            inner, start, end, points=_inside(0.0, start, end), epsabs=0, epsrel=1e-9, limit=200
+        )[0]
         return float(total) / diffusion
 
-    def fokker_planck(self, temperature: Positive, cells: Count = 400) -> FokkerPlanck:
-        """How ρ of the first native coordinate spreads in time, exactly, where V/D < 60: beyond that there is nothing."""
+    def fokker_planck(self, temperature: PositiveFloat, cells: PositiveInt = 400) -> FokkerPlanck:
+        """How ρ of the first native coordinate spreads in time, exactly, where V/D < 60: beyond
+        that there is nothing."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
         return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
 
-    def stationary_density(self, x: Tensor, temperature: Positive) -> Tensor:
+    def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, the shape of x, float64."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
@@ -87,7 +108,9 @@ class DoubleWell(Formula):
         def weight(z: float) -> float:
             return exp(-self._well(z) / diffusion)
 
-        normal = 2 * float(quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)[0])
+        normal = 2 * float(
+            quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)[0]
+        )
         well = self.height * (x.double().square() - 1).square()
         return torch.exp(-well / diffusion) / normal
 
@@ -97,7 +120,10 @@ class DoubleWell(Formula):
     def _diffusion(self, temperature: float) -> float:
         diffusion = temperature * self.noise
         if diffusion <= 0:
-            raise Mistake(f"DoubleWell: nothing escapes at temperature={temperature:g}, noise={self.noise:g}; both above 0")
+            raise UserError(
+                f"DoubleWell: nothing escapes at temperature={temperature:g}, "
+                f"noise={self.noise:g}; both above 0"
+            )
         return diffusion
 
     def _far(self, diffusion: float) -> float:

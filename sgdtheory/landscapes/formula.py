@@ -1,7 +1,9 @@
-"""Landscapes given by a formula: what they share, so that each file says only its formula and its answers.
+"""Landscapes given by a formula: what they share, so that each file says only its formula and its
+answers.
 
-A subclass speaks of its native coordinates x [k] alone. Here they become parameters θ [n]: either θ = x, or the formula
-is put into R^ambient at a random angle, so that no method can profit from coordinates that happen to be natural.
+A subclass speaks of its native coordinates x [k] alone. Here they become parameters θ [n]: either θ
+= x, or the formula is put into R^ambient at a random angle, so that no method can profit from
+coordinates that happen to be natural.
 """
 
 from abc import ABC, abstractmethod
@@ -13,31 +15,34 @@ from typing import Annotated
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, NonNegative, Place, Positive, Whole
-from sgdtheory.streams import stream
+from sgdtheory.annotations import NonNegative, NonNegativeInt, Place, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.rng import stream
 
 
 @dataclass(frozen=True, kw_only=True)
 class Formula(ABC):
-    """L(θ) = energy(Fθ) + ½·stiffness·|θ − FᵀFθ|², F [k, n] with orthonormal rows (F = 1 where `ambient` is None).
+    """L(θ) = energy(Fθ) + ½·stiffness·|θ − FᵀFθ|², F [k, n] with orthonormal rows (F = 1 where
+    `ambient` is None).
 
-    A mini-batch of b samples tilts it: L_B(θ) = L(θ) + ξ·θ, ξ ~ N(0, C/b); its gradient is unbiased, its noise is ξ.
-    `noise`: C = noise·I, the gradient covariance of one sample. `ambient`: n, or None for native coordinates.
-    `stiffness`: curvature in the directions that the formula knows nothing about. `rotation_seed`: which angle.
-    Answers [M, n] are float64 on `device`; `losses` computes in the cloud's own dtype.
+    A mini-batch of b samples tilts it: L_B(θ) = L(θ) + ξ·θ, ξ ~ N(0, C/b); its gradient is
+    unbiased, its noise is ξ. `noise`: C = noise·I, the gradient covariance of one sample.
+    `ambient`: n, or None for native coordinates. `stiffness`: curvature in the directions that the
+    formula knows nothing about. `rotation_seed`: which angle. Answers [M, n] are float64 on
+    `device`; `losses` computes in the cloud's own dtype.
     """
 
     noise: NonNegative = 1.0
-    ambient: Count | None = None
-    stiffness: Positive = 1.0
-    rotation_seed: Whole = 0
+    ambient: PositiveInt | None = None
+    stiffness: PositiveFloat = 1.0
+    rotation_seed: NonNegativeInt = 0
     device: Annotated[str, Place] = "cpu"
 
     def __post_init__(self) -> None:
         if self.ambient is not None and self.ambient < self.native_dim:
-            raise Mistake(
-                f"{type(self).__name__}: ambient={self.ambient} is too small for {self.native_dim} native directions; "
+            raise UserError(
+                f"{type(self).__name__}: ambient={self.ambient} is too small for "
+                f"{self.native_dim} native directions; "
                 f"ask for ambient={self.native_dim} or more, or null"
             )
 
@@ -85,16 +90,23 @@ class Formula(ABC):
 
     def sample(self, points: int, size: int, stream: Generator) -> Tensor:
         """One mini-batch a point: ξ [points, n] ~ N(0, C/size)."""
-        draws = torch.randn(points, self.dim, generator=stream).to(self.device) * sqrt(self.noise / size)
+        draws = torch.randn(points, self.dim, generator=stream).to(self.device) * sqrt(
+            self.noise / size
+        )
         return draws if self.root is None else draws @ self.constant("root", draws).T
 
     def init(self, points: int, stream: Generator) -> Tensor:
-        """[points, n] uniform in the box; in the other directions Gaussian, about one away from x all together."""
+        """[points, n] uniform in the box; in the other directions Gaussian, about one away from x
+        all together."""
         low, high = self.box()
-        x = low + (high - low) * torch.rand(points, self.native_dim, generator=stream, dtype=torch.float64)
+        x = low + (high - low) * torch.rand(
+            points, self.native_dim, generator=stream, dtype=torch.float64
+        )
         cloud: Tensor = x
         if self.ambient is not None:
-            away = torch.randn(points, self.dim, generator=stream, dtype=torch.float64) / sqrt(self.dim)
+            away = torch.randn(points, self.dim, generator=stream, dtype=torch.float64) / sqrt(
+                self.dim
+            )
             frame = self.frame.cpu()
             cloud = away + (x - away @ frame.T) @ frame
         return cloud.to(self.device, torch.get_default_dtype())
@@ -108,7 +120,8 @@ class Formula(ABC):
         return self.embed(self.native_saddles())
 
     def noise_covariance(self, cloud: Tensor) -> Tensor:
-        """C of one sample, [P, n, n]: the same at every point, so one matrix is shown P times and not copied."""
+        """C of one sample, [P, n, n]: the same at every point, so one matrix is shown P times and
+        not copied."""
         n = self.dim
         identity = torch.eye(n, dtype=cloud.dtype, device=cloud.device)
         root = identity if self.root is None else self.constant("root", cloud)
@@ -118,7 +131,8 @@ class Formula(ABC):
     # Between the two kinds of coordinates.
 
     def embed(self, x: Tensor) -> Tensor:
-        """Native coordinates [..., k] → θ [..., n] on the landscape's device, in x's dtype; the rest is 0."""
+        """Native coordinates [..., k] → θ [..., n] on the landscape's device, in x's dtype; the
+        rest is 0."""
         x = x.to(self.device)
         return x if self.ambient is None else x @ self.constant("frame", x)
 
@@ -128,9 +142,12 @@ class Formula(ABC):
 
     @cached_property
     def frame(self) -> Tensor:
-        """F [k, n]: uniformly random orthonormal rows, float64 (QR of a Gaussian, R's diagonal made positive)."""
+        """F [k, n]: uniformly random orthonormal rows, float64 (QR of a Gaussian, R's diagonal made
+        positive)."""
         generator = stream(self.rotation_seed, "rotation")
-        q, r = torch.linalg.qr(torch.randn(self.dim, self.native_dim, generator=generator, dtype=torch.float64))
+        q, r = torch.linalg.qr(
+            torch.randn(self.dim, self.native_dim, generator=generator, dtype=torch.float64)
+        )
         frame: Tensor = (q * r.diagonal().sign()).T.contiguous()
         return frame.to(self.device)
 
@@ -151,10 +168,12 @@ class Formula(ABC):
         return {}
 
     def constant(self, name: str, like: Tensor) -> Tensor:
-        """The float64 tensor attribute `name` in the dtype and on the device of `like`; moved once, then kept."""
+        """The float64 tensor attribute `name` in the dtype and on the device of `like`; moved once,
+        then kept."""
         key = (name, like.dtype, like.device)
         if key not in self._moved:
-            # kept for later calls: neither inference mode nor a transform of torch.func may leave its mark on it
+            # kept for later calls: neither inference mode nor a transform of torch.func may leave
+            # its mark on it
             with torch.inference_mode(False), torch._C._DisableFuncTorch():
                 self._moved[key] = getattr(self, name).to(device=like.device, dtype=like.dtype)
         return self._moved[key]

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.landscapes.batch_norm import has_foreign_batch_norm
-from sgdtheory.landscapes.module import ModuleFunction, as_written
+from sgdtheory.landscapes.module_function import ModuleFunction
+from sgdtheory.landscapes.written import as_written
 
 Layout: TypeAlias = Callable[[Tensor], Tensor]  # inputs [b, …] → the same numbers, laid out
 
 
 def contiguous(inputs: Tensor) -> Tensor:
+    """Inputs [b, …] in their own order."""
     return inputs.contiguous()
 
 
@@ -27,8 +29,8 @@ def channels_last(inputs: Tensor) -> Tensor:
 
 def layout_of(function: ModuleFunction, example: Tensor) -> Layout:
     """Channels last for networks with convolutions, unless their author's code needs the other
-    order, as `x.view(len(x), -1)` behind a convolution does, or a batch norm of their own, for
-    torch's kernel is right in float32 on contiguous inputs alone."""
+    order, as `x.view(len(x), -1)` behind a convolution does, or a batch norm of their own, as
+    torch's kernel is right in float32 on contiguous inputs alone. `example`: inputs [2, …]."""
     convolves = any(isinstance(part, nn.Conv2d) for part in function.module.modules())
     if not convolves or example.ndim != 4 or has_foreign_batch_norm(function.module):
         return contiguous

@@ -1,4 +1,5 @@
-"""The smallest over-parametrised network: one input, one output, no activation, one connected sheet of minima."""
+"""The smallest over-parametrised network: one input, one output, no activation, one connected sheet
+of minima."""
 
 from dataclasses import dataclass
 from math import pi
@@ -6,7 +7,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -14,13 +15,14 @@ from sgdtheory.landscapes.formula import Formula
 class LinearNet(Formula):
     """½(a·b − 1)², x = (a, b), a and b ∈ R^width: the loss of x ↦ b·(a·x) on the target x ↦ x.
 
-    Stated minima a = b = ±e₁, opposite each other. width = 1: a hyperbola of two branches, and every path between them
-    passes a = 0, where the loss is ½. width ≥ 2: turning a and b together keeps the loss 0. With u, v = (a ± b)/√2 the
-    minima are |u|² = 2 + |v|², so that turn, v = 0 and |u| = √2, is the shortest way round: π√2, against 2√2 straight
-    through the origin, which is critical with index `width`, and on whose line the force never leaves the line.
+    Stated minima a = b = ±e₁, opposite each other. width = 1: a hyperbola of two branches, and
+    every path between them passes a = 0, where the loss is ½. width ≥ 2: turning a and b together
+    keeps the loss 0. With u, v = (a ± b)/√2 the minima are |u|² = 2 + |v|², so that turn, v = 0 and
+    |u| = √2, is the shortest way round: π√2, against 2√2 straight through the origin, which is
+    critical with index `width`, and on whose line the force never leaves the line.
     """
 
-    width: Count = 2
+    width: PositiveInt = 2
 
     @property
     def native_dim(self) -> int:

@@ -1,4 +1,5 @@
-"""The Müller–Brown surface, on which saddle searches are compared: a crooked valley of three minima."""
+"""The Müller–Brown surface, on which saddle searches are compared: a crooked valley of three
+minima."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -6,20 +7,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sgdtheory.kinds import Positive
+from sgdtheory.annotations import PositiveFloat
 from sgdtheory.landscapes.formula import Formula
 
 
 @dataclass(frozen=True)
 class MullerBrown(Formula):
-    """V = Σ_k A_k exp(a_k(x−X_k)² + b_k(x−X_k)(y−Y_k) + c_k(y−Y_k)²) (Müller & Brown 1979, Theor. Chim. Acta 53, 75).
+    """V = Σ_k A_k exp(a_k(x−X_k)² + b_k(x−X_k)(y−Y_k) + c_k(y−Y_k)²) (Müller & Brown 1979, Theor.
+    Chim. Acta 53, 75).
 
-    Minima −146.69952, −108.16672, −80.76782, saddles −40.66484, −72.24894. From the first to the second minimum one
-    passes both saddles and the third minimum; the barrier is the first saddle's, 106.03467.
-    Stationary points by Newton's method in 40 digits, rounded to float64.
+    Minima −146.69952, −108.16672, −80.76782, saddles −40.66484, −72.24894. From the first to the
+    second minimum one passes both saddles and the third minimum; the barrier is the first saddle's,
+    106.03467. Stationary points by Newton's method in 40 digits, rounded to float64.
     """
 
-    stiffness: Positive = field(default=100.0, kw_only=True)  # of the order of the surface's own curvatures
+    # of the order of the surface's own curvatures
+    stiffness: PositiveFloat = field(default=100.0, kw_only=True)
 
     @property
     def native_dim(self) -> int:
@@ -44,7 +47,10 @@ class MullerBrown(Formula):
 
     def native_saddles(self) -> Tensor:
         """Between the first and the third minimum, then between the third and the second."""
-        points = [[-0.8220015587327321, 0.6243128028148713], [0.212486582000662, 0.2929883251073678]]
+        points = [
+            [-0.8220015587327321, 0.6243128028148713],
+            [0.212486582000662, 0.2929883251073678],
+        ]
         return torch.tensor(points, dtype=torch.float64)
 
     def box(self) -> Tensor:

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from math import ceil
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.nn import functional as F
 
+from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.images import Images
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, NonNegative, Place, Positive
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
@@ -20,14 +20,23 @@ from sgdtheory.landscapes.batch_norm import (
     by_products,
     population_statistics,
 )
+from sgdtheory.landscapes.example_losses import (
+    Loss,
+    loss_of_constant,
+    losses_of_outputs,
+    squared_norm,
+)
 from sgdtheory.landscapes.layout import layout_of
-from sgdtheory.landscapes.module import ModuleFunction, as_written
+from sgdtheory.landscapes.module_function import ModuleFunction
+from sgdtheory.landscapes.rows import Batched, Rows, rows_for
 from sgdtheory.landscapes.twice import twice_differentiable
-from sgdtheory.measured import Measured
+from sgdtheory.landscapes.written import as_written
+from sgdtheory.rng import stream
 from sgdtheory.roles import Score, Split
-from sgdtheory.run import stop_if_asked
-from sgdtheory.streams import stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.statistics.measured import Measured
 
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
 
 
@@ -43,17 +52,18 @@ class Network:
     module in evaluation mode, as its author wrote it, batch norm's statistics the one difference
     (see `ModuleFunction`).
 
-    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label, over the classes.
-    Batch-norm buffers are no coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function
-    of (θ, batch); the whole objective is the mean over a fixed partition of the training images into equal parts of about
-    `part` images (None: what holds 2²¹ pixel values), each normalised by itself; scores recompute population statistics
-    over the un-augmented training images at every point.
+    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label,
+    over the classes. Batch-norm buffers are no coordinates: a mini-batch is normalised by its own
+    statistics, so its loss is a pure function of (θ, batch); the whole objective is the mean over a
+    fixed partition of the training images into equal parts of about `part` images (None: what holds
+    2²¹ pixel values), each normalised by itself; scores recompute population statistics over the
+    un-augmented training images at every point.
 
     `parameters`: a regular expression; only parameters whose names it matches are coordinates, the
-    others are constants (None: all that require a gradient).
-    `rows`: how P points are evaluated: batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is
-    the fixed table that `make bench` found: batched where offered, a loop for convolutions, vmap for the rest.
-    `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
+    others are constants (None: all that require a gradient). `rows`: how P points are evaluated:
+    batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is the fixed
+    table that `make bench` found: batched where offered, a loop for convolutions, vmap for the
+    rest. `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
     `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
     """
 
@@ -62,10 +72,10 @@ class Network:
         model: Callable[..., nn.Module],
         data: Images,
         weight_decay: NonNegative = 1e-3,
-        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
-        learning_rate: Positive | Literal["auto"] = "auto",
-        rows: Literal["auto", "batched", "vmap", "loop"] = "auto",
-        part: Count | None = None,
+        loss: Loss = "cross_entropy",
+        learning_rate: PositiveFloat | Literal["auto"] = "auto",
+        rows: Rows | Literal["auto"] = "auto",
+        part: PositiveInt | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
         parameters: str | None = None,
         device: Annotated[str, Place] = "cpu",
@@ -78,11 +88,8 @@ class Network:
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
         self.count = data.train_images.shape[0]
-        self.rows = _rows_of(self.module) if rows == "auto" else rows
-        if self.rows == "batched" and not hasattr(self.module, "forward_rows"):
-            raise Mistake(f"landscape.rows=batched: {type(self.module).__name__} has no forward_rows; use vmap, loop or auto")
-        if self.rows == "batched" and self.function.constants:
-            self.rows = "vmap"  # `forward_rows` is given all of a model's parameters
+        self.rows = rows_for(self.module, rows, bool(self.function.constants))
+        self._batched = self.module if isinstance(self.module, Batched) else None
         self._newest: tuple[Tensor | None, Population] = (None, Population({}, None))
         self._train = (self.data.train_images, self.data.train_labels)
         self._scored = {
@@ -90,33 +97,42 @@ class Network:
             "test": (self.data.test_images, self.data.test_labels),
         }
         part = part or max(1, min(EXACT_IMAGES, PART_VALUES // data.train_images[0].numel()))
-        order = torch.randperm(self.count, generator=stream(0, "partition"))  # folders come sorted by class
-        self._parts = [indices.to(self.device) for indices in order.chunk(-(-self.count // part))]
-        # Small sets that nothing is done to are kept as the network sees them; large ones stay bytes.
-        small = data.train_images.numel() <= PART_VALUES and data.augment == "none"
-        self._train_images = self.data.train_images
-        if small:
-            self._train_images = self.data.scaled(self.data.train_images, torch.float32)
+        self._parts = self._partition(part)
+        self._train_images = self._kept_images()
         self._row_losses = self._losses_of_rows
         if rows == "auto" and self.rows == "vmap" and not self._vectorises():
             self.rows = "loop"
         self.rows_at_once = 1 if self.rows == "loop" else None
         if compile:
-            options: dict[str, Any] = {"mode": "reduce-overhead"} if compile == "cuda_graphs" else {}
-            self._row_losses = torch.compile(self._losses_of_rows, **options)
+            mode = "reduce-overhead" if compile == "cuda_graphs" else None
+            self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
+
+    def _partition(self, part: int) -> list[Tensor]:
+        """The indices of the parts of about `part` images each, [part], drawn once: folders come
+        sorted by class."""
+        order = torch.randperm(self.count, generator=stream(0, "partition"))
+        parts = order.chunk(ceil(self.count / part))
+        return [indices.to(self.device) for indices in parts]
+
+    def _kept_images(self) -> Tensor:
+        """The training images [N, C, H, W]: small sets that nothing is done to are kept as the
+        network sees them; large ones stay bytes."""
+        images, data = self.data.train_images, self.data
+        is_small = images.numel() <= PART_VALUES and data.augment == "none"
+        return data.scaled(images, torch.float32) if is_small else images
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
-        """The module as a function; a Mistake where it does not take such data."""
+        """The module as a function; a UserError where it does not take such data."""
         example = self.data.scaled(self.data.train_images[:2], torch.float32)
         try:
             function = ModuleFunction(build, parameters, example, self.device)
             self._layout = layout_of(function, example)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
-            if isinstance(fault, Mistake):
+            if isinstance(fault, UserError):
                 raise
             shape = "×".join(map(str, self.data.shape))
             why = (str(fault).splitlines() or [""])[0]
-            raise Mistake(
+            raise UserError(
                 f"model: it does not take examples {shape} of {self.data.name} "
                 f"({type(fault).__name__}: {why[:160]}); give another model or other data"
             ) from fault
@@ -138,16 +154,17 @@ class Network:
 
     @property
     def constants(self) -> dict[str, Tensor]:
-        """Frozen parameters, and buffers other than batch norm's statistics; empty for most."""
+        """Frozen parameters, and buffers other than batch norm's statistics [their own shapes];
+        empty for most."""
         return self.function.constants
 
     def with_constants(self, constants: Mapping[str, Tensor]) -> "Network":
-        """The same landscape with other constants."""
-        found = copy(self)
-        found.function = self.function.with_constants(constants)
-        found._newest = (None, Population({}, None))
-        found._row_losses = found._losses_of_rows
-        return found
+        """The same landscape with other constants [their own shapes]."""
+        other = copy(self)
+        other.function = self.function.with_constants(constants)
+        other._newest = (None, Population({}, None))
+        other._row_losses = other._losses_of_rows
+        return other
 
     @property
     def title(self) -> str:
@@ -157,8 +174,10 @@ class Network:
         return None if self._rate == "auto" else float(self._rate)
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
-        """Points as the model's author initialises them: its constructor is run anew, its random draws taken from `stream`."""
-        return torch.stack([self.vector(self.function.fresh(stream)) for _ in range(points)]).to(self.device)
+        """Points [points, n] as the model's author initialises them: its constructor is run anew,
+        its random draws taken from `stream`."""
+        modules = (self.function.fresh(stream) for _ in range(points))
+        return torch.stack([self.vector(module) for module in modules]).to(self.device)
 
     # mini-batches
 
@@ -171,11 +190,13 @@ class Network:
         return ImageBatch(images, self.data.train_labels.index_select(0, flat).view(indices.shape))
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
-        """The random draws that augmented examples [S, P, b] need, None when the data are not augmented."""
+        """The random draws that augmented examples [S, P, b] need, None when the data are not
+        augmented."""
         return self.data.augmentation(shape, stream)
 
     def parts(self) -> Iterator[tuple[ImageBatch, float]]:
-        """The fixed partition of the training set that the objective is the mean over, with weights that sum to 1."""
+        """The fixed partition of the training set that the objective is the mean over, with weights
+        that sum to 1."""
         for indices in self._parts:
             yield self.batch(indices[None]), len(indices) / self.count
 
@@ -184,51 +205,60 @@ class Network:
     def losses(self, cloud: Cloud, batch: ImageBatch | None = None) -> Tensor:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
-            return torch.stack([weight * self.losses(cloud, part) for part, weight in self.parts()]).sum(0)
+            weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
+            return torch.stack(weighted).sum(0)
         return self._losses(cloud, batch, self._row_losses)
 
     def twice_differentiable_losses(self, cloud: Cloud, batch: ImageBatch) -> Tensor:
-        """`losses` of operations that have a second derivative, and a fast one; never compiled."""
+        """`losses` [P] of operations that have a second derivative, and a fast one. Not compiled:
+        torch.compile does not support double backward."""
         with by_products(self.module), twice_differentiable():
             return self._losses(cloud, batch, self._losses_of_rows)
 
     def _losses(self, cloud: Cloud, batch: ImageBatch, of_rows: Callable[..., Tensor]) -> Tensor:
         inputs = self._inputs(batch.images, cloud)
         with as_written(cloud.dtype):
-            if self.rows == "loop" and cloud.shape[0] > 1:
-                shared = inputs.shape[0] == 1
-                at = [0 if shared else p for p in range(cloud.shape[0])]
-                rows = [(cloud[p : p + 1], inputs[i : i + 1], batch.labels[i : i + 1]) for p, i in enumerate(at)]
-                return torch.cat([of_rows(*row) for row in rows])
-            return of_rows(cloud, inputs, batch.labels)
+            if self.rows != "loop" or cloud.shape[0] == 1:
+                return of_rows(cloud, inputs, batch.labels)
+            rows = []
+            for p in range(cloud.shape[0]):
+                i = 0 if inputs.shape[0] == 1 else p
+                one = slice(p, p + 1), slice(i, i + 1)
+                rows.append(of_rows(cloud[one[0]], inputs[one[1]], batch.labels[one[1]]))
+            return torch.cat(rows)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
         outputs = self._outputs(cloud, inputs)  # [P, b, K]
         data_losses = self.example_losses(outputs, labels).mean(1)
-        return data_losses + 0.5 * self.weight_decay * squared_norm(cloud) if self.weight_decay else data_losses
+        if not self.weight_decay:
+            return data_losses
+        return data_losses + 0.5 * self.weight_decay * squared_norm(cloud)
 
     def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
-        return _example_losses(self.loss, outputs, labels)
+        return losses_of_outputs(self.loss, outputs, labels)
 
     def example_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """1 where the largest output [b, K] is not the label's [b], else 0, float64 [b]."""
         return (outputs.argmax(1) != labels).double()
 
     def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
-        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones are the same numbers."""
-        return (images if images.is_floating_point() else self.data.scaled(images, torch.float32)).to(cloud.dtype)
+        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones
+        are the same numbers."""
+        if not images.is_floating_point():
+            images = self.data.scaled(images, torch.float32)
+        return images.to(cloud.dtype)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""
-        if self.rows == "batched":
-            found: Tensor = self.module.forward_rows(self._weights(cloud), inputs)  # type: ignore[operator]
-            return found
+        if self.rows == "batched" and self._batched is not None:
+            return self._batched.forward_rows(self._weights(cloud), inputs)
         if cloud.shape[0] == 1:
             return self._call(self._weights(cloud[0]), inputs[0])[None]
-        return vmap(self.function.on_batch, in_dims=(0, None if inputs.shape[0] == 1 else 0))(
-            self._weights(cloud), inputs[0] if inputs.shape[0] == 1 else inputs
-        )
+        if inputs.shape[0] == 1:  # shared by all points
+            shared = vmap(self.function.on_batch, in_dims=(0, None))
+            return shared(self._weights(cloud), inputs[0])
+        return vmap(self.function.on_batch)(self._weights(cloud), inputs)
 
     def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))
@@ -239,28 +269,28 @@ class Network:
     # what is said of points
 
     def scored_on(self, most: int) -> "Network":
-        """The same landscape, scored on `most` of its examples: the same ones at every point, and their own statistics."""
+        """The same landscape, scored on `most` of its examples: the same ones at every point, and
+        their own statistics."""
         if most >= max(self.count, len(self.data.test_images)):
             return self
-        found = copy(self)
-        found._newest = (None, Population({}, None))
-        found._scored = {split: _drawn(most, split, *examples) for split, examples in self._scored.items()}
-        return found
+        other = copy(self)
+        other._newest = (None, Population({}, None))
+        other._scored = {
+            split: _drawn(most, split, *examples) for split, examples in self._scored.items()
+        }
+        return other
 
     def first_batch(self, most: int | None = None) -> ImageBatch:
         """The first part of the training set, or `most` of its examples."""
         return self.batch(self._parts[0][:most][None])
 
     def examples(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The examples that scores are of, and their labels."""
+        """The examples [N, C, H, W] that scores are of, and their labels [N]."""
         return self._scored[split]
 
     def constant_loss(self) -> float:
-        """The training loss of the best prediction that is the same for all, p the frequencies of the classes: −Σ p ln p in
-        nats, at most ln K; of mse that of the mean label, (1 − Σ p²)/K."""
-        labels = self.data.train_labels.flatten().cpu()
-        p = torch.bincount(labels, minlength=self.data.classes).double() / len(labels)
-        return float(torch.special.entr(p).sum() if self.loss == "cross_entropy" else (1 - p.square().sum()) / len(p))
+        """The training loss of the best prediction that is the same for all."""
+        return loss_of_constant(self.loss, self.data.train_labels, self.data.classes)
 
     @property
     def scored(self) -> int:
@@ -268,22 +298,29 @@ class Network:
         return len(self._scored["train"][0])
 
     def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
-        """Data loss and error of every un-augmented example, with population statistics recomputed at every point.
+        """Data loss and error [P, N] of every un-augmented example, with population statistics
+        recomputed at every point.
 
         `buffers`: other statistics instead, to show what they do.
+
         """
         images, labels = self._scored[split]
-        size = len(self._parts[0])
         losses, errors = [], []
         for theta in cloud:
-            found = self._population(theta) if buffers is None else Population(buffers, None)
-            outputs = found.outputs if split == "train" else None
+            population = self._population(theta) if buffers is None else Population(buffers, None)
+            outputs = population.outputs if split == "train" else None
             if outputs is None:
-                chunks = (images[i : i + size] for i in range(0, len(images), size))
-                outputs = torch.cat([self.outputs_with(theta, found.buffers, chunk) for chunk in chunks])
+                outputs = self._outputs_in_chunks(theta, population.buffers, images)
             losses.append(self.example_losses(outputs.double()[None], labels[None])[0])
             errors.append(self.example_errors(outputs, labels))
         return Score(torch.stack(losses), torch.stack(errors))
+
+    def _outputs_in_chunks(
+        self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor
+    ) -> Tensor:
+        """`outputs_with` of many images [N, C, H, W], [N, K]."""
+        chunks = images.split(len(self._parts[0]))
+        return torch.cat([self.outputs_with(theta, buffers, chunk) for chunk in chunks])
 
     def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         """Outputs [b, K] of the author's module in evaluation mode, batch norms using `buffers`."""
@@ -293,31 +330,38 @@ class Network:
             return self.function.with_statistics(self._weights(theta), buffers, inputs)
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
-        """Batch-norm buffers of the un-augmented training set at θ [n]; empty without batch norm."""
+        """Batch-norm buffers [channels] of the un-augmented training set at θ [n]; empty without
+        batch norm."""
         return self._population(theta).buffers
 
     def _population(self, theta: Tensor) -> Population:
-        """One pass over the training images: a point is scored on both splits, and that pass scores one of them besides."""
+        """One pass over the training images: a point is scored on both splits, and that pass scores
+        one of them besides."""
         if not self.function.has_batch_norm:
             return Population({}, None)
-        at, found = self._newest
+        at, population = self._newest
         if at is None or at.dtype != theta.dtype or not torch.equal(at, theta):
-            found = self._recorded(theta, self._scored["train"][0])
-            self._newest = (theta.detach().clone(), found)
-        return found
+            population = self._recorded(theta, self._scored["train"][0])
+            self._newest = (theta.detach().clone(), population)
+        return population
 
     def _recorded(self, theta: Tensor, images: Tensor) -> Population:
         weights = self._weights(theta)
         with torch.no_grad(), as_written(theta.dtype):
             return population_statistics(
-                self.module, lambda chunk: self._call(weights, self._inputs(chunk, theta)), images, theta
+                self.module,
+                lambda chunk: self._call(weights, self._inputs(chunk, theta)),
+                images,
+                theta,
             )
 
     def gap(self, theta: Tensor, most: int | None = None) -> Measured:
-        """|loss descended − loss scored| on one part of the training set, in nats: rounding alone.
+        """|loss descended − loss scored| at θ [n] on one part of the training set, in nats:
+        rounding alone.
 
         The first is the objective of that part without ½λ|θ|², the second the score of the author's
         module in evaluation mode with the statistics of that part. `most`: of so many examples.
+
         """
         images, labels = (x.index_select(0, self._parts[0][:most]) for x in self._train)
         with torch.no_grad():
@@ -330,13 +374,14 @@ class Network:
         return Measured(float((descended - scored).abs()), None, "nats")
 
     def check(self, dtype: str = "float32") -> str:
-        """What the self-check found, in words; a Mistake where this is no function of θ alone."""
+        """What the self-check found, in words; a UserError where this is no function of θ alone."""
         from sgdtheory.landscapes.self_check import self_check
 
-        return f"{self.title}: {self_check(self, getattr(torch, dtype))}"
+        return f"{self.title}: {self_check(self, DTYPES[dtype])}"
 
     def model_at(self, theta: Tensor) -> nn.Module:
-        """An ordinary module in evaluation mode with these weights and recomputed batch-norm statistics."""
+        """An ordinary module in evaluation mode with the weights θ [n] and recomputed batch-norm
+        statistics."""
         return self.function.at(theta, self.statistics(theta))
 
     def vector(self, module: nn.Module) -> Tensor:
@@ -344,44 +389,9 @@ class Network:
         return self.function.vector(module)
 
 
-class _SquaredNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, cloud: Tensor) -> Tensor:
-        ctx.save_for_backward(cloud)
-        norms: Tensor = torch.linalg.vector_norm(cloud, dim=1)
-        return norms.square()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        cloud: Tensor = ctx.saved_tensors[0]
-        return cloud * (2 * gradients[0])[:, None]
-
-
-def squared_norm(cloud: Cloud) -> Tensor:
-    """|θ|² of each point [P]: one product forward and one backward, a third of what autograd makes of θ.square().sum()."""
-    return _SquaredNorm.apply(cloud)  # type: ignore[no-any-return]
-
-
-def _example_losses(loss: str, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
-    points, examples, classes = outputs.shape
-    if loss == "mse":
-        return (outputs - F.one_hot(labels, classes).to(outputs.dtype)).square().mean(2)
-    outputs = outputs.mT.contiguous()  # classes along the second axis: the log-softmax of ten classes is 8 × faster there
-    return F.cross_entropy(outputs, labels.expand(points, examples), reduction="none")
-
-
 def _drawn(most: int, split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """`most` of the examples at random, for folders come sorted by class; in their own order."""
-    chosen = torch.randperm(len(images), generator=stream(0, "scored", split))[:most].sort().values.to(images.device)
+    """`most` of the examples [N, …] and labels [N] at random, for folders come sorted by class; in
+    their own order."""
+    order = torch.randperm(len(images), generator=stream(0, "scored", split))
+    chosen = order[:most].sort().values.to(images.device)
     return images.index_select(0, chosen), labels.index_select(0, chosen)
-
-
-def _rows_of(module: nn.Module) -> Literal["batched", "vmap", "loop"]:
-    if hasattr(module, "forward_rows"):
-        return "batched"
-    return (
-        "loop"
-        if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase) for m in module.modules())
-        else "vmap"
-    )

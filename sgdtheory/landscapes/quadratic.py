@@ -1,4 +1,5 @@
-"""The quadratic bowl: everything SGD does on it is known exactly, at any learning rate and momentum."""
+"""The quadratic bowl: everything SGD does on it is known exactly, at any learning rate and
+momentum."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +9,11 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
-from sgdtheory.kinds import BelowOne, Count, NonNegative, Positive
 from sgdtheory.landscapes.formula import Formula
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 AtLeastOne = Annotated[float, Ge(1)]
 
@@ -21,19 +22,22 @@ AtLeastOne = Annotated[float, Ge(1)]
 class Quadratic(Formula):
     """½ Σ_i h_i x_i², one minimum at 0.
 
-    The spectrum h is `curvatures`, or, where that is None, `directions` values evenly spaced in log h from 1 down to
-    1/condition. `noise_anisotropy` a > 1 makes C a matrix with eigenvalues spaced alike over a factor a, mean `noise`,
-    in a random basis of its own, so that H and C do not commute (a = 1: C = noise·I).
+    The spectrum h is `curvatures`, or, where that is None, `directions` values evenly spaced in log
+    h from 1 down to 1/condition. `noise_anisotropy` a > 1 makes C a matrix with eigenvalues spaced
+    alike over a factor a, mean `noise`, in a random basis of its own, so that H and C do not
+    commute (a = 1: C = noise·I).
     """
 
     curvatures: tuple[NonNegative, ...] | None = None
-    directions: Count = 10
+    directions: PositiveInt = 10
     condition: AtLeastOne = 10.0
     noise_anisotropy: AtLeastOne = 1.0
 
     def __post_init__(self) -> None:
         if self.curvatures is not None and not self.curvatures:
-            raise Mistake("Quadratic: curvatures=[] is a bowl without directions; name at least one, or null")
+            raise UserError(
+                "Quadratic: curvatures=[] is a bowl without directions; name at least one, or null"
+            )
         super().__post_init__()
 
     @property
@@ -50,25 +54,31 @@ class Quadratic(Formula):
         if self.noise_anisotropy == 1:
             return None
         k = self.native_dim
-        generator = stream(0, "noise")  # not rotation_seed: how C stands to H is physics, and must not turn with the angle
+        # not rotation_seed: how C stands to H is physics, and must not turn with the angle
+        generator = stream(0, "noise")
         draws = torch.randn(k, k, generator=generator, dtype=torch.float64)
         basis = torch.linalg.qr(draws).Q  # [k, k]
         sizes = _log_spaced(k, self.noise_anisotropy)
         root: Tensor = basis * (sizes / sizes.mean()).sqrt()
         return root
 
-    def stationary_covariance(self, learning_rate: Positive, batch_size: Count, momentum: BelowOne = 0.0) -> Tensor:
-        """Σ [n, n], float64, of θ at stationarity under torch's SGD (v ← μv + g, θ ← θ − ηv); exact at any η and μ.
+    def stationary_covariance(
+        self, learning_rate: PositiveFloat, batch_size: PositiveInt, momentum: BelowOne = 0.0
+    ) -> Tensor:
+        """Σ [n, n], float64, of θ at stationarity under torch's SGD (v ← μv + g, θ ← θ − ηv); exact
+        at any η and μ.
 
-        The fixed point of Σ_aug = AΣ_augAᵀ + B(C/b)Bᵀ with A = [[1−ηH, −ημ], [H, μ]], B = [−η; 1] for the state (θ, v).
-        In H's eigenbasis it falls into four numbers a pair of directions, and eliminating three of them leaves
-        Σ_ij = (C_ij/b) / [(1−μ)(h_i+h_j)/η + (μh_i−h_j)(h_i−μh_j)/(1−μ²)]; the diagonal is
-        ηC_ii/(2bh(1−μ)) / (1 − ηh/(2(1+μ))), the off-diagonal is what C ∦ H adds. H and C need not commute.
+        The fixed point of Σ_aug = AΣ_augAᵀ + B(C/b)Bᵀ with A = [[1−ηH, −ημ], [H, μ]], B = [−η; 1]
+        for the state (θ, v). In H's eigenbasis it falls into four numbers a pair of directions, and
+        eliminating three of them leaves Σ_ij = (C_ij/b) / [(1−μ)(h_i+h_j)/η +
+        (μh_i−h_j)(h_i−μh_j)/(1−μ²)]; the diagonal is ηC_ii/(2bh(1−μ)) / (1 − ηh/(2(1+μ))), the
+        off-diagonal is what C ∦ H adds. H and C need not commute.
         """
         h = self.spectrum
         self._check_stable(float(h.min()), float(h.max()), learning_rate, momentum)
         native = self._native_covariance()
-        covariance = native / (batch_size * _drag(h[:, None], h[None, :], learning_rate, momentum))  # [k, k]
+        # [k, k]
+        covariance = native / (batch_size * _drag(h[:, None], h[None, :], learning_rate, momentum))
         if self.ambient is None:
             return covariance
         rest = torch.full((), self.stiffness, dtype=torch.float64, device=self.device)
@@ -76,28 +86,40 @@ class Quadratic(Formula):
         eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
         return variance * (eye - self.frame.T @ self.frame) + self.frame.T @ covariance @ self.frame
 
-    def stationary_area(self, learning_rate: Positive, batch_size: Count) -> Tensor:
-        """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero where H and C commute."""
+    def stationary_area(self, learning_rate: PositiveFloat, batch_size: PositiveInt) -> Tensor:
+        """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero
+        where H and C commute."""
         hessian = torch.diag(self.spectrum)
         if self.ambient is not None:
             eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
-            hessian = self.stiffness * (eye - self.frame.T @ self.frame) + self.frame.T @ hessian @ self.frame
-        return linear_area(hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate)
+            hessian = (
+                self.stiffness * (eye - self.frame.T @ self.frame)
+                + self.frame.T @ hessian @ self.frame
+            )
+        return linear_area(
+            hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate
+        )
 
     def _native_covariance(self) -> Tensor:
         shape = self.noise_shape()
         root = torch.eye(self.native_dim, dtype=torch.float64) if shape is None else shape
         return (self.noise * root @ root.T).to(self.device)
 
-    def _check_stable(self, lowest: float, highest: float, learning_rate: float, momentum: float) -> None:
+    def _check_stable(
+        self, lowest: float, highest: float, learning_rate: float, momentum: float
+    ) -> None:
         if self.dim > self.native_dim:
             lowest, highest = min(lowest, self.stiffness), max(highest, self.stiffness)
         if lowest == 0:
-            raise Mistake("Quadratic: nothing holds the cloud in a direction of curvature 0; make every curvature positive")
+            raise UserError(
+                "Quadratic: nothing holds the cloud in a direction of curvature 0; make "
+                "every curvature positive"
+            )
         limit = 2 * (1 + momentum) / highest
         if learning_rate >= limit:
-            raise Mistake(
-                f"Quadratic: learning_rate={learning_rate:g} with momentum={momentum:g} has no stationary state at "
+            raise UserError(
+                f"Quadratic: learning_rate={learning_rate:g} with momentum={momentum:g} has "
+                f"no stationary state at "
                 f"curvature {highest:g}; stay below 2(1+momentum)/curvature = {limit:g}"
             )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.kinds import Count, Place, Positive
+from sgdtheory.annotations import Place, PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud
 from sgdtheory.models.mlp import MLP
 
@@ -16,19 +16,21 @@ class Points(NamedTuple):
 
 
 class Regression:
-    """L(θ) = ⟨(f_θ(x) − y)²⟩, y = x^degree on evenly spaced x in [0, 1], both centred and scaled to variance 1.
+    """L(θ) = ⟨(f_θ(x) − y)²⟩, y = x^degree on evenly spaced x in [0, 1], both centred and scaled to
+    variance 1.
 
-    So L is the share of the target's variance that is left unexplained: 1 for the best constant, 1/16 (degree 2) or 4/25
-    (degree 3) for the best straight line. f_θ: `hidden` sigmoid units, 1-4-4-1 in Freeman & Bruna 2017 (1611.01540, 4.1).
-    `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
+    So L is the share of the target's variance that is left unexplained: 1 for the best constant,
+    1/16 (degree 2) or 4/25 (degree 3) for the best straight line. f_θ: `hidden` sigmoid units,
+    1-4-4-1 in Freeman & Bruna 2017 (1611.01540, 4.1). `learning_rate`: what `auto` means here;
+    auto: it is measured (see `SGD`).
     """
 
     def __init__(
         self,
-        degree: Count = 2,
-        hidden: tuple[Count, ...] = (4, 4),
-        examples: Count = 128,
-        learning_rate: Positive | Literal["auto"] = 0.1,
+        degree: PositiveInt = 2,
+        hidden: tuple[PositiveInt, ...] = (4, 4),
+        examples: PositiveInt = 128,
+        learning_rate: PositiveFloat | Literal["auto"] = 0.1,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -63,7 +65,8 @@ class Regression:
         x, y = (part.to(cloud.dtype) for part in (self._data if batch is None else batch))
         pieces = zip(self._names, cloud.split(self._sizes, 1), self._shapes, strict=True)
         weights = {name: piece.view(-1, *shape) for name, piece, shape in pieces}
-        found: Tensor = self._module.forward_rows(weights, x[:, :, None, None, None])[:, :, 0]  # [P, b]
+        # [P, b]
+        found: Tensor = self._module.forward_rows(weights, x[:, :, None, None, None])[:, :, 0]
         return (found - y).square().mean(1)
 
 

@@ -1,4 +1,5 @@
-"""A ring-shaped valley: the lowest path is a half circle, the straight line a ridge that symmetry will not leave."""
+"""A ring-shaped valley: the lowest path is a half circle, the straight line a ridge that symmetry
+will not leave."""
 
 from dataclasses import dataclass
 from math import pi, sqrt
@@ -7,28 +8,33 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import NonNegative, Positive
+from sgdtheory.annotations import NonNegative, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.formula import Formula
 
 
 @dataclass(frozen=True)
 class Ring(Formula):
-    """V = wall·(1 − r²)² + height·y²(2 − r²); minima (±1, 0), saddles (0, ±1), barrier `height` < wall.
+    """V = wall·(1 − r²)² + height·y²(2 − r²); minima (±1, 0), saddles (0, ±1), barrier `height` <
+    wall.
 
-    With y = r·sin φ this is height·sin²φ + (wall − height·sin²φ)(1 − r²)²: height·sin²φ on the ring r = 1, which is the
-    lowest point of each ray. So every path between the minima, which must cross x = 0, climbs to `height` at least, and
-    the half circle to exactly that. A plain sin²φ has no value at r = 0, where the straight line passes; this has one,
-    V(0) = wall. On y = 0 the force never leaves the line: a band started there needs a nudge. With height = 0 the ring is
-    level, V = wall·(1 − r²)².
+    With y = r·sin φ this is height·sin²φ + (wall − height·sin²φ)(1 − r²)²: height·sin²φ on the ring
+    r = 1, which is the lowest point of each ray. So every path between the minima, which must cross
+    x = 0, climbs to `height` at least, and the half circle to exactly that. A plain sin²φ has no
+    value at r = 0, where the straight line passes; this has one, V(0) = wall. On y = 0 the force
+    never leaves the line: a band started there needs a nudge. With height = 0 the ring is level, V
+    = wall·(1 − r²)².
     """
 
-    wall: Positive = 1.0
+    wall: PositiveFloat = 1.0
     height: NonNegative = 0.25
 
     def __post_init__(self) -> None:
         if self.height >= self.wall:
-            raise Mistake(f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring no valley; lower it")
+            raise UserError(
+                f"Ring: height={self.height:g} is over the wall={self.wall:g}, and the ring "
+                f"no valley; lower it"
+            )
         super().__post_init__()
 
     @property
@@ -48,10 +54,14 @@ class Ring(Formula):
             return super().native_saddles()
         return torch.tensor([[0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
 
-    def mean_square_radius(self, temperature: Positive) -> float:
-        """⟨r²⟩ in e^{−V/D} of a level ring, D = temperature·noise: r² is Gaussian (1, D/2wall), cut off at 0."""
+    def mean_square_radius(self, temperature: PositiveFloat) -> float:
+        """⟨r²⟩ in e^{−V/D} of a level ring, D = temperature·noise: r² is Gaussian (1, D/2wall), cut
+        off at 0."""
         if self.height:
-            raise Mistake(f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use height=0")
+            raise UserError(
+                f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use "
+                f"height=0"
+            )
         spread = sqrt(temperature * self.noise / (2 * self.wall))
         return 1 + spread * float(norm.pdf(1 / spread) / norm.cdf(1 / spread))
 

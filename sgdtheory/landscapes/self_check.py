@@ -5,33 +5,29 @@ nine digits apart. What fails is refused in one line that names the part of the 
 """
 
 import random
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
-from sgdtheory.landscapes.module import as_written, constants_of, logits_of
-from sgdtheory.streams import stream
+from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import constants_of
+from sgdtheory.landscapes.written import as_written
+from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sgdtheory.landscapes.network import Network
+    from sgdtheory.landscapes.network import ImageBatch, Network
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales
-ROUNDING = 1e-9  # relative, in float64: seen ≤ 1e-12 on ResNet-20 and DenseNet-40
-REFUSED = "this tool descends one function of the parameters"
 
 
 def self_check(landscape: "Network", dtype: torch.dtype) -> str:
-    """What was found, in words; Mistake where a check fails.
+    """What was found, in words; UserError where a check fails.
 
     The same point twice has the same bits, whatever was evaluated between; no part draws random
     numbers, changes its buffers or sees other rows of a batch; on one part of the data the loss
@@ -40,7 +36,9 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
-    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(cloud)
+    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(
+        cloud
+    )
     try:
         _logits(few, cloud[0])
         _buffers_stay(few)
@@ -52,10 +50,10 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         alone = _points_apart(few, cloud)
         products = _products(few, cloud[0])
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
-        if isinstance(fault, Mistake):
+        if isinstance(fault, UserError):
             raise
         why = (str(fault).splitlines() or [""])[0][:160]
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} cannot be evaluated in float64 and {dtype} alike "
             f"({type(fault).__name__}: {why}); let it follow the dtype of its weights"
         ) from fault
@@ -66,14 +64,15 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
 
 
 def _buffers_stay(few: "Network") -> None:
-    """No buffer is drawn anew by each construction, and none is moved by passes in training mode."""
+    """No buffer is drawn anew by each construction, and none is moved by passes in training
+    mode."""
     function = few.function
     module = function.fresh(stream(0, "module")).to(few.device)
     own = constants_of(module, function.shapes)
     drawn = constants_of(function.plain, function.shapes)
     for name, value in drawn.items():
         if name not in own or not torch.equal(own[name], value):
-            raise Mistake(
+            raise UserError(
                 f"model: {name} of {function.name} is different each time the network is made; "
                 f"{REFUSED}: draw it from torch's own generator, or store it"
             )
@@ -86,13 +85,15 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module.train()(inputs)
-    except Exception:  # it may not be made for training in one piece: then nothing is known, nor wrong
+    except (
+        Exception
+    ):  # it may not be made for training in one piece: then nothing is known, nor wrong
         return
     for name, after in constants_of(module, few.function.shapes).items():
         if name in before and after.is_floating_point() and not torch.equal(after, before[name]):
             part, _, buffer = name.rpartition(".")
             kind = type(module.get_submodule(part)).__name__
-            raise Mistake(
+            raise UserError(
                 f"model: {buffer} of {part or few.function.name} ({kind}) is changed by every pass "
                 f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
                 "use a layer without such a memory"
@@ -100,34 +101,40 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
 
 
 def _same_bits(few: "Network", cloud: Tensor) -> None:
-    """The same point has the same bits again, also after another point; nothing is drawn, nothing is kept."""
+    """The same point has the same bits again, also after another point; nothing is drawn, nothing
+    is kept."""
     images, _ = few.examples("train")
     batch = few.first_batch(EXAMPLES)
     constants = {name: x.clone() for name, x in few.function.constants_in(cloud.dtype).items()}
     drawn = _generators()
     first = _evaluated(few, cloud[:1], batch, images)
     if drawn != _generators():
-        raise Mistake(_refusal(few, cloud[0], "draws random numbers in evaluation mode"))
+        raise UserError(refusal(few, cloud[0], "draws random numbers in evaluation mode"))
     _evaluated(few, cloud[1:], batch, images)
     again = _evaluated(few, cloud[:1], batch, images)
     for name, value in few.function.constants_in(cloud.dtype).items():
         if not torch.equal(value, constants[name]):
-            raise Mistake(f"model: {name} of {few.function.name} is changed by a pass in evaluation mode; {REFUSED}")
+            raise UserError(
+                f"model: {name} of {few.function.name} is changed by a pass in evaluation "
+                f"mode; {REFUSED}"
+            )
     if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
         what = "gives other numbers at the same point"
-        raise Mistake(_refusal(few, cloud[0], what))
+        raise UserError(refusal(few, cloud[0], what))
 
 
-def _evaluated(few: "Network", cloud: Tensor, batch: Any, images: Tensor) -> list[Tensor]:
+def _evaluated(few: "Network", cloud: Tensor, batch: "ImageBatch", images: Tensor) -> list[Tensor]:
     """Loss, gradient and scored outputs of one point."""
     value, gradient = value_and_grad(few, cloud, batch)
     if not bool(torch.isfinite(gradient).all()):
-        raise Mistake(
-            f"model: the gradient of {few.function.name} at a random point is not finite; see its initialisation and its data"
+        raise UserError(
+            f"model: the gradient of {few.function.name} at a random point is not finite; "
+            f"see its initialisation and its data"
         )
     if not bool((gradient - few.weight_decay * cloud).any()):
-        raise Mistake(
-            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see where its forward pass detaches"
+        raise UserError(
+            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "
+            f"where its forward pass detaches"
         )
     statistics = few.statistics(cloud[0])
     return [value, gradient, few.outputs_with(cloud[0], statistics, images)]
@@ -139,12 +146,12 @@ def _logits(few: "Network", theta: Tensor) -> None:
     outputs = few.outputs_with(theta, few.statistics(theta), images)
     classes = few.data.classes
     if outputs.ndim < 2 or len(outputs) != len(images) or outputs.shape[1] < classes:
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} gives outputs {list(outputs.shape)} for {len(images)} "
             f"examples of {classes} classes; they must be logits [{len(images)}, {classes}]"
         )
     if not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
-        raise Mistake(f"model: outputs of {few.function.name} at a random point are not finite")
+        raise UserError(f"model: outputs of {few.function.name} at a random point are not finite")
 
 
 def _rows_apart(few: "Network", theta: Tensor) -> float:
@@ -156,10 +163,10 @@ def _rows_apart(few: "Network", theta: Tensor) -> float:
     mixed = images.clone()
     mixed[half:] = images[half:].flip(tuple(range(1, images.ndim)))
     other = few.outputs_with(theta, statistics, mixed)
-    difference = _relative(whole[:half], other[:half])
+    difference = relative_difference(whole[:half], other[:half])
     if difference > ROUNDING:
         what = "lets the examples of a batch see each other in evaluation mode"
-        raise Mistake(_refusal(few, theta, what, rows=half))
+        raise UserError(refusal(few, theta, what, rows=half))
     return difference
 
 
@@ -168,7 +175,7 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
     gaps = [few.gap(theta, EXAMPLES) for theta in cloud]
     worst = max((gap.value if gap.value is not None else np.inf) for gap in gaps)
     if not worst <= ROUNDING * (1 + float(few.losses(cloud[:1], few.first_batch(EXAMPLES)).abs())):
-        raise Mistake(
+        raise UserError(
             f"model: what is descended and what is scored differ by {worst:.2g} nats on the same "
             f"examples of {few.function.name}; only batch norm may differ between the two"
         )
@@ -176,7 +183,8 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
 
 
 def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
-    """How much `model_at`, a module made anew, differs from the scores, at one point after another."""
+    """How much `model_at`, a module made anew, differs from the scores, at one point after
+    another."""
     images, labels = few.examples("train")
     worst = 0.0
     for theta in cloud:
@@ -185,9 +193,9 @@ def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
         with torch.no_grad(), as_written(theta.dtype):
             outputs = logits_of(module(few.data.scaled(images, torch.float32).to(theta.dtype)))
         expected = few.example_losses(outputs.double()[None], labels[None])[0]
-        worst = max(worst, _relative(score, expected))
+        worst = max(worst, relative_difference(score, expected))
     if worst > ROUNDING:
-        raise Mistake(
+        raise UserError(
             f"model: {few.function.name} made anew with the same weights differs by {worst:.2g} "
             f"from the one that was scored: something is kept from other weights; {REFUSED}"
         )
@@ -200,11 +208,11 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
     together, gradients = value_and_grad(few, cloud, batch)
     alone = [value_and_grad(few, theta[None], batch) for theta in cloud]
     worst = max(
-        _relative(together, torch.cat([value for value, _ in alone])),
-        _relative(gradients, torch.cat([gradient for _, gradient in alone])),
+        relative_difference(together, torch.cat([value for value, _ in alone])),
+        relative_difference(gradients, torch.cat([gradient for _, gradient in alone])),
     )
     if worst > ROUNDING:
-        raise Mistake(
+        raise UserError(
             f"model: several points of {few.function.name} evaluated together differ by "
             f"{worst:.2g} from each alone; use landscape.rows=loop"
         )
@@ -221,14 +229,7 @@ def _products(few: "Network", theta: Tensor) -> str:
     return ""
 
 
-def _relative(one: Tensor, other: Tensor) -> float:
-    if one.shape != other.shape:
-        return float("inf")
-    scale = 1 + float(other.abs().max()) if other.numel() else 1.0
-    return float((one - other).abs().max()) / scale if one.numel() else 0.0
-
-
-def _generators() -> tuple[Any, ...]:
+def _generators() -> tuple[object, ...]:
     """Where the process's own random generators stand."""
     _, keys, position, *_ = np.random.get_state()
     return (
@@ -237,64 +238,3 @@ def _generators() -> tuple[Any, ...]:
         bytes(np.asarray(keys)),
         position,
     )
-
-
-# who it was
-
-
-def _refusal(few: "Network", theta: Tensor, what: str, rows: int | None = None) -> str:
-    return f"model: {_culprit(few, theta, rows)} {what}; {REFUSED}"
-
-
-def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
-    """The first part of the module whose inputs are the same in two passes and whose outputs are
-    not; `rows`: the passes differ in all but so many rows of the batch."""
-    images, _ = few.examples("train")
-    mixed = images.clone()
-    if rows is not None:
-        mixed[rows:] = images[rows:].flip(tuple(range(1, images.ndim)))
-    statistics = few.statistics(theta)
-    passes = []
-    for inputs in (images, mixed):
-        calls: list[tuple[str, Any, Any]] = []
-        with _watched(few.function.plain, calls):
-            few.outputs_with(theta, statistics, inputs)
-        passes.append(calls)
-    for (name, before, after), (_, other_before, other_after) in zip(*passes, strict=False):
-        if _alike(before, other_before, rows) and not _alike(after, other_after, rows):
-            part = few.function.plain.get_submodule(name) if name else few.function.plain
-            kind = type(part).__name__
-            return f"{name} ({kind})" if name else kind
-    return few.function.name
-
-
-@contextmanager
-def _watched(module: nn.Module, calls: list[tuple[str, Any, Any]]) -> "Iterator[None]":
-    """In this block (name, inputs, outputs) of every part that is called, parts before their owners."""
-
-    def watcher(name: str) -> Callable[..., None]:
-        def watch(_: nn.Module, inputs: Any, outputs: Any) -> None:
-            calls.append((name, _copied(inputs), _copied(outputs)))
-
-        return watch
-
-    hooks = [part.register_forward_hook(watcher(name)) for name, part in module.named_modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _copied(thing: Any) -> list[Tensor]:
-    return [x.detach().clone() for x in tree_leaves(thing) if isinstance(x, Tensor)]
-
-
-def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
-    """Whether tensors are equal: to the bit, or, of so many rows, to rounding."""
-    if [x.shape for x in these] != [x.shape for x in those]:
-        return False
-    pairs = list(zip(these, those, strict=True))
-    if rows is None:
-        return all(torch.equal(one, other) for one, other in pairs)
-    return all(_relative(x[:rows].double(), y[:rows].double()) <= ROUNDING for x, y in pairs)

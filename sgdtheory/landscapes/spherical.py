@@ -1,4 +1,5 @@
-"""A random quadratic form on a sphere: every critical point is an eigenvector, and its index its place among them."""
+"""A random quadratic form on a sphere: every critical point is an eigenvector, and its index its
+place among them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,33 +9,36 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.formula import Formula
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 
 @dataclass(frozen=True)
 class Spherical(Formula):
-    """½xᵀJx + ¼·wall·(|x|² − 1)²: the spherical quadratic ½xᵀJx, |x| = 1, held there by a wall instead of a constraint.
+    """½xᵀJx + ¼·wall·(|x|² − 1)²: the spherical quadratic ½xᵀJx, |x| = 1, held there by a wall
+    instead of a constraint.
 
-    J = (A + Aᵀ)/√(2k) with A Gaussian: the spherical spin glass of two-body couplings, whose J has a semicircle of
-    eigenvalues λ_1 < … < λ_k between about −2 and 2. ∇ = Jx + wall·(|x|² − 1)x vanishes at x = ±v_j√(1 − λ_j/wall), where
-    the energy is ½λ_j − ¼λ_j²/wall and H = J − λ_j + 2(wall − λ_j)v_jv_jᵀ: curvatures λ_i − λ_j along the sphere, one
-    above 0 across it. So the j-th lowest pair of critical points has index j − 1, as on the sphere itself, and the one
-    other is the origin, with all k directions down. (½xᵀJx/|x|² has the same points, but no value at the origin, through
-    which every straight line between its minima passes.)
+    J = (A + Aᵀ)/√(2k) with A Gaussian: the spherical spin glass of two-body couplings, whose J has
+    a semicircle of eigenvalues λ_1 < … < λ_k between about −2 and 2. ∇ = Jx + wall·(|x|² − 1)x
+    vanishes at x = ±v_j√(1 − λ_j/wall), where the energy is ½λ_j − ¼λ_j²/wall and H = J − λ_j +
+    2(wall − λ_j)v_jv_jᵀ: curvatures λ_i − λ_j along the sphere, one above 0 across it. So the j-th
+    lowest pair of critical points has index j − 1, as on the sphere itself, and the one other is
+    the origin, with all k directions down. (½xᵀJx/|x|² has the same points, but no value at the
+    origin, through which every straight line between its minima passes.)
     """
 
     directions: Annotated[int, Ge(2)] = 8
-    wall: Positive = 10.0
-    coupling_seed: Whole = 0
+    wall: PositiveFloat = 10.0
+    coupling_seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         highest = float(self._modes[0][-1])
         if highest >= self.wall:
-            raise Mistake(
-                f"Spherical: wall={self.wall:g} is below the largest coupling {highest:.3g}, and some points are gone; raise it"
+            raise UserError(
+                f"Spherical: wall={self.wall:g} is below the largest coupling {highest:.3g}, "
+                f"and some points are gone; raise it"
             )
         super().__post_init__()
 
@@ -46,7 +50,9 @@ class Spherical(Formula):
     def couplings(self) -> Tensor:
         """J [k, k], float64."""
         generator = stream(self.coupling_seed, "couplings")
-        draws = torch.randn(self.directions, self.directions, generator=generator, dtype=torch.float64)
+        draws = torch.randn(
+            self.directions, self.directions, generator=generator, dtype=torch.float64
+        )
         couplings: Tensor = (draws + draws.T) / (2 * self.directions) ** 0.5
         return couplings
 
@@ -58,7 +64,10 @@ class Spherical(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         outward = x.square().sum(1) - 1
-        return 0.5 * (x @ self.constant("couplings", x) * x).sum(1) + 0.25 * self.wall * outward.square()
+        return (
+            0.5 * (x @ self.constant("couplings", x) * x).sum(1)
+            + 0.25 * self.wall * outward.square()
+        )
 
     def native_critical_points(self) -> Tensor:
         """[k, k], the lowest first, one of each pair ±x."""

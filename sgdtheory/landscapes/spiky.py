@@ -1,4 +1,5 @@
-"""A bowl full of spikes: gradient descent is stuck where it starts, and what noise smooths away is known exactly."""
+"""A bowl full of spikes: gradient descent is stuck where it starts, and what noise smooths away is
+known exactly."""
 
 from dataclasses import dataclass, replace
 from math import cos, exp, hypot, log, pi, sin, sqrt
@@ -7,26 +8,29 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from sgdtheory.kinds import Count, NonNegative, Positive
+from sgdtheory.annotations import NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.landscapes.formula import Formula
 
-# A spike leaves no stationary point but the centre when 2x + ak·sin kx = 0 has no other root, that is when sin u/u with
-# u = kx never reaches −2/(ak²). Its lowest value is where tan u = u: u = 4.49341, sin u/u = −.21723.
+# A spike leaves no stationary point but the centre when 2x + ak·sin kx = 0 has no other root, that
+# is when sin u/u with u = kx never reaches −2/(ak²). Its lowest value is where tan u = u: u =
+# 4.49341, sin u/u = −.21723.
 LOWEST_SINC = 0.21723362821122166
 
 
 @dataclass(frozen=True)
 class Spiky(Formula):
-    """Σ_i x_i² + s² − a·e^{−k²s²/2} cos kx_i: a bowl with spikes every 2π/k, seen through a Gaussian of width s.
+    """Σ_i x_i² + s² − a·e^{−k²s²/2} cos kx_i: a bowl with spikes every 2π/k, seen through a
+    Gaussian of width s.
 
-    That is E_ω L(x + sω), ω ~ N(0, 1), of the bare x² − a·cos kx (`smoothing` s = 0), the picture that Kleinberg, Li & Yuan
-    (2018, 1802.06175, Figure 1) draw of what SGD sees. There is no minimum but the centre once s ≥ `threshold`.
-    Minima are stated along the first axis (the others at 0): the centre, then outwards in pairs.
+    That is E_ω L(x + sω), ω ~ N(0, 1), of the bare x² − a·cos kx (`smoothing` s = 0), the picture
+    that Kleinberg, Li & Yuan (2018, 1802.06175, Figure 1) draw of what SGD sees. There is no
+    minimum but the centre once s ≥ `threshold`. Minima are stated along the first axis (the others
+    at 0): the centre, then outwards in pairs.
     """
 
     spikes: NonNegative = 0.5
-    frequency: Positive = 10.0
-    directions: Count = 1
+    frequency: PositiveFloat = 10.0
+    directions: PositiveInt = 1
     smoothing: NonNegative = 0.0
 
     @property
@@ -39,21 +43,30 @@ class Spiky(Formula):
         return self.spikes * exp(-((self.frequency * self.smoothing) ** 2) / 2)
 
     def energy(self, x: Tensor) -> Tensor:
-        lifted = self.directions + 0.5 * self.stiffness * (self.dim - self.directions)  # what smoothing adds to the bowls
+        # what smoothing adds to the bowls
+        lifted = self.directions + 0.5 * self.stiffness * (self.dim - self.directions)
         bare = (x.square() - self.seen * torch.cos(self.frequency * x)).sum(1)
         return bare + lifted * self.smoothing**2 if self.smoothing else bare
 
     def smoothed(self, width: NonNegative) -> "Spiky":
-        """E_ω L(θ + width·ω), ω ~ N(0, 1) in all of R^n: the same formula, for Gaussians add their squares."""
+        """E_ω L(θ + width·ω), ω ~ N(0, 1) in all of R^n: the same formula, for Gaussians add their
+        squares."""
         return replace(self, smoothing=hypot(self.smoothing, width))
 
+    def with_noise(self, noise: NonNegative) -> "Spiky":
+        """The same formula with C = noise·1."""
+        return replace(self, noise=noise)
+
     def threshold(self) -> float:
-        """s* = √(2 ln(.21723·ak²/2))/k, the width of a Gaussian that leaves no minimum but the centre; 0: there is none."""
+        """s* = √(2 ln(.21723·ak²/2))/k, the width of a Gaussian that leaves no minimum but the
+        centre; 0: there is none."""
         height = LOWEST_SINC * self.spikes * self.frequency**2 / 2
         return sqrt(2 * log(height)) / self.frequency if height > 1 else 0.0
 
     def native_minima(self) -> Tensor:
-        return self._along_first([0.0, *(side * low for _, low in self._pairs() for side in (1, -1))])
+        return self._along_first(
+            [0.0, *(side * low for _, low in self._pairs() for side in (1, -1))]
+        )
 
     def native_saddles(self) -> Tensor:
         return self._along_first([side * high for high, _ in self._pairs() for side in (1, -1)])
@@ -69,7 +82,9 @@ class Spiky(Formula):
 
     def box(self) -> Tensor:
         """|x_i| < ak/2: beyond, the bowl is steeper than any spike."""
-        high = torch.full((self.directions,), max(1.0, self.spikes * self.frequency / 2), dtype=torch.float64)
+        high = torch.full(
+            (self.directions,), max(1.0, self.spikes * self.frequency / 2), dtype=torch.float64
+        )
         return torch.stack([-high, high])
 
     def _line(self, x: float) -> float:
@@ -77,7 +92,8 @@ class Spiky(Formula):
         return x * x + self.seen * (1 - cos(self.frequency * x))
 
     def _pairs(self) -> list[tuple[float, float]]:
-        """(maximum, minimum) of x² − a·cos kx right of the centre, outwards: sin u/u = −2/(ak²) on both sides of tan u = u."""
+        """(maximum, minimum) of x² − a·cos kx right of the centre, outwards: sin u/u = −2/(ak²) on
+        both sides of tan u = u."""
         if self.seen == 0:
             return []
         level = 2 / (self.seen * self.frequency**2)
@@ -88,11 +104,16 @@ class Spiky(Formula):
         found = []
         for m in range(1, int(1 / level / (2 * pi)) + 2):
             # tan u = u, written without the pole of the tangent
-            lowest = float(brentq(lambda u: sin(u) - u * cos(u), (2 * m - 1) * pi, (2 * m - 0.5) * pi))
+            lowest = float(
+                brentq(lambda u: sin(u) - u * cos(u), (2 * m - 1) * pi, (2 * m - 0.5) * pi)
+            )
             if above(lowest) >= 0:
                 break
             sides = ((2 * m - 1) * pi, lowest), (lowest, 2 * m * pi)
-            high, low = (float(brentq(above, *side, xtol=1e-15, rtol=1e-15)) / self.frequency for side in sides)
+            high, low = (
+                float(brentq(above, *side, xtol=1e-15, rtol=1e-15)) / self.frequency
+                for side in sides
+            )
             found.append((high, low))
         return found
 

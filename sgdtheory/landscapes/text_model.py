@@ -6,17 +6,19 @@ from typing import Annotated, Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.text import Text
-from sgdtheory.kinds import Count, NonNegative, Place, Positive
 from sgdtheory.landscapes.network import ImageBatch, Network
 
 
 class TextModel(Network):
-    """L(θ) = mean over windows and characters of −log p(next character) + ½λ|θ|², in nats; uniform guessing: ln 27 = 3.30.
+    """L(θ) = mean over windows and characters of −log p(next character) + ½λ|θ|², in nats; uniform
+    guessing: ln 27 = 3.30.
 
-    The model maps codes [b, T] to logits [b, classes, T]. An example is a window: its loss is the mean over its characters,
-    its error the share of them that were guessed wrong. Points are evaluated one after the other, for torch's LSTM has no
-    batched weights. `learning_rate`: as in `Network`.
+    The model maps codes [b, T] to logits [b, classes, T]. An example is a window: its loss is the
+    mean over its characters, its error the share of them that were guessed wrong. Points are
+    evaluated one after the other, for torch's LSTM has no batched weights. `learning_rate`: as in
+    `Network`.
     """
 
     def __init__(
@@ -24,18 +26,29 @@ class TextModel(Network):
         model: Callable[..., nn.Module],
         data: Text,
         weight_decay: NonNegative = 0.0,
-        learning_rate: Positive | Literal["auto"] = "auto",
-        part: Count | None = None,
+        learning_rate: PositiveFloat | Literal["auto"] = "auto",
+        part: PositiveInt | None = None,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         windows: Any = data  # it has all that Network asks of Images
-        super().__init__(model, windows, weight_decay, learning_rate=learning_rate, rows="loop", part=part, device=device)
+        super().__init__(
+            model,
+            windows,
+            weight_decay,
+            learning_rate=learning_rate,
+            rows="loop",
+            part=part,
+            device=device,
+        )
 
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> ImageBatch:
         """Windows [P, b, T] and the characters that follow [P, b, T]."""
         flat = indices.reshape(-1)
         shape = (*indices.shape, *self.data.shape)
-        images, labels = (x.index_select(0, flat).view(shape) for x in (self._train_images, self.data.train_labels))
+        images, labels = (
+            x.index_select(0, flat).view(shape)
+            for x in (self._train_images, self.data.train_labels)
+        )
         return ImageBatch(images, labels)
 
     def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -23,7 +23,11 @@ class _Twins(TorchFunctionMode):
     """In this mode functions that torch can differentiate only once are replaced by equal ones."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         return TWINS.get(func, func)(*args, **(kwargs or {}))
 

@@ -6,35 +6,49 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Importable
+from sgdtheory.annotations import Importable, PositiveInt
+from sgdtheory.errors import UserError
 
 
-def custom(shape: tuple[int, int, int], classes: Count, factory: Annotated[Callable[..., nn.Module], Importable]) -> nn.Module:
+def custom(
+    shape: tuple[int, int, int],
+    classes: PositiveInt,
+    factory: Annotated[Callable[..., nn.Module], Importable],
+) -> nn.Module:
     """`factory(shape=(C, H, W), classes=…)`, called with those of the two that its signature takes.
 
-    What it returns maps images [b, C, H, W] to logits [b, classes]. Its batch statistics may be plain batch norm.
+    What it returns maps images [b, C, H, W] to logits [b, classes]. Its batch statistics may be
+    plain batch norm.
     """
     name = f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
     given = _accepted(factory, name, {"shape": shape, "classes": classes})
     try:
         model = factory(**given)
-    except Mistake:
+    except UserError:
         raise
-    except Exception as fault:  # whatever a stranger's code raises, it is this model for these data that cannot be
+    except (
+        Exception
+    ) as fault:  # whatever a stranger's code raises, it is this model for these data that cannot be
         said = next(iter(str(fault).splitlines()), "without a word")
         size = "×".join(map(str, shape))
-        raise Mistake(
-            f"model.factory={name}: makes no model for images of {size} in {classes} classes ({type(fault).__name__}: {said}); "
+        raise UserError(
+            f"model.factory={name}: makes no model for images of {size} in {classes} classes "
+            f"({type(fault).__name__}: {said}); "
             "give the data= that it is made for, or a factory that takes shape= and classes="
         ) from fault
     if not isinstance(model, nn.Module):
-        raise Mistake(f"model.factory={name}: returned a {type(model).__name__}; it must return a torch.nn.Module")
+        raise UserError(
+            f"model.factory={name}: returned a {type(model).__name__}; it must return a "
+            f"torch.nn.Module"
+        )
     return model
 
 
-def _accepted(factory: Callable[..., nn.Module], name: str, offered: dict[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that the factory takes; a Mistake if it needs another one."""
+def _accepted(
+    factory: Callable[..., nn.Module], name: str, offered: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of the offered arguments that the factory takes; a UserError if it needs another
+    one."""
     parameters = signature(factory).parameters
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return offered
@@ -42,5 +56,7 @@ def _accepted(factory: Callable[..., nn.Module], name: str, offered: dict[str, A
     try:
         signature(factory).bind(**given)
     except TypeError as fault:
-        raise Mistake(f"model.factory={name}: {fault}; it is called with shape= and classes= alone") from fault
+        raise UserError(
+            f"model.factory={name}: {fault}; it is called with shape= and classes= alone"
+        ) from fault
     return given

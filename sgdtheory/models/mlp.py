@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import PositiveInt
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -21,8 +21,8 @@ class MLP(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
-        classes: Count,
-        hidden: tuple[Count, ...] = (32, 32),
+        classes: PositiveInt,
+        hidden: tuple[PositiveInt, ...] = (32, 32),
         activation: Literal["relu", "tanh", "sigmoid"] = "relu",
     ) -> None:
         super().__init__()
@@ -39,13 +39,16 @@ class MLP(nn.Module):
     def forward_rows(self, weights: dict[str, Tensor], images: Tensor) -> Tensor:
         """Logits [P, b, classes] of P weight sets, by one batched product a layer.
 
-        `weights` are named as in `named_parameters`, each with a leading axis of P; images [P, b, C, H, W], or
-        [1, b, C, H, W] for a mini-batch that all rows share.
+        `weights` are named as in `named_parameters`, each with a leading axis of P; images [P, b,
+        C, H, W], or [1, b, C, H, W] for a mini-batch that all rows share.
         """
         points = weights["layers.0.weight"].shape[0]
-        # Columns are examples, so that the gradient of a weight comes out in the weight's own layout: no copy.
-        x = images.flatten(2).expand(points, -1, -1).mT  # [P, CHW, b]; sharing costs no copy, and beats one wide product
+        # Columns are examples, so that the gradient of a weight comes out in the weight's own
+        # layout: no copy.
+        # [P, CHW, b]; sharing costs no copy, and beats one wide product
+        x = images.flatten(2).expand(points, -1, -1).mT
         for depth in range(len(self.layers)):
             weight, bias = weights[f"layers.{depth}.weight"], weights[f"layers.{depth}.bias"]
-            x = torch.baddbmm(bias.unsqueeze(2), weight, x if depth == 0 else self.activation(x))  # [P, out, b]
+            # [P, out, b]
+            x = torch.baddbmm(bias.unsqueeze(2), weight, x if depth == 0 else self.activation(x))
         return x.mT

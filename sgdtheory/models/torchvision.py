@@ -5,31 +5,38 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from sgdtheory.faults import Mistake, nearest
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import UserError, nearest
 
 
-def torchvision_model(shape: tuple[int, int, int], classes: Count, name: str) -> nn.Module:
-    """torchvision.models.<name> with random weights, a head of `classes`, a first convolution for the channels.
+def torchvision_model(shape: tuple[int, int, int], classes: PositiveInt, name: str) -> nn.Module:
+    """torchvision.models.<name> with random weights, a head of `classes`, a first convolution for
+    the channels.
 
-    Its layers and its initialisation are torchvision's own, made for images of 224×224: a model that these images are
-    too small for is refused, found out by one forward pass.
+    Its layers and its initialisation are torchvision's own, made for images of 224×224: a model
+    that these images are too small for is refused, found out by one forward pass.
     """
     from torchvision import models  # here, because importing it costs two seconds
 
     known = models.list_models(module=models)
     if name not in known:
-        raise Mistake(f"model.name={name}: no classification model of torchvision has this name{nearest(name, known)}")
+        raise UserError(
+            f"model.name={name}: no classification model of torchvision has this "
+            f"name{nearest(name, known)}"
+        )
     try:
-        model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **_settings(name, shape))
+        model: nn.Module = models.get_model(
+            name, weights=None, num_classes=classes, **_settings(name, shape)
+        )
         _adapt_channels(model, shape[0], name)
         model.eval()(torch.zeros(1, *shape))
-    except Mistake:
+    except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as fault:
         size = "x".join(map(str, shape))
-        raise Mistake(
-            f"model.name={name}: does not take images of {size} ({str(fault).splitlines()[0]}); try resnet18"
+        raise UserError(
+            f"model.name={name}: does not take images of {size} "
+            f"({str(fault).splitlines()[0]}); try resnet18"
         ) from fault
     return model.train()
 
@@ -54,7 +61,10 @@ def _adapt_channels(model: nn.Module, channels: int, name: str) -> None:
             parent, _, attribute = path.rpartition(".")
             setattr(model.get_submodule(parent), attribute, _convolution_like(part, channels))
             return
-    raise Mistake(f"model.name={name}: no first convolution that could be made to read {channels} channels instead of 3")
+    raise UserError(
+        f"model.name={name}: no first convolution that could be made to read {channels} "
+        f"channels instead of 3"
+    )
 
 
 def _convolution_like(old: nn.Conv2d, channels: int) -> nn.Conv2d:

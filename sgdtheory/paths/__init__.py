@@ -1,1 +1,2 @@
-"""Ways between two points: the elastic band and AutoNEB, strings, curves, permutations; how a way is measured."""
+"""Ways between two points: the elastic band and AutoNEB, strings, curves, permutations; how a way
+is measured."""

@@ -7,32 +7,41 @@ from torch import Tensor
 from sgdtheory.paths.symmetry import Group, Parts, Permutation, Symmetry
 
 
-def align(symmetry: Symmetry, moving: Tensor, fixed: Tensor, stream: torch.Generator, restarts: int = 8) -> Tensor:
-    """`moving` [n] with its hidden units renumbered so that |moving − fixed| is small: weight matching.
+def align(
+    symmetry: Symmetry, moving: Tensor, fixed: Tensor, stream: torch.Generator, restarts: int = 8
+) -> Tensor:
+    """`moving` [n] with its hidden units renumbered so that |moving − fixed|, `fixed` [n], is
+    small: weight matching.
 
-    Coordinate descent over the groups, each an exact linear assignment given the others (Ainsworth et al. 2023,
-    2209.04836, Algorithm 1). It ends in a local minimum, in residual networks often a poor one, because all blocks of a
-    stage hold one group in place. So it starts twice: from units paired by what no other renumbering can change (see
-    `_by_fingerprint`), which alone finds a planted permutation, and from `moving` as it is, so that the distance never
-    grows. Then `restarts` times two groups of the best are shuffled and descended again: on trained ResNets and
-    DenseNets this came closer, in less time, than as many random starts. The closest of all is kept.
+    Coordinate descent over the groups, each an exact linear assignment given the others (Ainsworth
+    et al. 2023, 2209.04836, Algorithm 1). It ends in a local minimum, in residual networks often a
+    poor one, because all blocks of a stage hold one group in place. So it starts twice: from units
+    paired by what no other renumbering can change (see `_by_fingerprint`), which alone finds a
+    planted permutation, and from `moving` as it is, so that the distance never grows. Then
+    `restarts` times two groups of the best are shuffled and descended again: on trained ResNets and
+    DenseNets this came closer, in less time, than as many random starts. The closest of all is
+    kept.
     """
     best, closest = symmetry.identity(), float((moving - fixed).double().norm())
     for attempt in range(2 + restarts):
         if closest == 0:
             break
-        if attempt < 2:
-            start = [_by_fingerprint(symmetry, moving, fixed), symmetry.identity()][attempt]
+        if attempt == 0:
+            start = _by_fingerprint(symmetry, moving, fixed)
+        elif attempt == 1:
+            start = symmetry.identity()
         else:
             start = _shuffle_two(symmetry, best, stream)
-        found = _descend(symmetry, start, moving, fixed, stream)
-        distance = float((symmetry.apply(moving, found) - fixed).double().norm())
+        permutations = _descend(symmetry, start, moving, fixed, stream)
+        distance = float((symmetry.apply(moving, permutations) - fixed).double().norm())
         if distance < closest:
-            best, closest = found, distance
+            best, closest = permutations, distance
     return symmetry.apply(moving, best)
 
 
-def _shuffle_two(symmetry: Symmetry, permutations: list[Permutation], stream: torch.Generator) -> list[Permutation]:
+def _shuffle_two(
+    symmetry: Symmetry, permutations: list[Permutation], stream: torch.Generator
+) -> list[Permutation]:
     shuffled, drawn = list(permutations), symmetry.random(stream)
     for k in torch.randperm(len(drawn), generator=stream)[:2].tolist():
         shuffled[k] = drawn[k]
@@ -40,37 +49,49 @@ def _shuffle_two(symmetry: Symmetry, permutations: list[Permutation], stream: to
 
 
 def _descend(
-    symmetry: Symmetry, start: list[Permutation], moving: Tensor, fixed: Tensor, stream: torch.Generator
+    symmetry: Symmetry,
+    start: list[Permutation],
+    moving: Tensor,
+    fixed: Tensor,
+    stream: torch.Generator,
 ) -> list[Permutation]:
-    """Assign one group after the other, in random order, until no group gains: maximises ⟨moved, fixed⟩."""
+    """Assign one group after the other, in random order, until no group gains: maximises ⟨moved,
+    fixed⟩."""
     permutations = list(start)
     there = symmetry.parts(fixed.cpu().double())
     here = symmetry.parts(symmetry.apply(moving.cpu().double(), start))
-    least = 1e-12 * float(fixed.double().norm() * moving.double().norm())  # below, a gain is rounding
+    # below, a gain is rounding
+    least = 1e-12 * float(fixed.double().norm() * moving.double().norm())
     gained = True
     while gained:
         gained = False
         for k in torch.randperm(len(symmetry.groups), generator=stream).tolist():
             group = symmetry.groups[k]
-            products = sum(group.rows(s, there) @ group.rows(s, here).T for s in group.slots)  # [units, units]
-            assert isinstance(products, Tensor)
+            # [units, units]
+            products = torch.zeros(group.size, group.size, dtype=torch.float64)
+            for slot in group.slots:
+                products = products + group.rows(slot, there) @ group.rows(slot, here).T
             step = _assignment(-products)
             gain = products[torch.arange(group.size), step].sum() - products.trace()
             if gain > least and _really_gains(group, here, there, step, least):
-                group.move(here, step)
+                group.permute(here, step)
                 permutations[k] = permutations[k][step]
                 gained = True
     return permutations
 
 
 def _really_gains(group: Group, here: Parts, there: Parts, step: Permutation, least: float) -> bool:
-    """Whether ⟨here, there⟩ grows: certain unless a parameter has the group on two axes, where the problem is quadratic."""
+    """Whether ⟨here, there⟩ grows: certain unless a parameter has the group on two axes, where the
+    problem is quadratic."""
     names = {(slot.name, slot.axis) for slot in group.slots}
     if len(names) == len({name for name, _ in names}):
         return True
     moved = {name: here[name].clone() for name, _ in names}
-    group.move(moved, step)
-    return sum(float(((part - here[name]) * there[name]).sum()) for name, part in moved.items()) > least
+    group.permute(moved, step)
+    gain = 0.0
+    for name, part in moved.items():
+        gain += float(((part - here[name]) * there[name]).sum())
+    return gain > least
 
 
 def _assignment(costs: Tensor) -> Permutation:
@@ -79,23 +100,25 @@ def _assignment(costs: Tensor) -> Permutation:
 
 
 def _by_fingerprint(symmetry: Symmetry, moving: Tensor, fixed: Tensor) -> list[Permutation]:
-    """From the inputs on, each group's units paired by what no renumbering of the groups to come can change."""
+    """From the inputs on, each group's units paired by what no renumbering of the groups to come
+    can change."""
     here, there = (symmetry.parts(theta.cpu().double()) for theta in (moving, fixed))
     permutations = []
     for k, group in enumerate(symmetry.groups):
         ours, theirs = (_fingerprints(symmetry, parts, k) for parts in (here, there))
-        # not by matrix products, which are faster but round away what tells two nearly dead units apart
+        # not by matrix products, which are faster but round away what tells two nearly dead units
+        # apart
         costs = torch.cdist(theirs, ours, compute_mode="donot_use_mm_for_euclid_dist").square()
         permutations.append(_assignment(costs))
-        group.move(here, permutations[-1])
+        group.permute(here, permutations[-1])
     return permutations
 
 
 def _fingerprints(symmetry: Symmetry, parts: Parts, k: int) -> Tensor:
-    """Of each unit of group k all its weights [units, numbers]; those to and from units of later groups (and its own)
-    sorted over these units, apart for each pixel of the kernel. Two networks that differ by a permutation of the groups
-    from k on have the same set of fingerprints.
-    """
+    """Of each unit of group k all its weights [units, numbers]; those to and from units of later
+    groups (and its own) sorted over these units, apart for each pixel of the kernel. Two
+    networks that differ by a permutation of the groups from k on have the same set of
+    fingerprints."""
     group, rows = symmetry.groups[k], []
     for slot in group.slots:
         part = parts[slot.name].clone()

@@ -1,4 +1,5 @@
-"""The elastic band: pivots between two fixed points that descend across their path and keep their places along it."""
+"""The elastic band: pivots between two fixed points that descend across their path and keep their
+places along it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,26 +9,38 @@ from math import isinf
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import Mixture, arc_positions, gaps, points_at, slid, subdivide
-from sgdtheory.kinds import Positive
+from sgdtheory.annotations import PositiveFloat
+from sgdtheory.paths.polyline import (
+    InterpolationMatrix,
+    arc_positions,
+    gaps,
+    points_at,
+    reparametrize,
+    subdivide,
+)
 
 TINY = 1e-300  # of a loss: nothing
 
 
-def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) -> Tensor:
-    """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of the P points.
+def tangents(
+    path: Tensor, values: list[float], weighted: InterpolationMatrix | None = None
+) -> Tensor:
+    """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of
+    the P points.
 
-    With τ⁺ = θ_{i+1} − θ_i, τ⁻ = θ_i − θ_{i−1} (Henkelman & Jónsson 2000, J. Chem. Phys. 113, 9978, Eqs. 8–11):
-    τ⁺ where V_{i+1} > V_i > V_{i−1}; τ⁻ where V_{i+1} < V_i < V_{i−1}; at an extremum, of ΔVmax and ΔVmin, the larger and
-    the smaller of |V_{i+1} − V_i| and |V_{i−1} − V_i|: τ⁺ΔVmax + τ⁻ΔVmin if V_{i+1} > V_{i−1}, else τ⁺ΔVmin + τ⁻ΔVmax.
-    Where the three are equal, which they leave open: τ⁺ + τ⁻. All of this is one rule: τ⁺ weighs what V rises on the two
-    sides of the point together, τ⁻ what it falls.
+    With τ⁺ = θ_{i+1} − θ_i, τ⁻ = θ_i − θ_{i−1} (Henkelman & Jónsson 2000, J. Chem. Phys. 113, 9978,
+    Eqs. 8–11): τ⁺ where V_{i+1} > V_i > V_{i−1}; τ⁻ where V_{i+1} < V_i < V_{i−1}; at an extremum,
+    of ΔVmax and ΔVmin, the larger and the smaller of |V_{i+1} − V_i| and |V_{i−1} − V_i|: τ⁺ΔVmax +
+    τ⁻ΔVmin if V_{i+1} > V_{i−1}, else τ⁺ΔVmin + τ⁻ΔVmax. Where the three are equal, which they
+    leave open: τ⁺ + τ⁻. All of this is one rule: τ⁺ weighs what V rises on the two sides of the
+    point together, τ⁻ what it falls.
     """
     rises = [after - before for before, after in pairwise(values)]
-    ups = [rise if rise > 0 else TINY for rise in rises]  # so that where all are equal both weigh the same
+    # so that where all are equal both weigh the same
+    ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    mixture = Mixture(len(path), path.dtype) if mixture is None else mixture
-    weights, at = mixture.weights, 0  # the three of each row are always in the same place
+    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
+    weights, at = weighted.weights, 0  # the three of each row are always in the same place
     for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
         rise, fall = up + next_up, down + next_down
         forward = rise / (rise + fall)
@@ -35,56 +48,64 @@ def tangents(path: Tensor, values: list[float], mixture: Mixture | None = None) 
         weights[at] = -backward
         weights[at + 1] = backward - forward
         weights[at + 2] = forward
-        at += mixture.points + 1
-    return mixture.of(path)
+        at += weighted.points + 1
+    return weighted.of(path)
 
 
 @dataclass(frozen=True, eq=False)
 class ElasticBand:
-    """The force on interior pivot i, whose negative SGD descends (Henkelman & Jónsson 2000, Eqs. 3, 4, 12):
+    """The force on interior pivot i, whose negative SGD descends (Henkelman & Jónsson 2000, Eqs. 3,
+    4, 12):
 
-    F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every step the pivots slide to
-    arc positions `targets` [P] (the string method, E, Ren & Vanden-Eijnden 2007, J. Chem. Phys. 126, 164103), in one pass:
-    what it leaves is of second order (see `cloud.redistribute`), and the next step's pass takes it.
-    `climb`: the highest pivot, where it is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ (Henkelman,
-    Uberuaga & Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is slid then: that would drag it off its saddle,
-    and forces across the path alone leave the spacing nearly as it is.
+    F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every
+    step the path is reparametrized, its pivots put at arc positions `targets` [P] (the string
+    method, E, Ren & Vanden-Eijnden 2007, J. Chem. Phys. 126, 164103), in one pass: what it leaves
+    is of second order (see `reparametrize_exactly`), and the next step's pass takes it. `climb`:
+    the highest pivot, where it is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ
+    (Henkelman, Uberuaga & Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is reparametrized
+    then: that would drag it off its saddle, and forces across the path alone leave the spacing
+    nearly as it is.
 
-    The cloud that SGD moves is the interior pivots [P−2, n] alone: `ends` [2, n] feel no force, so no gradient is spent on
-    them. Their losses matter only as V_0 and V_{P−1} in the tangents next to them, and are `end_losses` [2], those of the
-    whole objective, known beforehand: an evaluation on the mini-batch would cost two forward passes a step to tell what
-    is nearly constant, that minima are lower than the path. (MLP on digits, 15 pairs: excess .00104 either way, difference
-    1e-6.)
-    Weight decay is the landscape's: it is in ∇L at every pivot and pulls nothing else.
+    The cloud that SGD moves is the interior pivots [P−2, n] alone: `ends` [2, n] feel no force, so
+    no gradient is spent on them. Their losses matter only as V_0 and V_{P−1} in the tangents next
+    to them, and are `end_losses` [2], those of the whole objective, known beforehand: an evaluation
+    on the mini-batch would cost two forward passes a step to tell what is nearly constant, that
+    minima are lower than the path. (MLP on digits, 15 pairs: excess .00104 either way, difference
+    1e-6.) Weight decay is the landscape's: it is in ∇L at every pivot and pulls nothing else.
     """
 
     ends: Tensor
     end_losses: Tensor
     targets: Tensor
-    stiffness: Positive = float("inf")
+    stiffness: PositiveFloat = float("inf")
     climb: bool = False
     shared_batches: bool = True  # else tangents would compare the noise of different mini-batches
     ceiling: float = float("inf")  # SGD gives up where the pivots' mean loss is above it
 
     def path(self, cloud: Tensor) -> Tensor:
-        """The interior pivots with the two ends, [P, n]; for a cloud that `place` gave away the path that it is part of."""
+        """The interior pivots with the two ends, [P, n]; for a cloud that `project` gave away the
+        path that it is part of."""
         for path, interior in self._paths:
             if cloud is interior:
                 return path
         return torch.cat([self.ends[:1], cloud, self.ends[1:]])
 
-    def place(self, cloud: Tensor) -> Tensor:
-        """The cloud slid to its targets: into new memory, of a cloud that `place` gave away into that of the one before."""
+    def project(self, cloud: Tensor) -> Tensor:
+        """The cloud [P−2, n] at its targets: in new memory; of a cloud that `project` gave away, in
+        that of the one before.
+
+        Two paths in turn are read and written, so that no step allocates one.
+        """
         if self.climb or not isinf(self.stiffness):
             return cloud
         path = self.path(cloud)
         if not any(path is known for known, _ in self._paths):
             self._paths[:] = [self._new_path(), self._new_path()]
         _, interior = self._paths[path is self._paths[0][0]]
-        return slid(path, self._targets, self._sliding, interior)
+        return reparametrize(path, self._targets, self._sliding, interior)
 
     def force(self, cloud: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-        """−F [P−2, n]."""
+        """−F [P−2, n], of a cloud [P−2, n], its losses [P−2] and gradients [P−2, n]."""
         path = self.path(cloud)
         first, last = self._end_losses
         tau = tangents(path, [first, *losses.tolist(), last], self._tangents)
@@ -92,33 +113,38 @@ class ElasticBand:
         along = (gradients * tau).sum(1)  # |τ|∇L·τ̂ [P−2]
         if self.climb or not isinf(self.stiffness):
             along = self._along(along, size, path, losses)
-        share = along.div_(size.square_().clamp_min_(torch.finfo(size.dtype).tiny))
-        return torch.addcmul(gradients, share[:, None], tau, value=-1)
+        fraction = along.div_(size.square_().clamp_min_(torch.finfo(size.dtype).tiny))
+        return torch.addcmul(gradients, fraction[:, None], tau, value=-1)
 
     def _along(self, slopes: Tensor, size: Tensor, path: Tensor, losses: Tensor) -> Tensor:
-        """What is taken off the gradients along the path where there are springs or a climber, times |τ|, [P−2]."""
-        along = slopes if isinf(self.stiffness) else slopes + self.stiffness * stretches(path).to(size) * size
-        if self.climb:
-            highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
-            along = torch.where(highest & (losses > self.end_losses.max()), 2 * slopes, along)
-        return along
+        """What is taken off the gradients along the path where there are springs or a climber,
+        times |τ|, [P−2]."""
+        along = slopes
+        if not isinf(self.stiffness):
+            along = slopes + self.stiffness * stretches(path).to(size) * size
+        if not self.climb:
+            return along
+        highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
+        climbs = highest & (losses > self.end_losses.max())
+        return torch.where(climbs, 2 * slopes, along)
 
-    # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for less than the thirty
-    # launches that they would be.
+    # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for
+    # less than the thirty launches that they would be.
 
     @cached_property
     def _targets(self) -> list[float]:
-        found: list[float] = self.targets.tolist()
-        return found
+        targets: list[float] = self.targets.tolist()
+        return targets
 
     @cached_property
     def _end_losses(self) -> list[float]:
-        found: list[float] = self.end_losses.tolist()
-        return found
+        losses: list[float] = self.end_losses.tolist()
+        return losses
 
     @cached_property
     def _paths(self) -> list[tuple[Tensor, Tensor]]:
-        """The paths of the newest two placed clouds, and these, which are views of their interiors."""
+        """The paths of the newest two projected clouds, and these, which are views of their
+        interiors."""
         return []
 
     def _new_path(self) -> tuple[Tensor, Tensor]:
@@ -127,12 +153,29 @@ class ElasticBand:
         return path, path[1:-1]
 
     @cached_property
-    def _sliding(self) -> Mixture:
-        return Mixture(len(self._targets), self.ends.dtype)
+    def _sliding(self) -> InterpolationMatrix:
+        return InterpolationMatrix(len(self._targets), self.ends.dtype)
 
     @cached_property
-    def _tangents(self) -> Mixture:
-        return Mixture(len(self._targets), self.ends.dtype)
+    def _tangents(self) -> InterpolationMatrix:
+        return InterpolationMatrix(len(self._targets), self.ends.dtype)
+
+
+def pivots_on_line(
+    ends: Tensor, count: int, nudge: float, source: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A path [count + 2, n] of evenly spaced pivots near the straight line between ends [2, n], and
+    its arc positions [count + 2].
+
+    It is bent by sin(πt), up to `nudge` of the line's length, in a random direction: all pivots to
+    one side, or halves would part on a ridge.
+    """
+    t = torch.linspace(0, 1, count + 2, dtype=torch.float64, device=ends.device)
+    bend = torch.randn(ends.shape[1], generator=source, dtype=torch.float64).to(ends)
+    size = nudge * (ends[1] - ends[0]).norm() / bend.norm()
+    path = points_at(ends, t) + size * torch.sin(torch.pi * t).to(ends)[:, None] * bend
+    path[[0, -1]] = ends
+    return path, arc_positions(path)
 
 
 def stretches(path: Tensor) -> Tensor:
@@ -142,15 +185,18 @@ def stretches(path: Tensor) -> Tensor:
 
 
 def insertion(path: Tensor, values: Tensor, most: int, threshold: float) -> tuple[Tensor, Tensor]:
-    """New pivots where the path rises above what its pivots know of; the new path [P + k, n] and its arc positions [P + k].
+    """New pivots where the path rises above what its pivots know of; the new path [P + k, n] and
+    its arc positions [P + k].
 
-    `values` [(P−1)·m + 1] are those of `subdivide(path, m)`. In each gap the largest departure upwards from linear
-    interpolation between its two pivots counts, if it is over `threshold` of the range of all values; at most `most` gaps,
-    largest first, get one new pivot where it is (Draxler et al. 2018, Section 3.2, after Kolsbjerg et al. 2016).
-    Upwards only: a dip between two pivots does not raise the maximum of the path.
+    `values` [(P−1)·m + 1] are those of `subdivide(path, m)`. In each gap the largest departure
+    upwards from linear interpolation between its two pivots counts, if it is over `threshold` of
+    the range of all values; at most `most` gaps, largest first, get one new pivot where it is
+    (Draxler et al. 2018, Section 3.2, after Kolsbjerg et al. 2016). Upwards only: a dip between two
+    pivots does not raise the maximum of the path.
     """
     parts = (len(values) - 1) // (len(path) - 1)
-    departures = (values - subdivide(values[::parts], parts))[:-1].view(-1, parts)  # [P−1, m]; its first column is 0
+    # [P−1, m]; its first column is 0
+    departures = (values - subdivide(values[::parts], parts))[:-1].view(-1, parts)
     height, where = departures.max(1)  # of each gap
     order = height.argsort(descending=True, stable=True)[:most]
     chosen = order[height[order] > threshold * (values.max() - values.min())]

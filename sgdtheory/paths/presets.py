@@ -2,25 +2,29 @@
 
 from typing import Literal
 
-from sgdtheory.kinds import BelowOne, Count, Fraction, Positive, Whole
+from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.optim.sampling import Sampling
+from sgdtheory.optim.schedule import Cosine
 from sgdtheory.paths.autoneb import AutoNEB, Cycle
-from sgdtheory.sampling import Sampling
-from sgdtheory.schedule import Cosine
 
 
 def draxler(
-    scale: Positive = 1.0,
-    batch_size: Count = 512,
-    learning_rate: Positive = 0.1,
+    scale: PositiveFloat = 1.0,
+    batch_size: PositiveInt = 512,
+    learning_rate: PositiveFloat = 0.1,
     threshold: Fraction = 0.2,
     momentum: BelowOne = 0.9,
     sampling: Sampling = "epoch",
 ) -> AutoNEB:
-    """The paper's 14 cycles (1803.00885, 4.1 and its code): 4 × 1000 and 2 × 2000 steps at 0.1, 4 × 1000 at a tenth of that and
-    4 × 1000 at a hundredth; 3 pivots first, then at most 2 more a cycle; 248,000 pivot gradients. `scale` multiplies all steps.
-    `threshold`: 20 % in the paper, 10 % in its code."""
+    """The paper's 14 cycles (1803.00885, 4.1 and its code): 4 × 1000 and 2 × 2000 steps at 0.1, 4 ×
+    1000 at a tenth of that and 4 × 1000 at a hundredth; 3 pivots first, then at most 2 more a
+    cycle; 248,000 pivot gradients. `scale` multiplies all steps. `threshold`: 20 % in the paper,
+    10 % in its code."""
     plan = [(1000, 1.0)] * 4 + [(2000, 1.0)] * 2 + [(1000, 0.1)] * 4 + [(1000, 0.01)] * 4
-    cycles = [Cycle(max(1, round(scale * steps)), 3 if i == 0 else 2, rate) for i, (steps, rate) in enumerate(plan)]
+    cycles = [
+        Cycle(max(1, round(scale * steps)), 3 if i == 0 else 2, rate)
+        for i, (steps, rate) in enumerate(plan)
+    ]
     return AutoNEB(
         cycles=tuple(cycles),
         batch_size=batch_size,
@@ -34,19 +38,20 @@ def draxler(
 
 
 def fast(
-    steps: Count = 60,
-    last_steps: Count = 100,
-    batch_size: Count = 128,
-    learning_rate: Positive | Literal["auto"] = "auto",
-    multiples: tuple[Positive, ...] = (1.0, 2.0),
+    steps: PositiveInt = 60,
+    last_steps: PositiveInt = 100,
+    batch_size: PositiveInt = 128,
+    learning_rate: PositiveFloat | Literal["auto"] = "auto",
+    multiples: tuple[PositiveFloat, ...] = (1.0, 2.0),
     threshold: Fraction = 0.05,
     enough: Fraction = 0.0025,
     retry_above: Fraction = 0.01,
-    retries: Whole = 1,
+    retries: NonNegativeInt = 1,
     momentum: BelowOne = 0.9,
     sampling: Sampling = "iid",
 ) -> AutoNEB:
-    """Few pivots, 5, 7, 9, 11, 13 with the ends: four short cycles at a constant learning rate, and one that lets it fall.
+    """Few pivots, 5, 7, 9, 11, 13 with the ends: four short cycles at a constant learning rate, and
+    one that lets it fall.
 
     Measured on digits with the rate given and rises not undone, 15 pairs each, batch 128, excess in
     nats, mean and worst, and gradients a pair. MLP, straight line .94: `draxler(0.1)` .0014, .0018,
@@ -54,6 +59,7 @@ def fast(
     `draxler(0.1)` .00036, .00054, 23,900; `enough` .0025 .00044, .00074, 1,900. With measured rates
     that go down, one pair each, several seeds: MLP .0007 to .0020 with 1,540 to 2,550, a stiffer
     and a softer net 0 to .0009 with 1,200 to 3,080.
+
     """
     cycles = [Cycle(steps, 3), *[Cycle(steps)] * 3, Cycle(last_steps, schedule=Cosine())]
     return AutoNEB(

@@ -1,4 +1,5 @@
-"""Dynamic string sampling: a chain of points below a threshold, with new ones trained where a straight piece is above it."""
+"""Dynamic string sampling: a chain of points below a threshold, with new ones trained where a
+straight piece is above it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,11 +9,12 @@ import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from sgdtheory.cloud import gaps, length, points_at, straight_length
-from sgdtheory.kinds import Count
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, values
-from sgdtheory.sgd import SGD, Free, SGDState
-from sgdtheory.streams import key, stream
+from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
+from sgdtheory.paths.polyline import gaps, length, points_at, straight_length
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.folder import Json
 
 
 class Descent(NamedTuple):
@@ -25,15 +27,35 @@ class Descent(NamedTuple):
 
 
 class String(NamedTuple):
-    """A chain of straight pieces between two points, as far as it was found: while it grows, enough to go on from, exactly."""
+    """A chain of straight pieces between two points, as far as it was found: while it grows, enough
+    to go on from, exactly."""
 
     path: Tensor  # [B + 2, n], the ends included
     highest: float  # the largest loss that was seen on it
     gradients: int
     evaluations: int
-    why: str | None  # why its highest point is above the threshold; empty where it is not, None while it grows
-    tops: Tensor  # [B + 1, 2] float64, of each piece: the highest loss seen inside, and where on the piece
+    # why its highest point is above the threshold; empty where it is not, None while it grows
+    why: str | None
+    # [B + 1, 2] float64, of each piece: the highest loss seen inside, and where on the piece
+    tops: Tensor
     depth: int = 0  # how often all pieces that were too high were split
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"path": self.path, "tops": self.tops}
+
+    def facts(self) -> Json:
+        return {name: x for name, x in self._asdict().items() if not isinstance(x, Tensor)}
+
+    @classmethod
+    def read(
+        cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
+    ) -> "String | None":
+        """The string as a unit has kept it."""
+        if kept is None:
+            return None
+        tensors, facts = kept
+        known = {name: x for name, x in facts.items() if name in cls._fields}
+        return cls(path=tensors["path"].to(device), tops=tensors["tops"].cpu(), **known)
 
     @property
     def beads(self) -> int:
@@ -46,7 +68,8 @@ class String(NamedTuple):
         return length(self.path) / straight_length(self.path)
 
 
-Watch = Callable[[], None]  # called now and then: tells progress, and raises where a stop was asked for
+# called now and then: tells progress, and raises where a stop was asked for
+Watch = Callable[[], None]
 Judge = Callable[[Cloud], Tensor]  # the losses [P] of points that thresholds are compared with
 
 
@@ -60,20 +83,21 @@ def descend_to(
     watch: Watch = lambda: None,
     judge: Judge | None = None,
 ) -> Descent:
-    """Train each point of a cloud [P, n] until its loss is at most `target`, looked at `every` so many steps; or to the end.
+    """Train each point of a cloud [P, n] until its loss is at most `target`, looked at `every` so
+    many steps; or to the end.
 
-    All points see the same mini-batches, so that what becomes of one does not depend on which others are there. `judge`
-    gives the losses that are looked at, by default the whole objective.
+    All points see the same mini-batches, so that what becomes of one does not depend on which
+    others are there. `judge` gives the losses that are looked at, by default the whole objective.
     """
     judge = judge or (lambda points: values(landscape, points))
-    sgd = sgd.settled(landscape, start, seed)
+    sgd = sgd.resolve_learning_rate(landscape, start, seed)
     cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
-    state = SGDState(0, cloud[left], sgd.at_rest(cloud[left]))
+    state = SGDState(0, cloud[left], sgd.init_state(cloud[left]))
     while len(left) and state.step < sgd.steps:
         last = replace(sgd, steps=min(sgd.steps, state.step + every))
         before = state.step
-        *_, state = last.run(landscape, state, seed, Free(shared_batches=True))
+        *_, state = last.run(landscape, state, seed, Uncoupled(shared_batches=True))
         gradients += len(left) * (state.step - before)
         cloud[left], losses[left] = state.cloud, judge(state.cloud)
         evaluations += len(left)
@@ -85,34 +109,55 @@ def descend_to(
 
 @dataclass(frozen=True)
 class StringSampling:
-    """Greedy dynamic string sampling (Freeman & Bruna 2017, 1611.01540, Algorithm 1): a path on which L ≤ L₀.
+    """Greedy dynamic string sampling (Freeman & Bruna 2017, 1611.01540, Algorithm 1): a path on
+    which L ≤ L₀.
 
-    Where the straight line between two neighbours rises above L₀, a bead is put on it, trained down to αL₀, and both halves
-    are looked at in their turn. All pieces of one depth that are too high are trained together, as one cloud. `sgd` trains
-    a bead, for its `steps` at most; its loss is looked at `every` so many. `start`: worst, the highest of the points inside
-    the piece that are evaluated, or middle. `alpha` < 1 helps convergence (3.2). A path that is found is a certificate up to
-    what lies between evaluated points; one that is not found proves nothing.
+    Where the straight line between two neighbours rises above L₀, a bead is put on it, trained down
+    to αL₀, and both halves are looked at in their turn. All pieces of one depth that are too high
+    are trained together, as one cloud. `sgd` trains a bead, for its `steps` at most; its loss is
+    looked at `every` so many. `start`: worst, the highest of the points inside the piece that are
+    evaluated, or middle. `alpha` < 1 helps convergence (3.2). A path that is found is a certificate
+    up to what lies between evaluated points; one that is not found proves nothing.
     """
 
     sgd: SGD
     alpha: Annotated[float, Ge(0), Lt(1)] = 0.9
     start: Literal["worst", "middle"] = "worst"
-    points: Count = 9
-    every: Count = 5
-    most_beads: Count = 200
+    points: PositiveInt = 9
+    every: PositiveInt = 5
+    most_beads: PositiveInt = 200
 
-    def grow(self, landscape: Landscape, start: Cloud, threshold: float, seed: int, watch: Watch = lambda: None) -> String:
-        """Train both ends from a start [2, n] down to αL₀, then find the string between them: all of Algorithm 1."""
-        ends = descend_to(landscape, self.sgd, start, self.alpha * threshold, self.every, key(seed, "ends"), watch)
+    def grow(
+        self,
+        landscape: Landscape,
+        start: Cloud,
+        threshold: float,
+        seed: int,
+        watch: Watch = lambda: None,
+    ) -> String:
+        """Train both ends from a start [2, n] down to αL₀, then find the string between them: all
+        of Algorithm 1."""
+        ends = descend_to(
+            landscape, self.sgd, start, self.alpha * threshold, self.every, key(seed, "ends"), watch
+        )
         highest = float(ends.losses.max())
         if not highest <= threshold:
             why = f"an end came down to {highest:.3g} only"
-            return String(ends.cloud, highest, ends.gradients, ends.evaluations, why, torch.zeros(1, 2))
+            return String(
+                ends.cloud, highest, ends.gradients, ends.evaluations, why, torch.zeros(1, 2)
+            )
         string = self.find(landscape, ends.cloud, threshold, seed, watch)
         spent, seen = string.gradients + ends.gradients, string.evaluations + ends.evaluations
         return string._replace(gradients=spent, evaluations=seen)
 
-    def find(self, landscape: Landscape, ends: Cloud, threshold: float, seed: int, watch: Watch = lambda: None) -> String:
+    def find(
+        self,
+        landscape: Landscape,
+        ends: Cloud,
+        threshold: float,
+        seed: int,
+        watch: Watch = lambda: None,
+    ) -> String:
         """The string between ends [2, n], both of them at or below the threshold L₀."""
         *_, string = self.grown(landscape, ends, threshold, self.alpha * threshold, seed, watch)
         return string
@@ -129,10 +174,12 @@ class StringSampling:
         nudge: float = 0.0,
         judge: Judge | None = None,
     ) -> Iterator[String]:
-        """The string after each depth that is left, its beads trained down to `target`; from one on to the same bits.
+        """The string after each depth that is left, its beads trained down to `target`; from one on
+        to the same bits.
 
-        `nudge`: how far beads begin off their pieces, in units of these, in a random direction each: on a line of symmetry
-        no force may take them off it. `judge`: see `descend_to`; the threshold and the target are in its units.
+        `nudge`: how far beads begin off their pieces, in units of these, in a random direction
+        each: on a line of symmetry no force may take them off it. `judge`: see `descend_to`; the
+        threshold and the target are in its units.
         """
         judge = judge or (lambda points: values(landscape, points))
         if string is None:
@@ -154,20 +201,39 @@ class StringSampling:
         watch: Watch,
         nudge: float,
     ) -> String:
-        """One more bead in every piece that is too high; a string that is over where there is none, or no bead can be had."""
+        """One more bead in every piece that is too high; a string that is over where there is none,
+        or no bead can be had."""
         path, tops = string.path, string.tops
         high = [k for k, top in enumerate(tops[:, 0].tolist()) if not top <= threshold]
         if not high:
-            return string._replace(highest=max(float(judge(path).max()), float(tops[:, 0].max())), why="")
+            return string._replace(
+                highest=max(float(judge(path).max()), float(tops[:, 0].max())), why=""
+            )
         string = string._replace(highest=float(tops[:, 0].max()))
         if string.beads + len(high) > self.most_beads:
             return string._replace(why=f"more than {self.most_beads} beads would be needed")
         begins = tops[:, 1].tolist() if self.start == "worst" else [0.5] * len(tops)
         starts = torch.stack([torch.lerp(path[k], path[k + 1], begins[k]) for k in high])
         if nudge:
-            away = torch.randn(starts.shape, generator=stream(seed, "nudge", string.depth)).to(starts)
-            starts += nudge * gaps(path).to(starts)[high, None] * away / torch.linalg.vector_norm(away, dim=1, keepdim=True)
-        found = descend_to(landscape, self.sgd, starts, target, self.every, key(seed, "depth", string.depth), watch, judge)
+            away = torch.randn(starts.shape, generator=stream(seed, "nudge", string.depth)).to(
+                starts
+            )
+            starts += (
+                nudge
+                * gaps(path).to(starts)[high, None]
+                * away
+                / torch.linalg.vector_norm(away, dim=1, keepdim=True)
+            )
+        found = descend_to(
+            landscape,
+            self.sgd,
+            starts,
+            target,
+            self.every,
+            key(seed, "depth", string.depth),
+            watch,
+            judge,
+        )
         string = string._replace(
             gradients=string.gradients + found.gradients,
             evaluations=string.evaluations + found.evaluations + len(high) * 2 * self.points,
@@ -176,14 +242,18 @@ class StringSampling:
         if not worst <= threshold:
             return string._replace(why=f"a bead came down to {worst:.3g} only")
         path = _inserted(path, found.cloud, high)
-        new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]  # the halves, by their new numbers
+        # the halves, by their new numbers
+        new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]
         tops = _inserted(tops, tops[high], high)
         tops[new] = self._tops(judge, path, new, watch)
         return string._replace(path=path, tops=tops, depth=string.depth + 1)
 
     def _tops(self, judge: Judge, path: Tensor, pieces: list[int], watch: Watch) -> Tensor:
-        """The highest loss inside each of some pieces, and where, [pieces, 2] float64; NaN counts as infinitely high."""
-        t = torch.arange(1, self.points + 1, dtype=torch.float64, device=path.device) / (self.points + 1)
+        """The highest loss inside each of some pieces, and where, [pieces, 2] float64; NaN counts
+        as infinitely high."""
+        t = torch.arange(1, self.points + 1, dtype=torch.float64, device=path.device) / (
+            self.points + 1
+        )
         found = []
         for k in pieces:
             inside = judge(points_at(path[k : k + 2], t)).nan_to_num(torch.inf)

@@ -1,8 +1,9 @@
-"""The ways between two minima that an edge compares: what they are called, and which is the lowest. No torch."""
+"""The ways between two minima that an edge compares: what they are called, and which is the lowest.
+No torch."""
 
-from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+
+from sgdtheory.statistics.measured import Row
 
 WORDS = {  # by their names in results.json, the simplest first
     "linear": "the straight line",
@@ -11,16 +12,22 @@ WORDS = {  # by their names in results.json, the simplest first
     "chain": "the chain",
     "path": "AutoNEB's path",
 }
-ROUNDING = 1e-6  # of the higher end's loss: barriers that differ by less are equal, and the simpler way is named
+# of the higher end's loss: barriers that differ by less are equal, and the simpler way is named
+ROUNDING = 1e-6
 
 
-def lowest_way(row: Mapping[str, Any]) -> dict[str, Any]:
+def lowest_way(row: Row) -> Row:
     """{name, barrier: {value, stderr}} of the way whose barrier over the higher end is lowest.
 
-    Every way is a path between the same two functions, so each barrier bounds the true one from above, and the lowest is
-    the best bound. A way that was not found, or whose loss is not finite somewhere, is none.
+    Every way is a path between the same two functions, so each barrier bounds the true one from
+    above, and the lowest is the best bound. A way that was not found, or whose loss is not finite
+    somewhere, is none.
     """
-    known = {name: row[name]["barrier"] for name in WORDS if row.get(name) and _is_known(row[name].get("barrier"))}
+    known = {
+        name: row[name]["barrier"]
+        for name in WORDS
+        if row.get(name) and _is_known(row[name].get("barrier"))
+    }
     if not known:  # of a run of an earlier version: the path alone
         return {"name": "path", "barrier": dict(row["barrier"])}
     lowest = min(barrier["value"] for barrier in known.values())
@@ -29,11 +36,11 @@ def lowest_way(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "barrier": dict(known[name])}
 
 
-def words_of(name: str, row: Mapping[str, Any]) -> str:
+def words_of(name: str, row: Row) -> str:
     """A way as a sentence has it."""
     string = name == "path" and row["path"].get("method") == "string_sampling"
     return "the string" if string else WORDS[name]
 
 
-def _is_known(barrier: Mapping[str, Any] | None) -> bool:
+def _is_known(barrier: Row | None) -> bool:
     return barrier is not None and barrier["value"] is not None and isfinite(barrier["value"])

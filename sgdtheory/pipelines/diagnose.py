@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,59 +10,78 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.checkpoints import AS_FOUND, Checkpoint
+from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.critical import Criticality
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, diagnose, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
-from sgdtheory.estimate import estimate_score
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Place, Whole
+from sgdtheory.errors import UserError
+from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Claim, Measured, Results
-from sgdtheory.minima import NO_STATISTICS, Given, digest_of, digest_of_all, given
-from sgdtheory.noise import is_additive
-from sgdtheory.pipelines.train import Dtype, describe_point
-from sgdtheory.roles import count_of, title_of
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.optim.cost import estimate_score
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.digests import digest_of, digest_of_all
+from sgdtheory.pipelines.starting_points import Given, given
+from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
+from sgdtheory.roles import Split, count_of, network_of, title_of
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
 
-LARGE = 10_000_000  # parameters × examples from which `products` and `draws` hold: a second or so a product
-PRODUCT, DOUBLE = 5, 4  # a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
-MOST_FEW = 8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
+# parameters × examples from which `products` and `draws` hold: a second or so a product
+LARGE = 10_000_000
+# a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
+PRODUCT, DOUBLE = (
+    5,
+    4,
+)
+MOST_FEW = (
+    8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
+)
 LOOKS = 14  # gradients of ten iterations of L-BFGS-B
 OWN = "own_statistics"
+NO_STATISTICS = "the file holds no statistics of all batch norms"
 
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Points of runs or files, scored as `train` scores its own, with the columns of diagnostics beside.
+    """Points of runs or files, scored as `train` scores its own, with the columns of diagnostics
+    beside.
 
-    Where a file holds its own statistics of batch norm, what the points score with those stands beside what they score with
-    recomputed ones: `train_loss_own_statistics` and the like. `products`, `draws`: on large landscapes, what a spectrum and
-    the noise may cost a point; None: what they cost in other commands. Every point is a unit of work, and every diagnostic.
+    Where a file holds its own statistics of batch norm, what the points score with those stands
+    beside what they score with recomputed ones: `train_loss_own_statistics` and the like.
+    `products`, `draws`: on large landscapes, what a spectrum and the noise may cost a point; None:
+    what they cost in other commands. Every point is a unit of work, and every diagnostic.
     """
 
     landscape: Landscape
-    minima: Annotated[tuple[Path, ...] | None, Place] = None  # what they hold is part of the identity
+    minima: Annotated[tuple[Path, ...] | None, Place] = (
+        None  # what they hold is part of the identity
+    )
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     products: Annotated[int, Ge(MOST_FEW)] | None = 32
-    draws: Count | None = 48
+    draws: PositiveInt | None = 48
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.minima is None:
-            raise Mistake("minima: must be given: minima=RUN, or files of weights (.safetensors, .pt, .ckpt, a folder, a glob)")
+            raise UserError(
+                "minima: must be given: minima=RUN, or files of weights (.safetensors, .pt, "
+                ".ckpt, a folder, a glob)"
+            )
         object.__setattr__(self, "landscape", self.given.landscape)
 
     @cached_property
     def given(self) -> Given:
         """The points as they were read."""
-        found = given(self.landscape, self.minima, self.checkpoint, getattr(torch, self.dtype))
+        found = given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
         wide = found.points.dtype == torch.float64
-        return found._replace(points=found.points if wide else found.points.to(getattr(torch, self.dtype)))
+        return found._replace(
+            points=found.points if wide else found.points.to(dtype_of(self.dtype))
+        )
 
     @property
     def said(self) -> list[str]:
@@ -70,7 +89,8 @@ class Diagnose:
         return self.given.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The run's identity: the points themselves, and their own statistics, in the place of files."""
+        """The run's identity: the points themselves, and their own statistics, in the place of
+        files."""
         return {**self.given.identity(science), "statistics": self._statistics}
 
     def units(self, run: Run) -> list[Unit]:
@@ -79,13 +99,12 @@ class Diagnose:
             return points
         return [*points, *self._measurements(points, run)]
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if "diagnostic" in unit.science:
-            diagnose({name: self._affordable(each) for name, each in self.diagnostic.items()}, self.landscape, folder)
-            return
-        index = unit.science["index"]
+    def _score(self, index: int, folder: UnitFolder) -> None:
+        """Score one point."""
         theta = self.given.points[index]
-        row = describe_point(self.landscape, theta) | self._with_own_statistics(theta, self.given.statistics[index])
+        row = describe_point(self.landscape, theta) | self._with_own_statistics(
+            theta, self.given.statistics[index]
+        )
         folder.finish({"rows": [row]}, {"minima": theta[None]})
 
     def finish(self, run: Run) -> Results:
@@ -98,19 +117,15 @@ class Diagnose:
         clouds = {"minima.safetensors": {"minima": self.given.points, **self.given.stored()}}
         return Results(self._claims(rows), {"minima": rows}, {}, clouds)
 
-    def estimate(self, unit: Unit) -> Estimate:
-        """From a gradient on one part of the data, and what is known of the diagnostics."""
-        if "diagnostic" not in unit.science:
-            return estimate_score(self.landscape, self.given.points[:1])
-        return self._cost(self.diagnostic[unit.science["column"]])
-
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
-        """All units to come with their costs: diagnostics are asked for when the points are scored."""
-        names = {unit.name for unit in pending}
-        found = [(unit.name, self.estimate(unit)) for unit in pending]
-        if any("diagnostic" not in unit.science for unit in pending):
-            found += [(name, self._cost(each)) for name, each in self.diagnostic.items() if name not in names]
-        return found
+        """All units to come with their costs: diagnostics are asked for when the points are
+        scored."""
+        asked = {unit.name for unit in pending}
+        points = [name for name in asked if name not in self.diagnostic]
+        measured = [name for name in self.diagnostic if points or name in asked]
+        point = estimate_score(self.landscape, self.given.points[:1])
+        costs = {name: self._cost(self.diagnostic[name]) for name in measured}
+        return [*((name, point) for name in sorted(points)), *costs.items()]
 
     # units
 
@@ -122,22 +137,34 @@ class Diagnose:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
         digests = [digest_of(theta) for theta in self.given.points]
         return [
-            Unit(f"point-{i}", {**what, "index": i, "point": point, "statistics": own})
+            Unit(
+                f"point-{i}",
+                {**what, "index": i, "point": point, "statistics": own},
+                partial(self._score, i),
+            )
             for i, (point, own) in enumerate(zip(digests, self._statistics, strict=True))
         ]
 
     def _measurements(self, points: list[Unit], run: Run) -> list[Unit]:
         """One unit a diagnostic; what it may cost is part of what it is."""
+        affordable = {name: self._affordable(each) for name, each in self.diagnostic.items()}
         found = []
-        for unit in units_of(self.diagnostic, points, run):
-            limit = self._limit(self.diagnostic[unit.science["column"]])
-            found.append(unit if limit is None else unit._replace(science={**unit.science, "within": limit}))
+        for unit in units_of(affordable, self.landscape, points, run):
+            limit = self._limit(self.diagnostic[unit.name])
+            config = unit.config if limit is None else {**unit.config, "within": limit}
+            found.append(replace(unit, config=config))
         return found
 
     def _limit(self, diagnostic: Diagnostic) -> int | None:
         if self.landscape.dim * (count_of(self.landscape) or 0) <= LARGE:
             return None
-        return self.products if isinstance(diagnostic, Spectrum) else self.draws if isinstance(diagnostic, Noise) else None
+        return (
+            self.products
+            if isinstance(diagnostic, Spectrum)
+            else self.draws
+            if isinstance(diagnostic, Noise)
+            else None
+        )
 
     def _affordable(self, diagnostic: Diagnostic) -> Diagnostic:
         limit = self._limit(diagnostic)
@@ -162,33 +189,44 @@ class Diagnose:
             gradients = DOUBLE * LOOKS * (1 if each.subspace is None else each.draws)
         elif isinstance(each, Criticality):
             gradients = PRODUCT * (1 + each.steps)
-        return estimate_score(self.landscape, self.given.points[:1], gradients * len(self.given.points))
+        return estimate_score(
+            self.landscape, self.given.points[:1], gradients * len(self.given.points)
+        )
 
     # what is said
 
-    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> dict[str, Any]:
-        """Scores with the statistics of batch norm that the file holds; null, with the reason, where there are none."""
+    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> Row:
+        """Scores with the statistics of batch norm that the file holds; null, with the reason,
+        where there are none."""
         why = "there is no batch norm" if is_additive(self.landscape) else NO_STATISTICS
-        row: dict[str, Any] = {}
-        for split in ("train", "test"):
+        row: Row = {}
+        splits: tuple[Split, ...] = ("train", "test")
+        for split in splits:
             loss = error = Measured.nothing(why)
             if own is not None:
                 there = {name: value.to(theta) for name, value in own.items()}
-                score = self.landscape.score(theta[None], split, buffers=there)  # type: ignore[attr-defined]
+                score = network_of(self.landscape).score(theta[None], split, buffers=there)
                 loss = Measured.mean(score.losses[0].cpu(), "nats")
                 error = Measured.mean(score.errors[0].cpu())
             row |= loss.columns(f"{split}_loss_{OWN}") | error.columns(f"{split}_error_{OWN}")
         return row
 
-    def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+    def _claims(self, rows: Rows) -> list[Claim]:
         """What was found, in words; nothing was expected, so there is no verdict."""
         title = title_of(self.landscape)
         if not rows:
-            return [Claim("points", f"no point of {title}", Measured.nothing("no unit finished"), "", None)]
+            return [
+                Claim(
+                    "points", f"no point of {title}", Measured.nothing("no unit finished"), "", None
+                )
+            ]
         count = f"{len(rows)} points" if len(rows) > 1 else "a point"
         words = [f"objective {_range([row['objective'] for row in rows])}"]
         if rows[0]["train_error"] is not None:
-            words = [f"{split} error {_range([100 * row[f'{name}_error'] for row in rows])} %" for name, split in SPLITS]
+            words = []
+            for name, split in SPLITS:
+                percent = [100 * row[f"{name}_error"] for row in rows]
+                words.append(f"{split} error {_range(percent)} %")
         words.append(f"|∇objective| {_range([row['gradient_norm'] for row in rows])}")
         largest = Measured(max(row["gradient_norm"] for row in rows))
         found = [Claim("points", f"{count} of {title}: {', '.join(words)}", largest, "", None)]
@@ -204,11 +242,14 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} … {high}"
 
 
-def _of_statistics(rows: list[dict[str, Any]]) -> list[Claim]:
+def _of_statistics(rows: Rows) -> list[Claim]:
     """How much worse points do with their files' own statistics."""
     own = [row for row in rows if row.get(f"test_error_{OWN}") is not None]
     if not own:
         return []
     rise = max((row[f"test_error_{OWN}"] - row["test_error"] for row in own), key=abs)
-    words = f"with the files' own statistics of batch norm test errors move by {100 * rise:+.2f} percentage points at most"
+    words = (
+        f"with the files' own statistics of batch norm test errors move by "
+        f"{100 * rise:+.2f} percentage points at most"
+    )
     return [Claim(OWN, words, Measured(100 * rise, None, "percentage points"), "", None)]

@@ -1,10 +1,10 @@
-"""How often something happened, with the error that a count has even where it is none or all."""
+"""How often something happened, with an error that is not zero even at none or all."""
 
 from math import sqrt
 
 from scipy.stats import beta
 
-from sgdtheory.measured import Measured
+from sgdtheory.statistics.measured import Measured
 
 CONFIDENCE = 0.95
 
@@ -12,14 +12,23 @@ CONFIDENCE = 0.95
 def share(count: int, total: int) -> Measured:
     """count/total; its error is half of Wilson's interval of one standard error: √(count(total −
     count)/total + ¼)/(total + 1) (Wilson 1927), which is not 0 at 0 and at 1.
+
+    >>> share(1, 2)
+    Measured(value=0.5, stderr=0.28867513459481287, unit='', why='')
     """
     if total == 0:
         return Measured.nothing("nothing was counted")
-    return Measured(count / total, sqrt(count * (total - count) / total + 0.25) / (total + 1))
+    variance = count * (total - count) / total + 0.25
+    return Measured(count / total, sqrt(variance) / (total + 1))
 
 
 def at_most(count: int, total: int) -> float:
     """The highest probability that a count is compatible with, 95 %, one-sided (Clopper & Pearson
     1934).
+
+    >>> round(at_most(0, 100), 4)
+    0.0295
     """
-    return 1.0 if count == total else float(beta.ppf(CONFIDENCE, count + 1, total - count))
+    if count == total:
+        return 1.0
+    return float(beta.ppf(CONFIDENCE, count + 1, total - count))

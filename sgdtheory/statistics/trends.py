@@ -1,12 +1,16 @@
-"""Whether one measured number is above another, whether samples rise, and how many times as high
-one is.
-"""
+"""Whether one measured number is above another, whether samples rise, where they pass a level, and
+ratios of numbers with errors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import exp, hypot, isfinite, log
+from math import exp, hypot, isfinite, log, sqrt
 
-from sgdtheory.measured import Measured
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import spearmanr
+
+from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.tables import column_of, grouped
 
 SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
 
@@ -14,22 +18,42 @@ SIGMAS = 2.0  # standard errors by which numbers must differ to count as differe
 def higher(first: Measured, second: Measured) -> bool | None:
     """Whether the first is above the second by more than two combined standard errors; None where
     one is missing.
+
+    >>> higher(Measured(1.0, 0.1), Measured(0.5, 0.1)), higher(Measured(1.0, 0.5), Measured(0.5))
+    (True, False)
     """
     if first.value is None or second.value is None:
         return None
-    return first.value - second.value > SIGMAS * hypot(first.stderr or 0.0, second.stderr or 0.0)
+    error = hypot(first.stderr or 0.0, second.stderr or 0.0)
+    return first.value - second.value > SIGMAS * error
+
+
+def sigmas(number: Measured) -> float:
+    """The number in units of its standard error, z; 0 where either is missing.
+
+    >>> sigmas(Measured(3.0, 0.5))
+    6.0
+    """
+    if number.value is None or not number.stderr:
+        return 0.0
+    return number.value / number.stderr
 
 
 def rises(samples: Sequence[Sequence[float]]) -> bool | None:
-    """Whether paired samples, a row for each setting in order, rise: from the first row to the last
-    by more than two standard errors of their mean difference, and from no row to the next do they
-    fall by more. None for single samples, whose differences have no error.
+    """Whether paired samples, one row for each setting in order, rise: from the first row to the
+    last by more than two standard errors of their mean difference, while no row is below the one
+    before it by more than that. None for single samples, whose differences have no error.
+
+    >>> rises([[1.0, 1.1], [2.0, 2.2], [3.0, 3.1]]), rises([[1.0], [2.0]])
+    (True, None)
     """
     if len(samples[0]) < 2:
         return None
     rise = _difference(samples[0], samples[-1])
+    if not _bound(rise, -1) > 0:
+        return False
     steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return _bound(rise, -1) > 0 and all(_bound(step, +1) >= 0 for step in steps)
+    return all(_bound(step, +1) >= 0 for step in steps)
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
@@ -41,29 +65,99 @@ def _bound(mean: Measured, side: int) -> float:
     return mean.value + side * SIGMAS * (mean.stderr or 0.0)
 
 
-def ratio(first: Measured, second: Measured, why: str) -> Measured:
-    """first/second with the error of a quotient; nothing, for this reason, where the second is not
-    above zero.
+def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -> Measured:
+    """The x at which measured numbers, in ascending order of x, first pass a level from below, by
+    linear interpolation with the larger error of the two neighbours; no number, for this reason,
+    where they do not pass it.
+
+    >>> crossing([(0.0, Measured(0.0, 0.1)), (2.0, Measured(1.0, 0.1))], 0.25, "always below")
+    Measured(value=0.5, stderr=0.2, unit='', why='')
     """
-    if (
-        first.value is None
-        or second.value is None
-        or second.value <= 0
-        or not isfinite(first.value)
-    ):
+    for (x, first), (next_x, second) in pairwise(points):
+        assert first.value is not None and second.value is not None
+        if first.value < level <= second.value:
+            slope = (second.value - first.value) / (next_x - x)
+            error = max(first.stderr or 0.0, second.stderr or 0.0) / slope
+            return Measured(x + (level - first.value) / slope, error)
+    return Measured.nothing(why)
+
+
+def ratio(first: Measured, second: Measured, why: str) -> Measured:
+    """first/second with the error of a quotient; no number, for this reason, where the second is
+    not above zero.
+
+    >>> ratio(Measured(6.0, 0.3), Measured(2.0), "no noise at the ends")
+    Measured(value=3.0, stderr=0.15, unit='', why='')
+    """
+    if first.value is None or second.value is None:
+        return Measured.nothing(why)
+    if second.value <= 0 or not isfinite(first.value):
         return Measured.nothing(why)
     quotient = first.value / second.value
-    error = hypot(
-        (first.stderr or 0.0) / second.value, quotient * (second.stderr or 0.0) / second.value
-    )
-    return Measured(quotient, error)
+    relative = quotient * (second.stderr or 0.0) / second.value
+    return Measured(quotient, hypot((first.stderr or 0.0) / second.value, relative))
+
+
+def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
+    """Σ above/Σ below over paired samples [N] of each, with its error over them: a quotient of
+    means, where single quotients may be anything.
+
+    >>> quotient_of_sums([1.0, 3.0], [2.0, 6.0])
+    Measured(value=0.5, stderr=0.0, unit='', why='')
+    """
+    numerators = np.asarray(above)
+    denominators = np.asarray(below)
+    share = numerators.sum() / denominators.sum()
+    spread = Measured.mean((numerators - share * denominators) / denominators.mean())
+    return Measured(float(share), spread.stderr)
+
+
+def weighted_mean(values: ArrayLike, errors: ArrayLike) -> Measured:
+    """Mean of values [N] by 1/error²; its error is × √max(1, χ²/dof), so that values which scatter
+    more than their errors say count.
+
+    >>> weighted_mean([1.0, 3.0], [1.0, 1.0])
+    Measured(value=2.0, stderr=1.0, unit='', why='')
+    """
+    numbers = np.asarray(values)
+    stderrs = np.asarray(errors)
+    weights = 1 / stderrs**2
+    freedom = max(1, len(numbers) - 1)
+    mean = float(np.average(numbers, weights=weights))
+    residuals = (numbers - mean) / stderrs
+    chi2 = float((residuals**2).sum() / freedom)
+    return Measured(mean, sqrt(max(1.0, chi2) / weights.sum()))
 
 
 def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float]]:
-    """(exp⟨log x⟩ with its error, the ratios themselves); nothing where one is not above zero."""
+    """(exp⟨log x⟩ with its error, the ratios themselves); no number where one is not above zero.
+
+    >>> round(geometric_mean([1.0, 4.0], "sharpness")[0].value, 12)
+    2.0
+    """
     if not all(ratio > 0 for ratio in ratios):
         return Measured.nothing(f"{name} is not above zero everywhere"), ratios
     mean = Measured.mean([log(ratio) for ratio in ratios])
     assert mean.value is not None
     value = exp(mean.value)
     return Measured(value, None if mean.stderr is None else value * mean.stderr), ratios
+
+
+def rank_correlations(
+    rows: Sequence[Row],
+    x: str,
+    y: str,
+    group: str,
+) -> list[float]:
+    """Spearman's rank correlation of two columns in each group of three rows or more.
+
+    >>> rows = [{"decay": 0.1, "loss": loss, "index": loss**3} for loss in (0.1, 0.2, 0.4)]
+    >>> rank_correlations(rows, "loss", "index", "decay")
+    [1.0]
+    """
+    correlations = []
+    for members in grouped(rows, group).values():
+        if len(members) > 2:
+            ranks = spearmanr(column_of(members, x), column_of(members, y))
+            correlations.append(float(ranks.statistic))
+    return correlations

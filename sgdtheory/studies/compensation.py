@@ -3,35 +3,29 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.curvature import hessian
-from sgdtheory.descend import lbfgs
-from sgdtheory.faults import Failure, Mistake
-from sgdtheory.geometry.clamped import push, second_order
-from sgdtheory.kinds import Count, Positive, Whole
-from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import RunError, UserError
+from sgdtheory.geometry.hessian import SOLVED, hessian
+from sgdtheory.landscape import Landscape, value_and_grad
+from sgdtheory.landscapes.derived.clamped import push, second_order
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import weight_decay_of
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import (
-    Case,
-    Rows,
-    Study,
-    Subject,
-    Tables,
-    Verdict,
-    column_of,
-    subject_of,
-)
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.statistics.tables import column_of, means_of
+from sgdtheory.statistics.trends import quotient_of_sums
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, subject_of
 
-DENSE = 6000  # parameters up to which the whole Hessian can be written down
 STATIONARY = 1e-6  # |∇L| of a minimum
 MADE_UP, PRICE, TOO_FEW, SECOND_ORDER = 0.97, 2.0, 10.0, 0.2  # the bars: see `claims_of`
 
@@ -41,7 +35,8 @@ class Compensation(Study):
     """When one parameter is pushed the myriad others make up for it, if they are many (Draxler et
     al. 2018).
 
-    How much of the loss's rise the other parameters make up for when one is pushed by δ and held.
+    The fraction of the loss's rise that the other parameters make up for when one is pushed by δ
+    and held.
 
     Claim (Draxler et al. 2018, 1803.00885, 5: "the myriad other parameters can make up for the
     change"): minima are joined by flat paths because no single parameter matters. Refuted by a wide
@@ -52,32 +47,32 @@ class Compensation(Study):
 
     The minimum is one of L-BFGS from random weights; `pushed` parameters are drawn from all that
     the data loss knows, the same for every δ, the sign of δ with them. In float64 throughout: what
-    is left is a difference of 1e-6 of the loss. λ > 0 must make the minimum one.
+    is left is a difference of 1e-6 of the loss. Requires λ > 0, which makes the minimum isolated.
     """
 
     axes = ("deltas",)
 
-    landscapes: dict[str, Any]
-    deltas: Annotated[tuple[Positive, ...], MinLen(1)]
+    landscapes: dict[str, Landscape]
+    deltas: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
     pushed: Annotated[int, Ge(2)] = 16
-    search_steps: Count = 3000
-    steps: Count = 300
-    seed: Whole = 0
+    search_steps: PositiveInt = 3000
+    steps: PositiveInt = 300
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if len(self.landscapes) != 2:
-            raise Mistake(
+            raise UserError(
                 f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}"
             )
         for name, landscape in self.landscapes.items():
             if not weight_decay_of(landscape) > 0:
-                raise Mistake(
+                raise UserError(
                     f"landscapes.{name}: without weight decay no minimum is one point; use "
                     "weight_decay=0.001"
                 )
-            if landscape.dim > DENSE:
-                raise Mistake(
-                    f"landscapes.{name}: {landscape.dim:,} parameters are more than the {DENSE:,} "
+            if landscape.dim > SOLVED:
+                raise UserError(
+                    f"landscapes.{name}: {landscape.dim:,} parameters are more than the {SOLVED:,} "
                     "whose Hessian fits"
                 )
 
@@ -86,15 +81,11 @@ class Compensation(Study):
         return subject_of(self.landscapes)
 
     def cases(self) -> list[Case]:
-        return [
-            Case(
-                f"{name}-delta-{in_full(delta)}",
-                {"network": name, "delta": delta},
-                {"landscapes": name},
-            )
-            for name in self.landscapes
-            for delta in self.deltas
-        ]
+        cases = []
+        for name, delta in product(self.landscapes, self.deltas):
+            settings = {"network": name, "delta": delta}
+            cases.append(Case(f"{name}-delta-{in_full(delta)}", settings, {"landscapes": name}))
+        return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name, delta = case.settings["network"], case.settings["delta"]
@@ -105,48 +96,57 @@ class Compensation(Study):
             stop_if_asked()
 
         theta = self._minimum(landscape, name, tell)
-        norm = float(value_and_grad(landscape, theta[None])[1].norm())
-        if not norm <= STATIONARY:
-            raise Failure(
-                f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps "
-                f"({self.search_steps})"
-            )
         tell(0.25, "the whole Hessian")
         curvature = hessian(landscape, theta)
         indices, signs = self._chosen(landscape, name, curvature)
         theory, pushes = second_order(curvature, indices), []
-        for k, (index, sign, share) in enumerate(zip(indices, signs, theory, strict=True)):
+        series = f"{name}, δ = {in_full(delta)}"
+        for k, index in enumerate(indices):
             tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
-            row = push(landscape, theta, index, sign * delta, self.steps)
-            series = {"series": f"{name}, δ = {in_full(delta)}", "theory": share}
-            pushes.append({**describe(row, landscape.weight_decay), **series})
+            row = push(landscape, theta, index, signs[k] * delta, self.steps)
+            row = described(row, weight_decay_of(landscape))
+            pushes.append({**row, "series": series, "theory": theory[k]})
         return {"pushes": pushes}, {"minima": theta[None]}
 
-    def _minimum(self, landscape: Any, name: str, tell: Callable[[float, str], None]) -> Tensor:
-        start = landscape.init(1, stream(self.seed, "init", name)).double()
-        return lbfgs(
-            landscape, start, self.search_steps, lambda done: tell(0.25 * done, "the minimum")
-        )[0]
+    def _minimum(
+        self, landscape: Landscape, name: str, tell: Callable[[float, str], None]
+    ) -> Tensor:
+        """θ* [n]; RunError where L-BFGS does not reach it."""
 
-    def _chosen(self, landscape: Any, name: str, curvature: Tensor) -> tuple[list[int], list[int]]:
-        """Which parameters are pushed, and to which side: of those that the data loss knows, no
-        weight of an empty pixel.
+        def progress(done: float) -> None:
+            tell(0.25 * done, "the minimum")
+
+        start = landscape.init(1, stream(self.seed, "init", name)).double()
+        theta = lbfgs(landscape, start, self.search_steps, progress)[0]
+        norm = float(value_and_grad(landscape, theta[None])[1].norm())
+        if not norm <= STATIONARY:
+            raise RunError(
+                f"L-BFGS stopped at |∇L| = {norm:.1e}, which is no minimum; raise search_steps "
+                f"({self.search_steps})"
+            )
+        return theta
+
+    def _chosen(
+        self, landscape: Landscape, name: str, curvature: Tensor
+    ) -> tuple[list[int], list[int]]:
+        """Which parameters are pushed, and to which side, given H [n, n]: only those that the data
+        loss depends on, no weight of an empty pixel.
         """
         source = stream(self.seed, "pushed", name)
-        known = (curvature.diagonal() - landscape.weight_decay).abs() > 1e-12
-        indices = [i for i in torch.randperm(landscape.dim, generator=source).tolist() if known[i]][
-            : self.pushed
-        ]
-        return indices, (2 * torch.randint(0, 2, (len(indices),), generator=source) - 1).tolist()
+        known = (curvature.diagonal() - weight_decay_of(landscape)).abs() > 1e-12
+        order = torch.randperm(landscape.dim, generator=source).tolist()
+        indices = [i for i in order if known[i]][: self.pushed]
+        signs = 2 * torch.randint(0, 2, (len(indices),), generator=source) - 1
+        return indices, signs.tolist()
 
     def judge(self, tables: Tables) -> Verdict:
         deltas, names, pushes = list(self.deltas), list(self.landscapes), tables["pushes"]
-        means = [_mean(pushes, name, delta) for name in names for delta in deltas]
+        means = [_mean(pushes, name, delta) for name, delta in product(names, deltas)]
         claims = claims_of(pushes, deltas, names)
         return Verdict(claims, {"means": means, "pushes": pushes}, _plots())
 
     def estimate(self, unit: Unit) -> Estimate:
-        """Products with the Hessian, and gradients of all L-BFGS iterations, as long as one
+        """Products with the Hessian and the gradients of all L-BFGS iterations, each as long as one
         gradient that is timed.
         """
         landscape = self.landscapes[self.case_of(unit).settings["network"]]
@@ -155,14 +155,13 @@ class Compensation(Study):
         value_and_grad(landscape, point)
         seconds = time.perf_counter() - clock
         gradients = self.search_steps + self.pushed * (self.steps + 300) + 2 * landscape.dim
-        return Estimate(
-            seconds * gradients, 8.0 * 3 * landscape.dim**2 + 5e8, 16.0 * landscape.dim + 65536
-        )
+        memory, disk = 8.0 * 3 * landscape.dim**2 + 5e8, 16.0 * landscape.dim + 65536
+        return Estimate(seconds * gradients, memory, disk)
 
 
-def describe(row: dict[str, Any], weight_decay: float) -> dict[str, Any]:
-    """Beside the losses what they say: the share of the data loss made up, and what is left in
-    units of ½λδ².
+def described(row: Row, weight_decay: float) -> Row:
+    """A push with the share of the data loss's rise that is made up, and the rest in units of
+    ½λδ².
     """
     return {
         **row,
@@ -180,48 +179,46 @@ def made_up(rows: Rows) -> Measured:
     """
     if not rows:
         return Measured.nothing("no parameter was pushed")
-    rise, left = (np.array(column_of(rows, name)) for name in ("data_rise", "data_left"))
-    if not rise.sum() > 0:
+    rise, left = column_of(rows, "data_rise"), column_of(rows, "data_left")
+    if not np.sum(rise) > 0:
         return Measured.nothing("the data loss did not rise")
-    share = left.sum() / rise.sum()
-    spread = Measured.mean((left - share * rise) / rise.mean())
-    return Measured(float(1 - share), spread.stderr)
+    share = quotient_of_sums(left, rise)
+    assert share.value is not None
+    return Measured(1 - share.value, share.stderr)
 
 
 def _of(rows: Rows, name: str, delta: float) -> Rows:
     return [row for row in rows if (row["network"], abs(row["delta"])) == (name, delta)]
 
 
-def _mean(rows: Rows, name: str, delta: float) -> dict[str, Any]:
+def _mean(rows: Rows, name: str, delta: float) -> Row:
     pushes = _of(rows, name, delta)
-    columns = {
-        column: Measured.mean(column_of(pushes, column))
-        for column in ("left_over_price", "rise", "left")
-    }
-    highest = max((row["left_over_price"] for row in pushes), default=None)
-    return row_of(
-        {"network": name, "delta": delta, "pushes": len(pushes), "highest": highest},
-        made_up=made_up(pushes),
-        **columns,
-    )
+    highest = max(column_of(pushes, "left_over_price"), default=None)
+    facts = {"network": name, "delta": delta, "pushes": len(pushes), "highest": highest}
+    means = means_of(pushes, "left_over_price", "rise", "left")
+    return row_of(facts, made_up=made_up(pushes), **means)
 
 
 def claims_of(rows: Rows, deltas: list[float], names: list[str]) -> list[Claim]:
+    """The wide network at the largest push, the narrow one there, and both at the smallest."""
     (wide, narrow), small, large = names, min(deltas), max(deltas)
-    far, few = _of(rows, wide, large), _of(rows, narrow, large)
-    near = [row for row in rows if abs(row["delta"]) == small]
+    of_wide = _of(rows, wide, large)
+    of_narrow = _of(rows, narrow, large)
+    smallest = [row for row in rows if abs(row["delta"]) == small]
     return [
-        _made_up(far, wide, large),
-        _price(far, wide),
-        _too_few(few, narrow),
-        _theory(near, small),
+        _made_up(of_wide, wide, large),
+        _price(of_wide, wide),
+        _too_few(of_narrow, narrow),
+        _theory(smallest, small),
     ]
 
 
 def _made_up(far: Rows, wide: str, delta: float) -> Claim:
     share = made_up(far)
-    percent = share._replace(value=None if share.value is None else 100 * share.value, unit="%")
-    percent = percent._replace(stderr=None if share.stderr is None else 100 * share.stderr)
+    percent = share
+    if share.value is not None:
+        stderr = None if share.stderr is None else 100 * share.stderr
+        percent = Measured(100 * share.value, stderr, "%")
     least = "–" if not far else f"{min(column_of(far, 'made_up')):.3f}"
     told = (
         f"{wide}: of the data loss's rise when one parameter is pushed by {delta:g}, the others "
@@ -238,8 +235,9 @@ def _price(far: Rows, wide: str) -> Claim:
     return Claim("price", told, price, f"≤ {PRICE:g} at every one", holds)
 
 
-def _too_few(few: Rows, narrow: str) -> Claim:
-    dear, share = Measured.mean(column_of(few, "left_over_price")), _percent(made_up(few))
+def _too_few(rows: Rows, narrow: str) -> Claim:
+    dear = Measured.mean(column_of(rows, "left_over_price"))
+    share = _percent(made_up(rows))
     told = (
         f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
         "loss's rise"
@@ -267,8 +265,6 @@ def _plots() -> list[Plot]:
     labels = {
         "rise": "rise of the loss at once",
         "left": "what is left when all others have adapted",
-        "predicted": "H_ii δ²/2 · 1/(H_ii (H⁻¹)_ii)",
-        "price": "½λδ²",
         "theory": "1/(H_ii (H⁻¹)_ii)",
         "share_left": "share of the rise that is left",
     }

@@ -2,25 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.sgd import SGD, SGDState
+from sgdtheory.rng import key
+from sgdtheory.roles import StatesEscape, states_escape
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import known
 from sgdtheory.statistics.trends import ratio
-from sgdtheory.streams import key
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 CLOSE = 0.08  # of the mean time to the integral's
 
@@ -47,53 +49,57 @@ class Escape(Study):
 
     landscape: Landscape
     sgd: SGD
-    batch_sizes: Annotated[list[Count], MinLen(1)]
+    batch_sizes: Annotated[list[PositiveInt], MinLen(1)]
     replicas: Annotated[int, Ge(2)] = 4000
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if not all(
-            hasattr(self.landscape, name)
-            for name in ("mean_first_passage", "kramers_rate", "native", "minima")
-        ):
-            raise Mistake(
+        self._stated()
+        if self.sgd.learning_rate == "auto":
+            raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
+
+    def _stated(self) -> StatesEscape:
+        """The landscape as one whose times are known."""
+        if not states_escape(self.landscape):
+            raise UserError(
                 "landscape: escape needs one whose times are known; use landscape=double_well"
             )
-        if self.sgd.learning_rate == "auto":
-            raise Mistake("sgd.learning_rate: give a number, for it says what the temperature is")
+        return self.landscape
 
     def cases(self) -> list[Case]:
         return [Case(f"batch-{size}", {"batch_size": size}) for size in self.batch_sizes]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         sgd = self._sgd(case.settings["batch_size"])
-        landscape: Any = self.landscape
+        landscape = self._stated()
         end = float(landscape.native(landscape.minima())[1, 0])
-        seed, start = key(self.seed, "escape", sgd.batch_size), self._start()
+        seed = key(self.seed, "escape", sgd.batch_size)
+        start = self._start()
 
-        def look(state: SGDState, seen: Seen) -> None:
+        def observe(state: SGDState, seen: Seen) -> None:
             arrived = landscape.native(state.cloud)[:, 0] >= end
             seen["steps"].masked_fill_(arrived & (seen["steps"] == 0), state.step)
 
-        waiting: Seen = {
-            "steps": torch.zeros(self.replicas, dtype=torch.int64, device=start.device)
-        }
+        def all_have_arrived(seen: Seen) -> bool:
+            return bool((seen["steps"] > 0).all())
+
+        steps = torch.zeros(self.replicas, dtype=torch.int64, device=start.device)
         _, seen = watch(
             folder,
             sgd,
             landscape,
             start,
             seed,
-            waiting,
-            look,
-            enough=lambda seen: bool((seen["steps"] > 0).all()),
+            {"steps": steps},
+            observe,
+            finished=all_have_arrived,
         )
-        passage = passage_row(self.landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
+        passage = passage_row(landscape, sgd, self._mean_time(sgd, seen["steps"].cpu()))
         return {"passages": [passage]}, seen
 
     def _mean_time(self, sgd: SGD, steps: Tensor) -> Measured:
-        """Of the steps [P] at which replicas arrived, 0: not yet."""
+        """The mean over steps [P] at which replicas arrived, 0: not yet."""
         late = int((steps == 0).sum())
         if late:
             why = f"{late} of {self.replicas} points have not arrived after {sgd.steps} steps"
@@ -104,84 +110,80 @@ class Escape(Study):
         return replace(self.sgd, batch_size=size)
 
     def _start(self) -> Cloud:
-        first: Cloud = self.landscape.minima()[0]  # type: ignore[attr-defined]
+        first = self._stated().minima()[0]
         return first.to(getattr(torch, self.dtype)).expand(self.replicas, -1).clone()
 
     def judge(self, tables: Tables) -> Verdict:
         passages = tables["passages"]
-        return Verdict(
-            claims_of(passages), {"passages": passages, "curves": curves(passages)}, PLOTS
-        )
+        shown = {"passages": passages, "curves": curves(passages)}
+        return Verdict(claims_of(passages), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """As nine mean times, about what the slowest of thousands takes."""
-        sgd, landscape = self._sgd(self.case_of(unit).settings["batch_size"]), self.landscape
-        mean: float = landscape.mean_first_passage(temperature(sgd))  # type: ignore[attr-defined]
-        return estimate_stage(
-            landscape,
-            replace(sgd, steps=min(sgd.steps, int(9 * mean / time_step(sgd)))),
-            self._start(),
-        )
+        """As nine mean times, about the time of the slowest of thousands."""
+        sgd = self._sgd(self.case_of(unit).settings["batch_size"])
+        mean = self._stated().mean_first_passage(temperature(sgd))
+        steps = min(sgd.steps, int(9 * mean / time_step(sgd)))
+        return estimate_stage(self.landscape, replace(sgd, steps=steps), self._start())
 
 
-def passage_row(landscape: Any, sgd: SGD, time: Measured) -> dict[str, Any]:
+def passage_row(landscape: StatesEscape, sgd: SGD, time: Measured) -> Row:
     """One temperature: SGD's mean time, the exact integral, Kramers' formula, and the two as shares
     of the integral.
     """
     T = temperature(sgd)
-    exact, kramers = float(landscape.mean_first_passage(T)), 1 / float(landscape.kramers_rate(T))
+    exact = float(landscape.mean_first_passage(T))
+    kramers = 1 / float(landscape.kramers_rate(T))
     barrier = float(landscape.barrier()) / (T * landscape.noise)
     facts = {"batch_size": sgd.batch_size, "barrier": barrier, "exact": exact, "kramers": kramers}
-    return row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why)) | {
-        "kramers_ratio": kramers / exact
-    }
+    row = row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why))
+    return {**row, "kramers_ratio": kramers / exact}
 
 
 def curves(rows: Rows) -> Rows:
-    """The same a row a mark: SGD's with the integral as its line, Kramers' formula as a line
-    without marks.
+    """One row for each mark of the pictures: SGD's with the integral as its line, and Kramers'
+    formula as a line without marks.
     """
-    sgd = [
-        {"of": "SGD, and the integral", **row, "line": row["exact"], "ratio_line": 1.0}
-        for row in rows
-    ]
-    nothing = {"time": None, "ratio": None}
-    formula = [
-        {
-            "of": "Kramers' formula",
-            "barrier": row["barrier"],
-            **nothing,
-            "line": row["kramers"],
-            "ratio_line": row["kramers_ratio"],
-        }
-        for row in rows
-    ]
+    sgd, formula = [], []
+    for row in rows:
+        exact = {"line": row["exact"], "ratio_line": 1.0}
+        sgd.append({"of": "SGD, and the integral", **row, **exact})
+        formula.append(
+            {
+                "of": "Kramers' formula",
+                "barrier": row["barrier"],
+                "time": None,
+                "ratio": None,
+                "line": row["kramers"],
+                "ratio_line": row["kramers_ratio"],
+            }
+        )
     return [*sgd, *formula]
 
 
-def claims_of(rows: list[dict[str, Any]]) -> list[Claim]:
-    """That every mean time is the integral's, and how far Kramers' formula is."""
+def claims_of(rows: Rows) -> list[Claim]:
+    """Every mean time is the integral's; and how far off Kramers' formula is."""
     expected = f"within {100 * CLOSE:g} % of the exact mean first passage at every temperature"
-    known = [row for row in rows if row["time"] is not None]
-    if not known:
-        nothing = Measured.nothing(rows[0]["time_why"])
-        return [Claim("escape", "no mean first passage is known", nothing, expected, None)]
-    worst = max(known, key=lambda row: abs(row["ratio"] - 1))
-    share = Measured(worst["ratio"], worst["ratio_stderr"])
-    hot, cold = (pick(known, key=lambda row: row["barrier"]) for pick in (min, max))
+    measured = known(rows, "time")
+    if not measured:
+        unknown = Measured.nothing(rows[0]["time_why"])
+        return [Claim("escape", "no mean first passage is known", unknown, expected, None)]
+    worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
+    share = Measured.read(worst, "ratio")
+    hot, cold = (pick(measured, key=lambda row: row["barrier"]) for pick in (min, max))
     words = (
         f"from a barrier of {hot['barrier']:.2g} T to one of {cold['barrier']:.2g} T escape takes "
         f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {share} times the exact "
         "integral's at worst"
     )
-    holds = abs(worst["ratio"] - 1) < CLOSE
-    said = Claim(
-        "escape", words, share, expected, holds if len(known) == len(rows) or not holds else None
-    )
-    return [said, _kramers(rows)]
+    holds = None
+    if not abs(worst["ratio"] - 1) < CLOSE:
+        holds = False
+    elif len(measured) == len(rows):
+        holds = True
+    return [Claim("escape", words, share, expected, holds), _kramers(rows)]
 
 
-def _kramers(rows: list[dict[str, Any]]) -> Claim:
+def _kramers(rows: Rows) -> Claim:
     """The formula against the integral: exact numbers both."""
     off = {row["barrier"]: abs(row["kramers_ratio"] - 1) for row in rows}
     lowest, highest = min(off), max(off)
@@ -190,13 +192,8 @@ def _kramers(rows: list[dict[str, Any]]) -> Claim:
         f"{lowest:.2g} T and {100 * off[highest]:.0f} % at {highest:.2g} T"
     )
     holds = off[highest] < off[lowest] if len(off) > 1 else None
-    return Claim(
-        "kramers",
-        words,
-        Measured(off[highest]),
-        "nearer at the lowest temperature than at the highest",
-        holds,
-    )
+    expected = "nearer at the lowest temperature than at the highest"
+    return Claim("kramers", words, Measured(off[highest]), expected, holds)
 
 
 PLOTS = [
@@ -207,7 +204,12 @@ PLOTS = [
         "barrier in units of D = c·η/2b, which the batch size sets: marks with one standard "
         "error; the line through them is the exact integral, the other one Kramers' formula, its "
         "limit at low temperature.",
-        "curves", "barrier", ("time",), by="of", log="y", theory=("line",),
+        "curves",
+        "barrier",
+        ("time",),
+        by="of",
+        log="y",
+        theory=("line",),
         labels={"barrier": "barrier / D", "time": "mean first passage, time η·step"},
     ),
     Plot(
@@ -215,7 +217,12 @@ PLOTS = [
         "The integral is exact, Kramers' formula its limit",
         "The same mean times over the exact integral's. What SGD's are off is the finite learning "
         "rate and the sampling error; Kramers' formula (line) is off by the next order in T.",
-        "curves", "barrier", ("ratio",), by="of", theory=("ratio_line",), level=1.0,
+        "curves",
+        "barrier",
+        ("ratio",),
+        by="of",
+        theory=("ratio_line",),
+        level=1.0,
         labels={"barrier": "barrier / D", "ratio": "time / exact integral"},
     ),
-]  # fmt: skip
+]

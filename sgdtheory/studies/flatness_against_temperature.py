@@ -1,36 +1,42 @@
-"""The flatness of where SGD ends against its temperature."""
+"""The flatness of SGD's end points against its temperature."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import exp, log
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from sgdtheory.descend import lbfgs
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.kinds import Count, Positive, Whole
-from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Claim, Measured, Plot, in_full, row_of
+from sgdtheory.landscape import Cloud, Landscape, values
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.roles import title_of
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape, title_of
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.statistics.power_law import exponents
+from sgdtheory.statistics.tables import column_of, grouped, grouped_by, means_of
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
 ALIKE = 0.1  # the difference of the two exponents
 VISIBLE = 0.1  # a slope at λ > 0 beyond this would be one that can be seen
 EQUAL = 0.02  # relative spread of losses up to which they count as equal
+# factors of Tr H: products of powers of columns
+HEAT = {"learning_rate": 1.0, "batch_size": -1.0}
+RATE = {"learning_rate": 1.0}
+BATCH = {"batch_size": -1.0}
 
 
 @dataclass(frozen=True)
@@ -52,24 +58,26 @@ class FlatnessAgainstTemperature(Study):
 
     axes = ("learning_rates", "batch_sizes", "weight_decay")
 
-    network: Callable[..., Any]
-    learning_rates: Annotated[tuple[Positive, ...], MinLen(1)]
-    batch_sizes: Annotated[tuple[Count, ...], MinLen(1)]
+    network: Callable[..., NetworkLandscape]
+    learning_rates: Annotated[tuple[PositiveFloat, ...], MinLen(1)]
+    batch_sizes: Annotated[tuple[PositiveInt, ...], MinLen(1)]
     descent: SGD
-    time: Positive = 60.0
+    time: PositiveFloat = 60.0
     seeds: Annotated[int, Ge(2)] = 5
-    target: Positive = 0.02
-    every: Count = 5
-    sketch: Count = 12
+    target: PositiveFloat = 0.02
+    every: PositiveInt = 5
+    sketch: PositiveInt = 12
     probes: Annotated[int, Ge(2)] = 12
-    weight_decay: Positive = 1e-3
-    polish_steps: Count = 300
+    weight_decay: PositiveFloat = 1e-3
+    polish_steps: PositiveInt = 300
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if len(self._cells()) < len(self.learning_rates) * len(self.batch_sizes) + 1:
-            raise Mistake("learning_rates, batch_sizes: the same value stands twice; leave one out")
+            raise UserError(
+                "learning_rates, batch_sizes: the same value stands twice; leave one out"
+            )
 
     @property
     def landscape(self) -> Subject:
@@ -78,42 +86,37 @@ class FlatnessAgainstTemperature(Study):
 
     def _cells(self) -> list[tuple[float, float, int]]:
         """(λ, η, b): the grid at λ = 0, its corners with weight decay."""
-        rates, sizes = self.learning_rates, self.batch_sizes
-        corners = [
-            (self.weight_decay, rate, size)
-            for rate in (min(rates), max(rates))
-            for size in (min(sizes), max(sizes))
-        ]
-        return list(
-            dict.fromkeys([*((0.0, rate, size) for rate in rates for size in sizes), *corners])
-        )
+        rates = self.learning_rates
+        sizes = self.batch_sizes
+        grid = product([0.0], rates, sizes)
+        extremes = (min(rates), max(rates)), (min(sizes), max(sizes))
+        corners = product([self.weight_decay], *extremes)
+        return list(dict.fromkeys([*grid, *corners]))
 
     def cases(self) -> list[Case]:
-        names = ("weight_decay", "learning_rate", "batch_size")
-        return [
-            Case(
-                f"decay-{in_full(cell[0])}-rate-{in_full(cell[1])}-batch-{cell[2]}",
-                dict(zip(names, cell, strict=True)),
-            )
-            for cell in self._cells()
-        ]
+        cases = []
+        for decay, rate, size in self._cells():
+            name = f"decay-{in_full(decay)}-rate-{in_full(rate)}-batch-{size}"
+            settings = {"weight_decay": decay, "learning_rate": rate, "batch_size": size}
+            cases.append(Case(name, settings))
+        return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         decay, rate, size = case.settings.values()
-        landscape, seed = (
-            self.network(weight_decay=decay),
-            key(self.seed, "cell", decay, rate, size),
-        )
+        landscape = self.network(weight_decay=decay)
+        seed = key(self.seed, "cell", decay, rate, size)
+        sgd = self._sgd(rate, size)
+        start = self._start(landscape)
         cloud = run_stage(
             folder,
             "noisy",
-            self._sgd(rate, size),
+            sgd,
             landscape,
-            self._start(landscape),
+            start,
             seed,
-            share=(0.0, 0.5),
+            fraction=(0.0, 0.5),
         )
-        before = values(landscape, cloud)
+        before = values(landscape, cloud).tolist()
         folder.tell(0.5, "down")
         if decay:
             cloud = lbfgs(landscape, cloud, self.polish_steps, lambda done: stop_if_asked())
@@ -122,29 +125,27 @@ class FlatnessAgainstTemperature(Study):
                 landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked
             ).cloud
         folder.tell(0.8, "curvature")
-        points = enumerate(zip(cloud, before.tolist(), strict=True))
-        rows = [
-            {"point": p, "loss_before": was, **self._row(landscape, x, key(seed, "trace", p))}
-            for p, (x, was) in points
-        ]
+        rows = []
+        for p, theta in enumerate(cloud):
+            row = self._row(landscape, theta, key(seed, "trace", p))
+            rows.append({"point": p, "loss_before": before[p], **row})
         return {"points": rows}, {"minima": cloud}
 
-    def _row(self, landscape: Any, theta: Tensor, seed: int) -> dict[str, Any]:
+    def _row(self, landscape: Landscape, theta: Tensor, seed: int) -> Row:
         loss = float(values(landscape, theta[None])[0])
-        height = hessian_trace(landscape, theta, stream(seed), self.sketch, self.probes)
-        return row_of({"loss": loss, "norm": float(theta.norm())}, trace=height)
+        trace = hessian_trace(landscape, theta, stream(seed), self.sketch, self.probes)
+        return row_of({"loss": loss, "norm": float(theta.norm())}, trace=trace)
 
     def _sgd(self, rate: float, size: int) -> SGD:
         return SGD(max(1, round(self.time / rate)), size, rate, Constant())
 
-    def _start(self, landscape: Any) -> Cloud:
-        cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+    def _start(self, landscape: Landscape) -> Cloud:
+        return start_of(landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         free = [row for row in tables["points"] if not row["weight_decay"]]
-        held = [row for row in tables["points"] if row["weight_decay"]]
-        return verdict_of(free, held, self.weight_decay)
+        decayed = [row for row in tables["points"] if row["weight_decay"]]
+        return verdict_of(free, decayed, self.weight_decay)
 
     def estimate(self, unit: Unit) -> Estimate:
         """As the noisy stage, and about as long again for the descent and the traces (measured)."""
@@ -154,42 +155,31 @@ class FlatnessAgainstTemperature(Study):
         return noisy._replace(seconds=2 * noisy.seconds)
 
 
-def exponents(rows: Rows, apart: bool) -> list[Measured]:
-    """Exponents of Tr H in η/b, or in η and in 1/b apart: least squares of its logarithm for every
-    seed, mean over seeds.
-
-    A seed is the whole experiment once more, from another start with other batches, so their
-    scatter is all of the error: that of the traces is in it.
-    """
-    slopes = []
-    for seed in sorted({row["point"] for row in rows}):
-        cells = [row for row in rows if row["point"] == seed]
-        rate, batch = (np.log(column_of(cells, name)) for name in ("learning_rate", "batch_size"))
-        columns = [rate, -batch] if apart else [rate - batch]
-        design = np.stack([*columns, np.ones(len(cells))], 1)
-        if np.linalg.matrix_rank(design) < design.shape[1]:
-            return [Measured.nothing("the grid is too small to tell")] * len(columns)
-        slopes.append(
-            np.linalg.lstsq(design, np.log(column_of(cells, "trace")), rcond=None)[0][:-1]
-        )
-    return [Measured.mean(column) for column in np.array(slopes).T]
+def slope_of(rows: Rows) -> Measured:
+    """The exponent of Tr H in η/b, from every seed apart."""
+    if not rows:
+        return Measured.nothing("no cell is finished")
+    return exponents(rows, "trace", [HEAT], "point")[0]
 
 
-def verdict_of(free: Rows, held: Rows, weight_decay: float) -> Verdict:
-    """`free`: a row a point at λ = 0, equal loss; `held`: at the bottom of the loss with L2."""
-    tables = {"cells": [*_cells(free, 0.0), *_cells(held, weight_decay)], "points": [*free, *held]}
-    claims = [*_claims(free), _held(held, weight_decay)]
+def slopes_of(rows: Rows) -> list[Measured]:
+    """The exponents of Tr H in η and in 1/b, from every seed apart."""
+    return exponents(rows, "trace", [RATE, BATCH], "point")
+
+
+def verdict_of(free: Rows, decayed: Rows, weight_decay: float) -> Verdict:
+    """One row for each point, `free` at λ = 0 and equal loss, `decayed` at the bottom of the loss
+    with L2."""
+    cells = [*_cells(free, 0.0), *_cells(decayed, weight_decay)]
+    tables = {"cells": cells, "points": [*free, *decayed]}
+    claims = [*_claims(free), _decayed(decayed, weight_decay)]
     return Verdict(claims, tables, [_plot(weight_decay)])
 
 
 def _cells(rows: Rows, weight_decay: float) -> Rows:
-    """Means over seeds of every learning rate and batch size, with what the fitted power law says
-    there.
-    """
-    slope = exponents(rows, apart=False)[0] if rows else Measured.nothing("no cell is finished")
-    cells = []
-    for eta, b in dict.fromkeys((row["learning_rate"], row["batch_size"]) for row in rows):
-        same = [row for row in rows if (row["learning_rate"], row["batch_size"]) == (eta, b)]
+    """Means over seeds of every learning rate and batch size, with the fitted power law there."""
+    slope, cells = slope_of(rows), []
+    for (eta, b), same in grouped_by(rows, "learning_rate", "batch_size").items():
         curve = f"λ = {in_full(weight_decay)}, η = {in_full(eta)}"
         facts = {
             "weight_decay": weight_decay,
@@ -198,10 +188,7 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
             "ratio": eta / b,
             "curve": curve,
         }
-        measured = {
-            name: Measured.mean(column_of(same, name)) for name in ("trace", "loss", "loss_before")
-        }
-        cells.append(row_of(facts, **measured))
+        cells.append(row_of(facts, **means_of(same, "trace", "loss", "loss_before")))
     for row in cells:
         row["law"] = None if slope.value is None else _law(rows, slope.value, row["ratio"])
     return cells
@@ -209,27 +196,27 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
 
 def _law(rows: Rows, slope: float, ratio: float) -> float:
     """The power law through the middle of all points."""
-    shift = [
-        log(row["trace"]) - slope * log(row["learning_rate"] / row["batch_size"]) for row in rows
-    ]
-    return exp(sum(shift) / len(shift) + slope * log(ratio))
+    offsets = []
+    for row in rows:
+        heat = row["learning_rate"] / row["batch_size"]
+        offsets.append(log(row["trace"]) - slope * log(heat))
+    return exp(sum(offsets) / len(offsets) + slope * log(ratio))
 
 
 def _claims(rows: Rows) -> list[Claim]:
     band = f"between {LOW:g} and {HIGH:g}, |z| > {SURE:g}"
     if not rows or not _equal(rows):
-        nothing = Measured.nothing(
-            "not all points are at equal loss; see the table" if rows else "no cell is finished"
-        )
-        return [Claim("slope", f"d log Tr H / d log(η/b): {nothing.why}", nothing, band, None)]
-    slope, (rate, batch) = exponents(rows, apart=False)[0], exponents(rows, apart=True)
-    told = (
+        why = "not all points are at equal loss; see the table" if rows else "no cell is finished"
+        words = f"d log Tr H / d log(η/b): {why}"
+        return [Claim("slope", words, Measured.nothing(why), band, None)]
+    slope, (rate, batch) = slope_of(rows), slopes_of(rows)
+    words = (
         f"at equal loss Tr H falls with temperature: d log Tr H / d log(η/b) = {slope}, "
         f"{len(rows)} minima"
     )
     same = f"exponents of η {rate}, of 1/b {batch}"
     return [
-        Claim("slope", told, slope, band, _falls(slope)),
+        Claim("slope", words, slope, band, _falls(slope)),
         Claim("exponents", same, _difference(rows), f"equal within {ALIKE:g}", _alike(rate, batch)),
     ]
 
@@ -248,8 +235,8 @@ def _falls(slope: Measured) -> bool | None:
 def _difference(rows: Rows) -> Measured:
     """Of the exponents of η and of 1/b, seed by seed."""
     differences = []
-    for seed in sorted({row["point"] for row in rows}):
-        rate, batch = exponents([row for row in rows if row["point"] == seed], apart=True)
+    for _, own in sorted(grouped(rows, "point").items()):
+        rate, batch = slopes_of(own)
         if rate.value is None or batch.value is None:
             return rate
         differences.append(rate.value - batch.value)
@@ -262,21 +249,18 @@ def _alike(rate: Measured, batch: Measured) -> bool | None:
     return abs(rate.value - batch.value) <= ALIKE
 
 
-def _held(rows: Rows, weight_decay: float) -> Claim:
-    """That with weight decay hardly anything is left to see: the way to the bottom forgets where
-    SGD has been.
+def _decayed(rows: Rows, weight_decay: float) -> Claim:
+    """With weight decay hardly anything is left to see: the way to the bottom forgets where SGD has
+    been.
     """
     expected = f"not to be seen: |slope| < {VISIBLE:g}"
-    slope = exponents(rows, apart=False)[0] if rows else Measured.nothing("no cell is finished")
+    slope = slope_of(rows)
     if slope.value is None:
         return Claim("weight_decay", f"λ = {weight_decay:g}: {slope.why}", slope, expected, None)
-    left = (
-        "hardly anything is left to see"
-        if abs(slope.value) < VISIBLE
-        else "temperature is to be seen there too"
-    )
-    told = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}: {left}"
-    return Claim("weight_decay", told, slope, expected, abs(slope.value) < VISIBLE)
+    holds = abs(slope.value) < VISIBLE
+    left = "hardly anything is left to see" if holds else "temperature is to be seen there too"
+    words = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}: {left}"
+    return Claim("weight_decay", words, slope, expected, holds)
 
 
 def _plot(weight_decay: float) -> Plot:

@@ -3,28 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import log_density
 from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
-from sgdtheory.fokker_planck.relaxation import Relaxation
+from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.kinds import Count, Whole
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.sgd import SGD, SGDState
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import StatesRelaxation, states_relaxation
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
 CLOSE = 0.05  # of KL to the equation's
@@ -56,71 +57,81 @@ class FreeEnergy(Study):
     landscape: Landscape
     sgd: SGD
     start: tuple[float, float] = (-1.5, -0.5)
-    clouds: Count = 4
+    clouds: PositiveInt = 4
     replicas: Annotated[int, Ge(1000)] = 100_000
     bins: Annotated[int, Ge(2)] = 100
     moments: Annotated[int, Ge(2)] = 48
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if self.landscape.dim != 1 or not hasattr(self.landscape, "fokker_planck"):
-            raise Mistake(
-                "landscape: a density is compared on a line; use landscape=double_well with "
-                "directions=1, ambient=null"
-            )
+        self._stated()
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
                 "temperature is"
             )
         if self.reference.cells % self.bins:
-            raise Mistake(
+            raise UserError(
                 f"bins={self.bins}: must divide the {self.reference.cells} cells of the reference; "
                 "use 100"
             )
         self.reference.uniform(*self.start)
 
+    def _stated(self) -> StatesRelaxation:
+        """The landscape as one whose Fokker–Planck equation is known."""
+        if self.landscape.dim != 1 or not states_relaxation(self.landscape):
+            raise UserError(
+                "landscape: a density is compared on a line; use landscape=double_well with "
+                "directions=1, ambient=null"
+            )
+        return self.landscape
+
     @property
     def reference(self) -> FokkerPlanck:
-        landscape: Any = self.landscape
-        reference: FokkerPlanck = landscape.fokker_planck(temperature(self.sgd))
+        reference: FokkerPlanck = self._stated().fokker_planck(temperature(self.sgd))
         return reference
 
     @property
     def steps(self) -> list[int]:
-        """Those after which the cloud is looked at, evenly spaced in the logarithm."""
-        return [
-            int(step) for step in np.unique(np.geomspace(1, self.sgd.steps, self.moments).round())
-        ]
+        """The looks at the cloud, evenly spaced in the logarithm of the step."""
+        steps = np.geomspace(1, self.sgd.steps, self.moments).round()
+        return [int(step) for step in np.unique(steps)]
 
     def cases(self) -> list[Case]:
         return [Case(f"cloud-{k}", {"cloud": k}) for k in range(self.clouds)]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         seed = key(self.seed, "cloud", case.settings["cloud"])
-        low, high = self.reference.low, self.reference.high
-        row = {step: i for i, step in enumerate(self.steps)}
-        sizes = {"counts": (len(row), self.bins), "free_energy": (len(row), 2), "lost": (1,)}
-        seen = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+        low = self.reference.low
+        high = self.reference.high
+        look = {step: k for k, step in enumerate(self.steps)}
+        sizes = {"counts": (len(look), self.bins), "free_energy": (len(look), 2), "lost": (1,)}
+        zeros = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
-        def look(state: SGDState, seen: Seen) -> None:
-            if (i := row.get(state.step)) is not None:
+        def observe(state: SGDState, seen: Seen) -> None:
+            if (k := look.get(state.step)) is not None:
                 x = state.cloud[:, 0].double().cpu()
                 x = x[torch.isfinite(x)]
-                seen["counts"][i] = torch.histc(x.clamp(low, high), self.bins, low, high)
-                seen["free_energy"][i] = self._free_energy(x)
+                seen["counts"][k] = torch.histc(x.clamp(low, high), self.bins, low, high)
+                seen["free_energy"][k] = self._free_energy(x)
                 seen["lost"][0] = self.replicas - len(x)
 
-        _, seen = watch(folder, self.sgd, self.landscape, self._start(seed), seed, seen, look)
-        rows = [
-            {
-                "step": step,
-                "counts": seen["counts"][i].tolist(),
-                "free_energy": seen["free_energy"][i].tolist(),
-            }
-            for step, i in row.items()
-        ]
+        start = self._start(seed)
+        _, seen = watch(
+            folder,
+            self.sgd,
+            self.landscape,
+            start,
+            seed,
+            zeros,
+            observe,
+        )
+        counts = seen["counts"].tolist()
+        energies = seen["free_energy"].tolist()
+        rows = []
+        for step, k in look.items():
+            rows.append({"step": step, "counts": counts[k], "free_energy": energies[k]})
         return {"moments": rows}, seen
 
     def _start(self, seed: int) -> Cloud:
@@ -137,9 +148,9 @@ class FreeEnergy(Study):
 
     def judge(self, tables: Tables) -> Verdict:
         cloud = Relaxation.of(tables["moments"])
-        how = (self.reference, self.start, self.steps, time_step(self.sgd))
-        relaxation = cloud.beside(*how)
-        shown = {"relaxation": relaxation, "densities": cloud.densities(*how)}
+        course = Course(self.reference, self.start, self.steps, time_step(self.sgd))
+        relaxation = cloud.against(course)
+        shown = {"relaxation": relaxation, "densities": cloud.densities(course)}
         return Verdict(claims_of(relaxation), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
@@ -147,7 +158,7 @@ class FreeEnergy(Study):
 
 
 def claims_of(rows: Rows) -> list[Claim]:
-    """That KL follows the equation; that F does, and falls; and where both end."""
+    """KL follows the equation; F does, and falls; and where both end."""
     return [_divergence(rows), _falling(rows), _free_energy(rows), _at_rest(rows)]
 
 
@@ -158,13 +169,8 @@ def _divergence(rows: Rows) -> Claim:
     )
     far = [row for row in rows if row["divergence_exact"] > FAR]
     if not far:
-        return Claim(
-            "divergence",
-            "the cloud starts at rest",
-            Measured.nothing(f"KL is never above {FAR:g}"),
-            expected,
-            None,
-        )
+        unknown = Measured.nothing(f"KL is never above {FAR:g}")
+        return Claim("divergence", "the cloud starts at rest", unknown, expected, None)
     worst = max(far, key=lambda row: abs(row["divergence"] / row["divergence_exact"] - 1))
     apart = abs(worst["divergence"] / worst["divergence_exact"] - 1)
     distance = Measured(apart, worst["divergence_stderr"] / worst["divergence_exact"])
@@ -177,22 +183,19 @@ def _divergence(rows: Rows) -> Claim:
 
 
 def _falling(rows: Rows) -> Claim:
-    """The highest rise of F, by S and by KL alike, in units of what it is allowed: 3 standard
-    errors.
-    """
-    rises = [
-        (after[name] - before[name])
-        / (SIGMAS * max(before[f"{name}_stderr"], after[f"{name}_stderr"]))
-        for name in ("free_energy", "divergence")
-        for before, after in pairwise(rows)
-    ]
+    """The highest rise of F, by S and by KL alike, in units of 3 standard errors."""
+    rises = []
+    for name in ("free_energy", "divergence"):
+        for before, after in pairwise(rows):
+            error = max(before[f"{name}_stderr"], after[f"{name}_stderr"])
+            rises.append((after[name] - before[name]) / (SIGMAS * error))
     highest = max(rises, default=0.0)
-    falls = (
-        "falls from every moment to the next"
-        if highest <= 0
-        else "falls, or rises by less than its error,"
-    )
-    words = f"the free energy {falls if highest < 1 else 'rises in between'}, {len(rows)} moments"
+    does = "rises in between"
+    if highest <= 0:
+        does = "falls from every moment to the next"
+    elif highest < 1:
+        does = "falls, or rises by less than its error,"
+    words = f"the free energy {does}, {len(rows)} moments"
     expected = f"no rise above {SIGMAS:g}·√(2KL/P + bins/2P²), here in that unit"
     return Claim("monotone", words, Measured(highest), expected, highest < 1)
 
@@ -205,9 +208,8 @@ def _free_energy(rows: Rows) -> Claim:
         f"F = E[Φ] − T·S, S from the spacing of the points, is within {100 * apart:.1f} % of its "
         "drop of the equation's"
     )
-    return Claim(
-        "free_energy", words, distance, f"at most {DROP:g}, in units of the drop of F", apart < DROP
-    )
+    expected = f"at most {DROP:g}, in units of the drop of F"
+    return Claim("free_energy", words, distance, expected, apart < DROP)
 
 
 def _at_rest(rows: Rows) -> Claim:
@@ -215,19 +217,15 @@ def _at_rest(rows: Rows) -> Claim:
     distance = Measured(
         last["divergence"] - last["divergence_exact"], last["divergence_stderr"], "nats"
     )
-    cloud, equation = last["divergence"], last["divergence_exact"]
+    cloud = last["divergence"]
+    equation = last["divergence_exact"]
     words = (
         f"at the last moment the cloud is {cloud:.1e} nats from e^(−Φ/T), the equation "
         f"{equation:.1e}"
     )
     holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
-    return Claim(
-        "steady_state",
-        words,
-        distance,
-        f"the same to {AT_REST:g} nats and three standard errors",
-        holds,
-    )
+    expected = f"the same to {AT_REST:g} nats and three standard errors"
+    return Claim("steady_state", words, distance, expected, holds)
 
 
 PLOTS = [
@@ -238,7 +236,11 @@ PLOTS = [
         "with one standard error, the histogram's bias subtracted; the line is the equation, "
         "solved to rounding, on the same bins. First the cloud fills the well it starts in, then "
         "it slowly crosses the barrier. Below about bins/P what is left is noise.",
-        "relaxation", "time", ("divergence",), log="xy", theory=("divergence_exact",),
+        "relaxation",
+        "time",
+        ("divergence",),
+        log="xy",
+        theory=("divergence_exact",),
         labels={"time": "time", "divergence": "KL to the steady state, nats"},
     ),
     Plot(
@@ -247,7 +249,11 @@ PLOTS = [
         "F = E[Φ] − T·S of the cloud against time; S is Vasicek's estimate from the spacing of "
         "the points and knows nothing of the steady state. The line is F of the Fokker–Planck "
         "equation. Neither term falls by itself.",
-        "relaxation", "time", ("free_energy",), log="x", theory=("free_energy_exact",),
+        "relaxation",
+        "time",
+        ("free_energy",),
+        log="x",
+        theory=("free_energy_exact",),
         labels={"time": "time", "free_energy": "F = E[Φ] − T·S"},
     ),
     Plot(
@@ -255,7 +261,11 @@ PLOTS = [
         "The cloud at a few moments",
         "Density of the points (marks) and of the Fokker–Planck equation (lines), from just after "
         "the start, in one well, to the steady state e^(−Φ/T)/Z, in both.",
-        "densities", "x", ("density",), by="moment", theory=("density_exact",),
+        "densities",
+        "x",
+        ("density",),
+        by="moment",
+        theory=("density_exact",),
         labels={"x": "θ", "density": "density"},
     ),
-]  # fmt: skip
+]

@@ -4,23 +4,25 @@ low.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.cloud import points_at
+from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
-from sgdtheory.kinds import Count
 from sgdtheory.landscape import value_and_grad
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.profile import train_losses
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
+from sgdtheory.rng import stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped, known, mean_of_known
 from sgdtheory.statistics.trends import higher, ratio
-from sgdtheory.streams import stream
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 RISE = 1.3  # of Tr C, on every pair (the project's table)
 PAIRS = 3  # that it must be seen on
@@ -32,12 +34,11 @@ class NoiseAlongPath(FoundPaths):
     """Noise and curvature of SGD rise along a path of low loss between two minima (entropic
     confinement, 2512.06297).
 
-    Tr C, Tr H and the data loss along paths that AutoNEB finds (entropic confinement, 2512.06297).
-
-    Claim: curvature rises along a path of low loss, and the noise of SGD with it, so that noise
-    drives SGD back to the ends. Refuted by a Tr C that is no higher in the middle third of paths
-    than 1.3 times that at their ends, or by one that rises no more than the square of the data loss
-    does: a gradient vanishes with its example's loss, so part of any rise is that.
+    Claim: curvature rises along a path of low loss that AutoNEB finds, and the noise of SGD with
+    it, so that noise drives SGD back to the ends. Refuted by a Tr C that is no higher in the middle
+    third of paths than 1.3 times that at their ends, or by one that rises no more than the square
+    of the data loss does: a gradient vanishes with its example's loss, which explains a part of any
+    rise.
 
     With strong weight decay there is little to see: what a path must not lose in ½λ|θ|² it cannot
     gain in flat ends.
@@ -50,7 +51,7 @@ class NoiseAlongPath(FoundPaths):
     keys = ("points", "size")
 
     points: Annotated[int, Ge(5)] = 9
-    size: Count = 16
+    size: PositiveInt = 16
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         t = torch.linspace(0, 1, self.points, dtype=torch.float64)
@@ -58,13 +59,12 @@ class NoiseAlongPath(FoundPaths):
         for k, theta in enumerate(points_at(self.path_of(folder), t)):
             folder.tell(k / self.points, f"point {k + 1} of {self.points}")
             stop_if_asked()
-            rows.append(
-                {"t": float(t[k]), **self._at(theta, stream(self.seed_of(case), "noise", k))}
-            )
+            source = stream(self.seed_of(case), "noise", k)
+            rows.append({"t": float(t[k]), **self._row(theta, source)})
         return {"points": rows}, {}
 
-    def _at(self, theta: Tensor, source: torch.Generator) -> dict[str, Any]:
-        """One row a point."""
+    def _row(self, theta: Tensor, source: torch.Generator) -> Row:
+        """One row for a point θ [n]."""
         objective, gradient = value_and_grad(self.landscape, theta[None])
         loss = train_losses(self.landscape, theta[None])
         facts = {
@@ -73,31 +73,30 @@ class NoiseAlongPath(FoundPaths):
             "gradient_norm": float(gradient[0].norm()),
         }
         noise = noise_trace(self.landscape, theta, self.size, source)
-        return row_of(facts, noise_trace=noise, trace=hessian_trace(self.landscape, theta, source))
+        trace = hessian_trace(self.landscape, theta, source)
+        return row_of(facts, noise_trace=noise, trace=trace)
 
     def judge(self, tables: Tables) -> Verdict:
-        """Pairs whose path is found and measured; a row of points each."""
-        points, shown = grouped(tables["points"], "pair"), []
+        """From the pairs whose path is found and measured."""
+        points = grouped(tables["points"], "pair")
+        shown = []
         measured = [path for path in tables["paths"] if path["pair"] in points]
         pairs = [pair_row(path, points[path["pair"]]) for path in measured]
         for row in tables["points"]:
-            kept = {name: value for name, value in row.items() if name != "pair"}
-            shown.append({"path": f"path {row['pair'] + 1}", **kept})
+            columns = dict(row)
+            shown.append({"path": f"path {columns.pop('pair') + 1}", **columns})
         return Verdict(claims_of(pairs, self.pairs), {"pairs": pairs, "points": shown}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """A point costs a quarter of a second on digits (measured): some 160 Hessian-vector
         products.
         """
-        return (
-            self.estimate_path()
-            if "noise" not in unit.science
-            else Estimate(0.25 * self.points, 1e9, 1e5)
-        )
+        return Estimate(0.25 * self.points, 1e9, 1e5)
 
 
-def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
-    """One row a path: the mean over its middle third over the mean of its ends, for each column."""
+def pair_row(facts: Row, points: Rows) -> Row:
+    """One row for a path: for each column the mean over its middle third over the mean of its
+    ends."""
     middle = [row for row in points if MIDDLE[0] <= row["t"] <= MIDDLE[1]]
     ends = [points[0], points[-1]]
     columns = {
@@ -106,45 +105,26 @@ def pair_row(facts: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, A
         "loss": "data_loss",
         "objective": "objective",
     }
-    ratios = {
-        f"{name}_ratio": ratio(_mean(middle, x), _mean(ends, x), f"no {x} at the ends")
-        for name, x in columns.items()
-    }
+    ratios = {}
+    for name, x in columns.items():
+        above = mean_of_known(middle, x)
+        below = mean_of_known(ends, x)
+        ratios[f"{name}_ratio"] = ratio(above, below, f"no {x} at the ends")
     loss = ratios["loss_ratio"]
-    squared = (
-        Measured.nothing(loss.why)
-        if loss.value is None
-        else Measured(loss.value**2, 2 * loss.value * (loss.stderr or 0.0))
-    )
+    squared = loss
+    if loss.value is not None:
+        squared = Measured(loss.value**2, 2 * loss.value * (loss.stderr or 0.0))
     ratios["beyond_loss_ratio"] = ratio(ratios["noise_ratio"], squared, "no data loss")
     return row_of(facts, **ratios)
 
 
-def _mean(rows: list[dict[str, Any]], name: str) -> Measured:
-    """Mean of the column over these points, its error from those of the points alone: they are not
-    a sample of anything.
-    """
-    if any(row[name] is None for row in rows):
-        return Measured.nothing(f"{name} is not known everywhere")
-    errors = [row.get(f"{name}_stderr") for row in rows]
-    spread = sum((error or 0.0) ** 2 for error in errors) ** 0.5 / len(rows)
-    return Measured(sum(row[name] for row in rows) / len(rows), spread if any(errors) else None)
-
-
-def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
-    """That Tr C rises in the middle, and Tr H; what the data loss does, and how much of the noise
-    is not its doing.
+def claims_of(pairs: Rows, asked: int) -> list[Claim]:
+    """Tr C rises in the middle, and Tr H; the data loss, and how much of the noise it does not
+    explain.
     """
     if not pairs:
-        return [
-            Claim(
-                "noise",
-                "no path was found",
-                Measured.nothing("no path was found"),
-                f"> {RISE:g}",
-                None,
-            )
-        ]
+        why = "no path was found"
+        return [Claim("noise", why, Measured.nothing(why), f"> {RISE:g}", None)]
     noise, curvature, loss, beyond = (
         _mean_ratio(pairs, name) for name in ("noise", "curvature", "loss", "beyond_loss")
     )
@@ -156,11 +136,19 @@ def claims_of(pairs: list[dict[str, Any]], asked: int) -> list[Claim]:
     )
     told += f" pairs), the data loss {loss} times"
     expected = f"> {RISE:g} on each of {PAIRS} pairs or more"
-    return [Claim("noise", told, noise, expected, held), *_beside(noise, curvature, loss, beyond)]
+    return [
+        Claim("noise", told, noise, expected, held),
+        *_with_noise(noise, curvature, loss, beyond),
+    ]
 
 
-def _beside(noise: Measured, curvature: Measured, loss: Measured, beyond: Measured) -> list[Claim]:
-    """What rises with the noise, and how much of its rise is the data loss's."""
+def _with_noise(
+    noise: Measured,
+    curvature: Measured,
+    loss: Measured,
+    beyond: Measured,
+) -> list[Claim]:
+    """The rise of the curvature and of the data loss, and that of the noise beyond the loss's."""
     one = Measured(1.0)
     bent = f"Tr H is {curvature} times as high there"
     flat = f"the path is not exactly flat: its data loss is {loss} times as high in the middle"
@@ -177,8 +165,8 @@ def _beside(noise: Measured, curvature: Measured, loss: Measured, beyond: Measur
 
 
 def _mean_ratio(pairs: Rows, name: str) -> Measured:
-    ratios = column_of(pairs, f"{name}_ratio")
-    return Measured.mean([ratio for ratio in ratios if ratio is not None])
+    column = f"{name}_ratio"
+    return Measured.mean(column_of(known(pairs, column), column))
 
 
 def plots() -> list[Plot]:

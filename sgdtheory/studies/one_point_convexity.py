@@ -2,34 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.convexity import OnePoint
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.geometry.one_point_convexity import OnePoint
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import has_examples
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import at_most, share
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Tables, Verdict, column_of, grouped
+from sgdtheory.statistics.tables import column_of, grouped, means_of
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, start_of
 
-# shares not positive: of a run that trains, and of one that does not (the project's table)
+# fractions not positive: at most of a run that trains, at least of another (the project's table)
 FEW, MANY = 0.01, 0.05
-# nats: a mean training loss below which training has converged; uniform guessing among ten has 2.3
+# nats: mean training loss of training that has converged; uniform guessing among ten has 2.3
 TRAINED = 0.1
 SCALARS = ("loss", "product", "cosine", "smoothed", "other")
 COUNTED = {"snapshots": "product", "ball": "ball", "smoothed": "smoothed", "other": "other"}
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,15 @@ class OnePointConvexity(Study):
     """Along a run of SGD that trains, the gradient points at the point where the run will end
     (Kleinberg et al. 2018).
 
-    ⟨−∇L(θ_t), θ_end − θ_t⟩ at snapshots of SGD (Kleinberg, Li & Yuan 2018, 1802.06175, Section 5).
+    Claim (Kleinberg, Li & Yuan 2018, 1802.06175, Section 5): ⟨−∇L(θ_t), θ_end − θ_t⟩ is positive
+    all along a run that trains, in a ball round each snapshot too; so SGD, which needs no more
+    (their Theorem 5), gets to θ_end. Refuted by more than 1 % that are not positive where training
+    converged.
 
-    Claim: it is positive all along a run that trains, in a ball round each snapshot too; so SGD,
-    which needs no more (their Theorem 5), gets to θ_end. Refuted by more than 1 % that are not
-    positive where training converged.
-
-    Beside it what the theorem asks for, ⟨−E_ω ∇L(θ − ηω), θ_end − θ⟩ with ω the noise of a
+    With it the condition of the theorem, ⟨−E_ω ∇L(θ − ηω), θ_end − θ⟩ with ω the noise of a
     mini-batch, and the smoothed loss E_ω L(θ − ηω). Two controls, where it must not be positive:
     towards the end of another run of the same kind, and in `runs.untrained`, which does not train.
-    Any other of `runs` is told without a verdict. A run is a row of a cloud, with a start and
+    Any other of `runs` is reported without a verdict. A run is a row of a cloud, with a start and
     mini-batches of its own: `seeds` of them, `snapshots` of each, evenly spaced from the start on,
     the end not among them.
     """
@@ -54,21 +53,21 @@ class OnePointConvexity(Study):
     landscape: Landscape
     runs: dict[str, SGD]
     one_point: OnePoint = field(default_factory=OnePoint)
-    seeds: Count = 5
-    snapshots: Count = 100
+    seeds: PositiveInt = 5
+    snapshots: PositiveInt = 100
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not has_examples(self.landscape):
-            raise Mistake(
+            raise UserError(
                 "landscape: this study needs examples, whose mini-batches make the noise; use "
                 "landscape=network"
             )
         for name, sgd in self.runs.items():
             check_batch_size(self.landscape, sgd)
             if sgd.batch_size is None or sgd.steps < self.snapshots:
-                raise Mistake(
+                raise UserError(
                     f"runs.{name}: give it a batch_size, and at least as many steps as there are "
                     "snapshots"
                 )
@@ -79,19 +78,23 @@ class OnePointConvexity(Study):
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name = case.settings["run"]
         start, seed = self._start(), key(self.seed, "run", name)
-        sgd = self.runs[name].settled(self.landscape, start, seed)
+        sgd = self.runs[name].resolve_learning_rate(self.landscape, start, seed)
         assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
         steps, trail = self._trail(folder, sgd, start, seed)
-        rates = torch.tensor(
-            [sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]
-        ).to(start)
+        rates = [sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]
         ends, rows = trail[-1], []
         for p in range(self.seeds):
             folder.tell(0.4 + 0.6 * p / self.seeds, f"products of run {p + 1}")
             stop_if_asked()
             here, other = trail[:-1, p], ends[(p + 1) % self.seeds]
             products = self.one_point.measure(
-                self.landscape, here, ends[p], other, rates, sgd.batch_size, key(seed, p)
+                self.landscape,
+                here,
+                ends[p],
+                other,
+                torch.tensor(rates).to(start),
+                sgd.batch_size,
+                key(seed, p),
             )
             rows += [snapshot_row(p, step, products, k) for k, step in enumerate(steps)]
         losses = train_losses(self.landscape, ends).tolist()
@@ -122,71 +125,71 @@ class OnePointConvexity(Study):
     def estimate(self, unit: Unit) -> Estimate:
         """As SGD, and about twice as long again for the products (measured)."""
         name = self.case_of(unit).settings["run"]
-        descent = estimate_stage(
-            self.landscape, self.runs[name].settled(self.landscape, self._start(), 0), self._start()
-        )
+        start = self._start()
+        sgd = self.runs[name].resolve_learning_rate(self.landscape, start, 0)
+        descent = estimate_stage(self.landscape, sgd, start)
         return descent._replace(seconds=3 * descent.seconds)
 
     def _start(self) -> Cloud:
-        cloud: Cloud = self.landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(self.landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
 
-def snapshot_row(seed: int, step: int, found: dict[str, Tensor], k: int) -> Row:
-    """One snapshot: its numbers, and how many of each kind are not positive (nan is not)."""
-    row: Row = {"seed": seed, "step": step, **{name: float(found[name][k]) for name in SCALARS}}
-    row["smoothed_loss"] = float(found["smoothed_loss"][k].mean())
+def snapshot_row(seed: int, step: int, measured: dict[str, Tensor], k: int) -> Row:
+    """Snapshot k of what `OnePoint` has measured, [S] or [S, points] by name: its numbers, and how
+    many of each kind are not positive (nan is not)."""
+    row: Row = {"seed": seed, "step": step}
+    for name in SCALARS:
+        row[name] = float(measured[name][k])
+    row["smoothed_loss"] = float(measured["smoothed_loss"][k].mean())
     for name, source in COUNTED.items():
-        products = found[source][k].flatten()
-        row[f"{name}_not"], row[f"{name}_of"] = int((~(products > 0)).sum()), products.numel()
+        products = measured[source][k].flatten()
+        row[f"{name}_not"] = int((~(products > 0)).sum())
+        row[f"{name}_of"] = products.numel()
     return row
 
 
-def mean_rows(name: str, rows: list[Row]) -> list[Row]:
-    """One row a step: means over the runs with their standard errors."""
+def mean_rows(name: str, rows: Rows) -> Rows:
+    """One row for each step: means over the runs with their standard errors."""
     means = []
-    for step in dict.fromkeys(row["step"] for row in rows):
-        same = [row for row in rows if row["step"] == step]
-        names = ("loss", "smoothed_loss", "cosine")
-        columns = {column: Measured.mean(column_of(same, column)) for column in names}
-        lowest = min(row["cosine"] for row in same)
-        means.append(row_of({"run": name, "step": step, "lowest_cosine": lowest}, **columns))
+    for step, same in grouped(rows, "step").items():
+        facts = {"run": name, "step": step, "lowest_cosine": min(column_of(same, "cosine"))}
+        means.append(row_of(facts, **means_of(same, "loss", "smoothed_loss", "cosine")))
     return means
 
 
 def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
-    """One kind of run: the shares that are not positive, and how far training got."""
+    """One kind of run: the fractions that are not positive, and the loss at the end."""
     last = max((row["step"] for row in rows if row["snapshots_not"]), default=None)
     columns = {}
     for kind in COUNTED:
-        count = sum(row[f"{kind}_not"] for row in rows)
-        columns[f"{kind}_not_positive"] = share(count, sum(row[f"{kind}_of"] for row in rows))
+        count = sum(column_of(rows, f"{kind}_not"))
+        total = sum(column_of(rows, f"{kind}_of"))
+        columns[f"{kind}_not_positive"] = share(count, total)
     if seeds < 2:
         columns["other_not_positive"] = Measured.nothing("one run has no other")
     losses = column_of(ends, "loss")
     facts = {
         "run": ends[0]["run"],
         "seeds": seeds,
-        "snapshots": sum(row["snapshots_of"] for row in rows),
+        "snapshots": sum(column_of(rows, "snapshots_of")),
         "last_not_positive": last,
-        "ball_points": sum(row["ball_of"] for row in rows),
+        "ball_points": sum(column_of(rows, "ball_of")),
         "worst_end_loss": float(np.max(losses)),
     }
     return row_of(facts, end_loss=Measured.mean(losses, "nats"), **columns)
 
 
-def claims_of(runs: list[Row]) -> list[Claim]:
-    """That the gradient points at the end of a run that trains, and at no other, and not where
-    nothing is learned.
+def claims_of(runs: Rows) -> list[Claim]:
+    """The gradient points at the end of a run that trains, at no other end, and not where nothing
+    is learned.
     """
     by_name = {row["run"]: row for row in runs}
-    trained, untrained = by_name.get("trained"), by_name.get("untrained")
-    others = [row for name, row in by_name.items() if name not in ("trained", "untrained")]
-    return [
-        *([] if trained is None else _of_trained(trained)),
-        *([] if untrained is None else [_of_untrained(untrained)]),
-        *(_told(row) for row in others),
-    ]
+    claims = []
+    if "trained" in by_name:
+        claims += _of_trained(by_name.pop("trained"))
+    if "untrained" in by_name:
+        claims.append(_of_untrained(by_name.pop("untrained")))
+    return claims + [_without_verdict(row) for row in by_name.values()]
 
 
 def _of_trained(row: Row) -> list[Claim]:
@@ -199,16 +202,14 @@ def _of_trained(row: Row) -> list[Claim]:
     elsewhere = f"it does not point at another run's end: {_percent(other)} are not positive there"
     holds = None if other.value is None else other.value > MANY
     expected = f"> {100 * MANY:g} %: it is no property of directions at large"
-    return [
-        *(
-            _few(row, kind, f"{said}: {_counted(row, kind)} are not positive")
-            for kind, said in words.items()
-        ),
-        Claim("other_end", elsewhere, other, expected, holds),
-    ]
+    claims = []
+    for kind, statement in words.items():
+        told = f"{statement}: {_counted(row, kind)} are not positive"
+        claims.append(_hardly_any(row, kind, told))
+    return [*claims, Claim("other_end", elsewhere, other, expected, holds)]
 
 
-def _few(row: Row, kind: str, words: str) -> Claim:
+def _hardly_any(row: Row, kind: str, words: str) -> Claim:
     measured = Measured.read(row, f"{kind}_not_positive")
     converged = row["worst_end_loss"] <= TRAINED
     if not converged:
@@ -230,7 +231,7 @@ def _of_untrained(row: Row) -> Claim:
     return Claim("untrained", words, measured, f"> {100 * MANY:g} %", holds)
 
 
-def _told(row: Row) -> Claim:
+def _without_verdict(row: Row) -> Claim:
     measured = Measured.read(row, "snapshots_not_positive")
     last = row["last_not_positive"]
     when = "" if last is None else f", the last at step {last:,}"
@@ -261,25 +262,39 @@ def plots() -> list[Plot]:
         "Where the second is not much above the first, the noise of one step smooths little away."
     )
     return [
-        Plot("directions", "The gradient points at the end of a run that trains", directions,
-             "snapshots", "step",
-             ("cosine", "lowest_cosine"), by="run", level=0.0, labels=labels),
-        Plot("smoothed_losses", "What one step's noise adds to the loss", losses, "snapshots",
-             "step",
-             ("loss", "smoothed_loss"), by="run", log="y", labels=labels),
-    ]  # fmt: skip
+        Plot(
+            "directions",
+            "The gradient points at the end of a run that trains",
+            directions,
+            "snapshots",
+            "step",
+            ("cosine", "lowest_cosine"),
+            by="run",
+            level=0.0,
+            labels=labels,
+        ),
+        Plot(
+            "smoothed_losses",
+            "What one step's noise adds to the loss",
+            losses,
+            "snapshots",
+            "step",
+            ("loss", "smoothed_loss"),
+            by="run",
+            log="y",
+            labels=labels,
+        ),
+    ]
 
 
 def _counted(row: Row, kind: str) -> str:
     total = row["ball_points"] if kind == "ball" else row["snapshots"]
     count = round(row[f"{kind}_not_positive"] * total)
-    return (
-        f"{count:,} of {total:,} (with 95 % confidence at most {100 * at_most(count, total):.2g} "
-        "%, were they independent)"
-    )
+    most = f"with 95 % confidence at most {100 * at_most(count, total):.2g} %"
+    return f"{count:,} of {total:,} ({most}, were they independent)"
 
 
-def _percent(measured: Measured) -> str:
-    if measured.value is None:
+def _percent(share: Measured) -> str:
+    if share.value is None:
         return "–"
-    return f"{100 * measured.value:.3g} ± {100 * (measured.stderr or 0):.1g} %"
+    return f"{100 * share.value:.3g} ± {100 * (share.stderr or 0):.1g} %"

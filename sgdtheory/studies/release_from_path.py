@@ -1,29 +1,31 @@
-"""Set free on a path, SGD leaves it for flatter ground, and in the time given does not come to the
-ends.
+"""SGD that is released on a path leaves it for flatter regions, and does not reach the ends in the
+time given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt, MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.kinds import Count, Positive
+from sgdtheory.annotations import PositiveFloat, PositiveInt
+from sgdtheory.fokker_planck.law import noise_temperature
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.frame import Frame
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
-from sgdtheory.statistics.trends import higher
-from sgdtheory.streams import key
+from sgdtheory.rng import key
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows, row_of
+from sgdtheory.statistics.tables import grouped, mean_over
+from sgdtheory.statistics.trends import higher, sigmas
 from sgdtheory.studies.shared.equal_loss import Quench
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Rows, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 CERTAIN = 5.0  # standard errors that Tr H must be lower by (the project's table)
 CLEAR = 3.0  # beyond which a drift counts as one
@@ -41,70 +43,81 @@ class ReleaseFromPath(FoundPaths):
     descent's, or by one that drifts no further towards the ends than gradient descent does: that
     drift is subtracted.
 
-    `at`: arc positions; `time` ηt, looked at `looks` times; `replicas` a point and batch size.
+    `at`: arc positions; `time` ηt, with measurements at `looks` moments; `replicas` for each point
+    and batch size.
     """
 
     on = "release"
     keys = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quench")
 
     at: Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)] = (2 / 7, 5 / 7)
-    batch_size: Annotated[tuple[Count, ...], MinLen(1)] = (16, 4)
-    learning_rate: Positive = 0.1
-    time: Positive = 100.0
-    looks: Count = 5
+    batch_size: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (16, 4)
+    learning_rate: PositiveFloat = 0.1
+    time: PositiveFloat = 100.0
+    looks: PositiveInt = 5
     replicas: Annotated[int, Ge(2)] = 64
     quench: Quench = field(default_factory=Quench)
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         frame = Frame.of(self.path_of(folder), self.at)
         descents = self._released(folder, frame, None, 0)  # [A, 1, n] at each look
-        floor = self.quench.floor(
-            self.landscape, descents[-1][:, 0], key(self.seed_of(case), "floor")
-        )
-        drifts: list[dict[str, Any]] = []
-        rests: list[dict[str, Any]] = []
+        seed = self.seed_of(case)
+        floor = self.quench.floor(self.landscape, descents[-1][:, 0], key(seed, "floor"))
+        drifts: Rows = []
+        rests: Rows = []
         for k, size in enumerate(self.batch_size):
-            clouds = self._released(folder, frame, size, k + 1)  # [A, R, n]
-            for j, (cloud, descent) in enumerate(zip(clouds, descents, strict=True)):
+            clouds = self._released(folder, frame, size, k + 1)  # [A, R, n] at each look
+            for j, cloud in enumerate(clouds):
                 facts = {"batch_size": size, "time": self.time * (j + 1) / self.looks}
-                drifts += [
-                    {"at": s, **facts, **frame.drift(cloud, descent, a)}
-                    for a, s in enumerate(self.at)
-                ]
-            facts = {"batch_size": size, "temperature": self.learning_rate / (2 * size)}
-            seed = key(self.seed_of(case), size)
-            settled = self.quench.rests(
-                self.landscape, clouds[-1], floor, seed, lambda done: stop_if_asked()
+                for a, s in enumerate(self.at):
+                    drifts.append({"at": s, **facts, **frame.drift(cloud, descents[j], a)})
+            temperature = noise_temperature(self.learning_rate, size)
+            at_rest = self.quench.rests(
+                self.landscape, clouds[-1], floor, key(seed, size), lambda done: stop_if_asked()
             )
-            rests += [{"at": s, **facts, **row} for s, row in zip(self.at, settled, strict=True)]
+            for s, row in zip(self.at, at_rest, strict=True):
+                rests.append({"at": s, "batch_size": size, "temperature": temperature, **row})
         return {"drifts": drifts, "rests": rests}, {}
 
     def _released(
-        self, folder: UnitFolder, frame: Frame, size: int | None, part: int
+        self,
+        folder: UnitFolder,
+        frame: Frame,
+        size: int | None,
+        part: int,
     ) -> list[Cloud]:
-        """The cloud [A, R, n] at each look; a stage each, which plain SGD does not notice: it has
-        no velocity to lose.
+        """The cloud [A, R, n] at each look. A stage for each, which changes nothing: SGD without
+        momentum has no velocity to lose.
         """
-        replicas = 1 if size is None else self.replicas
+        replicas, parts = 1 if size is None else self.replicas, 1 + len(self.batch_size)
+        noise = "descent" if size is None else f"batch-{size}"
         cloud, clouds = frame.start.repeat_interleave(replicas, 0), []
         for k in range(self.looks):
-            name = f"{'descent' if size is None else f'batch-{size}'}-{k}"
-            low, high = (part + 0.5 * k / self.looks, part + 0.5 * (k + 1) / self.looks)
-            share = (low / (1 + len(self.batch_size)), high / (1 + len(self.batch_size)))
+            name = f"{noise}-{k}"
+            low, high = part + 0.5 * k / self.looks, part + 0.5 * (k + 1) / self.looks
+            share = (low / parts, high / parts)
             seed = key(self.seed_of(self.case_of(folder.unit)), name)
             sgd = self._sgd(size)
-            cloud = run_stage(folder, name, sgd, self.landscape, cloud, seed, share=share)
+            cloud = run_stage(
+                folder,
+                name,
+                sgd,
+                self.landscape,
+                cloud,
+                seed,
+                fraction=share,
+            )
             clouds.append(cloud.view(len(self.at), replicas, -1))
         return clouds
 
     def _sgd(self, size: int | None) -> SGD:
-        """Between two looks."""
-        return SGD(
-            round(self.time / self.learning_rate / self.looks), size, self.learning_rate, Constant()
-        )
+        """The descent between two looks."""
+        steps = round(self.time / self.learning_rate / self.looks)
+        return SGD(steps, size, self.learning_rate, Constant())
 
     def judge(self, tables: Tables) -> Verdict:
-        rests, drifts = tables["rests"], tables["drifts"]
+        rests = tables["rests"]
+        drifts = tables["drifts"]
         shown = {
             "means": mean_rests(rests),
             "drift": mean_drifts(drifts),
@@ -115,9 +128,7 @@ class ReleaseFromPath(FoundPaths):
         return Verdict(claims_of(rests, drifts), shown, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
-        """Of a path's release as three times what its largest cloud costs (measured)."""
-        if self.on not in unit.science:
-            return self.estimate_path()
+        """A release costs three times its largest cloud (measured)."""
         cloud = self._start(0)[:1].expand(len(self.at) * self.replicas, -1).clone()
         seconds, memory, disk = estimate_stage(
             self.landscape, self._sgd(max(self.batch_size)), cloud
@@ -125,69 +136,55 @@ class ReleaseFromPath(FoundPaths):
         return Estimate(3 * self.looks * seconds, memory, disk)
 
 
-def over_paths(rows: Rows, name: str) -> Measured:
-    """The mean over paths of the mean over a path's points, with the standard error over paths: it
-    holds that over replicas. Of a single path the error is that over its replicas.
-    """
-    known = [row for row in rows if row[name] is not None]
-    if len(known) < len(rows) or not known:
-        why = next(
-            (row[f"{name}_why"] for row in rows if row[name] is None), "nothing was released"
-        )
-        return Measured.nothing(why)
-    paths = [column_of(own, name) for own in grouped(known, "pair").values()]
-    means = [sum(path) / len(path) for path in paths]
-    if len(means) > 1:
-        return Measured.mean(means)
-    return Measured(
-        means[0], hypot(*(row.get(f"{name}_stderr") or 0.0 for row in known)) / len(known)
-    )
+def over_paths(rows: Rows, names: Sequence[str]) -> dict[str, Measured]:
+    """Means over paths of the means over a path's points, for each of these columns."""
+    unknown = "nothing was released"
+    return {name: mean_over(rows, name, "pair", unknown) for name in names}
 
 
 def mean_rests(rests: Rows) -> Rows:
-    """One row a batch size."""
+    """One row for each batch size."""
     names = ["lower", "lower_at_data_loss", "trace", "objective", "data_loss", "norm"]
     names += [f"descent_{name}" for name in ("trace", "objective", "data_loss", "norm")]
     means = []
     for size, rows in grouped(rests, "batch_size").items():
         facts = {"batch_size": size, "temperature": rows[0]["temperature"]}
-        means.append(row_of(facts, **{name: over_paths(rows, name) for name in names}))
+        means.append(row_of(facts, **over_paths(rows, names)))
     return means
 
 
 def mean_drifts(drifts: Rows) -> Rows:
-    """One row a batch size and look."""
+    """One row for each batch size and look."""
     names = ["chord", "tangent", "growth", "way", "distance", "norm"]
     names += [f"{name}_descent" for name in ("chord", "tangent", "distance")]
     means = []
-    for size, own in grouped(drifts, "batch_size").items():
-        for time, rows in grouped(own, "time").items():
+    for size, clouds in grouped(drifts, "batch_size").items():
+        for time, rows in grouped(clouds, "time").items():
             facts = {"batch_size": size, "time": time}
-            means.append(row_of(facts, **{name: over_paths(rows, name) for name in names}))
+            means.append(row_of(facts, **over_paths(rows, names)))
     return means
 
 
 def curvature_rows(rests: Rows) -> Rows:
-    """Tr H of gradient descent and of each batch size's cloud at rest, a row a point of a path."""
+    """Tr H of gradient descent and of each batch size's cloud at rest, at each point of a path."""
     placed = [{**row, "place": f"path {row['pair'] + 1}, {row['at']:.2f}"} for row in rests]
     curvatures = []
     for place, rows in grouped(placed, "place").items():
         descent = {"place": place, "noise": "gradient descent", "trace": rows[0]["descent_trace"]}
         curvatures.append({**descent, "trace_stderr": rows[0]["descent_trace_stderr"]})
         for row in rows:
-            own = {"trace": row["trace"], "trace_stderr": row.get("trace_stderr")}
-            curvatures.append({"place": place, "noise": f"b = {row['batch_size']}", **own})
+            trace = {"trace": row["trace"], "trace_stderr": row.get("trace_stderr")}
+            curvatures.append({"place": place, "noise": f"b = {row['batch_size']}", **trace})
     return curvatures
 
 
 def claims_of(rests: Rows, drifts: Rows) -> list[Claim]:
-    """That the ground is flatter at equal loss; then where the cloud goes, along the chord, along
-    the path, and how far.
-    """
+    """Tr H is lower at equal loss; then how far the cloud moves along the chord and the path."""
     if not rests:
-        nothing = Measured.nothing("no path was found")
-        return [Claim("curvature", "nothing was released", nothing, "Tr H is lower", None)]
-    means, moved = mean_rests(rests), mean_drifts(drifts)
+        unknown = Measured.nothing("no path was found")
+        return [Claim("curvature", "nothing was released", unknown, "Tr H is lower", None)]
+    means = mean_rests(rests)
+    moved = mean_drifts(drifts)
     last = [rows[-1] for rows in grouped(moved, "batch_size").values()]
     return [
         _lower(means, "curvature", "lower", "objective"),
@@ -207,36 +204,42 @@ def _listed(by_size: dict[int, Measured]) -> str:
     return "; ".join(f"b = {size}: {number}" for size, number in by_size.items())
 
 
-def _lower(means: Rows, name: str, column: str, loss: str) -> Claim:
-    """The headline number is that of the batch size that is least certain."""
+def _lower(
+    means: Rows,
+    name: str,
+    column: str,
+    loss: str,
+) -> Claim:
+    """The number is that of the least certain batch size."""
     gains = _by_size(means, column)
-    known = [gain for gain in gains.values() if gain.value is not None]
+    known_gains = [gain for gain in gains.values() if gain.value is not None]
     told = (
         f"at rest and at equal {loss}, Tr H of SGD's cloud is lower than gradient descent's by "
         f"{_listed(gains)}"
     )
     expected = f"above 0 by {CERTAIN:g} standard errors"
-    if not known:
-        nothing = Measured.nothing("; ".join(gain.why for gain in gains.values()))
-        return Claim(name, told, nothing, expected, None)
-    least = min(known, key=_certainty)
-    return Claim(name, told, least, expected, _certainty(least) > CERTAIN)
+    if not known_gains:
+        unknown = Measured.nothing("; ".join(gain.why for gain in gains.values()))
+        return Claim(name, told, unknown, expected, None)
+    least = min(known_gains, key=sigmas)
+    return Claim(name, told, least, expected, sigmas(least) > CERTAIN)
 
 
 def _drift(last: Rows, name: str, along: str) -> Claim:
-    """The number is that of the batch size that is least certain."""
+    """The number is that of the least certain batch size."""
     drifts = _by_size(last, name)
     descent = f"gradient descent's own, {Measured.read(last[0], f'{name}_descent')}, subtracted"
     told = f"drift towards the nearer end {along}, {descent}: {_listed(drifts)}"
-    least = min(drifts.values(), key=_certainty)
+    least = min(drifts.values(), key=sigmas)
     expected = f"above 0 by {CLEAR:g} standard errors"
-    return Claim(name, told, least, expected, _certainty(least) > CLEAR)
+    return Claim(name, told, least, expected, sigmas(least) > CLEAR)
 
 
 def _growth(last: Rows) -> Claim:
-    """How much of the drift along the chord is the growth of |θ|."""
+    """The part of the drift along the chord that is the growth of |θ|."""
     hottest = min(last, key=lambda row: row["batch_size"])
-    part, chord = Measured.read(hottest, "growth"), Measured.read(hottest, "chord")
+    part = Measured.read(hottest, "growth")
+    chord = Measured.read(hottest, "chord")
     told = (
         f"b = {hottest['batch_size']}: of the drift along the chord, {chord}, weights that grow "
         f"longer make {part}; the cloud is {hottest['distance']:.3g} away from where it began, "
@@ -246,23 +249,17 @@ def _growth(last: Rows) -> Claim:
 
 
 def _ends(last: Rows) -> Claim:
-    """How much of the way to the nearer end is made."""
+    """The fraction of the way to the nearer end that the cloud has moved."""
     ways = _by_size(last, "way")
-    words = "; ".join(f"b = {size}: {100 * (way.value or 0.0):.1f} %" for size, way in ways.items())
-    time = last[0]["time"]
+    parts = [f"b = {size}: {100 * (way.value or 0.0):.1f} %" for size, way in ways.items()]
     farthest = max(ways.values(), key=lambda way: way.value or 0.0)
-    there = None if farthest.value is None else farthest.value >= 1
+    arrives = None if farthest.value is None else farthest.value >= 1
+    verb = "reaches" if arrives else "does not reach"
     told = (
-        f"in ηt = {time:g} it {'reaches' if there else 'does not reach'} the ends: of the way "
-        f"along the chord it makes {words}"
+        f"in ηt = {last[0]['time']:g} it {verb} the ends: of the way along the chord it makes "
+        f"{'; '.join(parts)}"
     )
-    return Claim("ends", told, farthest, "1: at an end", there)
-
-
-def _certainty(drift: Measured) -> float:
-    if drift.value is None or not drift.stderr:
-        return 0.0
-    return drift.value / drift.stderr
+    return Claim("ends", told, farthest, "1: at an end", arrives)
 
 
 def plots() -> list[Plot]:
@@ -274,7 +271,10 @@ def plots() -> list[Plot]:
             "sizes, let down by full-batch descent until the objective is that of gradient "
             "descent. Bars: one standard error over replicas. A cloud of small batches is at rest "
             "with longer weights; part of what it gains is that.",
-            "curvature", "noise", ("trace",), by="place",
+            "curvature",
+            "noise",
+            ("trace",),
+            by="place",
             labels={"noise": "released to", "trace": "Tr H"},
         ),
         Plot(
@@ -285,8 +285,16 @@ def plots() -> list[Plot]:
             "between the ends, right along the path's tangent at the point of release. The cloud "
             "leaves the path more than it slides along it, and does not reach the ends in this "
             "time.",
-            "drift", "time", ("chord", "tangent"), by="batch_size", level=0.0,
-            labels={"time": "ηt", "chord": "along the chord", "tangent": "along the tangent",
-                    "batch_size": "b ="},
+            "drift",
+            "time",
+            ("chord", "tangent"),
+            by="batch_size",
+            level=0.0,
+            labels={
+                "time": "ηt",
+                "chord": "along the chord",
+                "tangent": "along the tangent",
+                "batch_size": "b =",
+            },
         ),
-    ]  # fmt: skip
+    ]

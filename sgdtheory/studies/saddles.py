@@ -1,32 +1,39 @@
-"""Saddles of known index in a network's loss, and what a search for critical points finds from
-elsewhere.
-"""
+"""Saddles of known index in a network's loss, and the ends of searches for critical points."""
 
 import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from typing import Annotated, Any
+from itertools import islice, product
+from typing import Annotated
 
 import torch
 from annotated_types import MinLen
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from sgdtheory.critical import STATIONARY, Critical, CriticalPoints, look
-from sgdtheory.descend import lbfgs
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.geometry.critical_points import (
+    STATIONARY,
+    CriticalPoint,
+    LevenbergMarquardt,
+    critical_point_at,
+)
+from sgdtheory.geometry.units_left_out import known_index, mask_of_trained
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, in_full
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full
 from sgdtheory.statistics.proportions import share
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.statistics.tables import column_of
+from sgdtheory.statistics.trends import rank_correlations
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
@@ -46,52 +53,50 @@ class Saddles(Study):
     close by that does not come back.
 
     At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
-    direction. Beside it the same search from `snapshots` of SGD, as in the paper, at the last λ,
-    each result with |∇L| and |H∇L|/|∇L|: places that are only flat along the gradient pass for
-    critical points (Frye et al. 2021, 2003.10397).
+    direction. The same search also starts from `snapshots` of SGD, as in the paper, at the last λ;
+    its results have |∇L| and |H∇L|/|∇L|, because points that are only flat along the gradient are
+    easily taken for critical ones (Frye et al. 2021, 2003.10397).
     """
 
     axes = ("weight_decays", "snapshots")
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     sgd: SGD
-    search: CriticalPoints = field(default_factory=CriticalPoints)
-    hidden: Count = 6
-    weight_decays: Annotated[list[Positive], MinLen(1)] = field(
+    search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
+    hidden: PositiveInt = 6
+    weight_decays: Annotated[list[PositiveFloat], MinLen(1)] = field(
         default_factory=lambda: [1e-2, 3e-3, 1e-3]
     )
-    shake: Positive = 0.05
-    snapshots: tuple[Whole, ...] = (30, 100, 300, 1000)
-    descent: Count = 1000
-    seed: Whole = 0
+    shake: PositiveFloat = 0.05
+    snapshots: tuple[NonNegativeInt, ...] = (30, 100, 300, 1000)
+    descent: PositiveInt = 1000
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if not {"hidden", "activation"} <= set(inspect.signature(self.model).parameters):
-            raise Mistake(
+            raise UserError(
                 "model: units can be left out of one whose `hidden` gives its layers; use model=mlp"
             )
         if self.sgd.learning_rate == "auto":
-            raise Mistake("sgd.learning_rate: give a number; no network of this study states one")
+            raise UserError("sgd.learning_rate: give a number; no network of this study states one")
         if max(self.snapshots, default=0) > self.sgd.steps:
             last = max(self.snapshots)
-            raise Mistake(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
+            raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
 
     @property
     def landscape(self) -> Subject:
         return Subject(f"one hidden layer of {self.hidden} tanh units, all or some of them trained")
 
     def cases(self) -> list[Case]:
-        cases = [
-            Case(f"saddle-{in_full(decay)}-{k}", {"weight_decay": decay, "trained": k})
-            for decay in self.weight_decays
-            for k in range(self.hidden + 1)
-        ]
+        cases = []
+        for decay, k in product(self.weight_decays, range(self.hidden + 1)):
+            settings = {"weight_decay": decay, "trained": k}
+            cases.append(Case(f"saddle-{in_full(decay)}-{k}", settings))
         last = self.weight_decays[-1]
         for step in self.snapshots:
-            cases.append(
-                Case(f"search-{in_full(last)}-{step}", {"weight_decay": last, "step": step})
-            )
+            name = f"search-{in_full(last)}-{step}"
+            cases.append(Case(name, {"weight_decay": last, "step": step}))
         return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
@@ -102,21 +107,20 @@ class Saddles(Study):
         search, points = self._searched(landscape, case.settings["step"])
         return {"searches": [search]}, {"points": points}
 
-    def _network(self, weight_decay: float) -> Any:
+    def _network(self, weight_decay: float) -> NetworkLandscape:
         model = partial(self.model, hidden=(self.hidden,))
         return self.network(model=model, weight_decay=weight_decay)
 
     def _saddle(
-        self, landscape: Any, trained: int, folder: UnitFolder
-    ) -> tuple[dict[str, Any], Cloud]:
-        """Train some of the units, look at the index, come back from nearby."""
+        self, landscape: NetworkLandscape, trained: int, folder: UnitFolder
+    ) -> tuple[Row, Cloud]:
+        """Train some of the units, determine the index, come back from nearby."""
         seed = key(self.seed, "saddle", landscape.weight_decay, trained)
-        start = landscape.init(1, stream(seed, "init")).double() * kept(landscape, trained)
-
-        def tell(done: float) -> None:
-            folder.tell(0.3 * done, "descent")
-
-        best = lbfgs(landscape, start, self.descent, tell)[0]
+        start = landscape.init(1, stream(seed, "init")).double()
+        start = start * mask_of_trained(landscape, trained)
+        best = lbfgs(
+            landscape, start, self.descent, lambda done: folder.tell(0.3 * done, "descent")
+        )[0]
         stop_if_asked()
         at = self.search.find(landscape, best)  # the last digits: L-BFGS may stop at |∇L| of 1e-7
         stop_if_asked()
@@ -124,20 +128,24 @@ class Saddles(Study):
         noise = torch.randn(landscape.dim, generator=stream(seed, "shake"), dtype=torch.float64)
         shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
         back = self.search.find(landscape, shaken)
-        row = saddle_row(landscape, self.hidden, trained, at, back, self.shake)
+        index = known_index(landscape.data.classes, self.hidden - trained)
+        row = saddle_row(landscape.weight_decay, trained, index, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
-    def _searched(self, landscape: Any, step: int) -> tuple[dict[str, Any], Cloud]:
+    def _searched(self, landscape: NetworkLandscape, step: int) -> tuple[Row, Cloud]:
         """Where a search ends that begins at a snapshot of SGD; all snapshots are of one run."""
         seed = key(self.seed, "search", landscape.weight_decay)
         cloud = landscape.init(1, stream(seed, "init")).double()
         for state in islice(self.sgd.run(landscape, cloud, seed), step):
             cloud = state.cloud
-        begin, end = look(landscape, cloud[0]), self.search.find(landscape, cloud[0])
-        return search_row(landscape, step, begin, end), torch.stack([begin.theta, end.theta])
+        begin = critical_point_at(landscape, cloud[0])
+        end = self.search.find(landscape, cloud[0])
+        row = search_row(landscape.weight_decay, step, begin, end)
+        return row, torch.stack([begin.theta, end.theta])
 
     def judge(self, tables: Tables) -> Verdict:
-        saddles, searches = tables["saddles"], tables["searches"]
+        saddles = tables["saddles"]
+        searches = tables["searches"]
         shown = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
         return Verdict(claims_of(saddles, searches), shown, plots())
 
@@ -146,70 +154,42 @@ class Saddles(Study):
         landscape = self._network(self.weight_decays[0])
         start = landscape.init(1, stream(self.seed, "init")).double()
         clock = time.perf_counter()
-        look(landscape, start[0])
+        critical_point_at(landscape, start[0])
         seconds = 20 * (time.perf_counter() - clock)
         return estimate_stage(landscape, self.sgd, start)._replace(seconds=seconds)
 
 
-def kept(landscape: Any, trained: int) -> Tensor:
-    """1 for the weights of the first `trained` hidden units and for the biases of the outputs, 0
-    for the others, [n].
-    """
-    shapes = landscape.shapes.values()
-    into, bias, out, last = (torch.ones(shape, dtype=torch.float64) for shape in shapes)
-    into[trained:], bias[trained:], out[:, trained:] = 0, 0, 0
-    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(landscape.device)
-
-
-def _data_loss(landscape: Any, point: Critical) -> float:
-    """Without L2, nats."""
-    return point.loss - 0.5 * float(landscape.weight_decay) * float(point.theta.square().sum())
-
-
 def saddle_row(
-    landscape: Any, hidden: int, trained: int, at: Critical, back: Critical, shaken: float
-) -> dict[str, Any]:
-    """A point whose index is known: (classes − 1) for each unit left out."""
+    decay: float, trained: int, index: int, at: CriticalPoint, back: CriticalPoint, shake: float
+) -> Row:
+    """A point whose index is known, and the search that comes back to it from a distance."""
     distance = float((back.theta - at.theta).norm())
     return {
-        "weight_decay": landscape.weight_decay,
+        "weight_decay": decay,
         "trained": trained,
-        "loss": _data_loss(landscape, at),
+        "loss": at.data_loss(decay),
         "index": at.index,
-        "known_index": (landscape.data.classes - 1) * (hidden - trained),
+        "known_index": index,
         "gradient_norm": at.gradient_norm,
         "margin": at.margin,
         "back_iterations": back.iterations,
-        "back_distance": distance / shaken,
-        "returned": back.kind == "critical" and distance <= BACK * shaken,
+        "back_distance": distance / shake,
+        "returned": back.kind == "critical" and distance <= BACK * shake,
     }
 
 
-def search_row(landscape: Any, step: int, begin: Critical, end: Critical) -> dict[str, Any]:
-    """A search from a snapshot of SGD: what stood at its beginning, what at its end."""
-    row: dict[str, Any] = {
-        "weight_decay": landscape.weight_decay,
-        "step": step,
-        "iterations": end.iterations,
-    }
-    for name, point in (("start", begin), ("end", end)):
-        row |= {
-            f"{name}_loss": _data_loss(landscape, point),
-            f"{name}_index": point.index,
-            f"{name}_gradient_norm": point.gradient_norm,
-            f"{name}_gradient_curvature": point.gradient_curvature,
-            f"{name}_top_curvature": point.top,
-            f"{name}_kind": point.kind,
-        }
-    return row
+def search_row(decay: float, step: int, begin: CriticalPoint, end: CriticalPoint) -> Row:
+    """A search from a snapshot of SGD: the points at its start and at its end."""
+    facts = {"weight_decay": decay, "step": step, "iterations": end.iterations}
+    return {**facts, **begin.columns("start", decay), **end.columns("end", decay)}
 
 
 def point_rows(saddles: Rows, searches: Rows) -> Rows:
     """All points together, for a picture of index against loss."""
     points = []
     for row in saddles:
-        exact = f"exact, λ = {row['weight_decay']:g}"
-        points.append({"what": exact, "loss": row["loss"], "index": row["index"]})
+        what = f"exact, λ = {row['weight_decay']:g}"
+        points.append({"what": what, "loss": row["loss"], "index": row["index"]})
     for at, told in (("start", "snapshot of SGD"), ("end", "end of its search")):
         for row in searches:
             points.append({"what": told, "loss": row[f"{at}_loss"], "index": row[f"{at}_index"]})
@@ -217,7 +197,7 @@ def point_rows(saddles: Rows, searches: Rows) -> Rows:
 
 
 def claims_of(saddles: Rows, searches: Rows) -> list[Claim]:
-    """That indices are the known ones and rise with the loss, and where searches end."""
+    """Indices are the known ones and rise with the loss; and where searches end."""
     claims = [*_exact(saddles), *_rising(saddles)] if saddles else []
     return [*claims, _searches(searches)] if searches else claims
 
@@ -225,9 +205,9 @@ def claims_of(saddles: Rows, searches: Rows) -> list[Claim]:
 def _exact(saddles: Rows) -> list[Claim]:
     count = len(saddles)
     right = sum(row["index"] == row["known_index"] for row in saddles)
-    steepest = max(row["gradient_norm"] for row in saddles)
-    back = sum(row["returned"] for row in saddles)
-    longest = max(row["back_iterations"] for row in saddles)
+    steepest = max(column_of(saddles, "gradient_norm"))
+    back = sum(column_of(saddles, "returned"))
+    longest = max(column_of(saddles, "back_iterations"))
     losses = column_of(saddles, "loss")
     between = f"loss {max(losses):.2f} to {min(losses):.2f}"
     words = (
@@ -235,7 +215,8 @@ def _exact(saddles: Rows) -> list[Claim]:
         f"{between}"
     )
     returns = f"{back} of {count} searches from nearby come back, in at most {longest} iterations"
-    still, near = steepest < STATIONARY, back == count and longest <= ITERATIONS
+    still = steepest < STATIONARY
+    near = back == count and longest <= ITERATIONS
     flat = f"|∇L| ≤ {steepest:.1e} at all of them"
     return [
         Claim("index", words, Measured(right / count), "1: exact", right == count),
@@ -246,22 +227,19 @@ def _exact(saddles: Rows) -> list[Claim]:
 
 def _rising(saddles: Rows) -> list[Claim]:
     """The lowest rank correlation among the weight decays, each of which has its own losses."""
-    ranks = []
-    for rows in grouped(saddles, "weight_decay").values():
-        if len(rows) > 2:
-            columns = (column_of(rows, name) for name in ("loss", "index"))
-            ranks.append(float(spearmanr(*columns).statistic))
+    ranks = rank_correlations(saddles, "loss", "index", "weight_decay")
     if not ranks:
         return []
-    words = f"their index rises with the loss: rank correlation {min(ranks):.2f} or more at each λ"
     lowest = min(ranks)
+    words = f"their index rises with the loss: rank correlation {lowest:.2f} or more at each λ"
     return [Claim("index_against_loss", words, Measured(lowest), f"> {RISES:g}", lowest > RISES)]
 
 
 def _searches(searches: Rows) -> Claim:
-    """Searches as the paper's: where they end, and whether one can tell."""
+    """Searches like the paper's: where they end, and whether that can be told."""
     kinds = column_of(searches, "end_kind")
-    flat, critical = kinds.count("gradient-flat"), kinds.count("critical")
+    flat = kinds.count("gradient-flat")
+    critical = kinds.count("critical")
     norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
     between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
     words = (
@@ -294,9 +272,27 @@ def plots() -> list[Plot]:
         "near 0, the search is at a minimum of |∇L|, and stuck."
     )
     return [
-        Plot("index_against_loss", "The index rises with the loss, at critical points or elsewhere",
-             index, "points", "loss", ("index",), by="what", labels=labels, joined=False),
-        Plot("searches", "Where searches from points of SGD end", flat, "searches", "end_loss",
-             ("end_gradient_norm", "end_gradient_curvature"), by="end_kind", log="y",
-             labels=labels, joined=False),
-    ]  # fmt: skip
+        Plot(
+            "index_against_loss",
+            "The index rises with the loss, at critical points or elsewhere",
+            index,
+            "points",
+            "loss",
+            ("index",),
+            by="what",
+            labels=labels,
+            joined=False,
+        ),
+        Plot(
+            "searches",
+            "Where searches from points of SGD end",
+            flat,
+            "searches",
+            "end_loss",
+            ("end_gradient_norm", "end_gradient_curvature"),
+            by="end_kind",
+            log="y",
+            labels=labels,
+            joined=False,
+        ),
+    ]

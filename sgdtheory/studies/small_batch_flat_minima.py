@@ -1,66 +1,38 @@
 """Small batches end in flatter minima than large ones."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.curvature import top_modes
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.sharpness import Sharpness
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
+from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.rescaling import rescaled
-from sgdtheory.kinds import Count, NonNegative, Positive, Whole
-from sgdtheory.landscape import Cloud, values
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.landscape import Cloud, Landscape, values
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped, means_of
 from sgdtheory.statistics.trends import geometric_mean, higher
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of, grouped
+from sgdtheory.studies.shared.recipe import Recipe
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 # t: 0 at the small batch's minimum, 1 at the large one's
 LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
-BAR, EVERY = 2.0, 1.5  # what the geometric mean over seeds, and what every single seed must reach
+BAR, EVERY = 2.0, 1.5  # for the geometric mean over seeds, and for every single seed
 EQUAL = 0.02  # relative difference of losses up to which they count as equal
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """`sgd` on a network of these layers, its batch size set by the study.
-
-    `epochs`: that many of them instead of `sgd.steps`, and no descent to an equal loss afterwards.
-    `weight_decay`: λ while `sgd` runs; all that is measured is the loss without it. `rescale` α:
-    the small batches' minima are shown elsewhere on the same function, first layer × α, weights of
-    the second / α, which a ReLU between them does not notice.
-    """
-
-    sgd: SGD
-    hidden: tuple[Count, ...] = (32, 32)
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    weight_decay: NonNegative = 0.0
-    epochs: Positive | None = None
-    rescale: Positive | None = None
-
-    def landscape(
-        self, network: Callable[..., Any], model: Callable[..., nn.Module], weight_decay: float
-    ) -> Any:
-        shaped = partial(model, hidden=self.hidden, activation=self.activation)
-        return network(model=shaped, weight_decay=weight_decay)
-
-    def optimiser(self, batch_size: int, count: int) -> SGD:
-        """`sgd` at this batch size, on `count` examples."""
-        steps = self.sgd.steps
-        if self.epochs is not None:
-            steps = max(1, round(self.epochs * count / batch_size))
-        return replace(self.sgd, batch_size=batch_size, steps=steps)
 
 
 @dataclass(frozen=True)
@@ -71,33 +43,33 @@ class SmallBatchFlatMinima(Study):
     ones that generalise better. Refuted by a ratio of sharpness (metric 2.1), large over small,
     that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
     random points both batch sizes run for as many steps, then `descent` takes both down the whole
-    loss to `target`, for what is not equally far down is not equally flat either. The first of the
+    loss to `target`, because flatness can only be compared at equal loss. The first of the
     `recipes` is the headline; the others are evidence against reading too much into it, such as the
     same functions in other coordinates (Dinh et al. 2017, 1703.04933). Losses are without L2.
     """
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     recipes: Annotated[dict[str, Recipe], MinLen(1)]
     descent: SGD
     sharpness: Sharpness
     also: dict[str, Sharpness]
-    batch_sizes: tuple[Count, Count] = (4, 144)
+    batch_sizes: tuple[PositiveInt, PositiveInt] = (4, 144)
     seeds: Annotated[int, Ge(2)] = 5  # those of one batch size are one cloud
-    target: Positive = 0.02
-    every: Count = 2
+    target: PositiveFloat = 0.02
+    every: PositiveInt = 2
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if self.batch_sizes[0] >= self.batch_sizes[1]:
-            raise Mistake(
+            raise UserError(
                 f"batch_sizes={[*self.batch_sizes]}: the small one first, such as [4,144]"
             )
         for name, recipe in self.recipes.items():
             if recipe.rescale is not None and recipe.activation != "relu":
                 told = "only a ReLU does not notice; use activation=relu"
-                raise Mistake(f"recipes.{name}.rescale: {told}")
+                raise UserError(f"recipes.{name}.rescale: {told}")
 
     @property
     def landscape(self) -> Subject:
@@ -121,17 +93,24 @@ class SmallBatchFlatMinima(Study):
                 facts = {"batch_size": batch_size, "point": p}
                 rows.append(facts | self._row(landscape, theta))
             clouds[which] = cloud
-        along = line(landscape, clouds["small"], clouds["large"])
-        return {"points": rows, "line": along}, clouds
+        line = loss_on_lines(landscape, clouds["small"], clouds["large"])
+        return {"points": rows, "line": line}, clouds
 
     def _trained(
-        self, recipe: Recipe, landscape: Any, batch_size: int, folder: UnitFolder, done: float
+        self,
+        recipe: Recipe,
+        landscape: NetworkLandscape,
+        batch_size: int,
+        folder: UnitFolder,
+        done: float,
     ) -> Cloud:
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
-        seed, start = key(self.seed, "train", batch_size), self._start(landscape)
-        name, share = f"batch-{batch_size}", (done, done + 0.2)
-        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
+        seed = key(self.seed, "train", batch_size)
+        start = self._start(landscape)
+        name = f"batch-{batch_size}"
+        share = (done, done + 0.2)
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, fraction=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
@@ -139,19 +118,20 @@ class SmallBatchFlatMinima(Study):
             landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked
         ).cloud
 
-    def _row(self, landscape: Any, theta: Tensor) -> dict[str, Any]:
-        boxes = {**self.also, "sharpness": self.sharpness}
-        measured = {
-            name: box(landscape, theta[None])[0]["sharpness"] for name, box in boxes.items()
-        }
-        measured["top_eigenvalue"] = Measured(float(top_modes(landscape, theta, 1)[0][0]))
-        measured["test_error"] = Measured.mean(landscape.score(theta[None], "test").errors[0].cpu())
-        loss = float(values(landscape, theta[None])[0])
+    def _row(self, landscape: NetworkLandscape, theta: Tensor) -> Row:
+        point = theta[None]
+        measured = {}
+        for name, box in {**self.also, "sharpness": self.sharpness}.items():
+            measured[name] = box(landscape, point)[0]["sharpness"]
+        eigenvalues, _ = top_eigenpairs(landscape, theta, 1)
+        measured["top_eigenvalue"] = Measured(float(eigenvalues[0]))
+        errors = landscape.score(point, "test").errors[0]
+        measured["test_error"] = Measured.mean(errors.cpu())
+        loss = float(values(landscape, point)[0])
         return row_of({"loss": loss, "norm": float(theta.norm())}, **measured)
 
-    def _start(self, landscape: Any) -> Cloud:
-        cloud: Cloud = landscape.init(self.seeds, stream(self.seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+    def _start(self, landscape: NetworkLandscape) -> Cloud:
+        return start_of(landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
         points = tables["points"]
@@ -159,14 +139,14 @@ class SmallBatchFlatMinima(Study):
         by_name = grouped(points, "recipe")
         shown = {
             "ratios": [_ratio_row(name, rows, columns) for name, rows in by_name.items()],
-            "means": means_of(points, ("loss", "norm", *columns)),
+            "means": mean_rows(points, ("loss", "norm", *columns)),
             **tables,
         }
         claims = claims_of(by_name, list(self.recipes), self.target)
         return Verdict(claims, shown, _plots(self.target))
 
     def estimate(self, unit: Unit) -> Estimate:
-        """As both trainings, and as long again for the descents and what is measured."""
+        """As both trainings, and as long again for the descents and the measurements."""
         recipe = self.recipes[self.case_of(unit).settings["recipe"]]
         landscape = recipe.landscape(self.network, self.model, 0.0)
         sgds = [recipe.optimiser(size, landscape.count) for size in self.batch_sizes]
@@ -174,9 +154,9 @@ class SmallBatchFlatMinima(Study):
         return Estimate(2 * (small.seconds + large.seconds), large.memory, small.disk + large.disk)
 
 
-def line(landscape: Any, small: Cloud, large: Cloud) -> Rows:
-    """The loss on the straight line through each pair of minima, mean over pairs: Keskar's picture
-    (1609.04836, figure 3).
+def loss_on_lines(landscape: Landscape, small: Cloud, large: Cloud) -> Rows:
+    """The loss on the straight line through each pair of minima, rows of two clouds [P, n], mean
+    over pairs: Keskar's picture (1609.04836, figure 3).
     """
     rows = []
     for t in LINE.tolist():
@@ -198,49 +178,49 @@ def pairs(rows: Rows, column: str) -> tuple[list[float], list[float]]:
     return small, large
 
 
-def means_of(points: Rows, columns: Sequence[str]) -> Rows:
-    """One row a recipe and batch size, means over seeds."""
+def mean_rows(points: Rows, columns: Sequence[str]) -> Rows:
+    """One row for each recipe and batch size, means over seeds."""
     means = []
     for name, rows in grouped(points, "recipe").items():
         for size, same in sorted(grouped(rows, "batch_size").items()):
-            measured = {column: Measured.mean(column_of(same, column)) for column in columns}
-            means.append(row_of({"recipe": name, "batch_size": size}, **measured))
+            facts = {"recipe": name, "batch_size": size}
+            means.append(row_of(facts, **means_of(same, *columns)))
     return means
 
 
-def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
+def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> Row:
     """Ratios large over small, that of the losses with them: flatness at unequal loss compares
     nothing.
     """
-    measured = {
-        column: ratio_of(rows, column)[0] for column in ("loss", *columns) if column != "test_error"
-    }
+    compared = [column for column in ("loss", *columns) if column != "test_error"]
+    ratios = {column: ratio_of(rows, column)[0] for column in compared}
     least = min(ratio_of(rows, "sharpness")[1])
-    return row_of({"recipe": name, "least_sharpness": least}, **measured)
+    return row_of({"recipe": name, "least_sharpness": least}, **ratios)
 
 
 def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) -> list[Claim]:
+    """The headline's claims, then every other recipe without a verdict."""
     headline = recipes[0]
     if headline not in by_name:
-        nothing = Measured.nothing(f"{headline} is not finished")
-        return [Claim("sharpness", f"nothing is known of {headline}", nothing, f"≥ {BAR:g}", None)]
+        unknown = Measured.nothing(f"{headline} is not finished")
+        return [Claim("sharpness", f"nothing is known of {headline}", unknown, f"≥ {BAR:g}", None)]
     rows = by_name[headline]
     claims = [
         _flatter("sharpness", "sharpness (metric 2.1)", rows, target),
         _flatter("top_eigenvalue", "h_max", rows, target),
         _generalises(rows),
     ]
-    beside = [name for name in recipes[1:] if name in by_name]
-    return claims + [_beside(name, by_name[name], target) for name in beside]
+    others = [name for name in recipes[1:] if name in by_name]
+    return claims + [_shown(name, by_name[name], target) for name in others]
 
 
 def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
     ratio, ratios = ratio_of(rows, column)
     expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
     if ratio.value is None or not _equal(rows, target):
-        nothing = Measured.nothing(ratio.why or "the losses are not equal; see the table")
-        told = f"{words}: nothing can be said, {nothing.why}"
-        return Claim(column, told, nothing, expected, None)
+        why = ratio.why or "the losses are not equal; see the table"
+        told = f"{words}: nothing can be said, {why}"
+        return Claim(column, told, Measured.nothing(why), expected, None)
     holds = ratio.value >= BAR and min(ratios) > EVERY
     small, large = sorted(grouped(rows, "batch_size"))
     told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}"
@@ -255,7 +235,8 @@ def _equal(rows: Rows, target: float) -> bool:
 
 def _generalises(rows: Rows) -> Claim:
     small, large = pairs(rows, "test_error")
-    fewer = Measured.mean([100 * (b - a) for a, b in zip(small, large, strict=True)], "%")
+    differences = [100 * (b - a) for a, b in zip(small, large, strict=True)]
+    fewer = Measured.mean(differences, "%")
     low, high = _percent(small), _percent(large)
     told = f"test error {low} with small batches, {high} with large: {fewer} more"
     expected = "the flatter minima generalise better: above 0 by two errors"
@@ -266,8 +247,8 @@ def _percent(errors: list[float]) -> Measured:
     return Measured.mean([100 * error for error in errors], "%")
 
 
-def _beside(name: str, rows: Rows, target: float) -> Claim:
-    """A row that is shown whatever it says."""
+def _shown(name: str, rows: Rows, target: float) -> Claim:
+    """A recipe that is shown without a verdict."""
     ratio, _ = ratio_of(rows, "sharpness")
     low, high = (sum(losses) / len(losses) for losses in pairs(rows, "loss"))
     at = f"at unequal loss, {low:.2g} small and {high:.2g} large"
@@ -293,8 +274,26 @@ def _plots(target: float) -> list[Plot]:
         "one direction of thousands."
     )
     return [
-        Plot("flatness", "Small batches end in flatter minima, by SGD", flat, "means", "batch_size",
-             ("sharpness", "top_eigenvalue"), "recipe", "xy", labels=names),
-        Plot("line", "The loss on the line through a small and a large batch's minimum", between,
-             "line", "t", ("loss",), "recipe", "y", labels=names),
-    ]  # fmt: skip
+        Plot(
+            "flatness",
+            "Small batches end in flatter minima, by SGD",
+            flat,
+            "means",
+            "batch_size",
+            ("sharpness", "top_eigenvalue"),
+            "recipe",
+            "xy",
+            labels=names,
+        ),
+        Plot(
+            "line",
+            "The loss on the line through a small and a large batch's minimum",
+            between,
+            "line",
+            "t",
+            ("loss",),
+            "recipe",
+            "y",
+            labels=names,
+        ),
+    ]

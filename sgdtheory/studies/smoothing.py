@@ -1,31 +1,34 @@
-"""SGD gets past spikes that gradient descent is stuck on, because its noise smooths them away."""
+"""SGD gets past spikes at which gradient descent is stuck, because its noise smooths them away."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Annotated, Any
+from itertools import product
+from typing import Annotated
 
 import torch
 from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, NonNegative, Positive, Whole
+from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import Smoothable, is_smoothable
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.proportions import share
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, column_of
+from sgdtheory.statistics.tables import column_of, grouped_by, known
+from sgdtheory.statistics.trends import crossing
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
-GONE, HERE = 0.01, 0.99  # shares that count as nobody and as everybody (the project's table)
+NONE, ALL = 0.01, 0.99  # fractions that count as none and as all (the project's table)
 LOW, HIGH = 0.25, 0.75  # of s*, between which SGD turns over
 EDGE = 0.02  # of s*, within which the smoothed function turns over
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,59 +56,73 @@ class Smoothing(Study):
 
     landscape: Landscape
     sgd: SGD
-    stochastic: Annotated[list[Positive], MinLen(1)]
-    smoothed: Annotated[list[Positive], MinLen(1)]
-    starts: tuple[NonNegative, Positive] = (1.25, 2.38)
-    radius: Positive = 0.1
-    replicas: Count = 1000
-    seeds: Count = 3
+    stochastic: Annotated[list[PositiveFloat], MinLen(1)]
+    smoothed: Annotated[list[PositiveFloat], MinLen(1)]
+    starts: tuple[NonNegative, PositiveFloat] = (1.25, 2.38)
+    radius: PositiveFloat = 0.1
+    replicas: PositiveInt = 1000
+    seeds: PositiveInt = 3
     dtype: Dtype = "float64"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if not (hasattr(self.landscape, "smoothed") and hasattr(self.landscape, "threshold")):
-            raise Mistake(
-                "landscape: its smoothing must be known in closed form; use landscape=spiky"
-            )
-        if self.landscape.threshold() <= 0:
-            raise Mistake(
+        if self._smoothable.threshold() <= 0:
+            raise UserError(
                 "landscape: it has no minimum but the centre, so nothing is stuck; raise "
                 "landscape.spikes"
             )
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise Mistake(
+            raise UserError(
                 "sgd: learning_rate and batch_size must be numbers, for they set the noise"
             )
+
+    @property
+    def _smoothable(self) -> Smoothable:
+        if not is_smoothable(self.landscape):
+            raise UserError(
+                "landscape: its smoothing must be known in closed form; use landscape=spiky"
+            )
+        return self.landscape
 
     def cases(self) -> list[Case]:
         return [Case(f"seed-{i}", {"seed": i}) for i in range(self.seeds)]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         index, rows = case.settings["seed"], []
-        asked = (
-            [(STOCHASTIC, s) for s in self.stochastic]
-            + [(SMOOTHED, s) for s in self.smoothed]
-            + [(DESCENT, 0.0)]
-        )
-        start = self._start(index)
-        for k, (method, scale) in enumerate(asked):
-            folder.tell(k / len(asked), f"{method}, s = {scale:g} s*")
+        start, runs = self._start(index), self._runs()
+        for k, (method, scale) in enumerate(runs):
+            folder.tell(k / len(runs), f"{method}, s = {scale:g} s*")
             stop_if_asked()
             steps, distance = self._descend(method, scale, start, key(self.seed, "kicks", index, k))
             rows.append(arrival_row(method, scale, steps, distance, self.starts[0]))
         return {"seeds": rows}, {"starts": start}
 
-    def _descend(self, method: str, scale: float, start: Cloud, seed: int) -> tuple[Tensor, Tensor]:
-        """The step at which each replica arrived [P], infinite for those that did not, and how far
-        it is at the end [P].
+    def _runs(self) -> list[tuple[str, float]]:
+        """All methods, each with the width over s*."""
+        return [
+            *product([STOCHASTIC], self.stochastic),
+            *product([SMOOTHED], self.smoothed),
+            (DESCENT, 0.0),
+        ]
+
+    def _descend(
+        self,
+        method: str,
+        scale: float,
+        start: Cloud,
+        seed: int,
+    ) -> tuple[Tensor, Tensor]:
+        """The step at which each replica arrived [P], infinite for those that did not, and its
+        distance from the centre at the end [P].
         """
-        width: float = scale * self.landscape.threshold()  # type: ignore[attr-defined]
-        landscape, sgd = self.landscape, replace(self.sgd, batch_size=None)
+        landscape, sgd = self._smoothable, replace(self.sgd, batch_size=None)
+        width = scale * landscape.threshold()
         if method == SMOOTHED:
-            landscape = self.landscape.smoothed(width)  # type: ignore[attr-defined]
+            landscape = landscape.smoothed(width)
         elif method == STOCHASTIC:
-            landscape, sgd = self._with_noise(width), self.sgd
-        centre = landscape.minima()[0].to(start)  # type: ignore[attr-defined]
+            landscape = self._with_noise(width)
+            sgd = self.sgd
+        centre = landscape.minima()[0].to(start)
         steps = torch.full((len(start),), torch.inf)
         distance = (start - centre).norm(dim=1)
         for state in sgd.run(landscape, start, seed):
@@ -113,25 +130,22 @@ class Smoothing(Study):
             steps[(distance <= self.radius) & steps.isinf()] = state.step
         return steps, distance
 
-    def _with_noise(self, width: float) -> Landscape:
-        """The noise of one sample with which ηξ, ξ ~ N(0, noise/b), has this standard deviation in
-        each direction.
+    def _with_noise(self, width: float) -> Smoothable:
+        """The landscape whose noise gives ηξ, ξ ~ N(0, noise/b), this standard deviation in each
+        direction.
         """
         assert self.sgd.batch_size is not None and self.sgd.learning_rate != "auto"
         noise = self.sgd.batch_size * (width / self.sgd.learning_rate) ** 2
-        landscape: Landscape = replace(self.landscape, noise=noise)  # type: ignore[type-var]
-        return landscape
+        return self._smoothable.with_noise(noise)
 
     def _start(self, index: int) -> Cloud:
         generator = stream(self.seed, "starts", index)
-        away = torch.randn(
-            self.replicas, self.landscape.dim, generator=generator, dtype=torch.float64
-        )
+        shape = (self.replicas, self.landscape.dim)
+        away = torch.randn(shape, generator=generator, dtype=torch.float64)
+        uniform = torch.rand(self.replicas, 1, generator=generator, dtype=torch.float64)
         low, high = self.starts
-        distance = low + (high - low) * torch.rand(
-            self.replicas, 1, generator=generator, dtype=torch.float64
-        )
-        centre = self.landscape.minima()[0]  # type: ignore[attr-defined]
+        distance = low + (high - low) * uniform
+        centre = self._smoothable.minima()[0]
         cloud: Cloud = centre + (distance * away / away.norm(dim=1, keepdim=True)).to(centre)
         return cloud.to(getattr(torch, self.dtype))
 
@@ -142,14 +156,13 @@ class Smoothing(Study):
     def estimate(self, unit: Unit) -> Estimate:
         """As one stage of SGD for each width and method."""
         stage = estimate_stage(self.landscape, self.sgd, self._start(0))
-        return stage._replace(
-            seconds=stage.seconds * (len(self.stochastic) + len(self.smoothed) + 1)
-        )
+        return stage._replace(seconds=stage.seconds * len(self._runs()))
 
 
 def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near: float) -> Row:
     """Counts of one group: `steps` at which each replica arrived [P], infinite for never, and
-    `distance` at the end [P]; those closer than `near`, where the nearest one began, have stayed.
+    `distance` at the end [P]; those closer than `near`, the distance of the nearest start, have
+    stayed.
     """
     arrived = steps.isfinite()
     return {
@@ -164,22 +177,18 @@ def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near
     }
 
 
-def scale_rows(rows: list[Row]) -> list[Row]:
-    """One row a method and width: all groups together."""
+def scale_rows(rows: Rows) -> Rows:
+    """One row for each method and width: all groups together."""
     scales = []
-    for method, scale in dict.fromkeys((row["method"], row["scale"]) for row in rows):
-        same = [row for row in rows if (row["method"], row["scale"]) == (method, scale)]
-        count, total = sum(column_of(same, "arrived")), sum(column_of(same, "replicas"))
+    for (method, scale), same in grouped_by(rows, "method", "scale").items():
+        count = sum(column_of(same, "arrived"))
+        total = sum(column_of(same, "replicas"))
         stayed = sum(column_of(same, "stayed"))
-        steps = Measured.mean([row["steps"] for row in same if row["steps"] is not None])
+        lost = sum(column_of(same, "lost"))
+        steps = Measured.mean(column_of(known(same, "steps"), "steps"))
         if count == 0:
             steps = Measured.nothing("none arrived")
-        facts = {
-            "method": method,
-            "scale": scale,
-            "replicas": total,
-            "lost": sum(row["lost"] for row in same),
-        }
+        facts = {"method": method, "scale": scale, "replicas": total, "lost": lost}
         distance = Measured.mean(column_of(same, "distance"))
         columns = {
             "arrived": share(count, total),
@@ -191,23 +200,20 @@ def scale_rows(rows: list[Row]) -> list[Row]:
     return scales
 
 
-def claims_of(scales: list[Row]) -> list[Claim]:
-    """That SGD gets through and gradient descent does not; where each turns over, which is not at
-    the same width.
-    """
-    high, low, still = (
-        _at(scales, STOCHASTIC, HIGH),
-        _at(scales, STOCHASTIC, LOW),
-        _at(scales, DESCENT, 0.0),
-    )
-    below, above = _at(scales, SMOOTHED, 1 - EDGE), _at(scales, SMOOTHED, 1 + EDGE)
+def claims_of(scales: Rows) -> list[Claim]:
+    """SGD gets through and gradient descent does not; each turns over at a width of its own."""
+    high = _at(scales, STOCHASTIC, HIGH)
+    low = _at(scales, STOCHASTIC, LOW)
+    still = _at(scales, DESCENT, 0.0)
+    below = _at(scales, SMOOTHED, 1 - EDGE)
+    above = _at(scales, SMOOTHED, 1 + EDGE)
     through = f"SGD with noise of {HIGH:g} s* in a step reaches the centre: {_told(high)}"
     little = f"with {LOW:g} s* it is stuck: {_told(low)} arrive"
     stuck = f"gradient descent is stuck: {_told(still)} arrive"
     return [
-        Claim("sgd", through, high, "≥ 99 %", _most(high)),
-        Claim("sgd_of_little_noise", little, low, "≤ 1 %", _few(low)),
-        Claim("gradient_descent", stuck, still, "≤ 1 %", _few(still)),
+        Claim("sgd", through, high, "≥ 99 %", _all(high)),
+        Claim("sgd_of_little_noise", little, low, "≤ 1 %", _none(low)),
+        Claim("gradient_descent", stuck, still, "≤ 1 %", _none(still)),
         _edge(below, above),
         _turning(scales),
     ]
@@ -218,17 +224,14 @@ def _edge(below: Measured, above: Measured) -> Claim:
         f"descent on the smoothed function turns over at s*: {_told(below)} arrive at {1 - EDGE:g} "
         f"s*, {_told(above)} at {1 + EDGE:g} s*"
     )
-    holds = (
-        None
-        if below.value is None or above.value is None
-        else below.value == 0 and above.value == 1
-    )
-    return Claim(
-        "threshold", words, above, f"none at {1 - EDGE:g} s*, all at {1 + EDGE:g} s*", holds
-    )
+    holds = None
+    if below.value is not None and above.value is not None:
+        holds = below.value == 0 and above.value == 1
+    expected = f"none at {1 - EDGE:g} s*, all at {1 + EDGE:g} s*"
+    return Claim("threshold", words, above, expected, holds)
 
 
-def _turning(scales: list[Row]) -> Claim:
+def _turning(scales: Rows) -> Claim:
     """SGD is more than descent on the smoothed function: its noise also carries it over what is
     left of the spikes.
     """
@@ -241,19 +244,14 @@ def _turning(scales: list[Row]) -> Claim:
     return Claim("where_sgd_turns_over", words, half, "1 s*, where they are gone", holds)
 
 
-def half_way(scales: list[Row]) -> Measured:
+def half_way(scales: Rows) -> Measured:
     """The width over s* at which half of SGD's replicas arrive, by linear interpolation, with the
-    error of the shares.
+    error of the fractions.
     """
-    rows = sorted(
-        (row for row in scales if row["method"] == STOCHASTIC), key=lambda row: row["scale"]
-    )
-    for first, second in pairwise(rows):
-        if first["arrived"] < 0.5 <= second["arrived"]:
-            slope = (second["arrived"] - first["arrived"]) / (second["scale"] - first["scale"])
-            error = max(first["arrived_stderr"], second["arrived_stderr"]) / slope
-            return Measured(first["scale"] + (0.5 - first["arrived"]) / slope, error)
-    return Measured.nothing("the share of SGD's replicas does not pass one half")
+    rows = [row for row in scales if row["method"] == STOCHASTIC]
+    rows.sort(key=lambda row: row["scale"])
+    points = [(row["scale"], Measured.read(row, "arrived")) for row in rows]
+    return crossing(points, 0.5, "the share of SGD's replicas does not pass one half")
 
 
 def plots() -> list[Plot]:
@@ -269,15 +267,24 @@ def plots() -> list[Plot]:
         "else; SGD does so earlier, since its noise also carries it over what is left of the "
         "spikes. Bars are Wilson's. One dimension and Gaussian noise: no network is shown."
     )
-    return [Plot("arrivals", "SGD gets past spikes long before they are smoothed away", caption,
-         "scales", "scale",
-                 ("arrived",), by="method", labels=labels)]  # fmt: skip
+    return [
+        Plot(
+            "arrivals",
+            "SGD gets past spikes long before they are smoothed away",
+            caption,
+            "scales",
+            "scale",
+            ("arrived",),
+            by="method",
+            labels=labels,
+        )
+    ]
 
 
-def _at(scales: list[Row], method: str, scale: float) -> Measured:
+def _at(scales: Rows, method: str, scale: float) -> Measured:
     for row in scales:
         if row["method"] == method and abs(row["scale"] - scale) < 1e-9:
-            return Measured(row["arrived"], row["arrived_stderr"])
+            return Measured.read(row, "arrived")
     return Measured.nothing(f"{method} was not run at {scale:g} s*")
 
 
@@ -285,9 +292,9 @@ def _told(measured: Measured) -> str:
     return "–" if measured.value is None else f"{100 * measured.value:.4g} %"
 
 
-def _few(measured: Measured) -> bool | None:
-    return None if measured.value is None else measured.value <= GONE
+def _none(measured: Measured) -> bool | None:
+    return None if measured.value is None else measured.value <= NONE
 
 
-def _most(measured: Measured) -> bool | None:
-    return None if measured.value is None else measured.value >= HERE
+def _all(measured: Measured) -> bool | None:
+    return None if measured.value is None else measured.value >= ALL

@@ -1,24 +1,25 @@
-"""Minima are joined by nearly straight lines at high loss, and by ever longer ways as the loss
-falls.
+"""Minima are joined by nearly straight lines at high loss, and by longer and longer paths as the
+loss falls.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Positive, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.paths.string_sampling import String, StringSampling
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
+from sgdtheory.rng import key, stream
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.tables import column_of, grouped, known, means_of
 from sgdtheory.statistics.trends import rises
-from sgdtheory.streams import key, stream
 from sgdtheory.studies.study import (
     Case,
     Study,
@@ -26,8 +27,7 @@ from sgdtheory.studies.study import (
     Tables,
     Verdict,
     all_hold,
-    column_of,
-    grouped,
+    mean_estimate,
     subject_of,
 )
 
@@ -55,42 +55,43 @@ class StringStudy(Study):
     axes = ("pairs",)
 
     landscapes: dict[str, Landscape]
-    thresholds: dict[str, list[Positive]]
+    thresholds: dict[str, list[PositiveFloat]]
     sampling: StringSampling
-    pairs: dict[str, Count]
+    pairs: dict[str, PositiveInt]
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         for name in self.landscapes:
             levels = self.thresholds.get(name, [])
             if not levels or sorted(set(levels), reverse=True) != levels:
-                raise Mistake(
+                raise UserError(
                     f"thresholds.{name}: give at least one, falling, such as [1,0.3,0.1], not "
                     f"{levels}"
                 )
             if name not in self.pairs:
-                raise Mistake(f"pairs.{name}: must be given: how many pairs of {name}")
+                raise UserError(f"pairs.{name}: must be given: how many pairs of {name}")
 
     @property
     def landscape(self) -> Subject:
         return subject_of(self.landscapes)
 
     def cases(self) -> list[Case]:
-        return [
-            Case(
-                f"{name}-{pair}",
-                {"landscape": name, "pair": pair},
-                {"landscapes": name, "thresholds": name},
-            )
-            for name in self.landscapes
-            for pair in range(self.pairs[name])
-        ]
+        cases = []
+        for name in self.landscapes:
+            entries = {"landscapes": name, "thresholds": name}
+            for pair in range(self.pairs[name]):
+                settings = {"landscape": name, "pair": pair}
+                cases.append(Case(f"{name}-{pair}", settings, entries))
+        return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        name, pair = case.settings["landscape"], case.settings["pair"]
+        name = case.settings["landscape"]
+        pair = case.settings["pair"]
         levels = self.thresholds[name]
-        ends, rows, paths = self._start(name, pair), [], {}
+        ends = self._start(name, pair)
+        rows = []
+        paths = {}
         for k, threshold in enumerate(levels):
             kept = folder.read_stamped(f"stage-threshold-{k}.safetensors")
             if kept is None:
@@ -124,58 +125,41 @@ class StringStudy(Study):
         return Verdict(claims, {"lengths": means, "strings": strings}, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        """As two descents of all the steps that a bead may take, about what the strings of one pair
-        cost: a mean over landscapes, for they cost very different.
+        """As two descents of all the steps that a bead may take, about the cost of one pair's
+        strings; averaged over landscapes, whose costs differ widely.
         """
-        starts = [(landscape, self._start(name, 0)) for name, landscape in self.landscapes.items()]
-        sgd = self.sampling.sgd
-        stages = [
-            estimate_stage(landscape, sgd.settled(landscape, start, 0), start)
-            for landscape, start in starts
-        ]
-        return Estimate(*(sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)))
+        stages = []
+        for name, landscape in self.landscapes.items():
+            start = self._start(name, 0)
+            sgd = self.sampling.sgd.resolve_learning_rate(landscape, start, 0)
+            stages.append(estimate_stage(landscape, sgd, start))
+        return mean_estimate(stages)
 
 
-def string_row(threshold: float, string: String) -> dict[str, Any]:
-    """One row a string; where it was not found, no length, and why."""
-    facts = {
-        "highest_loss": string.highest,
-        "gradients": string.gradients,
-        "evaluations": string.evaluations,
-    }
+def string_row(threshold: float, string: String) -> Row:
+    """One row for a string; where it was not found, no length, and why."""
+    row: Row = {"threshold": threshold}
     if string.why:
-        return {
-            "threshold": threshold,
-            "length_ratio": None,
-            "length_ratio_why": string.why,
-            "beads": None,
-            **facts,
-        }
-    return {
-        "threshold": threshold,
-        "length_ratio": string.length_ratio,
-        "beads": string.beads,
-        **facts,
-    }
+        row |= {"length_ratio": None, "length_ratio_why": string.why, "beads": None}
+    else:
+        row |= {"length_ratio": string.length_ratio, "beads": string.beads}
+    row["highest_loss"] = string.highest
+    row["gradients"], row["evaluations"] = string.gradients, string.evaluations
+    return row
 
 
-def mean_row(strings: list[dict[str, Any]], name: str, threshold: float) -> dict[str, Any]:
-    """One row a landscape and threshold: means over the pairs whose string was found, with their
-    standard errors.
+def mean_row(strings: Rows, name: str, threshold: float) -> Row:
+    """One row for a landscape and threshold: means over the pairs whose string was found, with
+    their standard errors.
     """
     rows = [row for row in strings if (row["landscape"], row["threshold"]) == (name, threshold)]
-    known = [row for row in rows if row["length_ratio"] is not None]
-    columns = {
-        column: Measured.mean(column_of(known, column)) for column in ("length_ratio", "beads")
-    }
-    return row_of(
-        {"landscape": name, "threshold": threshold, "found": len(known), "pairs": len(rows)},
-        **columns,
-    )
+    found = known(rows, "length_ratio")
+    facts = {"landscape": name, "threshold": threshold, "found": len(found), "pairs": len(rows)}
+    return row_of(facts, **means_of(found, "length_ratio", "beads"))
 
 
 def claims_of(
-    strings: list[dict[str, Any]], thresholds: dict[str, list[float]], pairs: dict[str, int]
+    strings: Rows, thresholds: dict[str, list[float]], pairs: dict[str, int]
 ) -> list[Claim]:
     """That all strings are straight at first and get longer, then the same of each landscape."""
     claims = []
@@ -185,10 +169,7 @@ def claims_of(
         ratios = [column_of(by_level.get(level, []), "length_ratio") for level in levels]
         claims.append(_claim(name, ratios, levels, pairs[name]))
     holds = all_hold(claims)
-    least = min(
-        (claim.measured for claim in claims),
-        key=lambda m: float("-inf") if m.value is None else m.value,
-    )
+    least = min((claim.measured for claim in claims), key=_value)
     lengths = "; ".join(f"{claim.name} {claim.measured}" for claim in claims)
     not_all = "not all " if holds is False else ""
     told = (
@@ -200,19 +181,28 @@ def claims_of(
     ]
 
 
-def _claim(name: str, ratios: list[list[float]], levels: list[float], pairs: int) -> Claim:
-    """`ratios`: a row of pairs for each threshold."""
+def _value(length: Measured) -> float:
+    return float("-inf") if length.value is None else length.value
+
+
+def _claim(
+    name: str,
+    ratios: list[list[float]],
+    levels: list[float],
+    pairs: int,
+) -> Claim:
+    """The claim of one landscape from the length ratios of its pairs, one row for each
+    threshold."""
     if any(len(row) < pairs or None in row for row in ratios):
-        nothing = Measured.nothing("some strings were not found; see the table")
-        return Claim(
-            name,
-            f"{name}: not all strings were found",
-            nothing,
-            "a string at every threshold",
-            None,
-        )
-    first, last = Measured.mean(ratios[0]), Measured.mean(ratios[-1])
-    words = f"{name}: length ratio {first} at L₀ = {levels[0]:g}, {last} at {levels[-1]:g}"
+        unknown = Measured.nothing("some strings were not found; see the table")
+        words = f"{name}: not all strings were found"
+        expected = "a string at every threshold"
+        return Claim(name, words, unknown, expected, None)
+    first = Measured.mean(ratios[0])
+    last = Measured.mean(ratios[-1])
+    highest = f"{levels[0]:g}"
+    lowest = f"{levels[-1]:g}"
+    words = f"{name}: length ratio {first} at L₀ = {highest}, {last} at {lowest}"
     holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False
     return Claim(name, words, last, "1, then rising", holds)
 

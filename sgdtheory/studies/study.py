@@ -1,22 +1,30 @@
-"""What every study shares: cases that are measured apart, and one verdict on all of their rows."""
+"""The base of all studies: cases that are measured separately, and one verdict on all of their
+rows."""
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from inspect import cleandoc
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
-from sgdtheory.measured import Claim, Measured, Plot, Results
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.pipelines.train import Dtype
+from sgdtheory.roles import title_of
+from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Results, Rows
 
-Rows = list[dict[str, Any]]
 Tables = Mapping[str, Rows]  # by name
 
 
 class Subject(NamedTuple):
-    """What a study looks at, where other pipelines have one landscape."""
+    """The title of a study of several landscapes, where other pipelines have one landscape."""
 
     title: str
     dim: int | None = None
@@ -35,7 +43,7 @@ class Case(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What all rows together say: claims, the headline first, the tables to publish, pictures of
+    """The outcome of all rows: claims, the headline first, the tables to publish, and pictures of
     them.
     """
 
@@ -55,41 +63,58 @@ class Study(ABC):
 
     @abstractmethod
     def cases(self) -> list[Case]:
-        """All that is measured, each apart from the others."""
+        """Everything that is measured, case by case."""
 
     @abstractmethod
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        """The rows of one case by table, as plain numbers, and the tensors worth keeping."""
+        """The rows of one case by table, as plain numbers, and the tensors worth keeping by name:
+        mostly clouds [P, n]."""
 
     @abstractmethod
     def judge(self, tables: Tables) -> Verdict:
-        """What the rows of all finished cases say; a table without rows is empty."""
+        """The verdict on the rows of all finished cases; a table without rows is empty."""
 
     @abstractmethod
     def estimate(self, unit: Unit) -> Estimate:
-        """What a unit is going to cost; `case_of` says which case it is."""
+        """The predicted cost of a unit, whose case `case_of` finds."""
 
     @classmethod
     def claim(cls) -> str:
         """The claim and whose it is, as the docstring has it, without its full stop."""
-        return " ".join(cleandoc(cls.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
+        first, *_ = cleandoc(cls.__doc__ or "").split("\n\n")
+        return " ".join(first.split()).removesuffix(".")
 
     def units(self, run: Run) -> list[Unit]:
-        return [Unit(case.name, self.depends_on(run.science, case)) for case in self.cases()]
+        return [
+            self.unit(case.name, self.depends_on(run.science, case), partial(self.do, case))
+            for case in self.cases()
+        ]
 
-    def depends_on(self, science: Mapping[str, Any], case: Case) -> dict[str, Any]:
-        """What of the configuration the rows of a case depend on."""
+    def unit(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        work: Callable[[UnitFolder], None],
+        needs: tuple[Unit, ...] = (),
+    ) -> Unit:
+        """A unit of this study, which `estimate` says the cost of."""
+        unit = Unit(name, config, work, needs)
+        return replace(unit, cost=partial(self.estimate, unit))
+
+    def depends_on(self, science: Mapping[str, Any], case: Case) -> Json:
+        """The part of the configuration that the rows of a case depend on."""
         kept = {key: value for key, value in science.items() if key not in self.axes}
         picked = {key: {entry: science[key][entry]} for key, entry in case.entries.items()}
         return {**kept, **picked, "case": dict(case.settings)}
 
     def case_of(self, unit: Unit) -> Case:
         """The case that a unit measures."""
-        settings = unit.science["case"]
+        settings = unit.config["case"]
         return next(case for case in self.cases() if dict(case.settings) == settings)
 
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        tables, tensors = self.measure(self.case_of(unit), folder)
+    def do(self, case: Case, folder: UnitFolder) -> None:
+        """The work of a case's unit."""
+        tables, tensors = self.measure(case, folder)
         folder.finish({"tables": tables}, tensors)
 
     def collect(self, run: Run) -> Tables:
@@ -98,39 +123,48 @@ class Study(ABC):
         for unit in self.units(run):
             result = run.result(unit) or {"tables": {}}
             for name, rows in result["tables"].items():
-                tables[name] += [{**unit.science["case"], **row} for row in rows]
+                tables[name] += [{**unit.config["case"], **row} for row in rows]
         return tables
 
     def finish(self, run: Run) -> Results:
         tables = self.collect(run)
         if not any(tables.values()):
-            nothing = Measured.nothing("nothing is finished")
-            return Results([Claim("finished", "nothing is finished", nothing, "", None)], {})
+            why = "nothing is finished"
+            return Results([Claim("finished", why, Measured.nothing(why), "", None)], {})
         verdict = self.judge(tables)
         plots = [plot.as_dict() for plot in verdict.plots]
         return Results(verdict.claims, {}, {"tables": dict(verdict.tables), "plots": plots})
 
 
-def grouped(rows: Rows, column: str) -> dict[Any, Rows]:
-    """The rows for each value of a column, in the order in which the values come."""
-    groups: dict[Any, Rows] = {}
-    for row in rows:
-        groups.setdefault(row[column], []).append(row)
-    return groups
-
-
 def all_hold(claims: Sequence[Claim]) -> bool | None:
     """Whether every claim holds; None where none fails and one cannot be said."""
     verdicts = [claim.holds for claim in claims]
-    return False if False in verdicts else None if None in verdicts else True
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
 
 
-def subject_of(landscapes: Mapping[str, Any]) -> Subject:
+def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:
     """The titles of several landscapes, their names where they have none."""
-    titles = [getattr(landscape, "title", name) for name, landscape in landscapes.items()]
+    titles = [title_of(landscape, name) for name, landscape in landscapes.items()]
     return Subject(", ".join(titles))
 
 
-def column_of(rows: Rows, name: str) -> list[Any]:
-    """What the rows have in one column."""
-    return [row[name] for row in rows]
+def start_of(
+    landscape: Landscape,
+    points: int,
+    source: torch.Generator,
+    dtype: Dtype,
+) -> Cloud:
+    """Fresh random points [points, n] in the dtype of a study."""
+    return landscape.init(points, source).to(getattr(torch, dtype))
+
+
+def mean_estimate(stages: Sequence[Estimate]) -> Estimate:
+    """The mean cost of several stages."""
+    count = len(stages)
+    return Estimate(
+        seconds=sum(stage.seconds for stage in stages) / count,
+        memory=sum(stage.memory for stage in stages) / count,
+        disk=sum(stage.disk for stage in stages) / count,
+    )

@@ -4,28 +4,30 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from sgdtheory.cloud import length, points_at, straight_length
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.faults import Mistake
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud
-from sgdtheory.measured import Claim, Measured, Plot, row_of
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.profile import profile, train_losses
+from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.run import Estimate, Unit, UnitFolder, stop_if_asked
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_stage
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import NetworkLandscape
+from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.power_law import Point, fit_power_law
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Rows, Study, Subject, Tables, Verdict, column_of
-from sgdtheory.sweep.fit import Point, fit_power_law
+from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of
 
 FACTOR = (
     5.0  # by which the excess of the narrowest is above that of the widest (the project's table)
@@ -54,23 +56,23 @@ class WidthAndBarriers(Study):
     axes = ("hidden",)
 
     model: Callable[..., nn.Module]
-    network: Callable[..., Any]
+    network: Callable[..., NetworkLandscape]
     sgd: SGD
     autoneb: AutoNEB
-    hidden: Annotated[list[list[Count]], MinLen(1)]
-    trained: Count = 24
+    hidden: Annotated[list[list[PositiveInt]], MinLen(1)]
+    trained: PositiveInt = 24
     kept: Annotated[int, Ge(2)] = 6
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         if "hidden" not in inspect.signature(self.model).parameters:
-            raise Mistake(
+            raise UserError(
                 "model: a study of widths needs one whose `hidden` gives the units of its layers; "
                 "use model=mlp"
             )
         if self.kept > self.trained:
-            raise Mistake(
+            raise UserError(
                 f"kept={self.kept} is more than the {self.trained} that are trained; make it "
                 "smaller"
             )
@@ -88,28 +90,27 @@ class WidthAndBarriers(Study):
         hidden = self._layers(case)
         landscape = self._landscape(hidden)
         seed = key(self.seed, "width", *hidden)
+        start = self._start(landscape, seed)
         cloud = run_stage(
             folder,
             "train",
             self.sgd,
             landscape,
-            self._start(landscape, seed),
+            start,
             seed,
-            share=(0.0, 0.4),
+            fraction=(0.0, 0.4),
         )
         losses = train_losses(landscape, cloud).nan_to_num(torch.inf)
         order = losses.argsort()[: self.kept]
         best, rows = cloud[order], []
-        pairs = [(i, (i + 1) % self.kept) for i in range(self.kept if self.kept > 2 else 1)]
-        for k, pair in enumerate(pairs):
-            folder.tell(0.4 + 0.6 * k / len(pairs), f"path {k + 1} of {len(pairs)}")
+        count = self.kept if self.kept > 2 else 1  # two minima make no ring
+        for k in range(count):
+            done = 0.4 + 0.6 * k / count
+            folder.tell(done, f"path {k + 1} of {count}")
             stop_if_asked()
-            rows.append(
-                {
-                    "pair": list(pair),
-                    **self._join(landscape, best[list(pair)], key(seed, "path", k)),
-                }
-            )
+            pair = [k, (k + 1) % self.kept]
+            row = self._join(landscape, best[pair], key(seed, "path", k))
+            rows.append({"pair": pair, **row})
         shape = {
             "parameters": landscape.dim,
             "lowest": float(losses[order[0]]),
@@ -120,49 +121,44 @@ class WidthAndBarriers(Study):
     def _layers(self, case: Case) -> list[int]:
         return next(hidden for hidden in self.hidden if name_of(hidden) == case.settings["hidden"])
 
-    def _join(self, landscape: Any, ends: Cloud, seed: int) -> dict[str, Any]:
+    def _join(self, landscape: NetworkLandscape, ends: Cloud, seed: int) -> Row:
         """One path: its excess over the higher end with its error over examples, and the straight
         line's barrier.
         """
-        path = self.autoneb.find(
-            landscape, ends, seed, lambda points: train_losses(landscape, points)
-        )
-        excess = profile(landscape, points_at(path.pivots, path.t), path.t).barrier()
-        ratio = length(path.pivots) / straight_length(path.pivots)
+        found = self.autoneb.find(landscape, ends, seed)
+        excess = found.along.barrier()
         return {
             "excess": {"value": excess.value, "stderr": excess.stderr},
-            "straight": path.straight,
-            "length_ratio": ratio,
+            "straight": found.straight,
+            "length_ratio": found.path.length_ratio,
         }
 
-    def _landscape(self, hidden: list[int]) -> Any:
+    def _landscape(self, hidden: list[int]) -> NetworkLandscape:
         return self.network(model=partial(self.model, hidden=tuple(hidden)))
 
-    def _start(self, landscape: Any, seed: int) -> Cloud:
-        cloud: Cloud = landscape.init(self.trained, stream(seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+    def _start(self, landscape: NetworkLandscape, seed: int) -> Cloud:
+        return start_of(landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
+        rows = grouped(tables["shapes"], "hidden")
+        paths = grouped(tables["paths"], "hidden")
         shapes = []
-        for hidden, shape in ((hidden, row) for hidden in self.hidden for row in tables["shapes"]):
-            if shape["hidden"] == name_of(hidden):
-                paths = [row for row in tables["paths"] if row["hidden"] == shape["hidden"]]
-                shapes.append(shape_row(hidden, shape, paths))
+        for hidden in self.hidden:
+            name = name_of(hidden)
+            for row in rows.get(name, []):
+                shapes.append(shape_row(hidden, row, paths.get(name, [])))
         return Verdict(claims_of(shapes), {"shapes": shapes, "paths": tables["paths"]}, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
         """As the training of the minima, and about three times as long for the paths (measured); a
         mean over shapes.
         """
-        landscapes = [self._landscape(hidden) for hidden in self.hidden]
-        stages = [
-            estimate_stage(landscape, self.sgd, self._start(landscape, 0))
-            for landscape in landscapes
-        ]
-        seconds, memory, disk = (
-            sum(numbers) / len(stages) for numbers in zip(*stages, strict=True)
-        )
-        return Estimate(4 * seconds, memory, disk)
+        stages = []
+        for hidden in self.hidden:
+            landscape = self._landscape(hidden)
+            stages.append(estimate_stage(landscape, self.sgd, self._start(landscape, 0)))
+        mean = mean_estimate(stages)
+        return mean._replace(seconds=4 * mean.seconds)
 
 
 def name_of(hidden: list[int]) -> str:
@@ -170,8 +166,8 @@ def name_of(hidden: list[int]) -> str:
     return "-".join(map(str, hidden))
 
 
-def shape_row(hidden: list[int], shape: dict[str, Any], paths: Rows) -> dict[str, Any]:
-    """One row a shape: means over its paths with their standard errors, each path counted as
+def shape_row(hidden: list[int], shape: Row, paths: Rows) -> Row:
+    """One row for a shape: means over its paths with their standard errors, each path counted as
     independent.
     """
     excess = Measured.mean([row["excess"]["value"] for row in paths], "nats")
@@ -181,83 +177,78 @@ def shape_row(hidden: list[int], shape: dict[str, Any], paths: Rows) -> dict[str
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
 
 
-def by_width(shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_width(shapes: Rows) -> Rows:
     """The shapes with one hidden layer, the narrowest first."""
     return sorted((row for row in shapes if row["depth"] == 1), key=lambda row: row["width"])
 
 
-def by_depth(shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_depth(shapes: Rows) -> Rows:
     """The shapes of that one width which has the most depths, the shallowest first; none where no
     width has two.
     """
-    groups: dict[int, list[dict[str, Any]]] = {}
-    for row in shapes:
-        groups.setdefault(row["width"], []).append(row)
-    most = max(groups.values(), key=len, default=[])
+    most = max(grouped(shapes, "width").values(), key=len, default=[])
     return sorted(most, key=lambda row: row["depth"]) if len(most) > 1 else []
 
 
-def claims_of(shapes: list[dict[str, Any]]) -> list[Claim]:
-    """That excess and straight lines fall with width, and what depth does."""
+def claims_of(shapes: Rows) -> list[Claim]:
+    """Excess and straight lines fall with width; and the effect of depth."""
     wide = by_width(shapes)
     if len(wide) < 2:
-        nothing = Measured.nothing("one shape with one hidden layer cannot be compared")
-        return [Claim("excess", "nothing is said of width", nothing, f"> {FACTOR:g}", None)]
+        unknown = Measured.nothing("one shape with one hidden layer cannot be compared")
+        return [Claim("excess", "nothing is said of width", unknown, f"> {FACTOR:g}", None)]
     first, last = wide[0], wide[-1]
     between = f"from width {first['width']} to {last['width']}"
-    fall = ratio(_of(first, "excess"), _of(last, "excess"), f"no excess at width {last['width']}")
+    highest = Measured.read(first, "excess")
+    lowest = Measured.read(last, "excess")
+    fall = ratio(highest, lowest, f"no excess at width {last['width']}")
     holds = first["excess"] > FACTOR * max(last["excess"], 0.0)
     words = f"the barrier on the path {_falls(holds)} {between}: {_told(wide, 'excess')} nats"
-    said = [
-        Claim("excess", words, fall, f"more than {FACTOR:g} times as high at the narrowest", holds),
-        _lines(wide, between),
-    ]
-    return [*said, _depth_claim(by_depth(shapes))] if by_depth(shapes) else said
+    expected = f"more than {FACTOR:g} times as high at the narrowest"
+    claims = [Claim("excess", words, fall, expected, holds), _lines(wide, between)]
+    deep = by_depth(shapes)
+    return [*claims, _depth_claim(deep)] if deep else claims
 
 
-def _lines(wide: list[dict[str, Any]], between: str) -> Claim:
+def _lines(wide: Rows, between: str) -> Claim:
     """The power of the width that the straight line's barrier goes as, all widths together."""
-    fit = fit_power_law(
-        [Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0) for row in wide]
-    )
-    if isinstance(fit, str):
-        slope, falls = Measured.nothing("a power law needs three widths"), None
-    else:
-        slope, falls = (
-            Measured(fit.slope, fit.slope_stderr),
-            fit.slope + SIGMAS * fit.slope_stderr < 0,
-        )
+    points = []
+    for row in wide:
+        points.append(Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0))
+    fit = fit_power_law(points)
+    slope = Measured.nothing("a power law needs three widths")
+    falls = None
+    if not isinstance(fit, str):
+        slope = Measured(fit.slope, fit.slope_stderr)
+        falls = fit.slope + SIGMAS * fit.slope_stderr < 0
     how = "is" if falls is None else _falls(falls)
     words = f"the straight line's barrier {how} {between}: {_told(wide, 'straight')} nats"
     return Claim("straight", words, slope, "a negative power of the width", falls)
 
 
-def _depth_claim(deep: list[dict[str, Any]]) -> Claim:
-    """That straight lines rise with depth while the paths stay flat beside them; of CNNs the paper
-    says they even fall.
+def _depth_claim(deep: Rows) -> Claim:
+    """Straight lines rise with depth while the paths stay flat in comparison; those of CNNs even
+    fall, says the paper.
     """
     first, last = deep[0], deep[-1]
-    shares = [
-        ratio(_of(row, "excess"), _of(row, "straight"), "the straight line has no barrier")
-        for row in deep
-    ]
+    straight = [Measured.read(row, "straight") for row in deep]
+    shares = []
+    for row, line in zip(deep, straight, strict=True):
+        excess = Measured.read(row, "excess")
+        shares.append(ratio(excess, line, "the straight line has no barrier"))
     words = (
         f"width {first['width']}, {first['depth']} to {last['depth']} hidden layers: the straight "
         f"line's barrier is {_told(deep, 'straight')} nats, the path's {_told(deep, 'excess')}"
     )
     flat = all(share.value is not None and share.value <= FLAT for share in shares)
-    rising = higher(_of(last, "straight"), _of(first, "straight"))
+    rising = higher(straight[-1], straight[0])
     expected = (
         f"the straight line's rising, the path's at most {100 * FLAT:g} % of it at every depth"
     )
-    return Claim("depth", words, shares[-1], expected, None if rising is None else rising and flat)
+    holds = None if rising is None else rising and flat
+    return Claim("depth", words, shares[-1], expected, holds)
 
 
-def _of(row: dict[str, Any], name: str) -> Measured:
-    return Measured(row[name], row.get(f"{name}_stderr"))
-
-
-def _told(rows: list[dict[str, Any]], name: str) -> str:
+def _told(rows: Rows, name: str) -> str:
     return ", ".join(f"{row[name]:.2g}" for row in rows)
 
 

@@ -1,1 +1,1 @@
-"""Estimators of the temperature of SGD's noise: pure functions of a landscape and a trajectory, one a file."""
+"""The temperature of SGD's noise: the grid, its cells, their measurement, estimators and claims."""

@@ -6,12 +6,17 @@ import pytest
 import torch
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 
 
 def test_sizes_and_values() -> None:
     images = digits()
-    assert (images.shape, images.count, len(images.test_labels), images.classes) == ((1, 8, 8), 1437, 360, 10)
+    assert (images.shape, images.count, len(images.test_labels), images.classes) == (
+        (1, 8, 8),
+        1437,
+        360,
+        10,
+    )
     levels = torch.cat([images.train_images, images.test_images]).unique()
     assert levels.tolist() == [round(level * 255 / 16) for level in range(17)]
 
@@ -30,20 +35,35 @@ def test_no_example_is_lost_or_doubled() -> None:
     from sklearn.datasets import load_digits
 
     images = digits(test_share=0.3)
-    found = torch.cat([images.train_images, images.test_images]).flatten(1).long().sum(1).sort().values
-    expected = torch.from_numpy(load_digits().images).mul(255 / 16).round().long().flatten(1).sum(1).sort().values
+    found = (
+        torch.cat([images.train_images, images.test_images]).flatten(1).long().sum(1).sort().values
+    )
+    expected = (
+        torch.from_numpy(load_digits().images)
+        .mul(255 / 16)
+        .round()
+        .long()
+        .flatten(1)
+        .sum(1)
+        .sort()
+        .values
+    )
     assert torch.equal(found, expected)
 
 
 def test_an_empty_split_is_refused() -> None:
-    with pytest.raises(Mistake, match="test has no images"):
+    with pytest.raises(UserError, match="test has no images"):
         digits(test_share=0.0)
-    with pytest.raises(Mistake, match="train has no images"):
+    with pytest.raises(UserError, match="train has no images"):
         digits(test_share=1.0)
 
 
 def test_a_limit_is_even_over_the_digits() -> None:
     few = digits(limit=25)
     for labels in (few.train_labels, few.test_labels):
-        assert labels.bincount(minlength=10).min() >= 2 and labels.bincount(minlength=10).max() <= 3 and len(labels) == 25
+        assert (
+            labels.bincount(minlength=10).min() >= 2
+            and labels.bincount(minlength=10).max() <= 3
+            and len(labels) == 25
+        )
     assert digits().remarks == few.remarks == ()

@@ -11,8 +11,8 @@ from torch import Tensor
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.images import Images
 from sgdtheory.data.remarks import remarks_on
-from sgdtheory.faults import Mistake
-from sgdtheory.streams import stream
+from sgdtheory.errors import UserError
+from sgdtheory.rng import stream
 
 
 def some_images(**changes: Any) -> Images:
@@ -36,19 +36,34 @@ def test_shape_and_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_images": torch.zeros(12, 3, 5, 4)}, r"train images must be uint8 \[N, C, H, W\], not float32"),
-        ({"test_images": torch.zeros(6, 5, 4).byte()}, r"test images must be .* not uint8 \[6, 5, 4\]"),
+        (
+            {"train_images": torch.zeros(12, 3, 5, 4)},
+            r"train images must be uint8 \[N, C, H, W\], not float32",
+        ),
+        (
+            {"test_images": torch.zeros(6, 5, 4).byte()},
+            r"test images must be .* not uint8 \[6, 5, 4\]",
+        ),
         ({"train_labels": torch.arange(12).int() % 3}, "train labels must be int64"),
         ({"test_labels": torch.zeros(6, 1).long()}, r"test labels must be int64 \[N\]"),
         ({"train_labels": torch.zeros(11).long()}, "12 images but 11 labels"),
-        ({"test_labels": torch.full((6,), 3)}, r"test labels lie in 3 … 3, but there are 3 classes"),
+        (
+            {"test_labels": torch.full((6,), 3)},
+            r"test labels lie in 3 … 3, but there are 3 classes",
+        ),
         ({"train_labels": torch.arange(12) % 3 - 1}, "lie in -1"),
-        ({"test_images": torch.zeros(0, 3, 5, 4).byte(), "test_labels": torch.zeros(0).long()}, "test has no images"),
-        ({"test_images": torch.zeros(6, 1, 5, 4).byte()}, r"\(3, 5, 4\) but \(1, 5, 4\) in the test set"),
+        (
+            {"test_images": torch.zeros(0, 3, 5, 4).byte(), "test_labels": torch.zeros(0).long()},
+            "test has no images",
+        ),
+        (
+            {"test_images": torch.zeros(6, 1, 5, 4).byte()},
+            r"\(3, 5, 4\) but \(1, 5, 4\) in the test set",
+        ),
     ],
 )
 def test_defects_are_named(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         some_images(**changes)
 
 
@@ -64,7 +79,9 @@ def test_standard_training_images_have_mean_0_and_variance_1() -> None:
     images = some_images()
     x = images.scaled(images.train_images, torch.float64)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-14)
-    torch.testing.assert_close(x.var((0, 2, 3), correction=0), torch.ones(3).double(), rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        x.var((0, 2, 3), correction=0), torch.ones(3).double(), rtol=1e-13, atol=0
+    )
     plain = images.train_images.double() / 255
     torch.testing.assert_close(images.mean, plain.mean((0, 2, 3)), rtol=1e-14, atol=0)
     torch.testing.assert_close(images.std, plain.std((0, 2, 3), correction=0), rtol=1e-13, atol=0)
@@ -91,7 +108,12 @@ def test_moved_and_cut_images_are_images() -> None:
     images = some_images(augment="crop_flip", padding=2)
     assert torch.equal(images.to("cpu").train_images, images.train_images)
     small = images.first(train=6, test=3)
-    assert (small.count, len(small.test_labels), small.augment, small.padding) == (6, 3, "crop_flip", 2)
+    assert (small.count, len(small.test_labels), small.augment, small.padding) == (
+        6,
+        3,
+        "crop_flip",
+        2,
+    )
 
 
 def crop_flip_one(image: Tensor, draw: Tensor, padding: int, fill: Tensor) -> Tensor:
@@ -128,7 +150,11 @@ def test_draws_cover_their_range_and_depend_on_the_stream_alone() -> None:
     assert again is not None
     assert torch.equal(draws, again)
     assert draws.shape == (50, 40, 3)
-    assert [axis.unique().tolist() for axis in draws.unbind(-1)] == [list(range(7)), list(range(7)), [0, 1]]
+    assert [axis.unique().tolist() for axis in draws.unbind(-1)] == [
+        list(range(7)),
+        list(range(7)),
+        [0, 1],
+    ]
 
 
 def test_nothing_is_drawn_when_nothing_is_augmented() -> None:
@@ -137,7 +163,9 @@ def test_nothing_is_drawn_when_nothing_is_augmented() -> None:
 
 def test_the_border_is_nearly_zero_after_scaling() -> None:
     images = some_images(augment="crop_flip", padding=4)
-    away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))  # only the last row keeps pixels
+    away = images.augmented(
+        images.train_images[:1], torch.tensor([[0, 0, 0]])
+    )  # only the last row keeps pixels
     border = images.scaled(away, torch.float64)[0, :, :4, :]
     assert (border.abs() <= 1 / (510 * images.std[:, None, None]) + 1e-12).all()
 
@@ -163,7 +191,9 @@ def test_images_in_both_splits_are_counted() -> None:
 
 
 def test_a_mark_that_is_equal_by_chance_is_no_equal_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgdtheory.data.remarks._marks", lambda images: np.zeros(len(images), np.uint64))
+    monkeypatch.setattr(
+        "sgdtheory.data.remarks._marks", lambda images: np.zeros(len(images), np.uint64)
+    )
     assert some_images().remarks == ()
 
 
@@ -185,7 +215,10 @@ def test_images_of_one_colour_are_counted() -> None:
 
 
 def test_classes_without_an_example_are_named() -> None:
-    assert told(test_labels=torch.tensor([0, 0, 2, 2, 0, 2])) == "no test image is of class 1 (2 of 3 classes have one)"
+    assert (
+        told(test_labels=torch.tensor([0, 0, 2, 2, 0, 2]))
+        == "no test image is of class 1 (2 of 3 classes have one)"
+    )
     assert told(classes=5).splitlines() == [
         "no training image is of class 3, 4 (3 of 5 classes have one)",
         "no test image is of class 3, 4 (3 of 5 classes have one)",
@@ -199,7 +232,10 @@ def test_remarks_on_as_many_images_as_cifar_has_take_no_time() -> None:
     times = []
     for _ in range(3):
         began = time.process_time()
-        assert remarks_on((pixels[:50_000], labels[:50_000]), (pixels[50_000:], labels[50_000:]), 10) == ()
+        assert (
+            remarks_on((pixels[:50_000], labels[:50_000]), (pixels[50_000:], labels[50_000:]), 10)
+            == ()
+        )
         times.append(time.process_time() - began)
     assert min(times) < 0.5  # 0.15 on a quiet core
 

@@ -14,13 +14,15 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from sgdtheory.data.pack import images
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 
 Arrays = dict[str, Any]
 
 
 def pictures(count: int, *shape: int) -> np.ndarray:
-    return np.random.Generator(np.random.PCG64(count)).integers(0, 256, (count, *shape), dtype=np.uint8)
+    return np.random.Generator(np.random.PCG64(count)).integers(
+        0, 256, (count, *shape), dtype=np.uint8
+    )
 
 
 def jpeg(pixels: np.ndarray, kind: str = "JPEG") -> bytes:
@@ -102,50 +104,86 @@ BROKEN = [*FILES[:2], b"not a picture", *FILES[3:]]
 CUT = [*FILES[:5], FILES[5][:200]]
 DEFECTS: dict[str, tuple[Arrays, str]] = {
     "missing": (without("test_labels", plain()), "array 'test_labels' is missing"),
-    "misspelt": ({**without("test_labels", plain()), "test_lables": np.arange(4)}, "did you mean 'test_lables'"),
+    "misspelt": (
+        {**without("test_labels", plain()), "test_lables": np.arange(4)},
+        "did you mean 'test_lables'",
+    ),
     "empty pack": ({}, r"'train_images' is missing \(there are: none\)"),
-    "float images": ({**plain(), "train_images": np.zeros((8, 6, 5))}, "train_images must be uint8 .* not float64"),
-    "flat images": ({**plain(), "test_images": pictures(4, 30)}, r"test_images must be .* not uint8 \[4, 30\]"),
+    "float images": (
+        {**plain(), "train_images": np.zeros((8, 6, 5))},
+        "train_images must be uint8 .* not float64",
+    ),
+    "flat images": (
+        {**plain(), "test_images": pictures(4, 30)},
+        r"test_images must be .* not uint8 \[4, 30\]",
+    ),
     "channels first": ({**plain(), "train_images": pictures(8, 3, 6, 5)}, "channels second"),
     "float labels": ({**plain(), "train_labels": np.zeros(8)}, "train_labels must be integers"),
-    "2-d labels": ({**plain(), "test_labels": np.zeros((4, 1), int)}, "test_labels must be integers"),
+    "2-d labels": (
+        {**plain(), "test_labels": np.zeros((4, 1), int)},
+        "test_labels must be integers",
+    ),
     "lengths": ({**plain(), "train_labels": np.arange(7) % 4}, "8 images but 7 labels"),
     "labels from one": ({**plain(), "train_labels": np.arange(8) % 4 + 1}, "they are 1, 2, 3, 4"),
     "label gap": ({**plain(), "train_labels": np.array([0, 1, 2, 4] * 2)}, "they are 0, 1, 2, 4"),
     "negative label": ({**plain(), "test_labels": np.array([0, -1, 2, 3])}, "lie in -1"),
-    "unknown test label": ({**plain(), "test_labels": np.array([0, 1, 2, 4])}, "there are 4 classes"),
+    "unknown test label": (
+        {**plain(), "test_labels": np.array([0, 1, 2, 4])},
+        "there are 4 classes",
+    ),
     "no training images": (
         {**plain(), "train_images": pictures(0, 6, 5, 3), "train_labels": np.arange(0)},
         "train has no",
     ),
-    "no test images": ({**plain(), "test_images": pictures(0, 6, 5, 3), "test_labels": np.arange(0)}, "test has no"),
+    "no test images": (
+        {**plain(), "test_images": pictures(0, 6, 5, 3), "test_labels": np.arange(0)},
+        "test has no",
+    ),
     "sizes": ({**plain(), "test_images": pictures(4, 5, 5, 3)}, "in the test set"),
     "pickled": ({**plain(), "train_labels": np.array([{}] * 8, object)}, "pickled"),
     "jpeg: missing": (without("train_count", packed(FILES)), "'train_count' is missing"),
     "jpeg: bytes": (packed(FILES, jpeg=np.zeros(9)), "jpeg must be uint8"),
     "jpeg: offsets float": (packed(FILES, offsets=OFFSETS * 1.0), "offsets must be int64"),
-    "jpeg: offsets count": (packed(FILES, offsets=OFFSETS[:-1]), "6 labels need 7 offsets, but there are 6"),
+    "jpeg: offsets count": (
+        packed(FILES, offsets=OFFSETS[:-1]),
+        "6 labels need 7 offsets, but there are 6",
+    ),
     "jpeg: offsets order": (packed(FILES, offsets=SWAPPED), "do not increase after image 1"),
-    "jpeg: empty file": (packed(FILES, offsets=OFFSETS[[0, 1, 2, 2, 4, 5, 6]]), "do not increase after image 2"),
+    "jpeg: empty file": (
+        packed(FILES, offsets=OFFSETS[[0, 1, 2, 2, 4, 5, 6]]),
+        "do not increase after image 2",
+    ),
     "jpeg: offsets end": (packed(FILES, offsets=OFFSETS + 1), "beyond the .* bytes"),
     "jpeg: offsets start": (packed(FILES, offsets=OFFSETS - 1), "from -1 to"),
     "jpeg: labels": (packed(FILES, labels=np.arange(6)), "lie in 0 … 3, but there are 2 classes"),
     "jpeg: no training": (packed(FILES, train_count=np.int64(0)), "train_count=0 of 6 images"),
     "jpeg: no test": (packed(FILES, train_count=np.int64(6)), "train_count=6 of 6 images"),
-    "jpeg: train_count": (packed(FILES, train_count=np.arange(2)), "train_count must be one integer"),
+    "jpeg: train_count": (
+        packed(FILES, train_count=np.arange(2)),
+        "train_count must be one integer",
+    ),
     "jpeg: classes": (packed(FILES, classes=np.zeros(2)), "classes must be one integer"),
     "jpeg: not a picture": (packed(BROKEN), "image 2 cannot be decoded as JPEG"),
     "jpeg: cut off": (packed(CUT), "image 5 cannot be decoded"),
-    "jpeg: a png": (packed([jpeg(x, "PNG") for x in pictures(6, 8, 9, 3)]), "image 0 cannot be decoded as JPEG"),
-    "jpeg: sizes": (packed([*FILES[:5], jpeg(pictures(1, 9, 8, 3)[0])]), "image 5 is 9x8 .* image 0 is 8x9"),
-    "jpeg: colours": (packed([*FILES[:5], jpeg(pictures(1, 8, 9)[0])]), "of 1 channel, but .* 3 channels"),
+    "jpeg: a png": (
+        packed([jpeg(x, "PNG") for x in pictures(6, 8, 9, 3)]),
+        "image 0 cannot be decoded as JPEG",
+    ),
+    "jpeg: sizes": (
+        packed([*FILES[:5], jpeg(pictures(1, 9, 8, 3)[0])]),
+        "image 5 is 9x8 .* image 0 is 8x9",
+    ),
+    "jpeg: colours": (
+        packed([*FILES[:5], jpeg(pictures(1, 8, 9)[0])]),
+        "of 1 channel, but .* 3 channels",
+    ),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_bad_pack_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -> None:
     arrays, message = DEFECTS[defect]
-    with pytest.raises(Mistake, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         images(saved(tmp_path, arrays))
     assert "mine" in str(caught.value)
     assert str(caught.value).count("\n") < 3
@@ -155,15 +193,17 @@ def test_a_bad_pack_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -
 def test_a_truncated_pack_is_refused(tmp_path: Path, share: float) -> None:
     path = saved(tmp_path, plain())
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(Mistake, match="truncated"):
+    with pytest.raises(UserError, match="truncated"):
         images(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY"], ids=["empty", "text", "torn npy"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x93NUMPY"], ids=["empty", "text", "torn npy"]
+)
 def test_what_is_no_pack_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=r"not an \.npz pack"):
+    with pytest.raises(UserError, match=r"not an \.npz pack"):
         images(path)
 
 
@@ -172,15 +212,15 @@ def test_a_damaged_pack_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300] ^= 255  # a pixel: only the zip's checksum knows
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=r"not an \.npz pack"):
+    with pytest.raises(UserError, match=r"not an \.npz pack"):
         images(path)
 
 
 def test_a_bare_array_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "bare.npy", pictures(3, 4, 4))
-    with pytest.raises(Mistake, match="one bare array"):
+    with pytest.raises(UserError, match="one bare array"):
         images(tmp_path / "bare.npy")
-    with pytest.raises(Mistake, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         images(tmp_path / "nothing.npz")
 
 
@@ -189,19 +229,28 @@ def folder(tmp_path: Path, suffix: str = "png") -> Path:
         for shift, name in enumerate(("zebra", "ant")):
             (tmp_path / split / name).mkdir(parents=True)
             for i, pixels in enumerate(pictures(count, 6, 5, 3)):
-                Image.fromarray(pixels // 2 + 100 * shift).save(tmp_path / split / name / f"{i}.{suffix}")
+                Image.fromarray(pixels // 2 + 100 * shift).save(
+                    tmp_path / split / name / f"{i}.{suffix}"
+                )
     return tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG"])
 def test_folder(tmp_path: Path, suffix: str) -> None:
-    (folder(tmp_path, suffix) / "train" / "ant" / "notes.txt").write_text("not a picture", encoding="utf-8")
+    (folder(tmp_path, suffix) / "train" / "ant" / "notes.txt").write_text(
+        "not a picture", encoding="utf-8"
+    )
     (tmp_path / "train" / ".cache").mkdir()
     found = images(tmp_path)
     assert (found.classes, found.shape) == (2, (3, 6, 5))
-    assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 0, 0, 1, 1, 1], [0, 0, 1, 1])
+    assert (found.train_labels.tolist(), found.test_labels.tolist()) == (
+        [0, 0, 0, 1, 1, 1],
+        [0, 0, 1, 1],
+    )
     if suffix == "png":  # ant comes first, and is the brighter one
-        assert np.array_equal(found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100)
+        assert np.array_equal(
+            found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
+        )
 
 
 def empty(path: Path) -> None:
@@ -212,8 +261,14 @@ def empty(path: Path) -> None:
 FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no train": (lambda p: (p / "train").rename(p / "training"), "has no folder train/"),
     "no test": (lambda p: (p / "test").rename(p / "tst"), r"has no folder test/ \(or val/\)"),
-    "class missing": (lambda p: (p / "test" / "ant").rename(p / "ant"), "class 'ant' is in train/ but not in test/"),
-    "class unknown": (lambda p: (p / "test" / "bee").mkdir(), "class 'bee' is in test/ but not in train/"),
+    "class missing": (
+        lambda p: (p / "test" / "ant").rename(p / "ant"),
+        "class 'ant' is in train/ but not in test/",
+    ),
+    "class unknown": (
+        lambda p: (p / "test" / "bee").mkdir(),
+        "class 'bee' is in test/ but not in train/",
+    ),
     "class empty": (lambda p: empty(p / "train" / "zebra"), "train/zebra/ has no pictures"),
     "no classes": (
         lambda p: [(p / "train" / x).rename(p / x) for x in ("ant", "zebra")],
@@ -223,8 +278,14 @@ FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: (p / "test" / "ant" / "1.png").write_bytes(b"\x89PNG"),
         "1.png cannot be decoded as PNG, JPEG, ",
     ),
-    "size": (lambda p: Image.new("RGB", (7, 7)).save(p / "train" / "zebra" / "9.png"), "9.png is 7x7 pixels"),
-    "kind": (lambda p: Image.new("I;16", (5, 6)).save(p / "train" / "zebra" / "9.png"), "pixels of kind I;16"),
+    "size": (
+        lambda p: Image.new("RGB", (7, 7)).save(p / "train" / "zebra" / "9.png"),
+        "9.png is 7x7 pixels",
+    ),
+    "kind": (
+        lambda p: Image.new("I;16", (5, 6)).save(p / "train" / "zebra" / "9.png"),
+        "pixels of kind I;16",
+    ),
 }
 
 
@@ -232,7 +293,7 @@ FOLDER_DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_bad_folder_is_refused_with_what_is_wrong(tmp_path: Path, defect: str) -> None:
     spoil, message = FOLDER_DEFECTS[defect]
     spoil(folder(tmp_path))
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         images(tmp_path)
 
 
@@ -250,24 +311,35 @@ def test_a_limit_below_the_number_of_classes_is_told_or_refused(tmp_path: Path) 
     path = saved(tmp_path, plain())
     assert images(path, limit=3).remarks[0] == "data.limit=3: 3 of 4 classes have a training image"
     assert not any("data.limit" in remark for remark in images(path, limit=4).remarks)
-    with pytest.raises(Mistake, match=r"all training images are of one class.*; data.limit=1 is too small"):
+    with pytest.raises(
+        UserError, match=r"all training images are of one class.*; data.limit=1 is too small"
+    ):
         images(path, limit=1)
 
 
 def test_training_images_of_one_class_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="all training images are of one class"):
-        images(saved(tmp_path, {**plain(), "train_labels": np.zeros(8, int), "test_labels": np.zeros(4, int)}))
+    with pytest.raises(UserError, match="all training images are of one class"):
+        images(
+            saved(
+                tmp_path,
+                {**plain(), "train_labels": np.zeros(8, int), "test_labels": np.zeros(4, int)},
+            )
+        )
 
 
 # what Pillow reads
 
 
-@pytest.mark.parametrize("suffix", ["webp", "bmp", "gif", "tif", "tiff", "ppm", "WEBP", "BMP", "PNG"])
+@pytest.mark.parametrize(
+    "suffix", ["webp", "bmp", "gif", "tif", "tiff", "ppm", "WEBP", "BMP", "PNG"]
+)
 def test_every_kind_of_picture_is_read(tmp_path: Path, suffix: str) -> None:
     found = images(folder(tmp_path, suffix))
     assert (found.count, found.shape, found.told) == (6, (3, 6, 5), ())
     if suffix.lower() in ("bmp", "tif", "tiff", "ppm", "png"):  # without loss
-        assert np.array_equal(found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100)
+        assert np.array_equal(
+            found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
+        )
 
 
 def test_pictures_in_folders_of_a_class_and_behind_links_are_read_in_order(tmp_path: Path) -> None:
@@ -282,19 +354,33 @@ def test_pictures_in_folders_of_a_class_and_behind_links_are_read_in_order(tmp_p
     (tmp_path / "all" / "train" / "zebra").rename(tmp_path / "zebra")
     (tmp_path / "all" / "train" / "zebra").symlink_to(tmp_path / "zebra", target_is_directory=True)
     found = images(tmp_path / "all")
-    assert found.train_images.equal(plain_order) and found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.train_images.equal(plain_order) and found.train_labels.tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_what_is_not_read_is_told(tmp_path: Path) -> None:
     folder(tmp_path)
-    for name in ("train/ant/a.svg", "train/notes.txt", "test/zebra/deep/b.heic", "train/ant/.hidden"):
+    for name in (
+        "train/ant/a.svg",
+        "train/notes.txt",
+        "test/zebra/deep/b.heic",
+        "train/ant/.hidden",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / "extra").mkdir()
     told = images(tmp_path).told
     assert len(told) == 2 and told[0] == "not read: extra/"
     assert told[1].startswith("3 files are not read")
-    assert all(name in told[1] for name in ("train/notes.txt", "train/ant/a.svg", "test/zebra/deep/b.heic"))
+    assert all(
+        name in told[1] for name in ("train/notes.txt", "train/ant/a.svg", "test/zebra/deep/b.heic")
+    )
     (tmp_path / "train" / "ant" / "3.gif").write_bytes(animated(5, 6))
     (tmp_path / "train" / "ant" / "4.png").write_bytes(jpeg(pictures(1, 6, 5, 4)[0], "PNG"))
     assert images(tmp_path).told[2:] == (
@@ -333,9 +419,15 @@ def a_giant(path: Path) -> None:
 
 STRANGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "pipe": (a_pipe, "9.png is no ordinary file but a pipe"),
-    "device": (lambda p: (p / "train/ant/9.png").symlink_to("/dev/zero"), "9.png is no ordinary file"),
+    "device": (
+        lambda p: (p / "train/ant/9.png").symlink_to("/dev/zero"),
+        "9.png is no ordinary file",
+    ),
     "broken link": (lambda p: (p / "train/ant/9.png").symlink_to("nowhere"), "9.png leads nowhere"),
-    "link to itself": (lambda p: (p / "train/ant/9.png").symlink_to(p / "train/ant/9.png"), "9.png leads nowhere"),
+    "link to itself": (
+        lambda p: (p / "train/ant/9.png").symlink_to(p / "train/ant/9.png"),
+        "9.png leads nowhere",
+    ),
     "giant": (a_giant, "9.jpg has more pixels than Pillow opens: at most 4,096x4,096 are read"),
     "large": (
         lambda p: Image.new("L", (5000, 5000)).save(p / "train" / "ant" / "9.jpg"),
@@ -355,7 +447,7 @@ def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, defect: str) -> N
     spoil(folder(tmp_path))
     began = time.monotonic()
     if message:
-        with pytest.raises(Mistake, match=message):
+        with pytest.raises(UserError, match=message):
             images(tmp_path)
     else:
         assert images(tmp_path).count == 6
@@ -364,17 +456,22 @@ def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, defect: str) -> N
 
 def test_a_pipe_instead_of_a_pack_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pack.npz")
-    with pytest.raises(Mistake, match="no ordinary file"):
+    with pytest.raises(UserError, match="no ordinary file"):
         images(tmp_path / "pack.npz")
 
 
 SMALL = {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1000}
 
 
-def test_more_pictures_than_memory_are_refused_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_pictures_than_memory_are_refused_by_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder(tmp_path)
     monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
-    with pytest.raises(Mistake, match=r"0.png and 5 more of 6x5 pixels: 540 bytes, more than half of this machine's 1 kB"):
+    with pytest.raises(
+        UserError,
+        match=r"0.png and 5 more of 6x5 pixels: 540 bytes, more than half of this machine's 1 kB",
+    ):
         images(tmp_path)
 
 
@@ -396,21 +493,27 @@ def announcing(path: Path, shape: tuple[int, ...], data: bytes) -> Path:
 
 def test_an_array_that_announces_petabytes_is_refused_unread(tmp_path: Path) -> None:
     path = announcing(tmp_path / "mine.npz", (10**9, 1000, 1000), b"")
-    with pytest.raises(Mistake, match=r"train_images announces uint8 .*, but holds 0"):
+    with pytest.raises(UserError, match=r"train_images announces uint8 .*, but holds 0"):
         images(path)
 
 
-def test_an_array_that_grows_a_thousandfold_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_that_grows_a_thousandfold_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = announcing(tmp_path / "mine.npz", (300, 1000, 1000), bytes(300_000_000))
     monkeypatch.setattr("sgdtheory.data.npz_pack._read", lambda *given: pytest.fail("it was read"))
-    with pytest.raises(Mistake, match=r"train_images grows from .* to 300,000,000 bytes unpacked"):
+    with pytest.raises(
+        UserError, match=r"train_images grows from .* to 300,000,000 bytes unpacked"
+    ):
         images(path)
 
 
-def test_a_pack_larger_than_memory_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pack_larger_than_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = saved(tmp_path, plain())
     monkeypatch.setattr(os, "sysconf", SMALL.__getitem__)
-    with pytest.raises(Mistake, match="more than half of this machine's 1 kB of memory"):
+    with pytest.raises(UserError, match="more than half of this machine's 1 kB of memory"):
         images(path)
 
 

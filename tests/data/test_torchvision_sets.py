@@ -18,7 +18,7 @@ from torchvision import datasets
 
 from sgdtheory.data.prompt import prompt_requests
 from sgdtheory.data.torchvision_sets import SETS, Name, torchvision_set
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -38,12 +38,19 @@ def test_mnist(tmp_path: Path, name: Name, kind: str) -> None:
         write_idx(raw / f"{split}-images-idx3-ubyte", pixels[rows])
         write_idx(raw / f"{split}-labels-idx1-ubyte", np.arange(15, dtype=np.uint8)[rows] % 10)
     found = torchvision_set(name, tmp_path, download=False, augment="crop_flip")
-    assert (found.shape, found.count, found.classes, found.augment) == ((1, 28, 28), 10, 10, "crop_flip")
+    assert (found.shape, found.count, found.classes, found.augment) == (
+        (1, 28, 28),
+        10,
+        10,
+        "crop_flip",
+    )
     assert np.array_equal(found.test_images[:, 0].numpy(), pixels[10:])
     assert found.test_labels.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_files_from_a_mirror_are_verified_and_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_from_a_mirror_are_verified_and_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     resources = []
@@ -63,7 +70,9 @@ def test_files_from_a_mirror_are_verified_and_unpacked(tmp_path: Path, monkeypat
     assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 1, 2], [3, 4])
 
 
-def write_cifar(folder: Path, file: str, pixels: np.ndarray, labels: list[int], key: str) -> tuple[str, str]:
+def write_cifar(
+    folder: Path, file: str, pixels: np.ndarray, labels: list[int], key: str
+) -> tuple[str, str]:
     """The format of CIFAR: a pickle of rows [N, 3·32·32] and labels."""
     folder.mkdir(exist_ok=True)
     content = pickle.dumps({"data": pixels.reshape(len(pixels), -1), key: labels})
@@ -73,14 +82,20 @@ def write_cifar(folder: Path, file: str, pixels: np.ndarray, labels: list[int], 
 
 def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cifar-10-batches-py"
-    pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
-    train = [write_cifar(folder, f"data_batch_{i}", pixels[i : i + 1], [i], "labels") for i in range(5)]
+    pixels = np.random.Generator(np.random.PCG64(0)).integers(
+        0, 256, (6, 3, 32, 32), dtype=np.uint8
+    )
+    train = [
+        write_cifar(folder, f"data_batch_{i}", pixels[i : i + 1], [i], "labels") for i in range(5)
+    ]
     test = [write_cifar(folder, "test_batch", pixels[5:], [9], "labels")]
     (folder / "batches.meta").write_bytes(meta := pickle.dumps({"label_names": list("abcdefghij")}))
     monkeypatch.setattr(datasets.CIFAR10, "train_list", train)
     monkeypatch.setattr(datasets.CIFAR10, "test_list", test)
     monkeypatch.setattr(
-        datasets.CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5(meta).hexdigest()}
+        datasets.CIFAR10,
+        "meta",
+        {"filename": "batches.meta", "key": "label_names", "md5": md5(meta).hexdigest()},
     )
     found = torchvision_set("cifar10", tmp_path, download=False)
     assert (found.shape, found.count, found.classes, found.name) == ((3, 32, 32), 5, 10, "cifar10")
@@ -90,7 +105,7 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", list(SETS))
 def test_missing_files_are_told_with_what_to_do(tmp_path: Path, name: Name) -> None:
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         torchvision_set(name, tmp_path, download=False)
     message = str(caught.value)
     assert f"data={name}: not found whole in {tmp_path}" in message
@@ -107,7 +122,7 @@ def test_a_server_that_does_not_answer(
     monkeypatch.setattr(datasets.CIFAR100, "url", f"{NOWHERE}cifar-100-python.tar.gz")
     for kind in (datasets.MNIST, datasets.FashionMNIST):
         monkeypatch.setattr(kind, "mirrors", [NOWHERE])
-    with pytest.raises(Mistake, match="could not be downloaded to") as caught:
+    with pytest.raises(UserError, match="could not be downloaded to") as caught:
         torchvision_set(name, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "data=images data.path=pack.npz" in str(caught.value)
@@ -121,18 +136,22 @@ def silent(*given: object) -> None:
     raise OSError
 
 
-def test_a_server_that_says_nothing_is_given_up_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_says_nothing_is_given_up_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sgdtheory.data.prompt.ANSWER", 0.3)
     monkeypatch.setattr("socket.create_connection", silent)
     began = time.monotonic()
-    with pytest.raises(Mistake, match="its server cannot be reached"):
+    with pytest.raises(UserError, match="its server cannot be reached"):
         torchvision_set("cifar10", tmp_path)
     assert time.monotonic() - began < 10  # two addresses, and torchvision's import
 
 
 def test_what_is_asked_is_the_proxy_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
-    monkeypatch.setattr("sgdtheory.data.prompt._answers", lambda host, port: asked.append((host, port)))
+    monkeypatch.setattr(
+        "sgdtheory.data.prompt._answers", lambda host, port: asked.append((host, port))
+    )
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     before = urllib.request._opener
     with prompt_requests(), pytest.raises(URLError):
@@ -151,5 +170,8 @@ def test_a_server_that_answers_is_read_from(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with prompt_requests():
-            assert urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/file").read() == b"content"
+            assert (
+                urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/file").read()
+                == b"content"
+            )
         server.shutdown()

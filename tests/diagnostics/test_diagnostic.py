@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import diagnose
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.measured import Measured
-from sgdtheory.run import Unit, UnitFolder
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.measured import Measured
 
 
 class Picky:
@@ -20,18 +20,23 @@ class Picky:
 
     def __call__(self, landscape: Any, cloud: Tensor) -> list[dict[str, Measured]]:
         if self.never or bool((cloud[:, 0] < 0).any()):
-            raise NotImplementedError("derivative for aten::hardsigmoid_backward is not implemented")
-        return [{"top": Measured(float(theta[0]), 0.1), "share": Measured.nothing("it is flat")} for theta in cloud]
+            raise NotImplementedError(
+                "derivative for aten::hardsigmoid_backward is not implemented"
+            )
+        return [
+            {"top": Measured(float(theta[0]), 0.1), "share": Measured.nothing("it is flat")}
+            for theta in cloud
+        ]
 
 
 def rows_of(diagnostic: Picky, tmp_path: Path) -> list[dict[str, Any]]:
     cloud = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0]])
-    before = UnitFolder(tmp_path / "before", Unit("minimum", {}))
-    before.write_json("unit.json", {"name": "minimum", "science": {}})
+    minimum = Unit("minimum", {})
+    before = UnitFolder(tmp_path / minimum.hash, minimum)
     before.finish({}, {"minima": cloud})
     before.write_json("status.json", {"status": "done"})
-    folder = UnitFolder(tmp_path / "after", Unit("picky", {"column": "picky", "of": ["before"]}))
-    diagnose({"picky": diagnostic}, Quadratic((1.0, 1.0)), folder)
+    folder = UnitFolder(tmp_path / "after", Unit("picky", {}, needs=(minimum,)))
+    diagnose(diagnostic, "picky", Quadratic((1.0, 1.0)), "minima", folder)
     found = folder.written()
     assert found is not None
     rows: list[dict[str, Any]] = found["rows"]
@@ -41,10 +46,15 @@ def rows_of(diagnostic: Picky, tmp_path: Path) -> list[dict[str, Any]]:
 def test_one_point_of_three(tmp_path: Path) -> None:
     why = "NotImplementedError: derivative for aten::hardsigmoid_backward is not implemented"
     first, lost, last = rows_of(Picky(), tmp_path)
-    assert first == {"top": 1.0, "top_stderr": 0.1, "share": None, "share_why": "it is flat"} and last["top"] == 2.0
+    assert (
+        first == {"top": 1.0, "top_stderr": 0.1, "share": None, "share_why": "it is flat"}
+        and last["top"] == 2.0
+    )
     assert lost == {"top": None, "top_why": why, "share": None, "share_why": why}
 
 
 def test_all_points(tmp_path: Path) -> None:
     rows = rows_of(Picky(never=True), tmp_path)
-    assert [row["picky"] for row in rows] == [None] * 3 and all("hardsigmoid" in row["picky_why"] for row in rows)
+    assert [row["picky"] for row in rows] == [None] * 3 and all(
+        "hardsigmoid" in row["picky_why"] for row in rows
+    )

@@ -1,4 +1,5 @@
-"""Sharpness against quadratics whose maximum over the box is known, its invariances, and a box that is wrong."""
+"""Sharpness against quadratics whose maximum over the box is known, its invariances, and a box that
+is wrong."""
 
 from functools import partial
 
@@ -13,7 +14,7 @@ from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 H = torch.tensor([0.1, 0.5, 1.0, 2.0, 9.0], dtype=torch.float64)
 BOWL = Quadratic(curvatures=tuple(H.tolist()))
@@ -21,7 +22,8 @@ POINTS = torch.randn(4, 5, generator=stream(0, "points"), dtype=torch.float64)
 
 
 def at_the_corner(theta: Tensor, epsilon: float) -> float:
-    """½Σh_i(|θ_i| + ε(|θ_i| + 1))² is the maximum over the box, for every coordinate is on its own: away from 0."""
+    """½Σh_i(|θ_i| + ε(|θ_i| + 1))² is the maximum over the box, for every coordinate is on its own:
+    away from 0."""
     before = 0.5 * (H * theta**2).sum()
     after = 0.5 * (H * (theta.abs() + epsilon * (theta.abs() + 1)) ** 2).sum()
     return float(100 * (after - before) / (1 + before))
@@ -31,12 +33,16 @@ def at_the_corner(theta: Tensor, epsilon: float) -> float:
 def test_on_a_bowl_it_is_the_corner(epsilon: float) -> None:
     found = [row["sharpness"] for row in Sharpness(epsilon)(BOWL, POINTS)]
     assert [x.stderr for x in found] == [None] * 4
-    assert [x.value for x in found] == pytest.approx([at_the_corner(theta, epsilon) for theta in POINTS], rel=1e-9)
+    assert [x.value for x in found] == pytest.approx(
+        [at_the_corner(theta, epsilon) for theta in POINTS], rel=1e-9
+    )
 
 
 def test_at_the_very_bottom_too() -> None:
     (row,) = Sharpness()(BOWL, torch.zeros(1, 5, dtype=torch.float64))
-    assert row["sharpness"].value == pytest.approx(at_the_corner(torch.zeros(5).double(), 1e-3), rel=1e-9)
+    assert row["sharpness"].value == pytest.approx(
+        at_the_corner(torch.zeros(5).double(), 1e-3), rel=1e-9
+    )
 
 
 def test_the_corner_of_a_random_subspace() -> None:
@@ -59,15 +65,23 @@ def test_a_subspace_of_all_directions_reaches_at_least_what_its_axes_do() -> Non
     found = Sharpness(1e-3, subspace=5, draws=1)(BOWL, POINTS[:1])[0]["sharpness"]
     frame = torch.randn(5, 5, generator=stream(0, "subspace", 0)).double()
     half = 1e-3 * (torch.linalg.solve(frame, POINTS[0]).abs() + 1)
-    best = max(float(BOWL.losses((POINTS[0] + side * half[i] * frame[:, i])[None])) for i in range(5) for side in (-1, 1))
+    best = max(
+        float(BOWL.losses((POINTS[0] + side * half[i] * frame[:, i])[None]))
+        for i in range(5)
+        for side in (-1, 1)
+    )
     before = float(BOWL.losses(POINTS[:1]))
-    assert found.value is not None and found.value >= 100 * (best - before) / (1 + before) * (1 - 1e-9)
+    assert found.value is not None and found.value >= 100 * (best - before) / (1 + before) * (
+        1 - 1e-9
+    )
 
 
 def test_each_point_stands_for_itself_and_mirror_images_are_alike() -> None:
     whole = [row["sharpness"].value for row in Sharpness()(BOWL, POINTS)]
     assert [Sharpness()(BOWL, theta[None])[0]["sharpness"].value for theta in POINTS] == whole
-    assert [row["sharpness"].value for row in Sharpness()(BOWL, -POINTS)] == pytest.approx(whole, rel=1e-12)
+    assert [row["sharpness"].value for row in Sharpness()(BOWL, -POINTS)] == pytest.approx(
+        whole, rel=1e-12
+    )
 
 
 def test_more_iterations_never_find_less() -> None:
@@ -89,7 +103,11 @@ def test_the_same_function_in_other_coordinates_is_sharper() -> None:
 
 def test_a_wrong_box_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = sharpness.half_box
-    monkeypatch.setattr(sharpness, "half_box", lambda theta, frame, epsilon: right(theta, frame, epsilon) - epsilon)
-    found = [row["sharpness"].value for row in Sharpness()(BOWL, POINTS)]  # |θ_i| instead of |θ_i| + 1
+    monkeypatch.setattr(
+        sharpness, "half_box", lambda theta, frame, epsilon: right(theta, frame, epsilon) - epsilon
+    )
+    found = [
+        row["sharpness"].value for row in Sharpness()(BOWL, POINTS)
+    ]  # |θ_i| instead of |θ_i| + 1
     exact = [at_the_corner(theta, 1e-3) for theta in POINTS]
     assert all(abs(a / b - 1) > 0.1 for a, b in zip(found, exact, strict=True) if a is not None)

@@ -8,17 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.curvature import density, hessian
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.spectrum import Spectrum
+from sgdtheory.geometry.hessian import hessian
+from sgdtheory.geometry.spectral_density import density
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import stream
 
 
 class Known(NamedTuple):
@@ -31,7 +32,9 @@ class Known(NamedTuple):
 def digits_minimum() -> Known:
     """Tanh MLP 64-32-10, λ = 1e-4, trained to a loss of .025 with its L2 term."""
     landscape = Network(partial(MLP, hidden=(32,), activation="tanh"), digits(), weight_decay=1e-4)
-    for state in SGD(2000, 128, 0.3, Cosine(), 0.9).run(landscape, landscape.init(1, stream(0, "init")), 0):
+    for state in SGD(2000, 128, 0.3, Cosine(), 0.9).run(
+        landscape, landscape.init(1, stream(0, "init")), 0
+    ):
         last = state
     theta = last.cloud[0].clone()
     return Known(landscape, theta, torch.linalg.eigvalsh(hessian(landscape, theta.double())))
@@ -54,12 +57,16 @@ def test_the_spectrum_at_a_digits_minimum(digits_minimum: Known) -> None:
     for name, value in wanted.items():
         found, error = row[name][:2]
         assert found is not None and error is not None and abs(found - value) < 3 * error, name
-    assert row["flat_fraction"].value is not None and abs(row["flat_fraction"].value - wanted["flat_fraction"]) < 0.03
+    assert (
+        row["flat_fraction"].value is not None
+        and abs(row["flat_fraction"].value - wanted["flat_fraction"]) < 0.03
+    )
 
 
 @pytest.mark.slow
 def test_the_cumulative_density(digits_minimum: Known) -> None:
-    """Within .03 of the exact one from the edge of the flat directions outwards: inside, all are one atom near λ."""
+    """Within .03 of the exact one from the edge of the flat directions outwards: inside, all are
+    one atom near λ."""
     landscape, theta, exact = digits_minimum
     found = density(landscape, theta, 10, 6, 60, stream(0, "probes"))
     for edge in torch.logspace(-3, 0, 40, dtype=torch.float64) * float(exact[-1]):
@@ -69,7 +76,10 @@ def test_the_cumulative_density(digits_minimum: Known) -> None:
 
 @pytest.mark.slow
 def test_the_noise_at_a_digits_minimum(digits_minimum: Known) -> None:
-    row = {name: x.value for name, x in Noise()(digits_minimum.landscape, digits_minimum.theta[None])[0].items()}
+    row = {
+        name: x.value
+        for name, x in Noise()(digits_minimum.landscape, digits_minimum.theta[None])[0].items()
+    }
     assert row["noise_top10_share"] is not None and row["noise_top10_share"] > 0.65
     assert row["noise_hessian_cosine"] is not None and row["noise_hessian_cosine"] > 0.75
     assert row["noise_power_law"] is not None and 1.2 < row["noise_power_law"] < 1.6
@@ -79,10 +89,19 @@ def test_the_noise_at_a_digits_minimum(digits_minimum: Known) -> None:
 
 
 def test_a_quadratic_states_its_spectrum() -> None:
-    landscape = Quadratic((2.0, 0.3, 1e-4, -0.5), ambient=300, stiffness=1e-4)  # more than are written down
+    landscape = Quadratic(
+        (2.0, 0.3, 1e-4, -0.5), ambient=300, stiffness=1e-4
+    )  # more than are written down
     row = Spectrum(top=2, probes=4, steps=20)(landscape, landscape.minima().double())[0]
-    assert (row["top_eigenvalue"].value, row["eigenvalue_2"].value) == (pytest.approx(2.0), pytest.approx(0.3))
-    for name, value in (("trace", 1.8 + 297e-4), ("flat_fraction", 297 / 300), ("negative_eigenvalues", 1)):
+    assert (row["top_eigenvalue"].value, row["eigenvalue_2"].value) == (
+        pytest.approx(2.0),
+        pytest.approx(0.3),
+    )
+    for name, value in (
+        ("trace", 1.8 + 297e-4),
+        ("flat_fraction", 297 / 300),
+        ("negative_eigenvalues", 1),
+    ):
         found, error = row[name][:2]
         assert found is not None and error is not None and abs(found - value) < 3 * error, name
     assert "flat_fraction_data" not in row
@@ -92,7 +111,13 @@ def test_what_cannot_be_said_has_a_reason() -> None:
     landscape = Quadratic((2.0, 0.3))
     row = Spectrum(top=2)(landscape, torch.tensor([[float("nan"), 1.0]]))[0]
     assert all(x.value is None and x.why == "the point is not finite" for x in row.values())
-    assert set(row) == {"top_eigenvalue", "eigenvalue_2", "trace", "flat_fraction", "negative_eigenvalues"}
+    assert set(row) == {
+        "top_eigenvalue",
+        "eigenvalue_2",
+        "trace",
+        "flat_fraction",
+        "negative_eigenvalues",
+    }
 
 
 def test_noise_of_a_formula_is_what_it_states() -> None:
@@ -109,8 +134,11 @@ def test_noise_of_a_formula_is_what_it_states() -> None:
 
 @pytest.fixture(scope="module")
 def few() -> tuple[Network, Tensor, Tensor]:
-    """A small net on 200 digits, a point, and the gradient of every example by a plain loop, [N, n]."""
-    landscape = Network(partial(MLP, hidden=(6,), activation="tanh"), digits().first(200, 20), weight_decay=1e-3)
+    """A small net on 200 digits, a point, and the gradient of every example by a plain loop, [N,
+    n]."""
+    landscape = Network(
+        partial(MLP, hidden=(6,), activation="tanh"), digits().first(200, 20), weight_decay=1e-3
+    )
     theta = landscape.init(1, stream(0, "init"))[0].double()
     each = []
     for i in range(200):
@@ -128,18 +156,30 @@ def test_noise_is_the_covariance_of_single_examples(few: tuple[Network, Tensor, 
     whole = hessian(landscape, theta)
     row = Noise()(landscape, theta[None])[0]
     assert row["noise_trace"].value == pytest.approx(float(values.sum()), rel=1e-10)
-    assert row["noise_top10_share"].value == pytest.approx(float(values[-10:].sum() / values.sum()), rel=1e-10)
+    assert row["noise_top10_share"].value == pytest.approx(
+        float(values[-10:].sum() / values.sum()), rel=1e-10
+    )
     cosine = float((covariance * whole).sum() / covariance.norm() / whole.norm())
     assert row["noise_hessian_cosine"].value == pytest.approx(cosine, rel=1e-10)
     assert row["noise_rank"].value == 199
-    assert all(row[name].stderr for name in ("noise_trace", "noise_top10_share", "noise_hessian_cosine", "noise_power_law"))
-    spread = torch.stack([each[i] for i in range(200)]).sub(each.mean(0)).square().sum(1).std() / 200**0.5
-    assert row["noise_trace"].stderr == pytest.approx(float(spread), rel=0.2)  # 200 resamples: 5 %, thrice
+    assert all(
+        row[name].stderr
+        for name in ("noise_trace", "noise_top10_share", "noise_hessian_cosine", "noise_power_law")
+    )
+    spread = (
+        torch.stack([each[i] for i in range(200)]).sub(each.mean(0)).square().sum(1).std()
+        / 200**0.5
+    )
+    assert row["noise_trace"].stderr == pytest.approx(
+        float(spread), rel=0.2
+    )  # 200 resamples: 5 %, thrice
     small = replace(Noise(), dense=100)(landscape, theta[None])[0]["noise_power_law"]
     assert small.value is None and "dense=100" in small.why
 
 
-def test_noise_of_a_subset_is_within_its_error(few: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_of_a_subset_is_within_its_error(
+    few: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape, theta, _ = few
     whole = replace(Noise(), dense=0)(landscape, theta[None])[0]
     monkeypatch.setattr("sgdtheory.diagnostics.noise.HELD", 80 * len(theta))
@@ -147,12 +187,19 @@ def test_noise_of_a_subset_is_within_its_error(few: tuple[Network, Tensor, Tenso
     assert part["noise_examples"].value == 80
     for name in ("noise_trace", "noise_top10_share"):
         wanted, (found, error) = whole[name].value, part[name][:2]
-        assert wanted is not None and found is not None and error is not None and abs(found - wanted) < 3 * error
+        assert (
+            wanted is not None
+            and found is not None
+            and error is not None
+            and abs(found - wanted) < 3 * error
+        )
 
 
 def test_noise_with_batch_norm_is_of_mini_batches() -> None:
     landscape = Network(partial(ResNet, depth=8, width=2), digits().first(64, 10))
-    row = Noise(batch_size=16, draws=24, dense=0)(landscape, landscape.init(1, stream(0, "init")))[0]
+    row = Noise(batch_size=16, draws=24, dense=0)(landscape, landscape.init(1, stream(0, "init")))[
+        0
+    ]
     assert row["noise_trace"].value and row["noise_examples"].value == 24
     assert row["noise_top10_share"].value is not None and 0 < row["noise_top10_share"].value < 1
 

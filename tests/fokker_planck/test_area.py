@@ -1,4 +1,5 @@
-"""The stochastic area: of linear systems against Lyapunov's equation, and of clouds that a force turns."""
+"""The stochastic area: of linear systems against Lyapunov's equation, and of clouds that a force
+turns."""
 
 from math import pi
 
@@ -10,25 +11,27 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
-from sgdtheory.fokker_planck.area import area_rate, largest_plane, sigmas, swept
-from sgdtheory.fokker_planck.limit_cycle import LimitCycle
+from sgdtheory.errors import UserError
+from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
 from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.double_well import DoubleWell
+from sgdtheory.landscapes.limit_cycle import LimitCycle
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.ring import Ring
-from sgdtheory.measured import Measured
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD, SGDState
-from sgdtheory.streams import stream
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.rng import stream
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.trends import sigmas
 
 SKEW = Quadratic((1.0, 0.3, 0.1), noise_anisotropy=30.0)
 
 
 def test_the_area_of_a_triangle() -> None:
-    """Twice the area between the origin and the step, whether θ is taken before the step or after it."""
+    """Twice the area between the origin and the step, whether θ is taken before the step or after
+    it."""
     before, step = torch.tensor([[3.0, 1.0]]), torch.tensor([[-1.0, 2.0]])
     for theta in (before, before + step):
         state = SGDState(1, theta, -step / 0.5)
@@ -61,7 +64,11 @@ def test_the_largest_plane() -> None:
     areas = SKEW.stationary_area(0.5, 4)
     u, v = largest_plane(areas)
     assert float(u @ areas @ v) == pytest.approx(float(torch.linalg.matrix_norm(areas, 2)))
-    assert torch.allclose(torch.stack([u @ u, v @ v, u @ v]), torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(
+        torch.stack([u @ u, v @ v, u @ v]),
+        torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64),
+        atol=1e-12,
+    )
 
 
 def test_of_linear_regression() -> None:
@@ -69,7 +76,14 @@ def test_of_linear_regression() -> None:
     landscape = LinearRegression(digits())
     rate, size = 0.02, 8
     covariance = landscape.stationary_covariance(rate, size)
-    moves = -rate * covariance @ (landscape.inputs.T @ landscape.inputs / landscape.count + 0.01 * torch.eye(landscape.dim))
+    moves = (
+        -rate
+        * covariance
+        @ (
+            landscape.inputs.T @ landscape.inputs / landscape.count
+            + 0.01 * torch.eye(landscape.dim)
+        )
+    )
     found = landscape.stationary_area(rate, size)
     assert float((found - (moves - moves.T)).norm() / found.norm()) < 1e-10
     torch.testing.assert_close(found, -found.T)
@@ -84,7 +98,8 @@ def forces(coupling: Rotation | LimitCycle, landscape: Ring | DoubleWell, cloud:
 
 
 def divergence_of_current(coupling: Rotation | LimitCycle, landscape: Ring | DoubleWell) -> float:
-    """max |∇·(ρ·(force + ∇L))|/max ρ for ρ = e^{−L}, by automatic differentiation: zero where e^{−L} stays."""
+    """max |∇·(ρ·(force + ∇L))|/max ρ for ρ = e^{−L}, by automatic differentiation: zero where
+    e^{−L} stays."""
     cloud = torch.randn(50, 2, generator=stream(0, "points"), dtype=torch.float64)
 
     def current(theta: Tensor) -> Tensor:
@@ -124,7 +139,7 @@ def test_the_rates() -> None:
     wells = DoubleWell(directions=2, noise=1.0)
     found = LimitCycle(0.5).area_rate(wells, 1.0)
     assert found == pytest.approx(pi / 7.623468, rel=1e-6)
-    with pytest.raises(Mistake, match="directions=2"):
+    with pytest.raises(UserError, match="directions=2"):
         LimitCycle(0.5).area_rate(wells, 0.5)
     d = 0.1
 
@@ -132,12 +147,16 @@ def test_the_rates() -> None:
         return r * float(np.exp(-((r * r - 1) ** 2) / 4 / d))
 
     top, bottom = (dblquad(lambda y, r, k=k: r**k * weight(r), 0, 4, 0, 1)[0] for k in (2, 0))
-    assert Rotation(0.2).area_rate(Ring(wall=0.25, height=0.0, noise=2.0), d / 2) == pytest.approx(0.2 * top / bottom, rel=1e-8)
-    with pytest.raises(Mistake, match="level ring"):
+    assert Rotation(0.2).area_rate(Ring(wall=0.25, height=0.0, noise=2.0), d / 2) == pytest.approx(
+        0.2 * top / bottom, rel=1e-8
+    )
+    with pytest.raises(UserError, match="level ring"):
         Ring().mean_square_radius(0.1)
 
 
-def seen_area(coupling: Rotation | LimitCycle, landscape: Ring | DoubleWell, steps: int, points: int) -> Measured:
+def seen_area(
+    coupling: Rotation | LimitCycle, landscape: Ring | DoubleWell, steps: int, points: int
+) -> Measured:
     sgd, burn = SGD(steps, 1, 0.02, Constant()), steps // 5
     areas = torch.zeros(points, dtype=torch.float64)
     start = landscape.init(points, stream(2, "init")).float()
@@ -154,7 +173,9 @@ def test_it_is_seen_and_its_absence_too() -> None:
     assert turning.value is not None and turning.stderr is not None
     assert abs(turning.value - Rotation(0.1).area_rate(ring, 0.01)) < 4 * turning.stderr
     assert sigmas(turning) > 10 and abs(sigmas(still)) < 4
-    assert abs(turning.value - Rotation(0.2).area_rate(ring, 0.01)) > 10 * turning.stderr  # a factor 2 would be seen
+    assert (
+        abs(turning.value - Rotation(0.2).area_rate(ring, 0.01)) > 10 * turning.stderr
+    )  # a factor 2 would be seen
 
 
 def test_points_that_are_lost_are_left_out() -> None:

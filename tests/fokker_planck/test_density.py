@@ -11,10 +11,15 @@ GENERATOR = np.random.Generator(np.random.PCG64(1))
 GAUSSIAN = 0.5 * np.log(2 * np.pi * np.e)
 
 
-@pytest.mark.parametrize(("name", "exact"), [("standard_normal", GAUSSIAN), ("standard_exponential", 1.0), ("random", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [("standard_normal", GAUSSIAN), ("standard_exponential", 1.0), ("random", 0.0)],
+)
 def test_entropy(name: str, exact: float) -> None:
     """Within 4 of its stated errors on three densities; at 20,000 points the bias is below one."""
-    found = [entropy(getattr(np.random.Generator(np.random.PCG64(k)), name)(20_000)) for k in range(8)]
+    found = [
+        entropy(getattr(np.random.Generator(np.random.PCG64(k)), name)(20_000)) for k in range(8)
+    ]
     for each in found:
         assert each.value is not None and each.stderr is not None
         assert abs(each.value - exact) < 4 * each.stderr
@@ -27,13 +32,17 @@ def test_entropy_is_vasiceks() -> None:
     points = GENERATOR.standard_normal(4000)
     with_digamma = entropy(points, 20).value
     plain = differential_entropy(points, method="vasicek", window_length=20)
-    assert with_digamma == pytest.approx(float(plain), abs=2 * 20 / 4000 * 3)  # 2m points near the ends, each by a few nats
+    assert with_digamma == pytest.approx(
+        float(plain), abs=2 * 20 / 4000 * 3
+    )  # 2m points near the ends, each by a few nats
     assert with_digamma != pytest.approx(float(plain), abs=1e-6)
 
 
 def test_entropy_follows_the_scale() -> None:
     points = GENERATOR.standard_normal(1000)
-    assert (entropy(3 * points).value or 0) - (entropy(points).value or 0) == pytest.approx(np.log(3), abs=1e-12)
+    assert (entropy(3 * points).value or 0) - (entropy(points).value or 0) == pytest.approx(
+        np.log(3), abs=1e-12
+    )
     ordered, logs = log_density(points)
     assert (np.diff(ordered) >= 0).all() and logs.shape == ordered.shape
 
@@ -48,13 +57,17 @@ def drawn(points: int, shares: Array, seed: int) -> Binned:
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_the_divergence_is_unbiased_and_its_error_right(shift: float) -> None:
-    """Over 200 histograms: mean within 4 errors of the exact value, scatter within 4/√400 of the stated error.
+    """Over 200 histograms: mean within 4 errors of the exact value, scatter within 4/√400 of the
+    stated error.
 
     Without the bias subtracted the mean would be (bins − 1)/2P higher.
+
     """
     moved = np.diff(norm.cdf(BINS - shift))
     exact = drawn(5000, moved, 0).divergence_of(moved)
-    assert exact == pytest.approx(float((moved * np.log(moved / STEADY)).sum()), rel=0.05)  # the rest is in the thin tails
+    assert exact == pytest.approx(
+        float((moved * np.log(moved / STEADY)).sum()), rel=0.05
+    )  # the rest is in the thin tails
     found = [drawn(5000, moved, seed).divergence for seed in range(200)]
     values = np.array([each.value for each in found])
     stated = np.mean([each.stderr or 0.0 for each in found])
@@ -69,7 +82,9 @@ def test_thin_bins_are_taken_together() -> None:
     found = Binned(counts, expected).divergence.value
     assert expected[1] * 100 < LEAST
     merged = np.array([50.0, 5, 45]) / 100
-    assert found == pytest.approx(float((merged * np.log(merged / [0.5, 0.05, 0.45])).sum()) - 2 / 200)
+    assert found == pytest.approx(
+        float((merged * np.log(merged / [0.5, 0.05, 0.45])).sum()) - 2 / 200
+    )
 
 
 def test_shares_of_a_known_density() -> None:

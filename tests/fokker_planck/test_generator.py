@@ -1,9 +1,10 @@
-"""The Fokker–Planck reference: what it conserves, what it must tend to, and equations with a known solution."""
+"""The Fokker–Planck reference: what it conserves, what it must tend to, and equations with a known
+solution."""
 
 import numpy as np
 import pytest
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.generator import Array, FokkerPlanck
 from sgdtheory.landscapes.double_well import DoubleWell
 
@@ -29,7 +30,8 @@ def test_detailed_balance() -> None:
 
 
 def test_the_free_energy_is_the_divergence() -> None:
-    """F − F∞ = D·KL to 1e-12, both falling at every look; F of one well alone is higher by D·log 2 and more."""
+    """F − F∞ = D·KL to 1e-12, both falling at every look; F of one well alone is higher by D·log 2
+    and more."""
     p = WELL.at(WELL.uniform(-1.5, -0.5), TICKS, 0.02)
     above = WELL.free_energy(p) - WELL.free_energy(WELL.steady)
     assert np.abs(above - WELL.diffusion * WELL.divergence(p)).max() < 1e-12
@@ -44,7 +46,8 @@ def test_two_halves_of_the_time_are_the_whole() -> None:
 
 
 def test_in_a_bowl_the_moments_are_ornstein_and_uhlenbecks() -> None:
-    """Mean m·e^{−t}, variance D + (v − D)e^{−2t}; Scharfetter and Gummel's error is of second order in the width."""
+    """Mean m·e^{−t}, variance D + (v − D)e^{−2t}; Scharfetter and Gummel's error is of second order
+    in the width."""
     errors = []
     for cells in (200, 400):
         line = FokkerPlanck(bowl, -4.0, 4.0, 0.2, cells)
@@ -64,14 +67,17 @@ def test_mean_first_passage_is_the_integral(temperature: float) -> None:
     """Second order in the width: 16 times nearer with four times the cells, and 1e-4 with 400."""
     well = DoubleWell()
     exact = well.mean_first_passage(temperature)
-    off = [well.fokker_planck(temperature, cells).mean_first_passage(-1.0, 1.0) / exact - 1 for cells in (400, 1600)]
+    off = [
+        well.fokker_planck(temperature, cells).mean_first_passage(-1.0, 1.0) / exact - 1
+        for cells in (400, 1600)
+    ]
     assert abs(off[0]) < 2e-4 and off[0] / off[1] == pytest.approx(16, rel=0.1)
 
 
 def test_mistakes() -> None:
-    with pytest.raises(Mistake, match="upwards"):
+    with pytest.raises(UserError, match="upwards"):
         WELL.mean_first_passage(1.0, -1.0)
-    with pytest.raises(Mistake, match="not inside"):
+    with pytest.raises(UserError, match="not inside"):
         WELL.uniform(-9.0, 0.0)
-    with pytest.raises(Mistake, match="diffusion"):
+    with pytest.raises(UserError, match="diffusion"):
         FokkerPlanck(bowl, -1.0, 1.0, 0.0)

@@ -1,4 +1,5 @@
-"""The barrier between two points found in two plain ways, to hold against the one that a landscape states."""
+"""The barrier between two points found in two plain ways, to hold against the one that a landscape
+states."""
 
 from heapq import heappop, heappush
 from itertools import product
@@ -7,19 +8,25 @@ import torch
 from torch import Tensor
 
 from sgdtheory.landscape import Landscape, top_curvature, value_and_grad, values
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 
-def by_flooding(landscape: Landscape, ends: Tensor, low: Tensor, high: Tensor, cells: int) -> tuple[float, float]:
-    """The lowest level at which water from one end [n] reaches the other on a grid, n ≤ 2; and the grid's step.
+def by_flooding(
+    landscape: Landscape, ends: Tensor, low: Tensor, high: Tensor, cells: int
+) -> tuple[float, float]:
+    """The lowest level at which water from one end [n] reaches the other on a grid, n ≤ 2; and the
+    grid's step.
 
-    Prim's algorithm, neighbours across corners too. A path along which L ≤ V, moved to the nodes next to it, is
-    displaced by at most step·√n/2, and climbs to V + h·step²·n/8 at a saddle whose curvatures are below h; and a path
-    of nodes, joined by straight pieces of step·√n, exceeds its nodes by as much. So |flood − V| ≤ h·step²/4 to second
-    order, from above and from below.
+    Prim's algorithm, neighbours across corners too. A path along which L ≤ V, moved to the nodes
+    next to it, is displaced by at most step·√n/2, and climbs to V + h·step²·n/8 at a saddle whose
+    curvatures are below h; and a path of nodes, joined by straight pieces of step·√n, exceeds its
+    nodes by as much. So |flood − V| ≤ h·step²/4 to second order, from above and from below.
     """
     n = ends.shape[1]
-    axes = [torch.linspace(float(a), float(b), cells, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+    axes = [
+        torch.linspace(float(a), float(b), cells, dtype=torch.float64)
+        for a, b in zip(low, high, strict=True)
+    ]
     nodes = torch.cartesian_prod(*axes).reshape(-1, n)
     levels = values(landscape, nodes).tolist()
     source, target = (int((nodes - end).norm(dim=1).argmin()) for end in ends)
@@ -41,11 +48,15 @@ def by_flooding(landscape: Landscape, ends: Tensor, low: Tensor, high: Tensor, c
     return level, max(float(axis[1] - axis[0]) for axis in axes)
 
 
-def by_string(landscape: Landscape, ends: Tensor, pivots: int = 25, steps: int = 1500) -> tuple[float, float]:
-    """The highest point of a path between ends [2, n] relaxed by the simplified string method, and its length ratio.
+def by_string(
+    landscape: Landscape, ends: Tensor, pivots: int = 25, steps: int = 1500
+) -> tuple[float, float]:
+    """The highest point of a path between ends [2, n] relaxed by the simplified string method, and
+    its length ratio.
 
-    E, Ren & Vanden-Eijnden 2007: descend, then spread evenly. It starts from the straight line with a random bend, as
-    symmetry may hold the line on a ridge. The polyline is a path, so what is returned is never below the barrier.
+    E, Ren & Vanden-Eijnden 2007: descend, then spread evenly. It starts from the straight line with
+    a random bend, as symmetry may hold the line on a ridge. The polyline is a path, so what is
+    returned is never below the barrier.
     """
     steepest = max(top_curvature(landscape, end, stream(0, "curvature")) for end in ends)
     generator = stream(0, "bend")

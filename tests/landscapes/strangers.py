@@ -26,7 +26,11 @@ def head(*layers: nn.Module, width: int = 16) -> nn.Sequential:
 
 def small_cnn(*layers: nn.Module, channels: int = 6) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(1, channels, 3, padding=1), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
+        nn.Conv2d(1, channels, 3, padding=1),
+        *layers,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, 10),
     )
 
 
@@ -64,7 +68,9 @@ class FreshNumpy(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("W", torch.from_numpy(np.random.default_rng().normal(size=(64, 16))).float())
+        self.register_buffer(
+            "W", torch.from_numpy(np.random.default_rng().normal(size=(64, 16))).float()
+        )
         self.head = nn.Linear(16, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -220,7 +226,11 @@ class TwiceNormed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.norm = nn.Linear(64, 12), nn.Linear(12, 12), nn.BatchNorm1d(12)
+        self.first, self.second, self.norm = (
+            nn.Linear(64, 12),
+            nn.Linear(12, 12),
+            nn.BatchNorm1d(12),
+        )
         self.head = nn.Linear(12, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -384,7 +394,11 @@ class Scalar(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net, self.gain, self.shift = head(nn.Tanh()), nn.Parameter(torch.tensor(1.5)), nn.Parameter(torch.tensor(0.1))
+        self.net, self.gain, self.shift = (
+            head(nn.Tanh()),
+            nn.Parameter(torch.tensor(1.5)),
+            nn.Parameter(torch.tensor(0.1)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x) * self.gain + self.shift  # type: ignore[no-any-return]
@@ -413,7 +427,9 @@ class Returns(nn.Module):
 
 
 def lazy() -> nn.Module:
-    return nn.Sequential(nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
+    return nn.Sequential(
+        nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)
+    )
 
 
 class HalfWeights(nn.Module):
@@ -572,8 +588,12 @@ RIGHT: dict[str, Factory] = {
     "attention": Attention,
     "batch_norm_vectors": lambda: head(nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2)),
     "batch_norm_aliased": Aliased,
-    "batch_norm_untracked": lambda: small_cnn(nn.BatchNorm2d(6, track_running_stats=False), nn.ReLU()),
-    "batch_norm_cumulative": lambda: small_cnn(nn.BatchNorm2d(6, momentum=None, eps=0.1), nn.ReLU()),
+    "batch_norm_untracked": lambda: small_cnn(
+        nn.BatchNorm2d(6, track_running_stats=False), nn.ReLU()
+    ),
+    "batch_norm_cumulative": lambda: small_cnn(
+        nn.BatchNorm2d(6, momentum=None, eps=0.1), nn.ReLU()
+    ),
     "batch_norm_plain": lambda: small_cnn(nn.BatchNorm2d(6, affine=False), nn.ReLU()),
     "batch_norm_across": lambda: small_cnn(nn.SyncBatchNorm(6), nn.ReLU()),
     "batch_norm_subclass": lambda: small_cnn(NormAct(6)),
@@ -583,7 +603,9 @@ RIGHT: dict[str, Factory] = {
     "instance_norm": lambda: small_cnn(nn.InstanceNorm2d(6, affine=True), nn.ReLU()),
     "group_norm": lambda: small_cnn(nn.GroupNorm(2, 6), nn.SiLU()),
     "layer_norm": lambda: head(nn.LayerNorm(16), nn.GELU()),
-    "weight_norm_hooks": lambda: nn.Sequential(nn.Flatten(), weight_norm(nn.Linear(64, 16)), nn.Tanh(), nn.Linear(16, 10)),
+    "weight_norm_hooks": lambda: nn.Sequential(
+        nn.Flatten(), weight_norm(nn.Linear(64, 16)), nn.Tanh(), nn.Linear(16, 10)
+    ),
     "weight_norm_parametrized": lambda: nn.Sequential(
         nn.Flatten(), parametrizations.weight_norm(nn.Linear(64, 16)), nn.Tanh(), nn.Linear(16, 10)
     ),
@@ -618,13 +640,18 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "numpy_noise": (NumpyNoise, "NumpyNoise draws random numbers"),
     "norm_twice": (TwiceNormed, "norm .*twice"),
     "block_shared": (SharedBlock, r"block\.1' is used twice"),
-    "norm_by_hand": (HandWrittenNorm, r"mean of HandWrittenNorm .*changed by every pass in training"),
+    "norm_by_hand": (
+        HandWrittenNorm,
+        r"mean of HandWrittenNorm .*changed by every pass in training",
+    ),
     "instance_norm_tracking": (
         lambda: small_cnn(nn.InstanceNorm2d(6, track_running_stats=True), nn.ReLU()),
         r"running_mean of 1 \(InstanceNorm2d\)",
     ),
     "spectral_norm_parametrized": (
-        lambda: nn.Sequential(nn.Flatten(), parametrizations.spectral_norm(nn.Linear(64, 16)), nn.Linear(16, 10)),
+        lambda: nn.Sequential(
+            nn.Flatten(), parametrizations.spectral_norm(nn.Linear(64, 16)), nn.Linear(16, 10)
+        ),
         r"_u of 1\.parametrizations\.weight\.0 \(_SpectralNorm\)",
     ),
     "spectral_norm_hooks": (

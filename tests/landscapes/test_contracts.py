@@ -46,7 +46,9 @@ def test_stationary_points(case: Case) -> None:
     contracts.minima_are_minima(case.landscape)
     contracts.saddles_are_saddles(case.landscape)
     expected = torch.tensor(case.losses_at_minima, dtype=torch.float64)
-    torch.testing.assert_close(case.landscape.losses(case.landscape.minima()), expected, rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        case.landscape.losses(case.landscape.minima()), expected, rtol=0, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("case", ON_A_GRID, ids=repr)
@@ -57,9 +59,11 @@ def test_barrier_by_flooding(case: Case) -> None:
 
 @pytest.mark.parametrize("case", WITH_BARRIER, ids=repr)
 def test_barrier_and_length_by_string(case: Case) -> None:
-    """The path's highest point within 1 % of the straight line's above the barrier; its length within 1 %.
+    """The path's highest point within 1 % of the straight line's above the barrier; its length
+    within 1 %.
 
-    On a connected sheet of minima nothing draws the string tight: there the stated length is a lower bound.
+    On a connected sheet of minima nothing draws the string tight: there the stated length is a
+    lower bound.
     """
     landscape = case.landscape
     ends = landscape.minima()[:2]
@@ -75,7 +79,8 @@ def test_barrier_and_length_by_string(case: Case) -> None:
 
 
 def barrier_is_flooded(landscape: Any, cells: int = 161) -> None:
-    """The stated barrier, in native coordinates of at most two, within h·step²/2: twice the bound of by_flooding."""
+    """The stated barrier, in native coordinates of at most two, within h·step²/2: twice the bound
+    of by_flooding."""
     ends = landscape.minima()[:2]
     low, high = landscape.box()
     level, step = minimax.by_flooding(landscape, ends, low, high, cells)
@@ -84,10 +89,14 @@ def barrier_is_flooded(landscape: Any, cells: int = 161) -> None:
         for theta in torch.cat([landscape.minima(), landscape.saddles()])
     )
     found = level - float(landscape.losses(ends)[0])
-    assert abs(found - landscape.barrier()) <= steepest * step**2 / 2, f"barrier {found}, stated {landscape.barrier()}"
+    assert abs(found - landscape.barrier()) <= steepest * step**2 / 2, (
+        f"barrier {found}, stated {landscape.barrier()}"
+    )
 
 
-@pytest.mark.parametrize(("native", "turned"), list(zip(NATIVE + NATIVE, ROTATED + WIDE, strict=True)), ids=repr)
+@pytest.mark.parametrize(
+    ("native", "turned"), list(zip(NATIVE + NATIVE, ROTATED + WIDE, strict=True)), ids=repr
+)
 def test_answers_do_not_depend_on_the_angle(native: Case, turned: Case) -> None:
     flat, landscape = native.landscape, turned.landscape
     x = contracts.start(flat, 6)
@@ -95,20 +104,27 @@ def test_answers_do_not_depend_on_the_angle(native: Case, turned: Case) -> None:
     torch.testing.assert_close(landscape.native(theta), x, rtol=0, atol=1e-12)
     torch.testing.assert_close(torch.cdist(theta, theta), torch.cdist(x, x), rtol=0, atol=1e-6)
     torch.testing.assert_close(landscape.losses(theta), flat.losses(x), rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(landscape.native(landscape.minima()), flat.minima(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        landscape.native(landscape.minima()), flat.minima(), rtol=0, atol=1e-12
+    )
     frame = landscape.frame
     noise = landscape.noise_covariance(theta[:1])[0]
-    torch.testing.assert_close(frame @ noise @ frame.T, flat.noise_covariance(x[:1])[0], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        frame @ noise @ frame.T, flat.noise_covariance(x[:1])[0], rtol=0, atol=1e-12
+    )
 
 
 def test_the_frame_is_orthonormal_and_differs_by_seed() -> None:
     frames = [MullerBrown(ambient=50, rotation_seed=seed).frame for seed in (0, 1)]
-    torch.testing.assert_close(frames[0] @ frames[0].T, torch.eye(2, dtype=torch.float64), rtol=0, atol=1e-13)
+    torch.testing.assert_close(
+        frames[0] @ frames[0].T, torch.eye(2, dtype=torch.float64), rtol=0, atol=1e-13
+    )
     assert (frames[0] - frames[1]).abs().max() > 0.1
 
 
 def test_constants_kept_from_a_transform_serve_the_next_call() -> None:
-    """The first call on a landscape may stand inside inference mode or torch.func; later ones still differentiate."""
+    """The first call on a landscape may stand inside inference mode or torch.func; later ones still
+    differentiate."""
     theta = torch.ones(1, 20, dtype=torch.float64)
     for first in ("inference", "functorch"):
         landscape = MullerBrown(ambient=20)
@@ -126,7 +142,9 @@ def test_constants_kept_from_a_transform_serve_the_next_call() -> None:
 @dataclass(frozen=True)
 class WrongConstant(MullerBrown):
     def energy(self, x: Tensor) -> Tensor:  # A_2 = −99.999
-        return super().energy(x) + 1e-3 * torch.exp(-x[:, 0].square() - 10 * (x[:, 1] - 0.5).square())
+        return super().energy(x) + 1e-3 * torch.exp(
+            -x[:, 0].square() - 10 * (x[:, 1] - 0.5).square()
+        )
 
 
 @dataclass(frozen=True)

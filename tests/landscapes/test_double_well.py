@@ -1,4 +1,5 @@
-"""Escape from the double well, against a chain of jumps that has the same generator, and against limits."""
+"""Escape from the double well, against a chain of jumps that has the same generator, and against
+limits."""
 
 import numpy as np
 import pytest
@@ -6,14 +7,16 @@ import torch
 from scipy.linalg import solve_banded
 from scipy.special import iv
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.double_well import DoubleWell
 
 
 def first_passage_by_jumps(height: float, diffusion: float, cells: int) -> float:
-    """Mean time from −1 to 1 of the chain x ± d with rates D/d²·e^{∓ΔV/2D}, whose limit d → 0 is the diffusion.
+    """Mean time from −1 to 1 of the chain x ± d with rates D/d²·e^{∓ΔV/2D}, whose limit d → 0 is
+    the diffusion.
 
-    (rate up)(u₊ − u) + (rate down)(u₋ − u) = −1, reflected at x = −2.5, u(1) = 0. Error of order d².
+    (rate up)(u₊ − u) + (rate down)(u₋ − u) = −1, reflected at x = −2.5, u(1) = 0. Error of order
+    d².
     """
     step = 1.0 / cells
     x = np.arange(-2.5, 1.0 + step / 2, step)
@@ -29,13 +32,19 @@ def first_passage_by_jumps(height: float, diffusion: float, cells: int) -> float
     return float(times[int(np.argmin(np.abs(x + 1)))])
 
 
-@pytest.mark.parametrize(("height", "temperature", "noise"), [(0.25, 0.05, 1.0), (0.25, 0.2, 1.0), (1.0, 0.1, 2.0)])
+@pytest.mark.parametrize(
+    ("height", "temperature", "noise"), [(0.25, 0.05, 1.0), (0.25, 0.2, 1.0), (1.0, 0.1, 2.0)]
+)
 def test_mean_first_passage(height: float, temperature: float, noise: float) -> None:
-    coarse, fine = (first_passage_by_jumps(height, temperature * noise, cells) for cells in (400, 800))
+    coarse, fine = (
+        first_passage_by_jumps(height, temperature * noise, cells) for cells in (400, 800)
+    )
     expected = (4 * fine - coarse) / 3  # Richardson: d⁴ is left
     found = DoubleWell(height=height, noise=noise).mean_first_passage(temperature)
     assert found == pytest.approx(expected, rel=1e-6)
-    assert found != pytest.approx(DoubleWell(height=1.01 * height, noise=noise).mean_first_passage(temperature), rel=1e-3)
+    assert found != pytest.approx(
+        DoubleWell(height=1.01 * height, noise=noise).mean_first_passage(temperature), rel=1e-3
+    )
 
 
 def test_kramers_is_the_cold_limit() -> None:
@@ -67,7 +76,7 @@ def test_stationary_density(temperature: float) -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(Mistake, match="upwards"):
+    with pytest.raises(UserError, match="upwards"):
         DoubleWell().mean_first_passage(0.1, 1.0, -1.0)
-    with pytest.raises(Mistake, match="nothing escapes"):
+    with pytest.raises(UserError, match="nothing escapes"):
         DoubleWell(noise=0.0).kramers_rate(0.1)

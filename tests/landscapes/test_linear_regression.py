@@ -7,10 +7,10 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.linear_regression import LinearRegression
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
 from tests.landscapes import contracts
 
 LANDSCAPE = LinearRegression(digits())
@@ -32,12 +32,15 @@ def test_its_derivatives_are_a_plain_twins() -> None:
 
 
 def one_step(covariance: Tensor, rate: float, size: int) -> Tensor:
-    """Σ after one step of SGD without momentum, from the sums over examples as they stand in science.md."""
+    """Σ after one step of SGD without momentum, from the sums over examples as they stand in
+    science.md."""
     x, eye = LANDSCAPE.inputs, torch.eye(LANDSCAPE.dim, dtype=torch.float64)
     left = x @ LANDSCAPE.minima()[0] - LANDSCAPE.targets
     fixed = torch.einsum("ni,nj,n->ij", x, x, left**2) / len(x)
     mean = (x * left[:, None]).mean(0)
-    grown = torch.einsum("ni,n,nj->ij", x, torch.einsum("ni,ij,nj->n", x, covariance, x), x) / len(x)
+    grown = torch.einsum("ni,n,nj->ij", x, torch.einsum("ni,ij,nj->n", x, covariance, x), x) / len(
+        x
+    )
     gram = x.T @ x / len(x)
     keep = eye - rate * LANDSCAPE.hessian
     noise = fixed - torch.outer(mean, mean) + grown - gram @ covariance @ gram
@@ -51,7 +54,8 @@ def test_the_covariance_is_the_fixed_point(rate: float, size: int) -> None:
 
 
 def test_without_the_growth_of_noise_it_is_lyapunovs() -> None:
-    """At a small learning rate the noise is additive, with momentum too; then scipy's solution is the twin."""
+    """At a small learning rate the noise is additive, with momentum too; then scipy's solution is
+    the twin."""
     rate, momentum, n = 1e-6, 0.9, LANDSCAPE.dim
     h, eye = LANDSCAPE.hessian.numpy(), np.eye(n)
     step = np.block([[eye - rate * h, -rate * momentum * eye], [h, momentum * eye]])
@@ -68,15 +72,16 @@ def test_a_smaller_population_has_less_noise() -> None:
 
 
 def test_what_blows_up_is_refused() -> None:
-    with pytest.raises(Mistake, match="no stationary state"):
+    with pytest.raises(UserError, match="no stationary state"):
         LANDSCAPE.stationary_covariance(0.2, 8)
-    with pytest.raises(Mistake, match="larger batches"):
+    with pytest.raises(UserError, match="larger batches"):
         LANDSCAPE.stationary_covariance(0.15, 1)
 
 
 @pytest.mark.slow
 def test_the_cloud_is_where_it_should_be() -> None:
-    """Tr HΣ within half a per cent, noise that grows with the cloud included: without it, it would be 4 % lower."""
+    """Tr HΣ within half a per cent, noise that grows with the cloud included: without it, it would
+    be 4 % lower."""
     rate, size, points = 0.08, 8, 8000
     start = LANDSCAPE.minima().float().repeat(points, 1)
     bottom = LANDSCAPE.minima()[0]

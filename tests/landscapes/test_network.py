@@ -19,7 +19,7 @@ from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 FEW = digits().first(60, 40)
 MODELS = {
@@ -35,7 +35,9 @@ def plain_loss(network: Network, theta: Tensor, images: Tensor, labels: Tensor) 
     """The objective of one point on some images by the plain module in training mode, written out."""
     module = network.function.fresh(stream(0)).double().train()
     parts = theta.split([p.numel() for p in module.parameters()])
-    weights = {name: x.view(p.shape) for (name, p), x in zip(module.named_parameters(), parts, strict=True)}
+    weights = {
+        name: x.view(p.shape) for (name, p), x in zip(module.named_parameters(), parts, strict=True)
+    }
     inputs = network.data.scaled(images, torch.float32).double()
     outputs = torch.func.functional_call(module, weights, (inputs,))
     return F.cross_entropy(outputs, labels) + 0.5 * network.weight_decay * (theta**2).sum()
@@ -43,7 +45,8 @@ def plain_loss(network: Network, theta: Tensor, images: Tensor, labels: Tensor) 
 
 @pytest.mark.parametrize(
     ("name", "rows"),
-    [(name, rows) for name in MODELS for rows in ("loop", "vmap")] + [("mlp", "batched"), ("linear", "batched")],
+    [(name, rows) for name in MODELS for rows in ("loop", "vmap")]
+    + [("mlp", "batched"), ("linear", "batched")],
 )
 def test_losses_gradients_and_products_are_the_plain_modules(name: str, rows: str) -> None:
     network = Network(MODELS[name], FEW, weight_decay=0.01, rows=rows)  # type: ignore[arg-type]
@@ -55,7 +58,9 @@ def test_losses_gradients_and_products_are_the_plain_modules(name: str, rows: st
     products = hvp(network, cloud, vectors, batch)
     for p in range(2):
         theta = cloud[p].clone().requires_grad_()
-        loss = plain_loss(network, theta, FEW.train_images[indices[p]], FEW.train_labels[indices[p]])
+        loss = plain_loss(
+            network, theta, FEW.train_images[indices[p]], FEW.train_labels[indices[p]]
+        )
         (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
         (product,) = torch.autograd.grad(gradient @ vectors[p], theta)
         assert abs(float(losses[p] - loss.detach())) < 1e-12
@@ -69,7 +74,10 @@ class Unscaled(nn.Module):
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(64, 12), nn.Linear(12, classes)
-        self.vectors, self.sequences = nn.BatchNorm1d(12, affine=False), nn.BatchNorm1d(3, eps=0.1, affine=False)
+        self.vectors, self.sequences = (
+            nn.BatchNorm1d(12, affine=False),
+            nn.BatchNorm1d(3, eps=0.1, affine=False),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = self.vectors(self.first(images.flatten(1)).tanh())
@@ -83,11 +91,15 @@ def product_and_plain(network: Network) -> tuple[Tensor, Tensor]:
     leaf = theta.clone().requires_grad_()
     loss = plain_loss(network, leaf, network.data.train_images, network.data.train_labels)
     (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
-    return hvp(network, theta[None], vector[None])[0], torch.autograd.grad(gradient @ vector, leaf)[0]
+    return hvp(network, theta[None], vector[None])[0], torch.autograd.grad(gradient @ vector, leaf)[
+        0
+    ]
 
 
 @pytest.mark.parametrize("rows", ["loop", "vmap"])
-def test_products_through_batch_norms_of_every_kind(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_through_batch_norms_of_every_kind(
+    rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = Network(Unscaled, FEW, rows=rows)  # type: ignore[arg-type]
     product, plain = product_and_plain(network)
     assert (product - plain).norm() < 1e-11 * plain.norm()
@@ -96,7 +108,8 @@ def test_products_through_batch_norms_of_every_kind(rows: str, monkeypatch: pyte
 
 
 def test_a_compiled_network_has_products_too() -> None:
-    """torch cannot differentiate compiled code twice: they take another way, which nothing tells the user of."""
+    """torch cannot differentiate compiled code twice: they take another way, which nothing tells
+    the user of."""
     network = Network(MODELS["mlp"], FEW, compile=True)
     product, plain = product_and_plain(network)
     assert (product - plain).norm() < 1e-11 * plain.norm()
@@ -117,25 +130,39 @@ def test_mini_batches_are_unbiased_without_batch_norm() -> None:
     cloud = network.init(1, stream(0, "init")).double()
     whole = value_and_grad(network, cloud)[1][0]
     indices = torch.randint(60, (1, 400, 6), generator=stream(0, "indices"))
-    drawn = torch.stack([value_and_grad(network, cloud, network.batch(indices[:, k]))[1][0] for k in range(400)])
+    drawn = torch.stack(
+        [value_and_grad(network, cloud, network.batch(indices[:, k]))[1][0] for k in range(400)]
+    )
     error = drawn.std(0) / 20
     z = ((drawn.mean(0) - whole) / error.clamp_min(1e-12))[error > 1e-9]
-    assert z.square().mean() < 1.5 and z.abs().max() < 5  # a chi-square a parameter, most of them correlated
+    assert (
+        z.square().mean() < 1.5 and z.abs().max() < 5
+    )  # a chi-square a parameter, most of them correlated
 
 
 def test_the_objective_is_the_mean_over_its_parts() -> None:
     for name in ("mlp", "resnet8"):
         network = Network(MODELS[name], FEW, part=20)
         cloud = network.init(2, stream(0, "init")).double()
-        by_hand = torch.stack([weight * network.losses(cloud, part) for part, weight in network.parts()]).sum(0)
+        by_hand = torch.stack(
+            [weight * network.losses(cloud, part) for part, weight in network.parts()]
+        ).sum(0)
         assert sum(weight for _, weight in network.parts()) == pytest.approx(1)
-        assert torch.allclose(values(network, cloud), by_hand) and torch.allclose(network.losses(cloud), by_hand)
-    whole, parted = (values(Network(MODELS["mlp"], FEW, part=part), torch.ones(1, 610).double()) for part in (60, 7))
-    assert torch.allclose(whole, parted)  # without batch norm the partition is only a matter of memory
+        assert torch.allclose(values(network, cloud), by_hand) and torch.allclose(
+            network.losses(cloud), by_hand
+        )
+    whole, parted = (
+        values(Network(MODELS["mlp"], FEW, part=part), torch.ones(1, 610).double())
+        for part in (60, 7)
+    )
+    assert torch.allclose(
+        whole, parted
+    )  # without batch norm the partition is only a matter of memory
 
 
 def test_population_statistics_are_those_of_the_whole_set() -> None:
-    """One pass in training mode over all images is what scoring in evaluation mode must reproduce, exactly."""
+    """One pass in training mode over all images is what scoring in evaluation mode must reproduce,
+    exactly."""
     network = Network(MODELS["resnet8"], FEW, weight_decay=0.0)
     theta = network.init(1, stream(0, "init"))[0].double()
     score = network.score(theta[None], "train")
@@ -149,11 +176,15 @@ def test_population_statistics_are_those_of_the_whole_set() -> None:
 
 
 class Shaken(nn.Module):
-    """A batch norm behind which training mode does what evaluation mode does not: every second channel is left out."""
+    """A batch norm behind which training mode does what evaluation mode does not: every second
+    channel is left out."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        self.norm, self.head = nn.BatchNorm2d(shape[0]), nn.Linear(shape[0] * shape[1] * shape[2], classes)
+        self.norm, self.head = (
+            nn.BatchNorm2d(shape[0]),
+            nn.Linear(shape[0] * shape[1] * shape[2], classes),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.norm(images).flatten(1)
@@ -165,11 +196,16 @@ class Shaken(nn.Module):
 
 @pytest.mark.parametrize("model", [MODELS["resnet8"], MODELS["densenet"], Shaken])
 def test_training_scores_are_evaluation_modes(model: Callable[..., nn.Module]) -> None:
-    """They come with the statistics, by one pass; what a module does in training alone is not descended either."""
+    """They come with the statistics, by one pass; what a module does in training alone is not
+    descended either."""
     network = Network(model, FEW)
     theta = network.init(1, stream(0, "init"))[0].double()
     module = network.model_at(theta)
-    expected = F.cross_entropy(module(FEW.scaled(FEW.train_images, torch.float32).double()), FEW.train_labels, reduction="none")
+    expected = F.cross_entropy(
+        module(FEW.scaled(FEW.train_images, torch.float32).double()),
+        FEW.train_labels,
+        reduction="none",
+    )
     assert network._population(theta).outputs is not None
     assert torch.allclose(network.score(theta[None], "train").losses[0], expected, atol=1e-12)
 
@@ -181,8 +217,13 @@ def test_scores_on_some_of_the_examples_are_those_of_a_smaller_set() -> None:
     (images, labels), (test_images, test_labels) = some._scored.values()
     alone = Network(MODELS["resnet8"], replace(FEW, train_images=images, train_labels=labels))
     assert torch.equal(some.score(theta, "train").losses, alone.score(theta, "train").losses)
-    assert torch.equal(some.statistics(theta[0])["stem.1.running_mean"], alone.statistics(theta[0])["stem.1.running_mean"])
-    assert len(test_labels) == 25 and not torch.equal(test_images, FEW.test_images[:25])  # folders come sorted by class
+    assert torch.equal(
+        some.statistics(theta[0])["stem.1.running_mean"],
+        alone.statistics(theta[0])["stem.1.running_mean"],
+    )
+    assert len(test_labels) == 25 and not torch.equal(
+        test_images, FEW.test_images[:25]
+    )  # folders come sorted by class
     assert torch.equal(some.losses(theta), network.losses(theta))  # what is descended is the whole
 
 
@@ -195,7 +236,9 @@ def test_statistics_beyond_the_exact_size_are_close(monkeypatch: pytest.MonkeyPa
     close = network.statistics(theta)
     for name, buffer in exact.items():
         scale = exact[name.replace("mean", "var")].sqrt() if name.endswith("mean") else buffer
-        assert ((close[name] - buffer).abs() / scale).max() < 3 / 200**0.5, name  # three standard errors of a batch
+        assert ((close[name] - buffer).abs() / scale).max() < 3 / 200**0.5, (
+            name
+        )  # three standard errors of a batch
 
 
 def test_batch_norm_buffers_are_no_coordinates() -> None:
@@ -224,7 +267,12 @@ class WithDropout(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, classes)
+            nn.Flatten(),
+            nn.Linear(64, 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(16, classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -242,7 +290,9 @@ def test_a_compiled_landscape_has_the_same_losses() -> None:
     plain, compiled = (Network(MODELS["mlp"], FEW, compile=compile) for compile in (False, True))
     cloud = plain.init(2, stream(0, "init"))
     batch = plain.batch(torch.arange(16).view(1, 16))
-    for ours, theirs in zip(value_and_grad(plain, cloud, batch), value_and_grad(compiled, cloud, batch), strict=True):
+    for ours, theirs in zip(
+        value_and_grad(plain, cloud, batch), value_and_grad(compiled, cloud, batch), strict=True
+    ):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
@@ -252,7 +302,9 @@ def test_a_gpu_has_the_same_losses_within_rounding() -> None:
     for name in ("mlp", "resnet8"):
         here, there = Network(MODELS[name], FEW), Network(MODELS[name], FEW, device="cuda")
         cloud = here.init(2, stream(0, "init")).double()
-        for ours, theirs in zip(value_and_grad(here, cloud), value_and_grad(there, cloud.cuda()), strict=True):
+        for ours, theirs in zip(
+            value_and_grad(here, cloud), value_and_grad(there, cloud.cuda()), strict=True
+        ):
             assert torch.allclose(ours, theirs.cpu(), rtol=1e-8, atol=1e-8)
 
 

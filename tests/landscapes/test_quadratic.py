@@ -1,4 +1,5 @@
-"""The stationary covariance of SGD on a quadratic, against closed forms, a general solver, and SGD's trace identity."""
+"""The stationary covariance of SGD on a quadratic, against closed forms, a general solver, and
+SGD's trace identity."""
 
 from itertools import product
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_lyapunov
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp
 from sgdtheory.landscapes.quadratic import Quadratic
 
@@ -44,7 +45,9 @@ def test_general_solver(landscape: Quadratic, eta: float, mu: float) -> None:
     one, b = np.eye(landscape.dim), 3
     a = np.block([[one - eta * hessian, -eta * mu * one], [hessian, mu * one]])
     kick = np.vstack([-eta * one, one])
-    expected = solve_discrete_lyapunov(a, kick @ noise @ kick.T / b)[: landscape.dim, : landscape.dim]
+    expected = solve_discrete_lyapunov(a, kick @ noise @ kick.T / b)[
+        : landscape.dim, : landscape.dim
+    ]
     found = landscape.stationary_covariance(eta, b, mu).numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
@@ -66,34 +69,41 @@ def test_hessian_and_noise_do_not_commute() -> None:
         assert np.abs(hessian @ noise - noise @ hessian).max() > 0.1
         native = landscape.native_dim
         assert np.trace(noise) == pytest.approx(landscape.noise * landscape.dim)
-        eigenvalues = np.linalg.eigvalsh(landscape.frame.numpy() @ noise @ landscape.frame.numpy().T)
+        eigenvalues = np.linalg.eigvalsh(
+            landscape.frame.numpy() @ noise @ landscape.frame.numpy().T
+        )
         assert len(eigenvalues) == native
         assert eigenvalues[-1] / eigenvalues[0] == pytest.approx(40.0)
 
 
 def test_the_covariance_does_not_depend_on_the_angle() -> None:
-    flat, turned = Quadratic(H, noise_anisotropy=40.0), Quadratic(H, noise_anisotropy=40.0, ambient=9)
+    flat, turned = (
+        Quadratic(H, noise_anisotropy=40.0),
+        Quadratic(H, noise_anisotropy=40.0, ambient=9),
+    )
     frame = turned.frame
     found = frame @ turned.stationary_covariance(0.3, 2, 0.5) @ frame.T
     torch.testing.assert_close(found, flat.stationary_covariance(0.3, 2, 0.5), rtol=0, atol=1e-13)
 
 
 def test_spectrum() -> None:
-    assert Quadratic(directions=3, condition=100.0).spectrum.tolist() == pytest.approx([1.0, 0.1, 0.01])
+    assert Quadratic(directions=3, condition=100.0).spectrum.tolist() == pytest.approx(
+        [1.0, 0.1, 0.01]
+    )
     assert Quadratic(directions=1).spectrum.tolist() == [1.0]
     assert Quadratic(directions=7, ambient=30).dim == 30
 
 
 def test_mistakes_say_the_limit() -> None:
     landscape = Quadratic((4.0, 1.0))
-    with pytest.raises(Mistake, match=r"stay below .* = 0\.75"):
+    with pytest.raises(UserError, match=r"stay below .* = 0\.75"):
         landscape.stationary_covariance(0.75, 1, 0.5)
     landscape.stationary_covariance(0.7499, 1, 0.5)
-    with pytest.raises(Mistake, match="curvature 10"):  # a stiff complement counts
+    with pytest.raises(UserError, match="curvature 10"):  # a stiff complement counts
         Quadratic((4.0,), ambient=3, stiffness=10.0).stationary_covariance(0.3, 1)
-    with pytest.raises(Mistake, match="curvature 0"):
+    with pytest.raises(UserError, match="curvature 0"):
         Quadratic((1.0, 0.0)).stationary_covariance(0.1, 1)
-    with pytest.raises(Mistake, match="ambient=3 is too small"):
+    with pytest.raises(UserError, match="ambient=3 is too small"):
         Quadratic(directions=4, ambient=3)
-    with pytest.raises(Mistake, match="without directions"):
+    with pytest.raises(UserError, match="without directions"):
         Quadratic(())

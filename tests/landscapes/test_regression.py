@@ -1,4 +1,5 @@
-"""The small regression and the text model keep a landscape's promises, and are what their formulas say."""
+"""The small regression and the text model keep a landscape's promises, and are what their formulas
+say."""
 
 from functools import partial
 from math import log
@@ -8,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.text import SYMBOLS, Text, topics
-from sgdtheory.descend import lbfgs
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad, values
 from sgdtheory.landscapes.regression import Regression
 from sgdtheory.landscapes.text_model import TextModel
 from sgdtheory.models.lstm import LSTM
-from sgdtheory.streams import stream
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.rng import stream
 from tests.landscapes import contracts
 
 
 def twin(theta: Tensor, degree: int) -> Tensor:
-    """1-4-4-1 of one point, written out; y = x^degree with mean 1/(d + 1) and the moments of the 128 points themselves."""
+    """1-4-4-1 of one point, written out; y = x^degree with mean 1/(d + 1) and the moments of the
+    128 points themselves."""
     x = torch.arange(128, dtype=torch.float64) / 127
     y = x**degree
     x, y = ((z - z.mean()) / ((z - z.mean()) ** 2).mean().sqrt() for z in (x, y))
@@ -46,7 +48,8 @@ def test_the_regression_keeps_the_promises_of_rows_and_precision() -> None:
 
 @pytest.mark.parametrize(("degree", "left"), [(2, 1 / 16), (3, 4 / 25)])
 def test_its_loss_is_the_share_of_variance_left(degree: int, left: float) -> None:
-    """A constant leaves 1; a unit in its linear range leaves what a straight line does, 1 − r² of uniform x."""
+    """A constant leaves 1; a unit in its linear range leaves what a straight line does, 1 − r² of
+    uniform x."""
     net = Regression(degree, hidden=(1,), examples=4000)
     nothing = torch.zeros(1, net.dim, dtype=torch.float64)
     assert float(net.losses(nothing)) == pytest.approx(1.0)
@@ -69,15 +72,20 @@ def test_batches_are_unbiased_and_exact() -> None:
 
 def test_the_text_is_english_and_its_splits_do_not_meet() -> None:
     text = topics(train=50, test=20, window=30)
-    assert text.train_images.shape == text.train_labels.shape == (50, 30) and text.test_images.shape == (20, 30)
-    assert torch.equal(text.train_images[:, 1:].long(), text.train_labels[:, :-1])  # the next character is the next one
+    assert text.train_images.shape == text.train_labels.shape == (
+        50,
+        30,
+    ) and text.test_images.shape == (20, 30)
+    assert torch.equal(
+        text.train_images[:, 1:].long(), text.train_labels[:, :-1]
+    )  # the next character is the next one
     said = "".join(SYMBOLS[code] for code in text.train_images.flatten().tolist())
     assert 0.1 < said.count(" ") / len(said) < 0.25 and said.count("e") > said.count("q")
     assert torch.equal(text.train_images, topics(50, 20, 30).train_images)
 
 
 def test_more_text_than_there_is_is_refused() -> None:
-    with pytest.raises(Mistake, match="more than the"):
+    with pytest.raises(UserError, match="more than the"):
         topics(train=100_000)
 
 
@@ -100,7 +108,10 @@ def test_its_loss_is_that_of_an_ordinary_module() -> None:
     logits = module(data.train_images)
     plain = nn.functional.cross_entropy(logits, data.train_labels) + 0.05 * theta.square().sum()
     torch.testing.assert_close(model.losses(theta)[0], plain.detach())
-    torch.testing.assert_close(model.losses(theta)[0] - 0.05 * theta.square().sum(), model.score(theta, "train").losses.mean())
+    torch.testing.assert_close(
+        model.losses(theta)[0] - 0.05 * theta.square().sum(),
+        model.score(theta, "train").losses.mean(),
+    )
     assert model.title.startswith("LSTM (") and model.vector(module).shape == (model.dim,)
 
 

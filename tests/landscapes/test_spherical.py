@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.spherical import Spherical
 from tests.landscapes.contracts import spectrum_if_stationary
 
@@ -26,9 +26,17 @@ def test_the_kth_lowest_critical_point_has_index_k_minus_one(ambient: int | None
         rest = torch.full((landscape.dim - SIZE,), landscape.stiffness, dtype=torch.float64)
         expected = torch.cat([along, across[None], rest]).sort().values
         torch.testing.assert_close(curvatures, expected, rtol=0, atol=1e-10)
-    assert int((spectrum_if_stationary(landscape, torch.zeros(landscape.dim, dtype=torch.float64)) < 0).sum()) == SIZE
+    assert (
+        int(
+            (
+                spectrum_if_stationary(landscape, torch.zeros(landscape.dim, dtype=torch.float64))
+                < 0
+            ).sum()
+        )
+        == SIZE
+    )
 
 
 def test_the_wall_must_stand_over_the_couplings() -> None:
-    with pytest.raises(Mistake, match="raise it"):
+    with pytest.raises(UserError, match="raise it"):
         Spherical(wall=0.5)

@@ -1,4 +1,5 @@
-"""The spiky bowl: its smoothing against an average over the Gaussian, its threshold against the roots that it counts."""
+"""The spiky bowl: its smoothing against an average over the Gaussian, its threshold against the
+roots that it counts."""
 
 from math import cos, pi, sin
 
@@ -9,9 +10,11 @@ from scipy.optimize import brentq
 
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.spiky import LOWEST_SINC, Spiky
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)  # ∫ f(ω) e^{−ω²/2} dω, exact for polynomials up to degree 119
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(
+    60
+)  # ∫ f(ω) e^{−ω²/2} dω, exact for polynomials up to degree 119
 
 
 @pytest.mark.parametrize("width", [0.05, 0.15, 0.3])
@@ -22,7 +25,9 @@ def test_smoothing_is_the_average_over_a_gaussian(width: float) -> None:
     average = Spiky().losses(around).view(41, -1) @ torch.from_numpy(WEIGHTS / WEIGHTS.sum())
     smooth = Spiky().smoothed(width)
     torch.testing.assert_close(smooth.losses(x[:, None]), average, rtol=0, atol=1e-11)
-    wrong = Spiky(smoothing=width / 2).losses(x[:, None])  # as a factor forgotten in the exponent would be
+    wrong = Spiky(smoothing=width / 2).losses(
+        x[:, None]
+    )  # as a factor forgotten in the exponent would be
     assert (wrong - average).abs().max() > 1e-2
 
 

@@ -18,13 +18,14 @@ from torch.nn.parameter import is_lazy
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import twice
-from sgdtheory.landscapes.module import fill, logits_of
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.custom import custom
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 from tests.landscapes.strangers import REFUSED, RIGHT, Factory
 
 FEW = digits().first(60, 40)
@@ -34,7 +35,9 @@ BAR = 1e-7  # relative, float64: batch norms of few values amplify rounding, to 
 
 def colour() -> Images:
     source = stream(0, "colour")
-    images = [torch.randint(256, (n, 3, 16, 16), generator=source, dtype=torch.uint8) for n in (40, 20)]
+    images = [
+        torch.randint(256, (n, 3, 16, 16), generator=source, dtype=torch.uint8) for n in (40, 20)
+    ]
     return Images(images[0], torch.arange(40) % 3, images[1], torch.arange(20) % 3, 3, "colour")
 
 
@@ -46,7 +49,9 @@ def network(name: str, factory: Factory, **settings: object) -> Network:
 def shaken(landscape: Network, points: int) -> Tensor:
     """Points at which no scale and no bias is left where its author put it, float64."""
     cloud = landscape.init(points, stream(0, "init")).double()
-    return cloud + 0.05 * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=torch.float64)
+    return cloud + 0.05 * torch.randn(
+        cloud.shape, generator=stream(0, "shake"), dtype=torch.float64
+    )
 
 
 def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
@@ -120,7 +125,7 @@ def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_is_refused(name: str) -> None:
     factory, says = REFUSED[name]
-    with pytest.raises(Mistake, match=says) as fault:
+    with pytest.raises(UserError, match=says) as fault:
         network(name, factory).check()
     assert len(str(fault.value).splitlines()) == 1 and len(str(fault.value)) <= 400
 
@@ -168,9 +173,9 @@ def test_a_regular_expression_chooses_the_coordinates() -> None:
     chosen = part.with_constants({name: named[name] for name in part.constants})
     few = theta[:, -part.dim :]
     assert torch.equal(chosen.score(few, "test").losses, whole.score(theta, "test").losses)
-    with pytest.raises(Mistake, match=r"matches no parameter; there are 1\.weight"):
+    with pytest.raises(UserError, match=r"matches no parameter; there are 1\.weight"):
         network("mlp", RIGHT["dropout"], parameters="nothing")
-    with pytest.raises(Mistake, match="no regular expression"):
+    with pytest.raises(UserError, match="no regular expression"):
         network("mlp", RIGHT["dropout"], parameters="(")
 
 
@@ -180,7 +185,7 @@ def test_constants_follow_the_dtype_and_can_be_replaced() -> None:
     assert landscape.score(theta, "test").losses.dtype == torch.float64
     other = landscape.with_constants({"B": 2 * landscape.constants["B"]})
     assert not torch.equal(other.score(theta, "test").losses, landscape.score(theta, "test").losses)
-    with pytest.raises(Mistake, match="is no constant of Fourier"):
+    with pytest.raises(UserError, match="is no constant of Fourier"):
         landscape.with_constants({"C": torch.zeros(1)})
 
 
@@ -264,11 +269,13 @@ def a_random_forward(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str
         ("layer_norm", a_random_forward),
     ],
 )
-def test_a_planted_fault_is_seen(name: str, breaks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_fault_is_seen(
+    name: str, breaks: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     landscape = network(name, RIGHT[name])
     landscape.check()
     says = breaks(landscape, monkeypatch)  # type: ignore[operator]
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(UserError, match=says):
         landscape.check()
 
 

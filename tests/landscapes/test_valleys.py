@@ -1,4 +1,5 @@
-"""What the valleys say of themselves beyond the contracts: the lowest path itself, and the line that symmetry holds."""
+"""What the valleys say of themselves beyond the contracts: the lowest path itself, and the line
+that symmetry holds."""
 
 from math import pi
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.bent_valley import BentValley
 from sgdtheory.landscapes.linear_net import LinearNet
@@ -43,7 +44,9 @@ def test_turning_both_layers_keeps_the_loss_zero() -> None:
     assert length_over_chord(path) == pytest.approx(net.length_ratio(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("landscape", "top"), [(Ring(), 1.0), (LinearNet(2), 0.5), (LinearNet(1), 0.5)])
+@pytest.mark.parametrize(
+    ("landscape", "top"), [(Ring(), 1.0), (LinearNet(2), 0.5), (LinearNet(1), 0.5)]
+)
 def test_the_straight_line_is_held_by_symmetry(landscape: Any, top: float) -> None:
     """The force on it lies along it, so an unbent string would stay on its top."""
     first, last = landscape.minima()
@@ -72,5 +75,5 @@ def test_muller_brown_against_the_published_numbers() -> None:
 
 
 def test_a_ring_lower_than_its_hill_is_refused() -> None:
-    with pytest.raises(Mistake, match="lower it"):
+    with pytest.raises(UserError, match="lower it"):
         Ring(wall=0.2, height=0.2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.models.custom import custom
 from sgdtheory.models.torchvision import torchvision_model
 
@@ -28,7 +28,7 @@ def test_torchvision_by_name(shape: tuple[int, int, int]) -> None:
     ],
 )
 def test_torchvision_refuses(shape: tuple[int, int, int], name: str, message: str) -> None:
-    with pytest.raises(Mistake, match=message):
+    with pytest.raises(UserError, match=message):
         torchvision_model(shape, 10, name)
 
 
@@ -73,14 +73,19 @@ def test_custom_passes_shape_and_classes_on() -> None:
 
 
 def test_custom_refuses_what_it_cannot_call_or_use() -> None:
-    with pytest.raises(Mistake, match="missing a required argument: 'width'"):
+    with pytest.raises(UserError, match="missing a required argument: 'width'"):
         custom((1, 8, 8), 10, needs_more)
-    with pytest.raises(Mistake, match="test_foreign_models:returns_a_dict: returned a dict"):
+    with pytest.raises(UserError, match="test_foreign_models:returns_a_dict: returned a dict"):
         custom((1, 8, 8), 10, returns_a_dict)  # type: ignore[arg-type]
 
 
 def test_importing_models_and_data_stays_cheap() -> None:
-    modules = "models.mlp models.cnn models.resnet models.densenet models.torchvision models.custom data.pack data.digits"
-    imports = "; ".join(f"import sgdtheory.{name}" for name in [*modules.split(), "data.torchvision_sets"])
+    modules = (
+        "models.mlp models.cnn models.resnet models.densenet models.torchvision "
+        "models.custom data.pack data.digits"
+    )
+    imports = "; ".join(
+        f"import sgdtheory.{name}" for name in [*modules.split(), "data.torchvision_sets"]
+    )
     code = f"{imports}; import sys; assert not {{'torchvision', 'sklearn'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

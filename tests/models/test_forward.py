@@ -1,4 +1,5 @@
-"""What networks compute: shapes, gradients that reach every parameter, and shortcuts against plain twins."""
+"""What networks compute: shapes, gradients that reach every parameter, and shortcuts against plain
+twins."""
 
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import Block, PadShortcut, ResNet
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 MODELS: dict[str, Callable[[tuple[int, int, int]], nn.Module]] = {
     "mlp": lambda shape: MLP(shape, 7),
@@ -27,7 +28,9 @@ MODELS: dict[str, Callable[[tuple[int, int, int]], nn.Module]] = {
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 9, 7)], ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_images_become_logits_and_every_parameter_matters(name: str, shape: tuple[int, int, int]) -> None:
+def test_images_become_logits_and_every_parameter_matters(
+    name: str, shape: tuple[int, int, int]
+) -> None:
     model = MODELS[name](shape)
     logits = model(torch.randn(4, *shape, generator=stream(0, "images")))
     assert logits.shape == (4, 7)
@@ -57,7 +60,9 @@ def test_rows_are_the_networks_one_by_one(model: MLP, shared: bool) -> None:
     """Logits and gradients of forward_rows equal functional_call's, row by row."""
     model, points = model.double(), 3
     weights = {name: w.requires_grad_() for name, w in rows(model, points).items()}
-    images = torch.randn(1 if shared else points, 9, 2, 3, 4, dtype=torch.float64, generator=stream(2))
+    images = torch.randn(
+        1 if shared else points, 9, 2, 3, 4, dtype=torch.float64, generator=stream(2)
+    )
     together = model.forward_rows(weights, images)
     assert together.shape == (points, 9, 5)
     gradients = torch.autograd.grad(together.square().sum(), list(weights.values()))
@@ -65,7 +70,9 @@ def test_rows_are_the_networks_one_by_one(model: MLP, shared: bool) -> None:
         alone = {name: w[p].detach().requires_grad_() for name, w in weights.items()}
         logits = torch.func.functional_call(model, alone, images[0 if shared else p])
         torch.testing.assert_close(together[p], logits, rtol=1e-12, atol=1e-12)
-        for gradient, expected in zip(gradients, torch.autograd.grad(logits.square().sum(), list(alone.values())), strict=True):
+        for gradient, expected in zip(
+            gradients, torch.autograd.grad(logits.square().sum(), list(alone.values())), strict=True
+        ):
             torch.testing.assert_close(gradient[p], expected, rtol=1e-12, atol=1e-12)
 
 
@@ -78,7 +85,11 @@ def test_mlp_is_what_its_docstring_says() -> None:
 
 
 def test_hidden_layers_have_the_stated_widths() -> None:
-    shapes = [tuple(w.shape) for name, w in MLP((1, 8, 8), 10, (32, 16)).named_parameters() if "weight" in name]
+    shapes = [
+        tuple(w.shape)
+        for name, w in MLP((1, 8, 8), 10, (32, 16)).named_parameters()
+        if "weight" in name
+    ]
     assert shapes == [(32, 64), (16, 32), (10, 16)]
 
 
@@ -107,7 +118,11 @@ def test_dense_layers_keep_what_they_read() -> None:
     assert torch.equal(y[:, :16], x)
 
 
-@pytest.mark.parametrize("model", [ResNet((3, 32, 32), 10, 20), DenseNet((3, 32, 32), 10, 16, 12)], ids=["resnet", "densenet"])
+@pytest.mark.parametrize(
+    "model",
+    [ResNet((3, 32, 32), 10, 20), DenseNet((3, 32, 32), 10, 16, 12)],
+    ids=["resnet", "densenet"],
+)
 def test_convolutions_start_as_he_says(model: nn.Module) -> None:
     """Var w · k²·channels out / 2 is 1 within four standard errors √(2/n)."""
     for part in model.modules():

@@ -1,9 +1,10 @@
-"""Every architecture has exactly the parameters it should, and they round to the number its paper prints."""
+"""Every architecture has exactly the parameters it should, and they round to the number its paper
+prints."""
 
 import pytest
 from torch import nn
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.linear import Linear
@@ -19,7 +20,13 @@ def count(model: nn.Module) -> int:
 
 @pytest.mark.parametrize(
     ("depth", "parameters", "millions"),
-    [(20, 269_722, 0.27), (32, 464_154, 0.46), (44, 658_586, 0.66), (56, 853_018, 0.85), (110, 1_727_962, 1.7)],
+    [
+        (20, 269_722, 0.27),
+        (32, 464_154, 0.46),
+        (44, 658_586, 0.66),
+        (56, 853_018, 0.85),
+        (110, 1_727_962, 1.7),
+    ],
 )
 def test_resnet_of_table_6(depth: int, parameters: int, millions: float) -> None:
     found = count(ResNet(CIFAR, 10, depth))
@@ -36,7 +43,9 @@ def test_resnet_of_table_6(depth: int, parameters: int, millions: float) -> None
         (100, True, 0.5, 100, 800_032),
     ],
 )
-def test_densenet_of_table_2(depth: int, bottleneck: bool, compression: float, classes: int, parameters: int) -> None:
+def test_densenet_of_table_2(
+    depth: int, bottleneck: bool, compression: float, classes: int, parameters: int
+) -> None:
     found = count(DenseNet(CIFAR, classes, depth, 12, bottleneck, compression))
     assert found == parameters
     if classes == 10:  # the paper prints one number for both data sets
@@ -57,7 +66,8 @@ def test_densenet_of_table_2(depth: int, bottleneck: bool, compression: float, c
     ],
 )
 def test_cnn_of_draxler(width: int, depth: int, parameters: int) -> None:
-    """Convolutions 25·C·w + w, batch norms 2·w, dense 256·w·(32/2^depth)² + 256, its batch norm 512, head 2,570."""
+    """Convolutions 25·C·w + w, batch norms 2·w, dense 256·w·(32/2^depth)² + 256, its batch norm
+    512, head 2,570."""
     convolutions = 25 * (3 * width + (depth - 1) * width**2) + 3 * depth * width
     dense = 256 * width * (32 // 2**depth) ** 2 + 256 + 512 + 2_570
     assert count(CNN(CIFAR, 10, width, depth)) == parameters == convolutions + dense
@@ -73,16 +83,20 @@ def test_on_digits() -> None:
 
 @pytest.mark.parametrize("depth", [2, 9, 21, 57])
 def test_resnet_refuses_a_depth_it_cannot_have(depth: int) -> None:
-    with pytest.raises(Mistake, match=r"6n \+ 2"):
+    with pytest.raises(UserError, match=r"6n \+ 2"):
         ResNet(CIFAR, 10, depth)
 
 
-@pytest.mark.parametrize(("depth", "bottleneck", "formula"), [(41, False, "3n"), (43, True, "6n"), (4, False, "3n")])
-def test_densenet_refuses_a_depth_it_cannot_have(depth: int, bottleneck: bool, formula: str) -> None:
-    with pytest.raises(Mistake, match=formula):
+@pytest.mark.parametrize(
+    ("depth", "bottleneck", "formula"), [(41, False, "3n"), (43, True, "6n"), (4, False, "3n")]
+)
+def test_densenet_refuses_a_depth_it_cannot_have(
+    depth: int, bottleneck: bool, formula: str
+) -> None:
+    with pytest.raises(UserError, match=formula):
         DenseNet(CIFAR, 10, depth, bottleneck=bottleneck)
 
 
 def test_densenet_refuses_images_it_cannot_halve_twice() -> None:
-    with pytest.raises(Mistake, match="2x2"):
+    with pytest.raises(UserError, match="2x2"):
         DenseNet((1, 2, 2), 10, 10)

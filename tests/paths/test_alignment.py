@@ -9,23 +9,26 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sgdtheory.data.digits import digits
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.paths import symmetry as rules
+from sgdtheory.paths import channel_rules as rules
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.symmetry import Symmetry, symmetry
-from sgdtheory.streams import stream
+from sgdtheory.paths.symmetry import Symmetry
+from sgdtheory.paths.symmetry_search import find_symmetry
+from sgdtheory.rng import stream
 
 SHAPE = (1, 8, 8)
 MODELS: dict[str, Any] = {
     "mlp": MLP,
     "cnn": CNN,
-    "cnn flattened": partial(CNN, width=6, depth=1, dense=24),  # 16 pixels a channel into the dense layer
+    "cnn flattened": partial(
+        CNN, width=6, depth=1, dense=24
+    ),  # 16 pixels a channel into the dense layer
     "resnet8": partial(ResNet, depth=8, width=8, shortcut="conv"),
     "resnet20": partial(ResNet, depth=20, width=8, shortcut="pad"),
     "densenet": partial(DenseNet, depth=10, growth=6),
@@ -36,18 +39,25 @@ MODELS: dict[str, Any] = {
 @cache
 def network(name: str) -> tuple[Network, Symmetry]:
     landscape = Network(MODELS[name], digits(), weight_decay=0.0)
-    return landscape, symmetry(landscape.module, SHAPE)
+    return landscape, find_symmetry(landscape.module, SHAPE)
 
 
 def change_of_function(module: nn.Module, found: Symmetry, name: str = "") -> float:
     """The largest change of an output, batch statistics throughout, at random weights of order 1."""
     draws = stream(0, "function", name)
     images = torch.randn(8, *SHAPE, generator=draws, dtype=torch.float64)
-    scale = torch.cat([torch.full((p.numel(),), p[0].numel() ** -0.5 if p.ndim > 1 else 0.5) for p in module.parameters()])
+    scale = torch.cat(
+        [
+            torch.full((p.numel(),), p[0].numel() ** -0.5 if p.ndim > 1 else 0.5)
+            for p in module.parameters()
+        ]
+    )
     theta = scale.double() * torch.randn(len(scale), generator=draws, dtype=torch.float64)
     moved = found.apply(theta, found.random(draws))
     assert not torch.equal(moved, theta)
-    before, after = (functional_call(module.double().train(), found.parts(x), (images,)) for x in (theta, moved))
+    before, after = (
+        functional_call(module.double().train(), found.parts(x), (images,)) for x in (theta, moved)
+    )
     assert before.std() > 1e-3
     return float((after - before).abs().max())
 
@@ -55,7 +65,7 @@ def change_of_function(module: nn.Module, found: Symmetry, name: str = "") -> fl
 @pytest.mark.parametrize("name", MODELS)
 def test_function_is_unchanged(name: str) -> None:
     module = MODELS[name](shape=SHAPE, classes=10)
-    assert change_of_function(module, symmetry(module, SHAPE), name) < 1e-10
+    assert change_of_function(module, find_symmetry(module, SHAPE), name) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,10 @@ def test_function_is_unchanged(name: str) -> None:
         ("cnn", [12, 12, 12, 256]),
         ("cnn flattened", [6, 24]),
         ("resnet8", [8, 8, 16, 16, 32, 32]),  # the stream of each stage, and inside of its block
-        ("resnet20", [8, *[8] * 3, 16, 8, *[16] * 2, 32, 16, *[32] * 2]),  # a padded stage: the stream before, and the new
+        (
+            "resnet20",
+            [8, *[8] * 3, 16, 8, *[16] * 2, 32, 16, *[32] * 2],
+        ),  # a padded stage: the stream before, and the new
         ("densenet", [16, 6, 6, 28, 6, 6, 40, 6, 6]),
     ],
 )
@@ -97,7 +110,9 @@ def test_planted_permutation_is_found_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("noise", [0.03, 0.3])
 @pytest.mark.parametrize("name", MODELS)
-def test_under_noise_the_planted_permutation_is_matched_or_bettered(name: str, noise: float) -> None:
+def test_under_noise_the_planted_permutation_is_matched_or_bettered(
+    name: str, noise: float
+) -> None:
     landscape, found = network(name)
     for seed, theta in enumerate(landscape.init(3, stream(0, "noisy", name))):
         noisy = theta + noise * torch.randn(theta.shape, generator=stream(seed, "noise"))
@@ -149,7 +164,8 @@ def test_straight_line_between_trained_mlps() -> None:
 
 
 class Odd(nn.Module):
-    """Much that our models do not do: depthwise and gated channels, zeros by hand, shared weights, a bias a channel."""
+    """Much that our models do not do: depthwise and gated channels, zeros by hand, shared weights,
+    a bias a channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +190,7 @@ class Odd(nn.Module):
 
 def test_a_module_of_many_operations() -> None:
     module = Odd()
-    found = symmetry(module, SHAPE)
+    found = find_symmetry(module, SHAPE)
     assert [group.size for group in found.groups] == [6, 8]
     assert change_of_function(module, found) < 1e-10
     draws = stream(0, "odd")
@@ -207,25 +223,30 @@ class Applied(nn.Module):
     ],
 )
 def test_an_unknown_operation_is_named(something: Any, named: str) -> None:
-    with pytest.raises(Mistake, match=f"across '{named}'"):
-        symmetry(Applied(something), SHAPE)
+    with pytest.raises(UserError, match=f"across '{named}'"):
+        find_symmetry(Applied(something), SHAPE)
 
 
 def test_constants_that_tell_channels_apart_hold_them() -> None:
-    apart = symmetry(Applied(lambda x: x * torch.arange(4.0, dtype=x.dtype)[:, None, None]), SHAPE)
+    apart = find_symmetry(
+        Applied(lambda x: x * torch.arange(4.0, dtype=x.dtype)[:, None, None]), SHAPE
+    )
     assert apart.groups == ()
-    assert [group.size for group in symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups] == [4]
+    assert [
+        group.size
+        for group in find_symmetry(Applied(lambda x: 1 + x * torch.ones(4, 1, 1)), SHAPE).groups
+    ] == [4]
 
 
 def test_a_wrong_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(rules.RULES, "flip", rules._keep)
-    with pytest.raises(Mistake, match="changes what Applied computes"):
-        symmetry(Applied(lambda x: x.flip(1) * x), SHAPE)
+    monkeypatch.setitem(rules.RULES, "flip", rules.keep)
+    with pytest.raises(UserError, match="changes what Applied computes"):
+        find_symmetry(Applied(lambda x: x.flip(1) * x), SHAPE)
 
 
 def test_the_module_is_left_as_it_was() -> None:
     module = CNN(SHAPE, 10).train()
     before = {name: x.clone() for name, x in module.state_dict().items()}
-    symmetry(module, SHAPE)
+    find_symmetry(module, SHAPE)
     assert module.training
     assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())

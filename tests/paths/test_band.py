@@ -1,4 +1,5 @@
-"""The elastic band: the four cases of its tangent, its forces against a loop written out, and where pivots are inserted."""
+"""The elastic band: the four cases of its tangent, its forces against a loop written out, and where
+pivots are inserted."""
 
 from math import inf
 
@@ -6,22 +7,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import arc_positions, points_at, redistribute
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.paths.band import ElasticBand, insertion, tangents
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD, Coupling
-from sgdtheory.streams import stream
+from sgdtheory.paths.polyline import arc_positions, points_at, reparametrize_exactly
+from sgdtheory.rng import stream
 
-CORNER = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]], dtype=torch.float64)  # τ⁻ = (1, 0), τ⁺ = (0, 2)
+CORNER = torch.tensor(
+    [[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]], dtype=torch.float64
+)  # τ⁻ = (1, 0), τ⁺ = (0, 2)
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=stream(seed, "draws", shape), dtype=torch.float64)
 
 
-def twin(path: Tensor, values: Tensor, gradients: Tensor, stiffness: float, climb: bool, broken: str = "") -> Tensor:
-    """The force that SGD descends, pivot by pivot, from the papers; `broken`: extremum weights swapped, or unprojected."""
+def twin(
+    path: Tensor, values: Tensor, gradients: Tensor, stiffness: float, climb: bool, broken: str = ""
+) -> Tensor:
+    """The force that SGD descends, pivot by pivot, from the papers; `broken`: extremum weights
+    swapped, or unprojected."""
     interior = range(1, len(path) - 1)
     highest = max(interior, key=lambda i: float(values[i]))
     forces = []
@@ -33,7 +39,10 @@ def twin(path: Tensor, values: Tensor, gradients: Tensor, stiffness: float, clim
         elif before > here > after:
             tau = behind
         else:
-            larger, smaller = max(abs(after - here), abs(before - here)), min(abs(after - here), abs(before - here))
+            larger, smaller = (
+                max(abs(after - here), abs(before - here)),
+                min(abs(after - here), abs(before - here)),
+            )
             if (after > before) != (broken == "swapped"):
                 tau = ahead * larger + behind * smaller
             else:
@@ -79,7 +88,11 @@ CASES = [(inf, False), (inf, True), (0.7, False), (3.0, True)]
 def a_band(
     seed: int, stiffness: float, climb: bool, points: int = 9, dim: int = 30
 ) -> tuple[ElasticBand, Tensor, Tensor, Tensor]:
-    path, values, gradients = draws(points, dim, seed=seed), draws(points, seed=seed), draws(points - 2, dim, seed=seed + 50)
+    path, values, gradients = (
+        draws(points, dim, seed=seed),
+        draws(points, seed=seed),
+        draws(points - 2, dim, seed=seed + 50),
+    )
     values[3] = 4.0  # a top above both ends
     band = ElasticBand(path[[0, -1]], values[[0, -1]], arc_positions(path), stiffness, climb)
     return band, path, values, gradients
@@ -90,12 +103,15 @@ def a_band(
 def test_forces_against_a_loop(seed: int, stiffness: float, climb: bool) -> None:
     band, path, values, gradients = a_band(seed, stiffness, climb)
     found = band.force(path[1:-1], values[1:-1], gradients)
-    torch.testing.assert_close(found, twin(path, values, gradients, stiffness, climb), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        found, twin(path, values, gradients, stiffness, climb), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("broken", ["swapped", "unprojected"])
 def test_the_loop_tells_a_broken_band(broken: str) -> None:
-    """What the reference implementation has (weights swapped), and a forgotten projection, are far outside the tolerance."""
+    """What the reference implementation has (weights swapped), and a forgotten projection, are far
+    outside the tolerance."""
     for seed in range(20):
         band, path, values, gradients = a_band(seed, inf, False)
         found = band.force(path[1:-1], values[1:-1], gradients)
@@ -106,7 +122,9 @@ def test_the_loop_tells_a_broken_band(broken: str) -> None:
 def test_reversed_band_reversed_forces(stiffness: float, climb: bool) -> None:
     for seed in range(10):
         band, path, values, gradients = a_band(seed, stiffness, climb)
-        back = ElasticBand(band.ends.flip(0), band.end_losses.flip(0), 1 - band.targets.flip(0), stiffness, climb)
+        back = ElasticBand(
+            band.ends.flip(0), band.end_losses.flip(0), 1 - band.targets.flip(0), stiffness, climb
+        )
         forth = band.force(path[1:-1], values[1:-1], gradients)
         reverse = back.force(path[1:-1].flip(0), values[1:-1].flip(0), gradients.flip(0))
         torch.testing.assert_close(reverse.flip(0), forth, rtol=0, atol=1e-14)
@@ -114,45 +132,64 @@ def test_reversed_band_reversed_forces(stiffness: float, climb: bool) -> None:
 
 def test_no_climber_where_no_pivot_is_above_the_ends() -> None:
     band, path, values, gradients = a_band(0, inf, True)
-    high = ElasticBand(band.ends, torch.tensor([9.0, 0.0], dtype=torch.float64), band.targets, climb=True)
+    high = ElasticBand(
+        band.ends, torch.tensor([9.0, 0.0], dtype=torch.float64), band.targets, climb=True
+    )
     values[0], values[-1] = 9.0, 0.0
     wanted = twin(path, values, gradients, inf, False)
-    torch.testing.assert_close(high.force(path[1:-1], values[1:-1], gradients), wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        high.force(path[1:-1], values[1:-1], gradients), wanted, rtol=0, atol=1e-12
+    )
 
 
 def test_place_puts_the_pivots_on_their_targets() -> None:
     band, path, _, _ = a_band(1, inf, False)
     moved = path[1:-1] + 0.05 * draws(7, 30, seed=3)
-    placed = band.place(moved)
-    torch.testing.assert_close(placed, points_at(band.path(moved), band.targets)[1:-1], rtol=0, atol=1e-14)
+    placed = band.project(moved)
+    torch.testing.assert_close(
+        placed, points_at(band.path(moved), band.targets)[1:-1], rtol=0, atol=1e-14
+    )
     for _ in range(200):  # a step never moves so far again: what one pass leaves, the next take
-        placed = band.place(placed)
+        placed = band.project(placed)
     torch.testing.assert_close(arc_positions(band.path(placed)), band.targets, rtol=0, atol=1e-6)
-    torch.testing.assert_close(redistribute(band.path(placed), band.targets)[1:-1], placed, rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        reparametrize_exactly(band.path(placed), band.targets)[1:-1], placed, rtol=0, atol=1e-14
+    )
     for free in (a_band(1, 0.7, False)[0], a_band(1, inf, True)[0]):
-        assert free.place(moved) is moved
+        assert free.project(moved) is moved
 
 
 def test_a_placed_cloud_is_part_of_its_path_wherever_it_is_moved() -> None:
-    """No copy is made of what `place` gave away, and its path follows it; the ends are those of the band throughout."""
+    """No copy is made of what `place` gave away, and its path follows it; the ends are those of the
+    band throughout."""
     band, path, values, gradients = a_band(1, inf, False)
     cloud = path[1:-1]
     for step in range(3):
-        cloud = band.place(cloud)
+        cloud = band.project(cloud)
         cloud -= 0.1 * draws(7, 30, seed=step)
         whole = band.path(cloud)
-        assert whole[1:-1].data_ptr() == cloud.data_ptr() and torch.equal(whole[[0, -1]], path[[0, -1]])
+        assert whole[1:-1].data_ptr() == cloud.data_ptr() and torch.equal(
+            whole[[0, -1]], path[[0, -1]]
+        )
         assert torch.equal(whole, band.path(cloud.clone()))
-        assert torch.equal(band.force(cloud, values[1:-1], gradients), band.force(cloud.clone(), values[1:-1], gradients))
-        assert torch.equal(band.place(cloud.clone()), a_band(1, inf, False)[0].place(cloud.clone()))
+        assert torch.equal(
+            band.force(cloud, values[1:-1], gradients),
+            band.force(cloud.clone(), values[1:-1], gradients),
+        )
+        assert torch.equal(
+            band.project(cloud.clone()), a_band(1, inf, False)[0].project(cloud.clone())
+        )
 
 
 def test_springs_even_out_a_band() -> None:
-    """On a flat valley floor nothing but the springs moves the pivots, along the path: gaps become equal."""
+    """On a flat valley floor nothing but the springs moves the pivots, along the path: gaps become
+    equal."""
     bowl = Quadratic((0.0, 1.0))
     ends = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     cloud = torch.tensor([[0.05, 0.1], [0.1, 0.0], [0.4, -0.1]], dtype=torch.float64)
-    band: Coupling = ElasticBand(ends, torch.zeros(2, dtype=torch.float64), torch.linspace(0, 1, 5), stiffness=1.0)
+    band: Coupling = ElasticBand(
+        ends, torch.zeros(2, dtype=torch.float64), torch.linspace(0, 1, 5), stiffness=1.0
+    )
     *_, last = SGD(400, None, 0.2, Constant()).run(bowl, cloud, 0, band)
     wanted = torch.tensor([[0.25, 0.0], [0.5, 0.0], [0.75, 0.0]], dtype=torch.float64)
     torch.testing.assert_close(last.cloud, wanted, rtol=0, atol=1e-6)
@@ -160,7 +197,9 @@ def test_springs_even_out_a_band() -> None:
 
 # Inserting pivots. Paths on a line, so that arc positions can be read off.
 
-LINE = torch.tensor([[0.0], [1.0], [2.0], [4.0]], dtype=torch.float64)  # parts = 4: dense values [13]
+LINE = torch.tensor(
+    [[0.0], [1.0], [2.0], [4.0]], dtype=torch.float64
+)  # parts = 4: dense values [13]
 
 
 def profile(*bumps: tuple[int, float]) -> Tensor:
@@ -193,7 +232,12 @@ def test_the_threshold_is_a_share_of_the_range() -> None:
 
 def test_nothing_is_inserted_where_the_path_is_straight_or_dips() -> None:
     ramp = torch.linspace(0, 3, 13, dtype=torch.float64)
-    for values in (profile(), ramp, ramp - profile((6, 2.0)), torch.full((13,), torch.nan, dtype=torch.float64)):
+    for values in (
+        profile(),
+        ramp,
+        ramp - profile((6, 2.0)),
+        torch.full((13,), torch.nan, dtype=torch.float64),
+    ):
         path, arcs = insertion(LINE, values, 2, 0.05)
         assert torch.equal(path, LINE)
         assert arcs.tolist() == [0.0, 0.25, 0.5, 1.0]

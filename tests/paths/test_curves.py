@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.landscapes.linear_net import LinearNet
+from sgdtheory.optim.schedule import Constant, Cosine
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points, straight
-from sgdtheory.schedule import Constant, Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 CURVES = [straight, bezier, chain]
 T = torch.linspace(0, 1, 101, dtype=torch.float64)
@@ -36,7 +36,9 @@ def test_middles_and_bends() -> None:
     ends, bend = corners()
     half = torch.tensor([0.5], dtype=torch.float64)
     torch.testing.assert_close(curve_points(straight, ends, bend, half)[0], ends.mean(0))
-    torch.testing.assert_close(curve_points(bezier, ends, bend, half)[0], ends.mean(0) / 2 + bend / 2)
+    torch.testing.assert_close(
+        curve_points(bezier, ends, bend, half)[0], ends.mean(0) / 2 + bend / 2
+    )
     torch.testing.assert_close(curve_points(chain, ends, bend, half)[0], bend)
     quarter = torch.tensor([0.25], dtype=torch.float64)
     torch.testing.assert_close(curve_points(chain, ends, bend, quarter)[0], (ends[0] + bend) / 2)
@@ -47,18 +49,24 @@ def test_gradients_follow_the_chain_rule(curve: Curve) -> None:
     """∇_bend L(φ(t)) = w₁(t)·∇L(φ(t)), each row at its own t."""
     net = LinearNet(width=3)
     ends, bend = corners()
-    bends, t = torch.stack([bend, -bend, 2 * bend]), torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    bends, t = (
+        torch.stack([bend, -bend, 2 * bend]),
+        torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64),
+    )
     along = CurveLandscape(net, ends, curve)
     batch = along.sample(3, 4, stream(0, "sample"))._replace(t=t)
     losses, gradients = value_and_grad(along, bends, batch)
-    points = torch.stack([curve_points(curve, ends, b, at[None])[0] for b, at in zip(bends, t, strict=True)])
+    points = torch.stack(
+        [curve_points(curve, ends, b, at[None])[0] for b, at in zip(bends, t, strict=True)]
+    )
     wanted, inner = value_and_grad(net, points, batch.inner)
     torch.testing.assert_close(losses, wanted)
     torch.testing.assert_close(gradients, curve(t)[:, 1:2] * inner)
 
 
 def best_height(net: LinearNet, curve: Curve) -> tuple[float, float]:
-    """The bend across the line of the ends with the lowest mean loss, by one-dimensional search: its height, the loss."""
+    """The bend across the line of the ends with the lowest mean loss, by one-dimensional search:
+    its height, the loss."""
     t = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
     across = torch.zeros(net.dim, dtype=torch.float64)
     across[[1, net.width + 1]] = 1.0  # a = b = e₂: where the sheet of minima lies
@@ -72,7 +80,8 @@ def best_height(net: LinearNet, curve: Curve) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("curve", "at_worst"), [(bezier, 0.05), (chain, 0.15)])
 def test_a_trained_bend_goes_round_the_hill(curve: Curve, at_worst: float) -> None:
-    """The full objective over the curve: the bend of the lowest mean loss, though it begins beside a ridge of ½."""
+    """The full objective over the curve: the bend of the lowest mean loss, though it begins beside
+    a ridge of ½."""
     net = LinearNet(width=2)
     along = CurveLandscape(net, net.minima(), curve, nodes=32)
     start = along.init(1, stream(0, "bend"))
@@ -89,11 +98,14 @@ def test_mini_batches_reach_the_same_bend() -> None:
     net = LinearNet(width=2, noise=0.01)
     along = CurveLandscape(net, net.minima(), bezier)
     *_, last = SGD(2000, 16, 0.3, Cosine()).run(along, along.init(1, stream(0, "bend")), 0)
-    assert float(values(along, last.cloud)[0]) == pytest.approx(best_height(net, bezier)[1], rel=0.05)
+    assert float(values(along, last.cloud)[0]) == pytest.approx(
+        best_height(net, bezier)[1], rel=0.05
+    )
 
 
 class Examples:
-    """L = mean over examples of ½|θ − x_i + δ|², δ an augmentation: a data set in its smallest form."""
+    """L = mean over examples of ½|θ − x_i + δ|², δ an augmentation: a data set in its smallest
+    form."""
 
     def __init__(self, augmented: bool) -> None:
         self.x = torch.randn(50, 4, generator=stream(0, "x"), dtype=torch.float64)
@@ -103,21 +115,31 @@ class Examples:
         return torch.zeros(points, 4, dtype=torch.float64)
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
-        return torch.randn(*shape, 4, generator=stream, dtype=torch.float64) if self.augmented else None
+        return (
+            torch.randn(*shape, 4, generator=stream, dtype=torch.float64)
+            if self.augmented
+            else None
+        )
 
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> Tensor:
         return self.x[indices] if draws is None else self.x[indices] - draws
 
     def losses(self, cloud: Tensor, batch: Tensor | None = None) -> Tensor:
-        return 0.5 * (cloud[:, None] - (self.x[None] if batch is None else batch)).square().sum(2).mean(1)
+        return 0.5 * (cloud[:, None] - (self.x[None] if batch is None else batch)).square().sum(
+            2
+        ).mean(1)
 
 
 @pytest.mark.parametrize("augmented", [False, True])
 def test_on_examples_each_row_has_its_own_t_and_resumes_to_the_bit(augmented: bool) -> None:
     inner: Any = Examples(augmented)
-    along = CurveLandscape(inner, torch.tensor([[1.0] * 4, [-1.0] * 4], dtype=torch.float64), bezier)
+    along = CurveLandscape(
+        inner, torch.tensor([[1.0] * 4, [-1.0] * 4], dtype=torch.float64), bezier
+    )
     sgd = SGD(40, 5, 0.1, Constant(), 0.9)
-    whole = [(s.cloud.clone(), s.losses) for s in sgd.run(along, along.init(2, stream(0, "bend")), 0)]
+    whole = [
+        (s.cloud.clone(), s.losses) for s in sgd.run(along, along.init(2, stream(0, "bend")), 0)
+    ]
     assert not torch.allclose(whole[0][1], whole[0][1][[1, 0]])  # type: ignore[index]
     part = sgd.run(along, along.init(2, stream(0, "bend")), 0)
     halfway = [next(part) for _ in range(17)][-1]

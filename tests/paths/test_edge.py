@@ -15,50 +15,71 @@ from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.paths import edge
-from sgdtheory.paths.edge import Baselines, examples_for, find_band, join, shares
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, Coupling
+from sgdtheory.paths import budget
+from sgdtheory.paths.autoneb_state import AutoNEBState
+from sgdtheory.paths.baselines import Baselines
+from sgdtheory.paths.budget import edge_progress, examples_for
+from sgdtheory.paths.edge import join
 from sgdtheory.paths.presets import draxler, fast
+from sgdtheory.paths.search import keep_state, kept_state, run_stage_in
 from sgdtheory.paths.strings import Strings
-from sgdtheory.progress import Clock
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.report.progress import Clock
+from sgdtheory.rng import stream
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 
-SHORT = fast(steps=8, last_steps=12, multiples=(1.0,), threshold=1e-9, enough=0.0, retries=0)  # as dear as it can be
+SHORT = fast(
+    steps=8, last_steps=12, multiples=(1.0,), threshold=1e-9, enough=0.0, retries=0
+)  # as dear as it can be
 
 
-@pytest.mark.parametrize("model", [MLP, partial(ResNet, depth=8, width=4, shortcut="conv")], ids=["mlp", "resnet"])
-def test_judging_costs_no_more_than_descending(model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A gradient counts as three passes. Everything that is measured counts: ensembles and interpolated statistics too."""
-    monkeypatch.setattr(edge, "LEAST", 1)
+@pytest.mark.parametrize(
+    "model", [MLP, partial(ResNet, depth=8, width=4, shortcut="conv")], ids=["mlp", "resnet"]
+)
+def test_judging_costs_no_more_than_descending(
+    model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A gradient counts as three passes. Everything that is measured counts: ensembles and
+    interpolated statistics too."""
+    monkeypatch.setattr(budget, "LEAST", 1)
     baselines = Baselines(gradients=40, dense=5)
     most = examples_for(SHORT, baselines)
     assert most is not None and most < 1000
     landscape = Network(model, digits()).scored_on(most)
-    *_, trained = SGD(150, 64, 0.1, Constant(), 0.9).run(landscape, landscape.init(2, stream(0, "init")), 0)
+    *_, trained = SGD(150, 64, 0.1, Constant(), 0.9).run(
+        landscape, landscape.init(2, stream(0, "init")), 0
+    )
     passes = {True: 0, False: 0}  # by whether gradients are asked for
     inputs = Network._inputs
 
     def counted(self: Network, images: Tensor, cloud: Tensor) -> Tensor:
-        passes[torch.is_grad_enabled()] += images.shape[-4] * (cloud.shape[0] if cloud.ndim == 2 else 1)
+        passes[torch.is_grad_enabled()] += images.shape[-4] * (
+            cloud.shape[0] if cloud.ndim == 2 else 1
+        )
         return inputs(self, images, cloud)
 
     monkeypatch.setattr(Network, "_inputs", counted)
-    row, _ = join(landscape, SHORT, baselines, trained.cloud, 0, UnitFolder(tmp_path, Unit("edge", {})))
+    row, _ = join(
+        landscape, SHORT, baselines, trained.cloud, 0, UnitFolder(tmp_path, Unit("edge", {}))
+    )
     assert row["examples"] == most and not row["all_examples"]
     assert 0.2 < passes[False] / (3 * passes[True]) < 1.0
 
 
 def test_small_sets_are_judged_whole_and_long_searches_on_more() -> None:
     """All of digits by default; the paper's own schedule has all of CIFAR."""
-    budgets = [examples_for(method, Baselines()) or 0 for method in (Strings(), fast(), draxler(0.1), draxler(1.0))]
+    budgets = [
+        examples_for(method, Baselines()) or 0
+        for method in (Strings(), fast(), draxler(0.1), draxler(1.0))
+    ]
     assert budgets == sorted(budgets) and budgets[0] >= 1437 and budgets[-1] >= 50_000
     assert examples_for(Strings(batch_size=None), Baselines()) is None
 
 
 def test_progress_goes_with_the_work(tmp_path: Path) -> None:
-    """At the end of a cycle, progress is the share of the steps × pivots that are done: the first cycles are the cheap ones."""
+    """At the end of a cycle, progress is the share of the steps × pivots that are done: the first
+    cycles are the cheap ones."""
     landscape = DoubleWell(directions=2)
     method = fast(steps=4, last_steps=6, multiples=(1.0,), threshold=1e-9, enough=0.0, retries=0)
     told: list[tuple[str, float]] = []
@@ -68,43 +89,59 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
             told.append((what, done))
 
     folder = Watched(tmp_path, Unit("edge", {}))
-    find_band(landscape, method, landscape.minima(), 0, folder, (0.0, 1.0))
+    method.find(landscape, landscape.minima(), 0, folder)
     work = [4 * 3, 4 * 5, 4 * 7, 4 * 9, 6 * 11]
     over = [max(done for what, done in told if what == f"attempt-0-cycle-{k}") for k in range(5)]
     assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
 
 
 def test_a_search_that_is_read_back_is_the_one_that_was_kept(tmp_path: Path) -> None:
-    """No cycle has risen yet and no attempt is over: infinite numbers, which a file has no room for, are so again."""
+    """No cycle has risen yet and no attempt is over: infinite numbers, which a file has no room
+    for, are so again."""
     landscape = DoubleWell(directions=2)
-    first = next(iter(SHORT.run(landscape, landscape.minima(), 0, partial(values, landscape))))
-    assert first.too_high == first.best_excess == inf
-    UnitFolder(tmp_path, Unit("edge", {})).mark("search", first.tensors(), first.facts())
-    found = UnitFolder(tmp_path, Unit("edge", {})).marked("search")
-    assert found is not None and edge._facts(found[1]) == first.facts()
-    assert all(torch.equal(tensor, found[0][name]) for name, tensor in first.tensors().items())
+    folder = UnitFolder(tmp_path, Unit("edge", {}))
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        return run_stage_in(folder, name, sgd, landscape, cloud, seed, band, (0.0, 1.0))
+
+    ends, evaluate = landscape.minima(), partial(values, landscape)
+    first = next(SHORT.run(landscape, ends, 0, evaluate, descend))
+    assert first.too_high == first.best_barrier == inf
+    keep_state(folder, first)
+    found = AutoNEBState.read(kept_state(folder), torch.device("cpu"))
+    assert found is not None and found.facts() == first.facts()
+    assert all(torch.equal(x, found.tensors()[name]) for name, x in first.tensors().items())
 
 
 def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand, of a machine on which a step of k pivots takes 1 + k seconds, and a look at a point half of one."""
-    monkeypatch.setattr(edge, "seconds_of_step", lambda landscape, batch, cloud: 1.0 + len(cloud))
-    monkeypatch.setattr(edge, "estimate_scores", lambda landscape, cloud, count: Estimate(0.5, 0, 0))
+    """By hand, of a machine on which a step of k pivots takes 1 + k seconds, and a look at a point
+    half of one."""
+    monkeypatch.setattr(budget, "seconds_of_step", lambda landscape, batch, cloud: 1.0 + len(cloud))
+    monkeypatch.setattr(
+        budget, "estimate_scores", lambda landscape, cloud, count: Estimate(0.5, 0, 0)
+    )
     landscape = Network(MLP, digits())
     method, baselines = fast(), Baselines(800, 15)
     _, points, kept = method.cost()
-    search = 2 * (60 * (4 + 6 + 8 + 10) + 100 * 12 + 0.5 * points)  # 3, 5, 7, 9, 11 pivots, two learning rates
+    search = 2 * (
+        60 * (4 + 6 + 8 + 10) + 100 * 12 + 0.5 * points
+    )  # 3, 5, 7, 9, 11 pivots, two learning rates
     measure, lines = 0.5 * 10 * (kept + 1), 0.5 * 2 * 15
     bends, rest = 2 * (2 * 800 + 0.5 * 15), 0.5 * 20
     total = search + measure + lines + bends + rest
-    found = shares(landscape, method, baselines, landscape.init(2, stream(0, "init")))
-    assert found[:4] == pytest.approx([x / total for x in (search, search + measure, search + measure + lines, total - rest)])
+    found = edge_progress(landscape, method, baselines, landscape.init(2, stream(0, "init")))
+    assert found[:4] == pytest.approx(
+        [x / total for x in (search, search + measure, search + measure + lines, total - rest)]
+    )
     assert found.step(3) == pytest.approx(4.0)
 
 
-def test_time_left_is_that_of_what_was_done_since_the_clock_began(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_is_that_of_what_was_done_since_the_clock_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two of three units were done before; a third of the last takes 10 s: 20 s are left."""
     now = [100.0]
-    monkeypatch.setattr("sgdtheory.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sgdtheory.report.progress.time.monotonic", lambda: now[0])
     clock = Clock(2 / 3)
     now[0] += 10
     assert clock.left(2 / 3 + 1 / 9) == "20 s left"

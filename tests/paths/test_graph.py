@@ -1,4 +1,5 @@
-"""The graph of minima: hand-made graphs with known answers, and random ones against networkx and brute force."""
+"""The graph of minima: hand-made graphs with known answers, and random ones against networkx and
+brute force."""
 
 from itertools import combinations, pairwise
 from math import inf, nan
@@ -8,21 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgdtheory.faults import Mistake
+from sgdtheory.errors import UserError
+from sgdtheory.paths.disconnectivity import disconnectivity
 from sgdtheory.paths.graph import (
     Edge,
     Edges,
     Nodes,
     Pair,
     bound,
-    disconnectivity,
-    next_pair,
-    next_pairs,
     saddle,
     spanning_tree,
     tree_means,
     violations,
 )
+from sgdtheory.paths.next_pairs import next_pairs
 
 FLAT = {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}  # four minima of loss 0: saddle = barrier
 CIRCLE = {(0, 1): Edge(1.0), (1, 2): Edge(2.0), (2, 3): Edge(3.0), (0, 3): Edge(4.0)}
@@ -38,8 +38,14 @@ def test_tree_leaves_out_the_highest_edge_of_a_circle() -> None:
 
 
 @pytest.mark.parametrize(("stderr", "tree"), [(0.0, (0, 2)), (0.1, (0, 2)), (0.2, (1, 2))])
-def test_an_edge_within_the_errors_does_not_replace_the_incumbent(stderr: float, tree: Pair) -> None:
-    edges = {(0, 1): Edge(0.1), (1, 2): Edge(1.0, stderr), (0, 2): Edge(0.5, stderr)}  # 0.5 lower, ± √2 · stderr
+def test_an_edge_within_the_errors_does_not_replace_the_incumbent(
+    stderr: float, tree: Pair
+) -> None:
+    edges = {
+        (0, 1): Edge(0.1),
+        (1, 2): Edge(1.0, stderr),
+        (0, 2): Edge(0.5, stderr),
+    }  # 0.5 lower, ± √2 · stderr
     assert spanning_tree({0: 0, 1: 0, 2: 0}, edges)[0] == tree
 
 
@@ -49,7 +55,12 @@ def test_exact_ties_keep_the_earlier_edge() -> None:
 
 
 def test_edges_that_were_not_found_are_no_edges() -> None:
-    edges = {(0, 1): Edge(1.0, finished=False), (0, 2): Edge(nan), (0, 3): Edge(inf), (1, 2): Edge(1.0)}
+    edges = {
+        (0, 1): Edge(1.0, finished=False),
+        (0, 2): Edge(nan),
+        (0, 3): Edge(inf),
+        (1, 2): Edge(1.0),
+    }
     assert spanning_tree(FLAT, edges) == [(1, 2)]
 
 
@@ -63,7 +74,9 @@ def test_bound_and_violations() -> None:
 
 
 def test_means_over_the_tree() -> None:
-    minima, saddles = tree_means({0: 0.1, 1: 0.2, 2: 0.6, 3: 9.0}, {(0, 1): Edge(1.0), (1, 2): Edge(1.0), (0, 2): Edge(5.0)})
+    minima, saddles = tree_means(
+        {0: 0.1, 1: 0.2, 2: 0.6, 3: 9.0}, {(0, 1): Edge(1.0), (1, 2): Edge(1.0), (0, 2): Edge(5.0)}
+    )
     assert minima.value == pytest.approx(0.3)  # node 3 is joined to nothing
     assert saddles.value == pytest.approx(1.4)
     assert saddles.stderr == pytest.approx(0.2)
@@ -89,11 +102,15 @@ def test_disconnectivity_tree() -> None:
 def test_first_wave_is_a_star_round_the_best_minimum() -> None:
     nodes = {0: 0.2, 1: 0.1, 2: 0.4, 3: 0.3}
     assert next_pairs(nodes, {}) == [(0, 1), (1, 3), (1, 2)]
-    assert next_pair(nodes, {(0, 1): Edge(0.0)}) == (1, 3)
+    assert next_pairs(nodes, {(0, 1): Edge(0.0)})[0] == (1, 3)
 
 
 def test_unfinished_pairs_come_first() -> None:
-    edges = {(0, 1): Edge(1.0), (1, 2): Edge(nan, finished=False), (0, 2): Edge(nan, finished=False)}
+    edges = {
+        (0, 1): Edge(1.0),
+        (1, 2): Edge(nan, finished=False),
+        (0, 2): Edge(nan, finished=False),
+    }
     assert next_pairs(FLAT, edges) == [(1, 2), (0, 2)]
     assert next_pairs(FLAT, edges, tried=[(2, 1)]) == [(0, 2)]
 
@@ -108,8 +125,11 @@ def test_a_failed_pair_is_gone_round() -> None:
 def test_the_highest_edge_is_cut_first_and_by_the_best_pair() -> None:
     nodes = {0: 0.0, 1: 0.1, 2: 0.2, 3: 0.3}
     star = {(0, 1): Edge(1.0), (0, 2): Edge(3.0), (0, 3): Edge(2.0)}
-    assert next_pairs(nodes, star) == [(1, 2), (1, 3)]  # across 2|013; across 3|012; 1|023 is crossed by both
-    assert next_pair(nodes, {**star, (1, 2): Edge(4.0)}) == (2, 3)
+    assert next_pairs(nodes, star) == [
+        (1, 2),
+        (1, 3),
+    ]  # across 2|013; across 3|012; 1|023 is crossed by both
+    assert next_pairs(nodes, {**star, (1, 2): Edge(4.0)})[0] == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +157,16 @@ def test_all_pairs_or_those_named() -> None:
     assert next_pairs(FLAT, edges, pairs=[[3, 1], [0, 1], [1, 3]]) == [(1, 3)]
     assert next_pairs(FLAT, edges, tried={(1, 3)}, pairs=[[3, 1], [0, 1]]) == []
     for wrong in ([[0, 4]], [[1, 1]], [[0, 1, 2]]):
-        with pytest.raises(Mistake, match="no pair"):
+        with pytest.raises(UserError, match="no pair"):
             next_pairs(FLAT, edges, pairs=wrong)
 
 
 # the loop to its end
 
 
-def explored(nodes: Nodes, truth: dict[Pair, float], failing: set[Pair], wave: bool) -> tuple[Edges, int]:
+def explored(
+    nodes: Nodes, truth: dict[Pair, float], failing: set[Pair], wave: bool
+) -> tuple[Edges, int]:
     """Run the rule against a landscape whose barriers are known, until it asks for nothing more."""
     edges: dict[Pair, Edge] = {}
     tried: set[Pair] = set()
@@ -166,7 +188,11 @@ def landscapes(draw: st.DrawFn) -> tuple[dict[int, float], dict[Pair, float], se
     count = draw(st.integers(1, 6))
     nodes = {node: draw(numbers) for node in range(count)}
     pairs = list(combinations(range(count), 2))
-    return nodes, {pair: draw(numbers) for pair in pairs}, {pair for pair in pairs if draw(st.integers(0, 3)) == 0}
+    return (
+        nodes,
+        {pair: draw(numbers) for pair in pairs},
+        {pair for pair in pairs if draw(st.integers(0, 3)) == 0},
+    )
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,7 +5,7 @@ import torch
 
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.paths.plane import coordinates, plane
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 
 def test_axes_are_orthonormal_and_hold_the_corners() -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory.cloud import points_at
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.autoneb import AutoNEB, Cycle
-from sgdtheory.paths.profile import Profile, profile, train_losses
-from sgdtheory.schedule import Cosine
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.paths.polyline import points_at
+from sgdtheory.paths.profile import Profile, profile
+from sgdtheory.rng import stream
 
 
 def made(losses: torch.Tensor) -> Profile:
@@ -24,7 +24,8 @@ def made(losses: torch.Tensor) -> Profile:
 
 
 def population(examples: int, seed: int) -> torch.Tensor:
-    """Losses [5, N] of examples: correlated along the path, as those of one image are; a barrier of 0.5 in the middle."""
+    """Losses [5, N] of examples: correlated along the path, as those of one image are; a barrier of
+    0.5 in the middle."""
     generator = stream(seed, "population")
     common = torch.empty(1, examples, dtype=torch.float64).exponential_(1.0, generator=generator)
     own = torch.empty(5, examples, dtype=torch.float64).exponential_(2.0, generator=generator)
@@ -42,14 +43,21 @@ def test_a_barrier_is_the_highest_mean_over_the_higher_end() -> None:
 
 
 def test_a_formula_has_no_error() -> None:
-    found = Profile(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([[0.0], [3.0], [1.0]]).double(), None, None, None)
+    found = Profile(
+        torch.tensor([0.0, 0.5, 1.0]),
+        torch.tensor([[0.0], [3.0], [1.0]]).double(),
+        None,
+        None,
+        None,
+    )
     barrier = found.barrier()
     assert (barrier.value, barrier.stderr) == (2.0, 0.0)
     assert found.row()["test_loss_why"] == "a formula has no examples"
 
 
 def test_intervals_from_a_tenth_of_the_data_cover_the_value_from_all() -> None:
-    """200 subsamples: 95 % intervals hold the barrier of all data in 90–99 % of them (binomial: 95 ± 1.5 %)."""
+    """200 subsamples: 95 % intervals hold the barrier of all data in 90–99 % of them (binomial: 95
+    ± 1.5 %)."""
     everything = population(4000, 0)
     truth = made(everything).barrier().value
     assert truth is not None
@@ -59,34 +67,41 @@ def test_intervals_from_a_tenth_of_the_data_cover_the_value_from_all() -> None:
         chosen = torch.from_numpy(generator.choice(4000, 400, replace=False))
         found = made(everything[:, chosen]).barrier()
         assert found.value is not None and found.stderr is not None
-        # what is asked for is the population's value: the sampled fraction makes these intervals a little wide
+        # what is asked for is the population's value: the sampled fraction makes these intervals a
+        # little wide
         held += abs(found.value - truth) < 1.96 * found.stderr
     assert 180 <= held <= 198
 
 
 @pytest.fixture(scope="module")
 def measured() -> list[torch.Tensor]:
-    """Losses [25, 1437] of the digits along the path between two small networks, and along their straight line.
+    """Losses [25, 1437] of the digits along the path between two small networks, and along their
+    straight line.
 
-    Trained for little, so that single examples of high loss carry the barrier: the kurtosis of what they contribute is
-    about a hundred. Over fifteen such networks a tenth of the data covers in 94 % on average, in 88 % at the least.
+    Trained for little, so that single examples of high loss carry the barrier: the kurtosis of what
+    they contribute is about a hundred. Over fifteen such networks a tenth of the data covers in 94
+    % on average, in 88 % at the least.
     """
     found = []
     landscape = Network(partial(MLP, hidden=(16,)), digits())
     for seed in (0, 1):
-        *_, last = SGD(400, 128, 0.3, Cosine(), 0.9).run(landscape, landscape.init(2, stream(seed, "init")), seed)
+        *_, last = SGD(400, 128, 0.3, Cosine(), 0.9).run(
+            landscape, landscape.init(2, stream(seed, "init")), seed
+        )
         ends = last.cloud.clone()
         neb = AutoNEB((Cycle(60, 3), Cycle(60), Cycle(100)), 128, 0.1, retries=0)
-        path = neb.find(landscape, ends, seed, lambda points: train_losses(landscape, points)).pivots
+        path = neb.find(landscape, ends, seed).path.pivots
         t = torch.linspace(0, 1, 25, dtype=torch.float64)
         found += [profile(landscape, points_at(way, t), t).train_losses for way in (path, ends)]
     return found
 
 
 def covered(everything: torch.Tensor, subsamples: int = 200) -> int:
-    """How many 95 % intervals from a tenth of the data, without replacement, hold the value from all of them.
+    """How many 95 % intervals from a tenth of the data, without replacement, hold the value from
+    all of them.
 
-    A tenth is not far from all: the difference scatters by √(1 − 1/10) of an error that is that of the population.
+    A tenth is not far from all: the difference scatters by √(1 − 1/10) of an error that is that of
+    the population.
     """
     truth = made(everything).barrier().value
     count = everything.shape[1]
@@ -100,7 +115,9 @@ def covered(everything: torch.Tensor, subsamples: int = 200) -> int:
     return held
 
 
-def test_intervals_from_a_tenth_of_the_digits_cover_the_barrier_of_a_network(measured: list[torch.Tensor]) -> None:
+def test_intervals_from_a_tenth_of_the_digits_cover_the_barrier_of_a_network(
+    measured: list[torch.Tensor],
+) -> None:
     for losses in measured:
         assert 180 <= covered(losses) <= 198
 
@@ -115,7 +132,8 @@ def with_rare(seed: int) -> torch.Tensor:
 
 
 def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight populations, for one alone scatters by 3 %: 92 % are covered, without the widening 78 %."""
+    """Eight populations, for one alone scatters by 3 %: 92 % are covered, without the widening 78
+    %."""
     populations = [with_rare(seed) for seed in range(1, 9)]
     assert 0.9 * 800 <= sum(covered(losses, 100) for losses in populations) <= 0.99 * 800
     monkeypatch.setattr("sgdtheory.paths.profile._widened", lambda *_: 1.0)
@@ -123,7 +141,8 @@ def test_errors_that_forget_the_tail_do_not_cover(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_error_is_paired() -> None:
-    """Common ups and downs of an example cancel in a difference: unpaired errors would be √(2·(1 + 1/4)/N), 1.6 × larger."""
+    """Common ups and downs of an example cancel in a difference: unpaired errors would be √(2·(1 +
+    1/4)/N), 1.6 × larger."""
     found = made(population(4000, 1))
     paired = (2 * 0.25 / 4000) ** 0.5  # two independent exponentials of standard deviation ½
     stderr = found.barrier().stderr

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.cloud import subdivide
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.regression import Regression
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.paths.polyline import subdivide
 from sgdtheory.paths.string_sampling import StringSampling, descend_to
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 
 DOWN = SGD(3000, None, 0.02, Constant())
 
@@ -43,7 +43,8 @@ def test_on_a_convex_landscape_every_string_is_straight(start: Any, threshold: f
 
 
 def test_round_the_origin_of_a_linear_net_the_string_becomes_the_half_circle() -> None:
-    """½(a·b − 1)²: the straight line's top is ½, the shortest way of no loss has π/2 times its length (LinearNet)."""
+    """½(a·b − 1)²: the straight line's top is ½, the shortest way of no loss has π/2 times its
+    length (LinearNet)."""
     net = LinearNet(width=2)
     ends = opposite(net)
     strings = [sampler().find(net, ends, level, 0) for level in (0.6, 0.3, 0.03, 1e-4)]
@@ -64,13 +65,18 @@ def test_a_string_stays_below_its_threshold_between_the_points_that_were_looked_
 
 def test_the_middle_does_as_well_as_the_worst_point() -> None:
     net = LinearNet(width=2)
-    ratios = [sampler(start=start).find(net, opposite(net), 0.01, 0).length_ratio for start in ("worst", "middle")]
+    ratios = [
+        sampler(start=start).find(net, opposite(net), 0.01, 0).length_ratio
+        for start in ("worst", "middle")
+    ]
     assert ratios[0] == pytest.approx(ratios[1], rel=0.03)
 
 
 def test_where_there_is_a_barrier_no_string_is_found_below_it_and_it_is_said_why() -> None:
     well = DoubleWell()
-    ends = well.minima() + torch.tensor([[0.0], [0.05]])  # so that no bead begins on the very saddle
+    ends = well.minima() + torch.tensor(
+        [[0.0], [0.05]]
+    )  # so that no bead begins on the very saddle
     assert sampler().find(well, ends, 0.26, 0).beads == 0
     below = sampler(most_beads=40).find(well, ends, 0.2, 0)
     assert "40 beads" in below.why and below.highest > 0.2
@@ -85,7 +91,8 @@ def test_beads_that_cannot_come_down_are_told() -> None:
 
 
 def test_points_that_were_never_trained_would_be_found_out() -> None:
-    """A sampler that puts beads on the line without training them never gets below: the straight line stays as it is."""
+    """A sampler that puts beads on the line without training them never gets below: the straight
+    line stays as it is."""
     net = LinearNet(width=2)
     string = sampler(sgd=replace(DOWN, steps=0), most_beads=50).find(net, opposite(net), 0.3, 0)
     assert string.why != "" and string.highest > 0.3
@@ -102,7 +109,9 @@ def test_each_point_stops_where_it_first_meets_the_target_whoever_else_is_there(
     assert bool((together.losses <= 0.05).all())
     torch.testing.assert_close(together.losses, values(net, together.cloud))
     alone = [descend_to(net, sgd, start[p : p + 1], 0.05, 5, 3) for p in range(5)]
-    torch.testing.assert_close(torch.cat([one.cloud for one in alone]), together.cloud, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        torch.cat([one.cloud for one in alone]), together.cloud, rtol=1e-9, atol=1e-9
+    )
     assert sum(one.gradients for one in alone) == together.gradients
 
 
@@ -133,7 +142,11 @@ def test_from_any_depth_on_it_comes_to_the_same_bits() -> None:
     ends = descend_to(net, sgd, net.init(2, stream(1, "start")), 0.03, 5, 0).cloud
     one = StringSampling(sgd, every=5)
     depths = list(one.grown(net, ends, 0.04, 0.03, 7, nudge=0.01))
-    assert len(depths) > 2 and depths[-1].why == "" and all(string.why is None for string in depths[:-1])
+    assert (
+        len(depths) > 2
+        and depths[-1].why == ""
+        and all(string.why is None for string in depths[:-1])
+    )
     for string in depths[:-1]:
         *_, last = one.grown(net, ends, 0.04, 0.03, 7, string=string, nudge=0.01)
         assert torch.equal(last.path, depths[-1].path) and torch.equal(last.tops, depths[-1].tops)
@@ -141,7 +154,8 @@ def test_from_any_depth_on_it_comes_to_the_same_bits() -> None:
 
 
 def test_a_line_of_symmetry_is_left_by_a_nudge() -> None:
-    """The straight line between a linear net's stated minima runs through a saddle that pulls back from all other sides."""
+    """The straight line between a linear net's stated minima runs through a saddle that pulls back
+    from all other sides."""
     net = LinearNet(width=2)
     held = sampler().find(net, net.minima(), 0.1, 0)
     *_, nudged = sampler().grown(net, net.minima(), 0.1, 0.09, 0, nudge=0.01)

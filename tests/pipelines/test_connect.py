@@ -1,4 +1,5 @@
-"""`connect` from end to end, on formulas in seconds and on a small network: the graph, its claims, its mistakes."""
+"""`connect` from end to end, on formulas in seconds and on a small network: the graph, its claims,
+its mistakes."""
 
 import json
 import sys
@@ -42,14 +43,29 @@ def results(root: Path) -> dict[str, Any]:
     ],
 )
 def test_stated_barriers_are_found(
-    landscape: str, words: list[str], barrier: float, ratio: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    landscape: str,
+    words: list[str],
+    barrier: float,
+    ratio: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = ["connect", f"landscape={landscape}", *words, f"run.root={tmp_path}", "executor.workers=1", "--quiet"]
+    words = [
+        "connect",
+        f"landscape={landscape}",
+        *words,
+        f"run.root={tmp_path}",
+        "executor.workers=1",
+        "--quiet",
+    ]
     assert run(words, monkeypatch) == 0
     edge = results(tmp_path)["edges"][0]
     assert edge["barrier_from"][0] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
     ends = [edge["curves"]["path"]["train_loss"][end] for end in (0, -1)]
-    assert edge["barrier"] == {"value": pytest.approx(edge["path"]["train_loss"] - max(ends)), "stderr": 0}
+    assert edge["barrier"] == {
+        "value": pytest.approx(edge["path"]["train_loss"] - max(ends)),
+        "stderr": 0,
+    }
     claim = results(tmp_path)["claims"][0]
     assert claim["holds"] is True and claim["value"] == pytest.approx(barrier, rel=3e-3, abs=1e-4)
     if ratio is not None:
@@ -78,16 +94,19 @@ def test_the_newest_train_run_is_connected(trained: Path) -> None:
         assert {"bezier", "chain", "ensemble", "average", "shared_mistakes"} <= set(edge)
         assert edge["path"]["index"] is None and edge["path"]["index_why"]
     flat = all(edge["verdict"].startswith("connected by ") for edge in found["edges"])
-    assert ("are connected by " if flat else "are not connected at this budget: highest barrier") in found["claims"][0][
-        "statement"
-    ]
+    assert (
+        "are connected by " if flat else "are not connected at this budget: highest barrier"
+    ) in found["claims"][0]["statement"]
 
 
 def test_the_measured_rates_are_in_the_results(trained: Path) -> None:
-    """Numbers in the rows, `auto` in what was asked for: of each minimum, each path and each bend its own."""
+    """Numbers in the rows, `auto` in what was asked for: of each minimum, each path and each bend
+    its own."""
     (path,) = (trained / "train").iterdir()
     minima = json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"]
-    assert len({row["learning_rate"] for row in minima}) == 3 and all(row["learning_rate"] > 0 for row in minima)
+    assert len({row["learning_rate"] for row in minima}) == 3 and all(
+        row["learning_rate"] > 0 for row in minima
+    )
     assert "learning_rate: auto" in (path / "config.yaml").read_text(encoding="utf-8")
     for edge in results(trained)["edges"]:
         assert all(0 < edge[way]["learning_rate"] < inf for way in ("path", "bezier", "chain"))
@@ -104,16 +123,28 @@ def test_paths_are_loaded_in_a_notebook(trained: Path) -> None:
 def test_one_more_minimum_keeps_its_edges(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The cloud with a fourth minimum: edges are known by what they join, so only those to the new one are done."""
+    """The cloud with a fourth minimum: edges are known by what they join, so only those to the new
+    one are done."""
     before = {path.name for path in (trained / "units").iterdir()}
     (run_path,) = (trained / "train").iterdir()
     cloud = load_file(run_path / "minima.safetensors")["minima"]
     file = trained / "four.safetensors"
     save_file({"minima": torch.cat([cloud, cloud[:1] + 0.01])}, file)
-    words = ["connect", *MLP_16, *SMALL, "run.name=four", f"run.root={trained}", f"minima=[{file}]", "pairs=[[0,1],[0,3]]"]
+    words = [
+        "connect",
+        *MLP_16,
+        *SMALL,
+        "run.name=four",
+        f"run.root={trained}",
+        f"minima=[{file}]",
+        "pairs=[[0,1],[0,3]]",
+    ]
     assert run(words, monkeypatch) == 0
     new = {path.name for path in (trained / "units").iterdir()} - before
-    names = [json.loads((trained / "units" / name / "unit.json").read_text(encoding="utf-8"))["name"] for name in new]
+    names = [
+        json.loads((trained / "units" / name / "unit.json").read_text(encoding="utf-8"))["name"]
+        for name in new
+    ]
     assert sorted(names) == ["edge-0-3", "minimum-3"]
 
 
@@ -130,7 +161,11 @@ def test_one_more_minimum_keeps_its_edges(
     ],
 )
 def test_mistakes(
-    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     root = tmp_path / "runs"
     assert run(["connect", *words, f"run.root={root}"], monkeypatch) == 2
@@ -146,7 +181,13 @@ def test_identical_and_single_minima(
     cloud = load_file(run_path / "minima.safetensors")["minima"]
     for rows, said in ((cloud[[0, 0]], "one and the same point"), (cloud[:1], "at least two")):
         save_file({"minima": rows}, trained / "bad.safetensors")
-        words = ["connect", "model=mlp", "model.hidden=[16]", f"minima=[{trained / 'bad.safetensors'}]", f"run.root={trained}"]
+        words = [
+            "connect",
+            "model=mlp",
+            "model.hidden=[16]",
+            f"minima=[{trained / 'bad.safetensors'}]",
+            f"run.root={trained}",
+        ]
         assert run(words, monkeypatch) == 2
         assert said in capsys.readouterr().err
 
@@ -155,53 +196,108 @@ def test_another_landscape_than_the_runs(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run_path,) = (trained / "train").iterdir()
-    assert run(["connect", f"minima={run_path}", "model=cnn", f"run.root={trained}"], monkeypatch) == 2
+    assert (
+        run(["connect", f"minima={run_path}", "model=cnn", f"run.root={trained}"], monkeypatch) == 2
+    )
     assert "another landscape" in capsys.readouterr().err
 
 
-def test_string_sampling_finds_what_a_formula_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below 1.003 of the ring's barrier the only way is along it; the same fields as AutoNEB's, and what it cost."""
-    words = ["connect", "landscape=ring", "method=string_sampling", f"run.root={tmp_path}", "executor.workers=1", "--quiet"]
+def test_string_sampling_finds_what_a_formula_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below 1.003 of the ring's barrier the only way is along it; the same fields as AutoNEB's, and
+    what it cost."""
+    words = [
+        "connect",
+        "landscape=ring",
+        "method=string_sampling",
+        f"run.root={tmp_path}",
+        "executor.workers=1",
+        "--quiet",
+    ]
     assert run(words, monkeypatch) == 0
     found = results(tmp_path)
     path = found["edges"][0]["path"]
     assert found["edges"][0]["barrier"]["value"] == pytest.approx(0.25, rel=3e-3)
-    assert path["length_ratio"] == pytest.approx(1.5708, rel=0.03) and path["length_ratio"] < 1.5708  # of chords
-    assert path["found"] and path["beads"] == path["pivots"] - 2 > 2 and path["cycles"] > 1 and path["gradients"] > 0
+    assert (
+        path["length_ratio"] == pytest.approx(1.5708, rel=0.03) and path["length_ratio"] < 1.5708
+    )  # of chords
+    assert (
+        path["found"]
+        and path["beads"] == path["pivots"] - 2 > 2
+        and path["cycles"] > 1
+        and path["gradients"] > 0
+    )
     assert found["claims"][0]["holds"] is True and path["index"] == 1
 
 
-def test_a_string_that_is_not_found_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["connect", "landscape=double_well", "method=string_sampling", "strings.threshold=0.2", "strings.most_beads=40"]
+def test_a_string_that_is_not_found_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [
+        "connect",
+        "landscape=double_well",
+        "method=string_sampling",
+        "strings.threshold=0.2",
+        "strings.most_beads=40",
+    ]
     assert run([*words, f"run.root={tmp_path}", "executor.workers=1", "--quiet"], monkeypatch) == 0
     found = results(tmp_path)
     assert not found["edges"][0]["path"]["found"] and found["edges"][0]["path"]["found_why"]
-    assert found["edges"][0]["barrier"]["value"] == pytest.approx(0.25, rel=3e-3)  # seen all the same
+    assert found["edges"][0]["barrier"]["value"] == pytest.approx(
+        0.25, rel=3e-3
+    )  # seen all the same
 
 
+@pytest.mark.pictures
 def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["connect", *MLP_16, *SMALL, "method=string_sampling", "strings.above=0.05", "run.name=strings"]
+    words = [
+        "connect",
+        *MLP_16,
+        *SMALL,
+        "method=string_sampling",
+        "strings.above=0.05",
+        "run.name=strings",
+    ]
     assert run([*words, "pairs=[[0,1]]", f"run.root={trained}"], monkeypatch) == 0
     (path,) = (trained / "connect").glob("strings-*")
     found = json.loads((path / "results.json").read_text(encoding="utf-8"))
     edge, bands = (
         found["edges"][0],
-        json.loads(next((trained / "connect").glob("mlp-*/results.json")).read_text(encoding="utf-8"))["edges"],
+        json.loads(
+            next((trained / "connect").glob("mlp-*/results.json")).read_text(encoding="utf-8")
+        )["edges"],
     )
     assert set(bands[0]) == set(edge) and set(bands[0]["path"]) <= set(edge["path"])
-    assert edge["path"]["found"] and edge["path"]["method"] == "string_sampling" and edge["path"]["beads"] > 0
+    assert (
+        edge["path"]["found"]
+        and edge["path"]["method"] == "string_sampling"
+        and edge["path"]["beads"] > 0
+    )
     assert edge["linear"] == next(row["linear"] for row in bands if row["pair"] == [0, 1])
-    # L₀ is 5 % of the straight line's barrier over the higher end, at the points that were looked at
+    # L₀ is 5 % of the straight line's barrier over the higher end, at the points that were looked
+    # at
     assert edge["barrier"]["value"] < 0.06 * edge["straight_barrier"]["value"]
     pivots = sgdtheory.load(path).paths[0, 1]
     assert len(pivots) == edge["path"]["pivots"]
-    assert "a pair of minima of MLP" in found["claims"][0]["statement"]  # of three: nobody asked for a tree
+    assert (
+        "a pair of minima of MLP" in found["claims"][0]["statement"]
+    )  # of three: nobody asked for a tree
     assert "string" in (path / "figures" / "profiles.svg").read_text(encoding="utf-8")
 
 
 def test_a_threshold_below_the_ends_is_a_mistake(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["connect", "landscape=double_well", "method=string_sampling", "strings.threshold=-1", f"run.root={tmp_path}"]
+    words = [
+        "connect",
+        "landscape=double_well",
+        "method=string_sampling",
+        "strings.threshold=-1",
+        f"run.root={tmp_path}",
+    ]
     assert run([*words, "executor.workers=1", "--quiet"], monkeypatch) != 0
     assert "strings.threshold" in capsys.readouterr().err

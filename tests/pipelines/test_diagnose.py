@@ -20,10 +20,17 @@ from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
 from sgdtheory.pipelines.diagnose import Diagnose
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
 from tests.conftest import Said, call
 
-WORDS = ("model=cnn", "model.width=2", "model.depth=1", "model.dense=8", "data.test_share=0.9", "executor.workers=1")
+WORDS = (
+    "model=cnn",
+    "model.width=2",
+    "model.depth=1",
+    "model.dense=8",
+    "data.test_share=0.9",
+    "executor.workers=1",
+)
 DATA = digits(0.9)
 NET = Network(partial(CNN, width=2, depth=1, dense=8), DATA)
 DECAY = 1e-3
@@ -46,19 +53,26 @@ def pixels(images: Tensor) -> Tensor:
 def plain(module: nn.Module) -> dict[str, float]:
     """What a row should say, in float64 and plain code."""
     module = module.double().eval()
-    splits = {"train": (DATA.train_images, DATA.train_labels), "test": (DATA.test_images, DATA.test_labels)}
+    splits = {
+        "train": (DATA.train_images, DATA.train_labels),
+        "test": (DATA.test_images, DATA.test_labels),
+    }
     found = _scores(module, splits, "_own_statistics")
     module.train()
     loss = F.cross_entropy(module(pixels(DATA.train_images)), DATA.train_labels)
     loss = loss + DECAY / 2 * sum((p.square().sum() for p in module.parameters()), torch.zeros(()))
     loss.backward()  # type: ignore[no-untyped-call]
     found["objective"] = float(loss.detach())
-    found["gradient_norm"] = float(torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm())
+    found["gradient_norm"] = float(
+        torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm()
+    )
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     seen: dict[nn.Module, int] = {}
     for part in norms:
         part.momentum = 1.0
-        part.register_forward_pre_hook(lambda m, x: seen.__setitem__(m, x[0].numel() // x[0].shape[1]))
+        part.register_forward_pre_hook(
+            lambda m, x: seen.__setitem__(m, x[0].numel() // x[0].shape[1])
+        )
     with torch.no_grad():
         module(pixels(DATA.train_images))
         for part in norms:
@@ -67,7 +81,9 @@ def plain(module: nn.Module) -> dict[str, float]:
     return found | _scores(module.eval(), splits, "")
 
 
-def _scores(module: nn.Module, splits: dict[str, tuple[Tensor, Tensor]], end: str) -> dict[str, float]:
+def _scores(
+    module: nn.Module, splits: dict[str, tuple[Tensor, Tensor]], end: str
+) -> dict[str, float]:
     found = {}
     with torch.no_grad():
         for split, (images, labels) in splits.items():
@@ -95,7 +111,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"]
+    found: list[dict[str, Any]] = json.loads((path / "results.json").read_text(encoding="utf-8"))[
+        "minima"
+    ]
     return found
 
 
@@ -107,7 +125,9 @@ def test_rows_are_what_plain_code_finds(done: tuple[Path, Said]) -> None:
         assert row["objective_gap"] < 1e-5 and row["train_loss_stderr"] > 0
 
 
-def test_the_files_own_statistics_are_other_ones_and_null_where_there_are_none(done: tuple[Path, Said]) -> None:
+def test_the_files_own_statistics_are_other_ones_and_null_where_there_are_none(
+    done: tuple[Path, Said],
+) -> None:
     rows = rows_of(done[0])
     for row in rows[:2]:
         assert abs(row["train_loss_own_statistics"] - row["train_loss"]) > 1e-3
@@ -117,7 +137,9 @@ def test_the_files_own_statistics_are_other_ones_and_null_where_there_are_none(d
         assert "no statistics" in rows[2][f"{name}_own_statistics_why"]
 
 
-def test_diagnostics_are_those_of_other_commands_where_they_are_cheap(done: tuple[Path, Said]) -> None:
+def test_diagnostics_are_those_of_other_commands_where_they_are_cheap(
+    done: tuple[Path, Said],
+) -> None:
     theta = sgdtheory.load(done[0]).minima[:1]
     row = rows_of(done[0])[0]
     assert NET.dim * NET.count < 1e7
@@ -129,14 +151,27 @@ def test_diagnostics_are_those_of_other_commands_where_they_are_cheap(done: tupl
 def test_it_says_what_was_found_and_gives_no_verdict(done: tuple[Path, Said]) -> None:
     path, said = done
     headline = json.loads((path / "results.json").read_text(encoding="utf-8"))["claims"][0]
-    assert headline["statement"].startswith("3 points of CNN") and "training error" in headline["statement"]
-    assert headline["holds"] is None and "cannot be said" not in said.out and "|∇objective|" in " ".join(said.out.split())
+    assert (
+        headline["statement"].startswith("3 points of CNN")
+        and "training error" in headline["statement"]
+    )
+    assert (
+        headline["holds"] is None
+        and "cannot be said" not in said.out
+        and "|∇objective|" in " ".join(said.out.split())
+    )
     page = (path / "report.html").read_text(encoding="utf-8")
-    assert "with the files' own statistics" in page.replace("&#39;", "'") and "cannot be said" not in page
+    assert (
+        "with the files' own statistics" in page.replace("&#39;", "'")
+        and "cannot be said" not in page
+    )
     with (path / "table.csv").open(encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 3 and table[1]["source"].endswith("1.pt: weights of 'net'")
-    assert {figure.name for figure in (path / "figures").iterdir()} >= {"minima.svg", "distances.csv"}
+    assert {figure.name for figure in (path / "figures").iterdir()} >= {
+        "minima.svg",
+        "distances.csv",
+    }
 
 
 def test_it_is_a_run_like_any_other(done: tuple[Path, Said], tmp_path: Path) -> None:
@@ -149,22 +184,50 @@ def test_it_is_a_run_like_any_other(done: tuple[Path, Said], tmp_path: Path) -> 
     again = call("diagnose", "--from", str(path / "config.yaml"), f"run.root={root}")
     assert again.code == 0 and "already done" in again.err
     from_run = call("diagnose", f"minima={path}", f"run.root={root}")
-    assert from_run.code == 0 and "3 of 3 units are done already" in from_run.err  # the scores; no diagnostic was asked for
-    plan = call("diagnose", f"minima={path}", "diagnostic=[spectrum,noise,critical]", f"run.root={root}", "--dry-run")
+    assert (
+        from_run.code == 0 and "3 of 3 units are done already" in from_run.err
+    )  # the scores; no diagnostic was asked for
+    plan = call(
+        "diagnose",
+        f"minima={path}",
+        "diagnostic=[spectrum,noise,critical]",
+        f"run.root={root}",
+        "--dry-run",
+    )
     assert plan.code == 0 and "6 units: 2 to do" in " ".join(plan.out.split())
-    fresh = call("diagnose", f"minima={path}", "diagnostic=[spectrum]", f"run.root={tmp_path / 'none'}", "--dry-run")
+    fresh = call(
+        "diagnose",
+        f"minima={path}",
+        "diagnostic=[spectrum]",
+        f"run.root={tmp_path / 'none'}",
+        "--dry-run",
+    )
     assert "4 units: 4 to do" in fresh.out and not (tmp_path / "none").exists()
     copy = tmp_path / "copy"
     shutil.copytree(path, copy)
     assert torch.equal(sgdtheory.load(copy).minima, loaded.minima)
 
 
-def test_a_connect_run_of_the_same_points_is_known_whatever_holds_them(done: tuple[Path, Said], tmp_path: Path) -> None:
+def test_a_connect_run_of_the_same_points_is_known_whatever_holds_them(
+    done: tuple[Path, Said], tmp_path: Path
+) -> None:
     """connect and sweep-temperature know points as diagnose does: by their numbers."""
     path, _ = done
     folder = path.parent.parent.parent
-    few = ("autoneb.steps=5", "autoneb.last_steps=5", "baselines.gradients=5", "baselines.dense=3", "plane=0")
-    first = call("connect", *WORDS, *few, f"minima=[{folder / '0.pt'},{folder / '1.pt'}]", f"run.root={tmp_path}")
+    few = (
+        "autoneb.steps=5",
+        "autoneb.last_steps=5",
+        "baselines.gradients=5",
+        "baselines.dense=3",
+        "plane=0",
+    )
+    first = call(
+        "connect",
+        *WORDS,
+        *few,
+        f"minima=[{folder / '0.pt'},{folder / '1.pt'}]",
+        f"run.root={tmp_path}",
+    )
     assert first.code == 0 and "weights of 'net'" in first.err, first
     for seed in (0, 1):
         state = {f"module.{name}": x for name, x in module_of(seed).state_dict().items()}
@@ -180,13 +243,25 @@ def test_a_connect_run_of_the_same_points_is_known_whatever_holds_them(done: tup
 def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
     """Its minima are polished ones; it is known by those that it was given, and opened without their file."""
     torch.save(torch.linspace(-1, 1, 10), tmp_path / "a.pt")
-    few = ("sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "replicas=2", "precision=0.9", "steps=400")
+    few = (
+        "sweep.learning_rate=[0.1]",
+        "sweep.batch_size=[8]",
+        "replicas=2",
+        "precision=0.9",
+        "steps=400",
+    )
     told = call(
-        "sweep-temperature", "landscape=quadratic", *few, f"minima={tmp_path / 'a.pt'}", f"run.root={tmp_path / 'runs'}"
+        "sweep-temperature",
+        "landscape=quadratic",
+        *few,
+        f"minima={tmp_path / 'a.pt'}",
+        f"run.root={tmp_path / 'runs'}",
     )
     assert told.code == 0, told
     (path,) = (tmp_path / "runs" / "sweep-temperature").iterdir()
-    assert json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"][0]["source"].endswith("a.pt: a point")
+    assert json.loads((path / "results.json").read_text(encoding="utf-8"))["minima"][0][
+        "source"
+    ].endswith("a.pt: a point")
     (tmp_path / "a.pt").unlink()
     shutil.move(path, tmp_path / "copy")
     loaded = sgdtheory.load(tmp_path / "copy")
@@ -196,10 +271,20 @@ def test_a_sweep_keeps_the_points_it_was_given(tmp_path: Path) -> None:
 
 def test_formulas_have_points_too(tmp_path: Path) -> None:
     torch.save(torch.tensor([[1.0, 0.5]]), tmp_path / "a.pt")
-    told = call("diagnose", "landscape=ring", f"minima={tmp_path / 'a.pt'}", f"run.root={tmp_path}", "diagnostic=[spectrum]")
+    told = call(
+        "diagnose",
+        "landscape=ring",
+        f"minima={tmp_path / 'a.pt'}",
+        f"run.root={tmp_path}",
+        "diagnostic=[spectrum]",
+    )
     assert told.code == 0, told
     (row,) = rows_of(next((tmp_path / "diagnose").iterdir()))
-    assert row["train_loss_own_statistics"] is None and row["gradient_norm"] > 0 and row["top_eigenvalue"] is not None
+    assert (
+        row["train_loss_own_statistics"] is None
+        and row["gradient_norm"] > 0
+        and row["top_eigenvalue"] is not None
+    )
 
 
 def test_large_landscapes_have_a_budget(tmp_path: Path) -> None:

@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory import run as runs
-from sgdtheory.folder import Folder
-from sgdtheory.run import UnitFolder
+from sgdtheory.runs import interrupt
+from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.unit import UnitFolder
 from tests.conftest import Command
 from tests.test_outside import OPTIONS, outside  # noqa: F401  (a fixture)
 
-SMALL = ("executor.workers=1", "threads=1", "landscape=quadratic", "landscape.directions=3", "sweep.batch_size=[8,16]")
+SMALL = (
+    "executor.workers=1",
+    "threads=1",
+    "landscape=quadratic",
+    "landscape.directions=3",
+    "sweep.batch_size=[8,16]",
+)
 TRUST = OPTIONS[:4]
 
 
@@ -32,7 +38,11 @@ def test_a_quadratic_follows_the_law(sgdtheory: Command, tmp_path: Path) -> None
     assert abs(found["fit"]["slope"] - 1) < max(0.03, 3 * found["fit"]["slope_stderr"])
     for cell in found["cells"]:
         value, stderr = (cell["temperature"]["excess_loss"][key] for key in ("value", "stderr"))
-        assert cell["stationary"] and cell["harmonic"] and abs(value - cell["predicted"]) < 4 * stderr < 0.1 * value
+        assert (
+            cell["stationary"]
+            and cell["harmonic"]
+            and abs(value - cell["predicted"]) < 4 * stderr < 0.1 * value
+        )
         assert cell["sampling"] == "iid" and cell["lost"] == 0
     assert found["scatter"]["observed"] < 0.08
     assert (found["claims"][0]["name"], found["claims"][0]["holds"]) == ("slope", True)
@@ -42,7 +52,9 @@ def test_one_more_rate_is_one_more_column(sgdtheory: Command, tmp_path: Path) ->
     first = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]")
     more = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2,0.4]")
     assert first.code == more.code == 0 and "5 of 7 units are done already" in more.err
-    again = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]", "estimator=[equipartition]")
+    again = sgdtheory(
+        "sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]", "estimator=[equipartition]"
+    )
     assert "5 of 5 units are done already" in again.err  # estimators read what was recorded
 
 
@@ -56,7 +68,7 @@ def test_killed_now_and_then_it_gives_the_same_numbers(
 
     def keep(self: UnitFolder, *args: Any) -> None:
         calls[0] += 1
-        runs._Stop.requested = calls[0] % 251 == 0
+        interrupt._Stop.requested = calls[0] % 251 == 0
         real(self, *args)
 
     monkeypatch.setattr(UnitFolder, "keep", keep)
@@ -75,12 +87,27 @@ def only(tmp_path: Path, pattern: str) -> str:
 
 
 def test_every_minimum_gets_a_grid(sgdtheory: Command, tmp_path: Path) -> None:
-    Folder(tmp_path).write_tensors("two.safetensors", {"minima": torch.tensor([[-1.0], [1.0]], dtype=torch.float64)})
-    words = ("sweep.learning_rate=[0.02,0.04]", "sweep.batch_size=[64,128]", "executor.workers=1", "threads=1")
-    said = sgdtheory("sweep-temperature", "landscape=double_well", "minima=two.safetensors", "precision=0.1", *words)
+    Folder(tmp_path).write_tensors(
+        "two.safetensors", {"minima": torch.tensor([[-1.0], [1.0]], dtype=torch.float64)}
+    )
+    words = (
+        "sweep.learning_rate=[0.02,0.04]",
+        "sweep.batch_size=[64,128]",
+        "executor.workers=1",
+        "threads=1",
+    )
+    said = sgdtheory(
+        "sweep-temperature",
+        "landscape=double_well",
+        "minima=two.safetensors",
+        "precision=0.1",
+        *words,
+    )
     assert said.code == 0, said.err
     found = results(tmp_path)
-    assert [cell["minimum"] for cell in found["cells"]] == [0] * 4 + [1] * 4 and len(found["minima"]) == 2
+    assert [cell["minimum"] for cell in found["cells"]] == [0] * 4 + [1] * 4 and len(
+        found["minima"]
+    ) == 2
     assert found["fit"]["cells"] == 8 and "8 of 8 cells at 2 minima" in said.out
 
 
@@ -88,7 +115,13 @@ def test_clouds_are_let_go_on_a_path(sgdtheory: Command, tmp_path: Path) -> None
     """A quarter of the way along the ring's path the valley still leads to the first minimum: T is measured against it."""
     assert sgdtheory("connect", "landscape=ring", "threads=1", "executor.workers=1").code == 0
     run = only(tmp_path, "runs/connect/*")
-    words = ("sweep.learning_rate=[0.02]", "sweep.batch_size=[64]", "executor.workers=1", "threads=1", "precision=0.1")
+    words = (
+        "sweep.learning_rate=[0.02]",
+        "sweep.batch_size=[64]",
+        "executor.workers=1",
+        "threads=1",
+        "precision=0.1",
+    )
     said = sgdtheory("sweep-temperature", f"minima={run}", "at=[0.25]", *words)
     assert said.code == 0, said.err
     (cell,) = results(tmp_path)["cells"]
@@ -114,23 +147,35 @@ def test_no_stationary_state_is_said(sgdtheory: Command, tmp_path: Path) -> None
     )  # fmt: skip
     assert said.code == 0, said.err
     (cell,) = results(tmp_path)["cells"]
-    assert not cell["stationary"] and "not stationary" in cell["why"] and "not stationary" in said.out
+    assert (
+        not cell["stationary"] and "not stationary" in cell["why"] and "not stationary" in said.out
+    )
     assert cell["temperature"]["excess_loss"]["value"] is None and results(tmp_path)["fit"] is None
     assert results(tmp_path)["claims"][0]["holds"] is None
 
 
 def test_a_rate_that_no_network_survives_is_told_before_its_cells(sgdtheory: Command) -> None:
-    found = sgdtheory("sweep-temperature", "sweep.learning_rate=[5.0]", "executor.workers=1", "threads=1")
+    found = sgdtheory(
+        "sweep-temperature", "sweep.learning_rate=[5.0]", "executor.workers=1", "threads=1"
+    )
     assert found.code == 2 and "sweep.learning_rate=5 has no stationary state" in found.err
 
 
 @pytest.mark.parametrize("landscape", ["bowl", "examples"])
 def test_a_landscape_from_outside(landscape: str, outside: Command, tmp_path: Path) -> None:  # noqa: F811
     """Noise C = 1 in five directions of curvature 1: T within 3 % without a line of ours touched."""
-    words = ("sweep.learning_rate=[0.1,0.2]", "sweep.batch_size=[4,8]", "executor.workers=1", "threads=1")
+    words = (
+        "sweep.learning_rate=[0.1,0.2]",
+        "sweep.batch_size=[4,8]",
+        "executor.workers=1",
+        "threads=1",
+    )
     said = outside("sweep-temperature", f"landscape={landscape}", *TRUST, *words)
     assert said.code == 0, said.err
-    ratios = [cell["temperature"]["excess_loss"]["value"] / cell["predicted"] for cell in results(tmp_path)["cells"]]
+    ratios = [
+        cell["temperature"]["excess_loss"]["value"] / cell["predicted"]
+        for cell in results(tmp_path)["cells"]
+    ]
     assert abs(np.mean(ratios) - 1) < 0.03 and max(abs(np.array(ratios) - 1)) < 0.08
 
 
@@ -152,7 +197,12 @@ def test_a_network_far_from_convex(sgdtheory: Command, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_reshuffled_noise_is_colder(sgdtheory: Command, tmp_path: Path) -> None:
-    words = ("sampling=epoch", "sweep.learning_rate=[0.5]", "sweep.batch_size=[32]", "precision=0.01")
+    words = (
+        "sampling=epoch",
+        "sweep.learning_rate=[0.5]",
+        "sweep.batch_size=[32]",
+        "precision=0.01",
+    )
     assert sgdtheory("sweep-temperature", *words).code == 0
     (cell,) = results(tmp_path)["cells"]
     ratio = cell["temperature"]["excess_loss"]["value"] / cell["predicted"]
@@ -185,7 +235,10 @@ def test_a_network_with_batch_norm(sgdtheory: Command, tmp_path: Path) -> None:
     for cell in found["cells"]:
         told = cell["temperature"]
         assert cell["stationary"] and abs(told["norm_equilibrium"]["value"] - 1) < 0.05
-        assert abs(told["angular_update"]["value"] / told["angular_update_predicted"]["value"] - 1) < 0.05
+        assert (
+            abs(told["angular_update"]["value"] / told["angular_update_predicted"]["value"] - 1)
+            < 0.05
+        )
         value = told["excess_loss"]["value"]
         assert not cell["harmonic"] or value is None or abs(value / cell["predicted"] - 1) < 0.15
         assert cell["harmonic"] or cell["why"]

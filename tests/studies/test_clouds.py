@@ -11,19 +11,19 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.plots import plots
 from sgdtheory.fokker_planck.density import Binned
 from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.geometry.linearised import Linearised
 from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.linear_regression import LinearRegression
-from sgdtheory.measured import Measured
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.studies.epoch_noise import exact_factor
-from sgdtheory.sweep.ground import Ground, ground_at
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.plots import plots
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reshuffling import exact_epoch_factor
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -31,7 +31,16 @@ ALONE = ["executor.workers=1", "threads=1"]
 # 20,000 points up to a time of 12, where KL is .26: its error is 2 %, the claim's 5 % are more than two of them
 RELAX = ["free_energy", "clouds=1", "replicas=20000", "sgd.steps=600", "moments=12", *ALONE]
 # both wells at once: at rest soon; the histogram's bias is .009 nats, the claim's bound .001 and three errors of .001
-REST = ["free_energy", "clouds=1", "replicas=8000", "bins=200", "sgd.steps=600", "moments=4", "start=[-1.4,1.4]", *ALONE]
+REST = [
+    "free_energy",
+    "clouds=1",
+    "replicas=8000",
+    "bins=200",
+    "sgd.steps=600",
+    "moments=4",
+    "start=[-1.4,1.4]",
+    *ALONE,
+]
 # an error of 3 %, a bound of 10 %
 RING = [
     "current", "~systems.two_wells", "~systems.regression", "systems.ring.strengths=[0.0,0.1]", "systems.ring.replicas=4000",
@@ -65,7 +74,12 @@ def twice_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_cloud_follows_the_equation(sgdtheory: Command) -> None:
     path, found = results(sgdtheory, *RELAX)
-    assert verdicts(found) == {"divergence": True, "monotone": True, "free_energy": True, "steady_state": True}
+    assert verdicts(found) == {
+        "divergence": True,
+        "monotone": True,
+        "free_energy": True,
+        "steady_state": True,
+    }
     rows = found["tables"]["relaxation"]
     assert rows[0]["points"] == 20000 and rows[-1]["time"] == pytest.approx(12)
     assert rows[0]["divergence"] > rows[-1]["divergence"] > 0.2
@@ -79,35 +93,41 @@ def test_twice_the_noise_is_seen(sgdtheory: Command, monkeypatch: pytest.MonkeyP
     assert verdicts(found)["divergence"] is False and verdicts(found)["free_energy"] is False
 
 
-def test_a_bias_that_is_not_subtracted_is_seen(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bias_that_is_not_subtracted_is_seen(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, found = results(sgdtheory, *REST)
     assert verdicts(found)["steady_state"] is True
     whole = Binned.divergence.fget  # type: ignore[attr-defined]
 
     def raw(self: Binned) -> Measured:
         right: Measured = whole(self)
-        return right._replace(value=right.value + (len(self._merged(self.counts)) - 1) / (2 * self.counts.sum()))
+        return right._replace(
+            value=right.value + (len(self._merged(self.counts)) - 1) / (2 * self.counts.sum())
+        )
 
     monkeypatch.setattr(Binned, "divergence", property(raw))
     _, found = results(sgdtheory, *REST, "run.root=raw")
     assert verdicts(found)["steady_state"] is False
 
 
-def test_a_killed_cloud_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sgdtheory import run
+def test_a_killed_cloud_goes_on_to_the_same_bits(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sgdtheory.runs import unit as units
 
     words = [*REST, "replicas=1000", "sgd.steps=300"]
     _, whole = results(sgdtheory, *words, "run.root=whole")
-    keep, calls = run.UnitFolder.keep, []
+    keep, calls = units.UnitFolder.keep, []
 
     def broken(self: Any, *arguments: Any, **named: Any) -> None:
         calls.append(1)
-        monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0 if len(calls) == 150 else 1e9)
+        monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0 if len(calls) == 150 else 1e9)
         keep(self, *arguments, **named)
         if len(calls) == 200:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.UnitFolder, "keep", broken)
+    monkeypatch.setattr(units.UnitFolder, "keep", broken)
     assert sgdtheory("study", *words, "run.root=cut").code == 130
     _, found = results(sgdtheory, *words, "run.root=cut")
     assert found["tables"] == whole["tables"] and len(calls) == 200 + 150
@@ -118,15 +138,26 @@ def test_a_killed_cloud_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch
 
 def test_a_current_is_seen_and_its_absence_too(sgdtheory: Command) -> None:
     _, found = results(sgdtheory, *RING)
-    assert verdicts(found) == {"current": True, "ring": True, "ring_still": True, "ring_density": True}
+    assert verdicts(found) == {
+        "current": True,
+        "ring": True,
+        "ring_still": True,
+        "ring_density": True,
+    }
     still, turning = found["tables"]["stirred"]
     assert still["area_exact"] == 0 and turning["area"] > 10 * turning["area_stderr"]
 
 
-def test_a_rotation_that_does_nothing_is_seen(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_that_does_nothing_is_seen(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Rotation, "force", lambda self, cloud, losses, gradients: gradients)
     _, found = results(sgdtheory, *RING)
-    assert verdicts(found)["ring"] is False and verdicts(found)["ring_still"] is True and verdicts(found)["current"] is False
+    assert (
+        verdicts(found)["ring"] is False
+        and verdicts(found)["ring_still"] is True
+        and verdicts(found)["current"] is False
+    )
 
 
 def test_the_other_systems(sgdtheory: Command) -> None:
@@ -136,7 +167,12 @@ def test_the_other_systems(sgdtheory: Command) -> None:
         "systems.two_wells.sgd.steps=600", "systems.two_wells.within=0.1", "systems.regression.replicas=64",
         "systems.regression.sgd.steps=300", "systems.regression.within=0.25", *ALONE,
     )  # fmt: skip
-    assert verdicts(found) == {"current": True, "two_wells": True, "two_wells_density": True, "regression": True}
+    assert verdicts(found) == {
+        "current": True,
+        "two_wells": True,
+        "two_wells_density": True,
+        "regression": True,
+    }
 
 
 # escape
@@ -149,7 +185,9 @@ def test_escape_takes_its_time(sgdtheory: Command) -> None:
     assert hot["time"] < cold["time"] and cold["exact"] == pytest.approx(19.09, rel=1e-3)
 
 
-def test_escape_with_twice_the_noise_is_too_fast(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_escape_with_twice_the_noise_is_too_fast(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     twice_the_noise(monkeypatch)
     _, found = results(sgdtheory, *ESCAPE, "batch_sizes=[1]")
     assert verdicts(found)["escape"] is False
@@ -167,8 +205,8 @@ LANDSCAPE = LinearRegression(digits())
 
 
 @cache
-def ground() -> Ground:
-    return ground_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
+def ground() -> ReferenceMinimum:
+    return reference_minimum_at(LANDSCAPE, LANDSCAPE.minima()[0], 0, 8)
 
 
 def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
@@ -177,16 +215,20 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
     torch.testing.assert_close(frozen.hessian, LANDSCAPE.hessian)
     spectrum, weights = frozen.modes()
     exact = ground()._replace(spectrum=spectrum, weights=weights)
-    assert exact_factor(exact, 0.02, 128, 1437) == pytest.approx(exact_factor(ground(), 0.02, 128, 1437), rel=1e-6)
+    assert exact_epoch_factor(exact, 0.02, 128, 1437) == pytest.approx(
+        exact_epoch_factor(ground(), 0.02, 128, 1437), rel=1e-6
+    )
     rate, size, points = 0.02, 128, 256
     seen, count = torch.zeros(points, dtype=torch.float64), 0
-    for state in SGD(800, size, rate, Constant(), sampling="epoch").run(frozen, frozen.init(points, Generator()).float(), 1):
+    for state in SGD(800, size, rate, Constant(), sampling="epoch").run(
+        frozen, frozen.init(points, Generator()).float(), 1
+    ):
         if state.step > 200 and state.step % 5 == 0:
             losses, gradients = value_and_grad(frozen, state.cloud.double())
-            seen += 2 * (losses - frozen.height) - rate / 2 * gradients.square().sum(1)
+            seen += 2 * (losses - frozen.lowest) - rate / 2 * gradients.square().sum(1)
             count += 1
     found = Measured.mean(seen.numpy() / count / ground().noise_trace / (rate / (2 * size)))
-    exact = exact_factor(ground(), rate, size, LANDSCAPE.count)
+    exact = exact_epoch_factor(ground(), rate, size, LANDSCAPE.count)
     assert found.value is not None and found.stderr is not None
     assert abs(found.value - exact) < 4 * found.stderr
     assert abs(found.value - ground().epoch_factor(rate, LANDSCAPE.count / size)) > 4 * found.stderr
@@ -194,22 +236,41 @@ def test_of_frozen_noise_the_exact_factor_is_exact() -> None:
 
 
 def test_of_many_small_steps_the_exact_factor_is_r() -> None:
-    for epoch in (3.0, 10.0):  # ηN/b, of 1,000, 10,000 and 100,000 steps: the rest goes as one over their number
+    for epoch in (
+        3.0,
+        10.0,
+    ):  # ηN/b, of 1,000, 10,000 and 100,000 steps: the rest goes as one over their number
         off = []
         for steps in (1_000, 10_000, 100_000):
-            exact = exact_factor(ground(), epoch / steps, 1000, 1000 * steps)
+            exact = exact_epoch_factor(ground(), epoch / steps, 1000, 1000 * steps)
             off.append(exact - ground().epoch_factor(epoch / steps, steps))
-        assert abs(off[2]) < 1e-2 and off[0] / off[1] == pytest.approx(10, rel=0.3) == off[1] / off[2]
+        assert (
+            abs(off[2]) < 1e-2 and off[0] / off[1] == pytest.approx(10, rel=0.3) == off[1] / off[2]
+        )
 
 
 @pytest.mark.slow
 def test_epochs_are_colder(sgdtheory: Command) -> None:
-    words = ["epochs.sweep.learning_rate=[0.25]", "epochs.sweep.batch_size=[64,128]", "independent.sweep.batch_size=[64]"]
-    few = [f"{kind}.{what}" for kind in ("epochs", "independent") for what in ("replicas=16", "precision=0.04", "steps=6000")]
+    words = [
+        "epochs.sweep.learning_rate=[0.25]",
+        "epochs.sweep.batch_size=[64,128]",
+        "independent.sweep.batch_size=[64]",
+    ]
+    few = [
+        f"{kind}.{what}"
+        for kind in ("epochs", "independent")
+        for what in ("replicas=16", "precision=0.04", "steps=6000")
+    ]
     _, found = results(sgdtheory, "epoch_noise", *words, *few, *ALONE)
     held = verdicts(found)
     assert held["epoch"] and held["prediction"] and held["frozen"] and held["independent"]
-    assert [row["kind"] for row in found["tables"]["cells"]] == ["epochs", "epochs", "independent", "independent", "frozen"]
+    assert [row["kind"] for row in found["tables"]["cells"]] == [
+        "epochs",
+        "epochs",
+        "independent",
+        "independent",
+        "frozen",
+    ]
 
 
 # mistakes

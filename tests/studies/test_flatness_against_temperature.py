@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from sgdtheory.measured import Claim
-from sgdtheory.streams import stream
-from sgdtheory.studies.flatness_against_temperature import exponents, verdict_of
+from sgdtheory.rng import stream
+from sgdtheory.statistics.measured import Claim
+from sgdtheory.studies.flatness_against_temperature import slope_of, slopes_of, verdict_of
 from tests.conftest import Said
 
 Command = Callable[..., Said]
 RATES, SIZES = (0.01, 0.03, 0.1), (2, 8, 32)
 
 
-def grid(rate: float, batch: float, loss: float = 0.02, noise: float = 0.02) -> list[dict[str, Any]]:
+def grid(
+    rate: float, batch: float, loss: float = 0.02, noise: float = 0.02
+) -> list[dict[str, Any]]:
     """A row a point, Tr H = 7·η^rate·b^−batch × what the seed is off by, a little different for every cell."""
     draws = torch.randn(3, len(RATES), len(SIZES), generator=stream(0, "grid"), dtype=torch.float64)
     found = []
@@ -25,7 +27,13 @@ def grid(rate: float, batch: float, loss: float = 0.02, noise: float = 0.02) -> 
         for i, eta in enumerate(RATES):
             for k, b in enumerate(SIZES):
                 height = 7 * eta**rate * b**-batch * float((noise * draws[p, i, k]).exp())
-                facts = {"weight_decay": 0.0, "learning_rate": eta, "batch_size": b, "point": p, "loss_before": 0.1}
+                facts = {
+                    "weight_decay": 0.0,
+                    "learning_rate": eta,
+                    "batch_size": b,
+                    "point": p,
+                    "loss_before": 0.1,
+                }
                 found.append({**facts, "trace": height, "loss": 0.02 if i or k else loss})
     return found
 
@@ -35,22 +43,29 @@ def said(rows: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[Claim]:
 
 
 def test_exponents_of_exact_power_laws_are_exact() -> None:
-    rate, batch = exponents(grid(-0.3, -0.2, noise=0.0), apart=True)
-    assert (rate.value, batch.value) == (pytest.approx(-0.3, abs=1e-12), pytest.approx(-0.2, abs=1e-12))
-    (slope,) = exponents(grid(-0.25, -0.25, noise=0.0), apart=False)
-    assert slope.value == pytest.approx(-0.25, abs=1e-12) and slope.stderr == pytest.approx(0.0, abs=1e-12)
+    rate, batch = slopes_of(grid(-0.3, -0.2, noise=0.0))
+    assert (rate.value, batch.value) == (
+        pytest.approx(-0.3, abs=1e-12),
+        pytest.approx(-0.2, abs=1e-12),
+    )
+    slope = slope_of(grid(-0.25, -0.25, noise=0.0))
+    assert slope.value == pytest.approx(-0.25, abs=1e-12) and slope.stderr == pytest.approx(
+        0.0, abs=1e-12
+    )
 
 
 def test_exponents_are_found_within_their_errors() -> None:
     """Of 2 % a point the error of a slope over 9 cells is .02/√(Σ(x − x̄)²), over three seeds √3 less: .002."""
-    (slope,) = exponents(grid(-0.25, -0.25), apart=False)
-    assert slope.value == pytest.approx(-0.25, abs=3 * 0.002) and 0 < (slope.stderr or 0) < 3 * 0.002
+    slope = slope_of(grid(-0.25, -0.25))
+    assert (
+        slope.value == pytest.approx(-0.25, abs=3 * 0.002) and 0 < (slope.stderr or 0) < 3 * 0.002
+    )
 
 
 def test_a_grid_too_small_says_so() -> None:
     column = [row for row in grid(-0.3, -0.3) if row["batch_size"] == 2]
-    assert exponents(column, apart=True)[0].value is None and exponents(column, apart=False)[0].value is not None
-    assert exponents([row for row in column if row["learning_rate"] == 0.1], apart=False)[0].value is None
+    assert slopes_of(column)[0].value is None and slope_of(column).value is not None
+    assert slope_of([row for row in column if row["learning_rate"] == 0.1]).value is None
 
 
 @pytest.mark.parametrize(
@@ -64,14 +79,18 @@ def test_a_grid_too_small_says_so() -> None:
         (grid(-0.25, -0.25), grid(-0.3, -0.3), [True, True, False]),  # there with weight decay too
     ],
 )
-def test_the_claims_can_fail(rows: list[dict[str, Any]], held: list[dict[str, Any]], holds: list[bool | None]) -> None:
+def test_the_claims_can_fail(
+    rows: list[dict[str, Any]], held: list[dict[str, Any]], holds: list[bool | None]
+) -> None:
     found = [claim.holds for claim in said(rows, held)]
     assert all(want is None or got is want for got, want in zip(found, holds, strict=True))
 
 
 def test_at_unequal_loss_nothing_is_said() -> None:
     found = said(grid(-0.25, -0.25, loss=0.03), [])
-    assert [claim.holds for claim in found] == [None, None] and "equal loss" in found[0].measured.why
+    assert [claim.holds for claim in found] == [None, None] and "equal loss" in found[
+        0
+    ].measured.why
 
 
 def test_from_end_to_end(sgdtheory: Command) -> None:
@@ -82,7 +101,9 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
     done = sgdtheory("study", "flatness_against_temperature", *words, "--quiet")
     assert done.code == 0, done.err
     found = json.loads(
-        (Path(done.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text(encoding="utf-8")
+        (
+            Path(done.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json"
+        ).read_text(encoding="utf-8")
     )
     assert [claim["name"] for claim in found["claims"]] == ["slope", "exponents", "weight_decay"]
     cells = found["tables"]["cells"]

@@ -13,7 +13,10 @@ def rows(*lengths: list[float | None]) -> list[dict[str, Any]]:
     """Three thresholds of a few pairs each."""
     found = []
     for level, lengths_there in zip(LEVELS, lengths, strict=True):
-        found += [{"landscape": "a", "threshold": level, "length_ratio": x, "beads": x and int(x)} for x in lengths_there]
+        found += [
+            {"landscape": "a", "threshold": level, "length_ratio": x, "beads": x and int(x)}
+            for x in lengths_there
+        ]
     return found
 
 
@@ -22,13 +25,18 @@ def rows(*lengths: list[float | None]) -> list[dict[str, Any]]:
     [
         ([[1.0, 1.0, 1.01], [1.2, 1.3, 1.2], [1.5, 1.6, 1.7]], True),
         ([[1.2, 1.2, 1.2], [1.3, 1.3, 1.3], [1.5, 1.6, 1.7]], False),  # not straight at first
-        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], False),  # straight for ever, as on a convex landscape
+        (
+            [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]],
+            False,
+        ),  # straight for ever, as on a convex landscape
         ([[1.0, 1.0, 1.0], [1.9, 1.9, 1.9], [1.3, 1.2, 1.3]], False),  # shorter at last
         ([[1.0, 1.0, 1.0], [1.2, 1.2, 1.2], [1.5, None, 1.6]], None),
         ([[1.0], [1.2], [1.5]], None),
     ],
 )
-def test_the_claim_holds_does_not_or_cannot_be_told(lengths: list[list[float | None]], holds: bool | None) -> None:
+def test_the_claim_holds_does_not_or_cannot_be_told(
+    lengths: list[list[float | None]], holds: bool | None
+) -> None:
     said = claims_of(rows(*lengths), {"a": LEVELS}, {"a": len(lengths[0])})
     assert [claim.holds for claim in said] == [holds, holds]
     assert ("not all straight" in said[0].statement) is (holds is False)

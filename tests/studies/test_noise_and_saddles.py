@@ -10,20 +10,21 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from sgdtheory.convexity import OnePoint
-from sgdtheory.critical import kind_of, look
-from sgdtheory.curvature import hessian
 from sgdtheory.data.digits import digits
-from sgdtheory.descend import lbfgs
+from sgdtheory.geometry.critical_points import critical_point_at, kind_of
+from sgdtheory.geometry.hessian import hessian
+from sgdtheory.geometry.one_point_convexity import OnePoint
+from sgdtheory.geometry.units_left_out import mask_of_trained
 from sgdtheory.landscape import values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.spiky import Spiky
 from sgdtheory.models.mlp import MLP
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import stream
 from sgdtheory.statistics.proportions import at_most, share
-from sgdtheory.streams import stream
 from sgdtheory.studies import one_point_convexity, saddles, smoothing
 from sgdtheory.studies.smoothing import Smoothing
 from tests.conftest import Said
@@ -99,8 +100,14 @@ def counted(method: str, scale: float, arrived: int, of: int = 1000) -> dict[str
         (1000, 0, 0, 0, 999, [True, True, True, False]),
     ],
 )
-def test_the_claims_of_smoothing_can_fail(sgd: int, little: int, still: int, below: int, above: int, holds: list[bool]) -> None:
-    rows = [counted("SGD", 0.75, sgd), counted("SGD", 0.25, little), counted("gradient descent", 0.0, still)]
+def test_the_claims_of_smoothing_can_fail(
+    sgd: int, little: int, still: int, below: int, above: int, holds: list[bool]
+) -> None:
+    rows = [
+        counted("SGD", 0.75, sgd),
+        counted("SGD", 0.25, little),
+        counted("gradient descent", 0.0, still),
+    ]
     rows += [counted(smoothing.SMOOTHED, 0.98, below), counted(smoothing.SMOOTHED, 1.02, above)]
     said = smoothing.claims_of(smoothing.scale_rows(rows))
     assert [claim.holds for claim in said][:4] == holds
@@ -139,7 +146,10 @@ def test_the_gradient_points_at_the_end(sgdtheory: Command) -> None:
     assert found["claims"][0]["name"] == "snapshots" and len(found["tables"]["snapshots"]) == 20
     first = found["tables"]["snapshots"][0]
     assert first["step"] == 0 and first["loss"] > 2 and first["cosine"] > 0
-    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {"directions", "smoothed_losses"}
+    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {
+        "directions",
+        "smoothed_losses",
+    }
     assert untrained["end_loss"] < 2.5
 
 
@@ -160,11 +170,15 @@ def test_products_on_a_quadratic_are_known() -> None:
         assert found["ball"].std(1).min() > 0
         # the mean over noise of a linear gradient is the gradient at the mean kick: within 5 standard errors of 50 draws
         kick = 0.3 * (1 / 4 / 50) ** 0.5 * (cloud * landscape.spectrum).norm(dim=1)
-        assert ((found["smoothed"] - expected).abs() <= 5 * kick).all() and (found["smoothed"] != expected).all()
+        assert ((found["smoothed"] - expected).abs() <= 5 * kick).all() and (
+            found["smoothed"] != expected
+        ).all()
         # E ½(x − ηω)ᵀH(x − ηω) = L + ½η² Tr H C/b, its error from the spread of the 50 draws
         smoothed = found["smoothed_loss"]
         rise = sign * 0.5 * 0.3**2 * float(landscape.spectrum.sum()) / 4
-        assert ((smoothed.mean(1) - found["loss"] - rise).abs() <= 5 * smoothed.std(1) / 50**0.5).all()
+        assert (
+            (smoothed.mean(1) - found["loss"] - rise).abs() <= 5 * smoothed.std(1) / 50**0.5
+        ).all()
 
 
 class Drawn:
@@ -189,8 +203,20 @@ class Drawn:
 
 def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any]:
     rows = [
-        {"seed": 0, "step": k, "snapshots_not": int(k < bad), "snapshots_of": 1, "ball_not": 10 * int(k < bad), "ball_of": 10}
-        | {"smoothed_not": int(k < bad), "smoothed_of": 1, "other_not": int(k < other), "other_of": 1}
+        {
+            "seed": 0,
+            "step": k,
+            "snapshots_not": int(k < bad),
+            "snapshots_of": 1,
+            "ball_not": 10 * int(k < bad),
+            "ball_of": 10,
+        }
+        | {
+            "smoothed_not": int(k < bad),
+            "smoothed_of": 1,
+            "other_not": int(k < other),
+            "other_of": 1,
+        }
         for k in range(500)
     ]
     ends = [{"run": name, "loss": loss}, {"run": name, "loss": loss}]
@@ -205,8 +231,12 @@ def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any
         (0, 1.5, 450, 90, [None, None, None, True, True]),
     ],
 )
-def test_the_claims_of_convexity_can_fail(bad: int, loss: float, other: int, wild: int, holds: list[bool | None]) -> None:
-    said = one_point_convexity.claims_of([run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)])
+def test_the_claims_of_convexity_can_fail(
+    bad: int, loss: float, other: int, wild: int, holds: list[bool | None]
+) -> None:
+    said = one_point_convexity.claims_of(
+        [run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)]
+    )
     assert [claim.holds for claim in said] == holds
 
 
@@ -222,21 +252,27 @@ def test_saddles_of_known_index(sgdtheory: Command) -> None:
     }  # fmt: skip
     (search,) = found["tables"]["searches"]
     for at in ("start", "end"):
-        numbers = (search[f"{at}_{name}"] for name in ("gradient_norm", "gradient_curvature", "top_curvature"))
+        numbers = (
+            search[f"{at}_{name}"]
+            for name in ("gradient_norm", "gradient_curvature", "top_curvature")
+        )
         assert search[f"{at}_kind"] == kind_of(*numbers)
     assert search["start_kind"] == "neither" and search["end_index"] > 0
     assert search["end_gradient_norm"] < 0.1 * search["start_gradient_norm"]
-    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {"index_against_loss", "searches"}
+    assert {file.stem for file in (path / "figures").glob("*.svg")} >= {
+        "index_against_loss",
+        "searches",
+    }
 
 
 def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     """Units left out: curvatures λ ± σ_i(G), G the gradient of the data loss in a linear layer beside the network."""
     data, decay = digits(), 0.02
     landscape = Network(partial(MLP, hidden=(3,), activation="tanh"), data, weight_decay=decay)
-    start = landscape.init(1, stream(0, "init")).double() * saddles.kept(landscape, 1)
+    start = landscape.init(1, stream(0, "init")).double() * mask_of_trained(landscape, 1)
     theta = lbfgs(landscape, start, 400)[0]
-    at = look(landscape, theta)
-    assert at.gradient_norm < 1e-8 and ((theta == 0) == (saddles.kept(landscape, 1) == 0)).all()
+    at = critical_point_at(landscape, theta)
+    assert at.gradient_norm < 1e-8 and ((theta == 0) == (mask_of_trained(landscape, 1) == 0)).all()
     images = data.scaled(data.train_images, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
@@ -246,15 +282,25 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     spectrum = torch.linalg.eigvalsh(hessian(landscape, theta))
     for size in sizes:
         for curvature in (decay - size, decay + size):
-            assert int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2  # once for each unit left out
+            assert (
+                int(((spectrum - curvature).abs() < 1e-9).sum()) >= 2
+            )  # once for each unit left out
     narrow = Network(partial(MLP, hidden=(1,), activation="tanh"), data, weight_decay=decay)
-    kept = theta[saddles.kept(landscape, 1) == 1]
-    assert float(values(narrow, kept[None])[0]) == pytest.approx(at.loss, abs=1e-14)  # the network of the units that are left
+    kept = theta[mask_of_trained(landscape, 1) == 1]
+    assert float(values(narrow, kept[None])[0]) == pytest.approx(
+        at.loss, abs=1e-14
+    )  # the network of the units that are left
 
 
 def saddle(trained: int, loss: float, **changed: Any) -> dict[str, Any]:
     known = 9 * (2 - trained)
-    facts = {"weight_decay": 0.01, "trained": trained, "loss": loss, "index": known, "known_index": known}
+    facts = {
+        "weight_decay": 0.01,
+        "trained": trained,
+        "loss": loss,
+        "index": known,
+        "known_index": known,
+    }
     return facts | {"gradient_norm": 1e-12, "back_iterations": 9, "returned": True} | changed
 
 
@@ -274,9 +320,14 @@ def test_the_claims_of_saddles_can_fail(change: dict[str, Any], holds: list[bool
     assert [claim.holds for claim in saddles.claims_of(rows, [])] == holds
 
 
-@pytest.mark.parametrize(("kinds", "holds"), [(["gradient-flat", "critical"], True), (["gradient-flat", "neither"], False)])
+@pytest.mark.parametrize(
+    ("kinds", "holds"),
+    [(["gradient-flat", "critical"], True), (["gradient-flat", "neither"], False)],
+)
 def test_ends_that_are_told_to_be_neither_are_seen(kinds: list[str], holds: bool) -> None:
-    (said,) = saddles.claims_of([], [{"end_kind": kind, "end_gradient_norm": 0.01} for kind in kinds])
+    (said,) = saddles.claims_of(
+        [], [{"end_kind": kind, "end_gradient_norm": 0.01} for kind in kinds]
+    )
     assert said.holds is holds
 
 

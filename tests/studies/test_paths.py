@@ -20,19 +20,24 @@ from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.measured import Measured
 from sgdtheory.models.mlp import MLP
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.frame import Frame
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.rng import stream
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.studies import noise_along_path, release_from_path
 from sgdtheory.studies.shared.equal_loss import Rest, below, let_down, lower
 from sgdtheory.studies.shared.found_paths import FoundPaths
 from tests.conftest import Said
 
 Command = Callable[..., Said]
-RATE, NOISE, TIME, DIRECTIONS = 0.05, 0.2, 20.0, 20  # η, C = NOISE·1, ηt, and the directions that a valley is narrow in
+RATE, NOISE, TIME, DIRECTIONS = (
+    0.05,
+    0.2,
+    20.0,
+    20,
+)  # η, C = NOISE·1, ηt, and the directions that a valley is narrow in
 D = RATE / 2 * NOISE  # b = 1
 
 
@@ -53,7 +58,9 @@ class Valley(Formula):
         return 2 + DIRECTIONS
 
     def energy(self, x: Tensor) -> Tensor:
-        return self.slope * x[:, 0] + 0.5 * torch.exp(self.a * x[:, 0] + self.c * x[:, 1]) * x[:, 2:].square().sum(1)
+        return self.slope * x[:, 0] + 0.5 * torch.exp(self.a * x[:, 0] + self.c * x[:, 1]) * x[
+            :, 2:
+        ].square().sum(1)
 
     def native_minima(self) -> Tensor:
         ends = torch.zeros(2, self.native_dim, dtype=torch.float64)
@@ -63,7 +70,10 @@ class Valley(Formula):
     def frame_at(self, *at: float) -> Frame:
         """On the straight path along the floor."""
         ends = self.native_minima()
-        return Frame.of(ends[:1] + torch.linspace(0, 1, 9, dtype=torch.float64)[:, None] * (ends[1] - ends[0]), at)
+        return Frame.of(
+            ends[:1] + torch.linspace(0, 1, 9, dtype=torch.float64)[:, None] * (ends[1] - ends[0]),
+            at,
+        )
 
 
 def drifted(a: float, x: float) -> float:
@@ -100,7 +110,9 @@ def off(row: dict[str, Any], column: str, expected: float) -> float:
 
 @pytest.mark.parametrize("a", [0.3, 0.0])
 def test_the_entropic_drift_is_exact_along_chord_and_tangent(a: float) -> None:
-    for x, outward, row in zip((-0.5, 0.5), (-1, 1), drifts_of(Valley(slope=0.02, a=a, noise=NOISE)), strict=True):
+    for x, outward, row in zip(
+        (-0.5, 0.5), (-1, 1), drifts_of(Valley(slope=0.02, a=a, noise=NOISE)), strict=True
+    ):
         for column in ("chord", "tangent"):  # a straight path: both are in units of 2
             assert off(row, column, outward * drifted(a, x) / 2) < 3
         assert row["chord_descent"] == pytest.approx(outward * -0.02 * TIME / 2, rel=1e-6)
@@ -109,10 +121,22 @@ def test_the_entropic_drift_is_exact_along_chord_and_tangent(a: float) -> None:
 
 def test_a_wrong_temperature_and_a_forgotten_descent_are_found_out() -> None:
     hotter = drifts_of(Valley(slope=0.02, a=0.3, noise=2 * NOISE))
-    assert min(off(row, "chord", side * drifted(0.3, side / 2) / 2) for side, row in zip((-1, 1), hotter, strict=True)) > 5
+    assert (
+        min(
+            off(row, "chord", side * drifted(0.3, side / 2) / 2)
+            for side, row in zip((-1, 1), hotter, strict=True)
+        )
+        > 5
+    )
     right = drifts_of(Valley(slope=0.02, a=0.3, noise=NOISE))
     raw = [{**row, "chord": row["chord"] + row["chord_descent"]} for row in right]
-    assert min(off(row, "chord", side * drifted(0.3, side / 2) / 2) for side, row in zip((-1, 1), raw, strict=True)) > 5
+    assert (
+        min(
+            off(row, "chord", side * drifted(0.3, side / 2) / 2)
+            for side, row in zip((-1, 1), raw, strict=True)
+        )
+        > 5
+    )
 
 
 def test_without_noise_nothing_is_left_beyond_gradient_descent() -> None:
@@ -124,19 +148,31 @@ def test_coordinates_on_a_bent_path() -> None:
     """A quarter circle from (1, 0) to (0, 1): chord √2, at its middle the tangent is along it and growth across."""
     angle = torch.linspace(0, torch.pi / 2, 201, dtype=torch.float64)
     frame = Frame.of(torch.stack([angle.cos(), angle.sin()], 1), [0.25, 0.5])
-    moved = 0.1 / sqrt(2) * torch.tensor([[-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64).expand(2, 2, 2)  # along, across
+    moved = (
+        0.1 / sqrt(2) * torch.tensor([[-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64).expand(2, 2, 2)
+    )  # along, across
     torch.testing.assert_close(
-        frame.along_chord(moved)[1], torch.tensor([0.1 / sqrt(2), 0], dtype=torch.float64), atol=1e-9, rtol=0
+        frame.along_chord(moved)[1],
+        torch.tensor([0.1 / sqrt(2), 0], dtype=torch.float64),
+        atol=1e-9,
+        rtol=0,
     )
     torch.testing.assert_close(
-        frame.along_tangent(moved)[1], torch.tensor([0.2 / torch.pi, 0], dtype=torch.float64), atol=1e-5, rtol=0
+        frame.along_tangent(moved)[1],
+        torch.tensor([0.2 / torch.pi, 0], dtype=torch.float64),
+        atol=1e-5,
+        rtol=0,
     )
     assert frame.along_chord(moved)[0, 0] < 0  # from s = .25 the nearer end is the other one
     grown = 0.1 * frame.start[:, None]  # the same direction, 10 % longer
     torch.testing.assert_close(frame.by_growth(grown), frame.along_chord(grown))
-    assert float(frame.by_growth(grown)[0, 0]) == pytest.approx(0.05 * (cos(torch.pi / 8) - sin(torch.pi / 8)), rel=1e-6)
+    assert float(frame.by_growth(grown)[0, 0]) == pytest.approx(
+        0.05 * (cos(torch.pi / 8) - sin(torch.pi / 8)), rel=1e-6
+    )
     ends = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double()
-    torch.testing.assert_close(frame.way(ends.expand(2, 2, 2))[:, 0], torch.tensor([1.0, -1.0]).double())
+    torch.testing.assert_close(
+        frame.way(ends.expand(2, 2, 2))[:, 0], torch.tensor([1.0, -1.0]).double()
+    )
 
 
 # flatness at equal loss
@@ -146,7 +182,9 @@ def let_go(valley: Valley, replicas: int = 128) -> tuple[Tensor, Tensor, list[Re
     """The hot cloud [R, n], where it came to rest, gradient descent's floor, and what is known of the cloud at rest."""
     frame = valley.frame_at(0.75)
     hot, cold = set_free(valley, frame, replicas)[0], set_free(valley, frame, 1, None)[0]
-    floor = [Rest.at(valley, each, 0, 64, 0) for each in (cold, *below(valley, cold, range(25, 901, 25)))]
+    floor = [
+        Rest.at(valley, each, 0, 64, 0) for each in (cold, *below(valley, cold, range(25, 901, 25)))
+    ]
     level = torch.as_tensor(floor[0].objective).expand(replicas)
     rest, reached = let_down(valley, hot, 150, 900, level, lambda done: None)
     assert reached.all()
@@ -156,11 +194,17 @@ def let_go(valley: Valley, replicas: int = 128) -> tuple[Tensor, Tensor, list[Re
 def test_ground_that_is_flatter_because_it_is_lower_is_no_flatter_at_equal_loss() -> None:
     valley = Valley(slope=0.002, a=0.3, noise=NOISE)
     hot, _, floor, at_rest = let_go(valley)
-    raw = Measured.mean(floor[0].trace[0] - Rest.at(valley, hot * torch.eye(hot.shape[1])[0], 0, 64, 0).trace)
-    assert raw.value is not None and raw.stderr is not None and raw.value > 5 * raw.stderr  # Tr H itself is lower
+    raw = Measured.mean(
+        floor[0].trace[0] - Rest.at(valley, hot * torch.eye(hot.shape[1])[0], 0, 64, 0).trace
+    )
+    assert (
+        raw.value is not None and raw.stderr is not None and raw.value > 5 * raw.stderr
+    )  # Tr H itself is lower
     found = lower(at_rest, floor, 0, "objective")
     assert found.value is not None and found.stderr is not None
-    assert abs(found.value) < 3 * found.stderr + 0.02  # of 20: what linear interpolation between descents leaves
+    assert (
+        abs(found.value) < 3 * found.stderr + 0.02
+    )  # of 20: what linear interpolation between descents leaves
 
 
 def test_ground_that_is_flatter_at_equal_loss_is_found_to_be_just_that() -> None:
@@ -170,7 +214,9 @@ def test_ground_that_is_flatter_at_equal_loss_is_found_to_be_just_that() -> None
     exact = DIRECTIONS * (1 - torch.exp(0.3 * rest[:, 1]).mean())
     assert found.value == pytest.approx(float(exact), abs=0.02) and found.stderr is not None
     assert found.value > 5 * found.stderr
-    assert lower(at_rest, floor, 0, "data_loss").value == pytest.approx(found.value)  # a formula has no other loss
+    assert lower(at_rest, floor, 0, "data_loss").value == pytest.approx(
+        found.value
+    )  # a formula has no other loss
 
 
 def test_letting_down_stops_at_the_level_and_says_where_it_did_not() -> None:
@@ -194,7 +240,11 @@ def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None
     assert inside.value == pytest.approx(0) and inside.stderr == pytest.approx(0.1)
     for outside in (rest(0.9, 1.2), rest(0.4, 0.5), rest(0.7)):
         assert lower(outside, floor, 0, "objective").value is None
-    again = [rest(0.7), rest(1.0), rest(0.5)]  # a data loss that rises first: Tr H is that of the first passage
+    again = [
+        rest(0.7),
+        rest(1.0),
+        rest(0.5),
+    ]  # a data loss that rises first: Tr H is that of the first passage
     again[2].trace[:] = 0.0
     assert lower(rest(0.7, 0.9), again, 0, "data_loss").value == pytest.approx(0)
 
@@ -205,7 +255,9 @@ def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None
 @pytest.fixture(scope="module")
 def small() -> Network:
     whole = digits()
-    few = replace(whole, train_images=whole.train_images[:100], train_labels=whole.train_labels[:100])
+    few = replace(
+        whole, train_images=whole.train_images[:100], train_labels=whole.train_labels[:100]
+    )
     return Network(partial(MLP, hidden=(4,), activation="tanh"), few, 1e-3)
 
 
@@ -215,23 +267,38 @@ def test_hutchpp_agrees_with_the_dense_trace_and_a_wrong_product_does_not(
     theta = small.init(1, stream(0, "init"))[0].double()
     products = traces.hessian_products
     exact = float(products(small, theta, torch.eye(small.dim).double()).diagonal().sum())
-    assert hessian_trace(small, theta, stream(0), sketch=small.dim).value == pytest.approx(exact, rel=1e-10)
+    assert hessian_trace(small, theta, stream(0), sketch=small.dim).value == pytest.approx(
+        exact, rel=1e-10
+    )
     found = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(12)]
-    scores = np.array([(x.value - exact) / x.stderr for x in found if x.value is not None and x.stderr])
-    assert abs(scores.mean()) < 3 / sqrt(12) and 0.5 < scores.std() < 1.7  # 12 values of Student's t, 15 degrees of freedom
+    scores = np.array(
+        [(x.value - exact) / x.stderr for x in found if x.value is not None and x.stderr]
+    )
+    assert (
+        abs(scores.mean()) < 3 / sqrt(12) and 0.5 < scores.std() < 1.7
+    )  # 12 values of Student's t, 15 degrees of freedom
     monkeypatch.setattr(traces, "hessian_products", lambda *given: 1.2 * products(*given))
     wrong = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(12)]
-    scores = np.array([(x.value - exact) / x.stderr for x in wrong if x.value is not None and x.stderr])
+    scores = np.array(
+        [(x.value - exact) / x.stderr for x in wrong if x.value is not None and x.stderr]
+    )
     assert scores.mean() > 3 / sqrt(12)
 
 
 def test_tr_c_is_that_of_every_example(small: Network) -> None:
     theta = small.init(1, stream(0, "init"))[0].double()
-    each = torch.cat([value_and_grad(small, theta[None], small.batch(torch.tensor([[i]])))[1] for i in range(small.count)])
+    each = torch.cat(
+        [
+            value_and_grad(small, theta[None], small.batch(torch.tensor([[i]])))[1]
+            for i in range(small.count)
+        ]
+    )
     twin = float((each - each.mean(0)).square().sum(1).mean())
     found = noise_trace(small, theta, 16, stream(0))
     assert found.value == pytest.approx(twin, rel=1e-9) and found.stderr is None
-    assert noise_trace(Quadratic((1.0, 2.0), noise=0.7), torch.zeros(2), 16, stream(0)).value == pytest.approx(1.4)
+    assert noise_trace(
+        Quadratic((1.0, 2.0), noise=0.7), torch.zeros(2), 16, stream(0)
+    ).value == pytest.approx(1.4)
 
 
 # verdicts
@@ -255,13 +322,17 @@ def along(noise: float, trace: float, loss: float) -> list[dict[str, Any]]:
         (2.0, 1.1, 2, [None, True, True, True]),
     ],
 )
-def test_the_claims_of_the_middle_can_fail(noise: float, loss: float, pairs: int, holds: list[bool | None]) -> None:
+def test_the_claims_of_the_middle_can_fail(
+    noise: float, loss: float, pairs: int, holds: list[bool | None]
+) -> None:
     points = [along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k) for k in range(pairs)]
     rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(pairs)]
     assert [claim.holds for claim in noise_along_path.claims_of(rows, pairs)] == holds
 
 
-def released(lower: float, chord: float, tangent: float, growth: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def released(
+    lower: float, chord: float, tangent: float, growth: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rests, moves = [], []
     names = (
         "trace",
@@ -276,10 +347,24 @@ def released(lower: float, chord: float, tangent: float, growth: float) -> tuple
     others = ("way", "distance", "norm", "chord_descent", "tangent_descent", "distance_descent")
     for pair, wobble in enumerate((0.95, 1.0, 1.05)):
         for size in (16, 4):
-            facts = {"pair": pair, "at": 0.3, "batch_size": size, "temperature": 0.1, "descent_trace_stderr": 0.0}
-            found = {"lower": lower * wobble, "lower_at_data_loss": None, "lower_at_data_loss_why": "elsewhere"}
+            facts = {
+                "pair": pair,
+                "at": 0.3,
+                "batch_size": size,
+                "temperature": 0.1,
+                "descent_trace_stderr": 0.0,
+            }
+            found = {
+                "lower": lower * wobble,
+                "lower_at_data_loss": None,
+                "lower_at_data_loss_why": "elsewhere",
+            }
             rests.append({**facts, **dict.fromkeys(names, 1.0), **found})
-            moved = {"chord": chord * wobble, "tangent": tangent * wobble, "growth": growth * wobble}
+            moved = {
+                "chord": chord * wobble,
+                "tangent": tangent * wobble,
+                "growth": growth * wobble,
+            }
             moves.append({**facts, "time": 1.0, **dict.fromkeys(others, 0.1), **moved})
     return rests, moves
 
@@ -292,7 +377,9 @@ def released(lower: float, chord: float, tangent: float, growth: float) -> tuple
         ((0.0, -0.1, 0.0, 0.0), [False, None, False, False, False, False]),
     ],
 )
-def test_the_claims_of_a_release_can_fail(given: tuple[float, float, float, float], holds: list[bool | None]) -> None:
+def test_the_claims_of_a_release_can_fail(
+    given: tuple[float, float, float, float], holds: list[bool | None]
+) -> None:
     assert [claim.holds for claim in release_from_path.claims_of(*released(*given))] == holds
     assert release_from_path.claims_of([], [])[0].holds is None
 
@@ -324,32 +411,53 @@ def results(command: Command, *words: str) -> dict[str, Any]:
     return found
 
 
-def both(command: Command, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def both(
+    command: Command, monkeypatch: pytest.MonkeyPatch, *words: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two studies one after the other; the second finds the paths of the first."""
     noise = results(command, "noise_along_path", *words, "points=5")
-    monkeypatch.setattr(FoundPaths, "find", None)
+    monkeypatch.setattr(FoundPaths, "find", lambda *_: pytest.fail("a path was found twice"))
     release = results(command, "release_from_path", *words, *RELEASE)
     assert [row["t"] for row in noise["tables"]["points"]] == [0, 0.25, 0.5, 0.75, 1]
-    assert [claim["name"] for claim in noise["claims"]] == ["noise", "curvature", "loss", "beyond_loss"]
+    assert [claim["name"] for claim in noise["claims"]] == [
+        "noise",
+        "curvature",
+        "loss",
+        "beyond_loss",
+    ]
     assert len(release["tables"]["rests"]) == 4 and len(release["tables"]["drift"]) == 4
-    assert [claim["name"] for claim in release["claims"]][:3] == ["curvature", "at_equal_data_loss", "chord"]
+    assert [claim["name"] for claim in release["claims"]][:3] == [
+        "curvature",
+        "at_equal_data_loss",
+        "chord",
+    ]
     return noise, release
 
 
 def test_two_studies_share_their_paths(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     noise, release = both(sgdtheory, monkeypatch, *FORMULA)
-    assert all(row["noise_trace"] == pytest.approx(5, rel=1e-5) for row in noise["tables"]["points"])
-    assert noise["tables"]["points"][2]["data_loss"] == pytest.approx(0.25, abs=1e-3)  # the barrier, at the middle
-    assert all(row["chord_descent"] > 0 for row in release["tables"]["drifts"])  # downhill is outwards
+    assert all(
+        row["noise_trace"] == pytest.approx(5, rel=1e-5) for row in noise["tables"]["points"]
+    )
+    assert noise["tables"]["points"][2]["data_loss"] == pytest.approx(
+        0.25, abs=1e-3
+    )  # the barrier, at the middle
+    assert all(
+        row["chord_descent"] > 0 for row in release["tables"]["drifts"]
+    )  # downhill is outwards
 
 
 @pytest.mark.slow
 def test_the_two_studies_of_a_network(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     noise, _ = both(sgdtheory, monkeypatch, *NETWORK)
-    assert all(row["noise_trace"] > 0 and row["trace_stderr"] > 0 for row in noise["tables"]["points"])
+    assert all(
+        row["noise_trace"] > 0 and row["trace_stderr"] > 0 for row in noise["tables"]["points"]
+    )
 
 
-def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_that_was_killed_goes_on_to_the_same_bits(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = results(sgdtheory, "release_from_path", *FORMULA, *RELEASE, "run.root=whole")
     down, calls = let_down, []
 
@@ -360,7 +468,15 @@ def test_a_release_that_was_killed_goes_on_to_the_same_bits(sgdtheory: Command, 
         return down(*given)
 
     monkeypatch.setattr("sgdtheory.studies.shared.equal_loss.let_down", broken)
-    words = ["study", "release_from_path", *FORMULA, *RELEASE, "run.root=cut", "executor.workers=1", "threads=1"]
+    words = [
+        "study",
+        "release_from_path",
+        *FORMULA,
+        *RELEASE,
+        "run.root=cut",
+        "executor.workers=1",
+        "threads=1",
+    ]
     assert sgdtheory(*words).code == 130
     found = results(sgdtheory, "release_from_path", *FORMULA, *RELEASE, "run.root=cut")
     assert found["tables"] == whole["tables"] and len(calls) == 4

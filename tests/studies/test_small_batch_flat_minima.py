@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.measured import Claim
+from sgdtheory.statistics.measured import Claim
 from sgdtheory.studies import small_batch_flat_minima as batches
 from tests.conftest import Said
 
@@ -23,7 +23,9 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
     said = sgdtheory("study", "small_batch_flat_minima", *SMALL, "--quiet")
     assert said.code == 0, said.err
     found = json.loads(
-        (Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json").read_text(encoding="utf-8")
+        (
+            Path(said.out.splitlines()[-1].removeprefix("report: ")).parent / "results.json"
+        ).read_text(encoding="utf-8")
     )
     assert [claim["name"] for claim in found["claims"]] == [
         "sharpness", "top_eigenvalue", "test_error", "fixed_epochs", "reparametrised",
@@ -32,8 +34,13 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
     assert found["claims"][0]["value"] == ratios["sgd"]["sharpness"] > 1.2
     assert ratios["sgd"]["loss"] == pytest.approx(1, abs=batches.EQUAL)
     assert ratios["reparametrised"]["loss"] == pytest.approx(ratios["sgd"]["loss"], rel=1e-12)
-    assert ratios["reparametrised"]["top_eigenvalue"] < ratios["sgd"]["top_eigenvalue"] / 4  # the same functions
-    assert abs(ratios["fixed_epochs"]["loss"] - 1) > 0.5 and "unequal loss" in found["claims"][3]["statement"]
+    assert (
+        ratios["reparametrised"]["top_eigenvalue"] < ratios["sgd"]["top_eigenvalue"] / 4
+    )  # the same functions
+    assert (
+        abs(ratios["fixed_epochs"]["loss"] - 1) > 0.5
+        and "unequal loss" in found["claims"][3]["statement"]
+    )
     assert {plot["table"] for plot in found["plots"]} <= set(found["tables"])
 
 
@@ -50,7 +57,9 @@ def test_mistakes_are_told_in_a_line(words: list[str], told: str, sgdtheory: Com
     assert said.code == 2 and told in said.err
 
 
-def said_of(ratios: list[float], losses: tuple[float, float] = (0.02, 0.02), errors: tuple[float, ...] = ()) -> list[Claim]:
+def said_of(
+    ratios: list[float], losses: tuple[float, float] = (0.02, 0.02), errors: tuple[float, ...] = ()
+) -> list[Claim]:
     """The claims where the large batch's minima are so many times as sharp."""
     rows: list[dict[str, Any]] = []
     for k, size in enumerate((4, 144)):
@@ -72,7 +81,9 @@ def said_of(ratios: list[float], losses: tuple[float, float] = (0.02, 0.02), err
         ([3.0, 3.3, 3.5], (0.02, 0.001), None),
     ],
 )
-def test_the_claim_can_fail(ratios: list[float], losses: tuple[float, float], holds: bool | None) -> None:
+def test_the_claim_can_fail(
+    ratios: list[float], losses: tuple[float, float], holds: bool | None
+) -> None:
     first, second, *_ = said_of(ratios, losses)
     assert first.holds is second.holds is holds
     assert (first.measured.value is None) is (holds is None)
@@ -87,5 +98,12 @@ def test_the_ratio_is_the_geometric_mean_over_pairs() -> None:
     rows = [{"batch_size": b, "x": x} for b, x in ((4, 1.0), (4, 2.0), (144, 2.0), (144, 16.0))]
     ratio, each = batches.ratio_of(rows, "x")
     assert each == [2.0, 8.0] and ratio.value == pytest.approx(4.0)
-    assert ratio.stderr == pytest.approx(4.0 * 0.6931471805599453)  # half of ln 8 − ln 2, of two samples
-    assert batches.ratio_of([{**row, "x": 0.0} if row["x"] == 16 else row for row in rows], "x")[0].value is None
+    assert ratio.stderr == pytest.approx(
+        4.0 * 0.6931471805599453
+    )  # half of ln 8 − ln 2, of two samples
+    assert (
+        batches.ratio_of([{**row, "x": 0.0} if row["x"] == 16 else row for row in rows], "x")[
+            0
+        ].value
+        is None
+    )

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sgdtheory.figures.figure import RunData
-from sgdtheory.figures.plots import plots
-from sgdtheory.measured import Measured
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.plots import plots
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.trends import higher, ratio, rises
 from sgdtheory.studies import width_and_barriers as widths
 from tests.conftest import Said
@@ -35,7 +35,9 @@ def test_strings_get_longer(sgdtheory: Command) -> None:
     path, found = results(sgdtheory, "string_sampling", *STRINGS)
     assert path.parent == Path("runs/study") and path.name.startswith("string_sampling-")
     rows = found["tables"]["lengths"]
-    assert [row["threshold"] for row in rows] == [3.0, 0.1, 0.01] and all(row["found"] == 3 for row in rows)
+    assert [row["threshold"] for row in rows] == [3.0, 0.1, 0.01] and all(
+        row["found"] == 3 for row in rows
+    )
     assert rows[0]["length_ratio"] == pytest.approx(1, abs=0.02) and rows[2]["length_ratio"] > 1.05
     assert rows[2]["beads"] > rows[1]["beads"] > rows[0]["beads"]
     assert all(row["highest_loss"] <= row["threshold"] for row in found["tables"]["strings"])
@@ -57,7 +59,9 @@ def test_the_text_too_and_what_is_not_found_is_told(sgdtheory: Command) -> None:
     assert [claim["holds"] for claim in found["claims"]] == [None, None]
 
 
-def test_a_killed_unit_goes_on_to_the_same_bits(sgdtheory: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_unit_goes_on_to_the_same_bits(
+    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sgdtheory.paths.string_sampling import StringSampling
 
     _, whole = results(sgdtheory, "string_sampling", *STRINGS, "run.root=whole")
@@ -93,7 +97,9 @@ def test_widths_are_compared(sgdtheory: Command) -> None:
 def test_without_a_name_the_list_a_line_each(sgdtheory: Command) -> None:
     said = sgdtheory("study")
     lines = said.out.splitlines()
-    assert said.code == 0 and [line.split()[0] for line in lines] == sorted(line.split()[0] for line in lines)
+    assert said.code == 0 and [line.split()[0] for line in lines] == sorted(
+        line.split()[0] for line in lines
+    )
     assert any(line.startswith("string_sampling ") and "Freeman" in line for line in lines)
 
 
@@ -127,7 +133,9 @@ def test_what_rises_and_what_does_not() -> None:
     assert rises([[1, 1, 1], [1.2, 1.3, 1.25], [2.0, 2.2, 2.1]]) is True
     assert rises([[1, 1, 1], [1, 1, 1]]) is False
     assert rises([[2.0, 2.2, 2.1], [1, 1, 1]]) is False
-    assert rises([[1, 1, 1], [3.0, 3.1, 3.2], [1.5, 1.6, 1.55]]) is False  # up at the end, but down on the way
+    assert (
+        rises([[1, 1, 1], [3.0, 3.1, 3.2], [1.5, 1.6, 1.55]]) is False
+    )  # up at the end, but down on the way
     assert rises([[1.0], [2.0]]) is None
 
 
@@ -141,7 +149,14 @@ def test_differences_and_quotients_know_their_errors() -> None:
 
 
 def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
-    rows = [{"excess": {"value": excess * x, "stderr": 0.0}, "straight": straight * x, "length_ratio": 1.5} for x in (0.9, 1.1)]
+    rows = [
+        {
+            "excess": {"value": excess * x, "stderr": 0.0},
+            "straight": straight * x,
+            "length_ratio": 1.5,
+        }
+        for x in (0.9, 1.1)
+    ]
     facts = {"hidden": widths.name_of(hidden), "parameters": 9, "lowest": 0.1, "highest_kept": 0.2}
     return widths.shape_row(hidden, facts, rows)
 
@@ -155,7 +170,9 @@ def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
         ([0.1, 0.05, 0.0], [1.0, 1.0, 1.0], [True, False]),
     ],
 )
-def test_the_claims_of_width_can_fail(excesses: list[float], lines: list[float], holds: list[bool]) -> None:
+def test_the_claims_of_width_can_fail(
+    excesses: list[float], lines: list[float], holds: list[bool]
+) -> None:
     rows = [shape([width], e, s) for width, e, s in zip((2, 8, 32), excesses, lines, strict=True)]
     assert [claim.holds for claim in widths.claims_of(rows)] == holds
 

@@ -1,4 +1,5 @@
-"""What every study has from the base: identity, rows with their settings, one claim in one place, a place for newcomers."""
+"""What every study has from the base: identity, rows with their settings, one claim in one place, a
+place for newcomers."""
 
 import re
 import subprocess
@@ -15,9 +16,11 @@ import yaml
 from torch import Tensor
 
 from sgdtheory.commandline.studies import studies
-from sgdtheory.measured import Claim, Measured
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.studies.study import Case, Study, Tables, Verdict, all_hold, grouped
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.tables import grouped
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, all_hold
 from tests.conftest import Command
 
 HERE = Path(__file__).parents[2]
@@ -25,7 +28,9 @@ NAMES = sorted(file.stem for file in (HERE / "configs/study").glob("*.yaml"))
 
 
 def class_of(name: str) -> type[Study]:
-    target = yaml.safe_load((HERE / f"configs/study/{name}.yaml").read_text(encoding="utf-8"))["_target_"]
+    target = yaml.safe_load((HERE / f"configs/study/{name}.yaml").read_text(encoding="utf-8"))[
+        "_target_"
+    ]
     module, _, title = target.rpartition(".")
     found: type[Study] = getattr(import_module(module), title)
     return found
@@ -42,7 +47,9 @@ def test_the_list_says_what_the_class_claims(name: str) -> None:
 
 
 def test_the_page_and_the_readme_have_every_study_and_its_claim() -> None:
-    page, readme = ((HERE / file).read_text(encoding="utf-8") for file in ("docs/theory.md", "README.md"))
+    page, readme = (
+        (HERE / file).read_text(encoding="utf-8") for file in ("docs/theory.md", "README.md")
+    )
     entries = yaml.safe_load((HERE / "docs/theory.yaml").read_text(encoding="utf-8"))
     shown = [entry for entry in entries if entry["command"].startswith("study ")]
     assert sorted(entry["command"].split()[1] for entry in shown) == NAMES
@@ -50,7 +57,12 @@ def test_the_page_and_the_readme_have_every_study_and_its_claim() -> None:
         claim = re.sub(r" \([^()]*\)$", "", class_of(entry["command"].split()[1]).claim())
         assert "claim" not in entry and f"\n{claim}. ({entry['paper']})\n" in page
     assert (
-        sorted(re.findall(r"^\| `(\w+)` \| ", readme.split("\n| NAME | measured |\n")[1], re.MULTILINE)[: len(NAMES)]) == NAMES
+        sorted(
+            re.findall(
+                r"^\| `(\w+)` \| ", readme.split("\n| NAME | measured |\n")[1], re.MULTILINE
+            )[: len(NAMES)]
+        )
+        == NAMES
     )
 
 
@@ -69,14 +81,19 @@ class Toy(Study):
     sizes: tuple[int, ...] = (1, 2)
 
     def cases(self) -> list[Case]:
-        return [Case(f"size-{size}", {"size": size}, {"systems": "a" if size == 1 else "b"}) for size in self.sizes]
+        return [
+            Case(f"size-{size}", {"size": size}, {"systems": "a" if size == 1 else "b"})
+            for size in self.sizes
+        ]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         size = case.settings["size"]
         return {"numbers": [{"square": size**2}], "others": []}, {"size": torch.tensor([size])}
 
     def judge(self, tables: Tables) -> Verdict:
-        return Verdict([Claim("all", "said", Measured(1.0), "1", True)], {"numbers": tables["numbers"]})
+        return Verdict(
+            [Claim("all", "said", Measured(1.0), "1", True)], {"numbers": tables["numbers"]}
+        )
 
     def estimate(self, unit: Unit) -> Estimate:
         return Estimate(float(self.case_of(unit).settings["size"]), 0.0, 0.0)
@@ -92,13 +109,16 @@ def run_of(path: Path, science: dict[str, Any] = SCIENCE) -> Run:
 def done(toy: Toy, run: Run, units: list[Unit]) -> None:
     for unit in units:
         folder = run.folder(unit)
-        toy.do(unit, folder)
+        unit.work(folder)
         folder.write_json("status.json", {"status": "done"})
 
 
 def test_a_unit_depends_on_its_own_case_alone(tmp_path: Path) -> None:
     first, second = Toy().units(run_of(tmp_path))
-    assert first.science == {"systems": {"a": 1}, "seed": 0, "case": {"size": 1}} and first.name == "size-1"
+    assert (
+        first.config == {"systems": {"a": 1}, "seed": 0, "case": {"size": 1}}
+        and first.name == "size-1"
+    )
     more = Toy((1, 2, 3)).units(run_of(tmp_path, {**SCIENCE, "sizes": [1, 2, 3]}))
     assert [unit.hash for unit in more[:2]] == [first.hash, second.hash]
     changed = Toy().units(run_of(tmp_path, {**SCIENCE, "systems": {"a": 1, "b": 9}}))
@@ -111,7 +131,10 @@ def test_rows_come_with_the_settings_of_their_case(tmp_path: Path) -> None:
     units = toy.units(run)
     done(toy, run, units[1:])
     found = toy.finish(run)
-    assert found.numbers["tables"] == {"numbers": [{"size": 2, "square": 4}]} and found.claims[0].holds is True
+    assert (
+        found.numbers["tables"] == {"numbers": [{"size": 2, "square": 4}]}
+        and found.claims[0].holds is True
+    )
     done(toy, run, units[:1])
     assert [row["square"] for row in toy.finish(run).numbers["tables"]["numbers"]] == [1, 4]
 
@@ -125,7 +148,11 @@ def test_rows_are_grouped_and_claims_taken_together() -> None:
     rows = [{"a": 2, "b": 0}, {"a": 1, "b": 1}, {"a": 2, "b": 2}]
     assert grouped(rows, "a") == {2: [rows[0], rows[2]], 1: [rows[1]]}
     yes, no, open_ = (Claim("", "", Measured(0.0), "", holds) for holds in (True, False, None))
-    assert [all_hold(claims) for claims in ([yes, yes], [yes, open_], [open_, no])] == [True, None, False]
+    assert [all_hold(claims) for claims in ([yes, yes], [yes, open_], [open_, no])] == [
+        True,
+        None,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,13 +173,13 @@ from typing import Annotated
 from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import PositiveInt, NonNegativeInt
 from sgdtheory.landscape import Landscape
-from sgdtheory.measured import Claim, Measured, Plot, row_of
-from sgdtheory.run import Estimate, Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.streams import stream
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import stream
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 
@@ -166,9 +193,9 @@ class BatchNoise(Study):
     axes = ("sizes",)
 
     landscape: Landscape
-    sizes: Annotated[list[Count], MinLen(2)]
-    draws: Count = 64
-    seed: Whole = 0
+    sizes: Annotated[list[PositiveInt], MinLen(2)]
+    draws: PositiveInt = 64
+    seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
         return [Case(f"size-{size}", {"size": size}) for size in self.sizes]
@@ -220,7 +247,15 @@ def newcomer(tmp_path: Path) -> Path:
 
 
 def test_a_newcomers_study_is_one_file_and_one_yaml(sgdtheory: Command, newcomer: Path) -> None:
-    where = ["--config-dir", str(newcomer / "own"), "--trust", "newcomer", "run.dir=found", "executor.workers=1", "threads=1"]
+    where = [
+        "--config-dir",
+        str(newcomer / "own"),
+        "--trust",
+        "newcomer",
+        "run.dir=found",
+        "executor.workers=1",
+        "threads=1",
+    ]
     said = sgdtheory("study", "batch_noise", *where)
     assert said.code == 0, said.err
     assert "they differ by" in said.out and (newcomer / "found/figures/noise.svg").exists()
@@ -229,7 +264,12 @@ def test_a_newcomers_study_is_one_file_and_one_yaml(sgdtheory: Command, newcomer
 @pytest.mark.slow  # minutes unless `make lint` has filled mypy's cache
 def test_a_newcomers_study_is_strictly_typed(newcomer: Path) -> None:
     """The project's own settings are strict."""
-    words = ["--config-file", str(HERE / "pyproject.toml"), "--cache-dir", str(HERE / ".mypy_cache")]
+    words = [
+        "--config-file",
+        str(HERE / "pyproject.toml"),
+        "--cache-dir",
+        str(HERE / ".mypy_cache"),
+    ]
     command = [sys.executable, "-m", "mypy", *words, str(newcomer / "newcomer/batch_noise.py")]
     told = subprocess.run(command, cwd=HERE, capture_output=True, encoding="utf-8")
     assert told.returncode == 0, told.stdout + told.stderr

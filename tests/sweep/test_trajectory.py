@@ -1,4 +1,5 @@
-"""Recording a cloud: interrupted anywhere it gives the same records, and memory does not grow with the steps."""
+"""Recording a cloud: interrupted anywhere it gives the same records, and memory does not grow with
+the steps."""
 
 from dataclasses import replace
 from functools import cache
@@ -9,36 +10,53 @@ import numpy as np
 import pytest
 import torch
 
-from sgdtheory import run as runs
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.run import Interrupted, Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD, SGDState
-from sgdtheory.streams import stream
-from sgdtheory.sweep import trajectory as trajectories
-from sgdtheory.sweep.ground import Ground, ground_at
-from sgdtheory.sweep.trajectory import RECORDED, Recipe, Trajectory, look, record
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.rng import stream
+from sgdtheory.runs import interrupt
+from sgdtheory.runs import unit as units
+from sgdtheory.runs.interrupt import Interrupted
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.temperature import schedule as schedules
+from sgdtheory.temperature.measurement import measure, measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.stationarity import Stationarity
+from sgdtheory.temperature.trajectory import RECORDED, Trajectory
 
 BOWL = Quadratic((1.0, 0.3), noise_anisotropy=3.0)
 REGRESSION = LinearRegression(digits())
-RECIPE = Recipe(burn=12, every=3, window=4, windows=3)
+RECIPE = MeasurementSchedule(burn_in=12, thinning=3, window=4, windows=3)
 
 
 @cache
-def ground_of(landscape: Any) -> Ground:
-    return ground_at(landscape, landscape.minima()[0], 0, 8)
+def ground_of(landscape: Any) -> ReferenceMinimum:
+    return reference_minimum_at(landscape, landscape.minima()[0], 0, 8)
 
 
 def recorded(
-    landscape: Any, path: Path, sampling: Any = "iid", enough: Any = lambda _: False, recipe: Recipe = RECIPE, replicas: int = 5
+    landscape: Any,
+    path: Path,
+    sampling: Any = "iid",
+    enough: Any = lambda _: False,
+    recipe: MeasurementSchedule = RECIPE,
+    replicas: int = 5,
 ) -> Trajectory:
     path.mkdir(exist_ok=True)
     sgd = SGD(1, 8, 0.01, Constant(), 0.5, sampling=sampling)
-    return record(
-        UnitFolder(path, Unit("cloud", {})), landscape, ground_of(landscape), sgd, recipe, replicas, 3, torch.float32, enough
+    return measure_trajectory(
+        UnitFolder(path, Unit("cloud", {})),
+        landscape,
+        ground_of(landscape),
+        sgd,
+        recipe,
+        replicas,
+        3,
+        torch.float32,
+        enough,
     )
 
 
@@ -46,15 +64,22 @@ def test_records_are_where_the_recipe_says(tmp_path: Path) -> None:
     found = recorded(BOWL, tmp_path / "a")
     assert found.steps.tolist() == [15 + 3 * k for k in range(12)]
     assert found.losses.shape == (12, 5) and found.positions.shape == (12, 5, 2)
-    assert found.early_steps[0] == 1 and found.early_steps[-1] == 12 and found.early_positions.shape[1:] == (5, 2)
+    assert (
+        found.early_steps[0] == 1
+        and found.early_steps[-1] == 12
+        and found.early_positions.shape[1:] == (5, 2)
+    )
 
 
 def test_it_stops_when_there_is_enough(tmp_path: Path) -> None:
     assert len(recorded(BOWL, tmp_path / "a", enough=lambda t: len(t.steps) >= 8).steps) == 8
 
 
-def test_memory_is_independent_of_the_number_of_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times the steps: as many records as fit, evenly spaced, and the very ones that a run without a limit has there."""
+def test_memory_is_independent_of_the_number_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times the steps: as many records as fit, evenly spaced, and the very ones that a run
+    without a limit has there."""
     long = replace(RECIPE, windows=30)
     whole = recorded(BOWL, tmp_path / "whole", recipe=long)
     held, kept = [], []
@@ -63,17 +88,29 @@ def test_memory_is_independent_of_the_number_of_steps(tmp_path: Path, monkeypatc
         held.append(len(trajectory.steps))
         return False
 
-    monkeypatch.setattr(trajectories, "MOST", 4)
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr(schedules, "MOST", 4)
+    monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0)  # after every step
     real = UnitFolder.save
-    monkeypatch.setattr(UnitFolder, "save", lambda *args: (kept.append(sum(x.numel() for x in args[1].values())), real(*args)))
+    monkeypatch.setattr(
+        UnitFolder,
+        "save",
+        lambda *args: (kept.append(sum(x.numel() for x in args[1].values())), real(*args)),
+    )
     for name, recipe in (("short", replace(RECIPE, windows=4)), ("long", long)):
         held.clear()
         kept.clear()
         found = recorded(BOWL, tmp_path / name, enough=enough, recipe=recipe)
-        assert max(held) == 16 and max(kept) == 16 * 5 * (13 + 3 * 2) + len(found.early_steps) * 5 * 2 + 2 * 5 * 2 + 5 * 5
+        assert (
+            max(held) == 16
+            and max(kept)
+            == 16 * 5 * (13 + 3 * 2) + len(found.early_steps) * 5 * 2 + 2 * 5 * 2 + 5 * 5
+        )
     apart = int(found.steps[1] - found.steps[0])
-    assert apart == 3 * 8 and found.steps[0] == RECIPE.burn + apart and (np.diff(found.steps) == apart).all()
+    assert (
+        apart == 3 * 8
+        and found.steps[0] == RECIPE.burn_in + apart
+        and (np.diff(found.steps) == apart).all()
+    )
     assert 8 <= len(found.steps) <= 16 and found.steps[-1] + apart > long.steps
     at = np.searchsorted(whole.steps, found.steps)
     for name in RECORDED:
@@ -81,22 +118,23 @@ def test_memory_is_independent_of_the_number_of_steps(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("landscape", "sampling", "most"), [(BOWL, "iid", 64), (BOWL, "iid", 2), (REGRESSION, "iid", 64), (REGRESSION, "epoch", 2)]
+    ("landscape", "sampling", "most"),
+    [(BOWL, "iid", 64), (BOWL, "iid", 2), (REGRESSION, "iid", 64), (REGRESSION, "epoch", 2)],
 )
 def test_interrupted_anywhere_it_gives_the_same_records(
     landscape: Any, sampling: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trajectories, "MOST", most)
+    monkeypatch.setattr(schedules, "MOST", most)
     whole = recorded(landscape, tmp_path / "whole", sampling)
     real, calls = UnitFolder.keep, [0]
 
     def keep(self: UnitFolder, *args: Any) -> None:
         calls[0] += 1
-        runs._Stop.requested = calls[0] % 7 == 0
+        interrupt._Stop.requested = calls[0] % 7 == 0
         try:
             real(self, *args)
         finally:
-            runs._Stop.requested = False
+            interrupt._Stop.requested = False
 
     monkeypatch.setattr(UnitFolder, "keep", keep)
     stops = 0
@@ -114,10 +152,19 @@ def test_interrupted_anywhere_it_gives_the_same_records(
 def test_a_record_belongs_to_the_point_where_the_step_began() -> None:
     theta = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
     (state,) = SGD(1, 8, 0.1, Constant()).run(BOWL, SGDState(0, theta, torch.zeros_like(theta)), 0)
-    found = look(BOWL, state, SGD(1, 8, 0.1, Constant()), torch.zeros(2).double(), torch.eye(2).double(), stream(0))
+    found = measure(
+        BOWL,
+        state,
+        SGD(1, 8, 0.1, Constant()),
+        torch.zeros(2).double(),
+        torch.eye(2).double(),
+        stream(0),
+    )
     assert float(found["losses"]) == pytest.approx(float(BOWL.losses(theta)), rel=1e-12)
     assert float(found["virials"]) == pytest.approx(2 * float(BOWL.losses(theta)), rel=1e-12)
-    assert float(found["noise_norms_squared"]) == pytest.approx(float((state.velocity - theta * BOWL.spectrum).square().sum()))
+    assert float(found["noise_norms_squared"]) == pytest.approx(
+        float((state.velocity - theta * BOWL.spectrum).square().sum())
+    )
 
 
 def test_lost_replicas_are_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Clouds at stationarity for the tests of estimators: landscapes whose temperature is known, each sampled once."""
+"""Clouds at stationarity for the tests of estimators: landscapes whose temperature is known, each
+sampled once."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +14,13 @@ from torch import Generator, Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.run import Unit, UnitFolder
-from sgdtheory.schedule import Constant
-from sgdtheory.sgd import SGD
-from sgdtheory.sweep.ground import Ground, ground_at
-from sgdtheory.sweep.trajectory import Recipe, Trajectory, record
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 
 BATCH = 4
 
@@ -49,29 +52,41 @@ def landscape_of(name: str) -> Any:
     return {
         "commuting": lambda: Quadratic((1.0, 0.37, 0.1), noise=0.7),
         "non_commuting": lambda: Quadratic((1.0, 0.37, 0.1), noise_anisotropy=30.0),
-        "rotated": lambda: Quadratic((1.0, 0.37, 0.1), noise_anisotropy=30.0, ambient=8, stiffness=0.5),
+        "rotated": lambda: Quadratic(
+            (1.0, 0.37, 0.1), noise_anisotropy=30.0, ambient=8, stiffness=0.5
+        ),
         "loud": lambda: Loud((1.0, 0.37, 0.1)),
         "linear_regression": lambda: LinearRegression(digits()),
     }[name]()
 
 
 @cache
-def ground_of(name: str) -> Ground:
+def ground_of(name: str) -> ReferenceMinimum:
     landscape = landscape_of(name)
-    return ground_at(landscape, landscape.minima()[0], 0, BATCH)
+    return reference_minimum_at(landscape, landscape.minima()[0], 0, BATCH)
 
 
 @cache
 def cloud_of(setting: Setting, replicas: int = 128, records: int = 24) -> Trajectory:
-    """Burnt in until all but .3 % of the noise is warm, then records that hardly remember one another."""
+    """Burnt in until all but .3 % of the noise is warm, then records that hardly remember one
+    another."""
     landscape, ground = landscape_of(setting.name), ground_of(setting.name)
     scale = (1 - setting.momentum) / setting.learning_rate
     burn = int(ground.relaxation(0.003) * scale + 8 / (1 - setting.momentum))
     every = int(ground.relaxation(0.3) * scale + 3 / (1 - setting.momentum))
     folder = UnitFolder(Path(mkdtemp()), Unit("cloud", {}))
-    sgd = SGD(1, setting.batch_size, setting.learning_rate, Constant(), setting.momentum, sampling=setting.sampling)  # type: ignore[arg-type]
-    recipe = Recipe(burn, every, records, 1)
-    return record(folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True)
+    sgd = SGD(
+        1,
+        setting.batch_size,
+        setting.learning_rate,
+        Constant(),
+        setting.momentum,
+        sampling=setting.sampling,
+    )  # type: ignore[arg-type]
+    recipe = MeasurementSchedule(burn, every, records, 1)
+    return measure_trajectory(
+        folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True
+    )
 
 
 GRID = [

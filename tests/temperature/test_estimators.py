@@ -11,30 +11,34 @@ import pytest
 import torch
 import yaml
 
-from sgdtheory.commandline.config import CONFIGS
 from sgdtheory.commandline.schema import Checker, build
+from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.measured import Measured
-from sgdtheory.sweep.trajectory import Trajectory
-from sgdtheory.temperature.equipartition import Equipartition, by_direction
-from sgdtheory.temperature.estimator import ratio
-from sgdtheory.temperature.excess_loss import ExcessLoss
-from sgdtheory.temperature.fluctuation_dissipation import FluctuationDissipation
-from sgdtheory.temperature.hill import Hill
-from sgdtheory.temperature.noise_scale import NoiseScale
+from sgdtheory.statistics.bootstrap import ratio_of_means
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.temperature.estimators.equipartition import Equipartition, by_direction
+from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
+from sgdtheory.temperature.estimators.hill import Hill
+from sgdtheory.temperature.estimators.noise_scale import NoiseScale
+from sgdtheory.temperature.trajectory import Trajectory
 from tests.temperature.clouds import GRID, Setting, cloud_of, ground_of, landscape_of
 
 
 def estimator_of(name: str) -> Any:
     checker = Checker()
-    node, _ = checker.value(Any, yaml.safe_load((CONFIGS / f"estimator/{name}.yaml").read_text(encoding="utf-8")), name)
+    node, _ = checker.value(
+        Any, yaml.safe_load((CONFIGS / f"estimator/{name}.yaml").read_text(encoding="utf-8")), name
+    )
     assert checker.faults == []
     return build(node)
 
 
 NAMES = sorted(file.stem for file in CONFIGS.glob("estimator/*.yaml"))
 SIZED = {name: estimator_of(name).expects for name in NAMES}
-KEYS = {"noise_scale": "noise_agreement"}  # the number that is one, where it is not the estimator's own
+KEYS = {
+    "noise_scale": "noise_agreement"
+}  # the number that is one, where it is not the estimator's own
 
 
 def sigmas(found: Measured, expected: float) -> float:
@@ -48,8 +52,14 @@ def sigmas(found: Measured, expected: float) -> float:
 def test_it_gives_what_it_should(name: str, setting: Setting) -> None:
     trajectory = cloud_of(setting)
     found = estimator_of(name)(landscape_of(setting.name), trajectory)[KEYS.get(name, name)]
-    expected = setting.law * trajectory.population if SIZED[name] == "temperature" else 1.0
-    assert sigmas(found, expected) < (4 if name == "equipartition" else 3.3), f"{found} instead of {expected}"  # ~100 trials
+    expected = (
+        setting.law * trajectory.finite_population_correction
+        if SIZED[name] == "temperature"
+        else 1.0
+    )
+    assert sigmas(found, expected) < (4 if name == "equipartition" else 3.3), (
+        f"{found} instead of {expected}"
+    )  # ~100 trials
     assert found.stderr is not None and found.stderr < 0.1 * expected
 
 
@@ -70,26 +80,36 @@ def test_twice_the_noise_is_seen() -> None:
     trajectory = cloud_of(setting)
     assert sigmas(ExcessLoss()(None, trajectory)["excess_loss"], setting.law) > 10
     assert sigmas(NoiseScale()(None, trajectory)["noise_agreement"], 1.0) > 10
-    assert sigmas(FluctuationDissipation()(None, trajectory)["fluctuation_dissipation"], 1.0) < 3  # it is blind to that
+    assert (
+        sigmas(FluctuationDissipation()(None, trajectory)["fluctuation_dissipation"], 1.0) < 3
+    )  # it is blind to that
 
 
 def test_a_missing_correction_is_seen() -> None:
     setting = Setting("non_commuting", 1.0, 0.0)
-    raw = replace(cloud_of(setting), gradient_norms_squared=0 * cloud_of(setting).gradient_norms_squared)
+    raw = replace(
+        cloud_of(setting), gradient_norms_squared=0 * cloud_of(setting).gradient_norms_squared
+    )
     assert sigmas(ExcessLoss()(None, raw)["excess_loss"], setting.law) > 10
 
 
 def test_the_noise_at_the_minimum_instead_of_the_clouds_is_seen() -> None:
     setting = Setting("linear_regression", 0.12, 0.0)
     trajectory = cloud_of(setting)
-    frozen = replace(trajectory, noise_trace=np.full_like(trajectory.noise_trace, trajectory.noise_trace_at_minimum))
+    frozen = replace(
+        trajectory,
+        noise_trace=np.full_like(trajectory.noise_trace, trajectory.noise_trace_at_minimum),
+    )
     assert sigmas(ExcessLoss()(None, frozen)["excess_loss"], setting.law) > 5
 
 
 def test_a_forgotten_population_is_seen() -> None:
     """(N−b)/(N−1) of batches without replacement left out."""
     setting = GRID[-1]
-    assert setting.sampling == "without_replacement" and cloud_of(setting).population < 0.87
+    assert (
+        setting.sampling == "without_replacement"
+        and cloud_of(setting).finite_population_correction < 0.87
+    )
     assert sigmas(ExcessLoss()(None, cloud_of(setting))["excess_loss"], setting.law) > 5
 
 
@@ -98,7 +118,9 @@ def test_the_wrong_side_of_momentum_is_seen() -> None:
     setting = Setting("non_commuting", 1.0, 0.9)
     trajectory = cloud_of(setting)
     eta, mu = setting.learning_rate, setting.momentum
-    wrong = ratio(trajectory.virials, eta * (1 + mu) / (2 * (1 - mu)) * trajectory.batch_norms_squared)
+    wrong = ratio_of_means(
+        trajectory.virials, eta * (1 + mu) / (2 * (1 - mu)) * trajectory.batch_norms_squared
+    )
     assert sigmas(wrong, 1.0) > 10
 
 
@@ -113,7 +135,9 @@ def test_the_trace_identity_of_the_quadratic(rate: float, momentum: float) -> No
     covariance = bowl.stationary_covariance(rate, 4, momentum)
     hessian = torch.diag(bowl.spectrum)
     trace = bowl.noise_covariance(bowl.minima())[0].trace()
-    height = (hessian @ covariance).trace() - rate / (2 * (1 + momentum)) * (hessian @ hessian @ covariance).trace()
+    height = (hessian @ covariance).trace() - rate / (2 * (1 + momentum)) * (
+        hessian @ hessian @ covariance
+    ).trace()
     assert abs(float(height / trace) / (rate / (8 * (1 - momentum))) - 1) < 1e-10
 
 
@@ -132,10 +156,14 @@ def test_a_mode_at_a_finite_learning_rate(rate: float, momentum: float) -> None:
     law = rate / (8 * (1 - momentum))
     np.testing.assert_allclose(by_direction(made), law, rtol=1e-9)
     found = Equipartition()(None, made)["equipartition"]
-    assert found.value == pytest.approx(law, rel=1e-9) and found.stderr == pytest.approx(0, abs=1e-12)
+    assert found.value == pytest.approx(law, rel=1e-9) and found.stderr == pytest.approx(
+        0, abs=1e-12
+    )
     bare = bowl.spectrum.numpy() * variances / noise
     np.testing.assert_allclose(
-        bare / law - 1, rate * made.curvatures / (2 * (1 + momentum) - rate * made.curvatures), rtol=1e-9
+        bare / law - 1,
+        rate * made.curvatures / (2 * (1 + momentum) - rate * made.curvatures),
+        rtol=1e-9,
     )
 
 
@@ -143,10 +171,12 @@ def test_a_mode_at_a_finite_learning_rate(rate: float, momentum: float) -> None:
 def test_the_height_of_a_quadratics_cloud_is_lyapunovs(setting: Setting) -> None:
     """Tr HΣ within its own error, at ηh = 1 and μ = 0.9 too."""
     landscape, trajectory = landscape_of(setting.name), cloud_of(setting)
-    covariance = landscape.stationary_covariance(setting.learning_rate, setting.batch_size, setting.momentum)
+    covariance = landscape.stationary_covariance(
+        setting.learning_rate, setting.batch_size, setting.momentum
+    )
     theta = ground_of(setting.name).theta[None]
     hessian = torch.autograd.functional.hessian(lambda x: landscape.losses(x[None])[0], theta[0])
-    height = ratio(2 * trajectory.losses, np.ones_like(trajectory.losses))
+    height = ratio_of_means(2 * trajectory.losses, np.ones_like(trajectory.losses))
     assert sigmas(height, float((hessian @ covariance).trace())) < 3.3
 
 
@@ -159,7 +189,9 @@ def test_every_direction_has_the_temperature_on_a_quadratic() -> None:
 def gaussian_noise(tails: Any) -> Trajectory:
     """A trajectory whose noise is drawn by `tails(generator, shape)`."""
     whole = cloud_of(GRID[0])
-    return replace(whole, noise_projections=tails(np.random.default_rng(0), whole.noise_projections.shape))
+    return replace(
+        whole, noise_projections=tails(np.random.default_rng(0), whole.noise_projections.shape)
+    )
 
 
 def test_hill_tells_gaussian_noise_from_heavy_tails() -> None:
@@ -167,5 +199,7 @@ def test_hill_tells_gaussian_noise_from_heavy_tails() -> None:
     wild = Hill()(None, gaussian_noise(lambda g, shape: g.standard_cauchy(shape)))
     for found in (calm, wild):
         assert found["hill_gaussian"].value is not None and found["hill"].value is not None
-    assert abs(calm["hill"].value - calm["hill_gaussian"].value) < 4 * (calm["hill_gaussian"].stderr or 0)  # type: ignore[operator]
+    assert abs(calm["hill"].value - calm["hill_gaussian"].value) < 4 * (
+        calm["hill_gaussian"].stderr or 0
+    )  # type: ignore[operator]
     assert wild["hill"].value == pytest.approx(1.0, abs=0.3)

@@ -1,28 +1,27 @@
-"""What studies of paths begin with: pairs of minima, each pair joined by AutoNEB, found once
-whichever study asks.
-"""
+"""Pairs of minima, each joined by AutoNEB: found once and shared by all studies of paths."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.cloud import length, straight_length
-from sgdtheory.estimate import estimate_stage
-from sgdtheory.kinds import Count, Whole
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
-from sgdtheory.paths.edge import find_path, suited
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.paths.search import Progress
 from sgdtheory.pipelines.train import Dtype
+from sgdtheory.rng import key, stream
 from sgdtheory.roles import device_of, states_minima
-from sgdtheory.run import Estimate, Run, Unit, UnitFolder
-from sgdtheory.sgd import SGD
-from sgdtheory.stage import run_measured
-from sgdtheory.streams import key, stream
-from sgdtheory.studies.study import Case, Study
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.studies.study import Case, Study, start_of
 
 # keys that the identity of a path consists of
 OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")
@@ -30,7 +29,7 @@ OF_A_PATH = ("landscape", "sgd", "autoneb", "trained", "dtype", "seed")
 
 @dataclass(frozen=True)
 class FoundPaths(Study):
-    """`pairs` paths, a unit each, that depend on nothing but how they are found: studies share them
+    """`pairs` paths, one unit for each, which depend only on how they are found: studies share them
     under one `run.root`.
 
     Of each pair's own `trained` minima the two lowest are joined: SGD ends now and then in a poor
@@ -38,51 +37,52 @@ class FoundPaths(Study):
     its paths differ by the chance of the search alone.
     """
 
-    on: ClassVar[str]  # what is measured on a path: begins the names of its units
-    keys: ClassVar[tuple[str, ...]] = ()  # keys of the configuration that it depends on besides
+    on: ClassVar[str]  # the measurement on a path, with which the names of its units begin
+    keys: ClassVar[tuple[str, ...]] = ()  # of the configuration, on which it depends besides
 
     landscape: Landscape
     sgd: SGD
     autoneb: AutoNEB
-    pairs: Count = 4
+    pairs: PositiveInt = 4
     trained: Annotated[int, Ge(2)] = 4
     dtype: Dtype = "float32"
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
-        return [Case(f"{self.on}-{pair}", {"pair": pair}) for pair in range(self.pairs)]
+        cases = []
+        for pair in range(self.pairs):
+            cases.append(Case(f"{self.on}-{pair}", {"pair": pair}))
+        return cases
 
     def units(self, run: Run) -> list[Unit]:
-        """A unit a path, and one of the study's own for each path that is found."""
+        """One unit for each path, and one of the study's own for each path that is found."""
         shared = {name: run.science[name] for name in OF_A_PATH}
-        own = {name: run.science[name] for name in self.keys}
+        settings_on_path = {name: run.science[name] for name in self.keys}
         paths, studied = [], []
         for case in self.cases():
-            pair, settings = case.settings["pair"], dict(case.settings)
-            path = Unit(f"path-{pair}", {"path": {**shared, "pair": pair}, "case": settings})
+            pair = case.settings["pair"]
+            settings = dict(case.settings)
+            config = {"path": {**shared, "pair": pair}, "case": settings}
+            path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                studied.append(Unit(case.name, {**path.science, self.on: own}))
+                what = {**config, self.on: settings_on_path}
+                work = partial(self.do, case)
+                studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
-
-    def do(self, unit: Unit, folder: UnitFolder) -> None:
-        if self.on in unit.science:
-            super().do(unit, folder)
-        else:
-            self.find(self.case_of(unit), folder)
 
     def find(self, case: Case, folder: UnitFolder) -> None:
         """Do the unit of a path."""
         seed = self.seed_of(case)
         cloud = self._ends(folder, seed)
-        path, _ = find_path(
-            self.landscape, suited(self.autoneb, self.landscape), cloud, seed, folder, (0.5, 1.0)
-        )
-        ratio = length(path.pivots) / straight_length(path.pivots)
-        row = {"excess": path.excess, "straight": path.straight, "length_ratio": ratio}
-        folder.finish({"tables": {"paths": [row]}}, {"path": path.pivots})
+        autoneb = self.autoneb.adapted_to(self.landscape)
+        found = autoneb.find(self.landscape, cloud, seed, folder, Progress(0.5, 1.0))
+        ratio = found.path.length_ratio
+        row = {"excess": found.barrier, "straight": found.straight, "length_ratio": ratio}
+        folder.finish({"tables": {"paths": [row]}}, {"path": found.path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
+        """The two minima [2, n] that are joined."""
         if states_minima(self.landscape):
             ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
             return ends
@@ -93,23 +93,22 @@ class FoundPaths(Study):
         return cloud[losses.argsort()[:2].to(cloud.device)]
 
     def path_of(self, folder: UnitFolder) -> Tensor:
-        """The pivots [P, n] that the unit in this folder looks at: those of a finished unit beside
-        it.
+        """The pivots [P, n] of the path that the unit in this folder measures, from the finished
+        unit of that path.
         """
-        unit = Unit("path", {name: folder.unit.science[name] for name in ("path", "case")})
-        path: Tensor = UnitFolder(folder.path.parent / unit.hash, unit).clouds()["path"]
+        (found,) = folder.needed()
+        path: Tensor = found.clouds()["path"]
         return path.to(device_of(self.landscape))
 
     def seed_of(self, case: Case) -> int:
         return key(self.seed, "path", case.settings["pair"])
 
     def _start(self, seed: int) -> Cloud:
-        cloud: Cloud = self.landscape.init(self.trained, stream(seed, "init"))
-        return cloud.to(getattr(torch, self.dtype))
+        return start_of(self.landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""
-        seconds, memory, disk = estimate_stage(
-            self.landscape, self.sgd.settled(self.landscape, self._start(0), 0), self._start(0)
-        )
+        start = self._start(0)
+        sgd = self.sgd.resolve_learning_rate(self.landscape, start, 0)
+        seconds, memory, disk = estimate_stage(self.landscape, sgd, start)
         return Estimate(1.5 * seconds, memory, disk)

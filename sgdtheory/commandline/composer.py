@@ -1,0 +1,210 @@
+"""Hydra without its front end: what words compose to, or why not.
+
+Nothing that a configuration says of Hydra itself is built.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sgdtheory.commandline.complaints import paths_of
+from sgdtheory.commandline.targets import CONFIGS
+from sgdtheory.commandline.trust import trust_working_directory
+from sgdtheory.errors import UserError, nearest
+
+# a logging of Hydra's that builds nothing
+QUIET = {
+    "version": 1,
+    "root": None,
+    "disable_existing_loggers": False,
+}
+# where Hydra's own launchers and sweepers live
+PLUGINS = (
+    "hydra._internal.core_plugins.",
+    "hydra_plugins.",
+)
+# what Hydra raises for words it cannot use
+COMPOSITION = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    TypeError,
+    AssertionError,
+)
+
+
+def trust_packages(trust: tuple[str, ...]) -> None:
+    """Look in the working directory for trusted packages, after Hydra has looked for its plug-ins
+    elsewhere."""
+    if trust:
+        Plugins.instance()
+    trust_working_directory(trust)
+
+
+@contextmanager
+def as_plain_data() -> Iterator[None]:
+    """In this block Hydra composes, and builds nothing of what a configuration says of Hydra
+    itself: whatever file that stands in, or on the command line, it is refused before Hydra
+    reads it."""
+    Plugins.instance()  # it knows the class that reads configurations from packages
+    front: Any = ConfigLoaderImpl
+    sources: Any = SourcesRegistry.instance().resolve("pkg")
+    load, source = front.load_configuration, sources.__init__
+
+    def loaded(*args: Any, **kwargs: Any) -> DictConfig:
+        cfg: DictConfig = load(*args, **kwargs)
+        if kwargs.get("config_name") is None and not kwargs.get(
+            "overrides"
+        ):  # Hydra's own help, of itself alone
+            return cfg
+        _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
+        return cfg
+
+    def found(self: Any, provider: str, path: str) -> None:
+        if path.partition("://")[2].split("/")[0].split(".")[0] != "hydra":
+            raise UserError(
+                f"{path}: configurations are read from folders, by --config-dir, not from packages"
+            )
+        source(self, provider, path)
+
+    front.load_configuration, sources.__init__ = loaded, found
+    try:
+        yield
+    finally:
+        front.load_configuration, sources.__init__ = load, source
+
+
+def _refuse_calls(settings: Any) -> None:
+    """Raise UserError where the section `hydra` of a composed configuration names something that
+    would be called."""
+    plugins = {f"hydra.{key}": settings.get(key) for key in ("launcher", "sweeper")}
+    job = settings.get("job") or {}
+    wrong = ["hydra.callbacks"] if settings.get("callbacks") else []
+    wrong += [
+        f"hydra.{key}"
+        for key in ("job_logging", "hydra_logging")
+        if (settings.get(key) or QUIET) != QUIET
+    ]
+    wrong += [f"hydra.job.{key}" for key in ("env_set", "env_copy") if job.get(key)]
+    for where, plugin in plugins.items():
+        target = plugin.get("_target_") if isinstance(plugin, dict) else None
+        wrong += [f"{where}._target_"] if not str(target).startswith(PLUGINS) else []
+    wrong += [
+        path
+        for path in paths_of(settings, "hydra.")
+        if path.endswith("._target_") and path.count(".") > 2
+    ]
+    if wrong:
+        raise UserError(
+            f"{wrong[0]}: Hydra's own settings may not name what is run, wherever they "
+            f"stand; leave it out"
+        )
+
+
+def groups(*directories: Path | str | None) -> dict[str, list[str]]:
+    """The choices in every group, of the package and of a user's --config-dir."""
+    found: dict[str, list[str]] = {}
+    for directory in (CONFIGS, *(Path(d) for d in directories if d)):
+        for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
+            found.setdefault(folder.name, []).extend(
+                sorted(file.stem for file in folder.glob("*.yaml"))
+            )
+    return found
+
+
+def completions(command: str, incomplete: str) -> list[str]:
+    """What may follow an unfinished override: groups and keys, or the choices of a group."""
+    # bash splits words at "=", Typer joins them with newlines
+    incomplete = re.sub(r"\n?=\n?", "=", incomplete)
+    key, equals, value = incomplete.partition("=")
+    choices = groups()
+    if equals:
+        return [f"{key}={choice}" for choice in choices.get(key, []) if choice.startswith(value)]
+    tree = ConfigComposer(command.replace("-", "_"), None).compose([])
+    found = [*choices, *(_leaves(tree) if isinstance(tree, dict) else [])]
+    return sorted({f"{name}=" for name in found if name.startswith(incomplete)})
+
+
+def keys_of(command: str) -> tuple[Any, list[str]]:
+    """(the tree of a command's defaults, all its keys with dots); what a study has it alone
+    knows."""
+    composer = ConfigComposer(command.replace("-", "_"), None)
+    tree = composer.compose([])
+    known = tree if isinstance(tree, dict) else {}
+    return known, [*paths_of(known), *composer.choices]
+
+
+class ConfigComposer:
+    """Hydra without its front end: what overrides compose to, or why not."""
+
+    def __init__(self, name: str, directory: str | None) -> None:
+        self.name, self.choices = name, groups(directory)
+        self.search = (
+            [f"hydra.searchpath=[file://{Path(directory).resolve()}]"] if directory else []
+        )
+        self.composed: dict[
+            tuple[str, ...], dict[str, Any] | Exception
+        ] = {}  # each takes a tenth of a second
+
+    def compose(self, words: list[str]) -> dict[str, Any] | Exception:
+        if tuple(words) not in self.composed:
+            self.composed[tuple(words)] = self._compose(words)
+        return self.composed[tuple(words)]
+
+    def _compose(self, words: list[str]) -> dict[str, Any] | Exception:
+        GlobalHydra.instance().clear()
+        try:
+            with as_plain_data(), hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+                return OmegaConf.to_container(
+                    hydra.compose(self.name, overrides=[*words, *self.search]), resolve=False
+                )  # type: ignore[return-value]
+        except COMPOSITION as fault:
+            return fault
+
+    def parse(self, word: str) -> str | None:
+        if "=" not in word and not word.startswith("~"):
+            choice = next(
+                (
+                    f"; did you mean '{group}={word}'?"
+                    for group, names in self.choices.items()
+                    if word in names
+                ),
+                "",
+            )
+            return f"{word or repr(word)}: an override is key=value" + (
+                choice or nearest(word, list(self.choices))
+            )
+        try:
+            if OverridesParser.create().parse_override(word).is_sweep_override():
+                return (
+                    f"{word}: several values need --multirun; one value that is a list is "
+                    f"written [1,2]"
+                )
+        except HydraException as fault:
+            return (
+                f"{word}: cannot be read ({last_line(str(fault))}); quote what is "
+                f"special, e.g. 'key=\"a b\"'"
+            )
+        return None
+
+
+def _leaves(tree: Any, prefix: str = "") -> list[str]:
+    if not isinstance(tree, dict):
+        return [prefix.rstrip(".")]
+    return [leaf for key, value in tree.items() for leaf in _leaves(value, f"{prefix}{key}.")]
+
+
+def last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

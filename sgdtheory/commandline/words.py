@@ -1,0 +1,68 @@
+"""What was typed, as Hydra's grammar reads it."""
+
+import re
+from contextlib import suppress
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+# keys whose values are names of things outside
+FILES = (
+    "minima",
+    "checkpoint.key",
+    "checkpoint.prefix",
+)
+
+
+def quoted(word: str) -> str:
+    """`minima=epoch=3.ckpt` as Hydra reads it: names of files that its grammar has no room for
+    stand in quotes."""
+    key, equals, value = word.partition("=")
+    if key.lstrip("+") not in FILES or not equals:
+        return word
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(word)
+        return word
+    listed = re.fullmatch(r"\[(.*)\]", value)
+    names = [name.strip() for name in (listed[1].split(",") if listed else [value])]
+    if any(not name or name[0] in "'\"[{(" or {'"', "'"} & set(name) for name in names):
+        return word
+    quoted = ",".join(f"'{name}'" for name in names)
+    return f"{key}=[{quoted}]" if listed else f"{key}={quoted}"
+
+
+def first_of(word: str) -> str:
+    """The first value of a sweep, so that one job of a multirun can be composed."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return word
+    return (
+        f"{word.split('=')[0]}={next(override.sweep_string_iterator())}"
+        if override.is_sweep_override()
+        else word
+    )
+
+
+def key_set_by(word: str) -> str:
+    """`+landscape.learning_rate=0.1` → landscape.learning_rate; `model@x.y=…` → model"""
+    found = re.match(r"[+~]*([\w.]+)", word)
+    return found.group(1) if found else ""
+
+
+def in_ascii(word: str) -> str:
+    """`data.path=/home/jörg/pack.npz` with quotes round the value, which Hydra reads without them
+    in ASCII alone."""
+    key, equals, value = word.partition("=")
+    if value.isascii() or re.search(r"""['"]|\$\{""", value):
+        return word
+    special = r"\s,=\[\]{}()"  # what has a meaning of its own between values
+    return f"{key}{equals}" + re.sub(
+        rf"[^{special}]*[^\x00-\x7f{special}][^{special}]*", lambda found: f"'{found[0]}'", value
+    )
+
+
+def root_of(word: str) -> str:
+    """`model@x.y=…`, `+model.width=…` → model."""
+    found = re.match(r"[+~]*(\w+)", word)
+    return found.group(1) if found else ""

@@ -1,0 +1,1 @@
+"""Who does the units of a run: one executor a file."""

@@ -1,0 +1,80 @@
+"""Whether a directory is a task's own, and not another run, another thing, or an edited one."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from sgdtheory.errors import UserError
+from sgdtheory.runs.folder import OURS, sha256_of
+from sgdtheory.runs.foreign import MOST_YAML, bytes_of
+from sgdtheory.runs.run import Run, changed_since
+from sgdtheory.runs.task import Task
+
+
+def refuse_another(run: Run, task: Task) -> None:
+    """A directory that holds another run, something else, or a configuration that was edited is
+    left alone."""
+    manifest = run.manifest
+    if not manifest:
+        if run.path.exists() and not _is_empty(run, task):
+            raise UserError(
+                f"{run.path} holds something that is no run; give run.dir an empty or a new "
+                f"directory"
+            )
+        return
+    if "config_hash" not in manifest:
+        raise UserError(
+            f"{run.path} holds something that is no run; give run.dir an empty or a new directory"
+        )
+    if manifest["config_hash"] != run.hash:
+        if manifest.get("landscape") not in (None, task.ground) and _is_same_but_for_sources(
+            run, task
+        ):
+            raise UserError(f"{changed_since(run.path)}, in another run.dir")
+        other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
+        raise UserError(f"{run.path} holds another run ({other}); give another run.dir")
+    _refuse_edited(run, manifest, task.yaml)
+
+
+def _is_same_but_for_sources(run: Run, task: Task) -> bool:
+    """Whether a run's configuration says the same as a task's: then it is what the words stand for
+    that has changed."""
+    try:
+        return _config_digest(run) == sha256_of(task.yaml)
+    except (UserError, OSError):  # it is no file of ours
+        return False
+
+
+def _config_digest(run: Run) -> str:
+    """SHA-256 of the configuration that is kept. It is compared, not built: it may be a
+    stranger's."""
+    return hashlib.sha256(bytes_of(run.path, "config.yaml", MOST_YAML)).hexdigest()
+
+
+def _is_empty(run: Run, task: Task) -> bool:
+    """Whether a directory holds nothing but what a run that was killed at once may have left."""
+    if not run.path.is_dir():
+        return False
+    for path in run.path.iterdir():
+        theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
+        if theirs or not (
+            path.name in (".lock", ".lease", "config.yaml") or OURS.fullmatch(path.name)
+        ):
+            return False
+    return True
+
+
+def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
+    """Raise UserError where config.yaml is neither what the run wrote nor what it is about to
+    write."""
+    try:
+        kept = _config_digest(run)
+    except FileNotFoundError:
+        return  # it is about to be written again
+    known = manifest.get("config_sha256")
+    if known is not None and kept not in (known, sha256_of(yaml)):
+        where = run.path / "config.yaml"
+        raise UserError(
+            f"{where} was edited since the run began: put it back, or give it to --from for "
+            f"a new run"
+        )

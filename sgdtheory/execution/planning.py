@@ -1,0 +1,58 @@
+"""What a task would do and cost, before anything is done."""
+
+from sgdtheory.execution.machine import prepare_process
+from sgdtheory.runs.run import Pipeline
+from sgdtheory.runs.task import Plan, Task
+from sgdtheory.runs.unit import Estimate
+
+
+def plan(task: Task) -> Plan:
+    """What a task would do and cost, from short measurements; writes nothing.
+
+    As many units as are known, each like the first of them; or those that a pipeline foresees, each
+    with its own cost.
+    """
+    run, settings = task.open(), task.settings
+    checks = self_checks(task.pipeline)
+    units = task.pipeline.units(run)
+    pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
+    prepare_process(settings, settings.executor.count(settings))
+    costs: list[tuple[str, Estimate]] = []
+    if pending and hasattr(task.pipeline, "foresee"):
+        costs = task.pipeline.foresee(run, pending)
+    elif pending:
+        each = next(unit.cost for unit in [*pending, *units] if unit.cost is not None)()
+        costs = [(unit.name, each) for unit in pending]
+    workers = max(1, min(settings.executor.count(settings), len(costs)))
+    seconds = [cost.seconds for _, cost in costs]
+    return Plan(
+        path=run.path,
+        units=len(units) - len(pending) + len(costs),
+        done=len(units) - len(pending),
+        seconds=max(
+            [
+                sum(seconds) / workers,
+                -(-len(costs) // workers) * min(seconds, default=0.0),
+                *seconds,
+            ],
+            default=0.0,
+        ),
+        memory=workers * max((cost.memory for _, cost in costs), default=0.0),
+        disk=sum(cost.disk for _, cost in costs),
+        workers=workers,
+        each=sum(seconds) / max(1, len(seconds)),
+        names=[name for name, _ in costs],
+        checks=checks,
+    )
+
+
+def self_checks(pipeline: Pipeline) -> list[str]:
+    """What the self-check of each landscape found, a line each; UserError where one is no function
+    of its parameters alone."""
+    from sgdtheory.roles import self_check_of
+
+    several = getattr(pipeline, "landscapes", {})
+    landscapes = [getattr(pipeline, "landscape", None), *several.values()]
+    dtype = getattr(pipeline, "dtype", "float32")
+    said = [self_check_of(landscape, dtype) for landscape in landscapes]
+    return [line for line in said if line is not None]

@@ -1,0 +1,75 @@
+"""What a run has found, written down: clouds, numbers, table, report."""
+
+import json
+from typing import Any
+
+from sgdtheory import __version__
+from sgdtheory.execution.versions import strangers
+from sgdtheory.runs.run import Pipeline, Run
+from sgdtheory.runs.task import Task
+
+
+def draw_report(run: Run) -> None:
+    """The report with its pictures, and in the manifest what there is of them."""
+    from sgdtheory.report.page import draw
+
+    draw(run.path)
+    drawn = [
+        "report.html",
+        *sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*")),
+    ]
+    if drawn != run.manifest.get("drawn"):  # or an old run would count as the newest
+        run.note(drawn=drawn)
+
+
+def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
+    """Write what a run has found: clouds, logs, units, numbers, table, report."""
+    from sgdtheory.report.page import table_csv
+    from sgdtheory.roles import title_of
+
+    units = task.pipeline.units(run)
+    results = task.pipeline.finish(run)
+    rows = run.status_of_units(units)
+    landscape = getattr(task.pipeline, "landscape", None)
+    found = {
+        "command": task.command,
+        "seed": run.science.get("seed"),
+        "landscape": title_of(landscape),
+        "dim": getattr(landscape, "dim", None),
+        "device": task.settings.device,
+        "seconds": seconds,
+        "version": __version__,
+        "config_hash": run.hash,
+        "warnings": [*warnings_of(task.pipeline), *strangers(rows)],
+        "claims": [claim.as_dict() for claim in results.claims],
+        **results.numbers,
+        **results.tables,
+    }
+    files = {name: run.write_tensors(name, tensors) for name, tensors in results.clouds.items()}
+    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).logged()]
+    files["metrics.jsonl"] = run.write_text(
+        "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged)
+    )
+    run.write_json("units.json", rows)
+    files["results.json"] = run.write_json("results.json", found)
+    files["table.csv"] = run.write_text("table.csv", table_csv(found))
+    run.note(
+        files=files,
+        cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")},
+    )
+    draw_report(run)
+    return found
+
+
+def warnings_of(pipeline: Pipeline) -> list[str]:
+    """What the user should know of the data before believing the rest: one line, or none."""
+    sources = (getattr(pipeline, name, None) for name in ("landscape", "network"))
+    found: list[Any] = [
+        getattr(source, "data", None) or getattr(source, "keywords", {}).get("data")
+        for source in sources
+    ]
+    return [
+        f"data {data.name}: {'; '.join(data.remarks)}"
+        for data in found
+        if getattr(data, "remarks", ())
+    ]

@@ -1,0 +1,174 @@
+"""A cloud that a force or its own noise makes circle, watched in its steady state."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, MinLen
+from torch import Tensor
+
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat
+from sgdtheory.errors import UserError
+from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
+from sgdtheory.fokker_planck.density import Array, Binned, shares
+from sgdtheory.fokker_planck.law import temperature, time_step
+from sgdtheory.fokker_planck.rotation import Turning
+from sgdtheory.fokker_planck.watch import Seen, watch
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
+from sgdtheory.rng import stream
+from sgdtheory.roles import StatesArea, device_of, has_isotropic_noise, states_area
+from sgdtheory.runs.unit import UnitFolder
+from sgdtheory.statistics.measured import Measured, Row, row_of
+
+MOMENTS = 20  # looks at the density
+
+
+@dataclass(frozen=True)
+class Stirred:
+    """A landscape, the `coupling` that makes its cloud circle, at each of `strengths`; without one,
+    the noise's own current at strength 1.
+
+    `replicas` points take `burn` steps and are then watched to the end of `sgd.steps`; without a
+    coupling they start in the steady state's second moments exactly, and the plane is that in which
+    theory's area is largest. `bins` > 0: the density on bins × bins squares of [−reach, reach]² is
+    compared with e^{−L/D}.
+    """
+
+    landscape: Landscape
+    sgd: SGD
+    coupling: Turning | None
+    strengths: Annotated[list[float], MinLen(1)]
+    replicas: Annotated[int, Ge(2)]
+    burn: NonNegativeInt
+    bins: NonNegativeInt
+    reach: PositiveFloat
+    within: PositiveFloat  # of theory, relative, that the claim asks for
+    # standard errors from zero that the claim asks for where there is a current
+    clear: PositiveFloat
+
+    def __post_init__(self) -> None:
+        if self.sgd.batch_size is None or self.sgd.learning_rate == "auto" or self.sgd.momentum:
+            raise UserError(
+                "sgd: a current needs a learning_rate and a batch_size as numbers, and momentum=0"
+            )
+        if self.burn >= self.sgd.steps:
+            raise UserError(
+                f"burn={self.burn} leaves nothing of the {self.sgd.steps} steps; make it smaller"
+            )
+        if self.coupling is None:
+            self._stated()
+
+    def _stated(self) -> StatesArea:
+        """The landscape as one whose own current is known."""
+        if not states_area(self.landscape):
+            raise UserError(
+                "coupling: null needs a landscape that states its stationary_area; use "
+                "linear_regression or quadratic"
+            )
+        return self.landscape
+
+    def watch(
+        self,
+        folder: UnitFolder,
+        strength: float,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> Row:
+        """One row: the rate of the area, theory's, and the distance of the density from
+        e^{−L/D}."""
+        turning = None if self.coupling is None else self.coupling.with_strength(strength)
+        start, plane, origin = self._start(seed, dtype)
+        spacing = max(1, (self.sgd.steps - self.burn) // MOMENTS)
+        nothing_yet = {
+            "areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device),
+            "counts": torch.zeros(MOMENTS, self.bins**2, dtype=torch.float64),
+        }
+        rate, _ = self._rate_and_size
+
+        def observe(state: SGDState, seen: Seen) -> None:
+            if state.step <= self.burn:
+                return
+            seen["areas"] += swept(state, rate, plane, origin)
+            moment, over = divmod(state.step - self.burn, spacing)
+            if self.bins and not over and moment <= MOMENTS:
+                seen["counts"][moment - 1] = self._histogram(state.cloud)
+
+        _, seen = watch(
+            folder,
+            self.sgd,
+            self.landscape,
+            start,
+            seed,
+            nothing_yet,
+            observe,
+            UNCOUPLED if turning is None else turning,
+        )
+        time = (self.sgd.steps - self.burn) * time_step(self.sgd)
+        facts = {
+            "strength": strength,
+            "area_exact": self._expected(turning, plane),
+            "time": time,
+            "lost": int((~torch.isfinite(seen["areas"])).sum()),
+        }
+        area = area_rate(seen["areas"], time)
+        return row_of(facts, area=area, divergence=self._divergence(seen["counts"]))
+
+    def _start(self, seed: int, dtype: torch.dtype) -> tuple[Cloud, Tensor, Tensor]:
+        """Points [P, n], the plane [2, n] and the origin [n]."""
+        if self.coupling is not None:
+            start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
+            plane = torch.eye(2, self.landscape.dim, dtype=dtype, device=start.device)
+            return start, plane, torch.zeros_like(start[0])
+        landscape, (rate, batch_size) = self._stated(), self._rate_and_size
+        origin = landscape.minima()[0]
+        covariance = landscape.stationary_covariance(rate, batch_size, 0.0)
+        sizes, basis = torch.linalg.eigh(covariance)
+        root = basis * sizes.clamp_min(0).sqrt()  # a pixel that is always black has no noise
+        shape = (self.replicas, landscape.dim)
+        source = stream(seed, "init")
+        draws = torch.randn(shape, generator=source, dtype=torch.float64)
+        start = (origin + draws.to(root.device) @ root.T).to(dtype)
+        return start, largest_plane(self._areas()).to(start), origin.to(start)
+
+    def _areas(self) -> Tensor:
+        """Theory's area of a step in each plane, [n, n]."""
+        return self._stated().stationary_area(*self._rate_and_size)
+
+    @property
+    def _rate_and_size(self) -> tuple[float, int]:
+        assert not isinstance(self.sgd.learning_rate, str) and self.sgd.batch_size is not None
+        return self.sgd.learning_rate, self.sgd.batch_size
+
+    def _expected(self, turning: Turning | None, plane: Tensor) -> float:
+        """Theory's rate of the area in a plane [2, n]."""
+        if turning is not None:
+            return turning.area_rate(self.landscape, temperature(self.sgd))
+        u, v = plane.double()
+        return float(u @ self._areas() @ v) / time_step(self.sgd)
+
+    def _histogram(self, cloud: Cloud) -> Tensor:
+        """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
+        per_length = self.bins / (2 * self.reach)
+        scaled = (cloud[:, :2].double() + self.reach) * per_length
+        at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
+        squares = at[:, 0] * self.bins + at[:, 1]
+        return torch.bincount(squares, minlength=self.bins**2).double().cpu()
+
+    def _divergence(self, counts: Tensor) -> Measured:
+        """Mean over the looks [MOMENTS, bins²]; their spread is the error, as if they were
+        independent."""
+        if not self.bins:
+            return Measured.nothing("its density is not looked at")
+        landscape = self.landscape
+        assert has_isotropic_noise(landscape)
+
+        def energy(points: Array) -> Array:
+            cloud = torch.from_numpy(points).to(device_of(landscape))
+            energies: Array = landscape.losses(cloud).cpu().numpy()
+            return energies
+
+        diffusion = temperature(self.sgd) * landscape.noise
+        expected = shares(energy, diffusion, self.reach, self.bins)
+        divergences = [Binned(row.numpy(), expected).divergence.value for row in counts]
+        return Measured.mean([nats for nats in divergences if nats is not None], "nats")

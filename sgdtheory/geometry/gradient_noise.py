@@ -1,0 +1,169 @@
+"""The noise of SGD at the points of a cloud: Tr C from micro-batches of the same pass that gives L
+and ∇L."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
+from sgdtheory.landscapes.batch_norm import has_batch_norm
+from sgdtheory.roles import WithExamples, has_examples, is_network, sampled_of, states_noise
+
+# micro-batches of a pass: Tr C of one record and replica is known to about √(2/11) of its own
+# spread
+PARTS = 12
+MOST_EXAMPLES = 16_384  # of a pass; larger sets are seen through a fresh random subset
+SAMPLES = 256  # whose gradients are held at once
+DRAWS = 4  # mini-batches of a pass where a landscape has no examples and states no covariance
+
+
+class Pass(NamedTuple):
+    """The results of one pass over the objective at each point of a cloud [P]; C is the covariance
+    of one sample's gradient."""
+
+    losses: Tensor  # L [P], float64
+    gradients: Tensor  # ∇L [P, n], in the cloud's dtype
+    gradient_norms_squared: Tensor  # |∇L|² [P], less what taking a subset of the examples adds
+    noise_trace: Tensor  # Tr C [P]
+    noise_diagonal: Tensor  # C_ii along the directions asked for [P, k]
+
+
+def whole_pass(
+    landscape: Landscape,
+    cloud: Cloud,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
+) -> Pass:
+    """L, ∇L, Tr C and C_ii = e_i·C·e_i at each point of a cloud [P, n], `directions` e [k, n]
+    orthonormal; `size` b is that of SGD's batches.
+
+    Stated: `noise_covariance`. From examples: a random partition into micro-batches of m_k, Tr C =
+    (N−1)/(N(K−1))·Σ_k m_k|g_k − ḡ|², unbiased for draws without replacement; with batch norm all
+    have exactly b, for the gradient of a batch is then no mean over its examples and the noise of
+    another b is another noise. From `sample`: b⟨|g_B − ∇L|²⟩ over a few draws.
+    """
+    if has_examples(landscape):
+        return _from_examples(landscape, cloud, size, source, directions)
+    losses, gradients = value_and_grad(landscape, cloud)
+    squares = gradients.double().square().sum(1)
+    if states_noise(landscape):
+        covariance = landscape.noise_covariance(cloud)  # [P, n, n]
+        along = torch.einsum("ki,pij,kj->pk", directions, covariance, directions)
+        trace = covariance.diagonal(dim1=1, dim2=2).sum(1)
+        return Pass(losses.double(), gradients, squares, trace.double(), along.double())
+    trace = torch.zeros_like(squares)
+    along = squares.new_zeros(len(cloud), len(directions))
+    sampled = sampled_of(landscape)
+    for _ in range(DRAWS):
+        batch = sampled.sample(len(cloud), size, source)
+        noise = value_and_grad(landscape, cloud, batch)[1] - gradients
+        trace += size / DRAWS * noise.double().square().sum(1)
+        along += size / DRAWS * (noise @ directions.T).double().square()
+    return Pass(losses.double(), gradients, squares, trace, along)
+
+
+def _from_examples(
+    landscape: WithExamples,
+    cloud: Cloud,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
+) -> Pass:
+    count, parts, seen = landscape.count, 0, 0
+    losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
+    gradients = torch.zeros_like(cloud)
+    squares = torch.zeros_like(losses)  # Σ_k m_k|g_k|²
+    along = losses.new_zeros(len(cloud), len(directions))  # Σ_k m_k(e_i·g_k)²
+    for batch, m in micro_batches(landscape, len(cloud), size, source, cloud.device):
+        value, gradient = value_and_grad(landscape, cloud, batch)
+        losses += m * value
+        gradients += m * gradient
+        squares += m * torch.linalg.vector_norm(gradient, dim=1, dtype=torch.float64).square()
+        along += m * (gradient @ directions.T).double().square()
+        seen, parts = seen + m, parts + 1
+    losses, gradients = losses / seen, gradients / seen
+    norms = gradients.double().square().sum(1)
+    unbiased = (count - 1) / (count * max(1, parts - 1))  # within a finite population
+    trace = unbiased * (squares - seen * norms)
+    diagonal = unbiased * (along - seen * (gradients @ directions.T).double().square())
+    excess = trace / seen * (1 - seen / count)  # that the mean over a subset adds to |∇L|²
+    return Pass(losses, gradients, norms - excess, trace, diagonal)
+
+
+def per_sample_noise(
+    landscape: WithExamples, theta: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Tr C [] and C_ii [k] at one point θ [n] along `directions` [k, n], from the gradient of every
+    example: exact."""
+    _, mean = value_and_grad(landscape, theta[None])
+    trace = theta.new_zeros(())
+    along = theta.new_zeros(len(directions))
+    for indices in torch.arange(landscape.count, device=theta.device).split(SAMPLES):
+        noise = example_gradients(landscape, theta, indices) - mean
+        trace += noise.square().sum()
+        along += (noise @ directions.T).square().sum(0)
+    return trace / landscape.count, along / landscape.count
+
+
+def example_gradients(landscape: WithExamples, theta: Tensor, indices: Tensor) -> Tensor:
+    """The gradients [b, n] of single examples of `indices` [b] at one point θ [n], each as a
+    mini-batch of one: any landscape can do that."""
+    copies = theta.expand(len(indices), -1)
+    return value_and_grad(landscape, copies, landscape.batch(indices[:, None]))[1]
+
+
+def micro_batches(
+    landscape: WithExamples,
+    points: int,
+    size: int,
+    source: torch.Generator,
+    device: torch.device,
+) -> Iterator[tuple[Batch, int]]:
+    """A random partition of the examples (or of a subset) for each of `points`: batches of indices
+    [points, m], each with its m.
+
+    Each replica draws its own partition; a shared one would add an error common to all replicas,
+    invisible in their spread.
+    """
+    seen = min(landscape.count, MOST_EXAMPLES)
+    if is_additive(landscape):
+        sizes = [len(part) for part in torch.arange(seen).chunk(min(PARTS, seen))]
+    else:
+        sizes = [size] * max(1, seen // size)
+    used, mixed = sum(sizes), []
+    for _ in range(points):  # 5 × faster than sorting
+        mixed.append(torch.randperm(landscape.count, generator=source)[:used])
+    order = torch.stack(mixed).to(device)  # [points, Σm]
+    for indices in order.split(sizes, 1):
+        yield landscape.batch(indices), indices.shape[1]
+
+
+def is_additive(landscape: Landscape) -> bool:
+    """Whether a mini-batch's loss is the mean over its examples; with batch norm it is not."""
+    return not (is_network(landscape) and has_batch_norm(landscape.module))
+
+
+def noise_vectors(
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    size: int,
+    source: torch.Generator,
+) -> Tensor:
+    """`count` draws of g_B − ∇L at one point θ [n], [count, n], of i.i.d. mini-batches of `size`;
+    of stated noise the columns of √C, [rank, n]."""
+    if states_noise(landscape):  # the same second moment without chance
+        values, states = torch.linalg.eigh(landscape.noise_covariance(theta[None])[0])
+        roots: Tensor = (states * values.clamp_min(0).sqrt()).T
+        return roots[roots.norm(dim=1) > 1e-7 * roots.norm()]
+    if has_examples(landscape):
+        size = min(size, landscape.count)
+        indices = torch.randint(landscape.count, (count, size), generator=source)
+        batch = landscape.batch(indices.to(theta.device))
+    else:
+        batch = sampled_of(landscape).sample(count, size, source)
+    gradients = value_and_grad(landscape, theta.expand(count, -1), batch)[1]
+    return gradients - value_and_grad(landscape, theta[None])[1]

@@ -1,0 +1,81 @@
+"""The Hessian of a landscape at one point: as products, written down whole, and its largest
+eigenpairs."""
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from sgdtheory.landscape import Landscape, hvp
+
+# Parameters up to which the whole Hessian is written down,
+DENSE = 256  # because that is quicker than Lanczos,
+DIAGONALISED = 2000  # to be diagonalised again and again: 32 MB, and seconds each time,
+SOLVED = 6000  # to be inverted once: 300 MB
+ROWS = 64  # products taken together; more gain nothing (measured, MLP on digits)
+
+
+def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
+    """v → H(θ)v at one point θ [n], as a scipy operator [n, n]."""
+    n = theta.numel()
+
+    def product(vectors: np.ndarray) -> np.ndarray:
+        contiguous = np.ascontiguousarray(vectors.reshape(n, -1).T)
+        rows = torch.from_numpy(contiguous).to(theta)  # [V, n]
+        products = hessian_products(landscape, theta, rows)
+        columns: np.ndarray = products.cpu().double().numpy().T
+        return columns.reshape(vectors.shape)
+
+    return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)
+
+
+def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
+    """The whole H(θ) at one point θ [n], [n, n] in θ's dtype, symmetric; n products.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl = Quadratic((4.0, 1.0))
+    >>> hessian(bowl, torch.zeros(2, dtype=torch.float64)).diagonal()
+    tensor([4., 1.], dtype=torch.float64)
+    """
+    identity = torch.eye(theta.numel(), dtype=theta.dtype, device=theta.device)
+    matrix = hessian_products(landscape, theta, identity)
+    return (matrix + matrix.T) / 2
+
+
+def hessian_products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
+    """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n], in chunks of rows."""
+    products = []
+    for rows in vectors.split(ROWS):
+        copies = theta.expand(len(rows), -1)
+        products.append(hvp(landscape, copies, rows))
+    return torch.cat(products)
+
+
+def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` algebraically largest eigenvalues [k] of H at θ [n], largest first, and their
+    eigenvectors [k, n], float64.
+
+    Implicitly restarted Lanczos (ARPACK) to residuals of 1e-6, so eigenvalues to the square of that
+    over their gaps; small Hessians are written down and diagonalised. Raises scipy's
+    ArpackNoConvergence.
+    """
+    n = theta.numel()
+    if n <= DENSE or count >= n - 1:
+        matrix = hessian(landscape, theta).cpu().double().numpy()
+        values, vectors = np.linalg.eigh(matrix)
+    else:
+        operator = hessian_operator(landscape, theta)
+        start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
+        krylov = min(n, max(2 * count + 1, 20))
+        values, vectors = eigsh(
+            operator,
+            k=count,
+            which="LA",
+            v0=start,
+            ncv=krylov,
+            tol=1e-6,
+        )
+    order = np.argsort(values)[::-1][:count]
+    eigenvalues = values[order].copy()
+    eigenvectors = vectors[:, order].T.copy()
+    return torch.from_numpy(eigenvalues), torch.from_numpy(eigenvectors)

@@ -1,0 +1,101 @@
+"""Lanczos on the Hessian from given vectors, and the Gauss quadratures that its Jacobi matrices
+are.
+
+Ours, because curvlinops 3.0.1 takes one vector at a time from the global generator, does not
+reorthogonalise, and gives no error bar.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.geometry.hessian import hessian_products
+from sgdtheory.landscape import Landscape
+
+CONVERGED = 1e-7  # of |α₀|: a remainder below this is rounding, and the Krylov space is complete
+
+
+class Lanczos(NamedTuple):
+    """What m steps have found from each of V vectors, float64."""
+
+    alpha: Tensor  # [V, m], the diagonal of each Jacobi matrix
+    beta: Tensor  # [V, m], the off-diagonal; the last one is the length of the remainder
+    basis: Tensor  # [V, steps, n], in the dtype of the point
+
+
+def lanczos(
+    landscape: Landscape,
+    theta: Tensor,
+    vectors: Tensor,
+    steps: int,
+    without: Tensor,
+) -> Lanczos:
+    """Jacobi matrices of H at θ [n] from vectors [V, n], on the complement of orthonormal rows
+    `without` [k, n].
+
+    Fully reorthogonalised, twice: once leaves what rounding has mixed in.
+    """
+    n, excluded = theta.numel(), len(without)
+    basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
+    start = vectors - vectors @ without.T @ without
+    newest = (start.double() / start.double().norm(dim=1, keepdim=True)).to(theta)
+    alpha, beta = [], []
+    for m in range(min(steps, n - excluded)):
+        basis[:, m] = newest
+        product = hessian_products(landscape, theta, newest)  # [V, n]
+        alpha.append((product * newest).sum(1).double())
+        for _ in range(2):
+            product = product - product @ without.T @ without
+            overlap = torch.einsum("vmn,vn->vm", basis[:, : m + 1], product)
+            product = product - torch.einsum("vm,vmn->vn", overlap, basis[:, : m + 1])
+        size = product.norm(dim=1)
+        beta.append(size.double())
+        newest = product / size.clamp_min(torch.finfo(theta.dtype).tiny)[:, None]
+        scale = float(alpha[0].abs().max())
+        if float(size.max()) < CONVERGED * scale:
+            break
+    diagonals = torch.stack(alpha, 1).cpu()
+    off_diagonals = torch.stack(beta, 1).cpu()
+    return Lanczos(diagonals, off_diagonals, basis)
+
+
+def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [V, m], ascending, and eigenvectors in columns [V, m, m] of Jacobi matrices with
+    diagonals α [V, m] and off-diagonals β [V, m − 1].
+
+    >>> eigen_jacobi(torch.zeros(1, 2), torch.ones(1, 1))[0]
+    tensor([[-1.,  1.]])
+    """
+    upper = torch.diag_embed(beta, 1)
+    lower = torch.diag_embed(beta, -1)
+    matrices = torch.diag_embed(alpha) + upper + lower
+    values, states = torch.linalg.eigh(matrices)
+    return values, states
+
+
+def quadratures(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes and weights [V, m] of the Gauss quadratures of Jacobi matrices; the weights of each row
+    sum to 1."""
+    values, states = eigen_jacobi(alpha, beta)
+    return values, states[:, 0].square()
+
+
+def weighted_spectrum(
+    landscape: Landscape,
+    theta: Tensor,
+    vectors: Tensor,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Eigenvalues h_j [V·m] of H at θ [n] and weights w_j [V·m], Σ_j w_j = 1, with Σ_j w_j f(h_j) ≈
+    Σ_v v·f(H)v / Σ_v |v|² for smooth f.
+
+    Stochastic Lanczos quadrature, all vectors [V, n] at once. With draws of the gradient noise as
+    vectors the weight of h is the share of Tr C at curvature h.
+    """
+    norms = vectors.double().norm(dim=1)
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
+    values, weights = quadratures(alpha, beta[:, :-1])
+    shares = norms.square() / norms.square().sum()
+    weights = weights * shares.to(weights)[:, None]
+    return values.flatten(), weights.flatten()

@@ -1,0 +1,76 @@
+"""The parameters whose length does not change a network's loss: those that a normalisation
+follows."""
+
+import torch
+from torch import Generator, Tensor
+
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.roles import WithExamples, is_network, weight_decay_of
+
+BATCHES, EXAMPLES = 4, 32  # mini-batches of the measurement, and their size
+# added to a random start: biases of zero would make the weights before them look invariant
+SHAKE = 0.1
+# |cos(w, ∇_w L)| up to which w·∇_w L counts as zero; the ε inside a batch norm leaves about 1e-4 of
+# it
+COSINE = 0.01
+
+
+def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
+    """Groups [n] of a landscape's parameters: k > 0 for the k-th tensor w with L(c·w) = L(w), 0 for
+    all the rest.
+
+    Measured, whatever the network looks like: w·∇_w L = 0 (Euler; van Laarhoven 2017, 1706.05350)
+    of the loss without weight decay, on four mini-batches at a random point. Landscapes that are no
+    networks have none.
+    """
+    groups = torch.zeros(landscape.dim, dtype=torch.int16)
+    if not is_network(landscape):
+        return groups
+    theta = landscape.init(1, source).double()
+    theta += SHAKE * torch.randn(theta.shape, generator=source, dtype=theta.dtype).to(theta)
+    sizes = [shape.numel() for shape in landscape.shapes.values()]
+    # [BATCHES, tensors]
+    cosines = torch.stack([_cosines(landscape, theta, sizes, source) for _ in range(BATCHES)])
+    invariant = (cosines <= COSINE).all(0).tolist()
+    for k, tensor in enumerate(groups.split(sizes)):
+        tensor.fill_(k + 1 if invariant[k] else 0)
+    return groups
+
+
+def _cosines(
+    landscape: WithExamples,
+    theta: Cloud,
+    sizes: list[int],
+    source: Generator,
+) -> Tensor:
+    """|cos(w, ∇_w L)| of every tensor of parameters [tensors], of one point θ [1, n]; 1 where
+    either is zero, because a zero vector has no direction."""
+    size = min(EXAMPLES, landscape.count)
+    indices = torch.randint(landscape.count, (1, size), generator=source).to(theta.device)
+    gradient = value_and_grad(landscape, theta, landscape.batch(indices))[1][0]
+    gradient = gradient - weight_decay_of(landscape) * theta[0]
+    cosines = []
+    for w, g in zip(theta[0].split(sizes), gradient.split(sizes), strict=True):
+        product = abs(float(w @ g))
+        scale = float(w.norm() * g.norm())
+        cosines.append(product / scale if scale > 1e-12 else 1.0)
+    return torch.tensor(cosines)
+
+
+def with_norms_of(cloud: Cloud, like: Cloud, groups: Tensor) -> Cloud:
+    """`cloud` [P, n] with every scale-invariant tensor stretched to the length that it has in
+    `like` [P, n]: the same loss. `groups` [n] as from `scale_invariant`.
+
+    >>> cloud, like = torch.tensor([[3.0, 4.0, 1.0]]), torch.tensor([[0.0, 10.0, 2.0]])
+    >>> with_norms_of(cloud, like, torch.tensor([1, 1, 0]))
+    tensor([[6., 8., 1.]])
+    """
+    stretched = cloud.clone()
+    for k in groups.unique().tolist():
+        if k == 0:
+            continue
+        own = groups == k
+        weights = stretched[:, own]
+        factors = like[:, own].norm(dim=1) / weights.norm(dim=1)
+        stretched[:, own] = weights * factors[:, None]
+    return stretched

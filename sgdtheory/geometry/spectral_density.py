@@ -1,0 +1,205 @@
+"""The density of a Hessian's eigenvalues: the largest known, the others as random vectors see
+them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.geometry.hessian import DENSE, top_eigenpairs
+from sgdtheory.geometry.lanczos import eigen_jacobi, lanczos, quadratures
+from sgdtheory.landscape import Landscape
+from sgdtheory.statistics.measured import Measured
+
+
+class SpectralDensity(NamedTuple):
+    """All n eigenvalues of a Hessian: k of them known, of the others what V random vectors see in m
+    steps of Lanczos.
+
+    Row v of `alpha` and `beta` is the Jacobi matrix of probe v, whose eigenvalues are the nodes of
+    a Gauss quadrature and whose eigenvectors' first components squared are its weights (Ubaru, Chen
+    & Saad 2017, 10.1137/16M1104974).
+
+    >>> none = torch.zeros(0, 1, dtype=torch.float64)
+    >>> exact = SpectralDensity(4, torch.tensor([8.0, 1.0, 0.0, -1.0]), none, none[:, 1:])
+    >>> exact.total(lambda h: h).value, exact.below(0.0).value, exact.share(-0.5, 0.5).value
+    (8.0, 1.0, 0.25)
+    """
+
+    dim: int
+    known: Tensor  # [k]
+    alpha: Tensor  # [V, m], V = 0 when all eigenvalues are known
+    beta: Tensor  # [V, m − 1]
+
+    def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
+        """Σ_i f(h_i) over all eigenvalues, f a polynomial of degree below 2m; its standard error is
+        the scatter over probes."""
+        values, weights = self.quadratures()
+        per_probe = (weights * f(values)).sum(1)
+        known = f(self.known).double().sum()
+        return self._joined(known, per_probe, self._scatter, torch.zeros(()))
+
+    def share(self, low: float, high: float) -> Measured:
+        """The fraction of eigenvalues in (low, high).
+
+        A quadrature places a probe's cumulative weight at h only to within the two nodes on either
+        side of h (Chebyshev, Markov and Stieltjes; Szegő 1939, Section 3.41): the reported error
+        adds half of that to the scatter over probes.
+        """
+        values, weights = self.quadratures()
+        inside = (low < values) & (values < high)
+        unsure = self._half_gap(low) + self._half_gap(high)
+        known_inside = (low < self.known) & (self.known < high)
+        known = known_inside.double().sum() / self.dim
+        per_probe = (weights * inside).sum(1)
+        return self._joined(known, per_probe, self._chance, unsure, 1 / self.dim)
+
+    def below(self, h: float) -> Measured:
+        """How many eigenvalues are below h.
+
+        Those of the last node below h may lie on either side, which is in the error; of a single
+        vector, whose few nodes lie far apart, those of the first node above it too, as in `share`.
+        """
+        values, weights = self.quadratures()
+        per_probe = torch.where(values < h, weights, 0).sum(1)
+        unsure = self._half_gap(h) if len(per_probe) == 1 else self._node_weight(h, 0)
+        return self._joined((self.known < h).double().sum(), per_probe, self._chance, unsure)
+
+    def quadratures(self) -> tuple[Tensor, Tensor]:
+        """Nodes and weights [V, m]; the weights of a probe sum to 1."""
+        return quadratures(self.alpha, self.beta)
+
+    def _half_gap(self, h: float) -> Tensor:
+        """Half the mean weight of the two nodes on either side of h, []."""
+        return (self._node_weight(h, 0) + self._node_weight(h, 1)) / 2
+
+    def _node_weight(self, h: float, above: int) -> Tensor:
+        """The mean weight [] of the last node below h (above = 0) or the first one above it (1); 0
+        where there is none."""
+        values, weights = self.quadratures()
+        if not len(values):
+            return torch.zeros(())
+        padded = torch.nn.functional.pad(weights, (1, 1))  # [V, m + 2]
+        at = (values < h).sum(1, keepdim=True) + above
+        return padded.gather(1, at).mean()
+
+    def _joined(
+        self,
+        known: Tensor,
+        per_probe: Tensor,
+        scatter: Callable[[Tensor], Tensor],
+        unsure: Tensor,
+        unit: float = 1.0,
+    ) -> Measured:
+        """The sum over known eigenvalues and the mean over probes [V] for the rest, in units of one
+        eigenvalue."""
+        if not len(per_probe):
+            return Measured(float(known))
+        rest = unit * (self.dim - len(self.known))
+        value = float(known + rest * per_probe.mean())
+        return Measured(value, rest * float(torch.hypot(scatter(per_probe), unsure)))
+
+    def _scatter(self, per_probe: Tensor) -> Tensor:
+        scatter: Tensor = per_probe.std() / len(per_probe) ** 0.5
+        return scatter
+
+    def _chance(self, weights: Tensor) -> Tensor:
+        """How far the weight that probes [V] see may be off by chance.
+
+        The scatter of several. A single Gaussian vector sees of a share f of n eigenvalues a weight
+        that is Beta(nf/2, n(1−f)/2): √(2f(1−f)/n).
+        """
+        if len(weights) > 1:
+            return self._scatter(weights)
+        share = float(weights[0])
+        variance = 2 * max(0.0, share * (1 - share)) / self.dim
+        return torch.tensor(variance**0.5)
+
+
+def density(
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    probes: int,
+    steps: int,
+    source: torch.Generator,
+) -> SpectralDensity:
+    """The eigenvalue density at θ [n]: its `count` largest eigenvalues apart, then `probes` random
+    vectors × `steps` products.
+
+    With the largest eigenvalues taken out, which carry most of ‖H‖², the scatter of the trace is
+    several times smaller (Meyer et al. 2021, 2010.09649). Up to DENSE parameters all eigenvalues
+    are known.
+    """
+    n = theta.numel()
+    if n <= max(DENSE, count + 1):
+        known, _ = top_eigenpairs(landscape, theta, n)
+        no_probes = torch.zeros(0, 1, dtype=torch.float64)
+        return SpectralDensity(n, known, no_probes, no_probes[:, 1:])
+    known, vectors = top_eigenpairs(landscape, theta, count)
+    return density_without(
+        landscape,
+        theta,
+        known,
+        vectors,
+        probes,
+        steps,
+        source,
+    )
+
+
+def density_without(
+    landscape: Landscape,
+    theta: Tensor,
+    known: Tensor,
+    eigenvectors: Tensor,
+    probes: int,
+    steps: int,
+    source: torch.Generator,
+) -> SpectralDensity:
+    """The density at θ [n] where eigenvalues [k] with eigenvectors [k, n] are known: `probes`
+    random vectors see the rest in `steps` products each."""
+    vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
+    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
+    return SpectralDensity(theta.numel(), known, alpha, beta[:, :-1])
+
+
+class RitzPairs(NamedTuple):
+    """The largest eigenvalues as far as so many products show them: an eigenvalue lies within
+    `bounds` of each value [k]."""
+
+    values: Tensor  # [k], largest first
+    # |Hu − hu| [k]: in a symmetric matrix an eigenvalue is no further away (Parlett 1980, Theorem
+    # 4.5.1); at least rounding
+    bounds: Tensor
+    vectors: Tensor  # [k, n], orthonormal
+    density: SpectralDensity  # all eigenvalues as the one start vector saw them
+
+
+def ritz_pairs(
+    landscape: Landscape,
+    theta: Tensor,
+    count: int,
+    products: int,
+    source: torch.Generator,
+) -> RitzPairs:
+    """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ
+    [n], float64."""
+    start = torch.randn(1, theta.numel(), generator=source, dtype=torch.float64).to(theta)
+    alpha, beta, basis = lanczos(landscape, theta, start, products, start[:0])
+    (values,), (states,) = eigen_jacobi(alpha, beta[:, :-1])
+    order = values.argsort(descending=True)[:count]
+    dim, krylov = theta.numel(), basis[0, : len(values)]  # [m, n]
+    vectors = states[:, order].T.to(theta) @ krylov
+    eps = torch.finfo(theta.dtype).eps
+    size = float(values.abs().max())
+    rounding = dim**0.5 * eps * size
+    remainder = beta[0, -1] * states[-1, order].abs()
+    density = SpectralDensity(dim, values[:0], alpha, beta[:, :-1])
+    return RitzPairs(
+        values=values[order],
+        bounds=remainder.clamp_min(rounding),
+        vectors=vectors.double().cpu(),
+        density=density,
+    )

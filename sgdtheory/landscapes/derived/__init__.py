@@ -1,0 +1,1 @@
+"""Landscapes made from other landscapes."""

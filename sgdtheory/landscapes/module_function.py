@@ -1,0 +1,204 @@
+"""A module as one deterministic function of its trainable parameters and a batch.
+
+What is descended, scored, differentiated and handed out is the module in evaluation mode, as its
+author wrote it; that batch norms use the statistics of the batch is the one difference. All that is
+neither a trainable parameter nor a statistic of batch norm is a constant, the same everywhere.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
+
+from sgdtheory.errors import UserError
+from sgdtheory.landscapes.batch_norm import (
+    batch_statistics_only,
+    has_batch_norm,
+    with_population_statistics,
+)
+from sgdtheory.landscapes.logits import logits_of
+from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
+from sgdtheory.landscapes.written import as_written, drawing_from
+from sgdtheory.rng import stream
+
+_ABSENT = object()  # an attribute that was not there
+
+
+class _Attribute(NamedTuple):
+    """A plain attribute of a part of a module, and what it was before a forward pass."""
+
+    part: nn.Module
+    name: str
+    before: object
+
+
+class ModuleFunction:
+    """f(θ, x) of θ [n], the trainable parameters of a module in its own order, and inputs x [b, …].
+
+    `build` gives a fresh module; torch's, numpy's and Python's generators stand at a fixed place
+    when it is called, so that buffers drawn in a constructor are the same in every process.
+    `parameters`: a regular expression; parameters whose names it does not match are constants, as
+    are those that do not require a gradient. `example`: two inputs, for modules that find out their
+    shapes in the first pass.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        parameters: str | None,
+        example: Tensor,
+        device: torch.device,
+    ) -> None:
+        self._build, self._example, self.device = build, example, device
+        self.plain = keeping_statistics(self.fresh(stream(0, "module"))).to(device)
+        self.module = batch_statistics_only(self.fresh(stream(0, "module"))).to(device)
+        named = dict(self.plain.named_parameters())
+        chosen = {name: p for name, p in named.items() if p.requires_grad}
+        if parameters is not None:
+            chosen = _matching(chosen, parameters)
+        _refuse_kinds(chosen, type(self.plain).__name__)
+        self.shapes = {name: p.shape for name, p in chosen.items()}
+        self.sizes = [p.numel() for p in chosen.values()]
+        if not self.sizes:
+            what = type(self.plain).__name__
+            raise UserError(f"model: {what} has no parameters to train; give a model that has some")
+        self.constants = constants_of(self.plain, self.shapes)
+        self.has_batch_norm = has_batch_norm(self.module)
+        self._cast: dict[torch.dtype, dict[str, Tensor]] = {}
+        self._left: dict[nn.Module, list[_Attribute]] = {}
+        weights = self.weights(self.vector(self.plain).float().to(device))
+        for module in (self.module, self.plain):
+            self._left[module] = _left_behind(module, partial(self._try, module, weights))
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.plain, "title", type(self.plain).__name__))
+
+    def fresh(self, source: torch.Generator) -> nn.Module:
+        """A new module; its constructor's random draws are taken from `source`."""
+        with drawing_from(source):
+            module = self._build()
+            if any(is_lazy(x) for x in (*module.parameters(), *module.buffers())):
+                module.eval()(self._example)
+        return module
+
+    def with_constants(self, constants: Mapping[str, Tensor]) -> "ModuleFunction":
+        """The same function with other constants [their own shapes]; UserError where they are not
+        this module's."""
+        changed = {}
+        for name, value in constants.items():
+            own = self.constants.get(name)
+            if own is None or own.shape != value.shape:
+                raise UserError(f"{name} {list(value.shape)} is no constant of {self.name}")
+            changed[name] = value.to(own)
+        other = copy(self)
+        other.constants = self.constants | changed
+        other._cast = {}
+        return other
+
+    # calling it
+
+    def weights(self, cloud: Tensor) -> dict[str, Tensor]:
+        """Parameters by name [..., their own shapes], views of θ [..., n]. One split: its backward
+        pass is one cat."""
+        lead = cloud.shape[:-1]
+        named = zip(self.shapes.items(), cloud.split(self.sizes, -1), strict=True)
+        return {name: piece.view(lead + shape) for (name, shape), piece in named}
+
+    def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Outputs [b, K] of inputs [b, …], batch norms using the statistics of these inputs."""
+        return self._call(self.module, weights, inputs)
+
+    def with_statistics(
+        self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor
+    ) -> Tensor:
+        """Outputs [b, K] of inputs [b, …] of the author's own module in evaluation mode, batch
+        norms using `statistics` [channels]."""
+        return self._call(self.plain, {**weights, **statistics}, inputs)
+
+    def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        for part, name, before in self._left.get(module, ()):
+            if before is _ABSENT:
+                part.__dict__.pop(name, None)
+            else:
+                part.__dict__[name] = before
+        named = dict(values)
+        if self.constants:
+            named |= self.constants_in(next(iter(values.values())).dtype)
+        return logits_of(functional_call(module, named, (inputs,)))
+
+    def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        """One pass over the example, to see what it leaves behind."""
+        with torch.no_grad(), as_written(torch.float32):
+            self._call(module, weights, self._example.float().to(self.device))
+
+    def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The constants [their own shapes], those that are floating numbers in the dtype of what is
+        computed."""
+        if dtype not in self._cast:
+            cast = {}
+            for name, value in self.constants.items():
+                cast[name] = value.to(dtype) if value.is_floating_point() else value
+            self._cast[dtype] = cast
+        return self._cast[dtype]
+
+    # modules as others know them
+
+    def vector(self, module: nn.Module) -> Tensor:
+        """The point θ [n] at which a module of this architecture stands."""
+        named = dict(module.named_parameters())
+        parts = [named[name].detach().reshape(-1) for name in self.shapes]
+        small = (torch.float16, torch.bfloat16)  # no dtype to descend in
+        return torch.cat([x.float() if x.dtype in small else x for x in parts])
+
+    def at(self, theta: Tensor, statistics: Mapping[str, Tensor]) -> nn.Module:
+        """An ordinary module in evaluation mode with the weights θ [n] and statistics
+        [channels]."""
+        module = self.fresh(stream(0, "module")).to(device=theta.device, dtype=theta.dtype)
+        fill(module, {**self.weights(theta), **self.constants_in(theta.dtype)})
+        return with_population_statistics(module, {}, dict(statistics))
+
+
+def _matching(named: dict[str, nn.Parameter], pattern: str) -> dict[str, nn.Parameter]:
+    try:
+        chosen = {name: p for name, p in named.items() if re.search(pattern, name)}
+    except re.error as fault:
+        raise UserError(
+            f"landscape.parameters={pattern}: no regular expression ({fault})"
+        ) from None
+    if not chosen:
+        names = ", ".join(list(named)[:6])
+        raise UserError(f"landscape.parameters={pattern} matches no parameter; there are {names} …")
+    return chosen
+
+
+def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
+    for name, p in named.items():
+        if not p.is_floating_point():
+            kind = str(p.dtype).removeprefix("torch.")
+            raise UserError(
+                f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
+            )
+
+
+def _left_behind(module: nn.Module, forward: Callable[[], None]) -> list[_Attribute]:
+    """What a forward pass changes of a module's plain attributes, with their values before it.
+
+    A kept result would be that of other weights at the next point, so it is put back before every
+    call. What a pass leaves inside lists or dictionaries is seen by the self-check.
+    """
+    before = {part: dict(part.__dict__) for part in module.modules()}
+    forward()
+    changed = []
+    for part, attributes in before.items():
+        for name, value in part.__dict__.items():
+            old = attributes.get(name, _ABSENT)
+            if value is not old:
+                changed.append(_Attribute(part, name, old))
+    return changed

@@ -1,0 +1,52 @@
+"""What a module computes with: trained parameters, constants, and statistics of batch norm."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sgdtheory.landscapes.batch_norm import with_population_statistics
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm: recomputed
+
+
+def fill(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy values [their own shapes] into the parameters and buffers of these names, persistent or
+    not."""
+    places: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    places |= dict(module.named_buffers(remove_duplicate=False))
+    with torch.no_grad():
+        for name, value in values.items():
+            places[name].copy_(value)
+
+
+def constants_of(module: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:
+    """Everything [their own shapes] that a module computes with besides trained parameters and
+    batch norm's statistics."""
+    statistics = statistics_names(module)
+    constants = {}
+    for name, parameter in module.named_parameters():
+        if name not in trained:
+            constants[name] = parameter.detach().clone()
+    for name, buffer in module.named_buffers():
+        if name not in statistics:
+            constants[name] = buffer.clone()
+    return constants
+
+
+def keeping_statistics(module: nn.Module) -> nn.Module:
+    """The module as its author wrote it, in evaluation mode; batch norms without statistics of
+    their own (`track_running_stats=False`) get places for those they are scored with."""
+    places = {}
+    for name, norm in module.named_modules():
+        if isinstance(norm, _BatchNorm) and norm.running_mean is None:
+            places[f"{name}.running_mean".lstrip(".")] = torch.zeros(norm.num_features)
+            places[f"{name}.running_var".lstrip(".")] = torch.ones(norm.num_features)
+    return with_population_statistics(module, {}, places)
+
+
+def statistics_names(module: nn.Module) -> set[str]:
+    """The names of the buffers that batch norms keep their statistics in."""
+    norms = (n for n, part in module.named_modules() if isinstance(part, _BatchNorm))
+    return {f"{norm}.{name}".lstrip(".") for norm in norms for name in STATISTICS}

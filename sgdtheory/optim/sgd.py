@@ -1,0 +1,238 @@
+"""Stochastic gradient descent: the one loop, over any landscape, any cloud, any coupling."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, repeat
+from math import inf
+from typing import Annotated, Literal, NamedTuple, Protocol
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat
+from sgdtheory.errors import RunError
+from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.optim.learning_rate import is_measured, measured_rate
+from sgdtheory.optim.sampling import Sampling, indices
+from sgdtheory.optim.schedule import Schedule
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import (
+    Augmented,
+    Sampled,
+    WithExamples,
+    has_examples,
+    is_augmented,
+    sampled_of,
+    states_minima,
+    states_rate,
+)
+
+MEASURED = 4  # points of a cloud, at most, that a learning rate is measured at
+
+
+class Diverged(RunError):
+    """A descent that had to be given up after `steps` steps: a lower learning rate may do
+    better."""
+
+    def __init__(self, message: str, steps: int = 0) -> None:
+        super().__init__(message)
+        self.steps = steps
+
+
+class Coupling(Protocol):
+    """How the points of a cloud feel one another; immutable within a stage."""
+
+    @property
+    def shared_batches(self) -> bool:
+        """Whether all points see the same mini-batch at a step."""
+        ...
+
+    def project(self, cloud: Cloud) -> Cloud:
+        """Where the points [P, n] stand before the step, e.g. reparametrized along a path."""
+        ...
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """What the optimiser descends instead of the gradients, [P, n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Uncoupled:
+    """No coupling: independent replicas."""
+
+    shared_batches: bool = False
+
+    def project(self, cloud: Cloud) -> Cloud:
+        return cloud
+
+    def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        return gradients
+
+
+UNCOUPLED: Coupling = Uncoupled()
+
+
+class SGDState(NamedTuple):
+    """What the loop knows after `step` steps. The tensors live in its buffers: clone what you keep.
+
+    `losses` [P] and `gradients` [P, n] are those of the mini-batch of the last step, taken where
+    the step began; None before the first one. (step, cloud, velocity) are enough to go on from,
+    exactly.
+    """
+
+    step: int
+    cloud: Cloud  # [P, n]
+    velocity: Tensor  # [P, n]; what else an optimiser remembers, it keeps here too
+    losses: Tensor | None = None
+    gradients: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Cloud and velocity [P, n]."""
+        return {"cloud": self.cloud, "velocity": self.velocity}
+
+
+@dataclass(frozen=True)
+class SGD:
+    """v ← μv + g, θ ← θ − η(t)·v, g the gradient on a mini-batch of b (torch's convention,
+    dampening 0).
+
+    Nesterov: θ ← θ − η(g + μv). Weight decay is the landscape's, not the optimiser's: estimators
+    see the potential that was descended.
+
+    `learning_rate` is the peak that `schedule` scales. "auto": the landscape's own number where it
+    has one; of a network without, measured where it begins (`measured_rate`: half the stable limit
+    of a mini-batch); of a formula a tenth of the limit 2(1+μ)/h_max, h_max the largest measured at
+    the starting points and the stated minima. `batch_size` None: the whole
+    objective, no noise. Sampling as in sgdtheory.optim.sampling; on formulas every draw is i.i.d.
+
+    """
+
+    steps: NonNegativeInt
+    batch_size: Annotated[int, Ge(1)] | None
+    learning_rate: PositiveFloat | Literal["auto"]
+    schedule: Schedule
+    momentum: BelowOne = 0.0
+    nesterov: bool = False
+    sampling: Sampling = "iid"
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, where it is a number already."""
+        if isinstance(self.learning_rate, str):
+            raise TypeError("the learning rate is not resolved")
+        return self.learning_rate
+
+    def resolve_learning_rate(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
+        """The same with a number for the learning rate: a pure function of seed and cloud [P,
+        n]."""
+        if self.learning_rate != "auto":
+            return self
+        if is_measured(landscape):
+            measured = cloud[:MEASURED]
+            batch = next(self._batches(landscape, measured, False, 0, key(seed, "learning rate")))
+            return replace(
+                self, learning_rate=measured_rate(landscape, measured, batch, self.momentum)
+            )
+        stated = landscape.learning_rate() if states_rate(landscape) else None
+        if stated is not None:
+            return replace(self, learning_rate=float(stated))
+        points = [
+            *cloud[:MEASURED],
+            *(landscape.minima().to(cloud) if states_minima(landscape) else []),
+        ]
+        curvatures = [
+            top_curvature(landscape, theta, stream(seed, "curvature", i))
+            for i, theta in enumerate(points)
+        ]
+        return replace(self, learning_rate=0.2 * (1 + self.momentum) / max([*curvatures, 1e-12]))
+
+    def run(
+        self,
+        landscape: Landscape,
+        start: Cloud | SGDState,
+        seed: int,
+        coupling: Coupling = UNCOUPLED,
+    ) -> Iterator[SGDState]:
+        """States after each of the steps that are left, from a cloud [P, n] or a state on. Resuming
+        from a state gives the same bits as never having stopped.
+
+        A coupling may state a `ceiling`: Diverged where the mean loss of the points is above it.
+
+        """
+        optimiser = self.resolve_learning_rate(
+            landscape, start if isinstance(start, Tensor) else start.cloud, seed
+        )
+        if isinstance(start, Tensor):
+            start = SGDState(0, start, self.init_state(start))
+        cloud, velocity = start.cloud.clone(), start.velocity.clone()
+        batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
+        ceiling = getattr(coupling, "ceiling", inf)
+        for step in range(start.step, self.steps):
+            rate = optimiser.rate * self.schedule(step, self.steps)
+            cloud = coupling.project(cloud)
+            losses, gradients = value_and_grad(landscape, cloud, next(batches))
+            if ceiling < inf and not float(losses.mean()) <= ceiling:
+                raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)
+            force = coupling.force(cloud, losses, gradients)
+            self.step(cloud, velocity, force, rate, step)
+            yield SGDState(step + 1, cloud, velocity, losses, gradients)
+
+    def init_state(self, cloud: Cloud) -> Tensor:
+        """The velocity [P, n] of a cloud [P, n] before the first step."""
+        return torch.zeros_like(cloud)
+
+    def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
+        """One step of the cloud [P, n] and of its velocity, in place."""
+        torch.add(force, velocity, alpha=self.momentum, out=velocity)
+        cloud.sub_(
+            force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate
+        )
+
+    def _batches(
+        self, landscape: Landscape, cloud: Cloud, shared: bool, first_step: int, seed: int
+    ) -> Iterator[Batch | None]:
+        """The mini-batch of each step from `first_step` on."""
+        points = 1 if shared else cloud.shape[0]
+        if self.batch_size is None:
+            return repeat(None)
+        if has_examples(landscape) or is_augmented(landscape):
+            return self._drawn(landscape, points, self.batch_size, first_step, seed, cloud.device)
+        sampled = sampled_of(landscape)
+        return self._sampled(sampled, points, self.batch_size, first_step, seed)
+
+    def _drawn(
+        self,
+        landscape: WithExamples | Augmented,
+        points: int,
+        size: int,
+        first_step: int,
+        seed: int,
+        device: torch.device,
+    ) -> Iterator[Batch]:
+        """Batches of examples, their indices drawn block by block."""
+        blocks = indices(self.sampling, landscape.count, points, size, first_step, seed, device)
+        for block, begins in blocks:
+            steps = range(max(0, first_step - begins), block.shape[0])
+            if is_augmented(landscape):
+                shape, source = tuple(block.shape), stream(seed, "augmentation", begins)
+                draws = landscape.augmentation(shape, source)
+                draws = None if draws is None else draws.to(device)
+                for k in steps:
+                    yield landscape.batch(block[k], None if draws is None else draws[k])
+            else:
+                for k in steps:
+                    yield landscape.batch(block[k])
+
+    @staticmethod
+    def _sampled(
+        landscape: Sampled, points: int, size: int, first_step: int, seed: int
+    ) -> Iterator[Batch]:
+        for step in count(first_step):
+            yield landscape.sample(points, size, stream(seed, "sample", step))
+
+
+def non_finite(losses: Tensor) -> list[int]:
+    """The points of a cloud whose loss, of losses [P], is not a number any more; once there, SGD
+    never comes back."""
+    return [int(p) for p in (~torch.isfinite(losses)).nonzero()[:, 0]]

@@ -1,0 +1,197 @@
+"""A stage of a unit: the one SGD loop with checkpoints, a record of the losses, progress, and an
+eye for what diverges."""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
+from sgdtheory.runs.folder import Json
+from sgdtheory.runs.unit import UnitFolder
+
+RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
+
+
+def run_measured(
+    folder: UnitFolder,
+    name: str,
+    sgd: SGD,
+    landscape: Landscape,
+    start: Cloud,
+    seed: int,
+    fraction: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
+) -> tuple[Cloud, SGD]:
+    """`run_stage` of a training from a cloud [P, n] on: its last cloud [P, n], and the SGD with the
+    learning rate that it was done with.
+
+    A rate that is measured holds where training begins; curvature may grow on the way. Where the
+    loss has risen by its first looks (`LOOKS`), or is not finite, `run_lowering` begins anew. A
+    number that was given is kept to.
+    """
+    if sgd.learning_rate == "auto" and is_measured(landscape):
+        return run_lowering(
+            folder, name, sgd, landscape, start, seed, fraction, snapshots, watched=True
+        )
+    resolved = sgd.resolve_learning_rate(landscape, start, seed)
+    cloud = run_stage(
+        folder, name, resolved, landscape, start, seed, UNCOUPLED, fraction, snapshots
+    )
+    return cloud, resolved
+
+
+def run_lowering(
+    folder: UnitFolder,
+    name: str,
+    sgd: SGD,
+    landscape: Landscape,
+    start: Cloud,
+    seed: int,
+    fraction: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
+    watched: bool = False,
+) -> tuple[Cloud, SGD]:
+    """`run_stage` from a cloud [P, n] on, and the SGD that got to its end: of one that diverged
+    `LOWER` of the rate.
+
+    Each try is a stage of its own, and the rate is kept with the number of tries, so that resuming
+    gives the same bits.
+    """
+    at = f"{name}-rate"
+    kept = folder.marked(at)
+    if kept is None:
+        folder.resume(name)  # a unit that is done again forgets what it had logged before it marks
+        tries, rate = 0, sgd.resolve_learning_rate(landscape, start, seed).rate
+    else:
+        tries, rate = int(kept[1]["tries"]), float(kept[0]["rate"])
+    while True:
+        if kept is None:
+            folder.mark(at, {"rate": torch.tensor(rate, dtype=torch.float64)}, {"tries": tries})
+        resolved, is_last = replace(sgd, learning_rate=rate), tries == MOST_TRIES - 1
+        stage = f"{name}-lower-{tries}" if tries else name
+        try:
+            cloud = run_stage(
+                folder,
+                stage,
+                resolved,
+                landscape,
+                start,
+                seed,
+                UNCOUPLED,
+                fraction,
+                snapshots,
+                watched and not is_last,
+            )
+        except Diverged:
+            if is_last:
+                raise
+        else:
+            return cloud, resolved
+        kept, tries, rate = None, tries + 1, LOWER * rate
+
+
+def run_stage(
+    folder: UnitFolder,
+    name: str,
+    sgd: SGD,
+    landscape: Landscape,
+    start: Cloud,
+    seed: int,
+    coupling: Coupling = UNCOUPLED,
+    fraction: tuple[float, float] = (0.0, 1.0),
+    snapshots: tuple[int, ...] = (),
+    watched: bool = False,
+) -> Cloud:
+    """Run a stage to its end, from the newest state on disk when that belongs to this stage; gives
+    its last cloud [P, n].
+
+    `fraction`: the part of the unit's progress that is this stage's. `snapshots`: steps after which
+    the cloud is kept besides (`folder.snapshot`). Raises Diverged when no point is finite any more,
+    and where it is `watched` when the recorded loss has risen at one of its first looks; single
+    points that are not finite are left to the caller, who finds them with `non_finite`.
+    """
+    done: Cloud | None = folder.stage(name)
+    if done is not None:
+        return done.to(start.device)
+    state: Cloud | SGDState = start
+    window: list[Tensor] = []  # losses [P] of the steps since the last record
+    resumed = folder.resume(name)
+    if resumed is not None:
+        tensors, facts = resumed
+        tensors = {key: value.to(start.device) for key, value in tensors.items()}
+        window = list(tensors.pop("window"))
+        state = SGDState(facts["step"], **tensors)
+    sgd = sgd.resolve_learning_rate(landscape, start, seed)
+    every = max(1, sgd.steps // RECORDS)
+    looks = dict(look_steps(sgd.steps)) if watched else {}
+    last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.init_state(start))
+    if last.step == 0 and 0 in snapshots:
+        folder.keep_snapshot(0, last.cloud)
+    for last in sgd.run(landscape, state, seed, coupling):
+        assert last.losses is not None
+        if last.step in snapshots:
+            folder.keep_snapshot(last.step, last.cloud)
+        window.append(last.losses)
+        if last.step % every == 0 or (watched and last.step == 1):  # what a rise is measured from
+            _record(folder, name, sgd, last.step, window)
+        if last.step in looks:
+            _look(folder, name, last.step, looks[last.step])
+
+        state_of = partial(_state_to_keep, name, last, window)
+        progress = fraction[0] + (fraction[1] - fraction[0]) * last.step / sgd.steps
+        folder.keep(state_of, progress, name)
+    if window:
+        _record(folder, name, sgd, last.step, window)
+    folder.end_stage(name, last.cloud)
+    return last.cloud
+
+
+def _state_to_keep(
+    name: str, state: SGDState, window: list[Tensor]
+) -> tuple[dict[str, Tensor], Json]:
+    """The tensors and facts of a state, with the losses [P] of the steps since the last record."""
+    empty = state.cloud.new_zeros((0, state.cloud.shape[0]))
+    record = torch.stack(window) if window else empty
+    return {**state.tensors(), "window": record}, {"stage": name, "step": state.step}
+
+
+def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Tensor]) -> None:
+    """One row for the steps since the last one: the mean mini-batch loss of each point; one look at
+    the device."""
+    losses = torch.stack(window)  # [steps, P]
+    window.clear()
+    means = losses.mean(0)
+    lost = non_finite(means)
+    rate = sgd.rate * sgd.schedule(step - 1, sgd.steps)
+    folder.log(stage=name, step=step, learning_rate=rate, loss=means.tolist(), lost=lost)
+    if len(lost) == len(means):
+        first = step - len(losses) + int((~torch.isfinite(losses)).any(1).int().argmax()) + 1
+        raise Diverged(
+            f"the loss is not finite from step {first} of {name} on; lower sgd.learning_rate "
+            f"(it was {sgd.learning_rate:.4g})",
+            first,
+        )
+
+
+def _look(folder: UnitFolder, name: str, step: int, fraction: float) -> None:
+    """Diverged where the mean loss recorded in the second half of the steps so far is not below
+    `fraction` of its first."""
+    folder.flush()
+    rows = [
+        row for row in folder.rows("metrics.jsonl") if row.get("stage") == name and "loss" in row
+    ]
+    means = {int(row["step"]): _mean(row["loss"]) for row in rows}
+    recent = [mean for at, mean in means.items() if at > step // 2]
+    if recent and has_risen(next(iter(means.values())), recent, fraction):
+        raise Diverged(
+            f"the loss has risen in the first {step} steps of {name}; lower sgd.learning_rate", step
+        )
+
+
+def _mean(losses: list[float | None]) -> float:
+    """Of all points; infinite where one is not finite."""
+    return sum(float("inf") if loss is None else loss for loss in losses) / len(losses)

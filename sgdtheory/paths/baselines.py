@@ -1,0 +1,148 @@
+"""The other ways to join two minima: the straight line, the same after alignment, and curves with
+one bend."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from sgdtheory.annotations import PositiveInt
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.learning_rate import is_measured
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import run_lowering
+from sgdtheory.paths.alignment import align
+from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.path import Path
+from sgdtheory.paths.profile import Profile, profile
+from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
+from sgdtheory.paths.symmetry_search import find_symmetry
+from sgdtheory.rng import key, stream
+from sgdtheory.roles import has_examples, is_network
+from sgdtheory.runs.extra import FAULTS, nothing, reason
+from sgdtheory.runs.folder import CorruptFile
+from sgdtheory.runs.unit import UnitFolder
+from sgdtheory.statistics.measured import Row
+
+BEND_BATCH = 128  # of Bézier curves and chains
+BENDS: dict[str, Curve] = {"bezier": bezier, "chain": chain}
+CORNERS = 65  # points of a curve whose polyline has the curve's length
+# of its length: an end that is no further from the other, once aligned, is that end but for
+# rounding
+SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The other ways to join two minima, with their budgets: `gradients` of a bend, `dense` points
+    that are scored."""
+
+    gradients: PositiveInt = 800
+    dense: PositiveInt = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """What the other ways between `ends` [2, n] are measured with."""
+
+    landscape: Landscape
+    baselines: Baselines
+    ends: Cloud
+    seed: int
+    folder: UnitFolder
+
+    def straight(self) -> Row:
+        """The straight line."""
+        line = self._along_line(self.ends)
+        row = line.row(gradients=0, evaluations=self.baselines.dense, length_ratio=1.0)
+        return {
+            "linear": row,
+            "straight_barrier": row["barrier"],
+            "curves": {"linear": line.curves()},
+        }
+
+    def aligned(self) -> Row:
+        """The straight line after the second network's hidden units were renumbered to be close to
+        the first's."""
+        if not is_network(self.landscape):
+            return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
+        first, second = self.ends
+        units = find_symmetry(self.landscape.module, self.landscape.data.shape)
+        renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align")).to(first)
+        line = self._along_line(torch.stack([first, renumbered]))
+        distance = float((renumbered - first).norm())
+        row = line.row(
+            gradients=0,
+            evaluations=self.baselines.dense,
+            length_ratio=distance / float((second - first).norm()),
+        )
+        is_same = distance <= SAME * float(first.norm())
+        return {
+            "aligned": {**row, "same_function": is_same},
+            "aligned_barrier": row["barrier"],
+            "curves": {"aligned": line.curves()},
+        }
+
+    def _along_line(self, ends: Cloud) -> Profile:
+        """Scores of equally spaced points of the straight line between ends [2, n]."""
+        t = evenly_spaced(self.baselines.dense, ends.device)
+        return profile(self.landscape, points_on_line(ends, t), t)
+
+    def bent(self, name: str, fraction: tuple[float, float]) -> Row:
+        """A curve with one bend; one that could not be trained is null, and after an interruption
+        it is not tried again. `fraction`: where in the unit's progress it begins and ends."""
+        failed = self.folder.marked(f"{name}-failed")
+        if failed is not None:
+            return nothing([name], failed[1]["why"])
+        try:
+            return self._bent(name, fraction)
+        except CorruptFile:
+            raise
+        except FAULTS as fault:
+            # with what it has logged, so that the log is one
+            self.folder.mark(f"{name}-failed", {}, {"why": reason(fault)})
+            return nothing([name], reason(fault))
+
+    def _bent(self, name: str, fraction: tuple[float, float]) -> Row:
+        """A curve with one bend, trained on its mean loss by the one loop."""
+        curve, ends, baselines = BENDS[name], self.ends, self.baselines
+        inner = CurveLandscape(self.landscape, ends, curve)
+        start = inner.init(1, stream(self.seed, name)).to(ends)
+        bend, sgd = run_lowering(
+            self.folder, name, self._sgd(curve), inner, start, key(self.seed, name), fraction
+        )
+        t = evenly_spaced(baselines.dense, ends.device)
+        along = profile(self.landscape, curve_points(curve, ends, bend[0], t), t)
+        corners = curve_points(curve, ends, bend[0], torch.linspace(0, 1, CORNERS))
+        row = along.row(
+            gradients=baselines.gradients,
+            evaluations=baselines.dense,
+            learning_rate=sgd.learning_rate,
+            length_ratio=Path(corners, t).length / Path(ends, t).chord,
+        )
+        return {name: row, "curves": {name: along.curves()}}
+
+    def _sgd(self, curve: Curve) -> SGD:
+        """The loop that trains a bend."""
+        batch_size = bend_batch_size(self.landscape)
+        sgd = SGD(self.baselines.gradients, batch_size, "auto", Cosine(), 0.9)
+        if batch_size is None:
+            return sgd
+        rate = bend_rate(self.landscape, sgd, self.ends, curve, self.seed)
+        return replace(sgd, learning_rate=rate)
+
+
+def bend_batch_size(landscape: Landscape) -> int | None:
+    """How many examples a step of a bend sees; None: the whole objective, of a formula."""
+    return min(BEND_BATCH, landscape.count) if has_examples(landscape) else None
+
+
+def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
+    """A learning rate for the bend of a curve φ between ends [2, n]: that of the straight line over
+    max_t w₁(t)², as the curvature of L(φ(t)) in the bend is w₁²H; the landscape's own number where
+    it has one."""
+    rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
+    if not is_measured(landscape):
+        return rate
+    weights = curve(torch.linspace(0, 1, CORNERS, dtype=torch.float64))[:, 1]
+    return rate / float(weights.square().max())

@@ -1,0 +1,72 @@
+"""How the work of an edge is divided: how many examples judge its paths, and where its parts
+end."""
+
+from itertools import accumulate
+from typing import NamedTuple
+
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.cost import estimate_scores, seconds_of_step
+from sgdtheory.paths.baselines import BEND_BATCH, BENDS, Baselines, bend_batch_size
+from sgdtheory.paths.search import PathMethod, StepCost
+
+REST = 20  # points that are scored for what a path is good for
+# examples that paths are judged by, where there are so many: a loss is then known to 2 % of its
+# spread
+LEAST = 2_000
+
+
+def examples_for(method: PathMethod, baselines: Baselines) -> int | None:
+    """How many examples paths are judged by, so that judging costs what finding them does; None:
+    all.
+
+    A forward pass is a third of a gradient. A path that was found is scored on both sets at as many
+    points as the search looked at, or fewer, and so are the points of four other ways.
+    """
+    if method.batch_size is None:
+        return None
+    gradients, points, _ = method.cost()
+    descended = gradients * method.batch_size + 2 * baselines.gradients * BEND_BATCH
+    return max(LEAST, 3 * descended // (2 * points + 8 * baselines.dense))
+
+
+class EdgeProgress(NamedTuple):
+    """Where the parts of an edge are over, as fractions of the whole, and what a step of the search
+    costs at k pivots."""
+
+    searched: float
+    measured: float
+    aligned: float
+    bent: float
+    step: StepCost
+
+    def of_bend(self, k: int) -> tuple[float, float]:
+        """Where the k-th curve with a bend begins and ends."""
+        width = (self.bent - self.aligned) / len(BENDS)
+        return self.aligned + k * width, self.aligned + (k + 1) * width
+
+
+def edge_progress(
+    landscape: Landscape, method: PathMethod, baselines: Baselines, ends: Cloud
+) -> EdgeProgress:
+    """From a step of one point, a step of several and one look at ends [2, n], all measured: on a
+    small network what a step costs is mostly not its images. Progress alone depends on it."""
+    together = method.points_together
+    look = estimate_scores(landscape, ends[:1], 1).seconds
+    of_bend = seconds_of_step(landscape, bend_batch_size(landscape), ends[:1])
+    of_all = of_bend
+    if together > 1:
+        of_all = seconds_of_step(landscape, method.batch_size, ends[:1].repeat(together, 1))
+    more = max(0.0, of_all - of_bend) / max(1, together - 1)  # of each further point
+
+    def step(pivots: int) -> float:
+        return of_bend + more * (pivots - 1)
+
+    costs = (
+        method.search_cost(step, look),
+        method.points_measured * look,
+        2 * baselines.dense * look,
+        len(BENDS) * (of_bend * baselines.gradients + baselines.dense * look),
+        REST * look,
+    )
+    searched, measured, aligned, bent, total = accumulate(costs)
+    return EdgeProgress(searched / total, measured / total, aligned / total, bent / total, step)

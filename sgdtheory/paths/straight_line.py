@@ -1,0 +1,26 @@
+"""The straight line between two points, and a learning rate that suits all of it."""
+
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.sgd import SGD
+
+MEASURED_AT = (0.2, 0.4, 0.6, 0.8)  # of the line: where a learning rate is measured
+
+
+def points_on_line(ends: Cloud, t: Tensor) -> Cloud:
+    """(1 − t)θ₀ + tθ₁ at t [T] between ends [2, n], [T, n]; the ends may be one point."""
+    return torch.lerp(ends[:1], ends[1:], t.to(ends)[:, None])
+
+
+def evenly_spaced(count: int, device: torch.device) -> Tensor:
+    """`count` positions from 0 to 1, [count], float64."""
+    return torch.linspace(0, 1, count, dtype=torch.float64, device=device)
+
+
+def rate_along(landscape: Landscape, sgd: SGD, ends: Cloud, seed: int) -> float:
+    """The learning rate as a number, one that suits the whole straight line between ends [2, n]."""
+    t = torch.tensor(MEASURED_AT, dtype=torch.float64, device=ends.device)
+    line = points_on_line(ends, t)
+    return float(sgd.resolve_learning_rate(landscape, line, seed).learning_rate)

@@ -1,0 +1,56 @@
+"""What is said of an edge: whether its minima are connected, and when that cannot be said."""
+
+from sgdtheory.landscape import Landscape
+from sgdtheory.optim.trained import untrained
+from sgdtheory.paths.profile import Profile
+from sgdtheory.paths.ways import words_of
+from sgdtheory.roles import is_scored
+from sgdtheory.statistics.measured import Measured, Row
+
+# of the straight line's barrier: a path below this counts as flat (the project's interface)
+CONNECTED = 0.005
+APART = "not connected at this budget"
+
+
+def verdict_of(landscape: Landscape, along: Profile, row: Row) -> str:
+    """In words, what an edge's row says; or why nothing can be said."""
+    if doubts := doubts_of(landscape, along):
+        return f"cannot be said: {'; '.join(doubts)}"
+    return verdict(row, not is_scored(landscape))
+
+
+def doubts_of(landscape: Landscape, along: Profile) -> list[str]:
+    """Why nothing can be said of a path: of each end that is no minimum, the reason."""
+    losses = along.train_losses.mean(1)
+    doubts = []
+    for end, name in ((0, "first"), (-1, "second")):
+        if why := untrained(landscape, float(losses[end])):
+            doubts.append(f"the {name} end is not trained: {why}")
+    return doubts
+
+
+def verdict(row: Row, formula: bool) -> str:
+    """What the lowest of all ways says beside the straight line, in words."""
+    lowest = row["lowest_way"]
+    barrier = Measured(lowest["barrier"]["value"], lowest["barrier"]["stderr"])
+    way = words_of(lowest["name"], row)
+    if formula:
+        return f"barrier {barrier.value:.6g} by {way}{_straight(row, 6)}"
+    words = f"barrier {barrier}{_straight(row, 2)}"
+    if is_flat(row):
+        return f"connected by {way}: {words}"
+    return f"{APART}: lowest by {way}, {words}"
+
+
+def _straight(row: Row, digits: int) -> str:
+    """The straight line's barrier to so many digits; empty where it is not known."""
+    value = (row["straight_barrier"] or {"value": None})["value"]
+    return "" if value is None else f", the straight line has {value:.{digits}g}"
+
+
+def is_flat(row: Row) -> bool:
+    """Whether the lowest way rises by no more than its own error, or by a fraction of the straight
+    line's barrier that does not count."""
+    lowest = row["lowest_way"]["barrier"]
+    line = (row["straight_barrier"] or {"value": 0.0})["value"]
+    return bool(lowest["value"] <= max(2 * (lowest["stderr"] or 0.0), CONNECTED * line))

@@ -1,0 +1,55 @@
+"""Which files a word stands for."""
+
+from glob import glob, has_magic
+from pathlib import Path
+
+from sgdtheory.errors import UserError
+from sgdtheory.pipelines.checkpoints.words import TOLD
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th")
+WHOLE_MODELS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def places(word: str) -> list[Path]:
+    """The files and folders that a word stands for: itself, `~` and a glob expanded, in the order
+    of their names.
+
+    Raises UserError where there is nothing.
+
+    """
+    path = Path(word).expanduser()
+    if path.exists():
+        return [path]
+    is_glob = has_magic(str(path))
+    names = sorted(glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
+    if not names:
+        what = "no file fits it" if is_glob else "no such run or file"
+        raise UserError(f"minima={word}: {what}; `sgdtheory status` lists the runs")
+    return [Path(name) for name in names]
+
+
+def file_in(folder: Path) -> Path:
+    """The one checkpoint that a folder holds: a whole model by its usual names, or its only file of
+    weights."""
+    for name in WHOLE_MODELS:
+        if (folder / name).is_file():
+            return folder / name
+    inside = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [path for path in inside if path.name.endswith(".index.json")]
+    files = files or [path for path in inside if path.suffix in SUFFIXES]
+    if len(files) == 1:
+        return files[0]
+    if not files:
+        raise UserError(f"{folder} holds no run and no checkpoint ({', '.join(SUFFIXES)})")
+    names = ", ".join(path.name for path in files[:TOLD])
+    more = f" and {len(files) - TOLD} more" if len(files) > TOLD else ""
+    pattern = folder / f"*{files[0].suffix}"
+    raise UserError(
+        f"{folder} holds {len(files)} checkpoints ({names}{more}): name one, or take all "
+        f"with 'minima=\"{pattern}\"'"
+    )

@@ -1,0 +1,77 @@
+"""The names that a state dict of a model may hold."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sgdtheory.roles import NetworkLandscape, constants_of
+
+# of batch norm: recomputed at every point
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+# what wrapping a part puts into names
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+
+class Names(NamedTuple):
+    """What the state dict of a landscape's module may hold, by name."""
+
+    weights: dict[str, torch.Size]  # the coordinates of θ, in order
+    # every name of a coordinate's tensor, its own first: tied parameters have several
+    aliases: dict[str, list[str]]
+    # what is neither a coordinate nor batch norm's statistics, as the landscape has it
+    constants: dict[str, Tensor]
+    kept: frozenset[str]  # of the constants, those that a state dict holds
+    statistics: frozenset[str]  # mean and variance of each batch norm
+    known: frozenset[str]
+
+    def value(self, tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
+        """A coordinate's tensor [its shape] or a constant's in a state dict, under any of its
+        names."""
+        for alias in self.aliases.get(name, [name]):
+            if alias in tensors:
+                return tensors[alias]
+        return None
+
+    def held_in(self, tensors: Mapping[str, Tensor]) -> int:
+        """How many coordinates' tensors a state dict holds, whatever their shapes."""
+        return sum(self.value(tensors, name) is not None for name in self.weights)
+
+
+def names_of(landscape: NetworkLandscape) -> Names:
+    """The names that a state dict for this landscape may hold."""
+    module = landscape.module
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    weights, constants = dict(landscape.shapes), constants_of(landscape)
+    same: dict[int, list[str]] = {}
+    for name, parameter in parameters.items():
+        same.setdefault(id(parameter), []).append(name)
+    aliases = {}
+    for name in (*weights, *(name for name in constants if name in parameters)):
+        names = same[id(parameters[name])] if name in parameters else [name]
+        aliases[name] = [name, *(other for other in names if other != name)]
+    norms = [name for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
+    statistics = [f"{norm}.{kind}".lstrip(".") for norm in norms for kind in STATISTICS]
+    stored = {*module.state_dict(), *parameters}
+    return Names(
+        weights,
+        aliases,
+        constants,
+        frozenset(name for name in constants if name in stored),
+        frozenset(name for name in statistics if not name.endswith(STATISTICS[2])),
+        frozenset({*stored, *statistics, *weights, *constants}),
+    )
+
+
+def unwrapped(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+    """The same tensors without what torch.compile and FSDP put into the names of the parts they
+    wrap."""
+    strange = [wrapper for wrapper in WRAPPERS if not any(wrapper in name for name in names.known)]
+    renamed = {}
+    for name, value in tensors.items():
+        for wrapper in strange:
+            name = name.replace(wrapper, "")
+        renamed[name] = value
+    return renamed

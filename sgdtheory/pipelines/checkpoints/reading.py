@@ -1,0 +1,208 @@
+"""What a file holds: tensors by name, read without running any of its code."""
+
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import UserError
+from sgdtheory.pipelines.checkpoints.files import SUFFIXES, file_in
+from sgdtheory.pipelines.checkpoints.words import listed, short
+from sgdtheory.runs.foreign import DEEPEST
+from sgdtheory.runs.memory import refuse_what_does_not_fit
+
+# packages whose objects are read as empty: mere numbers and settings
+INERT = (
+    "numpy",
+    "argparse",
+    "pathlib",
+    "omegaconf",
+    "collections",
+    "datetime",
+    "lightning",
+    "pytorch_lightning",
+)
+# bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
+MOST_JSON = 1 << 28
+LEAST_GROWN = 1 << 26  # bytes of a tensor below which it does no harm that it repeats numbers
+SHARD = re.compile(r"[^/\\\0]*[^/\\\0.]")  # the name of a file in the same folder
+
+
+def opened(path: Path) -> object:
+    """What a file holds: a tensor, or dictionaries of tensors and of other things. Raises UserError
+    for anything else."""
+    if path.is_dir():
+        return opened(file_in(path))
+    if not path.is_file():
+        raise UserError(f"{path} is no file" if path.exists() else f"no such file: {path}")
+    size, head = _beginning(path)
+    if path.name.endswith(".json"):
+        return _sharded(path, size)
+    refuse_what_does_not_fit(size, str(path))
+    is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
+    if path.suffix == ".safetensors" or is_safetensors:
+        return _safetensors(path)
+    content = _torch(path, size, head)
+    _refuse_grown(content, path, max(size, LEAST_GROWN))
+    return content
+
+
+def names_in(path: Path) -> set[str]:
+    """The names of the entries that a file holds; none of a bare tensor."""
+    content = opened(path)
+    return {str(name) for name in content} if isinstance(content, Mapping) else set()
+
+
+def _beginning(path: Path) -> tuple[int, bytes]:
+    """The size of a file and its first bytes."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(9)
+    except OSError as fault:
+        raise UserError(f"{path} cannot be read ({fault.strerror})") from None
+    if not size:
+        raise UserError(f"{path} is empty")
+    return size, head
+
+
+def _refuse_grown(thing: object, path: Path, most: int, depth: int = DEEPEST) -> None:
+    """Raise UserError for a tensor of more bytes than its file has: a stride of 0 repeats few
+    numbers without end."""
+    if isinstance(thing, Tensor):
+        grown = thing.numel() * thing.element_size()
+        if grown > most and not thing.is_meta and thing.layout == torch.strided:
+            raise UserError(
+                f"{path}: a tensor {list(thing.shape)} has {grown:,} bytes, more than the "
+                f"file; save a copy of it"
+            )
+    elif isinstance(thing, Mapping | list | tuple) and depth:
+        for inner in thing.values() if isinstance(thing, Mapping) else thing:
+            _refuse_grown(inner, path, most, depth - 1)
+
+
+# safetensors
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:  # the header is checked against the file's size before anything is read
+        with safe_open(path, framework="pt") as held:
+            return {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118  (it is no dictionary)
+    except (SafetensorError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as fault:
+        raise UserError(f"{path} is damaged or cut short ({short(fault)})") from None
+
+
+def _sharded(path: Path, size: int) -> dict[str, Tensor]:
+    """All tensors of the files that an index names."""
+    files = _weight_map(path, size)
+    shards = _shards(path, files)
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        content = opened(path.parent / shard)
+        if not isinstance(content, Mapping):
+            raise UserError(f"{path.parent / shard} is no shard: it holds no tensors by name")
+        for name, value in content.items():
+            if isinstance(value, Tensor) and files.get(name) == shard:
+                tensors[name] = value
+    if lost := [name for name in files if name not in tensors]:
+        raise UserError(f"{path}: its shards lack {listed(lost)}")
+    return tensors
+
+
+def _weight_map(path: Path, size: int) -> dict[str, str]:
+    """The file of each tensor, by its name, as an index has them."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8")) if size < MOST_JSON else {}
+        files: dict[str, str] = index["weight_map"]
+        sorted(set(files.values()))  # raises where they are no names
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(
+            f"{path} is no index of shards: it has no weight_map of names to files"
+        ) from None
+    return files
+
+
+def _shards(path: Path, files: dict[str, str]) -> list[str]:
+    """The files that an index names, all of them beside it."""
+    shards = sorted(set(files.values()))
+    if not shards or not all(isinstance(name, str) and SHARD.fullmatch(name) for name in shards):
+        raise UserError(f"{path}: its shards must be names of files beside it")
+    if missing := [name for name in shards if not (path.parent / name).is_file()]:
+        raise UserError(
+            f"{path}: {len(missing)} of its {len(shards)} shards are not there ({listed(missing)})"
+        )
+    return shards
+
+
+# torch
+
+
+class _Unread:
+    """What stands for a number or a setting that nothing asks for: it takes anything and keeps
+    nothing."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> "_Unread":
+        return object.__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _torch(path: Path, size: int, head: bytes) -> object:
+    """What torch's weights-only reader makes of a file."""
+    archive = head[:2] == b"PK"
+    if archive:
+        _check_archive(path, size)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with torch.serialization.safe_globals(_inert_names(path) if archive else []):
+                content: object = torch.load(
+                    path, map_location="cpu", weights_only=True, mmap=archive
+                )
+                return content
+    except Exception as fault:
+        raise UserError(f"{path} is not read: {_why(str(fault), path)}") from None
+
+
+def _inert_names(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+    """The names in an archive that stand for mere numbers and settings, and what is read instead of
+    them."""
+    needed = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    return [(_Unread, name) for name in needed if name.split(".")[0] in INERT]
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Refuse what grows when it is read; torch's archives are never compressed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError):
+        raise UserError(f"{path} is not read: it is damaged or cut short") from None
+    if grown > size:
+        raise UserError(
+            f"{path} is not read: it would grow from {size:,} to {grown:,} bytes, and torch "
+            f"compresses nothing"
+        )
+
+
+def _why(fault: str, path: Path) -> str:
+    """Why torch does not read a file, by what it says."""
+    if stranger := re.search(r"GLOBAL ([\w.]+)", fault):
+        name = stranger.group(1)
+        what = f"it holds more than tensors ({name}), and no code of a file is ever run"
+        return f"{what}; keep the weights alone: torch.save(model.state_dict(), …)"
+    if path.suffix not in SUFFIXES:
+        return f"it is no file of tensors ({', '.join(SUFFIXES)})"
+    words = "" if "eights only" in fault else f" ({short(fault)})"
+    return f"it holds more than tensors, or is damaged{words}"

@@ -1,0 +1,203 @@
+"""Where in a file the state dict of a model is."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import UserError, nearest
+from sgdtheory.pipelines.checkpoints.checkpoint import Checkpoint
+from sgdtheory.pipelines.checkpoints.names import WRAPPERS, Names, unwrapped
+from sgdtheory.pipelines.checkpoints.words import TOLD, listed, printable
+
+# where state dicts and their names usually stand, the most usual first
+KEYS = (
+    "",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+    "student",
+)
+PREFIXES = (
+    "",
+    "module.",
+    "_orig_mod.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "model.",
+    "net.",
+    "network.",
+)
+SOUGHT = 8  # names of the model by which prefixes are found
+
+
+class StateDict(NamedTuple):
+    """A state dict by the model's own names, and where it was found."""
+
+    tensors: dict[str, Tensor]
+    key: str
+    prefix: str  # as it is told
+    outside: tuple[str, ...] = ()  # names that the prefix does not stand before
+
+
+def state_dict_in(
+    thing: object, where: str, names: Names, how: Checkpoint
+) -> tuple[StateDict | None, StateDict, str]:
+    """(the state dict in what a file holds that fits a model, None where none does; the one that is
+    nearest to fit; a word about others that fit)."""
+    entries = dict(_entries(thing)) if isinstance(thing, Mapping) else {}
+    if how.key is not None:
+        entries = {how.key: _entry(thing, entries, how.key, where)}
+    if not entries:
+        raise UserError(f"{where} holds no state dict: tensors by the names of parameters")
+    chosen, said = _chosen(list(_fits(entries, names, how)), where)
+    return chosen, chosen or _nearest(entries, names, how), said
+
+
+def _entries(
+    thing: Mapping[object, object], key: str = "", depth: int = 2
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dictionary that holds tensors, by the keys that lead to it, two levels deep."""
+    named = {name: value for name, value in thing.items() if isinstance(name, str)}
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield key, tensors
+    for name, value in named.items() if depth else ():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{key}.{name}" if key else name, depth - 1)
+
+
+def _entry(
+    thing: object, entries: dict[str, dict[str, Tensor]], key: str, where: str
+) -> dict[str, Tensor]:
+    """What `checkpoint.key` names; in a file without dictionaries, the names that begin with it."""
+    if key in entries:
+        return entries[key]
+    begun, prefix = {}, f"{key}."
+    for name, value in entries.get("", {}).items():
+        if name.startswith(prefix):
+            begun[name.removeprefix(prefix)] = value
+    if begun:
+        return begun
+    inside = [str(name) for name in thing] if isinstance(thing, Mapping) else []
+    known = list(dict.fromkeys([*filter(None, entries), *inside]))
+    hint = nearest(key, [printable(name) for name in known])
+    if not hint and known:
+        hint = f"; it holds {listed(known)}"
+    raise UserError(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
+
+
+def _fits(
+    entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint
+) -> Iterator[StateDict]:
+    """Every place where all weights of the model are, in their shapes."""
+    for key, tensors in entries.items():
+        for view in (tensors, unwrapped(tensors, names)):
+            views = _views(key, view, tensors, names, how)
+            fitting = [held for held in views if not faults_of(held, names)]
+            yield from fitting
+            if fitting:
+                break
+
+
+def _views(
+    key: str, view: Mapping[str, Tensor], raw: Mapping[str, Tensor], names: Names, how: Checkpoint
+) -> Iterator[StateDict]:
+    """A state dict under each prefix that one of the model's names has in it."""
+    wrappers = WRAPPERS if view is not raw else ()
+    inside = "".join(wrapper for wrapper in wrappers if any(wrapper in name for name in raw))
+    for prefix in _prefixes(view, names, how):
+        bare = {}
+        for name, value in view.items():
+            if name.startswith(prefix):
+                bare[name[len(prefix) :]] = value
+        outside = tuple(name for name in view if not name.startswith(prefix))
+        yield StateDict(bare, key, f"{inside}{prefix}", outside)
+
+
+def _prefixes(view: Mapping[str, Tensor], names: Names, how: Checkpoint) -> list[str]:
+    """What may stand before the model's names: what the user says, else what stands before one of
+    its first."""
+    if how.prefix is not None:
+        is_whole = how.prefix.endswith(".") or not how.prefix
+        return [how.prefix] if is_whole else [how.prefix + ".", how.prefix]
+    begins = set()
+    for own in list(names.weights)[:SOUGHT]:
+        for alias in names.aliases[own]:
+            begins |= {name[: len(name) - len(alias)] for name in view if name.endswith(alias)}
+    return [begin for begin in sorted(begins) if not begin or begin.endswith(".")]
+
+
+def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
+    """The one of several places that is meant, and a word about the others; equal ones are one."""
+    different: list[StateDict] = []
+    for held in sorted(fits, key=_rank):
+        if not any(_equal(held.tensors, other.tensors) for other in different):
+            different.append(held)
+    if len(different) < 2:
+        return (different[0] if different else None), ""
+    first, second = different[:2]
+    is_key = first.key != second.key
+    by = "key" if is_key else "prefix"
+    names = [held.key if is_key else held.prefix for held in different]
+    ranks = [_rank(held)[0 if is_key else 1] for held in (first, second)]
+    if ranks[0] == ranks[1]:
+        both = " or ".join(f"checkpoint.{by}={printable(name)}" for name in names[:TOLD])
+        raise UserError(f"{where} holds {len(different)} sets of weights that fit: say {both}")
+    other = next(name for name in names if name != names[0])
+    return first, f" (checkpoint.{by}={printable(other)} takes another)"
+
+
+def _rank(held: StateDict) -> tuple[int, int]:
+    """How usual a place is for the weights that are meant: the raw ones rather than their running
+    average."""
+    key = KEYS.index(held.key) if held.key in KEYS else len(KEYS)
+    prefix = PREFIXES.index(held.prefix) if held.prefix in PREFIXES else len(PREFIXES)
+    return key, prefix
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    if one.keys() != other.keys():
+        return False
+    return all(same_bits(value, other[name]) for name, value in one.items())
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors [any shape] hold the same numbers in the same dtype and shape,
+    not-a-number included."""
+    if one.shape != other.shape or one.dtype != other.dtype or one.is_meta or other.is_meta:
+        return False
+    if one.layout != torch.strided or other.layout != torch.strided or one.is_quantized:
+        return False
+    first, second = (x.detach().cpu().reshape(-1).contiguous() for x in (one, other))
+    return bool(torch.equal(first.view(torch.uint8), second.view(torch.uint8)))
+
+
+def _nearest(entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint) -> StateDict:
+    """Where most of the model's names are, to say what is wrong there."""
+    places = []
+    for key, tensors in entries.items():
+        places += list(_views(key, tensors, tensors, names, how))
+    if how.prefix is None:
+        places += [StateDict(tensors, key, "") for key, tensors in entries.items()]
+    if not places:
+        return StateDict({}, "", how.prefix or "")
+    return max(places, key=lambda held: names.held_in(held.tensors))
+
+
+def faults_of(held: StateDict, names: Names) -> list[str]:
+    """What is wrong with the model's weights in a state dict, a few words each."""
+    faults = []
+    for name, shape in names.weights.items():
+        value = names.value(held.tensors, name)
+        if value is None:
+            faults.append(f"{name} is missing")
+        elif value.shape != shape:
+            faults.append(f"{name} is {list(value.shape)} instead of {list(shape)}")
+    return faults

@@ -1,0 +1,196 @@
+"""The point of a landscape that a state dict stands for, and what belongs to it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import UserError
+from sgdtheory.pipelines.checkpoints.checkpoint import Checkpoint
+from sgdtheory.pipelines.checkpoints.names import Names, names_of
+from sgdtheory.pipelines.checkpoints.state_dict import (
+    StateDict,
+    faults_of,
+    same_bits,
+    state_dict_in,
+)
+from sgdtheory.pipelines.checkpoints.words import TOLD, listed, printable
+from sgdtheory.roles import NetworkLandscape
+
+WIDE = (torch.float64, torch.float32)
+NARROW = (torch.float16, torch.bfloat16)
+
+
+class Weights(NamedTuple):
+    """What a state dict says of a landscape."""
+
+    theta: Tensor  # [n]
+    constants: dict[str, Tensor]
+    statistics: dict[str, Tensor] | None  # the file's own mean and variance of every batch norm
+    said: str  # what was taken, and what was left
+
+
+def weights_in(
+    thing: object, where: str, landscape: NetworkLandscape, how: Checkpoint, dtype: torch.dtype
+) -> Weights:
+    """The point θ [n] that the state dict in what a file holds stands for, with all that belongs to
+    it.
+
+    `where`: how the file is called in messages. Raises UserError for what is not of this model.
+
+    """
+    names = names_of(landscape)
+    fitting, held, others = state_dict_in(thing, where, names, how)
+    if fitting is None:
+        _refuse(held, names, where)
+    left = [name for name in held.tensors if name not in names.known]
+    if left and how.strict:
+        more = (
+            f"it also holds {listed(left)}; is it a larger model? checkpoint.strict=false "
+            f"leaves them out"
+        )
+        raise UserError(f"{where} is not of this model alone: {more}")
+    left += held.outside
+    theta, converted = _vector(held.tensors, names, dtype, where)
+    constants, lacking = _constants(held.tensors, names, how, where)
+    said = [
+        f"weights of '{printable(held.key)}'" if held.key else "weights",
+        f"prefix '{printable(held.prefix)}' dropped" if held.prefix else "",
+        converted,
+        f"{listed(left)} left out" if left else "",
+        f"{listed(lacking)} not there, the model's own taken" if lacking else "",
+    ]
+    statistics = _statistics(held.tensors, names, dtype)
+    return Weights(theta, constants, statistics, ", ".join(filter(None, said)) + others)
+
+
+def _refuse(held: StateDict, names: Names, where: str) -> None:
+    """Raise UserError that says what is wrong with the weights of a state dict."""
+    for name in names.weights:  # packed weights have other shapes too: what they are says more
+        value = names.value(held.tensors, name)
+        if value is not None:
+            _check_weight(name, value, where)
+    faults = faults_of(held, names)
+    if held.tensors and not names.held_in(held.tensors):
+        few = f"it holds {listed(list(held.tensors))}, the model has {listed(list(names.weights))}"
+        raise UserError(
+            f"{where} is not of this model: {few}; checkpoint.key=, checkpoint.prefix= say "
+            f"where its weights are"
+        )
+    more = f", and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+    raise UserError(f"{where} is not of this model: {'; '.join(faults[:TOLD])}{more}")
+
+
+def has_plain_numbers(value: Tensor) -> bool:
+    """Whether a tensor [any shape] holds its numbers one by one."""
+    return value.layout == torch.strided and not value.is_quantized and not value.is_meta
+
+
+def kind_of(value: Tensor) -> str:
+    """What a tensor [any shape] holds: sparse, meta, or its dtype."""
+    if value.layout != torch.strided:
+        return "sparse"
+    return "meta" if value.is_meta else name_of(value.dtype)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """float32 of torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _check_weight(name: str, value: Tensor, where: str) -> None:
+    if has_plain_numbers(value) and value.dtype in (*WIDE, *NARROW):
+        return
+    kind = kind_of(value).replace("meta", "a tensor without numbers (meta)")
+    raise UserError(
+        f"{where}: {name} is {kind}; weights must be float64, float32, bfloat16 or float16"
+    )
+
+
+def _vector(
+    tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype, where: str
+) -> tuple[Tensor, str]:
+    """θ [n] in the model's order, of `dtype`, and what was converted."""
+    parts: dict[str, Tensor] = {}
+    dtypes = set()
+    for name in names.weights:
+        value = names.value(tensors, name)
+        assert value is not None
+        _check_weight(name, value, where)
+        _check_tied(name, value, tensors, names, where)
+        dtypes.add(value.dtype)
+        parts[name] = value.detach().reshape(-1).to(dtype)
+    theta = torch.cat(list(parts.values()))
+    if not torch.isfinite(theta).all():
+        bad = [name for name, part in parts.items() if not torch.isfinite(part).all()]
+        raise UserError(
+            f"{where} holds numbers that are not finite, in {listed(bad)}; leave it out"
+        )
+    others = sorted(name_of(other) for other in dtypes - {dtype})
+    return theta, f"{', '.join(others)} made {name_of(dtype)}" if others else ""
+
+
+def _check_tied(
+    name: str, value: Tensor, tensors: Mapping[str, Tensor], names: Names, where: str
+) -> None:
+    """Refuse a file in which the names of one parameter hold different numbers."""
+    for alias in names.aliases[name]:
+        if alias in tensors and not same_bits(tensors[alias], value):
+            raise UserError(
+                f"{where}: {name} and {alias} are one parameter of this model, and differ there"
+            )
+
+
+def _constants(
+    tensors: Mapping[str, Tensor], names: Names, how: Checkpoint, where: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """What the file has of what is not trained, in the landscape's dtypes, and the names that it
+    lacks."""
+    constants, lacking = {}, []
+    for name, own in names.constants.items():
+        value = names.value(tensors, name)
+        if value is not None:
+            constants[name] = as_constant(name, value, own, where)
+        elif name in names.kept:
+            lacking.append(name)
+    if lacking and how.strict:
+        what = f"it lacks {listed(lacking)}, which the model computes with"
+        raise UserError(f"{where}: {what}; checkpoint.strict=false takes the model's own")
+    return constants, lacking
+
+
+def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
+    """A buffer or frozen parameter of a file [the shape of the landscape's `own`], of its dtype and
+    device."""
+    if value.shape != own.shape:
+        raise UserError(
+            f"{where} is not of this model: {name} is {list(value.shape)} instead of "
+            f"{list(own.shape)}"
+        )
+    is_plain = has_plain_numbers(value)
+    is_alike = (value.is_floating_point(), value.is_complex()) == (
+        own.is_floating_point(),
+        own.is_complex(),
+    )
+    if not is_plain or not is_alike:
+        without = "" if is_plain else " without plain numbers"
+        raise UserError(
+            f"{where}: {name} is {name_of(value.dtype)}{without}, the model's is "
+            f"{name_of(own.dtype)}"
+        )
+    return value.detach().clone().to(own)
+
+
+def _statistics(
+    tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype
+) -> dict[str, Tensor] | None:
+    """The file's own statistics of all batch norms, of `dtype`; None where there are none, or not
+    all, or no numbers."""
+    statistics = {}
+    for name in sorted(names.statistics):
+        value = tensors.get(name)
+        if value is None or not value.is_floating_point() or not torch.isfinite(value).all():
+            return None
+        statistics[name] = value.detach().to(dtype)
+    return statistics or None

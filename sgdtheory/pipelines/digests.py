@@ -1,0 +1,21 @@
+"""What a point is known by, whatever file it came from."""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def digest_of(theta: Tensor) -> str:
+    """SHA-256 of the numbers of a tensor [any shape]."""
+    flat = theta.detach().cpu().contiguous().reshape(-1)
+    return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors [any shapes] by name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} {digest_of(value)}\n".encode())
+    return digest.hexdigest()

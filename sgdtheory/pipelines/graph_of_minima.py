@@ -1,0 +1,103 @@
+"""The graph that finished minima and edges make: its tree, and its numbers in the results."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from sgdtheory.landscape import Landscape
+from sgdtheory.paths.claims import Findings
+from sgdtheory.paths.disconnectivity import disconnectivity
+from sgdtheory.paths.distinct_points import DistinctPoints
+from sgdtheory.paths.graph import Edge, Pair, spanning_tree, tree_means, violations
+from sgdtheory.runs.folder import Json
+from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
+
+
+@dataclass
+class GraphOfMinima:
+    """The rows of minima and, by pair, those of the edges that are finished."""
+
+    minima: Rows
+    rows: dict[Pair, Row] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> dict[int, float]:
+        return finite_losses(self.minima)
+
+    @property
+    def edges(self) -> dict[Pair, Edge]:
+        return {pair: edge_of(row) for pair, row in self.rows.items()}
+
+    @cached_property
+    def tree(self) -> list[Pair]:
+        """Its minimum spanning tree."""
+        return spanning_tree(self.nodes, self.edges)
+
+    @property
+    def edge_rows(self) -> Rows:
+        """The table of the edges."""
+        return [{"pair": list(pair), **row} for pair, row in self.rows.items()]
+
+    def claims(self, landscape: Landscape, nodes: Tensor, asked: list[Pair] | None) -> list[Claim]:
+        """What is said of the graph of `nodes` [M, n]. Where pairs were asked for, they alone are
+        judged, not a tree."""
+        rows, count = self.edge_rows, len(nodes)
+        if asked:
+            ends, wanted = {end for pair in asked for end in pair}, len(asked)
+        else:
+            ends, wanted = set(range(count)), count - 1
+            rows = [row for row in rows if tuple(row["pair"]) in self.tree]
+        findings = Findings(landscape, nodes, self.minima, rows, ends, bool(asked), wanted)
+        return findings.claims()
+
+    def numbers(self) -> Json:
+        """What the results hold of the graph as a whole."""
+        nodes, edges = self.nodes, self.edges
+        mean_minimum, mean_saddle = tree_means(nodes, edges)
+        groups = disconnectivity(nodes, edges)
+        return {
+            "spanning_tree": [list(pair) for pair in self.tree],
+            **mean_minimum.columns("mean_minimum_train_loss"),
+            **mean_saddle.columns("mean_saddle_train_loss"),
+            "disconnectivity": {
+                "leaves": groups.leaves,
+                "merges": [merge._asdict() for merge in groups.merges],
+            },
+            "ultrametric_violations": [
+                violation._asdict() for violation in violations(nodes, edges)
+            ],
+        }
+
+
+def edge_of(row: Row) -> Edge:
+    """An edge as the graph needs it: the lowest way, and the path that was searched for."""
+    losses = row["curves"]["path"]["train_loss"]
+    lowest = row["lowest_way"]["barrier"]
+    line = row["straight_barrier"] or {"value": 0.0}
+    return Edge(
+        lowest["value"],
+        lowest["stderr"] or 0.0,
+        line["value"],
+        path=row["path"]["train_loss"] - max(losses[0], losses[-1]),
+    )
+
+
+def finite_losses(minima: Rows) -> dict[int, float]:
+    """The training loss of each minimum that has one."""
+    losses = {i: row["train_loss"] for i, row in enumerate(minima)}
+    return {i: loss for i, loss in losses.items() if loss is not None}
+
+
+def merged_claims(distinct: DistinctPoints) -> list[Claim]:
+    """That points which were given twice are one."""
+    again = distinct.repeated
+    if not again:
+        return []
+    given, left = len(distinct.points), len(distinct.kept)
+    pairs = ", ".join(f"{i} is {first} again" for i, first in again)
+    words = (
+        f"of {given} minima {left} are different points ({pairs}); each is taken "
+        f"once, numbered in this order"
+    )
+    return [Claim("distinct", words, Measured(float(left)), f"{given}, each another point", False)]

@@ -1,0 +1,79 @@
+"""What stands in a run's file of minima beside the points: what is not trained, and statistics."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from sgdtheory.errors import UserError
+from sgdtheory.landscape import Landscape
+from sgdtheory.pipelines.checkpoints.state_dict import same_bits
+from sgdtheory.pipelines.checkpoints.weights import NARROW, as_constant
+from sgdtheory.roles import constants_of, network_of
+
+CLOUD = "minima"  # the points [P, n]
+STARTS = "starts"  # of a sweep: the points [P, n] that it was given
+CONSTANT = "constants."  # before the names of constants
+STATISTIC = "statistics."  # before a point's number and the names of its statistics
+
+
+def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
+    """What a landscape computes with and does not train [their own shapes], by the names it has in
+    a run's file of minima; 16-bit numbers as float32, which numpy reads too."""
+    kept = {}
+    for name, value in constants_of(landscape).items():
+        kept[f"{CONSTANT}{name}"] = value.float() if value.dtype in NARROW else value
+    return kept
+
+
+def statistics_to_keep(statistics: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+    """Each point's own statistics of batch norm [channels], by the names that they have there."""
+    kept = {}
+    for point, own in enumerate(statistics):
+        for name, value in (own or {}).items():
+            kept[f"{STATISTIC}{point}.{name}"] = value
+    return kept
+
+
+def with_kept_constants(
+    landscape: Landscape, tensors: Mapping[str, Tensor], where: str
+) -> Landscape:
+    """The landscape with the constants [their own shapes] that a run's file of minima holds."""
+    constants = constants_beside(tensors, landscape, where)
+    if are_own(landscape, constants):
+        return landscape
+    network = network_of(landscape)
+    return network.with_constants({**network.constants, **constants})
+
+
+def are_own(landscape: Landscape, constants: Mapping[str, Tensor]) -> bool:
+    """Whether constants [their own shapes] are those of the landscape, to the bit."""
+    own = constants_of(landscape)
+    return all(same_bits(value, own[name]) for name, value in constants.items())
+
+
+def constants_beside(content: object, landscape: Landscape, where: str) -> dict[str, Tensor]:
+    """The constants [their own shapes] in a file of minima; UserError where they are not this
+    landscape's."""
+    own, kept = constants_of(landscape), _tensors_named(content, CONSTANT)
+    if strange := sorted(set(kept) - set(own)):
+        raise UserError(
+            f"{where} is not of this model: it has {', '.join(strange[:3])}, which is not "
+            f"trained there"
+        )
+    return {name: as_constant(name, value, own[name], where) for name, value in kept.items()}
+
+
+def statistics_beside(content: object, point: int) -> dict[str, Tensor] | None:
+    """A point's own statistics of batch norm [channels] in a file of minima; None where there are
+    none."""
+    kept = _tensors_named(content, f"{STATISTIC}{point}.")
+    return {name: value.clone() for name, value in kept.items()} or None
+
+
+def _tensors_named(content: object, prefix: str) -> dict[str, Tensor]:
+    """The tensors in what a file holds whose names begin so, by the rest of their names."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        if str(name).startswith(prefix):
+            tensors[str(name).removeprefix(prefix)] = value
+    return tensors

@@ -1,0 +1,32 @@
+"""Where the minima that are joined came from."""
+
+from pathlib import Path
+
+from sgdtheory.runs.folder import Folder, Json
+from sgdtheory.runs.run import results_of
+
+
+def origin_of(files: tuple[Path, ...] | None) -> Json:
+    """A run, with its training error and when it ended, files, or the formula itself.
+
+    Raises CorruptFile where the results of the run are not what it wrote.
+
+    """
+    if files is None:
+        return {"landscape": "the minima that it states"}
+    run = Folder(files[0].parent)
+    manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
+    if files[0].name not in manifest.get("files", {}):
+        return {"files": [str(file) for file in files]}
+    return {"run": str(run.path), **_facts_of(run.path, manifest)}
+
+
+def _facts_of(run: Path, manifest: Json) -> Json:
+    """How many minima a run has, the largest of their training errors, and when it ended."""
+    rows = results_of(run, manifest).get("minima")
+    errors = [row.get("train_error") for row in rows or []]
+    worst = max((error for error in errors if error is not None), default=None)
+    facts: Json = {"minima": None if rows is None else len(rows)}
+    if rows is None:
+        facts["minima_why"] = "the results of that run were not there"
+    return {**facts, "train_error": worst, "finished": manifest.get("finished")}

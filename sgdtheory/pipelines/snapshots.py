@@ -1,0 +1,105 @@
+"""Points of a trajectory of SGD: which are kept, and what is said of each where it stands."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.measured import Plot, Rows
+
+
+def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
+    """`count` different steps, equally spaced from 0 to the last; of one the last."""
+    if count < 2:
+        return (steps,) * count
+    return tuple(dict.fromkeys(round(i * steps / (count - 1)) for i in range(count)))
+
+
+def along(
+    folder: UnitFolder, landscape: Landscape, sgd: SGD, steps: tuple[int, ...], like: Cloud
+) -> tuple[dict[str, Tensor], dict[str, Rows]]:
+    """The snapshots [S, n] of a unit that followed one point, with their steps, and a row of facts
+    for each.
+
+    `edge_of_stability` = 2(1+μ)/η: the curvature above which full-batch descent at this learning
+    rate is unstable in a quadratic (Cohen et al. 2021, 2103.00065; with momentum their Section
+    5.1), to be compared with `top_eigenvalue`.
+    """
+    if not steps:
+        return {}, {}
+    cloud = torch.cat([folder.snapshot(step) for step in steps])
+    losses, gradients = value_and_grad(landscape, cloud.to(like.device))
+    rows = []
+    for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
+        rate = sgd.rate * sgd.schedule(max(0, step - 1), sgd.steps)
+        rows.append(
+            {
+                "step": step,
+                "learning_rate": rate,
+                "objective": float(loss),
+                "gradient_norm": float(gradient.norm()),
+                "parameter_norm": float(theta.norm()),
+                "edge_of_stability": 2 * (1 + sgd.momentum) / rate if rate > 0 else None,
+            }
+        )
+    return {"snapshots": cloud, "steps": torch.tensor(steps)}, {"snapshots": rows}
+
+
+def units_along(
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
+) -> list[Unit]:
+    """The diagnostics of the snapshots, trajectory by trajectory; none where none were kept."""
+    kept = [unit for unit in minima if (run.result(unit) or {}).get("snapshots")]
+    return [
+        unit
+        for minimum in kept
+        for unit in units_of(diagnostics, landscape, [minimum], run, "snapshots")
+    ]
+
+
+def snapshots_of(
+    diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
+) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
+    """A row a snapshot with its diagnostics, and the clouds of the trajectories by file name."""
+    rows, clouds = [], {}
+    for i, unit in enumerate(minima):
+        found = (run.result(unit) or {}).get("snapshots", [])
+        measured = units_of(diagnostics, landscape, [unit], run, "snapshots")
+        columns = columns_of(measured, run, len(found))
+        rows += [{"minimum": i, **row, **more} for row, more in zip(found, columns, strict=True)]
+        if found:
+            kept = run.folder(unit).clouds()
+            clouds[f"snapshots/{i}.safetensors"] = {
+                name: kept[name] for name in ("snapshots", "steps")
+            }
+    return rows, clouds
+
+
+def pictures(rows: Rows) -> Rows:
+    """The largest curvature along each trajectory beside its edge of stability, where `spectrum`
+    has measured it."""
+    if not any(row.get("top_eigenvalue") is not None for row in rows):
+        return []
+    plot = Plot(
+        "edge_of_stability",
+        "The largest curvature along SGD, beside the edge of stability",
+        "Marks: the Hessian's largest eigenvalue at the snapshots of each trajectory. Lines: "
+        "2(1+μ)/η at that step's learning "
+        "rate, above which full-batch descent is unstable in a quadratic (2103.00065). "
+        "Descent at a constant rate rises to its "
+        "line and stays; the noise of mini-batches keeps SGD below, and a rate that is "
+        "lowered leaves the line behind.",
+        "snapshots",
+        "step",
+        ("top_eigenvalue",),
+        by="minimum",
+        log="y",
+        theory=("edge_of_stability",),
+        labels={"step": "step of SGD", "top_eigenvalue": "largest eigenvalue of the Hessian"},
+    )
+    return [plot.as_dict()]

@@ -1,0 +1,244 @@
+"""Points that one has: of runs, of formulas, of checkpoints; with them what belongs to a point and
+is not trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import UserError
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.paths.polyline import points_at
+from sgdtheory.pipelines.checkpoints.checkpoint import Checkpoint
+from sgdtheory.pipelines.checkpoints.reading import opened
+from sgdtheory.pipelines.checkpoints.state_dict import same_bits
+from sgdtheory.pipelines.checkpoints.weights import (
+    NARROW,
+    WIDE,
+    has_plain_numbers,
+    kind_of,
+    weights_in,
+)
+from sgdtheory.pipelines.digests import digest_of, digest_of_all
+from sgdtheory.pipelines.minima_file import (
+    CLOUD,
+    are_own,
+    constants_beside,
+    constants_to_keep,
+    statistics_beside,
+    statistics_to_keep,
+)
+from sgdtheory.roles import constants_of, device_of, is_network, network_of, states_minima
+from sgdtheory.runs.folder import Json
+
+# L-BFGS iterations that turn a formula's stated minima, maybe rounded, into stationary points
+POLISH = 200
+
+
+class Given(NamedTuple):
+    """Points from files, in their order, with what was read beside them."""
+
+    points: Cloud  # [P, n]
+    landscape: Landscape  # the one that the points are of: with the constants that the files hold
+    constants: str | None  # digest of these where they are not the landscape's own
+    statistics: list[dict[str, Tensor] | None]  # of each point, its file's own of every batch norm
+    sources: list[str]  # of each point: which file, and what was taken
+    said: list[str]  # a line for files that were opened alike
+
+    def identity(self, science: Mapping[str, object]) -> Json:
+        """A run's identity with these points in it: the same whatever kind of file they came
+        from."""
+        landscape = science["landscape"]
+        if self.constants is not None and isinstance(landscape, Mapping):
+            landscape = {**landscape, "constants": self.constants}
+        minima = [digest_of(theta) for theta in self.points]
+        return {**science, "landscape": landscape, "minima": minima}
+
+    def stored(self) -> dict[str, Tensor]:
+        """What a run's file of minima holds beside them [their own shapes]."""
+        return {**constants_to_keep(self.landscape), **statistics_to_keep(self.statistics)}
+
+
+class _File(NamedTuple):
+    """What was taken of one file."""
+
+    path: Path
+    cloud: Cloud
+    constants: dict[str, Tensor]
+    statistics: list[dict[str, Tensor] | None]
+    said: str
+
+
+def given(
+    landscape: Landscape, paths: tuple[Path, ...] | None, how: Checkpoint, dtype: torch.dtype
+) -> Given:
+    """The points that files hold; without files, those that the landscape states, polished. Weights
+    become `dtype`; the clouds of runs stay float64 where they are.
+
+    Raises UserError for what cannot be points of this landscape, and where files differ in what is
+    not trained.
+    """
+    if paths is None:
+        return _stated(landscape)
+    if not paths:
+        raise UserError("minima=[]: an empty list names no file; give a run or files")
+    files = [_read(path, landscape, how, dtype) for path in paths]
+    points = torch.cat([file.cloud for file in files])
+    for i, theta in enumerate(points):
+        if not torch.isfinite(theta).all():
+            raise UserError(f"minima: minimum {i} holds numbers that are not finite; leave it out")
+    return _together(landscape, files)._replace(points=points.to(device_of(landscape)))
+
+
+def _stated(landscape: Landscape) -> Given:
+    """The minima that a landscape states."""
+    if not states_minima(landscape):
+        raise UserError(
+            "there is no finished train run of this landscape, and it states no minima; "
+            "run `sgdtheory train` first"
+        )
+    cloud = lbfgs(landscape, landscape.minima().double(), POLISH)
+    sources = ["stated by the landscape"] * len(cloud)
+    return Given(cloud, landscape, None, [None] * len(cloud), sources, [])
+
+
+def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[float, ...]) -> Given:
+    """Points at fractions `at` of the length of every path in files of a connect run, path by
+    path."""
+    files = [_read_on_path(path, landscape, at) for path in paths]
+    return _together(landscape, files)
+
+
+def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _File:
+    """Points of one path."""
+    content = opened(file)
+    pivots = content.get("path") if isinstance(content, Mapping) else None
+    if not isinstance(pivots, Tensor) or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
+        raise UserError(
+            f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run"
+        )
+    cloud = points_at(pivots, torch.tensor(at, dtype=torch.float64))
+    said = f"points at {', '.join(f'{t:g}' for t in at)} of its length"
+    constants = constants_beside(content, landscape, str(file))
+    return _File(file, cloud, constants, [None] * len(cloud), said)
+
+
+def _together(landscape: Landscape, files: list[_File]) -> Given:
+    """The points of all files, on the landscape that they share."""
+    placed, digest = _with_constants(landscape, files)
+    sources, statistics = [], []
+    for file in files:
+        sources += [_source(file, i) for i in range(len(file.cloud))]
+        statistics += file.statistics
+    points = torch.cat([file.cloud for file in files])
+    return Given(points, placed, digest, statistics, sources, _told(files))
+
+
+def _with_constants(landscape: Landscape, files: list[_File]) -> tuple[Landscape, str | None]:
+    """The landscape that all files are of, and the digest of its constants where they are not its
+    own."""
+    own = constants_of(landscape)
+    first, *others = files
+    constants = {**own, **first.constants}
+    for file in others:
+        for name, value in {**own, **file.constants}.items():
+            if not same_bits(value, constants[name]):
+                raise UserError(
+                    f"{name} in {file.path} is another than in {first.path}: points of one "
+                    f"landscape share what is not trained; take them one at a time"
+                )
+    if are_own(landscape, constants):
+        return landscape, None
+    return network_of(landscape).with_constants(constants), digest_of_all(constants)
+
+
+def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype) -> _File:
+    """The points of one file: a cloud, or the one that a state dict stands for."""
+    content = opened(path)
+    cloud = _cloud_in(content, how)
+    if cloud is None:
+        return _read_weights(path, content, landscape, how, dtype)
+    cloud = _checked(path, cloud, landscape, dtype)
+    statistics = [statistics_beside(content, i) for i in range(len(cloud))]
+    said = f"{len(cloud)} points" if len(cloud) > 1 else "a point"
+    constants = constants_beside(content, landscape, str(path))
+    return _File(path, cloud, constants, statistics, said)
+
+
+def _read_weights(
+    path: Path, content: object, landscape: Landscape, how: Checkpoint, dtype: torch.dtype
+) -> _File:
+    if not is_network(landscape):
+        raise UserError(
+            f"{path} holds no cloud `minima` [P, n], and this landscape is no network that a "
+            f"state dict could fill"
+        )
+    weights = weights_in(content, str(path), landscape, how, dtype)
+    cloud = weights.theta[None]
+    return _File(path, cloud, weights.constants, [weights.statistics], weights.said)
+
+
+def _cloud_in(content: object, how: Checkpoint) -> Tensor | None:
+    """The points that a file holds as they are: a bare tensor, or one called `minima`, or as
+    `checkpoint.key` says."""
+    if isinstance(content, Mapping):
+        content = content.get(how.key or CLOUD)
+    return content if isinstance(content, Tensor) else None
+
+
+def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype) -> Cloud:
+    """Points [P, n] of a file, in float32 or float64; [n] is one point."""
+    if not has_plain_numbers(cloud) or cloud.dtype not in (*WIDE, *NARROW):
+        raise UserError(
+            f"{path}: its minima are {kind_of(cloud)}; points must be float64, float32, "
+            f"bfloat16 or float16"
+        )
+    cloud = cloud.detach()[None] if cloud.ndim == 1 else cloud.detach()
+    if cloud.ndim != 2 or not len(cloud):
+        raise UserError(
+            f"{path}: its minima are {list(cloud.shape)}, not [points, {landscape.dim:,}]"
+        )
+    if cloud.shape[1] != landscape.dim:
+        raise UserError(
+            f"{path}: its minima have {cloud.shape[-1]:,} parameters, this landscape has "
+            f"{landscape.dim:,}"
+        )
+    return cloud.to(dtype) if cloud.dtype in NARROW else cloud.clone()
+
+
+# words
+
+
+def _is_of_run(path: Path) -> bool:
+    return (path.parent / "manifest.json").exists()
+
+
+def _source(file: _File, i: int) -> str:
+    """Of a run its name and which of its points; of another file its path and what was taken."""
+    path = file.path
+    if not _is_of_run(path):
+        return f"{path}: {file.said}" if len(file.cloud) == 1 else f"{path}: point {i}"
+    run = f"{path.parent.parent.name}/{path.parent.name}"
+    if path.name == "minima.safetensors":
+        return f"{run}: minimum {i}"
+    return f"{run}/{path.name}: {file.said}"
+
+
+def _told(files: list[_File]) -> list[str]:
+    """A line for all files of which the same was taken; runs were named by the user, or are told of
+    elsewhere."""
+    alike: dict[str, list[str]] = {}
+    for file in files:
+        if not _is_of_run(file.path):
+            alike.setdefault(file.said, []).append(str(file.path))
+    lines = []
+    for said, names in alike.items():
+        lines.append(f"{', '.join(names[:2])}{_others(len(names) - 2)}: {said}")
+    return lines
+
+
+def _others(count: int) -> str:
+    return "" if count <= 0 else f" and {count} other{'s' if count > 1 else ''}"

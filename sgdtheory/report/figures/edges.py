@@ -1,0 +1,214 @@
+"""What pictures of paths share: the edges in their order, their names, the words for what is drawn,
+the panels."""
+
+from math import ceil
+from typing import Any
+
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.table import Table, number, pair_name, table
+from sgdtheory.statistics.measured import Measured
+
+MOST_PANELS = 6
+WAYS = {
+    "path": "AutoNEB",
+    "linear": "straight line",
+    "aligned": "straight, aligned",
+    "bezier": "Bézier",
+    "chain": "chain",
+}
+
+NETWORK = {  # columns of an edge on the page, with their headings; {}: what found the paths
+    "pair": "",
+    "barrier": "barrier\n{}",
+    "straight": "straight\nline",
+    "aligned": "straight,\naligned",
+    "bezier": "loss\nBézier",
+    "path.train_loss": "loss\n{}",
+    "ends.test_error": "test %\nends",
+    "path.test_error": "test %\ntop",
+    "statistics": "loss, stat.\ninterpol.",
+    "path.length_ratio": "length\nratio",
+    "path.gradients": "gra-\ndients",
+    "path.learning_rate": "η",
+    "lowest.way": "lowest\nway",
+    "lowest.barrier": "its\nbarrier",
+}
+FORMULA = {
+    "pair": "",
+    "barrier": "barrier\n{}",
+    "straight": "straight\nline",
+    "bezier": "energy\nBézier",
+    "path.train_loss": "energy\n{}",
+    "path.index": "index",
+    "path.length_ratio": "length\nratio",
+    "path.pivots": "pivots",
+    "path.gradients": "gradients",
+    "lowest.way": "lowest\nway",
+    "lowest.barrier": "its\nbarrier",
+}
+
+
+def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The edges, those of the spanning tree first, each group from the highest barrier on;
+    `in_tree` says which are."""
+    tree = [tuple(pair) for pair in results.get("spanning_tree", [])]
+    rows = [{**row, "in_tree": tuple(row["pair"]) in tree} for row in results.get("edges", [])]
+    return sorted(
+        rows, key=lambda row: (not row["in_tree"], -lowest(row)["barrier"]["value"], row["pair"])
+    )
+
+
+def lowest(edge: dict[str, Any]) -> dict[str, Any]:
+    """{name, barrier} of the lowest way between the two minima."""
+    found: dict[str, Any] = edge.get("lowest_way") or {"name": "path", "barrier": edge["barrier"]}
+    return found
+
+
+def top(edge: dict[str, Any]) -> float:
+    """The loss at the highest point of the lowest way."""
+    over: float = lowest(edge)["barrier"]["value"] - edge["barrier"]["value"]
+    return float(edge["path"]["train_loss"] + over)
+
+
+def straight(edge: dict[str, Any]) -> float | None:
+    """The barrier of the straight line, where its loss is finite."""
+    found = edge.get("straight_barrier")
+    return None if found is None else float(found["value"])
+
+
+def by(edge: dict[str, Any]) -> str:
+    """What the lowest way is, where it is not the path that was searched for."""
+    name = lowest(edge)["name"]
+    return "" if name == "path" else f", {WAYS[name]}"
+
+
+def tree_edges(run: RunData) -> list[dict[str, Any]]:
+    """The edges of the spanning tree, the highest barrier first."""
+    return [row for row in tree_first(run.results) if row["in_tree"]]
+
+
+def edges_table(results: dict[str, Any]) -> Table:
+    """What is read of the edges, those of the tree first; table.csv has every column."""
+    edges = tree_first(results)
+    starred = not all(edge["in_tree"] for edge in edges)
+    scored = any(edge["path"].get("test_error") is not None for edge in edges)
+    columns = {
+        name: label.format(path_name(edges))
+        for name, label in (NETWORK if scored else FORMULA).items()
+    }
+    found = table([_read(edge, starred) for edge in edges], columns)
+    return found._replace(notes=[*_notes(edges, scored, starred), *found.notes])
+
+
+def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str]:
+    """What the short headings mean, and which edges are not connected."""
+    notes = ["* in the minimum spanning tree"] if starred else []
+    if scored:
+        notes.append(
+            "Barriers are over the higher end, in training loss; loss: the highest one on "
+            "each way; test %: test error of the "
+            "worse end, and where the path is highest"
+            + (
+                "; stat. interpol.: batch-norm statistics interpolated between the ends."
+                if _has_statistics(edges)
+                else "."
+            )
+        )
+        if not edges[0].get("all_examples", True):
+            notes.append(
+                f"Judged by {edges[0]['examples']:,} training images, the same ones "
+                f"everywhere; examples=all takes all."
+            )
+        apart = [
+            named(edge["pair"]) for edge in edges if edge["verdict"].startswith("not connected")
+        ]
+        notes += [f"Not connected at this budget: {', '.join(apart)}."] if apart else []
+        open_ = [
+            f"{named(edge['pair'])} {edge['verdict']}"
+            for edge in edges
+            if edge["verdict"].startswith("cannot")
+        ]
+        notes += (
+            [f"{open_[0]}{f', and {len(open_) - 1} more' if len(open_) > 1 else ''}."]
+            if open_
+            else []
+        )
+    return notes
+
+
+def _has_statistics(edges: list[dict[str, Any]]) -> bool:
+    return any(edge.get("interpolated_statistics") for edge in edges)
+
+
+def _read(edge: dict[str, Any], starred: bool) -> dict[str, Any]:
+    """An edge with what the table shows: errors where something is judged by them, three digits
+    beside it."""
+    along = edge["curves"]["path"].get("test_error") or [None]
+    aligned = edge.get("aligned_barrier") or {"value": None}
+    return {
+        "pair": f"{named(edge['pair'])}{' *' if starred and edge['in_tree'] else ''}",
+        "barrier": edge["barrier"],
+        "straight": _three(straight(edge)),
+        "aligned": _three(aligned["value"]),
+        "bezier": _three((edge.get("bezier") or {}).get("train_loss")),
+        "path": {
+            **edge["path"],
+            "train_loss": _three(edge["path"]["train_loss"]),
+            "train_loss_stderr": None,
+        },
+        "ends": {
+            "test_error": None if along[0] is None else float(f"{max(along[0], along[-1]):.3g}")
+        },
+        "lowest": {
+            "way": (WAYS | {"path": path_name([edge])})[lowest(edge)["name"]],
+            "barrier": lowest(edge)["barrier"],
+        },
+        "statistics": _three((edge.get("interpolated_statistics") or {}).get("train_loss")),
+    }
+
+
+def _three(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+def path_name(edges: list[dict[str, Any]]) -> str:
+    """What found the paths of a run, for legends and headings."""
+    return (
+        "string" if edges and edges[0]["path"].get("method") == "string_sampling" else WAYS["path"]
+    )
+
+
+def named(pair: list[int]) -> str:
+    """0-1"""
+    return pair_name(pair)
+
+
+def barrier(edge: dict[str, Any]) -> str:
+    """0.0003 ± 0.0004, of the lowest way, as the verdict has it."""
+    found = lowest(edge)["barrier"]
+    return str(Measured(found["value"], found["stderr"]))
+
+
+def quantity(run: RunData) -> str:
+    """What is drawn along a path, for an axis."""
+    if run.is_formula:
+        return "energy"
+    return "training loss / nats" if "cross" in run.config else "training loss"
+
+
+def unit(run: RunData) -> str:
+    """nats, with the space before it; nothing where there is none."""
+    return " nats" if not run.is_formula and "cross" in run.config else ""
+
+
+def plain(axis: Any) -> None:
+    """Ticks of a linear axis that read 2e-5, with no power of ten set apart from them."""
+    axis.set_major_formatter(
+        lambda value, _: number(float(value)).replace("-", "−").replace("e−", "e-")
+    )
+
+
+def grid_of(count: int) -> tuple[int, int]:
+    """(rows, columns) of panels for so many edges: at most three side by side."""
+    columns = count if count <= 3 else 2 if count == 4 else 3
+    return ceil(count / columns), columns

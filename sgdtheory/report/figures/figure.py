@@ -1,0 +1,66 @@
+"""What a picture is drawn from, and what it is once drawn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.foreign import MOST_YAML, held
+from sgdtheory.runs.run import demand_as_written
+
+
+class Figure(NamedTuple):
+    """A picture with the words below it and the numbers behind it, a row a point drawn."""
+
+    name: str  # of its files, figures/<name>.svg and figures/<name>.csv: letters, digits, - and _
+    title: str
+    caption: str  # what it means and how to read it
+    svg: str
+    numbers: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The files of one run directory as plain data. Torch is never needed to read them."""
+
+    path: Path
+    results: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    units: list[dict[str, Any]]
+    manifest: dict[str, Any]
+    config: str  # the text of config.yaml
+
+    @classmethod
+    def read(cls, path: Path) -> "RunData":
+        folder = Folder(path)
+        demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
+        try:
+            config = held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            config = ""
+        return cls(
+            path,
+            folder.read_object("results.json"),
+            folder.rows("metrics.jsonl"),
+            folder.read_list("units.json"),
+            folder.read_object("manifest.json"),
+            config,
+        )
+
+    @property
+    def command(self) -> str:
+        return str(self.results.get("command", self.manifest.get("command", "")))
+
+    @property
+    def is_formula(self) -> bool:
+        """Whether the landscape has no examples, so that its minima have no scores."""
+        return all(row.get("test_loss") is None for row in self.results.get("minima", []))
+
+    def tensors(self, name: str) -> dict[str, Any]:
+        """The numpy arrays of a safetensors file; empty when there is no such file."""
+        from safetensors.numpy import load_file
+
+        try:
+            return load_file(held(self.path, name))
+        except FileNotFoundError:
+            return {}

@@ -1,0 +1,204 @@
+"""The loss along each path, beside the straight line between the same two minima."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sgdtheory.report.figures.edges import (
+    MOST_PANELS,
+    WAYS,
+    barrier,
+    by,
+    grid_of,
+    named,
+    path_name,
+    plain,
+    quantity,
+    straight,
+    tree_edges,
+    unit,
+)
+from sgdtheory.report.figures.figure import Figure, RunData
+from sgdtheory.report.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
+
+# of the straight line's height: a path that moves less is drawn once more on a scale of its own
+FLAT = 0.2
+STYLES: dict[str, dict[str, Any]] = {
+    "linear": {"color": PALE, "linewidth": 1.6},
+    "aligned": {"color": COLOURS[3], "linewidth": 0.9},
+    "bezier": {"color": COLOURS[2], "linewidth": 0.9},
+    "path": {"color": TRAIN, "linewidth": 1.8},
+}
+
+
+def profiles(run: RunData) -> Figure | None:
+    """One panel an edge of the spanning tree; below it the path alone, where it is too flat to be
+    judged beside the line."""
+    edges = tree_edges(run)[:MOST_PANELS]
+    if not edges:
+        return None
+    close = any(_range(row, ["path"]) < FLAT * _range(row, ["linear", "path"]) for row in edges)
+    rows, columns = grid_of(len(edges))
+
+    def paint(canvas: Any) -> None:
+        for k, part in enumerate(canvas.subfigures(rows, columns, squeeze=False).flat):
+            if k >= len(edges):
+                continue
+            panels = part.subplots(
+                2 if close else 1,
+                1,
+                sharex=True,
+                squeeze=False,
+                height_ratios=[3, 2] if close else [1],
+            )
+            _all_ways(panels[0, 0], edges[k])
+            if close:
+                _path_alone(panels[1, 0], edges[k])
+            panels[0, 0].set_title(
+                f"{named(edges[k]['pair'])}: barrier {barrier(edges[k])}{by(edges[k])}",
+                fontsize=8.8,
+            )
+            panels[-1, 0].set_xlabel("position along the path")
+            if k % columns == 0:
+                panels[0, 0].set_ylabel(quantity(run))
+                if close:
+                    panels[1, 0].set_ylabel("the path,\nenlarged")
+            for axes in panels.flat:
+                axes.set(xlim=(-0.02, 1.02), xticks=[0, 0.5, 1])
+                axes.set_xticklabels(["0", "0.5", "1"])
+                axes.grid(axis="y")
+        _legend(canvas, edges, close)
+
+    height = rows * (3.1 if close else 2.4) + 0.3
+    svg = svg_of("profiles", height, paint)
+    return Figure(
+        "profiles",
+        "The loss along the paths",
+        _caption(run, edges, close),
+        svg,
+        list(_numbers(edges)),
+    )
+
+
+def _all_ways(axes: Any, edge: dict[str, Any]) -> None:
+    """Training loss along all ways, on one linear scale."""
+    for name, style in STYLES.items():
+        curve = edge["curves"].get(name)
+        if curve is not None:
+            axes.plot(curve["t"], _known(curve["train_loss"]), **style)
+    _top(axes, edge)
+
+
+def _path_alone(axes: Any, edge: dict[str, Any]) -> None:
+    """Training and test loss of the path, on the scale of the path; other ways as far as they are
+    as low."""
+    curve = edge["curves"]["path"]
+    axes.plot(curve["t"], _known(curve["train_loss"]), **STYLES["path"])
+    drawn = list(curve["train_loss"])
+    if curve.get("test_loss"):
+        axes.plot(curve["t"], _known(curve["test_loss"]), color=TEST, linewidth=1.2)
+        drawn += curve["test_loss"]
+    _top(axes, edge)
+    if wants_log([x for x in drawn if x is not None]):
+        log_axis(axes.yaxis)
+    else:
+        plain(axes.yaxis)
+        if min(x for x in drawn if x is not None) >= 0:
+            axes.set_ylim(0, None)
+    axes.autoscale(False)
+    for name in ("aligned", "bezier"):
+        other = edge["curves"].get(name)
+        if other is not None:
+            axes.plot(other["t"], _known(other["train_loss"]), **STYLES[name])
+
+
+def _top(axes: Any, edge: dict[str, Any]) -> None:
+    """The highest point with its standard error."""
+    path = edge["path"]
+    bar = path.get("train_loss_stderr") or None
+    axes.errorbar(
+        path["saddle_at"],
+        path["train_loss"],
+        yerr=bar,
+        fmt="o",
+        color=TRAIN,
+        markersize=3.5,
+        elinewidth=1.2,
+        capsize=2.5,
+        zorder=5,
+    )
+
+
+def _legend(canvas: Any, edges: list[dict[str, Any]], close: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    order = [
+        name
+        for name in ("path", "linear", "aligned", "bezier")
+        if any(name in row["curves"] for row in edges)
+    ]
+    handles = [Line2D([], [], **STYLES[name]) for name in order]
+    names = WAYS | {"path": path_name(edges)}
+    labels = [names[name] for name in order]
+    if close and edges[0]["curves"]["path"].get("test_loss"):
+        handles.insert(1, Line2D([], [], color=TEST, linewidth=1.2))
+        labels.insert(1, f"{names['path']}, test")
+    canvas.legend(
+        handles, labels, loc="outside upper right", ncols=len(order) + 1, columnspacing=1.2
+    )
+
+
+def _known(values: list[float | None]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]
+
+
+def _range(edge: dict[str, Any], names: list[str]) -> float:
+    known = [edge["curves"][name]["train_loss"] for name in names if edge["curves"].get(name)]
+    found: list[float] = [x for losses in known for x in losses if x is not None]
+    return max(found) - min(found)
+
+
+def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
+    what = quantity(run).partition(" /")[0]
+    left = len(tree_edges(run)) - len(edges)
+    highest = edges[0]
+    found = {"string": "string sampling"}.get(path_name(edges), path_name(edges))
+    shown = (
+        f"{what.capitalize()} along the ways between two minima, for each edge of the "
+        f"spanning tree, the highest barrier "
+        f"first{f' ({left} lower ones are not shown)' if left else ''}; 0 and 1 are the "
+        f"minima, positions are fractions of "
+        f"each way's own length. The dot is the highest point of the path that {found} found"
+    )
+    shown += ", with one standard error over examples." if not run.is_formula else "."
+    below = (
+        " Below, the path on a scale of its own, to be read for how flat it is (other ways "
+        "leave that scale); the panel "
+        "above says how high the straight line goes."
+        if close
+        else ""
+    )
+    if not run.is_formula:
+        below += (
+            " Two minima count as connected where the lowest of all ways rises above the "
+            "higher of them by no more than two "
+            "standard errors, or 0.5 % of the straight line's barrier. Test loss on the same "
+            "points (not used to find them) "
+            "should not rise either."
+        )
+    high = straight(highest)
+    line = "" if high is None else f", the straight line has {high:.3g}"
+    worst = f"{barrier(highest)}{unit(run)} ({named(highest['pair'])}{by(highest)})"
+    return f"{shown}{below} Highest barrier of a lowest way: {worst}{line}."
+
+
+def _numbers(edges: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    columns = ("t", "train_loss", "test_loss", "test_error")
+    names = WAYS | {"path": path_name(edges)}
+    for edge in edges:
+        for name, curve in edge["curves"].items():
+            for k in range(len(curve["t"])):
+                found = {
+                    column: None if curve.get(column) is None else curve[column][k]
+                    for column in columns
+                }
+                yield {"pair": named(edge["pair"]), "way": names.get(name, name), **found}

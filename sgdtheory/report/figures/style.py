@@ -1,0 +1,132 @@
+"""One look for all pictures: colours that colour-blind people tell apart, text as text, equal bytes
+for equal data."""
+
+import logging
+import re
+from collections.abc import Callable
+from io import StringIO
+from typing import TYPE_CHECKING, Any, cast
+
+from sgdtheory.report.stdio import harmless
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+INK = "#1f2630"  # axes and text; the report puts the page's own text colour in its place
+PALE = "#8a94a3"  # grid, guides, what is not the point
+# Okabe & Ito 2008, and two more
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c510a", "#6b6ecf"]
+TRAIN, TEST = COLOURS[0], COLOURS[1]
+WIDTH = 7.2  # inches, at 72 points an inch; the page scales it
+
+SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 5,
+    "errorbar.capsize": 0,
+    "grid.color": PALE,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+}
+
+
+def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float = WIDTH) -> str:
+    """The SVG text of what `paint` puts on a matplotlib figure; ids begin with `name`, so that a
+    page may hold several.
+
+    Nobody's matplotlibrc, no date and no random id comes into it: equal data give equal bytes.
+
+    """
+    # where there is no HOME, it speaks of its caches
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        cast(dict[str, Any], matplotlib.rcParams).update({**SETTINGS, "svg.hashsalt": name})
+        canvas = Canvas(figsize=(width, height))
+        paint(canvas)
+        return _tidy(_rendered(canvas), name)
+
+
+def _rendered(canvas: "Canvas") -> str:
+    """The SVG that matplotlib makes of a figure, by far the longest part of drawing it."""
+    text = StringIO()
+    undated = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    canvas.savefig(text, format="svg", metadata=undated)
+    return text.getvalue()
+
+
+def _tidy(svg: str, name: str) -> str:
+    """Ids made unique, a generic font, no prologue."""
+    svg = harmless(svg[svg.index("<svg") :])
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
+    svg = re.sub(r"(font: [\d. a-z]*px) [^;\"]*", r"\1 sans-serif", svg)
+    return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)
+
+
+def inline(svg: str) -> str:
+    """For a page: text and axes in the page's own colour, light or dark; as wide as its share of
+    the page's width."""
+    width = re.search(r' width="([\d.]+)pt"', svg)
+    share = float(width[1]) / 72 / WIDTH if width else 1.0
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = svg.replace(
+        "<svg ",
+        f'<svg role="img" style="width: {100 * share:.0f}%; min-width: {28 * share:.0f}rem" ',
+        1,
+    )
+    return svg.replace(INK, "currentColor")
+
+
+def wants_log(values: list[float]) -> bool:
+    """Whether numbers are better seen on a logarithmic axis: all positive, over more than one
+    decade."""
+    return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
+
+
+def log_axis(axis: Any) -> None:
+    """A logarithmic axis whose ticks read 0.1, 0.01, 1e-5; also between the decades where there are
+    few."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)(
+        "log", nonpositive="clip"
+    )
+    low, high = sorted(axis.get_view_interval())
+    few = high < 100 * max(low, 1e-300)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=8))
+    axis.set_major_formatter(
+        lambda value, _: re.sub(r"e([+-])0*", lambda m: "e" + m[1].strip("+"), f"{value:g}")
+    )
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,277 @@
+"""A run directory as one page, report.html with figures/; several runs as one page that compares
+them. No torch."""
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from sgdtheory.errors import UserError
+from sgdtheory.report.figures.drawn import drawn
+from sgdtheory.report.figures.edges import edges_table
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.style import inline
+from sgdtheory.report.figures.table import (
+    Table,
+    Text,
+    claimed,
+    csv_text,
+    flatten,
+    percent,
+    table,
+    typeset,
+)
+from sgdtheory.report.progress import duration
+from sgdtheory.report.stdio import harmless, paste, pasted
+from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.foreign import refuse_strange_yaml
+
+# of results.json; table.csv is the first
+TABLES = {
+    "edges": "The edges",
+    "cells": "The cells",
+    "minima": "The minima",
+    "snapshots": "The trajectories",
+    "points": "Along the paths",
+}
+VERDICTS = {
+    True: ("yes", "✓", "holds"),
+    False: ("no", "✗", "does not hold"),
+    None: ("open", "?", "cannot be said"),
+}
+FEW = 5  # runs that stand side by side
+
+
+def draw(run_path: Path) -> Path:
+    """Write figures/ and report.html of a run that has results; gives the path of the page."""
+    run = finished(run_path)
+    folder = Folder(run_path)
+    figures = drawn(run)
+    for figure in figures:
+        folder.write_text(f"figures/{figure.name}.svg", figure.svg)
+        folder.write_text(f"figures/{figure.name}.csv", csv_text(figure.numbers))
+    claims = run.results.get("claims", [])
+    failed = [unit for unit in run.units if unit.get("status") == "failed"]
+    page = _page(
+        "report.html.j2",
+        run=run,
+        headline=claims[0] if claims else None,
+        claims=claims[1:],
+        figures=figures,
+        failed=failed,
+        tables=list(_tables(run.results)),
+        facts=_facts(run),
+        again=_again(run),
+    )
+    folder.write_text("report.html", page)
+    return run_path / "report.html"
+
+
+def finished(path: Path) -> RunData:
+    """What a run directory holds; a UserError when it is none, or has no results yet."""
+    run = RunData.read(path)
+    if not run.results:
+        if not run.manifest:
+            raise UserError(
+                f"{path}: no run is here (no manifest.json); `sgdtheory status` lists the "
+                f"runs under ./runs"
+            )
+        command = pasted(run.manifest.get("command_line")) or "the command that began it"
+        raise UserError(
+            f"{path}: this run is not finished, there is nothing to report yet; go on with\n "
+            f" {command}"
+        )
+    return run
+
+
+def _page(template: str, **content: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    house = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_readable,
+    )
+    house.filters |= {
+        "typeset": typeset,
+        "claimed": claimed,
+        "inline": inline,
+        "duration": duration,
+        "pasted": pasted,
+    }
+    house.globals |= {"verdicts": VERDICTS, "why_of": why_of}
+    return house.get_template(template).render(**content)
+
+
+def _readable(thing: Any) -> Any:
+    """Text for a page without the letters that are commands; what is markup already is left
+    alone."""
+    return harmless(thing) if type(thing) in (str, Text) else thing
+
+
+def why_of(claim: dict[str, Any]) -> str:
+    """Why a claim cannot be judged, where its own sentence does not say so."""
+    why = str(claim.get("why") or "")
+    return "" if claim["holds"] is not None or why in claim["statement"] else why
+
+
+def _tables(results: dict[str, Any]) -> Any:
+    """(title, table) of every list of rows in results.json."""
+    for name, title in TABLES.items():
+        if results.get(name):
+            yield title, edges_table(results) if name == "edges" else table(results[name])
+    for name, rows in results.get("tables", {}).items():
+        if rows:
+            yield name.replace("_", " "), table(rows)
+
+
+def _again(run: RunData) -> str:
+    """The command that repeats the run from its own configuration."""
+    trust = [
+        word for package in run.manifest.get("trust", []) for word in ("--trust", str(package))
+    ]
+    return paste(
+        ["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml"), *trust]
+    )
+
+
+def _facts(run: RunData) -> dict[str, str]:
+    """What the run was made of, by name."""
+    manifest, results = run.manifest, run.results
+    versions = ", ".join(
+        f"{name} {version}" for name, version in manifest.get("versions", {}).items()
+    )
+    cost, cores = manifest.get("cost", {}), manifest.get("cores")
+    words = (("seconds", "in its units"), ("cpu_seconds", "of CPU time"))
+    device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
+    facts = {
+        "landscape": results.get("landscape"),
+        "minima": _origin(results.get("minima_from")),
+        "dimension": None if results.get("dim") is None else f"{results['dim']:,}",
+        "device": " · ".join([*device, f"{cores} cores"] if cores else device),
+        "versions": versions,
+        "git commit": manifest.get("git"),
+        "begun": _moment(manifest.get("started")),
+        "time": "" if results.get("seconds") is None else duration(results["seconds"]),
+        "cost": ", ".join(f"{duration(cost[name])} {what}" for name, what in words if name in cost),
+        "seed": results.get("seed"),
+        "self-check": " · ".join(manifest.get("self_check", [])),
+        "configuration": results.get("config_hash"),
+        "directory": run.path,
+    }
+    return {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
+
+
+def _origin(found: dict[str, Any] | None) -> str | None:
+    """Where the minima of a run came from."""
+    if not found:
+        return None
+    if "run" not in found:
+        return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
+    error = (
+        "" if found["train_error"] is None else f", training error {percent(found['train_error'])}"
+    )
+    return (
+        f"of {found['run']}, finished {_moment(found['finished']) or 'at an unknown time'}{error}"
+    )
+
+
+def _moment(seconds: float | None) -> str | None:
+    return (
+        None
+        if seconds is None
+        else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def table_csv(results: dict[str, Any]) -> str:
+    """The tidy table of a run: a row an edge, cell or minimum; of a study its first table. Nested
+    numbers have dots."""
+    lists = [results[name] for name in TABLES if results.get(name)] + list(
+        results.get("tables", {}).values()
+    )
+    return csv_text(lists[0]) if lists else ""
+
+
+class Compared(NamedTuple):
+    """One run on a page of several."""
+
+    name: str
+    link: str
+    command: str
+    headline: dict[str, Any] | None
+    seed: str
+    numbers: list[str]  # the value of each claim, in the page's order
+
+
+def compare(paths: list[Path], out: Path | None) -> Path:
+    """One page for several runs: what each says, and in which keys of their configurations they
+    differ."""
+    runs = [finished(path) for path in dict.fromkeys(paths)]
+    out = out or _home(runs)
+    claims = {claim["name"]: None for run in runs for claim in run.results.get("claims", [])}
+    rows = [_compared(run, out, list(claims)) for run in runs]
+    names = [name.replace("_", " ") for name in claims]
+    page = _page("compare.html.j2", runs=rows, claims=names, differences=_differences(runs))
+    Folder(out.parent).write_text(out.name, page)
+    return out
+
+
+def _home(runs: list[RunData]) -> Path:
+    """<root>/compare-<hash>.html: the same runs, in whatever order, have the same page."""
+    hashes = "".join(sorted(str(run.results.get("config_hash")) for run in runs))
+    return _root(runs[0].path) / f"compare-{hashlib.sha256(hashes.encode()).hexdigest()[:8]}.html"
+
+
+def _root(path: Path) -> Path:
+    """The `runs` of runs/<command>/<name>, as short as it can be said from here."""
+    root = path.absolute().parent.parent
+    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
+
+
+def _compared(run: RunData, out: Path, names: list[str]) -> Compared:
+    claims = {claim["name"]: claim for claim in run.results.get("claims", [])}
+    if not (run.path / "report.html").exists():
+        draw(run.path)
+    link = quote(os.path.relpath(run.path / "report.html", out.parent))
+    numbers = [claimed(claims[name]) if name in claims else "" for name in names]
+    return Compared(
+        run.path.name,
+        link,
+        run.command,
+        next(iter(claims.values()), None),
+        str(run.results.get("seed", "–")),
+        numbers,
+    )
+
+
+def _differences(runs: list[RunData]) -> Table:
+    """The keys of config.yaml (but seed and places) in which runs are not all equal: a row a key,
+    of many runs a column."""
+    import yaml
+
+    for run in runs:
+        refuse_strange_yaml(run.config, str(run.path / "config.yaml"))
+    configs = [flatten(yaml.safe_load(run.config) or {}) for run in runs]
+    keys = dict.fromkeys(
+        key for config in configs for key in config if key.split(".")[0] not in ("seed", "run")
+    )
+    differ = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
+    rows = [["run", *differ]]
+    for run, config in zip(runs, configs, strict=True):
+        rows.append(
+            [
+                run.path.name,
+                *("" if config.get(key) is None else str(config[key]) for key in differ),
+            ]
+        )
+    rows = [[Text(cell) for cell in row] for row in rows]
+    if len(runs) < FEW:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    return Table(rows[0], rows[1:], [])

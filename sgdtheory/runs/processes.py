@@ -1,0 +1,77 @@
+"""Who a process is: its number comes again after it has ended, in a container at once; its number
+with the moment it was started does not."""
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+# the start time among what follows a process's name in /proc/<pid>/stat: field 22 of proc(5), in
+# ticks since boot
+STARTED = 19
+
+
+class Process(NamedTuple):
+    """A process on a machine; two of them are never equal."""
+
+    machine: str  # host, boot and namespace of process numbers
+    pid: int
+    start: str
+
+    @property
+    def is_alive(self) -> bool | None:
+        """Whether it runs; None where it cannot be seen from here."""
+        if self.machine != machine():
+            return None
+        return started(self.pid) == self.start
+
+
+def this() -> Process:
+    """The process that asks."""
+    return Process(machine(), os.getpid(), started(os.getpid()))
+
+
+def of(pid: int) -> Process:
+    """The process that has this number now."""
+    return Process(machine(), pid, started(pid))
+
+
+def started(pid: int) -> str:
+    """When the process that has this number was started; empty when there is none."""
+    if sys.platform != "linux":
+        return _asked(pid)
+    name = "self" if pid == os.getpid() else str(pid)  # /proc may be that of another namespace
+    try:
+        stat = Path(f"/proc/{name}/stat").read_bytes()
+    except OSError:
+        return ""
+    fields = stat.rpartition(b")")[2].split()  # a name may hold brackets and spaces
+    # a zombie does nothing any more
+    return "" if fields[0] in (b"Z", b"X") else fields[STARTED].decode()
+
+
+def _asked(pid: int) -> str:
+    """Of `ps`, where there is no /proc."""
+    import subprocess
+
+    words = ["ps", "-o", "lstart=", "-p", str(pid)]
+    try:
+        found = subprocess.run(
+            words, capture_output=True, encoding="utf-8", errors="replace", timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "-".join(found.stdout.split()).replace(":", "-")
+
+
+@functools.cache
+def machine() -> str:
+    """Where process numbers mean what they do here: the host, this boot of it, the namespace."""
+    parts = [os.uname().nodename]
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:
+        pass
+    return " ".join(parts)

@@ -1,0 +1,176 @@
+"""Power laws: a weighted line through points on logarithmic axes, the scatter of points that should
+agree, exponents of several factors, and a law seen through bins."""
+
+from collections.abc import Mapping, Sequence
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from sgdtheory.statistics.measured import Measured, Row, Rows
+from sgdtheory.statistics.tables import column_of, grouped
+
+Array = np.ndarray
+LEAST = 3  # points that a line with two parameters is fitted to
+# of log h, for the binned law: least squares on single directions weighs the many small ones only
+BINS = 10
+
+
+class Point(NamedTuple):
+    """One cell of a sweep: x = η/b (times the factors of momentum and of a finite population), T
+    and its standard error."""
+
+    x: float
+    temperature: float
+    stderr: float
+
+
+class Fit(NamedTuple):
+    """T = prefactor·x^slope; errors are × √max(1, χ²/dof), so that cells which scatter more than
+    their errors say count."""
+
+    slope: float
+    slope_stderr: float
+    prefactor: float
+    prefactor_stderr: float
+    chi2_per_dof: float
+    cells: int
+
+    def as_dict(self) -> Row:
+        return dict(self._asdict())
+
+
+def fit_power_law(points: Sequence[Point]) -> Fit | str:
+    """The weighted least-squares line of log T on log x; or the reason why there is none.
+
+    >>> law = fit_power_law([Point(x, 3 * x**2, 0.01) for x in (1.0, 2.0, 4.0)])
+    >>> round(law.slope, 12), round(law.prefactor, 12)
+    (2.0, 3.0)
+    """
+    usable = [point for point in points if point.temperature > 0 and point.stderr > 0]
+    if len(usable) < LEAST:
+        return f"{len(usable)} cells are too few for a line: {LEAST} are needed"
+    x = np.log([point.x for point in usable])
+    y = np.log([point.temperature for point in usable])
+    weights = np.array([(point.temperature / point.stderr) ** 2 for point in usable])  # 1/σ²(log T)
+    if np.ptp(x) < 1e-9:
+        return "all cells have the same η/b"
+    centre = float(np.average(x, weights=weights))
+    spread = float((weights * (x - centre) ** 2).sum())
+    slope = float((weights * (x - centre) * y).sum() / spread)
+    middle = float(np.average(y, weights=weights))  # log T at the centre
+    residuals = y - middle - slope * (x - centre)
+    chi2 = float((weights * residuals**2).sum() / (len(usable) - 2))
+    scale = sqrt(max(1.0, chi2))
+    prefactor = exp(middle - slope * centre)
+    log_error = sqrt(1 / weights.sum() + centre**2 / spread)
+    return Fit(
+        slope=slope,
+        slope_stderr=scale / sqrt(spread),
+        prefactor=prefactor,
+        prefactor_stderr=scale * prefactor * log_error,
+        chi2_per_dof=chi2,
+        cells=len(usable),
+    )
+
+
+class Scatter(NamedTuple):
+    """Relative standard deviation of T among points of equal x: as observed, and as expected from
+    their own errors."""
+
+    observed: float
+    expected: float
+
+
+def scatter(points: Sequence[Point]) -> Scatter | str:
+    """Pooled over all x at which there are two points or more; or the reason why there is none.
+
+    >>> scatter([Point(1.0, 2.0, 0.1), Point(1.0, 2.0, 0.1)])
+    Scatter(observed=0.0, expected=0.05)
+    """
+    groups: dict[float, list[Point]] = {}
+    for point in points:
+        if point.temperature > 0:
+            groups.setdefault(round(log(point.x), 9), []).append(point)
+    squares, freedom, errors = 0.0, 0, []
+    for group in groups.values():
+        if len(group) > 1:
+            logs = np.log([point.temperature for point in group])
+            squares += float(((logs - logs.mean()) ** 2).sum())
+            freedom += len(group) - 1
+            errors += [(point.stderr / point.temperature) ** 2 for point in group]
+    if not freedom:
+        return "no two cells have the same η/b"
+    return Scatter(sqrt(squares / freedom), sqrt(float(np.mean(errors))))
+
+
+def exponents(
+    rows: Rows,
+    y: str,
+    factors: Sequence[Mapping[str, float]],
+    sample: str,
+) -> list[Measured]:
+    """Exponents of the `factors` in y: least squares of log y for each sample, mean over samples.
+
+    A factor is a product of powers of columns, by their exponents. The rows of one value of the
+    column `sample` are the whole experiment once, so the scatter over samples is all of the error.
+
+    >>> rows = [{"seed": s, "a": a, "y": 5 * a**2} for s in (0, 1) for a in (1.0, 2.0)]
+    >>> round(exponents(rows, "y", [{"a": 1}], "seed")[0].value, 12)
+    2.0
+    """
+    slopes = []
+    by_sample = grouped(rows, sample)
+    for value in sorted(by_sample):
+        own = by_sample[value]
+        columns = [_log_of(own, factor) for factor in factors]
+        design = np.stack([*columns, np.ones(len(own))], 1)
+        if np.linalg.matrix_rank(design) < design.shape[1]:
+            return [Measured.nothing("the grid is too small to tell")] * len(columns)
+        solution = np.linalg.lstsq(design, np.log(column_of(own, y)), rcond=None)[0]
+        slopes.append(solution[:-1])
+    return [Measured.mean(column) for column in np.array(slopes).T]
+
+
+def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
+    """log of a product of powers of columns, [rows]."""
+    terms = []
+    for name, power in factor.items():
+        logs = np.log(column_of(rows, name))
+        terms.append(power * logs)
+    total: Array = sum(terms[1:], terms[0])
+    return total
+
+
+def binned_exponent(x: Array, y: Array) -> Measured:
+    """γ of y ∝ x^γ by least squares through the means of log-spaced bins of x.
+
+    x [k] ascending; y [1 + R, k], of which row 0 is the sample and the others are its resamples.
+    The error holds the scatter about the line and that over resamples.
+
+    >>> x = np.geomspace(1, 8, 4)
+    >>> round(binned_exponent(x, x[None] ** 1.5).value, 12)
+    1.5
+    """
+    if len(x) < 3 or not x.min() > 0:
+        return Measured.nothing("fewer than three curvatures above the flat ones")
+    logs = np.log(x)
+    bins = np.zeros(len(x), int)
+    if logs[-1] > logs[0]:
+        scaled = BINS * (logs - logs[0]) / (logs[-1] - logs[0])
+        bins = np.minimum(scaled.astype(int), BINS - 1)
+    used = np.unique(bins)
+    masks = [bins == b for b in used]
+    centres = np.array([logs[mask].mean() for mask in masks])  # [m]
+    means = np.stack([y[:, mask].mean(1) for mask in masks], 1)  # [1 + R, m]
+    if len(used) < 3 or not means.min() > 0:
+        return Measured.nothing("fewer than three bins of curvatures that have noise")
+    slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
+    residuals = np.log(means[0]) - slopes[0] * centres - offsets[0]
+    freedom = len(used) - 2
+    spread = ((centres - centres.mean()) ** 2).sum()
+    scatter_error = np.sqrt((residuals**2).sum() / freedom / spread)
+    sampling_error = 0.0
+    if len(slopes) > 1:
+        sampling_error = float(slopes[1:].std(ddof=1))
+    return Measured(float(slopes[0]), float(np.hypot(scatter_error, sampling_error)))

@@ -1,0 +1,148 @@
+"""One cell of a sweep: a cloud at one learning rate and one batch size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+
+from sgdtheory.fokker_planck.law import noise_temperature
+from sgdtheory.geometry.gradient_noise import MOST_EXAMPLES
+from sgdtheory.landscape import Landscape
+from sgdtheory.optim.sampling import Sampling
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.roles import count_of
+from sgdtheory.runs.unit import UnitFolder
+from sgdtheory.statistics.measured import in_full
+from sgdtheory.temperature.estimators.angular_update import AngularUpdate
+from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.stationarity import Stationarity
+from sgdtheory.temperature.trajectory import Trajectory, trajectory_of
+
+WINDOW = 5  # records
+COLD = 0.01  # of Tr C may lie in modes that are not yet warm when sampling begins
+CORRELATED = 0.37  # of Tr C may lie in modes that remember the last record
+CHEAP = 448  # steps between records beyond which their cost does not matter
+# in units of (1−μ)/(ηλ): until the start is forgotten; in which |θ|² relaxes
+FORGETTING_TIME, NORM_RELAXATION_TIME = 3.0, 0.25
+
+
+@dataclass(frozen=True)
+class Cell:
+    """η, b, μ, the sampler, and how long and how precisely the cloud is measured."""
+
+    learning_rate: float
+    batch_size: int
+    momentum: float
+    sampling: Sampling
+    replicas: int
+    precision: float
+    steps: int  # at most
+
+    def schedule(self, reference: ReferenceMinimum, count: int | None) -> MeasurementSchedule:
+        """Times from measured relaxation: burn in until Tr C is warm but for 1 %, record when the
+        last record is forgotten.
+
+        A record costs a pass over all examples, about 2N/(b + 44) steps of a small net and N/b of a
+        large one: two records are nine times that apart if 448 steps are enough for it, and at
+        least twice. Scale-invariant parameters never stop moving over their sphere: there weight
+        decay sets the times.
+        """
+        scale = (1 - self.momentum) / self.learning_rate
+        velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
+        longest = self.steps / (6 * WINDOW)
+        if reference.has_minimum:
+            warm = reference.relaxation(COLD)
+            forgotten = reference.relaxation(CORRELATED)
+            cheap = min(self._cheap_spacing(count), longest)
+        else:
+            decay = max(reference.weight_decay, 1e-12)
+            warm = FORGETTING_TIME / decay
+            forgotten = NORM_RELAXATION_TIME / decay
+            cheap = 1
+        burn_in = min(warm * scale + velocity, self.steps / 3)
+        spacing = min(forgotten * scale + velocity, longest)
+        thinning = ceil(max(spacing, cheap, 1))
+        windows = max(2, int((self.steps - burn_in) // (thinning * WINDOW)))
+        return MeasurementSchedule(ceil(burn_in), thinning, WINDOW, windows)
+
+    def _cheap_spacing(self, count: int | None) -> float:
+        """Steps between records that keep them cheap compared with the steps themselves."""
+        record = 2 * min(count, MOST_EXAMPLES) / (self.batch_size + 44) if count else 0  # in steps
+        return max(2 * record, min(9 * record, CHEAP), 10)
+
+    @property
+    def name(self) -> str:
+        return f"{in_full(self.learning_rate)}-{self.batch_size}"
+
+    @property
+    def sgd(self) -> SGD:
+        """The descent; how many steps it takes is in the schedule."""
+        return SGD(
+            self.steps,
+            self.batch_size,
+            self.learning_rate,
+            Constant(),
+            self.momentum,
+            sampling=self.sampling,
+        )
+
+    def measure(
+        self,
+        folder: UnitFolder,
+        landscape: Landscape,
+        reference: ReferenceMinimum,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> Trajectory:
+        """Let the cloud spread, come to rest, and be measured."""
+        return measure_trajectory(
+            folder,
+            landscape,
+            reference,
+            self.sgd,
+            self.schedule(reference, count_of(landscape)),
+            self.replicas,
+            seed,
+            dtype,
+            self.is_converged,
+        )
+
+    def trajectory_from(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        landscape: Landscape,
+        reference: ReferenceMinimum,
+    ) -> Trajectory:
+        """The trajectory that was measured earlier, from the tensors of its file, [S, P] and so on
+        as in `Trajectory`."""
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return trajectory_of(arrays, reference, self.sgd, count_of(landscape), self.replicas)
+
+    def predicted(self, count: int | None) -> float:
+        """T by theory: η/(2b(1−μ)), × (N−b)/(N−1) without replacement inside a batch."""
+        law = noise_temperature(self.learning_rate, self.batch_size, self.momentum)
+        if self.sampling != "without_replacement" or count is None or count < 2:
+            return law
+        return law * (count - self.batch_size) / (count - 1)
+
+    def is_converged(self, trajectory: Trajectory) -> bool:
+        """Whether the cloud is stationary and its temperature known to the precision; or whether no
+        replica is left."""
+        if trajectory.finite().replicas < 2:
+            return True
+        verdict = Stationarity(WINDOW)(trajectory)
+        if verdict.first is None:
+            return False
+        sampled = trajectory.finite().part(verdict.first)
+        if sampled.invariants:
+            number = AngularUpdate()(None, sampled)["angular_update"]
+        else:
+            number = ExcessLoss()(None, sampled)["excess_loss"]
+        if number.value is None or number.stderr is None:
+            return False
+        return number.stderr < self.precision * abs(number.value)

@@ -1,0 +1,219 @@
+"""The claims of a sweep, in words and numbers: does T follow η/2b?"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+
+from sgdtheory.statistics.measured import Claim, Measured, Row
+from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, scatter
+from sgdtheory.statistics.tables import grouped
+from sgdtheory.statistics.trends import weighted_mean
+from sgdtheory.temperature.norm_claims import norm_claims
+
+CLOSE = 0.03  # of a slope to one, of a ratio to one
+EPOCH = 0.1  # of T/T_law to what reshuffling leaves
+Cells = Sequence[Row]
+
+
+def points_of(cells: Cells, name: str = "excess_loss", harmonic: bool = True) -> list[Point]:
+    """The cells that a law is fitted to: stationary, harmonic where that is asked; x = 2·predicted,
+    η/b at μ = 0."""
+    points = []
+    for cell in cells:
+        if not cell["stationary"] or (harmonic and not cell["harmonic"]):
+            continue
+        number = cell["temperature"].get(name, {})
+        if number.get("value") is not None:
+            point = Point(2 * cell["predicted"], number["value"], number["stderr"] or 0.0)
+            points.append(point)
+    return points
+
+
+def numbers_of(cells: Cells) -> Row:
+    """`fit`, `fit_all` and `scatter` of results.json, null with the reason where there is none."""
+    numbers: Row = {}
+    for name, harmonic in (("fit", True), ("fit_all", False)):
+        line = fit_over_minima(cells, harmonic)
+        if isinstance(line, Fit):
+            numbers[name] = line.as_dict()
+        else:
+            numbers |= {name: None, f"{name}_why": line}
+    spread = scatter(points_of(cells))
+    if isinstance(spread, Scatter):
+        numbers["scatter"] = dict(spread._asdict())
+    else:
+        numbers |= {"scatter": None, "scatter_why": spread}
+    return numbers
+
+
+def fit_over_minima(cells: Cells, harmonic: bool = True) -> Fit | str:
+    """One line through the cells of all minima; its slope's error is at least the standard error of
+    the slopes of single minima."""
+    line = fit_power_law(points_of(cells, harmonic=harmonic))
+    minima = _by_minimum(cells)
+    fits = [fit_power_law(points_of(group, harmonic=harmonic)) for group in minima]
+    slopes = [fit.slope for fit in fits if isinstance(fit, Fit)]
+    if not isinstance(line, Fit) or len(slopes) < 2:
+        return line
+    spread = float(np.std(slopes, ddof=1)) / sqrt(len(slopes))
+    return line._replace(slope_stderr=max(line.slope_stderr, spread))
+
+
+def _by_minimum(cells: Cells) -> list[list[Row]]:
+    numbered = [{"minimum": None, **cell} for cell in cells]
+    return list(grouped(numbered, "minimum").values())
+
+
+def claims_of(cells: Cells, title: str) -> list[Claim]:
+    """The headline first: the slope of log T on log η/b, T from the excess loss."""
+    if not cells:
+        unknown = Measured.nothing("no cell is finished")
+        return [Claim("slope", f"no temperature on {title}", unknown, "1", None)]
+    headline = [_epoch(cells)] if cells[0]["sampling"] == "epoch" else []
+    others = [
+        _slope(cells, title),
+        _ratio(cells),
+        _scatter(cells),
+        _swelling(cells),
+        _modes(cells),
+    ]
+    stated = [claim for claim in others if claim is not None]
+    return [*headline, *stated, *norm_claims(cells)]
+
+
+def _slope(cells: Cells, title: str) -> Claim:
+    fit = fit_over_minima(cells)
+    expected = f"1 within {CLOSE}; T from the excess loss, normalised by ⟨Tr C(θ)⟩"
+    left_out = _left_out(cells)
+    if not isinstance(fit, Fit):
+        words = f"T on {title}: {left_out or 'no line'}"
+        return Claim("slope", words, Measured.nothing(fit), expected, None)
+    slope = Measured(fit.slope, fit.slope_stderr)
+    holds = None
+    if fit.slope_stderr < 0.1:
+        holds = abs(fit.slope - 1) < max(CLOSE, 2 * fit.slope_stderr)
+    does = {True: "follows", False: "does not follow", None: "may follow"}[holds]
+    law = "η/2b" if cells[0]["momentum"] == 0 else "η/2b(1−μ)"
+    minima = len(_by_minimum(cells))
+    of = f" at {minima} minima" if minima > 1 else ""
+    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells{of}"
+    return Claim("slope", words + (f"; {left_out}" if left_out else ""), slope, expected, holds)
+
+
+def _left_out(cells: Cells) -> str:
+    """3 cells leave the harmonic range, 1 cell is not stationary"""
+    if not any("excess_loss" in cell["temperature"] for cell in cells):
+        return (
+            "it is judged by excess_loss, which is not among the estimators; add it to "
+            "estimator=[…]"
+        )
+    stationary = [cell for cell in cells if cell["stationary"]]
+    harmonic = [cell for cell in stationary if cell["harmonic"]]
+    bottomless = [cell for cell in harmonic if not _excess(cell)]
+    parts = [
+        (len(stationary) - len(harmonic), "leave", "leaves", "the harmonic range"),
+        (len(cells) - len(stationary), "are", "is", "not stationary"),
+        (len(bottomless), "have", "has", "no bottom that a quench would find"),
+    ]
+    told = []
+    for number, many, one, rest in parts:
+        if number:
+            cell, verb = ("cells", many) if number > 1 else ("cell", one)
+            told.append(f"{number} {cell} {verb} {rest}")
+    return ", ".join(told)
+
+
+def _excess(cell: Row) -> float | None:
+    """T from the excess loss; None where there is no number."""
+    value: float | None = cell["temperature"].get("excess_loss", {}).get("value")
+    return value
+
+
+def _ratio(cells: Cells) -> Claim | None:
+    """The weighted mean of T/T_law: a slope cannot see a factor of two."""
+    points = points_of(cells)
+    if not points:
+        return None
+    ratios = [2 * point.temperature / point.x for point in points]
+    errors = [max(2 * point.stderr / point.x, 1e-12) for point in points]
+    mean = weighted_mean(ratios, errors)
+    if cells[0]["sampling"] == "epoch":
+        words = f"T/T_law of white noise is {mean} on average"
+        return Claim("ratio", words, mean, "below 1: reshuffled noise is not white", None)
+    assert mean.value is not None and mean.stderr is not None
+    words = f"T/T_law is {mean} on average over the same cells"
+    holds = abs(mean.value - 1) < max(CLOSE, 3 * mean.stderr)
+    return Claim("ratio", words, mean, f"1 within {CLOSE}", holds)
+
+
+def _scatter(cells: Cells) -> Claim | None:
+    spread = scatter(points_of(cells))
+    if not isinstance(spread, Scatter):
+        return None
+    words = (
+        f"cells of equal η/b differ by {100 * spread.observed:.1f} %, their errors alone "
+        f"make {100 * spread.expected:.1f} %"
+    )
+    holds = spread.observed < max(0.02, 2 * spread.expected)
+    expected = "at most 2 %, or twice what the errors make"
+    return Claim("scatter", words, Measured(spread.observed), expected, holds)
+
+
+def _swelling(cells: Cells) -> Claim | None:
+    """Anharmonicity: T/T_law above one follows ⟨Tr C⟩/Tr C(θ*)."""
+    stationary = [cell for cell in cells if cell["stationary"] and _excess(cell)]
+    if not stationary or not stationary[0]["noise_trace_at_minimum"]:
+        return None
+    swellings = [cell["noise_trace"] / cell["noise_trace_at_minimum"] for cell in stationary]
+    worst = int(np.argmax(swellings))
+    excess = _excess(stationary[worst])
+    assert excess is not None
+    words = (
+        f"⟨Tr C⟩/Tr C(θ*) runs from {min(swellings):.2f} to {max(swellings):.2f}: where it is "
+        f"largest T/T_law "
+        f"is {excess / stationary[worst]['predicted']:.2f}, the anharmonicity that one temperature "
+        "cannot tell"
+    )
+    return Claim("anharmonicity", words, Measured(max(swellings)), "no fixed value", None)
+
+
+def _modes(cells: Cells) -> Claim | None:
+    """Whether the directions share one temperature, which the other claims do not imply."""
+    names = ("equipartition", "equipartition_low", "equipartition_high")
+    rows = []
+    for cell in cells:
+        values = [cell["temperature"].get(name, {}).get("value") for name in names]
+        if cell["harmonic"] and all(values):
+            rows.append([value / cell["predicted"] for value in values])
+    if not rows:
+        return None
+    middle, low, high = np.median(np.array(rows), 0)
+    words = (
+        f"by direction T_i/T_law has median {middle:.2f}, quartiles "
+        f"{low:.2f}–{high:.2f}, over the steepest Hessian directions"
+    )
+    expected = "1 in every direction that has equilibrated"
+    return Claim("equipartition", words, Measured(float(middle)), expected, None)
+
+
+def _epoch(cells: Cells) -> Claim:
+    """With reshuffling T/T_law is reduced by the factor r(x) of each mode."""
+    rows = []
+    for cell in cells:
+        excess = _excess(cell)
+        if cell["stationary"] and excess is not None:
+            factor = cell["predicted_epoch"] / cell["predicted"]
+            rows.append((excess / cell["predicted"], factor))
+    expected = f"T/T_law within {EPOCH} of Σ r(x_i)C_ii/Tr C"
+    if not rows:
+        unknown = Measured.nothing(_left_out(cells))
+        return Claim("epoch", "epoch sampling: no cell is stationary", unknown, expected, None)
+    worst = max(abs(ratio - factor) for ratio, factor in rows)
+    lowest, predicted = min(rows)
+    words = (
+        f"reshuffled noise is colder: T/T_law down to {lowest:.2f} (predicted "
+        f"{predicted:.2f}), at most {worst:.2f} from the "
+        f"prediction over {len(rows)} cells"
+    )
+    return Claim("epoch", words, Measured(worst), expected, worst < EPOCH)

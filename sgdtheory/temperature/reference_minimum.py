@@ -1,0 +1,253 @@
+"""The minimum θ* below a thermal cloud: its loss, its noise, and how fast clouds relax there."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import RunError
+from sgdtheory.geometry.gradient_noise import (
+    is_additive,
+    noise_vectors,
+    per_sample_noise,
+    whole_pass,
+)
+from sgdtheory.geometry.hessian import top_eigenpairs
+from sgdtheory.geometry.lanczos import weighted_spectrum
+from sgdtheory.geometry.scale_invariance import scale_invariant
+from sgdtheory.landscape import Landscape, value_and_grad
+from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
+from sgdtheory.optim.descent import lbfgs
+from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
+from sgdtheory.optim.schedule import Cosine
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.rng import stream
+from sgdtheory.roles import WithExamples, examples_of, has_examples, weight_decay_of
+from sgdtheory.statistics.measured import Measured
+
+DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
+VECTORS, MICRO = 32, 32  # draws of the noise that the spectrum is weighted by, and their batch size
+LANCZOS = 40  # steps: the resolved scales of h span about (steps)²
+POLISH = 2000  # iterations of L-BFGS
+PASSES = 16  # over the data, where the gradient of every example is too much
+AFFORDED = 20_000_000  # examples × parameters whose gradients are taken one by one
+TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
+# where a product with the Hessian costs a second:
+COSTLY_DIRECTIONS = 2
+COSTLY_VECTORS = 4
+COSTLY_LANCZOS = 12
+COSTLY_PASSES = 4
+SEEN = 128  # examples that such a product is made of, at least
+
+
+class ReferenceMinimum(NamedTuple):
+    """The landscape at θ*, float64 throughout.
+
+    `spectrum`, `weights` [m]: the share w_j of Tr C that lies at curvature h_j (noise-weighted
+    Lanczos quadrature). Where parameters are scale-invariant there is no minimum along their
+    length: θ* is where training has ended, and the excess loss of a cloud is measured from a quench
+    of its own points.
+    """
+
+    theta: Tensor  # [n]
+    start: Tensor  # [n], where clouds start: θ*, or a point of a path above it
+    directions: Tensor  # [k, n], the eigenvectors of the largest curvatures
+    curvatures: Tensor  # h_i [k]
+    noise_diagonal: Tensor  # C_ii [k]
+    spectrum: Tensor  # [m]
+    weights: Tensor  # [m]
+    groups: Tensor  # [n], k > 0 for the k-th scale-invariant tensor
+    numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
+
+    @classmethod
+    def kept_in(cls, tensors: Mapping[str, Tensor]) -> "ReferenceMinimum":
+        """From the tensors of a unit or a file, with the shapes of the fields, such as `theta`
+        [n]."""
+        return cls(**{name: tensors[name] for name in cls._fields})
+
+    @property
+    def has_minimum(self) -> bool:
+        return not bool((self.groups > 0).any())
+
+    @property
+    def loss(self) -> float:
+        return float(self.numbers[0])
+
+    @property
+    def loss_at_minimum(self) -> float | None:
+        """L* where there is a minimum."""
+        return self.loss if self.has_minimum else None
+
+    @property
+    def gradient_norm(self) -> float:
+        return float(self.numbers[1])
+
+    @property
+    def noise_trace(self) -> float:
+        return float(self.numbers[2])
+
+    @property
+    def micro_batch_trace(self) -> Measured:
+        """Tr C(θ*) as records see it, to be compared with `noise_trace`, that of every example's
+        gradient."""
+        return Measured(float(self.numbers[3]), float(self.numbers[4]))
+
+    @property
+    def weight_decay(self) -> float:
+        return float(self.numbers[5])
+
+    @property
+    def top_curvature(self) -> float:
+        return float(self.curvatures[0])
+
+    def relaxation(self, left: float) -> float:
+        """The time ηt after which Σ_j w_j e^(−2h_j ηt), the part of Tr C whose modes are not yet
+        warm, is `left`.
+
+        From θ* a mode's energy rises as ½T·C_ii(1 − e^(−2h_i ηt)). Infinite where nothing holds
+        modes that carry so much.
+        """
+        rates = self.spectrum.clamp_min(0)
+
+        def is_warm(time: float) -> bool:
+            return float((self.weights * (-2 * rates * time).exp()).sum()) <= left
+
+        low, high = 0.0, 1.0
+        while not is_warm(high):
+            low, high = high, 2 * high
+            if high > 1e12:
+                return float("inf")
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if is_warm(middle) else (middle, high)
+        return high
+
+    def epoch_factor(self, rate: float, per_epoch: float) -> float:
+        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
+        of the variance that reshuffling leaves."""
+        x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
+        factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
+        return float((self.weights * factors).sum())
+
+
+def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tensor:
+    """θ* [n], float64, below a start [n] or a random one, by L-BFGS.
+
+    A network with batch norm is trained by SGD instead, unless a start is given: its objective has
+    no minimum along |w| that L-BFGS would reach.
+    """
+    cloud = landscape.init(1, stream(seed, "init", 0)) if start is None else start[None]
+    if is_additive(landscape):
+        return lbfgs(landscape, cloud.double(), POLISH)[0]
+    if start is None:
+        cloud = _trained(landscape, cloud, seed)
+    if not torch.isfinite(cloud).all():
+        raise RunError("the training of the minimum diverged; lower landscape.learning_rate")
+    return cloud[0].double()
+
+
+def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
+    """Where training from a start [1, n] ends, [1, n]; where its loss has risen at the first
+    checks, at a lower rate (see `run_measured`)."""
+    size = min(128, examples_of(landscape).count)
+    sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).resolve_learning_rate(landscape, start, seed)
+    looks = dict(look_steps(TRAINING))
+    measures = is_measured(landscape)
+    for tries in range(MOST_TRIES):
+        losses: list[float] = []
+        cloud = start
+        for state in sgd.run(landscape, start, seed):
+            cloud = state.cloud
+            assert state.losses is not None and not isinstance(sgd.learning_rate, str)
+            losses.append(float(state.losses[0]))
+            share = looks.get(state.step, 0.0)
+            watched = share > 0 and measures and tries < MOST_TRIES - 1
+            if watched and has_risen(losses[0], losses[state.step // 2 :], share):
+                sgd = replace(sgd, learning_rate=LOWER * sgd.learning_rate)
+                break
+        else:
+            return cloud
+    return cloud
+
+
+def reference_minimum_at(
+    landscape: Landscape,
+    theta: Tensor,
+    seed: int,
+    batch_size: int,
+    directions: int = DIRECTIONS,
+    start: Tensor | None = None,
+) -> ReferenceMinimum:
+    """Everything that is measured once at θ* [n], float64, before any cell; `start` [n]: where
+    clouds start, if not there.
+
+    With batch norm of the objective that SGD with this b descends, the mean over parts of exactly
+    b; curvatures there from few parts, draws and steps.
+    """
+    source = stream(seed, "ground")
+    invariant = scale_invariant(landscape, stream(seed, "invariance"))
+    vectors = VECTORS
+    steps = LANCZOS
+    micro = MICRO
+    curved = landscape
+    if not is_additive(landscape):
+        directions = COSTLY_DIRECTIONS
+        vectors = COSTLY_VECTORS
+        steps = COSTLY_LANCZOS
+        micro = batch_size
+        examples = examples_of(landscape)
+        parts = ceil(SEEN / batch_size)
+        curved = GhostBatchObjective(examples, batch_size, stream(seed, "parts"), parts)
+        landscape = GhostBatchObjective(examples, batch_size, stream(seed, "parts"))
+    curvatures, modes = top_eigenpairs(curved, theta, min(directions, theta.numel()))
+    modes = modes.to(theta)
+    noise = noise_vectors(landscape, theta, vectors, micro, source)
+    spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
+    value, gradient = value_and_grad(landscape, theta[None])
+    trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
+    numbers = [
+        float(value[0]),
+        float(gradient[0].norm()),
+        float(trace),
+        micro_trace.value or 0.0,
+        micro_trace.stderr or 0.0,
+        weight_decay_of(landscape),
+    ]
+    return ReferenceMinimum(
+        theta=theta.cpu(),
+        start=(theta if start is None else start.double()).cpu(),
+        directions=modes.cpu(),
+        curvatures=curvatures,
+        noise_diagonal=diagonal.cpu(),
+        spectrum=spectrum,
+        weights=weights,
+        groups=invariant.cpu(),
+        numbers=torch.tensor(numbers, dtype=torch.float64),
+    )
+
+
+def _noise(
+    landscape: Landscape,
+    theta: Tensor,
+    size: int,
+    source: torch.Generator,
+    directions: Tensor,
+) -> tuple[Tensor, Tensor, Measured]:
+    """Tr C and C_ii [k]: of every example where that can be afforded, else averaged over passes; Tr
+    C from those alone."""
+    passes = PASSES if is_additive(landscape) else COSTLY_PASSES
+    results = [whole_pass(landscape, theta[None], size, source, directions) for _ in range(passes)]
+    traces = torch.cat([result.noise_trace for result in results])
+    averaged = Measured.mean(traces.cpu())
+    if has_examples(landscape) and is_additive(landscape) and _is_afforded(landscape, theta):
+        trace, diagonal = per_sample_noise(landscape, theta, directions)
+        return trace, diagonal, averaged
+    diagonals = torch.stack([result.noise_diagonal[0] for result in results])
+    return traces.mean(), diagonals.mean(0), averaged
+
+
+def _is_afforded(landscape: WithExamples, theta: Tensor) -> bool:
+    return landscape.count * theta.numel() <= AFFORDED
