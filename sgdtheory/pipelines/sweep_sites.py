@@ -1,17 +1,26 @@
 """Where the clouds of a sweep are let go, and what its units have kept there."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.sampling import Sampling
-from sgdtheory.roles import augmentation_of, count_of
+from sgdtheory.roles.examples import count_of
+from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
-from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Row
+from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+
+Config = Mapping[str, Any]
+Work = Callable[[UnitFolder], None]
+Cost = Callable[[], Estimate]
 
 
 class Site(NamedTuple):
@@ -25,6 +34,47 @@ class Site(NamedTuple):
     @property
     def number_and_size(self) -> tuple[int, int]:
         return self.number, self.batch_size
+
+    def sizes(self, asked: Sequence[int]) -> list[int]:
+        """The batch sizes of the cells here."""
+        return [self.batch_size] if self.batch_size else list(asked)
+
+    def unit_of(self, cell: Cell, config: Config, work: Work, cost: Cost) -> Unit:
+        """The unit that records a cell whose cloud is let go here."""
+        prefix = f"cell-{self.number}" if self.number else "cell"
+        config = {"minimum": self.unit.config, **config}
+        return Unit(f"{prefix}-{cell.name}", config, work, (self.unit,), cost)
+
+    def quench_of(self, recorded: Unit, work: Work, cost: Cost) -> Unit:
+        """The unit that quenches points of a cell that was recorded here."""
+        name = recorded.name.replace("cell", "quench", 1)
+        config = {"quench": True, "of": recorded.config}
+        return Unit(name, config, work, (recorded, self.unit), cost)
+
+
+@dataclass(frozen=True, eq=False)
+class SiteUnits:
+    """The units that find minima and measure there."""
+
+    config: Config  # what all of them have
+    measure: Callable[[int, int, UnitFolder], None]  # of the point's number and b
+    cost: Cost
+    smallest: int  # b of the noise at a minimum that serves all batch sizes
+
+    def below(self, points: Sequence[str | None], sizes: Sequence[int]) -> list[Site]:
+        """A site for each point (its digest; None: the command finds its own) and each b of
+        `sizes`, 0 for one that serves all."""
+        sites = []
+        for index, point in enumerate(points):
+            number = f"-{index}" if len(points) > 1 else ""
+            for size in sizes:
+                batch_size = size or self.smallest
+                own = {"minimum": point, "index": index, "batch_size": batch_size}
+                name = f"minimum{number}-b{size}" if size else f"minimum{number}"
+                work = partial(self.measure, index, batch_size)
+                unit = Unit(name, {**self.config, **own}, work, cost=self.cost)
+                sites.append(Site(unit, index, size))
+        return sites
 
 
 def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:

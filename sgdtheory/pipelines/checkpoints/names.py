@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sgdtheory.roles import NetworkLandscape, constants_of
+from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.roles.facts import constants_of
 
 # of batch norm: recomputed at every point
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -68,7 +69,8 @@ def names_of(landscape: NetworkLandscape) -> Names:
 def unwrapped(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     """The same tensors without what torch.compile and FSDP put into the names of the parts they
     wrap."""
-    strange = [wrapper for wrapper in WRAPPERS if not any(wrapper in name for name in names.known)]
+    known = " ".join(names.known)
+    strange = [wrapper for wrapper in WRAPPERS if wrapper not in known]
     renamed = {}
     for name, value in tensors.items():
         for wrapper in strange:
