@@ -17,11 +17,11 @@ class RunError(RuntimeError):
 def nearest(word: str, known: list[str]) -> str:
     """The known name closest to `word`, as a hint to be put behind a message; empty when none is
     close."""
-    found = next(closest(word, known), None)
+    found = next(_close(word, known), None)
     return f"; did you mean {found!r}?" if found else ""
 
 
-def closest(word: str, known: list[str]) -> Iterator[str]:
+def _close(word: str, known: list[str]) -> Iterator[str]:
     """Known names that are close, by one measure after another: the same but for case and signs,
     with signs swapped (81 for 18), another number, a typing error, a beginning, a typing error
     in a part of it, a far likeness."""

@@ -6,14 +6,22 @@ Hessian-vector products.
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 Cloud: TypeAlias = Tensor  # [P, n]: P points in parameter space; device and dtype travel with it
+Dtype: TypeAlias = Literal["float32", "float64"]  # of a cloud, as a configuration names it
 Batch: TypeAlias = Any  # tensors whose first axis is the points; size 1: shared by all
+
+DTYPES: dict[Dtype, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+
+def dtype_of(name: Dtype) -> torch.dtype:
+    """torch's dtype of this name."""
+    return DTYPES[name]
 
 
 @runtime_checkable

@@ -57,7 +57,8 @@ from pathlib import Path
 import sgdtheory.runs.run, sgdtheory.report.page, sgdtheory.execution.loop, sgdtheory.pipelines.connect
 from sgdtheory.commandline import front as config, task as tasks
 from sgdtheory.report.figures.figure import RunData
-from sgdtheory.runs.folder import Folder, digest
+from sgdtheory.runs.digests import digest
+from sgdtheory.runs.folder import Folder
 os.fsync = lambda descriptor: None
 sgdtheory.execution.loop.git_commit = lambda: None
 def draw(path):

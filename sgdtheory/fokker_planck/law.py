@@ -23,13 +23,11 @@ def finite_population_correction(count: int, batch_size: int) -> float:
 
 def temperature(sgd: SGD) -> float:
     """The noise temperature of a descent; 0 without mini-batches."""
-    assert not isinstance(sgd.learning_rate, str)
     if sgd.batch_size is None:
         return 0.0
-    return noise_temperature(sgd.learning_rate, sgd.batch_size, sgd.momentum)
+    return noise_temperature(sgd.rate, sgd.batch_size, sgd.momentum)
 
 
 def time_step(sgd: SGD) -> float:
     """η/(1−μ), the time of the Fokker–Planck equation that one step takes."""
-    assert not isinstance(sgd.learning_rate, str)
-    return sgd.learning_rate / (1 - sgd.momentum)
+    return sgd.rate / (1 - sgd.momentum)

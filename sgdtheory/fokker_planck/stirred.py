@@ -138,8 +138,7 @@ class Stirred:
 
     @property
     def _rate_and_size(self) -> tuple[float, int]:
-        assert not isinstance(self.sgd.learning_rate, str) and self.sgd.batch_size is not None
-        return self.sgd.learning_rate, self.sgd.batch_size
+        return self.sgd.rate, self.sgd.size
 
     def _expected(self, turning: Turning | None, plane: Tensor) -> float:
         """Theory's rate of the area in a plane [2, n]."""

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.landscape import Cloud
+from sgdtheory.landscape import Cloud, Dtype, dtype_of
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
 from sgdtheory.landscapes.example_losses import loss_of_constant
 from sgdtheory.landscapes.network_objective import NetworkObjective
@@ -17,7 +17,6 @@ from sgdtheory.roles.examples import Score, Split
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.statistics.measured import Measured
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NO_POINT: tuple[Tensor | None, Population] = (None, Population({}, None))
 Examples = tuple[Tensor, Tensor]  # images [N, C, H, W] and labels [N]
 
@@ -148,11 +147,11 @@ class Network(NetworkObjective):
         scored = self.example_losses(outputs.double()[None], labels[None]).mean()
         return Measured(float((descended - scored).abs()), None, "nats")
 
-    def check(self, dtype: str = "float32") -> str:
+    def check(self, dtype: Dtype = "float32") -> str:
         """What the self-check found, in words; a UserError where this is no function of θ alone."""
         from sgdtheory.landscapes.self_check import self_check
 
-        return f"{self.title}: {self_check(self, DTYPES[dtype])}"
+        return f"{self.title}: {self_check(self, dtype_of(dtype))}"
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with the weights θ [n] and recomputed batch-norm

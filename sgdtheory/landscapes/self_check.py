@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sgdtheory.landscapes.network_objective import ImageBatch
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
+FEW = 4  # of them, where a gradient is looked at that any number of examples shows alike
 SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales
 
 
@@ -104,8 +105,8 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
 def _same_bits(few: "Network", cloud: Tensor) -> None:
     """The same point has the same bits again, also after another point; nothing is drawn, nothing
     is kept."""
-    images, _ = few.examples("train")
-    batch = few.first_batch(EXAMPLES)
+    images = few.examples("train")[0][:FEW]
+    batch = few.first_batch(FEW)
     constants = {name: x.clone() for name, x in few.function.constants_in(cloud.dtype).items()}
     drawn = _generators()
     first = _evaluated(few, cloud[:1], batch, images)
@@ -204,7 +205,10 @@ def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
 
 
 def _points_apart(few: "Network", cloud: Tensor) -> float:
-    """How much the losses of points evaluated together differ from those of each alone."""
+    """How much the losses of points evaluated together differ from those of each alone; in a loop
+    each is alone."""
+    if few.rows == "loop":
+        return 0.0
     batch = few.first_batch(EXAMPLES)
     together, gradients = value_and_grad(few, cloud, batch)
     alone = [value_and_grad(few, theta[None], batch) for theta in cloud]
@@ -222,7 +226,7 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
 
 def _products(few: "Network", theta: Tensor) -> str:
     """Whether there are Hessian-vector products, in words; empty where there are."""
-    batch = few.first_batch(EXAMPLES)
+    batch = few.first_batch(FEW)
     try:
         hvp(few, theta[None], torch.ones_like(theta)[None], batch)
     except (RuntimeError, NotImplementedError) as fault:

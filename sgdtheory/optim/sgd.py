@@ -64,9 +64,11 @@ class Uncoupled:
     shared_batches: bool = False
 
     def project(self, cloud: Cloud) -> Cloud:
+        """The cloud [P, n] as it is."""
         return cloud
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """The gradients [P, n] as they are."""
         return gradients
 
 
@@ -122,6 +124,13 @@ class SGD:
         if isinstance(self.learning_rate, str):
             raise TypeError("the learning rate is not resolved")
         return self.learning_rate
+
+    @property
+    def size(self) -> int:
+        """The batch size, where there are mini-batches."""
+        if self.batch_size is None:
+            raise TypeError("the whole objective has no mini-batches")
+        return self.batch_size
 
     def resolve_learning_rate(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
         """The same with a number for the learning rate: a pure function of seed and cloud [P,

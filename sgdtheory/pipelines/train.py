@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of, value_and_grad
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
@@ -25,8 +25,6 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
 
-Dtype: TypeAlias = Literal["float32", "float64"]
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
 
 
@@ -225,11 +223,6 @@ def _counted(rows: Rows, points: bool) -> str:
     return f"{len(rows)} {one if len(rows) == 1 else many}"
 
 
-def dtype_of(name: Dtype) -> torch.dtype:
-    """torch's dtype of this name."""
-    return DTYPES[name]
-
-
 def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
     """Refuse a mini-batch larger than the data before any work is begun."""
     count = count_of(landscape)
@@ -250,8 +243,8 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
 
 
 def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
-    """One row of the table of minima: scores with standard errors over examples, the objective, its
-    gap, its gradient, |θ|."""
+    """One row of the table of minima, of a point [n]: scores with standard errors over examples,
+    the objective, its gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
     row: Row = {}
     for split in ("train", "test"):

@@ -38,13 +38,17 @@ class StatesCovariance(Landscape, Protocol):
 
     def stationary_covariance(
         self, learning_rate: float, batch_size: int, momentum: float
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """[n, n], float64."""
+        ...
 
 
 class StatesArea(StatesMinima, StatesCovariance, Protocol):
     """The stochastic area that a step of SGD sweeps in its steady state, [n, n]."""
 
-    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor: ...
+    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor:
+        """[n, n], float64."""
+        ...
 
 
 class WithIsotropicNoise(Landscape, Protocol):

@@ -54,7 +54,7 @@ def augmentation_of(landscape: Landscape) -> str:
 
 
 def constants_of(landscape: Landscape) -> dict[str, Tensor]:
-    """Frozen parameters and buffers that a network computes with; empty for most."""
+    """Frozen parameters and buffers […] that a network computes with; empty for most."""
     return dict(of(landscape, "constants", {}))
 
 

@@ -31,7 +31,8 @@ def held(folder: Path, name: str, most: int | None = None) -> Path:
 
 def bytes_of(folder: Path, name: str, most: int | None = None) -> bytes:
     """What such a file holds; raises as `held` does. A list of runs reads thousands of them."""
-    with open(_looked_at(folder, name, most), "rb") as stream:  # noqa: PTH123  (a Path costs more than the file)
+    place = _looked_at(folder, name, most)
+    with open(place, "rb") as stream:  # noqa: PTH123  (a Path costs more than the file)
         return stream.read()
 
 
@@ -118,7 +119,7 @@ def refuse_strange_yaml(text: str, where: str) -> None:
         raise UserError(f"{where} is no configuration: {said}") from None
 
 
-def refuse_resolvers(tree: Any, where: str, key: str = "") -> None:
+def refuse_resolvers(tree: object, where: str, key: str = "") -> None:
     """Raise UserError where a value of a configuration reads more than the configuration:
     `${oc.env:HOME}`, `${now:}`."""
     if isinstance(tree, Mapping | list):

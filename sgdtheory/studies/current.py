@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.fokker_planck.stirred import Stirred
+from sgdtheory.landscape import Dtype, dtype_of
 from sgdtheory.optim.cost import estimate_stage
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -67,7 +67,7 @@ class Current(Study):
         name = case.settings["system"]
         strength = case.settings["strength"]
         seed = key(self.seed, "current", name, strength)
-        row = self.systems[name].watch(folder, strength, seed, getattr(torch, self.dtype))
+        row = self.systems[name].watch(folder, strength, seed, dtype_of(self.dtype))
         return {"clouds": [row]}, {}
 
     def judge(self, tables: Tables) -> Verdict:

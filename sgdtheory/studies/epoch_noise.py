@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.linearised import Linearised
-from sgdtheory.landscape import Landscape
+from sgdtheory.landscape import Landscape, dtype_of
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.rng import key
 from sgdtheory.roles.examples import examples_of
@@ -115,7 +114,7 @@ class EpochNoise(Study):
             spectrum, weights = landscape.modes()
             return {}, {"spectrum": spectrum, "weights": weights}
         seed = key(self.seed, "frozen", *folder.unit.config["cell"].values())
-        dtype = getattr(torch, self.epochs.dtype)
+        dtype = dtype_of(self.epochs.dtype)
         trajectory = self._cell(folder.unit).measure(folder, landscape, reference, seed, dtype)
         return {}, trajectory.tensors()
 

@@ -12,10 +12,9 @@ from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -111,7 +110,7 @@ class Escape(Study):
 
     def _start(self) -> Cloud:
         first = self._stated().minima()[0]
-        return first.to(getattr(torch, self.dtype)).expand(self.replicas, -1).clone()
+        return first.to(dtype_of(self.dtype)).expand(self.replicas, -1).clone()
 
     def judge(self, tables: Tables) -> Verdict:
         passages = tables["passages"]

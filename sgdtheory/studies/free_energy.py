@@ -17,10 +17,9 @@ from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -138,7 +137,7 @@ class FreeEnergy(Study):
         low, high = self.start
         share = torch.rand(self.replicas, 1, generator=stream(seed, "init"), dtype=torch.float64)
         like = self.landscape.init(1, stream(seed, "device"))
-        return (low + (high - low) * share).to(like.device, getattr(torch, self.dtype))
+        return (low + (high - low) * share).to(like.device, dtype_of(self.dtype))
 
     def _free_energy(self, x: Tensor) -> Tensor:
         """F = ⟨Φ + D·log ρ⟩ of points [P] and its standard error, [2]."""

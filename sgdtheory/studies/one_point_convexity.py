@@ -10,11 +10,11 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.one_point_convexity import OnePoint
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
-from sgdtheory.pipelines.train import Dtype, check_batch_size
+from sgdtheory.pipelines.train import check_batch_size
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import has_examples
 from sgdtheory.runs.interrupt import stop_if_asked
@@ -79,9 +79,8 @@ class OnePointConvexity(Study):
         name = case.settings["run"]
         start, seed = self._start(), key(self.seed, "run", name)
         sgd = self.runs[name].resolve_learning_rate(self.landscape, start, seed)
-        assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
         steps, trail = self._trail(folder, sgd, start, seed)
-        rates = [sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]
+        rates = [sgd.rate * sgd.schedule(step, sgd.steps) for step in steps]
         ends, rows = trail[-1], []
         for p in range(self.seeds):
             folder.tell(0.4 + 0.6 * p / self.seeds, f"products of run {p + 1}")
@@ -93,7 +92,7 @@ class OnePointConvexity(Study):
                 ends[p],
                 other,
                 torch.tensor(rates).to(start),
-                sgd.batch_size,
+                sgd.size,
                 key(seed, p),
             )
             rows += [snapshot_row(p, step, products, k) for k, step in enumerate(steps)]

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import Smoothable, is_smoothable
 from sgdtheory.runs.interrupt import stop_if_asked
@@ -134,8 +133,7 @@ class Smoothing(Study):
         """The landscape whose noise gives ηξ, ξ ~ N(0, noise/b), this standard deviation in each
         direction.
         """
-        assert self.sgd.batch_size is not None and self.sgd.learning_rate != "auto"
-        noise = self.sgd.batch_size * (width / self.sgd.learning_rate) ** 2
+        noise = self.sgd.size * (width / self.sgd.rate) ** 2
         return self._smoothable.with_noise(noise)
 
     def _start(self, index: int) -> Cloud:
@@ -147,7 +145,7 @@ class Smoothing(Study):
         distance = low + (high - low) * uniform
         centre = self._smoothable.minima()[0]
         cloud: Cloud = centre + (distance * away / away.norm(dim=1, keepdim=True)).to(centre)
-        return cloud.to(getattr(torch, self.dtype))
+        return cloud.to(dtype_of(self.dtype))
 
     def judge(self, tables: Tables) -> Verdict:
         scales = scale_rows(tables["seeds"])

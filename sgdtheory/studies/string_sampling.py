@@ -5,15 +5,13 @@ loss falls.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.paths.string_sampling import String, StringSampling
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -114,7 +112,7 @@ class StringStudy(Study):
 
     def _start(self, name: str, pair: int) -> Cloud:
         cloud: Cloud = self.landscapes[name].init(2, stream(self.seed, "init", name, pair))
-        return cloud.to(getattr(torch, self.dtype))
+        return cloud.to(dtype_of(self.dtype))
 
     def judge(self, tables: Tables) -> Verdict:
         strings, means = tables["strings"], []

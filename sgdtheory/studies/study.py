@@ -12,8 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.pipelines.train import Dtype
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
@@ -157,7 +156,7 @@ def start_of(
     dtype: Dtype,
 ) -> Cloud:
     """Fresh random points [points, n] in the dtype of a study."""
-    return landscape.init(points, source).to(getattr(torch, dtype))
+    return landscape.init(points, source).to(dtype_of(dtype))
 
 
 def mean_estimate(stages: Sequence[Estimate]) -> Estimate:

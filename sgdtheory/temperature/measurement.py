@@ -185,10 +185,9 @@ def measure(
     `minimum` θ* [n]; `directions` e_i [k, n]; `invariant`: the indices [s] of the scale-invariant
     parameters, if there are any.
     """
-    assert state.gradients is not None and sgd.batch_size is not None
-    assert not isinstance(sgd.learning_rate, str)
-    theta = state.cloud + sgd.learning_rate * state.velocity
-    full_batch = whole_pass(landscape, theta, sgd.batch_size, source, directions)
+    assert state.gradients is not None
+    theta = state.cloud + sgd.rate * state.velocity
+    full_batch = whole_pass(landscape, theta, sgd.size, source, directions)
     away = theta - minimum
     noise = state.gradients - full_batch.gradients
     return {

@@ -162,12 +162,12 @@ def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
         cloud = start
         for state in sgd.run(landscape, start, seed):
             cloud = state.cloud
-            assert state.losses is not None and not isinstance(sgd.learning_rate, str)
+            assert state.losses is not None
             losses.append(float(state.losses[0]))
             share = looks.get(state.step, 0.0)
             watched = share > 0 and measures and tries < MOST_TRIES - 1
             if watched and has_risen(losses[0], losses[state.step // 2 :], share):
-                sgd = replace(sgd, learning_rate=LOWER * sgd.learning_rate)
+                sgd = replace(sgd, learning_rate=LOWER * sgd.rate)
                 break
         else:
             return cloud

@@ -121,15 +121,14 @@ def trajectory_of(
 ) -> Trajectory:
     """A trajectory from its records by name, [S, P] or [S, P, k]; those that were never made are
     empty."""
-    assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
     directions = len(reference.curvatures)
     records = {}
     for name in (*RECORDED, "early_positions"):
         shape = (0, replicas, directions) if name in BY_DIRECTION else (0, replicas)
         records[name] = np.asarray(arrays.get(name, np.zeros(shape)), np.float64)
     return Trajectory(
-        learning_rate=sgd.learning_rate,
-        batch_size=sgd.batch_size,
+        learning_rate=sgd.rate,
+        batch_size=sgd.size,
         momentum=sgd.momentum,
         sampling=sgd.sampling,
         count=count,

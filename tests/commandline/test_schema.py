@@ -28,7 +28,7 @@ from sgdtheory.commandline.sources import digest_of_sources
 from sgdtheory.errors import UserError
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine, Schedule, Steps, Warmup
-from sgdtheory.runs.folder import digest
+from sgdtheory.runs.digests import digest
 from sgdtheory.runs.task import Task
 
 COSINE = {"_target_": "sgdtheory.optim.schedule.Cosine"}

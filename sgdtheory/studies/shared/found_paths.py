@@ -9,14 +9,13 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.search import Progress
-from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of
@@ -85,7 +84,7 @@ class FoundPaths(Study):
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
         """The two minima [2, n] that are joined."""
         if states_minima(self.landscape):
-            ends: Cloud = self.landscape.minima()[:2].to(getattr(torch, self.dtype))
+            ends: Cloud = self.landscape.minima()[:2].to(dtype_of(self.dtype))
             return ends
         cloud, _ = run_measured(
             folder, "train", self.sgd, self.landscape, self._start(seed), seed, (0.0, 0.5)
