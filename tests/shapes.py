@@ -13,7 +13,11 @@ TENSORS = {"Tensor", "Cloud"}
 SIZE = r"(?:[\w\s·−+*/()'`⌈⌉Σ]+|…|\.\.\.)"
 SHAPE = re.compile(rf"\[(?:{SIZE}(?:,\s{SIZE})*)?\]")
 Function = ast.FunctionDef
-ROLES = ("landscape.py", "roles.py")  # whose protocols state shapes for all that play them
+ROLES = (
+    "landscape.py",
+    "roles/examples.py",
+    "roles/closed_forms.py",
+)  # whose protocols state shapes for all that play them
 
 
 class Found(NamedTuple):

@@ -164,7 +164,7 @@ class Folder:
         return self.write_bytes(name, packed(tensors, facts))
 
     def read_tensors(self, name: str, sha256: str | None = None) -> "dict[str, Tensor]":
-        """The tensors of a file; CorruptFile when it is truncated besides."""
+        """The tensors of a file, […] each; CorruptFile when it is truncated besides."""
         data = self.read_bytes(name, sha256)
         try:
             return unpacked(data)

@@ -30,7 +30,7 @@ def packed(tensors: Tensors, facts: Facts | None = None) -> bytes:
 
 
 def unpacked(data: bytes) -> "dict[str, Tensor]":
-    """The tensors of a file. Raises ValueError where it is truncated or no such file."""
+    """The tensors of a file, […] each. Raises ValueError where it is truncated or no such file."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 

@@ -102,7 +102,7 @@ class UnitFolder(Folder):
         return found
 
     def clouds(self) -> "dict[str, Tensor]":
-        """The tensors of a finished unit, checked against the digest in its result."""
+        """The tensors of a finished unit, […] each, checked against the digest in its result."""
         result = self.result
         if result is None:
             raise RunError(f"{self.unit.name} is not finished: {self.path}")
@@ -212,25 +212,25 @@ class UnitFolder(Folder):
         return found
 
     def end_stage(self, name: str, cloud: "Tensor") -> None:
-        """Keep the last cloud of a stage, so that the next one begins there after an
+        """Keep the last cloud [P, n] of a stage, so that the next one begins there after an
         interruption."""
         self.mark(name, {"cloud": cloud}, {})
         (self.path / "state.safetensors").unlink(missing_ok=True)
 
     def stage(self, name: str) -> "Tensor | None":
-        """The last cloud of a finished stage, else None."""
+        """The last cloud [P, n] of a finished stage, else None."""
         found = self.marked(name)
         return None if found is None else found[0]["cloud"]
 
     def keep_snapshot(self, step: int, cloud: "Tensor") -> None:
-        """Keep the cloud of a step of the trajectory; one that is passed again after an
+        """Keep the cloud [P, n] of a step of the trajectory; one that is passed again after an
         interruption is the same."""
         self.write_tensors(
             f"snapshot-{step}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash}
         )
 
     def snapshot(self, step: int) -> "Tensor":
-        """The cloud of a step that was kept."""
+        """The cloud [P, n] of a step that was kept."""
         found = self._kept_in(f"snapshot-{step}.safetensors")
         if found is None:
             raise CorruptFile(

@@ -60,7 +60,11 @@ def _tidy(text: str) -> str:
 
 
 def on_page(text: str) -> str:
-    """A cell that is a number with a true minus, and × 10⁻⁷ for e-7; other text as it is."""
+    """A cell that is a number with a true minus, and × 10⁻⁷ for e-7; other text as it is.
+
+    >>> on_page("-1.2"), on_page("3.4e-7"), on_page("e-3")
+    ('−1.2', '3.4 × 10⁻⁷', 'e-3')
+    """
     if not NUMBER.fullmatch(text):
         return text
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
@@ -70,12 +74,20 @@ def on_page(text: str) -> str:
 
 
 def on_axis(value: float) -> str:
-    """A tick: to four digits, with a true minus, and a power of ten as 2e-5."""
+    """A tick: to four digits, with a true minus, and a power of ten as 2e-5.
+
+    >>> on_axis(-0.25), on_axis(2e-5)
+    ('−0.25', '2e-5')
+    """
     return _tidy(f"{value:.4g}").replace("-", "−").replace("e−", "e-")
 
 
 def on_log_axis(value: float) -> str:
-    """A tick of a logarithmic axis: 0.1, 0.01, 1e-5."""
+    """A tick of a logarithmic axis.
+
+    >>> on_log_axis(0.1), on_log_axis(1e-5)
+    ('0.1', '1e-5')
+    """
     return _tidy(f"{value:g}")
 
 
