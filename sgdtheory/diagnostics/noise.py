@@ -105,7 +105,8 @@ class Noise:
         along = ((rows @ curvature) * rows).sum(1).cpu().numpy()  # g·Hg [K]
         squares = np.einsum("rk,rk->r", weights @ gram.square().numpy(), weights)
         norms = squares**0.5 / len(gram)  # ‖C‖ [1 + R]
-        cosines = weights @ along / len(gram) / norms / max(float(curvature.norm()), 1e-300)
+        size = max(float(curvature.norm()), 1e-300)  # ‖H‖
+        cosines = weights @ along / len(gram) / norms / size
         h, modes = torch.linalg.eigh(curvature)
         steep = h > self.flat * h[-1].clamp_min(0)
         projections = (rows @ modes[:, steep]).square().cpu().numpy()
@@ -134,7 +135,8 @@ def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
     first order."""
     sizes = gram.diagonal().numpy()
     values, states = torch.linalg.eigh(gram)
-    inside = (values[-TOP:] * states[:, -TOP:].square()).sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
+    squares = values[-TOP:] * states[:, -TOP:].square()
+    inside = squares.sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
     share = _measured(weights @ inside / (weights @ sizes))
     if not exact and share.value is not None:
         outside = sum(_share_of_others(gram, first) for first in (0, 1)) / 2
@@ -145,7 +147,8 @@ def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
 
 def _share_of_others(gram: Tensor, first: int) -> float:
     """The share of Tr C of every other draw in the top ten directions of the rest."""
-    these, those = slice(first, None, 2), slice(1 - first, None, 2)
+    these = slice(first, None, 2)
+    those = slice(1 - first, None, 2)
     values, states = torch.linalg.eigh(gram[these, these])
     across = gram[those, these] @ states[:, -TOP:]  # √λ_j (g_i·u_j)
     inside = (across.square() / values[-TOP:].clamp_min(1e-300)).sum()
@@ -154,7 +157,8 @@ def _share_of_others(gram: Tensor, first: int) -> float:
 
 def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
     values = torch.linalg.eigvalsh(gram)
-    eps, single = (float(torch.finfo(dtype).eps) for dtype in (torch.float64, torch.float32))
+    eps = float(torch.finfo(torch.float64).eps)
+    single = float(torch.finfo(torch.float32).eps)
     stated = Measured.nothing("C is stated, not measured from examples")
     return {
         "noise_rank": Measured(int((values > values[-1] * n * eps).sum())),
@@ -173,4 +177,6 @@ def _weights(examples: int | None, count: int, seed: int) -> Array:
 
 def _measured(values: Array) -> Measured:
     """The first of values [1 + R], with the standard deviation of the others."""
-    return Measured(float(values[0]), float(values[1:].std(ddof=1)) if len(values) > 1 else None)
+    if len(values) == 1:
+        return Measured(float(values[0]))
+    return Measured(float(values[0]), float(values[1:].std(ddof=1)))

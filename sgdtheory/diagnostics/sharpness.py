@@ -78,5 +78,7 @@ class Sharpness:
 
 def half_box(theta: Tensor, frame: Tensor | None, epsilon: float) -> Tensor:
     """ε(|(A⁺θ)_i| + 1) [p], half the sides of the box C_ε round θ [n]; A = 1 without a frame."""
-    inside = theta if frame is None else torch.linalg.lstsq(frame, theta[:, None]).solution[:, 0]
+    inside = theta
+    if frame is not None:
+        inside = torch.linalg.lstsq(frame, theta[:, None]).solution[:, 0]
     return epsilon * (inside.abs() + 1)

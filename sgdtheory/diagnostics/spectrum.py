@@ -81,7 +81,11 @@ class Spectrum:
         }
         columns["trace"] = spectrum.total(lambda h: h)
         eigenvalues = spectrum.known
-        scale = Scale(float(eigenvalues[0]), float(eigenvalues.abs().max()), _rounding_of(theta))
+        scale = Scale(
+            largest=float(eigenvalues[0]),
+            size=float(eigenvalues.abs().max()),
+            rounding=_rounding_of(theta),
+        )
         return columns | self._shares(spectrum, scale, weight_decay_of(landscape))
 
     def _shares(
@@ -137,7 +141,8 @@ class BriefSpectrum(Spectrum):
     products: Annotated[int, Ge(8)] = 40
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        n, top = theta.numel(), min(self.top, theta.numel())
+        n = theta.numel()
+        top = min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
             return super()._row(landscape, theta)
         steps = min(n, 3 * self.products // 4)
@@ -163,6 +168,9 @@ class BriefSpectrum(Spectrum):
 
 
 def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:
-    if i < len(pairs.values) and float(pairs.bounds[i]) <= REPORTED * float(pairs.values[i]):
-        return Measured(float(pairs.values[i]), float(pairs.bounds[i]))
+    if i < len(pairs.values):
+        value = float(pairs.values[i])
+        bound = float(pairs.bounds[i])
+        if bound <= REPORTED * value:
+            return Measured(value, bound)
     return Measured.nothing(f"{steps} steps of Lanczos do not settle it to {REPORTED:.0%}")

@@ -24,7 +24,9 @@ def swept(
     axes = plane.T.to(state.cloud)  # [n, 2]
     place = ((state.cloud - origin) @ axes).double()  # [P, 2]
     step = -rate * (state.velocity @ axes).double()  # [P, 2]
-    return place[:, 0] * step[:, 1] - place[:, 1] * step[:, 0]
+    x, y = place.unbind(1)
+    dx, dy = step.unbind(1)
+    return x * dy - y * dx
 
 
 def area_rate(areas: Tensor, time: float) -> Measured:

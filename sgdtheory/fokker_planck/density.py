@@ -33,7 +33,8 @@ def shares(
     """
     fine = bins * FINE
     centres = (np.arange(fine) + 0.5) * (2 * reach / fine) - reach
-    points = np.stack(np.meshgrid(centres, centres, indexing="ij"), -1).reshape(-1, 2)
+    grid = np.meshgrid(centres, centres, indexing="ij")
+    points = np.stack(grid, -1).reshape(-1, 2)
     energies = energy(points)
     densities = np.exp((energies.min() - energies) / diffusion)
     weights = densities.reshape(bins, FINE, bins, FINE).sum((1, 3))
@@ -57,7 +58,8 @@ class Binned(NamedTuple):
         degrees of freedom.
         """
         points = float(self.counts.sum())
-        counts, expected = self._merged(self.counts), self._merged(self.expected) * points
+        counts = self._merged(self.counts)
+        expected = self._merged(self.expected) * points
         raw = float(rel_entr(counts, expected).sum() / points)
         unbiased = raw - (len(counts) - 1) / (2 * points)
         error = divergence_error(max(unbiased, 0.0), points, len(counts))
@@ -71,7 +73,9 @@ class Binned(NamedTuple):
     def _merged(self, bins: Array) -> Array:
         """Values [bins] with all bins that should hold fewer than LEAST points merged into one."""
         thin = self.expected * self.counts.sum() < LEAST
-        return np.append(bins[~thin], bins[thin].sum()) if thin.any() else bins
+        if not thin.any():
+            return bins
+        return np.append(bins[~thin], bins[thin].sum())
 
 
 def divergence_error(divergence: float, points: float, bins: int) -> float:
@@ -98,8 +102,10 @@ def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]
     i = np.arange(count)
     above = np.minimum(i + m, count - 1)
     below = np.maximum(i - m, 0)
-    gaps = np.maximum(ordered[above] - ordered[below], np.finfo(np.float64).tiny)
-    return ordered, digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    smallest = np.finfo(np.float64).tiny
+    gaps = np.maximum(ordered[above] - ordered[below], smallest)
+    logs = digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    return ordered, logs
 
 
 def entropy(points: Array, window: int | None = None) -> Measured:

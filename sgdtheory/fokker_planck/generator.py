@@ -153,4 +153,5 @@ class FokkerPlanck:
         bands[1] = -out - back
         bands[2, :-1] = down[: k - 1]
         times = solve_banded((1, 1), bands, -np.ones(k))
-        return float(np.interp(start, np.append(centres[:k], end), np.append(times, 0.0)))
+        places = np.append(centres[:k], end)
+        return float(np.interp(start, places, np.append(times, 0.0)))

@@ -52,7 +52,8 @@ class Relaxation(NamedTuple):
         equation's."""
         bins = self.counts.shape[1]
         p = course.states(course.steps)  # [K, cells]
-        coarse, steady = _coarse(p, bins), _coarse(course.reference.steady, bins)
+        coarse = _coarse(p, bins)
+        steady = _coarse(course.reference.steady, bins)
         rows = []
         for k, step in enumerate(course.steps):
             cloud = Binned(self.counts[k], steady)
@@ -69,18 +70,23 @@ class Relaxation(NamedTuple):
 
     def _energy(self, k: int) -> Measured:
         """F at one look, the mean over clouds."""
-        values, errors = self.energies[:, k, 0], self.energies[:, k, 1]
-        return Measured(float(values.mean()), float(np.sqrt((errors**2).sum()) / len(errors)))
+        values = self.energies[:, k, 0]
+        errors = self.energies[:, k, 1]
+        error = np.sqrt((errors**2).sum()) / len(errors)
+        return Measured(float(values.mean()), float(error))
 
     def densities(self, course: Course) -> Rows:
         """The density at a few looks, two bins taken together, and the equation's."""
-        reference, bins = course.reference, self.counts.shape[1] // 2
-        chosen = sorted({round(k) for k in np.linspace(0, len(course.steps) - 1, MOMENTS)})
+        reference = course.reference
+        bins = self.counts.shape[1] // 2
+        last = len(course.steps) - 1
+        chosen = sorted({round(k) for k in np.linspace(0, last, MOMENTS)})
         p = _coarse(course.states([course.steps[k] for k in chosen]), bins)
         width = (reference.high - reference.low) / bins
         rows = []
         for exact, k in zip(p, chosen, strict=True):
-            counts, points = _coarse(self.counts[k], bins), self.counts[k].sum()
+            counts = _coarse(self.counts[k], bins)
+            points = self.counts[k].sum()
             for i in range(bins):
                 error = np.sqrt(counts[i]) / points / width
                 density = Measured(float(counts[i] / points / width), float(error))

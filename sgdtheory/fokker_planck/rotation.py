@@ -40,6 +40,7 @@ class Stirring:
         return replace(self, strength=strength)
 
     def project(self, cloud: Cloud) -> Cloud:
+        """The cloud [P, n] as it is."""
         return cloud
 
 
@@ -54,6 +55,7 @@ class Rotation(Stirring):
     """
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """The gradients [P, n] less w·Jθ at each point of a cloud [P, n]."""
         return gradients - self.strength * turned(cloud)
 
     def area_rate(self, landscape: Landscape, temperature: float) -> float:

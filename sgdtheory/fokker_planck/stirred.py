@@ -125,7 +125,8 @@ class Stirred:
         covariance = landscape.stationary_covariance(rate, batch_size, 0.0)
         sizes, basis = torch.linalg.eigh(covariance)
         root = basis * sizes.clamp_min(0).sqrt()  # a pixel that is always black has no noise
-        shape, source = (self.replicas, landscape.dim), stream(seed, "init")
+        shape = (self.replicas, landscape.dim)
+        source = stream(seed, "init")
         draws = torch.randn(shape, generator=source, dtype=torch.float64)
         start = (origin + draws.to(root.device) @ root.T).to(dtype)
         return start, largest_plane(self._areas()).to(start), origin.to(start)
@@ -148,7 +149,8 @@ class Stirred:
 
     def _histogram(self, cloud: Cloud) -> Tensor:
         """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
-        scaled = (cloud[:, :2].double() + self.reach) * (self.bins / (2 * self.reach))
+        per_length = self.bins / (2 * self.reach)
+        scaled = (cloud[:, :2].double() + self.reach) * per_length
         at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
         squares = at[:, 0] * self.bins + at[:, 1]
         return torch.bincount(squares, minlength=self.bins**2).double().cpu()

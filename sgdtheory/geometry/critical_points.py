@@ -110,7 +110,7 @@ class LevenbergMarquardt:
         norms = [float(gradient.norm())]
         values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
         damping = 1e-3 * float(values.abs().max()) ** 2
-        while norms[-1] >= STATIONARY and len(norms) <= self.iterations and not self._stuck(norms):
+        while not self._is_over(norms):
             along = vectors.T @ gradient
             moved = theta - vectors @ (values / (values.square() + damping) * along)
             new_gradient = _gradient(landscape, moved)
@@ -135,7 +135,13 @@ class LevenbergMarquardt:
             len(norms) - 1,
         )
 
-    def _stuck(self, norms: list[float]) -> bool:
+    def _is_over(self, norms: list[float]) -> bool:
+        """Whether |∇L| is zero, the iterations are used up, or the search is stuck."""
+        if not norms[-1] >= STATIONARY or len(norms) > self.iterations:  # NaN ends it too
+            return True
+        return self._is_stuck(norms)
+
+    def _is_stuck(self, norms: list[float]) -> bool:
         if len(norms) <= self.patience:
             return False
         return norms[-1] > (1 - self.least) * norms[-1 - self.patience]

@@ -54,7 +54,8 @@ def whole_pass(
         along = torch.einsum("ki,pij,kj->pk", directions, covariance, directions)
         trace = covariance.diagonal(dim1=1, dim2=2).sum(1)
         return Pass(losses.double(), gradients, squares, trace.double(), along.double())
-    trace, along = torch.zeros_like(squares), squares.new_zeros(len(cloud), len(directions))
+    trace = torch.zeros_like(squares)
+    along = squares.new_zeros(len(cloud), len(directions))
     sampled = sampled_of(landscape)
     for _ in range(DRAWS):
         batch = sampled.sample(len(cloud), size, source)
@@ -98,7 +99,8 @@ def per_sample_noise(
     """Tr C [] and C_ii [k] at one point θ [n] along `directions` [k, n], from the gradient of every
     example: exact."""
     _, mean = value_and_grad(landscape, theta[None])
-    trace, along = theta.new_zeros(()), theta.new_zeros(len(directions))
+    trace = theta.new_zeros(())
+    along = theta.new_zeros(len(directions))
     for indices in torch.arange(landscape.count, device=theta.device).split(SAMPLES):
         noise = example_gradients(landscape, theta, indices) - mean
         trace += noise.square().sum()
@@ -131,8 +133,9 @@ def micro_batches(
         sizes = [len(part) for part in torch.arange(seen).chunk(min(PARTS, seen))]
     else:
         sizes = [size] * max(1, seen // size)
-    # 5 × faster than sorting
-    mixed = [torch.randperm(landscape.count, generator=source)[: sum(sizes)] for _ in range(points)]
+    used, mixed = sum(sizes), []
+    for _ in range(points):  # 5 × faster than sorting
+        mixed.append(torch.randperm(landscape.count, generator=source)[:used])
     order = torch.stack(mixed).to(device)  # [points, Σm]
     for indices in order.split(sizes, 1):
         yield landscape.batch(indices), indices.shape[1]

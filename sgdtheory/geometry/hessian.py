@@ -20,10 +20,11 @@ def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
     n = theta.numel()
 
     def product(vectors: np.ndarray) -> np.ndarray:
-        rows = torch.from_numpy(np.ascontiguousarray(vectors.reshape(n, -1).T)).to(theta)  # [V, n]
-        products = hessian_products(landscape, theta, rows).cpu().double().numpy()
-        columns: np.ndarray = products.T.reshape(vectors.shape)
-        return columns
+        contiguous = np.ascontiguousarray(vectors.reshape(n, -1).T)
+        rows = torch.from_numpy(contiguous).to(theta)  # [V, n]
+        products = hessian_products(landscape, theta, rows)
+        columns: np.ndarray = products.cpu().double().numpy().T
+        return columns.reshape(vectors.shape)
 
     return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)
 
@@ -43,8 +44,11 @@ def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
 
 def hessian_products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
     """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n], in chunks of rows."""
-    chunks = vectors.split(ROWS)
-    return torch.cat([hvp(landscape, theta.expand(len(rows), -1), rows) for rows in chunks])
+    products = []
+    for rows in vectors.split(ROWS):
+        copies = theta.expand(len(rows), -1)
+        products.append(hvp(landscape, copies, rows))
+    return torch.cat(products)
 
 
 def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -57,7 +61,8 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     """
     n = theta.numel()
     if n <= DENSE or count >= n - 1:
-        values, vectors = np.linalg.eigh(hessian(landscape, theta).cpu().double().numpy())
+        matrix = hessian(landscape, theta).cpu().double().numpy()
+        values, vectors = np.linalg.eigh(matrix)
     else:
         operator = hessian_operator(landscape, theta)
         start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
@@ -71,4 +76,6 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
             tol=1e-6,
         )
     order = np.argsort(values)[::-1][:count]
-    return torch.from_numpy(values[order].copy()), torch.from_numpy(vectors[:, order].T.copy())
+    eigenvalues = values[order].copy()
+    eigenvectors = vectors[:, order].T.copy()
+    return torch.from_numpy(eigenvalues), torch.from_numpy(eigenvectors)

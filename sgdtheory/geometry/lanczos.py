@@ -52,9 +52,12 @@ def lanczos(
         size = product.norm(dim=1)
         beta.append(size.double())
         newest = product / size.clamp_min(torch.finfo(theta.dtype).tiny)[:, None]
-        if float(size.max()) < CONVERGED * float(alpha[0].abs().max()):
+        scale = float(alpha[0].abs().max())
+        if float(size.max()) < CONVERGED * scale:
             break
-    return Lanczos(torch.stack(alpha, 1).cpu(), torch.stack(beta, 1).cpu(), basis)
+    diagonals = torch.stack(alpha, 1).cpu()
+    off_diagonals = torch.stack(beta, 1).cpu()
+    return Lanczos(diagonals, off_diagonals, basis)
 
 
 def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +67,9 @@ def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     >>> eigen_jacobi(torch.zeros(1, 2), torch.ones(1, 1))[0]
     tensor([[-1.,  1.]])
     """
-    matrices = torch.diag_embed(alpha) + torch.diag_embed(beta, 1) + torch.diag_embed(beta, -1)
+    upper = torch.diag_embed(beta, 1)
+    lower = torch.diag_embed(beta, -1)
+    matrices = torch.diag_embed(alpha) + upper + lower
     values, states = torch.linalg.eigh(matrices)
     return values, states
 
@@ -91,5 +96,6 @@ def weighted_spectrum(
     norms = vectors.double().norm(dim=1)
     alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
     values, weights = quadratures(alpha, beta[:, :-1])
-    weights = weights * (norms.square() / norms.square().sum()).to(weights)[:, None]
+    shares = norms.square() / norms.square().sum()
+    weights = weights * shares.to(weights)[:, None]
     return values.flatten(), weights.flatten()

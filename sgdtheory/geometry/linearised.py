@@ -62,7 +62,9 @@ class Linearised:
         away = cloud - self.theta.to(cloud)
         hessian = self.hessian if cloud.dtype == torch.float64 else self._single[0]
         losses = self.lowest + 0.5 * ((away @ hessian) * away).sum(1)
-        return losses if batch is None else losses + (batch.to(cloud.dtype) * away).sum(1)
+        if batch is None:
+            return losses
+        return losses + (batch.to(cloud.dtype) * away).sum(1)
 
     def modes(self) -> tuple[Tensor, Tensor]:
         """All eigenvalues h_i [n] of H and the share C_ii/Tr C [n] of the noise at each: exact."""

@@ -40,7 +40,8 @@ class OnePoint:
         `cosine`, and `other`, the product towards another end, [S]; `ball` [S, points], each
         from its own place; `smoothed`, with E_ω ∇L(θ − ηω), [S]. η `rates` [S], ω = g_B − ∇L
         with mini-batches of `batch_size`, drawn i.i.d."""
-        count, examples = len(cloud), examples_of(landscape)
+        count = len(cloud)
+        examples = examples_of(landscape)
         losses, gradients = _evaluated(landscape, cloud)
         way = end - cloud
         offsets = self._in_ball(count * self.points, end, seed)
@@ -68,7 +69,8 @@ class OnePoint:
 
     def _in_ball(self, count: int, like: Tensor, seed: int) -> Tensor:
         """Uniform in the ball round 0, [count, n]."""
-        generator, n = stream(seed, "ball"), like.numel()
+        generator = stream(seed, "ball")
+        n = like.numel()
         draws = torch.randn(count, n, generator=generator, dtype=torch.float64)
         uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64)
         lengths = self.radius * uniform ** (1 / n)

@@ -51,8 +51,9 @@ def _cosines(
     gradient = gradient - weight_decay_of(landscape) * theta[0]
     cosines = []
     for w, g in zip(theta[0].split(sizes), gradient.split(sizes), strict=True):
+        product = abs(float(w @ g))
         scale = float(w.norm() * g.norm())
-        cosines.append(abs(float(w @ g)) / scale if scale > 1e-12 else 1.0)
+        cosines.append(product / scale if scale > 1e-12 else 1.0)
     return torch.tensor(cosines)
 
 

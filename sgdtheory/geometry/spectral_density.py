@@ -50,7 +50,8 @@ class SpectralDensity(NamedTuple):
         values, weights = self.quadratures()
         inside = (low < values) & (values < high)
         unsure = self._half_gap(low) + self._half_gap(high)
-        known = ((low < self.known) & (self.known < high)).double().sum() / self.dim
+        known_inside = (low < self.known) & (self.known < high)
+        known = known_inside.double().sum() / self.dim
         per_probe = (weights * inside).sum(1)
         return self._joined(known, per_probe, self._chance, unsure, 1 / self.dim)
 
@@ -112,7 +113,8 @@ class SpectralDensity(NamedTuple):
         if len(weights) > 1:
             return self._scatter(weights)
         share = float(weights[0])
-        return torch.tensor((2 * max(0.0, share * (1 - share)) / self.dim) ** 0.5)
+        variance = 2 * max(0.0, share * (1 - share)) / self.dim
+        return torch.tensor(variance**0.5)
 
 
 def density(
@@ -188,8 +190,16 @@ def ritz_pairs(
     alpha, beta, basis = lanczos(landscape, theta, start, products, start[:0])
     (values,), (states,) = eigen_jacobi(alpha, beta[:, :-1])
     order = values.argsort(descending=True)[:count]
-    vectors = states[:, order].T.to(theta) @ basis[0, : len(values)]
-    rounding = theta.numel() ** 0.5 * torch.finfo(theta.dtype).eps * float(values.abs().max())
-    bounds = (beta[0, -1] * states[-1, order].abs()).clamp_min(rounding)
-    seen = SpectralDensity(theta.numel(), values[:0], alpha, beta[:, :-1])
-    return RitzPairs(values[order], bounds, vectors.double().cpu(), seen)
+    dim, krylov = theta.numel(), basis[0, : len(values)]  # [m, n]
+    vectors = states[:, order].T.to(theta) @ krylov
+    eps = torch.finfo(theta.dtype).eps
+    size = float(values.abs().max())
+    rounding = dim**0.5 * eps * size
+    remainder = beta[0, -1] * states[-1, order].abs()
+    density = SpectralDensity(dim, values[:0], alpha, beta[:, :-1])
+    return RitzPairs(
+        values=values[order],
+        bounds=remainder.clamp_min(rounding),
+        vectors=vectors.double().cpu(),
+        density=density,
+    )

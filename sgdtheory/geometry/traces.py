@@ -65,4 +65,5 @@ def noise_trace(
 
 def _signs(count: int, like: Tensor, source: Generator) -> Tensor:
     """Random ±1 [count, n], in the dtype and on the device of a point [n]."""
-    return (2 * torch.randint(2, (count, like.numel()), generator=source) - 1).to(like)
+    bits = torch.randint(2, (count, like.numel()), generator=source)
+    return (2 * bits - 1).to(like)

@@ -17,7 +17,8 @@ def mask_of_trained(landscape: NetworkLandscape, trained: int) -> Tensor:
     into[trained:] = 0
     bias[trained:] = 0
     out[:, trained:] = 0
-    return torch.cat([x.flatten() for x in (into, bias, out, last)]).to(device_of(landscape))
+    mask = torch.cat([into.flatten(), bias, out.flatten(), last])
+    return mask.to(device_of(landscape))
 
 
 def known_index(classes: int, left_out: int) -> int:

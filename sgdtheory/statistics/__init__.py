@@ -1,1 +1,1 @@
-"""Numbers with errors from samples: how often, how much more, how many times."""
+"""Numbers with errors from samples: fractions, ratios, trends, power laws, resampling, tables."""

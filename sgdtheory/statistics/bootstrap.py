@@ -80,4 +80,6 @@ def small_sample_correction(count: int) -> float:
     >>> round(small_sample_correction(5), 3)
     1.584
     """
-    return float(np.sqrt(count / (count - 1)) * stdtrit(count - 1, 0.975) / ndtri(0.975))
+    student = stdtrit(count - 1, 0.975)
+    normal = ndtri(0.975)
+    return float(np.sqrt(count / (count - 1)) * student / normal)

@@ -1,4 +1,4 @@
-"""Numbers with error bars, and what is claimed with them."""
+"""Numbers with error bars, claims made of them, and their pictures."""
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
@@ -44,13 +44,17 @@ class Measured(NamedTuple):
         mean = float(values.mean())
         if not isfinite(mean):
             return cls.nothing("not finite")
-        stderr = float(values.std(ddof=1) / sqrt(values.size)) if values.size > 1 else None
+        if values.size == 1:
+            return cls(mean, None, unit)
+        stderr = float(values.std(ddof=1) / sqrt(values.size))
         return cls(mean, stderr, unit)
 
     @classmethod
     def read(cls, row: Mapping[str, Any], name: str) -> "Measured":
         """The number that `columns` has written into a row under this name."""
-        return cls(row[name], row.get(f"{name}_stderr"), "", row.get(f"{name}_why", ""))
+        stderr = row.get(f"{name}_stderr")
+        why = row.get(f"{name}_why", "")
+        return cls(row[name], stderr, "", why)
 
     def columns(self, name: str) -> Row:
         """As it stands in results.json: `name`, `name_stderr` where there is one, `name_why` where
@@ -92,8 +96,8 @@ class Measured(NamedTuple):
         unit = f" {self.unit}" if self.unit else ""
         if self.stderr is None or not isfinite(self.stderr) or self.stderr <= 0:
             return f"{self.value:.4g}{unit}"
-        # two significant digits of the error
-        digits = max(0, min(12, 1 - int(np.floor(np.log10(self.stderr)))))
+        magnitude = int(np.floor(np.log10(self.stderr)))
+        digits = max(0, min(12, 1 - magnitude))  # two significant digits of the error
         return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f}{unit}"
 
 

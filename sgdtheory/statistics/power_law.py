@@ -134,7 +134,10 @@ def exponents(
 
 def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
     """log of a product of powers of columns, [rows]."""
-    terms = [power * np.log(column_of(rows, name)) for name, power in factor.items()]
+    terms = []
+    for name, power in factor.items():
+        logs = np.log(column_of(rows, name))
+        terms.append(power * logs)
     total: Array = sum(terms[1:], terms[0])
     return total
 
@@ -154,15 +157,20 @@ def binned_exponent(x: Array, y: Array) -> Measured:
     logs = np.log(x)
     bins = np.zeros(len(x), int)
     if logs[-1] > logs[0]:
-        bins = np.minimum((BINS * (logs - logs[0]) / (logs[-1] - logs[0])).astype(int), BINS - 1)
+        scaled = BINS * (logs - logs[0]) / (logs[-1] - logs[0])
+        bins = np.minimum(scaled.astype(int), BINS - 1)
     used = np.unique(bins)
-    centres = np.array([logs[bins == b].mean() for b in used])  # [m]
-    means = np.stack([y[:, bins == b].mean(1) for b in used], 1)  # [1 + R, m]
+    masks = [bins == b for b in used]
+    centres = np.array([logs[mask].mean() for mask in masks])  # [m]
+    means = np.stack([y[:, mask].mean(1) for mask in masks], 1)  # [1 + R, m]
     if len(used) < 3 or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
     slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
     residuals = np.log(means[0]) - slopes[0] * centres - offsets[0]
-    freedom, spread = len(used) - 2, ((centres - centres.mean()) ** 2).sum()
+    freedom = len(used) - 2
+    spread = ((centres - centres.mean()) ** 2).sum()
     scatter_error = np.sqrt((residuals**2).sum() / freedom / spread)
-    sampling_error = float(slopes[1:].std(ddof=1)) if len(slopes) > 1 else 0.0
+    sampling_error = 0.0
+    if len(slopes) > 1:
+        sampling_error = float(slopes[1:].std(ddof=1))
     return Measured(float(slopes[0]), float(np.hypot(scatter_error, sampling_error)))

@@ -18,7 +18,8 @@ def share(count: int, total: int) -> Measured:
     """
     if total == 0:
         return Measured.nothing("nothing was counted")
-    return Measured(count / total, sqrt(count * (total - count) / total + 0.25) / (total + 1))
+    variance = count * (total - count) / total + 0.25
+    return Measured(count / total, sqrt(variance) / (total + 1))
 
 
 def at_most(count: int, total: int) -> float:
@@ -28,4 +29,6 @@ def at_most(count: int, total: int) -> float:
     >>> round(at_most(0, 100), 4)
     0.0295
     """
-    return 1.0 if count == total else float(beta.ppf(CONFIDENCE, count + 1, total - count))
+    if count == total:
+        return 1.0
+    return float(beta.ppf(CONFIDENCE, count + 1, total - count))

@@ -24,7 +24,8 @@ def higher(first: Measured, second: Measured) -> bool | None:
     """
     if first.value is None or second.value is None:
         return None
-    return first.value - second.value > SIGMAS * hypot(first.stderr or 0.0, second.stderr or 0.0)
+    error = hypot(first.stderr or 0.0, second.stderr or 0.0)
+    return first.value - second.value > SIGMAS * error
 
 
 def sigmas(number: Measured) -> float:
@@ -49,8 +50,10 @@ def rises(samples: Sequence[Sequence[float]]) -> bool | None:
     if len(samples[0]) < 2:
         return None
     rise = _difference(samples[0], samples[-1])
+    if not _bound(rise, -1) > 0:
+        return False
     steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return _bound(rise, -1) > 0 and all(_bound(step, +1) >= 0 for step in steps)
+    return all(_bound(step, +1) >= 0 for step in steps)
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
@@ -102,7 +105,8 @@ def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
     >>> quotient_of_sums([1.0, 3.0], [2.0, 6.0])
     Measured(value=0.5, stderr=0.0, unit='', why='')
     """
-    numerators, denominators = np.asarray(above), np.asarray(below)
+    numerators = np.asarray(above)
+    denominators = np.asarray(below)
     share = numerators.sum() / denominators.sum()
     spread = Measured.mean((numerators - share * denominators) / denominators.mean())
     return Measured(float(share), spread.stderr)
@@ -115,10 +119,14 @@ def weighted_mean(values: ArrayLike, errors: ArrayLike) -> Measured:
     >>> weighted_mean([1.0, 3.0], [1.0, 1.0])
     Measured(value=2.0, stderr=1.0, unit='', why='')
     """
-    numbers, stderrs = np.asarray(values), np.asarray(errors)
-    mean = float(np.average(numbers, weights=1 / stderrs**2))
-    chi2 = float((((numbers - mean) / stderrs) ** 2).sum() / max(1, len(numbers) - 1))
-    return Measured(mean, sqrt(max(1.0, chi2) / (1 / stderrs**2).sum()))
+    numbers = np.asarray(values)
+    stderrs = np.asarray(errors)
+    weights = 1 / stderrs**2
+    freedom = max(1, len(numbers) - 1)
+    mean = float(np.average(numbers, weights=weights))
+    residuals = (numbers - mean) / stderrs
+    chi2 = float((residuals**2).sum() / freedom)
+    return Measured(mean, sqrt(max(1.0, chi2) / weights.sum()))
 
 
 def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float]]:
@@ -147,5 +155,9 @@ def rank_correlations(
     >>> rank_correlations(rows, "loss", "index", "decay")
     [1.0]
     """
-    groups = [own for own in grouped(rows, group).values() if len(own) > 2]
-    return [float(spearmanr(column_of(own, x), column_of(own, y)).statistic) for own in groups]
+    correlations = []
+    for members in grouped(rows, group).values():
+        if len(members) > 2:
+            ranks = spearmanr(column_of(members, x), column_of(members, y))
+            correlations.append(float(ranks.statistic))
+    return correlations

@@ -202,7 +202,8 @@ def _mean(rows: Rows, name: str, delta: float) -> Row:
 def claims_of(rows: Rows, deltas: list[float], names: list[str]) -> list[Claim]:
     """The wide network at the largest push, the narrow one there, and both at the smallest."""
     (wide, narrow), small, large = names, min(deltas), max(deltas)
-    of_wide, of_narrow = _of(rows, wide, large), _of(rows, narrow, large)
+    of_wide = _of(rows, wide, large)
+    of_narrow = _of(rows, narrow, large)
     smallest = [row for row in rows if abs(row["delta"]) == small]
     return [
         _made_up(of_wide, wide, large),
@@ -235,7 +236,8 @@ def _price(far: Rows, wide: str) -> Claim:
 
 
 def _too_few(rows: Rows, narrow: str) -> Claim:
-    dear, share = Measured.mean(column_of(rows, "left_over_price")), _percent(made_up(rows))
+    dear = Measured.mean(column_of(rows, "left_over_price"))
+    share = _percent(made_up(rows))
     told = (
         f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
         "loss's rise"

@@ -55,7 +55,8 @@ class Current(Study):
 
     def depends_on(self, science: Mapping[str, Any], case: Case) -> Json:
         """Neither the other strengths nor the bars of the claims are part of it."""
-        name, strength = case.settings["system"], case.settings["strength"]
+        name = case.settings["system"]
+        strength = case.settings["strength"]
         system = dict(science["systems"][name])
         for judged in ("within", "clear"):
             system.pop(judged, None)
@@ -63,7 +64,8 @@ class Current(Study):
         return shared | {"systems": {name: system | {"strengths": [strength]}}}
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        name, strength = case.settings["system"], case.settings["strength"]
+        name = case.settings["system"]
+        strength = case.settings["strength"]
         seed = key(self.seed, "current", name, strength)
         row = self.systems[name].watch(folder, strength, seed, getattr(torch, self.dtype))
         return {"clouds": [row]}, {}
@@ -135,7 +137,9 @@ def _still(name: str, rows: Rows) -> list[Claim]:
         return []
     z = max((_z(row) for row in rows), key=abs)
     words = f"{name}: with nothing to turn it the area is {abs(z):.1f} standard errors from 0"
-    return [Claim(f"{name}_still", words, Measured(z, 1.0), f"less than {STILL:g}", abs(z) < STILL)]
+    expected = f"less than {STILL:g}"
+    holds = abs(z) < STILL
+    return [Claim(f"{name}_still", words, Measured(z, 1.0), expected, holds)]
 
 
 def _density(name: str, rows: Rows) -> list[Claim]:
@@ -147,7 +151,8 @@ def _density(name: str, rows: Rows) -> list[Claim]:
         f"{name}: the density is within {distance} of e^(−Φ/T) at every strength of {len(rows)}: "
         "it does not see the current"
     )
-    expected, holds = f"below {DENSITY:g} nats", worst["divergence"] < DENSITY
+    expected = f"below {DENSITY:g} nats"
+    holds = worst["divergence"] < DENSITY
     return [Claim(f"{name}_density", words, distance, expected, holds)]
 
 

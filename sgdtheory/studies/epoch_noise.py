@@ -129,15 +129,19 @@ class EpochNoise(Study):
         units = self.units(run)
         if len(units) == 1 or run.result(units[1]) is None:
             return {}
-        minimum, modes, control = units[0], units[1], units[-1]
+        minimum = units[0]
+        modes = units[1]
+        control = units[-1]
         reference = ReferenceMinimum.kept_in(run.folder(minimum).clouds())
         reference = reference._replace(**run.folder(modes).clouds())
-        count, rows = examples_of(self.landscape).count, []
+        count = examples_of(self.landscape).count
+        rows = []
         for kind, sweep, sweep_run in self._sweeps(run):
             for cell in sweep.finish(sweep_run).tables["cells"]:
                 rows.append(cell_row(cell, kind, reference, count))
         if run.result(control) is not None:
-            frozen, tensors = self._cell(control), run.folder(control).clouds()
+            frozen = self._cell(control)
+            tensors = run.folder(control).clouds()
             trajectory = frozen.trajectory_from(tensors, self.landscape, reference)
             row = describe_cell(
                 frozen, self.landscape, reference, trajectory, self.epochs.estimator
@@ -168,7 +172,8 @@ def cell_row(
     count: int,
 ) -> Row:
     """One cell: T/T_law of the sweep, and theory's."""
-    rate, size = cell["learning_rate"], cell["batch_size"]
+    rate = cell["learning_rate"]
+    size = cell["batch_size"]
     facts = {
         "kind": kind,
         "learning_rate": rate,
@@ -192,7 +197,8 @@ def claims_of(rows: Rows) -> list[Claim]:
     measured = known(epochs, "ratio")
     if not measured:
         why = epochs[0]["ratio_why"] if epochs else "nothing is finished"
-        words, expected = "no temperature under reshuffling", f"below {COLD:g}"
+        words = "no temperature under reshuffling"
+        expected = f"below {COLD:g}"
         return [Claim("epoch", words, Measured.nothing(why), expected, None)]
     measured.sort(key=lambda row: row["rate_per_sample"])
     claims = [_cold(measured[-1]), _prediction(measured, epochs)]

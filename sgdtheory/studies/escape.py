@@ -74,7 +74,8 @@ class Escape(Study):
         sgd = self._sgd(case.settings["batch_size"])
         landscape = self._stated()
         end = float(landscape.native(landscape.minima())[1, 0])
-        seed, start = key(self.seed, "escape", sgd.batch_size), self._start()
+        seed = key(self.seed, "escape", sgd.batch_size)
+        start = self._start()
 
         def observe(state: SGDState, seen: Seen) -> None:
             arrived = landscape.native(state.cloud)[:, 0] >= end
@@ -130,7 +131,8 @@ def passage_row(landscape: StatesEscape, sgd: SGD, time: Measured) -> Row:
     of the integral.
     """
     T = temperature(sgd)
-    exact, kramers = float(landscape.mean_first_passage(T)), 1 / float(landscape.kramers_rate(T))
+    exact = float(landscape.mean_first_passage(T))
+    kramers = 1 / float(landscape.kramers_rate(T))
     barrier = float(landscape.barrier()) / (T * landscape.noise)
     facts = {"batch_size": sgd.batch_size, "barrier": barrier, "exact": exact, "kramers": kramers}
     row = row_of(facts, time=time, ratio=ratio(time, Measured(exact), time.why))

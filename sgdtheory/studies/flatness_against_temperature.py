@@ -35,7 +35,8 @@ VISIBLE = 0.1  # a slope at λ > 0 beyond this would be one that can be seen
 EQUAL = 0.02  # relative spread of losses up to which they count as equal
 # factors of Tr H: products of powers of columns
 HEAT = {"learning_rate": 1.0, "batch_size": -1.0}
-RATE, BATCH = {"learning_rate": 1.0}, {"batch_size": -1.0}
+RATE = {"learning_rate": 1.0}
+BATCH = {"batch_size": -1.0}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class FlatnessAgainstTemperature(Study):
 
     def _cells(self) -> list[tuple[float, float, int]]:
         """(λ, η, b): the grid at λ = 0, its corners with weight decay."""
-        rates, sizes = self.learning_rates, self.batch_sizes
+        rates = self.learning_rates
+        sizes = self.batch_sizes
         grid = product([0.0], rates, sizes)
         extremes = (min(rates), max(rates)), (min(sizes), max(sizes))
         corners = product([self.weight_decay], *extremes)
@@ -103,7 +105,8 @@ class FlatnessAgainstTemperature(Study):
         decay, rate, size = case.settings.values()
         landscape = self.network(weight_decay=decay)
         seed = key(self.seed, "cell", decay, rate, size)
-        sgd, start = self._sgd(rate, size), self._start(landscape)
+        sgd = self._sgd(rate, size)
+        start = self._start(landscape)
         cloud = run_stage(
             folder,
             "noisy",

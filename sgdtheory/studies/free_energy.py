@@ -103,7 +103,8 @@ class FreeEnergy(Study):
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         seed = key(self.seed, "cloud", case.settings["cloud"])
-        low, high = self.reference.low, self.reference.high
+        low = self.reference.low
+        high = self.reference.high
         look = {step: k for k, step in enumerate(self.steps)}
         sizes = {"counts": (len(look), self.bins), "free_energy": (len(look), 2), "lost": (1,)}
         zeros = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
@@ -126,7 +127,9 @@ class FreeEnergy(Study):
             zeros,
             observe,
         )
-        counts, energies, rows = seen["counts"].tolist(), seen["free_energy"].tolist(), []
+        counts = seen["counts"].tolist()
+        energies = seen["free_energy"].tolist()
+        rows = []
         for step, k in look.items():
             rows.append({"step": step, "counts": counts[k], "free_energy": energies[k]})
         return {"moments": rows}, seen
@@ -214,7 +217,8 @@ def _at_rest(rows: Rows) -> Claim:
     distance = Measured(
         last["divergence"] - last["divergence_exact"], last["divergence_stderr"], "nats"
     )
-    cloud, equation = last["divergence"], last["divergence_exact"]
+    cloud = last["divergence"]
+    equation = last["divergence_exact"]
     words = (
         f"at the last moment the cloud is {cloud:.1e} nats from e^(−Φ/T), the equation "
         f"{equation:.1e}"

@@ -78,7 +78,8 @@ class NoiseAlongPath(FoundPaths):
 
     def judge(self, tables: Tables) -> Verdict:
         """From the pairs whose path is found and measured."""
-        points, shown = grouped(tables["points"], "pair"), []
+        points = grouped(tables["points"], "pair")
+        shown = []
         measured = [path for path in tables["paths"] if path["pair"] in points]
         pairs = [pair_row(path, points[path["pair"]]) for path in measured]
         for row in tables["points"]:
@@ -106,7 +107,8 @@ def pair_row(facts: Row, points: Rows) -> Row:
     }
     ratios = {}
     for name, x in columns.items():
-        above, below = mean_of_known(middle, x), mean_of_known(ends, x)
+        above = mean_of_known(middle, x)
+        below = mean_of_known(ends, x)
         ratios[f"{name}_ratio"] = ratio(above, below, f"no {x} at the ends")
     loss = ratios["loss_ratio"]
     squared = loss

@@ -102,11 +102,7 @@ class OnePointConvexity(Study):
         return {"snapshots": rows, "ends": rows_of_ends}, {"ends": ends}
 
     def _trail(
-        self,
-        folder: UnitFolder,
-        sgd: SGD,
-        start: Cloud,
-        seed: int,
+        self, folder: UnitFolder, sgd: SGD, start: Cloud, seed: int
     ) -> tuple[list[int], Tensor]:
         """The steps of the snapshots [S], and the cloud at each and at the end [S + 1, P, n]."""
         steps = [k * sgd.steps // self.snapshots for k in range(self.snapshots)]
@@ -138,12 +134,7 @@ class OnePointConvexity(Study):
         return start_of(self.landscape, self.seeds, stream(self.seed, "init"), self.dtype)
 
 
-def snapshot_row(
-    seed: int,
-    step: int,
-    measured: dict[str, Tensor],
-    k: int,
-) -> Row:
+def snapshot_row(seed: int, step: int, measured: dict[str, Tensor], k: int) -> Row:
     """Snapshot k of what `OnePoint` has measured, [S] or [S, points] by name: its numbers, and how
     many of each kind are not positive (nan is not)."""
     row: Row = {"seed": seed, "step": step}
@@ -171,7 +162,8 @@ def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
     last = max((row["step"] for row in rows if row["snapshots_not"]), default=None)
     columns = {}
     for kind in COUNTED:
-        count, total = sum(column_of(rows, f"{kind}_not")), sum(column_of(rows, f"{kind}_of"))
+        count = sum(column_of(rows, f"{kind}_not"))
+        total = sum(column_of(rows, f"{kind}_of"))
         columns[f"{kind}_not_positive"] = share(count, total)
     if seeds < 2:
         columns["other_not_positive"] = Measured.nothing("one run has no other")

@@ -116,7 +116,8 @@ class ReleaseFromPath(FoundPaths):
         return SGD(steps, size, self.learning_rate, Constant())
 
     def judge(self, tables: Tables) -> Verdict:
-        rests, drifts = tables["rests"], tables["drifts"]
+        rests = tables["rests"]
+        drifts = tables["drifts"]
         shown = {
             "means": mean_rests(rests),
             "drift": mean_drifts(drifts),
@@ -182,7 +183,8 @@ def claims_of(rests: Rows, drifts: Rows) -> list[Claim]:
     if not rests:
         unknown = Measured.nothing("no path was found")
         return [Claim("curvature", "nothing was released", unknown, "Tr H is lower", None)]
-    means, moved = mean_rests(rests), mean_drifts(drifts)
+    means = mean_rests(rests)
+    moved = mean_drifts(drifts)
     last = [rows[-1] for rows in grouped(moved, "batch_size").values()]
     return [
         _lower(means, "curvature", "lower", "objective"),
@@ -236,7 +238,8 @@ def _drift(last: Rows, name: str, along: str) -> Claim:
 def _growth(last: Rows) -> Claim:
     """The part of the drift along the chord that is the growth of |θ|."""
     hottest = min(last, key=lambda row: row["batch_size"])
-    part, chord = Measured.read(hottest, "growth"), Measured.read(hottest, "chord")
+    part = Measured.read(hottest, "growth")
+    chord = Measured.read(hottest, "chord")
     told = (
         f"b = {hottest['batch_size']}: of the drift along the chord, {chord}, weights that grow "
         f"longer make {part}; the cloud is {hottest['distance']:.3g} away from where it began, "

@@ -129,14 +129,7 @@ class Saddles(Study):
         shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
         back = self.search.find(landscape, shaken)
         index = known_index(landscape.data.classes, self.hidden - trained)
-        row = saddle_row(
-            landscape.weight_decay,
-            trained,
-            index,
-            at,
-            back,
-            self.shake,
-        )
+        row = saddle_row(landscape.weight_decay, trained, index, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
     def _searched(self, landscape: NetworkLandscape, step: int) -> tuple[Row, Cloud]:
@@ -145,12 +138,14 @@ class Saddles(Study):
         cloud = landscape.init(1, stream(seed, "init")).double()
         for state in islice(self.sgd.run(landscape, cloud, seed), step):
             cloud = state.cloud
-        begin, end = critical_point_at(landscape, cloud[0]), self.search.find(landscape, cloud[0])
+        begin = critical_point_at(landscape, cloud[0])
+        end = self.search.find(landscape, cloud[0])
         row = search_row(landscape.weight_decay, step, begin, end)
         return row, torch.stack([begin.theta, end.theta])
 
     def judge(self, tables: Tables) -> Verdict:
-        saddles, searches = tables["saddles"], tables["searches"]
+        saddles = tables["saddles"]
+        searches = tables["searches"]
         shown = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
         return Verdict(claims_of(saddles, searches), shown, plots())
 
@@ -165,12 +160,7 @@ class Saddles(Study):
 
 
 def saddle_row(
-    decay: float,
-    trained: int,
-    index: int,
-    at: CriticalPoint,
-    back: CriticalPoint,
-    shake: float,
+    decay: float, trained: int, index: int, at: CriticalPoint, back: CriticalPoint, shake: float
 ) -> Row:
     """A point whose index is known, and the search that comes back to it from a distance."""
     distance = float((back.theta - at.theta).norm())
@@ -188,12 +178,7 @@ def saddle_row(
     }
 
 
-def search_row(
-    decay: float,
-    step: int,
-    begin: CriticalPoint,
-    end: CriticalPoint,
-) -> Row:
+def search_row(decay: float, step: int, begin: CriticalPoint, end: CriticalPoint) -> Row:
     """A search from a snapshot of SGD: the points at its start and at its end."""
     facts = {"weight_decay": decay, "step": step, "iterations": end.iterations}
     return {**facts, **begin.columns("start", decay), **end.columns("end", decay)}
@@ -230,7 +215,8 @@ def _exact(saddles: Rows) -> list[Claim]:
         f"{between}"
     )
     returns = f"{back} of {count} searches from nearby come back, in at most {longest} iterations"
-    still, near = steepest < STATIONARY, back == count and longest <= ITERATIONS
+    still = steepest < STATIONARY
+    near = back == count and longest <= ITERATIONS
     flat = f"|∇L| ≤ {steepest:.1e} at all of them"
     return [
         Claim("index", words, Measured(right / count), "1: exact", right == count),
@@ -252,7 +238,8 @@ def _rising(saddles: Rows) -> list[Claim]:
 def _searches(searches: Rows) -> Claim:
     """Searches like the paper's: where they end, and whether that can be told."""
     kinds = column_of(searches, "end_kind")
-    flat, critical = kinds.count("gradient-flat"), kinds.count("critical")
+    flat = kinds.count("gradient-flat")
+    critical = kinds.count("critical")
     norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
     between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
     words = (

@@ -43,7 +43,7 @@ class SmallBatchFlatMinima(Study):
     ones that generalise better. Refuted by a ratio of sharpness (metric 2.1), large over small,
     that is not above 1.5 for every seed, or below 2 in the geometric mean over them. From the same
     random points both batch sizes run for as many steps, then `descent` takes both down the whole
-    loss to `target`, for what is not equally far down is not equally flat either. The first of the
+    loss to `target`, because flatness can only be compared at equal loss. The first of the
     `recipes` is the headline; the others are evidence against reading too much into it, such as the
     same functions in other coordinates (Dinh et al. 2017, 1703.04933). Losses are without L2.
     """
@@ -106,17 +106,11 @@ class SmallBatchFlatMinima(Study):
     ) -> Cloud:
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
-        seed, start = key(self.seed, "train", batch_size), self._start(landscape)
-        name, share = f"batch-{batch_size}", (done, done + 0.2)
-        cloud = run_stage(
-            folder,
-            name,
-            sgd,
-            decayed,
-            start,
-            seed,
-            share=share,
-        )
+        seed = key(self.seed, "train", batch_size)
+        start = self._start(landscape)
+        name = f"batch-{batch_size}"
+        share = (done, done + 0.2)
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
@@ -220,12 +214,7 @@ def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) ->
     return claims + [_shown(name, by_name[name], target) for name in others]
 
 
-def _flatter(
-    column: str,
-    words: str,
-    rows: Rows,
-    target: float,
-) -> Claim:
+def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
     ratio, ratios = ratio_of(rows, column)
     expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
     if ratio.value is None or not _equal(rows, target):

@@ -120,7 +120,8 @@ class Smoothing(Study):
         if method == SMOOTHED:
             landscape = landscape.smoothed(width)
         elif method == STOCHASTIC:
-            landscape, sgd = self._with_noise(width), self.sgd
+            landscape = self._with_noise(width)
+            sgd = self.sgd
         centre = landscape.minima()[0].to(start)
         steps = torch.full((len(start),), torch.inf)
         distance = (start - centre).norm(dim=1)
@@ -158,13 +159,7 @@ class Smoothing(Study):
         return stage._replace(seconds=stage.seconds * len(self._runs()))
 
 
-def arrival_row(
-    method: str,
-    scale: float,
-    steps: Tensor,
-    distance: Tensor,
-    near: float,
-) -> Row:
+def arrival_row(method: str, scale: float, steps: Tensor, distance: Tensor, near: float) -> Row:
     """Counts of one group: `steps` at which each replica arrived [P], infinite for never, and
     `distance` at the end [P]; those closer than `near`, the distance of the nearest start, have
     stayed.
@@ -186,8 +181,10 @@ def scale_rows(rows: Rows) -> Rows:
     """One row for each method and width: all groups together."""
     scales = []
     for (method, scale), same in grouped_by(rows, "method", "scale").items():
-        count, total = sum(column_of(same, "arrived")), sum(column_of(same, "replicas"))
-        stayed, lost = sum(column_of(same, "stayed")), sum(column_of(same, "lost"))
+        count = sum(column_of(same, "arrived"))
+        total = sum(column_of(same, "replicas"))
+        stayed = sum(column_of(same, "stayed"))
+        lost = sum(column_of(same, "lost"))
         steps = Measured.mean(column_of(known(same, "steps"), "steps"))
         if count == 0:
             steps = Measured.nothing("none arrived")
@@ -205,9 +202,11 @@ def scale_rows(rows: Rows) -> Rows:
 
 def claims_of(scales: Rows) -> list[Claim]:
     """SGD gets through and gradient descent does not; each turns over at a width of its own."""
-    high, low = _at(scales, STOCHASTIC, HIGH), _at(scales, STOCHASTIC, LOW)
+    high = _at(scales, STOCHASTIC, HIGH)
+    low = _at(scales, STOCHASTIC, LOW)
     still = _at(scales, DESCENT, 0.0)
-    below, above = _at(scales, SMOOTHED, 1 - EDGE), _at(scales, SMOOTHED, 1 + EDGE)
+    below = _at(scales, SMOOTHED, 1 - EDGE)
+    above = _at(scales, SMOOTHED, 1 + EDGE)
     through = f"SGD with noise of {HIGH:g} s* in a step reaches the centre: {_told(high)}"
     little = f"with {LOW:g} s* it is stuck: {_told(low)} arrive"
     stuck = f"gradient descent is stuck: {_told(still)} arrive"

@@ -86,9 +86,12 @@ class StringStudy(Study):
         return cases
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        name, pair = case.settings["landscape"], case.settings["pair"]
+        name = case.settings["landscape"]
+        pair = case.settings["pair"]
         levels = self.thresholds[name]
-        ends, rows, paths = self._start(name, pair), [], {}
+        ends = self._start(name, pair)
+        rows = []
+        paths = {}
         for k, threshold in enumerate(levels):
             kept = folder.read_stamped(f"stage-threshold-{k}.safetensors")
             if kept is None:
@@ -192,10 +195,14 @@ def _claim(
     threshold."""
     if any(len(row) < pairs or None in row for row in ratios):
         unknown = Measured.nothing("some strings were not found; see the table")
-        words, expected = f"{name}: not all strings were found", "a string at every threshold"
+        words = f"{name}: not all strings were found"
+        expected = "a string at every threshold"
         return Claim(name, words, unknown, expected, None)
-    first, last = Measured.mean(ratios[0]), Measured.mean(ratios[-1])
-    words = f"{name}: length ratio {first} at L₀ = {levels[0]:g}, {last} at {levels[-1]:g}"
+    first = Measured.mean(ratios[0])
+    last = Measured.mean(ratios[-1])
+    highest = f"{levels[0]:g}"
+    lowest = f"{levels[-1]:g}"
+    words = f"{name}: length ratio {first} at L₀ = {highest}, {last} at {lowest}"
     holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False
     return Claim(name, words, last, "1, then rising", holds)
 

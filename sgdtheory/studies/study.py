@@ -67,7 +67,8 @@ class Study(ABC):
 
     @abstractmethod
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
-        """The rows of one case by table, as plain numbers, and the tensors worth keeping."""
+        """The rows of one case by table, as plain numbers, and the tensors worth keeping by name:
+        mostly clouds [P, n]."""
 
     @abstractmethod
     def judge(self, tables: Tables) -> Verdict:
@@ -80,7 +81,8 @@ class Study(ABC):
     @classmethod
     def claim(cls) -> str:
         """The claim and whose it is, as the docstring has it, without its full stop."""
-        return " ".join(cleandoc(cls.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
+        first, *_ = cleandoc(cls.__doc__ or "").split("\n\n")
+        return " ".join(first.split()).removesuffix(".")
 
     def units(self, run: Run) -> list[Unit]:
         return [
@@ -160,5 +162,9 @@ def start_of(
 
 def mean_estimate(stages: Sequence[Estimate]) -> Estimate:
     """The mean cost of several stages."""
-    seconds, memory, disk = (sum(costs) / len(stages) for costs in zip(*stages, strict=True))
-    return Estimate(seconds, memory, disk)
+    count = len(stages)
+    return Estimate(
+        seconds=sum(stage.seconds for stage in stages) / count,
+        memory=sum(stage.memory for stage in stages) / count,
+        disk=sum(stage.disk for stage in stages) / count,
+    )

@@ -105,7 +105,8 @@ class WidthAndBarriers(Study):
         best, rows = cloud[order], []
         count = self.kept if self.kept > 2 else 1  # two minima make no ring
         for k in range(count):
-            folder.tell(0.4 + 0.6 * k / count, f"path {k + 1} of {count}")
+            done = 0.4 + 0.6 * k / count
+            folder.tell(done, f"path {k + 1} of {count}")
             stop_if_asked()
             pair = [k, (k + 1) % self.kept]
             row = self._join(landscape, best[pair], key(seed, "path", k))
@@ -139,7 +140,8 @@ class WidthAndBarriers(Study):
         return start_of(landscape, self.trained, stream(seed, "init"), self.dtype)
 
     def judge(self, tables: Tables) -> Verdict:
-        rows, paths = grouped(tables["shapes"], "hidden"), grouped(tables["paths"], "hidden")
+        rows = grouped(tables["shapes"], "hidden")
+        paths = grouped(tables["paths"], "hidden")
         shapes = []
         for hidden in self.hidden:
             name = name_of(hidden)
@@ -196,7 +198,8 @@ def claims_of(shapes: Rows) -> list[Claim]:
         return [Claim("excess", "nothing is said of width", unknown, f"> {FACTOR:g}", None)]
     first, last = wide[0], wide[-1]
     between = f"from width {first['width']} to {last['width']}"
-    highest, lowest = Measured.read(first, "excess"), Measured.read(last, "excess")
+    highest = Measured.read(first, "excess")
+    lowest = Measured.read(last, "excess")
     fall = ratio(highest, lowest, f"no excess at width {last['width']}")
     holds = first["excess"] > FACTOR * max(last["excess"], 0.0)
     words = f"the barrier on the path {_falls(holds)} {between}: {_told(wide, 'excess')} nats"
@@ -212,7 +215,8 @@ def _lines(wide: Rows, between: str) -> Claim:
     for row in wide:
         points.append(Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0))
     fit = fit_power_law(points)
-    slope, falls = Measured.nothing("a power law needs three widths"), None
+    slope = Measured.nothing("a power law needs three widths")
+    falls = None
     if not isinstance(fit, str):
         slope = Measured(fit.slope, fit.slope_stderr)
         falls = fit.slope + SIGMAS * fit.slope_stderr < 0

@@ -1,2 +1,1 @@
-"""The temperature of SGD's noise: the grid, one cell of it, what a cell records, what its
-estimators and verdicts say."""
+"""The temperature of SGD's noise: the grid, its cells, their measurement, estimators and claims."""

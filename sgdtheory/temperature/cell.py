@@ -56,11 +56,14 @@ class Cell:
         velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
         longest = self.steps / (6 * WINDOW)
         if reference.has_minimum:
-            warm, forgotten = reference.relaxation(COLD), reference.relaxation(CORRELATED)
+            warm = reference.relaxation(COLD)
+            forgotten = reference.relaxation(CORRELATED)
             cheap = min(self._cheap_spacing(count), longest)
         else:
             decay = max(reference.weight_decay, 1e-12)
-            warm, forgotten, cheap = FORGETTING_TIME / decay, NORM_RELAXATION_TIME / decay, 1
+            warm = FORGETTING_TIME / decay
+            forgotten = NORM_RELAXATION_TIME / decay
+            cheap = 1
         burn_in = min(warm * scale + velocity, self.steps / 3)
         spacing = min(forgotten * scale + velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))
@@ -68,7 +71,7 @@ class Cell:
         return MeasurementSchedule(ceil(burn_in), thinning, WINDOW, windows)
 
     def _cheap_spacing(self, count: int | None) -> float:
-        """Steps between records that keep them cheap beside the steps themselves."""
+        """Steps between records that keep them cheap compared with the steps themselves."""
         record = 2 * min(count, MOST_EXAMPLES) / (self.batch_size + 44) if count else 0  # in steps
         return max(2 * record, min(9 * record, CHEAP), 10)
 
@@ -115,7 +118,8 @@ class Cell:
         landscape: Landscape,
         reference: ReferenceMinimum,
     ) -> Trajectory:
-        """The trajectory that was measured earlier, from the tensors of its file."""
+        """The trajectory that was measured earlier, from the tensors of its file, [S, P] and so on
+        as in `Trajectory`."""
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return trajectory_of(arrays, reference, self.sgd, count_of(landscape), self.replicas)
 

@@ -38,7 +38,8 @@ class Grid:
         parameters: an instability lengthens them until it is none.
         """
         if self.learning_rate == "auto":
-            base = float(f"{STEPS[0] * 2 * (1 - momentum) / max(top_curvature, 1e-12):.1e}")
+            smallest = STEPS[0] * 2 * (1 - momentum) / max(top_curvature, 1e-12)
+            base = float(f"{smallest:.1e}")
             return tuple(base * step / STEPS[0] for step in STEPS)
         if not adapts:
             self.check(top_curvature, momentum)

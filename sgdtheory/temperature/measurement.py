@@ -99,16 +99,19 @@ class Records:
         return NormDynamics(groups, rate, self.reference.weight_decay, self.replicas, sums)
 
     def resume(self, tensors: dict[str, Tensor], facts: Json) -> None:
-        """Continue from what `checkpoint` has kept."""
+        """Continue from a checkpoint: the cloud [P, n], its velocity [P, n], and records by
+        name."""
         device = device_of(self.landscape)
-        cloud, velocity = tensors.pop("cloud").to(device), tensors.pop("velocity").to(device)
+        cloud = tensors.pop("cloud").to(device)
+        velocity = tensors.pop("velocity").to(device)
         self.state = SGDState(facts["step"], cloud, velocity)
         self.norms = self._norm_dynamics(tensors.pop("pace").to(device))
         self.rows = {name: list(values) for name, values in tensors.items()}
         self.steps = facts["steps"]
 
     def checkpoint(self) -> tuple[dict[str, Tensor], Json]:
-        """Tensors and facts enough to continue from."""
+        """Tensors and facts enough to continue from: the cloud [P, n], its velocity [P, n], and
+        records by name."""
         assert isinstance(self.state, SGDState)
         tensors = {name: torch.stack(values) for name, values in self.rows.items()}
         facts = {"stage": "cloud", "step": self.state.step, "steps": self.steps}
@@ -185,7 +188,8 @@ def measure(
     assert not isinstance(sgd.learning_rate, str)
     theta = state.cloud + sgd.learning_rate * state.velocity
     full_batch = whole_pass(landscape, theta, sgd.batch_size, source, directions)
-    away, noise = theta - minimum, state.gradients - full_batch.gradients
+    away = theta - minimum
+    noise = state.gradients - full_batch.gradients
     return {
         "losses": full_batch.losses,
         "gradient_norms_squared": full_batch.gradient_norms_squared,

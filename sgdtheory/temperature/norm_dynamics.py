@@ -56,5 +56,5 @@ class NormDynamics:
         return means
 
     def tensors(self) -> dict[str, Tensor]:
-        """The sums, enough to continue from."""
+        """The sums [5, P], enough to continue from."""
         return {"pace": self.sums}

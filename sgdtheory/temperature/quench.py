@@ -64,42 +64,13 @@ def quench(
     objective = GhostBatchObjective(examples_of(landscape), size, stream(seed, "quench"))
     slowest, top = _curvatures(landscape, snapshots[0], size, seed)
     rate = 0.25 * (1 + MOMENTUM) / top
-    steps = int(min(max(LIVES / slowest * (1 - MOMENTUM) / rate / 2, HALF[0]), HALF[1]))
+    half_time = LIVES / slowest * (1 - MOMENTUM) / rate / 2  # in steps
+    steps = int(min(max(half_time, HALF[0]), HALF[1]))
     descent = SGD(steps, None, rate, Constant(), MOMENTUM)
-    middle = run_stage(
-        folder,
-        "half",
-        descent,
-        objective,
-        snapshots,
-        seed,
-        share=(0.1, 0.5),
-    )
-    end = run_stage(
-        folder,
-        "whole",
-        descent,
-        objective,
-        middle,
-        seed,
-        share=(0.5, 0.9),
-    )
-    half, _ = _measured(
-        landscape,
-        middle,
-        snapshots,
-        groups,
-        size,
-        seed,
-    )
-    loss, trace = _measured(
-        landscape,
-        end,
-        snapshots,
-        groups,
-        size,
-        seed,
-    )
+    middle = run_stage(folder, "half", descent, objective, snapshots, seed, share=(0.1, 0.5))
+    end = run_stage(folder, "whole", descent, objective, middle, seed, share=(0.5, 0.9))
+    half, _ = _measured(landscape, middle, snapshots, groups, size, seed)
+    loss, trace = _measured(landscape, end, snapshots, groups, size, seed)
     assert half.value is not None and loss.value is not None
     result = QuenchResult(
         loss=loss.value,
@@ -119,7 +90,8 @@ def _curvatures(
     seed: int,
 ) -> tuple[float, float]:
     """(the curvature above which nine tenths of Tr C lie, the largest) at θ [n]."""
-    examples, parts = examples_of(landscape), ceil(SEEN / size)
+    examples = examples_of(landscape)
+    parts = ceil(SEEN / size)
     objective = GhostBatchObjective(examples, size, stream(seed, "parts"), parts)
     noise = noise_vectors(objective, theta, DRAWS, size, stream(seed, "noise"))
     curvatures, weights = weighted_spectrum(objective, theta, noise, LANCZOS)
@@ -136,12 +108,7 @@ def _curvatures(
 
 
 def _measured(
-    landscape: Landscape,
-    cloud: Cloud,
-    like: Cloud,
-    groups: Tensor,
-    size: int,
-    seed: int,
+    landscape: Landscape, cloud: Cloud, like: Cloud, groups: Tensor, size: int, seed: int
 ) -> tuple[Measured, float]:
     """L − ½λ|θ_s|² over points [Q, n], and their mean Tr C, each tensor with the length that it has
     in `like` [Q, n]."""

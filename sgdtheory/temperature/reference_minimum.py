@@ -36,7 +36,10 @@ PASSES = 16  # over the data, where the gradient of every example is too much
 AFFORDED = 20_000_000  # examples × parameters whose gradients are taken one by one
 TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
 # where a product with the Hessian costs a second:
-COSTLY_DIRECTIONS, COSTLY_VECTORS, COSTLY_LANCZOS, COSTLY_PASSES = 2, 4, 12, 4
+COSTLY_DIRECTIONS = 2
+COSTLY_VECTORS = 4
+COSTLY_LANCZOS = 12
+COSTLY_PASSES = 4
 SEEN = 128  # examples that such a product is made of, at least
 
 
@@ -61,7 +64,8 @@ class ReferenceMinimum(NamedTuple):
 
     @classmethod
     def kept_in(cls, tensors: Mapping[str, Tensor]) -> "ReferenceMinimum":
-        """From the tensors of a unit or a file."""
+        """From the tensors of a unit or a file, with the shapes of the fields, such as `theta`
+        [n]."""
         return cls(**{name: tensors[name] for name in cls._fields})
 
     @property
@@ -125,7 +129,8 @@ class ReferenceMinimum(NamedTuple):
         """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
         of the variance that reshuffling leaves."""
         x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
-        return float((self.weights * (1 - (2 / x) * (1 + torch.expm1(-x) / x))).sum())
+        factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
+        return float((self.weights * factors).sum())
 
 
 def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tensor:
@@ -149,7 +154,8 @@ def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
     checks, at a lower rate (see `run_measured`)."""
     size = min(128, examples_of(landscape).count)
     sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).settled(landscape, start, seed)
-    looks, measures = dict(look_steps(TRAINING)), is_measured(landscape)
+    looks = dict(look_steps(TRAINING))
+    measures = is_measured(landscape)
     for tries in range(MOST_TRIES):
         losses: list[float] = []
         cloud = start
@@ -183,11 +189,17 @@ def reference_minimum_at(
     """
     source = stream(seed, "ground")
     invariant = scale_invariant(landscape, stream(seed, "invariance"))
-    vectors, steps, micro, curved = VECTORS, LANCZOS, MICRO, landscape
+    vectors = VECTORS
+    steps = LANCZOS
+    micro = MICRO
+    curved = landscape
     if not is_additive(landscape):
-        directions, vectors, steps = COSTLY_DIRECTIONS, COSTLY_VECTORS, COSTLY_LANCZOS
+        directions = COSTLY_DIRECTIONS
+        vectors = COSTLY_VECTORS
+        steps = COSTLY_LANCZOS
         micro = batch_size
-        examples, parts = examples_of(landscape), ceil(SEEN / batch_size)
+        examples = examples_of(landscape)
+        parts = ceil(SEEN / batch_size)
         curved = GhostBatchObjective(examples, batch_size, stream(seed, "parts"), parts)
         landscape = GhostBatchObjective(examples, batch_size, stream(seed, "parts"))
     curvatures, modes = top_eigenpairs(curved, theta, min(directions, theta.numel()))

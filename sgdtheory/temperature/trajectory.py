@@ -71,7 +71,7 @@ class Trajectory:
         return finite_population_correction(self.count, self.batch_size)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All records by name, to be kept."""
+        """All records by name, with the shapes of the fields, such as `losses` [S, P]."""
         names = (*RECORDED, "early_positions", "steps", "early_steps", "snapshots")
         return {name: torch.from_numpy(np.array(getattr(self, name))) for name in names}
 

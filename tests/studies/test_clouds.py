@@ -114,20 +114,20 @@ def test_a_bias_that_is_not_subtracted_is_seen(
 def test_a_killed_cloud_goes_on_to_the_same_bits(
     sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sgdtheory.runs import run
+    from sgdtheory.runs import unit as units
 
     words = [*REST, "replicas=1000", "sgd.steps=300"]
     _, whole = results(sgdtheory, *words, "run.root=whole")
-    keep, calls = run.UnitFolder.keep, []
+    keep, calls = units.UnitFolder.keep, []
 
     def broken(self: Any, *arguments: Any, **named: Any) -> None:
         calls.append(1)
-        monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0 if len(calls) == 150 else 1e9)
+        monkeypatch.setattr(units, "CHECKPOINT_SECONDS", 0.0 if len(calls) == 150 else 1e9)
         keep(self, *arguments, **named)
         if len(calls) == 200:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.UnitFolder, "keep", broken)
+    monkeypatch.setattr(units.UnitFolder, "keep", broken)
     assert sgdtheory("study", *words, "run.root=cut").code == 130
     _, found = results(sgdtheory, *words, "run.root=cut")
     assert found["tables"] == whole["tables"] and len(calls) == 200 + 150

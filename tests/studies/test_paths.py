@@ -416,7 +416,7 @@ def both(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two studies one after the other; the second finds the paths of the first."""
     noise = results(command, "noise_along_path", *words, "points=5")
-    monkeypatch.setattr(FoundPaths, "find", None)
+    monkeypatch.setattr(FoundPaths, "find", lambda *_: pytest.fail("a path was found twice"))
     release = results(command, "release_from_path", *words, *RELEASE)
     assert [row["t"] for row in noise["tables"]["points"]] == [0, 0.25, 0.5, 0.75, 1]
     assert [claim["name"] for claim in noise["claims"]] == [

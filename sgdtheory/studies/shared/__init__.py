@@ -1,1 +1,1 @@
-"""What more than one study does: paths that they share, and flatness compared at equal loss."""
+"""Shared by several studies: paths, Tr H compared at equal loss, and training recipes."""

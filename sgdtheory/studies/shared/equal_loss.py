@@ -100,7 +100,8 @@ class Quench:
         rest, reached = let_down(
             landscape, cloud, self.relax, self.most, level, watch, self.learning_rate
         )
-        clouds, masks = rest.chunk(len(hot)), reached.chunk(len(hot))
+        clouds = rest.chunk(len(hot))
+        masks = reached.chunk(len(hot))
         rows = []
         for at, points in enumerate(clouds):
             watch(1.0)
@@ -185,9 +186,12 @@ def lower(
         )
     inside = loss_at_rest.clip(loss.min(), loss.max())[:, None]  # [R, 1]
     # [R], the first piece that passes each
-    k = ((inside - loss[:-1]) * (inside - loss[1:]) <= 0).argmax(1)
-    slopes = np.diff(trace) / np.where(np.diff(loss) == 0, np.inf, np.diff(loss))
-    mean = Measured.mean(trace[k] + (loss_at_rest - loss[k]) * slopes[k] - rest.trace)
+    passes = (inside - loss[:-1]) * (inside - loss[1:]) <= 0
+    k = passes.argmax(1)
+    falls = np.diff(loss)
+    slopes = np.diff(trace) / np.where(falls == 0, np.inf, falls)
+    descent = trace[k] + (loss_at_rest - loss[k]) * slopes[k]
+    mean = Measured.mean(descent - rest.trace)
     assert mean.value is not None and mean.stderr is not None
     return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
 

@@ -49,7 +49,10 @@ class FoundPaths(Study):
     seed: NonNegativeInt = 0
 
     def cases(self) -> list[Case]:
-        return [Case(f"{self.on}-{pair}", {"pair": pair}) for pair in range(self.pairs)]
+        cases = []
+        for pair in range(self.pairs):
+            cases.append(Case(f"{self.on}-{pair}", {"pair": pair}))
+        return cases
 
     def units(self, run: Run) -> list[Unit]:
         """One unit for each path, and one of the study's own for each path that is found."""
@@ -57,12 +60,14 @@ class FoundPaths(Study):
         settings_on_path = {name: run.science[name] for name in self.keys}
         paths, studied = [], []
         for case in self.cases():
-            pair, settings = case.settings["pair"], dict(case.settings)
+            pair = case.settings["pair"]
+            settings = dict(case.settings)
             config = {"path": {**shared, "pair": pair}, "case": settings}
             path = Unit(f"path-{pair}", config, partial(self.find, case), cost=self.estimate_path)
             paths.append(path)
             if run.result(path) is not None:
-                what, work = {**config, self.on: settings_on_path}, partial(self.do, case)
+                what = {**config, self.on: settings_on_path}
+                work = partial(self.do, case)
                 studied.append(self.unit(case.name, what, work, (path,)))
         return [*paths, *studied]
 

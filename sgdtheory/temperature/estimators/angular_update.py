@@ -17,7 +17,7 @@ class AngularUpdate:
     Where the loss does not depend on |θ| and weight decay λ balances the noise it is 2ηλ/(1+μ),
     whatever b is (Wan et al. 2021, 2006.08419, at μ = 0 √(2ηλ) per step): η/b alone is then not the
     temperature. So in a net with batch norm it is taken over the scale-invariant parameters, at
-    every step, with `angular_update_predicted` beside it; elsewhere over all parameters, where it
+    every step, together with `angular_update_predicted`; elsewhere over all parameters, where it
     is just a number.
 
     Reads `mean_velocities_squared`, `mean_norms_squared`; without scale-invariant parameters
@@ -27,7 +27,8 @@ class AngularUpdate:
     expects: ClassVar[str] = ""
 
     def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
-        eta, mu = trajectory.learning_rate, trajectory.momentum
+        eta = trajectory.learning_rate
+        mu = trajectory.momentum
         if not trajectory.invariants:
             return {
                 "angular_update": ratio_of_means(

@@ -32,7 +32,8 @@ class EffectiveLearningRate:
         if not trajectory.invariants:
             norms = trajectory.parameter_norms_squared
             return {"effective_rate": ratio_of_means(norms * 0 + rate, norms)}
-        norms, decay = trajectory.mean_norms_squared, trajectory.weight_decay
+        norms = trajectory.mean_norms_squared
+        decay = trajectory.weight_decay
         effective = ratio_of_means(norms * 0 + rate, norms)
         if not decay:
             unknown = Measured.nothing(

@@ -60,7 +60,9 @@ def by_direction(trajectory: Trajectory) -> Array:
 
 def _by_direction(second: Array, noise: Array, trajectory: Trajectory) -> Array:
     """T_i [k' ≤ k] from Σ_ii [k] and C_ii [k]."""
-    h, eta, mu = trajectory.curvatures, trajectory.learning_rate, trajectory.momentum
+    h = trajectory.curvatures
+    eta = trajectory.learning_rate
+    mu = trajectory.momentum
     noisy = (noise > MASK * noise.max()) & (h > 0)
     energy = h * second * (1 - eta * h / (2 * (1 + mu)))
     temperatures: Array = energy[noisy] / noise[noisy]

@@ -32,8 +32,10 @@ class ExcessLoss:
     def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
         if trajectory.loss_at_minimum is None:
             return {"excess_loss": Measured.nothing("no minimum is known")}
-        eta, mu = trajectory.learning_rate, trajectory.momentum
-        decay, lengths = trajectory.weight_decay, trajectory.invariant_norms_squared
+        eta = trajectory.learning_rate
+        mu = trajectory.momentum
+        decay = trajectory.weight_decay
+        lengths = trajectory.invariant_norms_squared
         excess = trajectory.losses - 0.5 * decay * lengths - trajectory.loss_at_minimum  # [S, P]
         gradients = trajectory.gradient_norms_squared - decay**2 * lengths  # [S, P]
         harmonic = 2 * excess - eta / (2 * (1 + mu)) * gradients  # [S, P]

@@ -25,6 +25,7 @@ class FluctuationDissipation:
     expects: ClassVar[str] = "one"
 
     def __call__(self, landscape: Landscape | None, trajectory: Trajectory) -> dict[str, Measured]:
-        eta, mu = trajectory.learning_rate, trajectory.momentum
+        eta = trajectory.learning_rate
+        mu = trajectory.momentum
         work = eta * (1 + mu) / 2 * trajectory.velocity_norms_squared  # [S, P]
         return {"fluctuation_dissipation": ratio_of_means(trajectory.virials, work)}

@@ -25,7 +25,8 @@ class Virial:
     expects: ClassVar[str] = "temperature"
 
     def __call__(self, landscape: Landscape, trajectory: Trajectory) -> dict[str, Measured]:
-        eta, mu = trajectory.learning_rate, trajectory.momentum
+        eta = trajectory.learning_rate
+        mu = trajectory.momentum
         # [S, P]
         work = trajectory.virials - eta / (2 * (1 + mu)) * trajectory.gradient_norms_squared
         return {"virial": ratio_of_means(work, trajectory.noise_trace)}
