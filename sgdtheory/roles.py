@@ -46,7 +46,9 @@ class Augmented(Landscape, Protocol):
         """What an index each of `shape` needs, its leading axes that shape."""
         ...
 
-    def batch(self, indices: Tensor, draws: Any) -> Batch: ...
+    def batch(self, indices: Tensor, draws: Any) -> Batch:
+        """The examples of indices [P or 1, b]."""
+        ...
 
 
 class Sampled(Landscape, Protocol):
@@ -58,7 +60,9 @@ class Sampled(Landscape, Protocol):
 class Scored(Landscape, Protocol):
     """Every example of a training and a test set has a loss and an error at every point."""
 
-    def score(self, cloud: Cloud, split: Split) -> Score: ...
+    def score(self, cloud: Cloud, split: Split) -> Score:
+        """Losses and errors [P, N] of a cloud [P, n]."""
+        ...
 
 
 class NetworkLandscape(Scored, WithExamples, Protocol):
@@ -96,7 +100,9 @@ class StatesRate(Landscape, Protocol):
 class StatesMinima(Landscape, Protocol):
     """Minima that are known, [M, n]."""
 
-    def minima(self) -> Cloud: ...
+    def minima(self) -> Cloud:
+        """[M, n]."""
+        ...
 
 
 class StatesBarrier(Landscape, Protocol):
@@ -108,7 +114,9 @@ class StatesBarrier(Landscape, Protocol):
 class StatesNoise(Landscape, Protocol):
     """The covariance of one sample's gradient at each point, [P, n, n]."""
 
-    def noise_covariance(self, cloud: Cloud) -> Tensor: ...
+    def noise_covariance(self, cloud: Cloud) -> Tensor:
+        """[P, n, n]."""
+        ...
 
 
 class StatesCovariance(Landscape, Protocol):
@@ -271,6 +279,12 @@ def barrier_of(landscape: Landscape) -> float:
     raise RunError(f"{title_of(landscape)} states no barrier")
 
 
+def rows_at_once_of(landscape: Landscape) -> int | None:
+    """How many points a call may take together; None: all."""
+    rows: int | None = _of(landscape, "rows_at_once")
+    return rows
+
+
 def device_of(landscape: Landscape) -> torch.device:
     """Where a landscape computes."""
     return torch.device(_of(landscape, "device", "cpu"))
@@ -284,6 +298,11 @@ def title_of(landscape: object, default: str | None = None) -> str:
 def weight_decay_of(landscape: Landscape) -> float:
     """λ of ½λ|θ|²; 0 where none is stated."""
     return float(_of(landscape, "weight_decay", 0.0))
+
+
+def augmentation_of(landscape: Landscape) -> str:
+    """What is done to the examples of mini-batches; none where there are none."""
+    return str(_of(_of(landscape, "data"), "augment", "none"))
 
 
 def constants_of(landscape: Landscape) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from sgdtheory.paths.polyline import (
     gaps,
     length,
     points_at,
-    redistribute,
-    slid,
+    reparametrize,
+    reparametrize_exactly,
     straight_length,
     subdivide,
 )
@@ -70,9 +70,9 @@ def test_redistribution_is_idempotent(seed: int, dtype: torch.dtype) -> None:
     bent = a_path(3, 60, seed).to(dtype)  # a smooth path with a sharp corner
     path = points_at(bent, targets(13, seed + 9))
     wanted = targets(13, seed)
-    once = redistribute(path, wanted)
+    once = reparametrize_exactly(path, wanted)
     assert (arc_positions(once) - wanted).abs().max() <= 1e-5
-    assert torch.equal(redistribute(once, wanted), once)
+    assert torch.equal(reparametrize_exactly(once, wanted), once)
     assert torch.equal(once[[0, -1]], path[[0, -1]])
 
 
@@ -80,20 +80,22 @@ def test_one_pass_is_not_enough_where_there_are_corners() -> None:
     path = a_path(13, 60)
     once = points_at(path, targets(13))
     assert (arc_positions(once) - targets(13)).abs().max() > 1e-3
-    assert (arc_positions(redistribute(path, targets(13))) - targets(13)).abs().max() <= 1e-5
+    assert (
+        arc_positions(reparametrize_exactly(path, targets(13))) - targets(13)
+    ).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_slid_is_points_at_of_the_interior(seed: int) -> None:
     path, wanted = a_path(9, 30, seed), targets(9, seed)
     torch.testing.assert_close(
-        slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
+        reparametrize(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
     )
     arcs = arc_positions(path)  # all stand where they are to stand already
-    torch.testing.assert_close(slid(path, arcs.tolist()), path[1:-1], rtol=0, atol=1e-14)
+    torch.testing.assert_close(reparametrize(path, arcs.tolist()), path[1:-1], rtol=0, atol=1e-14)
     path[4] = path[3]  # two pivots in one place
     torch.testing.assert_close(
-        slid(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
+        reparametrize(path, wanted.tolist()), points_at(path, wanted)[1:-1], rtol=0, atol=1e-14
     )
 
 
@@ -101,13 +103,13 @@ def test_lengths_of_float32_paths_are_as_good_where_points_slide() -> None:
     path = torch.zeros(3, 1 << 20)
     path[1:, : 1 << 19], path[2, 1 << 19 :] = 1e-3, 1e-3  # two equal gaps of many equal squares
     path[2, : 1 << 19] = 1e-3
-    torch.testing.assert_close(slid(path, [0.0, 0.5, 1.0]), path[1:2], rtol=0, atol=1e-9)
+    torch.testing.assert_close(reparametrize(path, [0.0, 0.5, 1.0]), path[1:2], rtol=0, atol=1e-9)
 
 
 def test_redistribution_of_a_broken_path_ends() -> None:
     path = a_path(5, 3)
     path[2] = torch.nan
-    assert redistribute(path, targets(5)).shape == path.shape
+    assert reparametrize_exactly(path, targets(5)).shape == path.shape
 
 
 def test_subdivide_keeps_the_points_and_the_arcs() -> None:

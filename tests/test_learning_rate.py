@@ -106,13 +106,18 @@ def test_it_is_a_pure_function_of_seed_and_start() -> None:
     landscape = a_network()
     start = landscape.init(2, stream(0, "init"))
     torch.manual_seed(1)
-    found = TRAIN.settled(landscape, start, 3).learning_rate
+    found = TRAIN.resolve_learning_rate(landscape, start, 3).learning_rate
     torch.manual_seed(2)
-    assert TRAIN.settled(landscape, start.clone(), 3).learning_rate == found
-    assert TRAIN.settled(landscape, start, 4).learning_rate != found
-    assert TRAIN.settled(landscape, 1.1 * start, 3).learning_rate != found
-    assert TRAIN.settled(a_network(learning_rate=0.123), start, 3).learning_rate == 0.123
-    assert replace(TRAIN, learning_rate=0.2).settled(landscape, start, 3).learning_rate == 0.2
+    assert TRAIN.resolve_learning_rate(landscape, start.clone(), 3).learning_rate == found
+    assert TRAIN.resolve_learning_rate(landscape, start, 4).learning_rate != found
+    assert TRAIN.resolve_learning_rate(landscape, 1.1 * start, 3).learning_rate != found
+    assert (
+        TRAIN.resolve_learning_rate(a_network(learning_rate=0.123), start, 3).learning_rate == 0.123
+    )
+    assert (
+        replace(TRAIN, learning_rate=0.2).resolve_learning_rate(landscape, start, 3).learning_rate
+        == 0.2
+    )
 
 
 def test_it_costs_a_hundredth_of_the_default_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +132,7 @@ def test_it_costs_a_hundredth_of_the_default_training(monkeypatch: pytest.Monkey
     landscape = a_network()
     start = landscape.init(1, stream(0, "init"))
     monkeypatch.setattr(Network, "_inputs", counted)
-    TRAIN.settled(landscape, start, 0)
+    TRAIN.resolve_learning_rate(landscape, start, 0)
     assert 0 < seen[0] <= 0.01 * 400 * 128
 
 
@@ -150,7 +155,7 @@ def test_a_steeper_network_gets_a_lower_rate() -> None:
             lambda shape, classes, k=factor: Steep(k), digits(), loss="mse", weight_decay=0.0
         )
         start = landscape.init(1, stream(0, "init"))
-        rates.append(float(TRAIN.settled(landscape, start, 0).learning_rate))
+        rates.append(float(TRAIN.resolve_learning_rate(landscape, start, 0).learning_rate))
     assert (
         80 < rates[0] / rates[1] < 120
     )  # the Hessian of the weights is 100 times as large, that of the biases is not
@@ -194,7 +199,7 @@ def test_a_training_that_rises_begins_anew_at_lower_rates(tmp_path: Path) -> Non
     landscape = Cliff()
     folder = a_folder(tmp_path)
     cloud, sgd = run_measured(folder, "train", CLIFF, landscape, landscape.init(1, stream(0)), 0)
-    first = CLIFF.settled(landscape, landscape.init(1, stream(0)), 0).learning_rate
+    first = CLIFF.resolve_learning_rate(landscape, landscape.init(1, stream(0)), 0).learning_rate
     assert first == pytest.approx(190, rel=1e-3)
     rows = folder.rows("metrics.jsonl")
     stages = list(dict.fromkeys(row["stage"] for row in rows))

@@ -638,7 +638,7 @@ def test_two_hundred_runs_are_listed_at_once(many: Path, tmp_path: Path) -> None
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
     with_runs, without = [], []
-    for _ in range(3):
+    for _ in range(8):  # the least of three differs by a fifth on a shared machine
         without.append(_cpu_seconds(nowhere, "no runs", 1))
         with_runs.append(_cpu_seconds(many, "5/5", 200))
     assert min(with_runs) < 1.5 * min(without), (with_runs, without)

@@ -129,7 +129,7 @@ def test_resuming_gives_the_same_bits(sampling: str) -> None:
 
 def test_the_automatic_rate_of_a_formula_is_a_tenth_of_the_stable_limit() -> None:
     start = torch.zeros(1, 5, dtype=torch.float64)
-    settled = SGD(1, None, "auto", Constant(), 0.9).settled(BOWL, start, 0)
+    settled = SGD(1, None, "auto", Constant(), 0.9).resolve_learning_rate(BOWL, start, 0)
     assert settled.learning_rate == pytest.approx(0.1 * 2 * 1.9 / 9.0, rel=0.05)
 
 
@@ -137,7 +137,7 @@ def test_a_number_that_a_network_states_is_what_auto_means() -> None:
     landscape = Network(MLP, digits(), learning_rate=0.123)
     assert (
         SGD(1, 8, "auto", Constant())
-        .settled(landscape, landscape.init(1, stream(0)), 0)
+        .resolve_learning_rate(landscape, landscape.init(1, stream(0)), 0)
         .learning_rate
         == 0.123
     )

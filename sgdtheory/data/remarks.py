@@ -20,41 +20,42 @@ def remarks_on(
     """
     groups = _identical(train[0], test[0])
     count = len(train[0])
-    both = sum(sum(i >= count for i in group) for group in groups if group[0] < count)
-    torn = sum(
-        len(rows)
-        for group in groups
-        if len(set(train[1][rows := [i for i in group if i < count]].tolist())) > 1
-    )
+    both = torn = 0
+    for group in groups:
+        of_train = [i for i in group if i < count]
+        if of_train:
+            both += len(group) - len(of_train)
+        if len(set(train[1][of_train].tolist())) > 1:
+            torn += len(of_train)
     blank = [_constant(images) for images, _ in (train, test)]
-    found = [
-        f"{both:,} of {len(test[0]):,} test images are training images too: test errors say "
-        f"too little"
-        if both
-        else "",
-        f"{torn:,} training images occur again with another label: no network gets them all right"
-        if torn
-        else "",
-        f"{blank[0]:,} training and {blank[1]:,} test images are of one colour throughout"
-        if any(blank)
-        else "",
-        *(
-            _absent(labels, classes, name)
-            for name, (_, labels) in (("training", train), ("test", test))
-        ),
-    ]
-    return tuple(remark for remark in found if remark)
+    remarks = []
+    if both:
+        remarks.append(
+            f"{both:,} of {len(test[0]):,} test images are training images too: test errors say "
+            f"too little"
+        )
+    if torn:
+        remarks.append(
+            f"{torn:,} training images occur again with another label: no network gets them all "
+            f"right"
+        )
+    if any(blank):
+        remarks.append(
+            f"{blank[0]:,} training and {blank[1]:,} test images are of one colour throughout"
+        )
+    remarks.append(_absent(train[1], classes, "training"))
+    remarks.append(_absent(test[1], classes, "test"))
+    return tuple(filter(None, remarks))
 
 
 def _absent(labels: np.ndarray, classes: int, split: str) -> str:
     absent = np.flatnonzero(np.bincount(labels, minlength=classes) == 0).tolist()
     if not absent:
         return ""
-    named = ", ".join(map(str, absent[:MOST_CLASSES])) + (
-        " …" if len(absent) > MOST_CLASSES else ""
-    )
+    more = " …" if len(absent) > MOST_CLASSES else ""
+    named = ", ".join(map(str, absent[:MOST_CLASSES]))
     return (
-        f"no {split} image is of class {named} ({classes - len(absent)} of {classes} "
+        f"no {split} image is of class {named}{more} ({classes - len(absent)} of {classes} "
         f"classes have one)"
     )
 
@@ -81,9 +82,9 @@ def _marks(images: np.ndarray) -> np.ndarray:
     if short := -rows.shape[1] % WORD:
         rows = np.pad(rows, ((0, 0), (0, short)))
     words = np.ascontiguousarray(rows).view(np.uint64)
-    odd = np.random.Generator(np.random.PCG64(0)).integers(
-        0, 1 << 63, words.shape[1], dtype=np.uint64
-    ) * np.uint64(2) + np.uint64(1)
+    generator = np.random.Generator(np.random.PCG64(0))
+    drawn = generator.integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
+    odd = drawn * np.uint64(2) + np.uint64(1)
     marks: np.ndarray = np.einsum("ij,j->i", words, odd)
     return marks
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import OURS, sha256_of
-from sgdtheory.runs.foreign import MOST_YAML, held
+from sgdtheory.runs.foreign import MOST_YAML, bytes_of
 from sgdtheory.runs.run import Run, changed_since
 from sgdtheory.runs.task import Task
 
@@ -48,7 +48,7 @@ def _is_same_but_for_sources(run: Run, task: Task) -> bool:
 def _config_digest(run: Run) -> str:
     """SHA-256 of the configuration that is kept. It is compared, not built: it may be a
     stranger's."""
-    return hashlib.sha256(held(run.path, "config.yaml", MOST_YAML).read_bytes()).hexdigest()
+    return hashlib.sha256(bytes_of(run.path, "config.yaml", MOST_YAML)).hexdigest()
 
 
 def _is_empty(run: Run, task: Task) -> bool:

@@ -9,7 +9,8 @@ coordinates, and are recomputed wherever a point is scored.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from math import ceil
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,8 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscapes.normalised import (
-    averages,
-    joined,
-    moments,
-    normalised,
-    suits_torch,
-    sums_of_few,
-)
+from sgdtheory.landscapes.channel_sums import averages, joined, suits_torch, sums_of_few
+from sgdtheory.landscapes.normalised import moments, normalised
 from sgdtheory.runs.interrupt import stop_if_asked
 
 # up to here the whole training set is one batch; beyond, statistics are averages over batches
@@ -96,14 +91,14 @@ def _forwards(forwards: dict[_BatchNorm, Callable[..., Tensor]]) -> Iterator[Non
     back."""
     before = {part: part.__dict__.get("forward") for part in forwards}
     for part, forward in forwards.items():
-        part.forward = forward  # type: ignore[method-assign]
+        part.__dict__["forward"] = forward
     try:
         yield
     finally:
         for part, forward_before in before.items():
-            del part.forward
+            del part.__dict__["forward"]
             if forward_before is not None:
-                part.forward = forward_before  # type: ignore[method-assign]
+                part.__dict__["forward"] = forward_before
 
 
 def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
@@ -116,17 +111,17 @@ def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
     first = inputs.dim() > 2 and inputs.is_contiguous()
     values = inputs.flatten(2) if first else inputs.movedim(1, -1)
 
-    def each(channels: Tensor) -> Tensor:
+    def of_values(channels: Tensor) -> Tensor:
+        """Numbers of the channels [C] beside the values."""
         return channels[:, None] if first else channels
 
-    centred = values - each(averages(values, first))
+    centred = values - of_values(averages(values, first))
     scale = (averages(centred.square(), first) + norm.eps).rsqrt()
-    found = (
-        centred * each(scale)
-        if norm.weight is None
-        else centred * each(scale * norm.weight) + each(norm.bias)
-    )
-    return found.view(inputs.shape) if first else found.movedim(-1, 1)
+    if norm.weight is None:
+        outputs = centred * of_values(scale)
+    else:
+        outputs = centred * of_values(scale * norm.weight) + of_values(norm.bias)
+    return outputs.view(inputs.shape) if first else outputs.movedim(-1, 1)
 
 
 class Population(NamedTuple):
@@ -135,7 +130,7 @@ class Population(NamedTuple):
     buffers: dict[str, Tensor]  # mean and (biased) variance of every batch norm's input, by name
     # of the network with these buffers, where one pass saw all images: it normalised by them; else
     # None
-    outputs: Any
+    outputs: Tensor | None
 
 
 class _Moments(NamedTuple):
@@ -145,7 +140,7 @@ class _Moments(NamedTuple):
 
 
 def population_statistics(
-    module: nn.Module, forward: Callable[[Tensor], Any], images: Tensor, like: Tensor
+    module: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor, like: Tensor
 ) -> Population:
     """Mean and variance of every batch norm's input over all images [N, …], of `like`'s dtype;
     without those not used.
@@ -156,27 +151,29 @@ def population_statistics(
     1/√(values in a batch). Raises UserError where a norm is used twice in a pass.
     """
     norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
-    found: dict[str, list[_Moments]] = {name: [] for name in norms}
-    chunks = images.chunk(-(-len(images) // EXACT_IMAGES))
+    parts: dict[str, list[_Moments]] = {name: [] for name in norms}
+    chunks = images.chunk(ceil(len(images) / EXACT_IMAGES))
     for chunk in chunks:
         stop_if_asked()
         with _recording(norms, like) as seen:
             outputs = forward(chunk)
         for name, moments_of_chunk in seen.items():
-            found[name].append(moments_of_chunk)
+            parts[name].append(moments_of_chunk)
     buffers = {}
-    for name, parts in found.items():
-        if parts:
-            means, variances = (
-                torch.stack([m.mean for m in parts]),
-                torch.stack([m.variance for m in parts]),
-            )
-            values = sum(m.values for m in parts)
-            prefix = f"{name}." if name else ""
-            buffers[f"{prefix}running_mean"], buffers[f"{prefix}running_var"] = joined(
-                means, variances, [m.values / values for m in parts]
-            )
+    for name, of_norm in parts.items():
+        if of_norm:
+            mean, variance = _together(of_norm)
+            buffers[f"{name}.running_mean".lstrip(".")] = mean
+            buffers[f"{name}.running_var".lstrip(".")] = variance
     return Population(buffers, outputs if len(chunks) == 1 else None)
+
+
+def _together(parts: list[_Moments]) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [C] of the values of all parts."""
+    means = torch.stack([part.mean for part in parts])
+    variances = torch.stack([part.variance for part in parts])
+    values = sum(part.values for part in parts)
+    return joined(means, variances, [part.values / values for part in parts])
 
 
 @contextmanager
@@ -188,7 +185,7 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
     def recorded(name: str, norm: _BatchNorm) -> Callable[..., Tensor]:
         forward = norm.forward
 
-        def found(inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
+        def recording(inputs: Tensor, *rest: object, **named: object) -> Tensor:
             if name in seen:
                 raise UserError(
                     f"model: the batch norm {name or type(norm).__name__!r} is used twice in "
@@ -214,7 +211,7 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
             seen[name] = _Moments(mean, variance, count)
             return outputs
 
-        return found
+        return recording
 
     with _forwards({part: recorded(name, part) for name, part in norms.items()}):
         yield seen
@@ -237,8 +234,8 @@ def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None
 def with_population_statistics(
     module: nn.Module, weights: dict[str, Tensor], buffers: dict[str, Tensor]
 ) -> nn.Module:
-    """A module in evaluation mode that holds these weights and buffers; its norms without running
-    statistics get some.
+    """A module in evaluation mode that holds these weights [their own shapes] and buffers
+    [channels]; its norms without running statistics get some.
 
     Raises RuntimeError for a name or a shape that the module does not have.
 

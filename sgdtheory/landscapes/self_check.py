@@ -5,31 +5,25 @@ nine digits apart. What fails is refused in one line that names the part of the 
 """
 
 import random
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad
+from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sgdtheory.landscapes.network import Network
+    from sgdtheory.landscapes.network import ImageBatch, Network
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales
-ROUNDING = 1e-9  # relative, in float64: seen ≤ 1e-12 on ResNet-20 and DenseNet-40
-REFUSED = "this tool descends one function of the parameters"
 
 
 def self_check(landscape: "Network", dtype: torch.dtype) -> str:
@@ -115,7 +109,7 @@ def _same_bits(few: "Network", cloud: Tensor) -> None:
     drawn = _generators()
     first = _evaluated(few, cloud[:1], batch, images)
     if drawn != _generators():
-        raise UserError(_refusal(few, cloud[0], "draws random numbers in evaluation mode"))
+        raise UserError(refusal(few, cloud[0], "draws random numbers in evaluation mode"))
     _evaluated(few, cloud[1:], batch, images)
     again = _evaluated(few, cloud[:1], batch, images)
     for name, value in few.function.constants_in(cloud.dtype).items():
@@ -126,10 +120,10 @@ def _same_bits(few: "Network", cloud: Tensor) -> None:
             )
     if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
         what = "gives other numbers at the same point"
-        raise UserError(_refusal(few, cloud[0], what))
+        raise UserError(refusal(few, cloud[0], what))
 
 
-def _evaluated(few: "Network", cloud: Tensor, batch: Any, images: Tensor) -> list[Tensor]:
+def _evaluated(few: "Network", cloud: Tensor, batch: "ImageBatch", images: Tensor) -> list[Tensor]:
     """Loss, gradient and scored outputs of one point."""
     value, gradient = value_and_grad(few, cloud, batch)
     if not bool(torch.isfinite(gradient).all()):
@@ -169,10 +163,10 @@ def _rows_apart(few: "Network", theta: Tensor) -> float:
     mixed = images.clone()
     mixed[half:] = images[half:].flip(tuple(range(1, images.ndim)))
     other = few.outputs_with(theta, statistics, mixed)
-    difference = _relative(whole[:half], other[:half])
+    difference = relative_difference(whole[:half], other[:half])
     if difference > ROUNDING:
         what = "lets the examples of a batch see each other in evaluation mode"
-        raise UserError(_refusal(few, theta, what, rows=half))
+        raise UserError(refusal(few, theta, what, rows=half))
     return difference
 
 
@@ -199,7 +193,7 @@ def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
         with torch.no_grad(), as_written(theta.dtype):
             outputs = logits_of(module(few.data.scaled(images, torch.float32).to(theta.dtype)))
         expected = few.example_losses(outputs.double()[None], labels[None])[0]
-        worst = max(worst, _relative(score, expected))
+        worst = max(worst, relative_difference(score, expected))
     if worst > ROUNDING:
         raise UserError(
             f"model: {few.function.name} made anew with the same weights differs by {worst:.2g} "
@@ -214,8 +208,8 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
     together, gradients = value_and_grad(few, cloud, batch)
     alone = [value_and_grad(few, theta[None], batch) for theta in cloud]
     worst = max(
-        _relative(together, torch.cat([value for value, _ in alone])),
-        _relative(gradients, torch.cat([gradient for _, gradient in alone])),
+        relative_difference(together, torch.cat([value for value, _ in alone])),
+        relative_difference(gradients, torch.cat([gradient for _, gradient in alone])),
     )
     if worst > ROUNDING:
         raise UserError(
@@ -235,14 +229,7 @@ def _products(few: "Network", theta: Tensor) -> str:
     return ""
 
 
-def _relative(one: Tensor, other: Tensor) -> float:
-    if one.shape != other.shape:
-        return float("inf")
-    scale = 1 + float(other.abs().max()) if other.numel() else 1.0
-    return float((one - other).abs().max()) / scale if one.numel() else 0.0
-
-
-def _generators() -> tuple[Any, ...]:
+def _generators() -> tuple[object, ...]:
     """Where the process's own random generators stand."""
     _, keys, position, *_ = np.random.get_state()
     return (
@@ -251,65 +238,3 @@ def _generators() -> tuple[Any, ...]:
         bytes(np.asarray(keys)),
         position,
     )
-
-
-# who it was
-
-
-def _refusal(few: "Network", theta: Tensor, what: str, rows: int | None = None) -> str:
-    return f"model: {_culprit(few, theta, rows)} {what}; {REFUSED}"
-
-
-def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
-    """The first part of the module whose inputs are the same in two passes and whose outputs are
-    not; `rows`: the passes differ in all but so many rows of the batch."""
-    images, _ = few.examples("train")
-    mixed = images.clone()
-    if rows is not None:
-        mixed[rows:] = images[rows:].flip(tuple(range(1, images.ndim)))
-    statistics = few.statistics(theta)
-    passes = []
-    for inputs in (images, mixed):
-        calls: list[tuple[str, Any, Any]] = []
-        with _watched(few.function.plain, calls):
-            few.outputs_with(theta, statistics, inputs)
-        passes.append(calls)
-    for (name, before, after), (_, other_before, other_after) in zip(*passes, strict=False):
-        if _alike(before, other_before, rows) and not _alike(after, other_after, rows):
-            part = few.function.plain.get_submodule(name) if name else few.function.plain
-            kind = type(part).__name__
-            return f"{name} ({kind})" if name else kind
-    return few.function.name
-
-
-@contextmanager
-def _watched(module: nn.Module, calls: list[tuple[str, Any, Any]]) -> "Iterator[None]":
-    """In this block (name, inputs, outputs) of every part that is called, parts before their
-    owners."""
-
-    def watcher(name: str) -> Callable[..., None]:
-        def watch(_: nn.Module, inputs: Any, outputs: Any) -> None:
-            calls.append((name, _copied(inputs), _copied(outputs)))
-
-        return watch
-
-    hooks = [part.register_forward_hook(watcher(name)) for name, part in module.named_modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _copied(thing: Any) -> list[Tensor]:
-    return [x.detach().clone() for x in tree_leaves(thing) if isinstance(x, Tensor)]
-
-
-def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
-    """Whether tensors are equal: to the bit, or, of so many rows, to rounding."""
-    if [x.shape for x in these] != [x.shape for x in those]:
-        return False
-    pairs = list(zip(these, those, strict=True))
-    if rows is None:
-        return all(torch.equal(one, other) for one, other in pairs)
-    return all(_relative(x[:rows].double(), y[:rows].double()) <= ROUNDING for x, y in pairs)

@@ -34,7 +34,7 @@ class Adam(SGD):
     def init_state(self, cloud: Cloud) -> Tensor:
         return cloud.new_zeros(cloud.shape[0], 2, cloud.shape[1])
 
-    def move(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
+    def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
         mean, square = velocity.unbind(1)  # views
         mean.mul_(self.momentum).add_(force, alpha=1 - self.momentum)
         square.mul_(self.beta2).addcmul_(force, force, value=1 - self.beta2)

@@ -17,7 +17,8 @@ STEPS = 5  # measured, after a warm-up of two
 
 
 def estimate_stage(landscape: Landscape, sgd: SGD, start: Cloud) -> Estimate:
-    """Seconds, memory and disk of a stage of SGD with the scoring of its end."""
+    """Seconds, memory and disk of a stage of SGD from a cloud [P, n], and of the scoring of its
+    end."""
     disk = 5 * start.numel() * start.element_size() + 65536
     return Estimate(
         step_seconds(landscape, sgd, start) * sgd.steps + _scoring(landscape, start),
@@ -28,7 +29,7 @@ def estimate_stage(landscape: Landscape, sgd: SGD, start: Cloud) -> Estimate:
 
 def estimate_descent(landscape: Landscape, start: Cloud, gradients: int) -> Estimate:
     """Seconds, memory and disk of so many gradients of the whole objective at the points of a
-    cloud, one measured."""
+    cloud [P, n], one measured."""
     value_and_grad(landscape, start)
     clock = time.perf_counter()
     value_and_grad(landscape, start)
@@ -37,8 +38,8 @@ def estimate_descent(landscape: Landscape, start: Cloud, gradients: int) -> Esti
 
 
 def estimate_score(landscape: Landscape, start: Cloud, gradients: float = 0.0) -> Estimate:
-    """A point scored on both splits, or so many gradients of the whole objective; from a gradient
-    on one part of it."""
+    """A point [1, n] scored on both splits, or so many gradients of the whole objective; from a
+    gradient on one part of it."""
     part, weight = next(parts_of(landscape))
     seconds = 0.0
     for _ in range(2):  # the first one is slow
@@ -53,7 +54,7 @@ def estimate_score(landscape: Landscape, start: Cloud, gradients: float = 0.0) -
 
 
 def estimate_scores(landscape: Landscape, point: Cloud, count: int) -> Estimate:
-    """So many points scored on both sets, one measured."""
+    """So many points scored on both sets, one [1, n] measured."""
     return Estimate(
         count * score_seconds(landscape, point),
         memory_at(point),
@@ -62,11 +63,12 @@ def estimate_scores(landscape: Landscape, point: Cloud, count: int) -> Estimate:
 
 
 def seconds_of_step(landscape: Landscape, batch_size: int | None, cloud: Cloud) -> float:
-    """A step of SGD of all points of a cloud, the mean of five."""
+    """Seconds of a step of SGD of all points of a cloud [P, n], the mean of five."""
     return step_seconds(landscape, SGD(STEPS + 2, batch_size, 1e-6, Constant()), cloud)
 
 
 def step_seconds(landscape: Landscape, sgd: SGD, start: Cloud) -> float:
+    """Seconds of a step of this loop from a cloud [P, n], the mean of five."""
     clock = 0.0
     for state in replace(sgd, steps=STEPS + 2).run(landscape, start, 0):
         if start.is_cuda:
@@ -77,8 +79,10 @@ def step_seconds(landscape: Landscape, sgd: SGD, start: Cloud) -> float:
 
 
 def score_seconds(landscape: Landscape, start: Cloud) -> float:
-    """A score on both sets; of a formula, its energy. The second one: at a point of its own, for
-    the last point's is kept."""
+    """Seconds of a score of one point [1, n] on both sets; of a formula, of its energy.
+
+    The second one is measured, at another point: scores of the first may be kept.
+    """
     for point in (start, 1.001 * start):
         clock = time.perf_counter()
         if is_scored(landscape):
@@ -100,6 +104,7 @@ def _scoring(landscape: Landscape, start: Cloud) -> float:
 
 
 def memory_at(start: Cloud) -> float:
+    """Bytes at the peak so far, where a cloud [P, n] is."""
     if start.is_cuda:
         value: float = torch.cuda.max_memory_allocated(start.device)
         return value

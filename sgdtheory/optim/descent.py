@@ -21,8 +21,8 @@ FLOOR = float(np.finfo(np.float64).tiny) ** 0.25
 
 
 def full_batch(landscape: Landscape, cloud: Cloud, steps: int, seed: int) -> SGD:
-    """Heavy-ball descent of the whole objective at a quarter of the stable learning rate
-    2(1+μ)/h_max, h_max measured."""
+    """Heavy-ball descent of the whole objective from a cloud [P, n] at a quarter of the stable
+    learning rate 2(1+μ)/h_max, h_max measured."""
     top = max(
         top_curvature(landscape, theta, stream(seed, "curvature", i))
         for i, theta in enumerate(cloud)

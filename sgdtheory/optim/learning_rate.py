@@ -13,7 +13,8 @@ PRODUCTS = 3  # with the Hessian, a gradient each: with the first one 12 forward
 APART = 1e-3  # of |θ|: the two gradients of a product; nearer, ReLU's corners weigh too much
 LOWER = 0.25  # of the rate before: what is tried where a training rose
 MOST_TRIES = 5  # of a training at lower and lower rates
-LOOKS = (  # after this share of the steps, or so many, the loss is below that share of its first
+# after this fraction of the steps, or so many, the loss is below that fraction of its first
+LOOKS = (
     (0.05, 20, 1.0),
     (0.2, 80, 0.95),  # dead units stay at ln K, which is a little below
 )
@@ -35,21 +36,22 @@ def steepness(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) ->
     _, gradients = value_and_grad(landscape, cloud, batch)
     lengths = cloud.norm(dim=1, keepdim=True)
     lengths = APART * torch.where(lengths > 0, lengths, torch.ones_like(lengths))
-    vectors, found = gradients, torch.zeros_like(lengths[:, 0])
+    vectors, curvatures = gradients, torch.zeros_like(lengths[:, 0])
     for _ in range(PRODUCTS):
         sizes = vectors.norm(dim=1, keepdim=True)
         step = lengths / sizes.clamp_min(torch.finfo(cloud.dtype).tiny)
         _, other = value_and_grad(landscape, cloud - step * vectors, batch)
         vectors, before = (gradients - other) / step, sizes[:, 0]
         sizes = vectors.norm(dim=1)
-        found = torch.where(before > 0, sizes / before, found)
-    return found
+        curvatures = torch.where(before > 0, sizes / before, curvatures)
+    return curvatures
 
 
 def measured_rate(
     landscape: Landscape, cloud: Cloud, batch: Batch | None, momentum: float
 ) -> float:
-    """η = (1+μ)/h, half the limit 2(1+μ)/h of a quadratic, h the largest `steepness` of the points.
+    """η = (1+μ)/h, half the limit 2(1+μ)/h of a quadratic, h the largest `steepness` of the points
+    of a cloud [P, n].
 
     Raises RunError where there is no curvature to go by. Seen on eleven networks, from h = 0.6 to
     1,700: what trains best is within a factor of three of it, and on the straight line between two
@@ -66,12 +68,16 @@ def measured_rate(
 
 
 def look_steps(steps: int) -> list[tuple[int, float]]:
-    """(step, share): after so many steps the loss is to be below that share of its first."""
-    found = [(max(least, round(part * steps)), share) for part, least, share in LOOKS]
-    return [(step, share) for step, share in found if step <= steps // 2]
+    """(step, fraction): after so many steps the loss is to be below that fraction of its first."""
+    looks = []
+    for part, least, fraction in LOOKS:
+        step = max(least, round(part * steps))
+        if step <= steps // 2:
+            looks.append((step, fraction))
+    return looks
 
 
-def has_risen(first: float, recent: Sequence[float], share: float) -> bool:
+def has_risen(first: float, recent: Sequence[float], fraction: float) -> bool:
     """Whether losses recorded at a look say that the rate is too high; what is not finite has
     risen."""
-    return not sum(recent) / len(recent) < share * first
+    return not sum(recent) / len(recent) < fraction * first

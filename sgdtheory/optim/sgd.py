@@ -49,7 +49,7 @@ class Coupling(Protocol):
         ...
 
     def project(self, cloud: Cloud) -> Cloud:
-        """Where the points stand before the step, e.g. redistributed along a path."""
+        """Where the points [P, n] stand before the step, e.g. reparametrized along a path."""
         ...
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
@@ -88,6 +88,7 @@ class SGDState(NamedTuple):
     gradients: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
+        """Cloud and velocity [P, n]."""
         return {"cloud": self.cloud, "velocity": self.velocity}
 
 
@@ -115,8 +116,16 @@ class SGD:
     nesterov: bool = False
     sampling: Sampling = "iid"
 
-    def settled(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
-        """The same with a number for the learning rate: a pure function of (seed, cloud)."""
+    @property
+    def rate(self) -> float:
+        """The learning rate, where it is a number already."""
+        if isinstance(self.learning_rate, str):
+            raise TypeError("the learning rate is not resolved")
+        return self.learning_rate
+
+    def resolve_learning_rate(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
+        """The same with a number for the learning rate: a pure function of seed and cloud [P,
+        n]."""
         if self.learning_rate != "auto":
             return self
         if is_measured(landscape):
@@ -145,35 +154,35 @@ class SGD:
         seed: int,
         coupling: Coupling = UNCOUPLED,
     ) -> Iterator[SGDState]:
-        """States after each of the steps that are left. Resuming from a state gives the same bits
-        as never having stopped.
+        """States after each of the steps that are left, from a cloud [P, n] or a state on. Resuming
+        from a state gives the same bits as never having stopped.
 
         A coupling may state a `ceiling`: Diverged where the mean loss of the points is above it.
 
         """
-        optimiser = self.settled(
+        optimiser = self.resolve_learning_rate(
             landscape, start if isinstance(start, Tensor) else start.cloud, seed
         )
-        assert not isinstance(optimiser.learning_rate, str)
         if isinstance(start, Tensor):
             start = SGDState(0, start, self.init_state(start))
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):
-            rate = optimiser.learning_rate * self.schedule(step, self.steps)
+            rate = optimiser.rate * self.schedule(step, self.steps)
             cloud = coupling.project(cloud)
             losses, gradients = value_and_grad(landscape, cloud, next(batches))
             if ceiling < inf and not float(losses.mean()) <= ceiling:
                 raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)
-            self.move(cloud, velocity, coupling.force(cloud, losses, gradients), rate, step)
+            force = coupling.force(cloud, losses, gradients)
+            self.step(cloud, velocity, force, rate, step)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
 
     def init_state(self, cloud: Cloud) -> Tensor:
-        """The velocity before the first step."""
+        """The velocity [P, n] of a cloud [P, n] before the first step."""
         return torch.zeros_like(cloud)
 
-    def move(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
+    def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
         """One step of the cloud [P, n] and of its velocity, in place."""
         torch.add(force, velocity, alpha=self.momentum, out=velocity)
         cloud.sub_(
@@ -224,6 +233,6 @@ class SGD:
 
 
 def non_finite(losses: Tensor) -> list[int]:
-    """The points of a cloud whose loss is not a number any more; once there, SGD never comes
-    back."""
+    """The points of a cloud whose loss, of losses [P], is not a number any more; once there, SGD
+    never comes back."""
     return [int(p) for p in (~torch.isfinite(losses)).nonzero()[:, 0]]

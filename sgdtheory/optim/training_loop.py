@@ -2,6 +2,7 @@
 eye for what diverges."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
+from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import UnitFolder
 
 RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
@@ -21,10 +23,11 @@ def run_measured(
     landscape: Landscape,
     start: Cloud,
     seed: int,
-    share: tuple[float, float] = (0.0, 1.0),
+    fraction: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
 ) -> tuple[Cloud, SGD]:
-    """`run_stage` of a training, and the SGD with the learning rate that it was done with.
+    """`run_stage` of a training from a cloud [P, n] on: its last cloud [P, n], and the SGD with the
+    learning rate that it was done with.
 
     A rate that is measured holds where training begins; curvature may grow on the way. Where the
     loss has risen by its first looks (`LOOKS`), or is not finite, `run_lowering` begins anew. A
@@ -32,12 +35,13 @@ def run_measured(
     """
     if sgd.learning_rate == "auto" and is_measured(landscape):
         return run_lowering(
-            folder, name, sgd, landscape, start, seed, share, snapshots, watched=True
+            folder, name, sgd, landscape, start, seed, fraction, snapshots, watched=True
         )
-    settled = sgd.settled(landscape, start, seed)
-    return run_stage(
-        folder, name, settled, landscape, start, seed, share=share, snapshots=snapshots
-    ), settled
+    resolved = sgd.resolve_learning_rate(landscape, start, seed)
+    cloud = run_stage(
+        folder, name, resolved, landscape, start, seed, UNCOUPLED, fraction, snapshots
+    )
+    return cloud, resolved
 
 
 def run_lowering(
@@ -47,39 +51,47 @@ def run_lowering(
     landscape: Landscape,
     start: Cloud,
     seed: int,
-    share: tuple[float, float] = (0.0, 1.0),
+    fraction: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
     watched: bool = False,
 ) -> tuple[Cloud, SGD]:
-    """`run_stage`, and the SGD that got to its end: of one that diverged `LOWER` of the rate.
+    """`run_stage` from a cloud [P, n] on, and the SGD that got to its end: of one that diverged
+    `LOWER` of the rate.
 
     Each try is a stage of its own, and the rate is kept with the number of tries, so that resuming
     gives the same bits.
     """
     at = f"{name}-rate"
-    found = folder.marked(at)
-    if found is None:
+    kept = folder.marked(at)
+    if kept is None:
         folder.resume(name)  # a unit that is done again forgets what it had logged before it marks
-    tries = 0 if found is None else int(found[1]["tries"])
-    rate = (
-        sgd.settled(landscape, start, seed).learning_rate
-        if found is None
-        else float(found[0]["rate"])
-    )
+        tries, rate = 0, sgd.resolve_learning_rate(landscape, start, seed).rate
+    else:
+        tries, rate = int(kept[1]["tries"]), float(kept[0]["rate"])
     while True:
-        assert not isinstance(rate, str)
-        if found is None:
+        if kept is None:
             folder.mark(at, {"rate": torch.tensor(rate, dtype=torch.float64)}, {"tries": tries})
-        settled, last = replace(sgd, learning_rate=rate), tries == MOST_TRIES - 1
-        own, looks = f"{name}-lower-{tries}" if tries else name, watched and not last
+        resolved, is_last = replace(sgd, learning_rate=rate), tries == MOST_TRIES - 1
+        stage = f"{name}-lower-{tries}" if tries else name
         try:
-            return run_stage(
-                folder, own, settled, landscape, start, seed, UNCOUPLED, share, snapshots, looks
-            ), settled
+            cloud = run_stage(
+                folder,
+                stage,
+                resolved,
+                landscape,
+                start,
+                seed,
+                UNCOUPLED,
+                fraction,
+                snapshots,
+                watched and not is_last,
+            )
         except Diverged:
-            if last:
+            if is_last:
                 raise
-        found, tries, rate = None, tries + 1, LOWER * rate
+        else:
+            return cloud, resolved
+        kept, tries, rate = None, tries + 1, LOWER * rate
 
 
 def run_stage(
@@ -90,14 +102,14 @@ def run_stage(
     start: Cloud,
     seed: int,
     coupling: Coupling = UNCOUPLED,
-    share: tuple[float, float] = (0.0, 1.0),
+    fraction: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
     watched: bool = False,
 ) -> Cloud:
     """Run a stage to its end, from the newest state on disk when that belongs to this stage; gives
     its last cloud [P, n].
 
-    `share`: the part of the unit's progress that is this stage's. `snapshots`: steps after which
+    `fraction`: the part of the unit's progress that is this stage's. `snapshots`: steps after which
     the cloud is kept besides (`folder.snapshot`). Raises Diverged when no point is finite any more,
     and where it is `watched` when the recorded loss has risen at one of its first looks; single
     points that are not finite are left to the caller, who finds them with `non_finite`.
@@ -113,7 +125,7 @@ def run_stage(
         tensors = {key: value.to(start.device) for key, value in tensors.items()}
         window = list(tensors.pop("window"))
         state = SGDState(facts["step"], **tensors)
-    sgd = sgd.settled(landscape, start, seed)
+    sgd = sgd.resolve_learning_rate(landscape, start, seed)
     every = max(1, sgd.steps // RECORDS)
     looks = dict(look_steps(sgd.steps)) if watched else {}
     last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.init_state(start))
@@ -129,15 +141,22 @@ def run_stage(
         if last.step in looks:
             _look(folder, name, last.step, looks[last.step])
 
-        def kept(now: SGDState = last) -> tuple[dict[str, Tensor], dict[str, object]]:
-            record = torch.stack(window) if window else now.cloud.new_zeros((0, now.cloud.shape[0]))
-            return {**now.tensors(), "window": record}, {"stage": name, "step": now.step}
-
-        folder.keep(kept, share[0] + (share[1] - share[0]) * last.step / sgd.steps, name)
+        state_of = partial(_state_to_keep, name, last, window)
+        progress = fraction[0] + (fraction[1] - fraction[0]) * last.step / sgd.steps
+        folder.keep(state_of, progress, name)
     if window:
         _record(folder, name, sgd, last.step, window)
     folder.end_stage(name, last.cloud)
     return last.cloud
+
+
+def _state_to_keep(
+    name: str, state: SGDState, window: list[Tensor]
+) -> tuple[dict[str, Tensor], Json]:
+    """The tensors and facts of a state, with the losses [P] of the steps since the last record."""
+    empty = state.cloud.new_zeros((0, state.cloud.shape[0]))
+    record = torch.stack(window) if window else empty
+    return {**state.tensors(), "window": record}, {"stage": name, "step": state.step}
 
 
 def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Tensor]) -> None:
@@ -147,8 +166,7 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
     window.clear()
     means = losses.mean(0)
     lost = non_finite(means)
-    assert not isinstance(sgd.learning_rate, str)
-    rate = sgd.learning_rate * sgd.schedule(step - 1, sgd.steps)
+    rate = sgd.rate * sgd.schedule(step - 1, sgd.steps)
     folder.log(stage=name, step=step, learning_rate=rate, loss=means.tolist(), lost=lost)
     if len(lost) == len(means):
         first = step - len(losses) + int((~torch.isfinite(losses)).any(1).int().argmax()) + 1
@@ -159,16 +177,16 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
         )
 
 
-def _look(folder: UnitFolder, name: str, step: int, share: float) -> None:
+def _look(folder: UnitFolder, name: str, step: int, fraction: float) -> None:
     """Diverged where the mean loss recorded in the second half of the steps so far is not below
-    `share` of its first."""
+    `fraction` of its first."""
     folder.flush()
     rows = [
         row for row in folder.rows("metrics.jsonl") if row.get("stage") == name and "loss" in row
     ]
     means = {int(row["step"]): _mean(row["loss"]) for row in rows}
     recent = [mean for at, mean in means.items() if at > step // 2]
-    if recent and has_risen(next(iter(means.values())), recent, share):
+    if recent and has_risen(next(iter(means.values())), recent, fraction):
         raise Diverged(
             f"the loss has risen in the first {step} steps of {name}; lower sgd.learning_rate", step
         )

@@ -15,7 +15,7 @@ from sgdtheory.paths.polyline import (
     arc_positions,
     gaps,
     points_at,
-    slid,
+    reparametrize,
     subdivide,
 )
 
@@ -23,7 +23,7 @@ TINY = 1e-300  # of a loss: nothing
 
 
 def tangents(
-    path: Tensor, values: list[float], mixture: InterpolationMatrix | None = None
+    path: Tensor, values: list[float], weighted: InterpolationMatrix | None = None
 ) -> Tensor:
     """The improved tangent τ of each interior point, of some length, [P−2, n], from the values V of
     the P points.
@@ -39,8 +39,8 @@ def tangents(
     # so that where all are equal both weigh the same
     ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    mixture = InterpolationMatrix(len(path), path.dtype) if mixture is None else mixture
-    weights, at = mixture.weights, 0  # the three of each row are always in the same place
+    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
+    weights, at = weighted.weights, 0  # the three of each row are always in the same place
     for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
         rise, fall = up + next_up, down + next_down
         forward = rise / (rise + fall)
@@ -48,8 +48,8 @@ def tangents(
         weights[at] = -backward
         weights[at + 1] = backward - forward
         weights[at + 2] = forward
-        at += mixture.points + 1
-    return mixture.of(path)
+        at += weighted.points + 1
+    return weighted.of(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +58,13 @@ class ElasticBand:
     4, 12):
 
     F_i = −(∇L − (∇L·τ)τ) + k(|τ⁺| − |τ⁻|)τ, with k = `stiffness`. k = ∞ is no spring: before every
-    step the pivots slide to arc positions `targets` [P] (the string method, E, Ren & Vanden-Eijnden
-    2007, J. Chem. Phys. 126, 164103), in one pass: what it leaves is of second order (see
-    `redistribute`), and the next step's pass takes it. `climb`: the highest pivot, where it
-    is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ (Henkelman, Uberuaga &
-    Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is slid then: that would drag it off its
-    saddle, and forces across the path alone leave the spacing nearly as it is.
+    step the path is reparametrized, its pivots put at arc positions `targets` [P] (the string
+    method, E, Ren & Vanden-Eijnden 2007, J. Chem. Phys. 126, 164103), in one pass: what it leaves
+    is of second order (see `reparametrize_exactly`), and the next step's pass takes it. `climb`:
+    the highest pivot, where it is above both ends, feels no spring and climbs, F = −∇L + 2(∇L·τ)τ
+    (Henkelman, Uberuaga & Jónsson 2000, J. Chem. Phys. 113, 9901, Eq. 5). Nothing is reparametrized
+    then: that would drag it off its saddle, and forces across the path alone leave the spacing
+    nearly as it is.
 
     The cloud that SGD moves is the interior pivots [P−2, n] alone: `ends` [2, n] feel no force, so
     no gradient is spent on them. Their losses matter only as V_0 and V_{P−1} in the tangents next
@@ -90,18 +91,21 @@ class ElasticBand:
         return torch.cat([self.ends[:1], cloud, self.ends[1:]])
 
     def project(self, cloud: Tensor) -> Tensor:
-        """The cloud slid to its targets: into new memory, of a cloud that `project` gave away into
-        that of the one before."""
+        """The cloud [P−2, n] at its targets: in new memory; of a cloud that `project` gave away, in
+        that of the one before.
+
+        Two paths in turn are read and written, so that no step allocates one.
+        """
         if self.climb or not isinf(self.stiffness):
             return cloud
         path = self.path(cloud)
         if not any(path is known for known, _ in self._paths):
             self._paths[:] = [self._new_path(), self._new_path()]
         _, interior = self._paths[path is self._paths[0][0]]
-        return slid(path, self._targets, self._sliding, interior)
+        return reparametrize(path, self._targets, self._sliding, interior)
 
     def force(self, cloud: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-        """−F [P−2, n]."""
+        """−F [P−2, n], of a cloud [P−2, n], its losses [P−2] and gradients [P−2, n]."""
         path = self.path(cloud)
         first, last = self._end_losses
         tau = tangents(path, [first, *losses.tolist(), last], self._tangents)
@@ -109,34 +113,33 @@ class ElasticBand:
         along = (gradients * tau).sum(1)  # |τ|∇L·τ̂ [P−2]
         if self.climb or not isinf(self.stiffness):
             along = self._along(along, size, path, losses)
-        share = along.div_(size.square_().clamp_min_(torch.finfo(size.dtype).tiny))
-        return torch.addcmul(gradients, share[:, None], tau, value=-1)
+        fraction = along.div_(size.square_().clamp_min_(torch.finfo(size.dtype).tiny))
+        return torch.addcmul(gradients, fraction[:, None], tau, value=-1)
 
     def _along(self, slopes: Tensor, size: Tensor, path: Tensor, losses: Tensor) -> Tensor:
         """What is taken off the gradients along the path where there are springs or a climber,
         times |τ|, [P−2]."""
-        along = (
-            slopes
-            if isinf(self.stiffness)
-            else slopes + self.stiffness * stretches(path).to(size) * size
-        )
-        if self.climb:
-            highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
-            along = torch.where(highest & (losses > self.end_losses.max()), 2 * slopes, along)
-        return along
+        along = slopes
+        if not isinf(self.stiffness):
+            along = slopes + self.stiffness * stretches(path).to(size) * size
+        if not self.climb:
+            return along
+        highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
+        climbs = highest & (losses > self.end_losses.max())
+        return torch.where(climbs, 2 * slopes, along)
 
     # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for
     # less than the thirty launches that they would be.
 
     @cached_property
     def _targets(self) -> list[float]:
-        found: list[float] = self.targets.tolist()
-        return found
+        targets: list[float] = self.targets.tolist()
+        return targets
 
     @cached_property
     def _end_losses(self) -> list[float]:
-        found: list[float] = self.end_losses.tolist()
-        return found
+        losses: list[float] = self.end_losses.tolist()
+        return losses
 
     @cached_property
     def _paths(self) -> list[tuple[Tensor, Tensor]]:

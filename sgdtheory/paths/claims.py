@@ -1,7 +1,6 @@
 """What a graph of minima says: whether they are connected, and when that cannot be said."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +9,7 @@ from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.verdict import APART, is_flat
 from sgdtheory.paths.ways import WORDS, words_of
 from sgdtheory.roles import barrier_of, is_scored, states_barrier, states_minima, title_of
-from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
 
 FLAT = "≤ two standard errors, or 0.5 % of the straight line's"
 # of 1 + |θ|: how near a minimum of a formula is to the stated one that it is, which may be rounded
@@ -28,8 +27,8 @@ class Findings:
 
     landscape: Landscape
     nodes: Tensor
-    minima: list[dict[str, Any]]
-    edges: list[dict[str, Any]]
+    minima: Rows
+    edges: Rows
     ends: set[int]
     named: bool
     wanted: int
@@ -72,7 +71,7 @@ class Findings:
         )
 
     @property
-    def _highest(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _highest(self) -> tuple[Row, Row]:
         """The edge whose lowest way is highest, and that barrier."""
         row = max(self.edges, key=lambda row: row["lowest_way"]["barrier"]["value"])
         return row, row["lowest_way"]["barrier"]

@@ -7,30 +7,39 @@ Each is φ(t) = w₀(t)·θ₀ + w₁(t)·bend + w₂(t)·θ₁: a curve is the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
-from sgdtheory.landscape import Batch, Cloud
+from sgdtheory.landscape import Batch, Cloud, Landscape
+from sgdtheory.roles import (
+    examples_of,
+    has_examples,
+    is_augmented,
+    rows_at_once_of,
+    sampled_of,
+    states_rate,
+)
 
 Curve: TypeAlias = Callable[[Tensor], Tensor]
 NUDGE = 1e-2  # of the distance of the ends: how far off the straight line a bend begins
 
 
 def straight(t: Tensor) -> Tensor:
-    """(1 − t)θ₀ + tθ₁."""
+    """(1 − t)θ₀ + tθ₁, of t [T] the weights [T, 3]."""
     return torch.stack([1 - t, torch.zeros_like(t), t], -1)
 
 
 def bezier(t: Tensor) -> Tensor:
-    """(1 − t)²θ₀ + 2t(1 − t)·bend + t²θ₁ (1802.10026, Eq. 3)."""
+    """(1 − t)²θ₀ + 2t(1 − t)·bend + t²θ₁ (1802.10026, Eq. 3), of t [T] the weights [T, 3]."""
     return torch.stack([(1 - t).square(), 2 * t * (1 - t), t.square()], -1)
 
 
 def chain(t: Tensor) -> Tensor:
-    """Two straight pieces, θ₀ to the bend at t = ½ and on to θ₁ (1802.10026, Eq. 2)."""
+    """Two straight pieces, θ₀ to the bend at t = ½ and on to θ₁ (1802.10026, Eq. 2), of t [T] the
+    weights [T, 3]."""
     before, after = (1 - 2 * t).clamp_min(0), (2 * t - 1).clamp_min(0)
     return torch.stack([before, 1 - before - after, after], -1)
 
@@ -72,30 +81,30 @@ class CurveLandscape:
     hundredth of their distance off it, for symmetry may hold the straight line.
     """
 
-    inner: Any
+    inner: Landscape
     ends: Tensor  # [2, n]
     curve: Curve = bezier
     nodes: Annotated[int, Ge(1)] = 16
 
     @property
     def dim(self) -> int:
-        return int(self.inner.dim)
+        return self.inner.dim
 
     def init(self, points: int, stream: Generator) -> Cloud:
+        """Bends [points, n] near the middle of the ends."""
         distance = (self.ends[1] - self.ends[0]).norm()
         away = torch.randn(points, self.dim, generator=stream).to(self.ends) / self.dim**0.5
         bends: Cloud = self.ends.mean(0) + NUDGE * distance * away
         return bends
 
     def losses(self, cloud: Cloud, batch: CurveBatch | None = None) -> Tensor:
-        """[R]."""
+        """Of bends [R, n], [R]."""
         if batch is not None:
-            losses: Tensor = self.inner.losses(self._at(cloud, batch.t.to(cloud)), batch.inner)
-            return losses
+            return self.inner.losses(self._at(cloud, batch.t.to(cloud)), batch.inner)
         t = (torch.arange(self.nodes).to(cloud) + 0.5) / self.nodes
         # [nodes·R, n]
         points = self._at(cloud.repeat(self.nodes, 1), t.repeat_interleave(len(cloud)))
-        return self.inner.losses(points, None).view(self.nodes, -1).mean(0)  # type: ignore[no-any-return]
+        return self.inner.losses(points, None).view(self.nodes, -1).mean(0)
 
     def _at(self, bends: Cloud, t: Tensor) -> Cloud:
         """φ(t) of each bend [R, n] at its own t [R], or all at one t [1]."""
@@ -104,34 +113,37 @@ class CurveLandscape:
         points: Cloud = first * ends[0] + middle * bends + last * ends[1]
         return points
 
-    # What follows is asked for with hasattr: it is there where the inner landscape has it.
+    # What follows is there where the inner landscape has it; else there is no such attribute.
 
     @property
     def count(self) -> int:
-        return int(self.inner.count)
+        if not has_examples(self.inner):
+            raise AttributeError("count")
+        return self.inner.count
 
     @property
-    def learning_rate(self) -> Callable[[], float]:
-        found: Callable[[], float] = self.inner.learning_rate
-        return found
+    def learning_rate(self) -> Callable[[], float | None]:
+        if not states_rate(self.inner):
+            raise AttributeError("learning_rate")
+        return self.inner.learning_rate
 
     @property
     def rows_at_once(self) -> int | None:
-        return getattr(self.inner, "rows_at_once", None)
+        return rows_at_once_of(self.inner)
 
     def sample(self, points: int, size: int, stream: Generator) -> CurveBatch:
+        """One t and one mini-batch of the inner landscape a bend."""
         t = torch.rand(points, generator=stream)
-        return CurveBatch(t, self.inner.sample(points, size, stream))
+        return CurveBatch(t, sampled_of(self.inner).sample(points, size, stream))
 
     def augmentation(self, shape: tuple[int, ...], stream: Generator) -> CurveDraws:
+        """One t a step and bend, and the inner landscape's own draws."""
         t = torch.rand(shape[:2], generator=stream)
-        own = getattr(self.inner, "augmentation", None)
-        return CurveDraws(t, own(shape, stream) if own else None)
+        inner = self.inner
+        return CurveDraws(t, inner.augmentation(shape, stream) if is_augmented(inner) else None)
 
     def batch(self, indices: Tensor, draws: CurveDraws) -> CurveBatch:
-        inner = (
-            self.inner.batch(indices)
-            if draws.inner is None
-            else self.inner.batch(indices, draws.inner)
-        )
-        return CurveBatch(draws.t, inner)
+        """The examples of indices [R or 1, b], and one t a bend."""
+        if draws.inner is not None and is_augmented(self.inner):
+            return CurveBatch(draws.t, self.inner.batch(indices, draws.inner))
+        return CurveBatch(draws.t, examples_of(self.inner).batch(indices))

@@ -1,14 +1,14 @@
 """Coordinates of what leaves a path: along its chord, along its tangent, by growth."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sgdtheory.landscape import Cloud
 from sgdtheory.paths.polyline import length, points_at
-from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.measured import Measured, Row, row_of
 
 
 class Frame(NamedTuple):
@@ -25,8 +25,8 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, path: Tensor, at: Sequence[float]) -> "Frame":
-        """The tangent at s is the direction from one mean gap between pivots before it to one
-        after.
+        """Of a path [P, n]: the tangent at s is the direction from one mean gap between pivots
+        before it to one after.
         """
         s = torch.tensor(at, dtype=torch.float64, device=path.device)
         gap = 1 / (len(path) - 1)
@@ -49,28 +49,31 @@ class Frame(NamedTuple):
         return self.outward[:, None] * (moved.double() @ chord) / chord.square().sum()
 
     def along_tangent(self, moved: Tensor) -> Tensor:
-        """The same along the path's tangent, in units of the path's length."""
+        """Displacements [A, R, n] → the same along the path's tangent [A, R], in units of its
+        length."""
         along = torch.einsum("arn,an->ar", moved.double(), self.tangent.double())
         return self.outward[:, None] * along / self.length
 
     def by_growth(self, moved: Tensor) -> Tensor:
-        """The part of `along_chord` that is growth of |θ|: a path bends away from the origin less
-        than its ends lie apart, so that a longer θ of the same direction stands further out.
+        """The part of `along_chord` [A, R] of displacements [A, R, n] that is growth of |θ|.
+
+        A path bends away from the origin less than its ends lie apart, so that a longer θ of the
+        same direction stands further out.
         """
         radial = self.start.double() / self.start.double().norm(dim=1, keepdim=True)
         grown = torch.einsum("arn,an->ar", moved.double(), radial)
         return self.along_chord(grown[:, :, None] * radial[:, None])
 
     def way(self, cloud: Cloud) -> Tensor:
-        """The share of the way along the chord from the start to the nearer end that clouds [A, R,
-        n] have made, [A, R].
+        """The fraction of the way along the chord from the start to the nearer end that clouds
+        [A, R, n] have made, [A, R].
         """
         end = torch.where(self.outward < 0, 0.0, 1.0).double()
         chord = self.chord.double()
         there = ((self.start.double() - self.first.double()) @ chord) / chord.square().sum()
         return self.along_chord(cloud - self.start[:, None]) / (end - there).abs()[:, None]
 
-    def drift(self, cloud: Cloud, descent: Cloud, at: int) -> dict[str, Any]:
+    def drift(self, cloud: Cloud, descent: Cloud, at: int) -> Row:
         """How far replicas of one point [A, R, n] are from gradient descent [A, 1, n], towards the
         nearer end: means over R.
         """

@@ -2,13 +2,13 @@
 paths."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sgdtheory.landscape import Landscape
 from sgdtheory.paths.profile import profile
+from sgdtheory.runs.folder import Json
 
 MARGIN = 0.25  # of the triangle's extent, around it
 
@@ -23,9 +23,7 @@ def coordinates(corners: Tensor) -> tuple[Tensor, Tensor]:
     return axes, (corners - corners[0]).double() @ axes.T
 
 
-def plane(
-    landscape: Landscape, corners: Tensor, side: int, tell: Callable[[float], None]
-) -> dict[str, Any]:
+def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[float], None]) -> Json:
     """Training and test loss on a grid of side × side points of the plane through three minima [3,
     n].
 
@@ -44,11 +42,8 @@ def plane(
         points = corners[0].double() + torch.stack([xs.to(axes), y.to(axes).expand(side)], 1) @ axes
         rows.append(profile(landscape, points.to(corners.dtype), xs))
         tell((k + 1) / side)
-    tests = (
-        None
-        if rows[0].test_losses is None
-        else [row.test_losses.mean(1).tolist() for row in rows if row.test_losses is not None]
-    )
+    scored = [row.test_losses for row in rows if row.test_losses is not None]
+    tests = [losses.mean(1).tolist() for losses in scored] or None
     return {
         "corners": at.tolist(),
         "x": xs.tolist(),

@@ -72,22 +72,22 @@ class InterpolationMatrix:
         return torch.mm(self._table.to(path.device), path, out=out)
 
 
-def slid(
+def reparametrize(
     path: Tensor,
     targets: list[float],
-    mixture: InterpolationMatrix | None = None,
+    weighted: InterpolationMatrix | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """`points_at(path, targets)` of the interior points [P−2, n], for targets that rise from 0 to
     1: by few calls.
 
     Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its
-    positions anew at every step. `mixture` and `out` are memory for it.
+    positions anew at every step. `weighted` and `out` are memory for it.
     """
-    mixture = InterpolationMatrix(len(path), path.dtype) if mixture is None else mixture
+    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
     sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
     arcs = list(accumulate(sizes))  # at the end of each piece
-    weights, total, last = mixture.weights, arcs[-1], len(sizes) - 1
+    weights, total, last = weighted.weights, arcs[-1], len(sizes) - 1
     weights.fill(0)
     at = piece = 0
     for target in targets[1:-1]:
@@ -97,11 +97,11 @@ def slid(
         left = (arcs[piece] - t) / (sizes[piece] or 1.0)
         weights[at + piece] = left
         weights[at + piece + 1] = 1 - left
-        at += mixture.points
-    return mixture.of(path, out)
+        at += weighted.points
+    return weighted.of(path, out)
 
 
-def redistribute(path: Tensor, targets: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+def reparametrize_exactly(path: Tensor, targets: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """Slide the points along the path until they stand at arc positions `targets` [P]; the ends
     stay.
 

@@ -3,7 +3,7 @@ statistics recomputed."""
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.roles import is_scored
-from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.measured import Measured, Row
 
+Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]  # mean losses [R, T] → [R]
 # examples, whose weights in all resamples are kept (32 MB): an edge asks for a dozen errors
 FEW = 10_000
 RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·400) = 3.5 %
@@ -68,7 +69,7 @@ class Profile(NamedTuple):
         """max_t L(t)."""
         return self._statistic(lambda means: means.max(1))
 
-    def _statistic(self, of: Any) -> Measured:
+    def _statistic(self, of: Statistic) -> Measured:
         """A function of the mean losses [R, T] → [R], piecewise linear in them, with its error by a
         bootstrap over examples.
 
@@ -87,7 +88,7 @@ class Profile(NamedTuple):
         spread = np.hypot(again.std(ddof=1), again.mean() - value)
         return Measured(value, float(spread * _widened(losses, means, of, weights)), "nats")
 
-    def row(self, **facts: Any) -> dict[str, Any]:
+    def row(self, **facts: object) -> Row:
         """As it stands in results.json: what is at the worst point, and the barrier over the higher
         end.
 
@@ -135,7 +136,7 @@ def _weights(count: int) -> np.ndarray:
 _kept_weights = lru_cache(maxsize=1)(_weights)
 
 
-def _widened(losses: np.ndarray, means: np.ndarray, of: Any, weights: np.ndarray) -> float:
+def _widened(losses: np.ndarray, means: np.ndarray, of: Statistic, weights: np.ndarray) -> float:
     """What a standard error of a statistic of losses [T, N] is multiplied by, so that 1.96 of them
     hold in 95 % of cases.
 

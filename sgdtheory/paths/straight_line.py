@@ -23,4 +23,4 @@ def rate_along(landscape: Landscape, sgd: SGD, ends: Cloud, seed: int) -> float:
     """The learning rate as a number, one that suits the whole straight line between ends [2, n]."""
     t = torch.tensor(MEASURED_AT, dtype=torch.float64, device=ends.device)
     line = points_on_line(ends, t)
-    return float(sgd.settled(landscape, line, seed).learning_rate)
+    return float(sgd.resolve_learning_rate(landscape, line, seed).learning_rate)

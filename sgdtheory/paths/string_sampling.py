@@ -90,7 +90,7 @@ def descend_to(
     others are there. `judge` gives the losses that are looked at, by default the whole objective.
     """
     judge = judge or (lambda points: values(landscape, points))
-    sgd = sgd.settled(landscape, start, seed)
+    sgd = sgd.resolve_learning_rate(landscape, start, seed)
     cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
     state = SGDState(0, cloud[left], sgd.init_state(cloud[left]))

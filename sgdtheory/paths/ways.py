@@ -1,9 +1,9 @@
 """The ways between two minima that an edge compares: what they are called, and which is the lowest.
 No torch."""
 
-from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+
+from sgdtheory.statistics.measured import Row
 
 WORDS = {  # by their names in results.json, the simplest first
     "linear": "the straight line",
@@ -16,7 +16,7 @@ WORDS = {  # by their names in results.json, the simplest first
 ROUNDING = 1e-6
 
 
-def lowest_way(row: Mapping[str, Any]) -> dict[str, Any]:
+def lowest_way(row: Row) -> Row:
     """{name, barrier: {value, stderr}} of the way whose barrier over the higher end is lowest.
 
     Every way is a path between the same two functions, so each barrier bounds the true one from
@@ -36,11 +36,11 @@ def lowest_way(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "barrier": dict(known[name])}
 
 
-def words_of(name: str, row: Mapping[str, Any]) -> str:
+def words_of(name: str, row: Row) -> str:
     """A way as a sentence has it."""
     string = name == "path" and row["path"].get("method") == "string_sampling"
     return "the string" if string else WORDS[name]
 
 
-def _is_known(barrier: Mapping[str, Any] | None) -> bool:
+def _is_known(barrier: Row | None) -> bool:
     return barrier is not None and barrier["value"] is not None and isfinite(barrier["value"])

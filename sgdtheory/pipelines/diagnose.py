@@ -24,10 +24,10 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of, digest_of_all
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
-from sgdtheory.roles import count_of, title_of
+from sgdtheory.roles import Split, count_of, network_of, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
 
 # parameters × examples from which `products` and `draws` hold: a second or so a product
 LARGE = 10_000_000
@@ -195,22 +195,23 @@ class Diagnose:
 
     # what is said
 
-    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> dict[str, Any]:
+    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> Row:
         """Scores with the statistics of batch norm that the file holds; null, with the reason,
         where there are none."""
         why = "there is no batch norm" if is_additive(self.landscape) else NO_STATISTICS
-        row: dict[str, Any] = {}
-        for split in ("train", "test"):
+        row: Row = {}
+        splits: tuple[Split, ...] = ("train", "test")
+        for split in splits:
             loss = error = Measured.nothing(why)
             if own is not None:
                 there = {name: value.to(theta) for name, value in own.items()}
-                score = self.landscape.score(theta[None], split, buffers=there)  # type: ignore[attr-defined]
+                score = network_of(self.landscape).score(theta[None], split, buffers=there)
                 loss = Measured.mean(score.losses[0].cpu(), "nats")
                 error = Measured.mean(score.errors[0].cpu())
             row |= loss.columns(f"{split}_loss_{OWN}") | error.columns(f"{split}_error_{OWN}")
         return row
 
-    def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+    def _claims(self, rows: Rows) -> list[Claim]:
         """What was found, in words; nothing was expected, so there is no verdict."""
         title = title_of(self.landscape)
         if not rows:
@@ -222,10 +223,10 @@ class Diagnose:
         count = f"{len(rows)} points" if len(rows) > 1 else "a point"
         words = [f"objective {_range([row['objective'] for row in rows])}"]
         if rows[0]["train_error"] is not None:
-            words = [
-                f"{split} error {_range([100 * row[f'{name}_error'] for row in rows])} %"
-                for name, split in SPLITS
-            ]
+            words = []
+            for name, split in SPLITS:
+                percent = [100 * row[f"{name}_error"] for row in rows]
+                words.append(f"{split} error {_range(percent)} %")
         words.append(f"|∇objective| {_range([row['gradient_norm'] for row in rows])}")
         largest = Measured(max(row["gradient_norm"] for row in rows))
         found = [Claim("points", f"{count} of {title}: {', '.join(words)}", largest, "", None)]
@@ -241,7 +242,7 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} … {high}"
 
 
-def _of_statistics(rows: list[dict[str, Any]]) -> list[Claim]:
+def _of_statistics(rows: Rows) -> list[Claim]:
     """How much worse points do with their files' own statistics."""
     own = [row for row in rows if row.get(f"test_error_{OWN}") is not None]
     if not own:

@@ -1,7 +1,6 @@
 """Points of a trajectory of SGD: which are kept, and what is said of each where it stands."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.measured import Plot, Rows
 
 
 def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
@@ -23,7 +22,7 @@ def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
 
 def along(
     folder: UnitFolder, landscape: Landscape, sgd: SGD, steps: tuple[int, ...], like: Cloud
-) -> tuple[dict[str, Tensor], dict[str, list[dict[str, Any]]]]:
+) -> tuple[dict[str, Tensor], dict[str, Rows]]:
     """The snapshots [S, n] of a unit that followed one point, with their steps, and a row of facts
     for each.
 
@@ -36,9 +35,8 @@ def along(
     cloud = torch.cat([folder.snapshot(step) for step in steps])
     losses, gradients = value_and_grad(landscape, cloud.to(like.device))
     rows = []
-    assert not isinstance(sgd.learning_rate, str)
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
-        rate = sgd.learning_rate * sgd.schedule(max(0, step - 1), sgd.steps)
+        rate = sgd.rate * sgd.schedule(max(0, step - 1), sgd.steps)
         rows.append(
             {
                 "step": step,
@@ -66,7 +64,7 @@ def units_along(
 
 def snapshots_of(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Tensor]]]:
+) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
     """A row a snapshot with its diagnostics, and the clouds of the trajectories by file name."""
     rows, clouds = [], {}
     for i, unit in enumerate(minima):
@@ -82,7 +80,7 @@ def snapshots_of(
     return rows, clouds
 
 
-def pictures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def pictures(rows: Rows) -> Rows:
     """The largest curvature along each trajectory beside its edge of stability, where `spectrum`
     has measured it."""
     if not any(row.get("top_eigenvalue") is not None for row in rows):

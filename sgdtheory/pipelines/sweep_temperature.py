@@ -1,10 +1,10 @@
 """`sgdtheory sweep-temperature`: SGD is a cloud, and the cloud has a temperature."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -12,49 +12,42 @@ from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
-from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.landscape import Landscape
-from sgdtheory.optim.cost import estimate_descent
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
+from sgdtheory.pipelines.sweep_costs import SweepCosts
+from sgdtheory.pipelines.sweep_sites import (
+    Site,
+    bottom_of,
+    minimum_row,
+    reference_minimum_in,
+    refuse_batches,
+    refuse_points,
+)
 from sgdtheory.pipelines.train import Dtype, dtype_of
-from sgdtheory.rng import key, stream
-from sgdtheory.roles import count_of, device_of, states_minima, title_of
+from sgdtheory.rng import key
+from sgdtheory.roles import device_of, states_minima, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Results, in_full
+from sgdtheory.statistics.measured import Results, Rows, in_full
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
-from sgdtheory.temperature.cost import estimate_cell
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.grid import Grid
-from sgdtheory.temperature.quench import QuenchResult, quench
+from sgdtheory.temperature.quench import quench
 from sgdtheory.temperature.reference_minimum import (
     ReferenceMinimum,
     find_minimum,
     reference_minimum_at,
 )
 
-GUESS = 3000  # steps of a cell before its minimum is known
-# of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
-# directions
-WINDOWS = 4
-DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
-
-
-class Site(NamedTuple):
-    """Where clouds are let go, and what was measured there: the unit that does so, its number, and
-    the b it is for (0: all)."""
-
-    unit: Unit
-    number: int
-    batch_size: int
+AUTO_RATES = 4  # of a grid whose rates are chosen at the minimum
 
 
 @dataclass(frozen=True)
@@ -91,29 +84,8 @@ class SweepTemperature:
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        count = count_of(self.landscape)
-        if count is None and self.sampling != "iid":
-            raise UserError(
-                f"sampling={self.sampling} needs examples, and this landscape has none; use iid"
-            )
-        if count is not None and max(self.sweep.batch_size) > count:
-            raise UserError(
-                f"sweep.batch_size={max(self.sweep.batch_size)} is more than the {count:,} "
-                f"training examples"
-            )
-        if getattr(getattr(self.landscape, "data", None), "augment", "none") != "none":
-            raise UserError(
-                "data.augment: with random images the minimum of the objective is not known; "
-                "use none"
-            )
-        if self.at is not None and self.minima is None:
-            raise UserError(
-                "at: says where on a path, and there is none; give minima=RUN, a connect run"
-            )
-        if self.at == ():
-            raise UserError(
-                "at=[] names no point of a path: give at least one fraction of its length"
-            )
+        refuse_batches(self.landscape, self.sampling, max(self.sweep.batch_size))
+        refuse_points(self.landscape, self.at, self.minima)
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
@@ -165,106 +137,101 @@ class SweepTemperature:
         folder.finish({"bottom": found}, {})
 
     def finish(self, run: Run) -> Results:
-        title = title_of(self.landscape)
         sites = self._sites(run)
-        grounds = [_ground(run.folder(site.unit)) for site in sites]
-        if any(ground is None for ground in grounds):
-            return Results(claims_of([], title), {})
-        known = {
-            site.unit.hash: ground
-            for site, ground in zip(sites, grounds, strict=True)
-            if ground is not None
-        }
-        first = [site.unit for site in sites]
-        clouds: dict[str, Mapping[str, Any]] = {
-            "minima.safetensors": {
-                "minima": torch.stack([ground.theta for ground in known.values()]),
-                **self._kept,
-            },
-            "ground.safetensors": known[first[0].hash]._asdict(),
-        }
+        known = {}
+        for site in sites:
+            ground = reference_minimum_in(run.folder(site.unit))
+            if ground is None:
+                return Results(claims_of([], title_of(self.landscape)), {})
+            known[site.number_and_size] = ground
         cells = list(self._cells(run))
-        rows = []
-        for (unit, cell, site), letting in zip(cells, self._quenches(run, cells), strict=True):
+        rows, trajectories = [], {}
+        for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
             if run.result(unit) is None:
                 continue
-            tensors, ground = run.folder(unit).clouds(), known[site.unit.hash]
+            tensors = run.folder(unit).clouds()
             name = cell.name if site.number == 0 else f"{site.number}-{cell.name}"
-            clouds[f"trajectories/{name}.safetensors"] = tensors
+            trajectories[f"trajectories/{name}.safetensors"] = tensors
+            ground = known[site.number_and_size]
             trajectory = cell.trajectory_from(tensors, self.landscape, ground)
-            let_down = None if letting is None else run.result(letting)
-            bottom = None if let_down is None else QuenchResult(**let_down["bottom"])
+            bottom = bottom_of(None if quenching is None else run.result(quenching))
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
-        measured = columns_of(
-            units_of(self.diagnostic, self.landscape, first, run), run, len(sites)
-        )
-        minima = [
-            _minimum(site, known[site.unit.hash]) | columns
-            for site, columns in zip(sites, measured, strict=True)
-        ]
-        if self.minima is not None and self.given is not None:
-            minima = [row | {"source": self.given.sources[int(row["name"])]} for row in minima]
-        return Results(
-            claims_of(rows, title), {"cells": rows, "minima": minima}, numbers_of(rows), clouds
-        )
+        first = known[sites[0].number_and_size]
+        thetas = torch.stack([ground.theta for ground in known.values()])
+        clouds = {
+            "minima.safetensors": {"minima": thetas, **self._kept},
+            "ground.safetensors": first._asdict(),
+            **trajectories,
+        }
+        tables = {"cells": rows, "minima": self._minima(run, known)}
+        claims = claims_of(rows, title_of(self.landscape))
+        return Results(claims, tables, numbers_of(rows), clouds)
+
+    def _minima(self, run: Run, grounds: Mapping[tuple[int, int], ReferenceMinimum]) -> Rows:
+        """A row for each minimum below which clouds were let go, with diagnostics and source."""
+        sites = self._sites(run)
+        units = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
+        measured = columns_of(units, run, len(sites))
+        rows = []
+        for site, columns in zip(sites, measured, strict=True):
+            row = minimum_row(site, grounds[site.number_and_size]) | columns
+            if self.minima is not None and self.given is not None:
+                row["source"] = self.given.sources[site.number]
+            rows.append(row)
+        return rows
 
     @property
     def _kept(self) -> Mapping[str, Tensor]:
         """What is kept beside the minima that were found: where they were looked for from, and
         constants."""
         kept = constants_to_keep(self.landscape)
-        return (
-            kept
-            if self.minima is None or self.given is None
-            else {STARTS: self.given.points, **kept}
-        )
-
-    def _cost_of_minimum(self) -> Estimate:
-        """From a full-batch gradient."""
-        start = self.landscape.init(1, stream(self.seed, "init", 0))
-        return estimate_descent(self.landscape, start.double(), DESCENT)
-
-    def _cost_of_quench(self) -> Estimate:
-        start = self.landscape.init(1, stream(self.seed, "init", 0))
-        return estimate_descent(self.landscape, start.to(dtype_of(self.dtype)), QUENCHING)
+        if self.minima is None or self.given is None:
+            return kept
+        return {STARTS: self.given.points, **kept}
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
         guessed."""
-        grounds = {site.unit.hash: _ground(run.folder(site.unit)) for site in self._sites(run)}
+        sites = self._sites(run)
+        grounds = {
+            site.number_and_size: reference_minimum_in(run.folder(site.unit)) for site in sites
+        }
         asked = {unit.hash for unit in pending}
-        cells = list(self._cells(run))
-        recorded = {unit.hash for unit, _, _ in cells}
-        found = []
-        for unit in pending:
-            if unit.hash not in recorded:
-                cost_of = unit.cost or self._cost_of_minimum
-                found.append((unit.name, cost_of()))
-        for unit, cell, site in cells:
+        recorded = {unit.hash for unit, _, _ in self._cells(run)}
+        costs = [
+            (unit.name, (unit.cost or self._costs.of_minimum)())
+            for unit in pending
+            if unit.hash not in recorded
+        ]
+        for unit, cell, site in self._cells(run):
             if unit.hash in asked:
-                found.append((unit.name, self._cost(cell, grounds[site.unit.hash])))
-        rates = [1e-6] * 4 if self.sweep.learning_rate == "auto" else self.sweep.learning_rate
-        for site in self._sites(run):
-            if grounds[site.unit.hash] is None:
-                for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
-                    cost = self._cost(self._cell(1e-6, size), None)
-                    is_auto = self.sweep.learning_rate == "auto"
-                    told = ("auto" if is_auto else in_full(rate) for rate in rates)
-                    found += [(f"cell-{rate}-{size}", cost) for rate in told]
-        return found
+                ground = grounds[site.number_and_size]
+                costs.append((unit.name, self._costs.of_cell(cell, ground)))
+        for site in sites:
+            if grounds[site.number_and_size] is None:
+                for size in self._sizes(site):
+                    cost = self._costs.of_cell(self._cell(1e-6, size), None)
+                    costs += [(f"cell-{rate}-{size}", cost) for rate in self._rates_in_words]
+        return costs
 
-    def _cost(self, cell: Cell, ground: ReferenceMinimum | None) -> Estimate:
-        """One step more and one look more are measured; how many there will be the ground says,
-        else a guess."""
-        steps, looks = GUESS, GUESS // 128
-        if ground is not None:
-            schedule = cell.schedule(ground, count_of(self.landscape))
-            looks = schedule.window * min(WINDOWS, schedule.windows)
-            steps = schedule.burn_in + schedule.thinning * looks
-        start = self.landscape.init(1, stream(self.seed, "init", 0)).to(dtype_of(self.dtype))
-        sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
-        return estimate_cell(self.landscape, sgd, start.expand(self.replicas, -1).clone(), looks)
+    @property
+    def _costs(self) -> SweepCosts:
+        return SweepCosts(
+            self.landscape, dtype_of(self.dtype), self.replicas, self.steps, self.seed
+        )
+
+    @property
+    def _rates_in_words(self) -> list[str]:
+        """The learning rates of the grid; of one that is chosen at the minimum, as many as it
+        has."""
+        if self.sweep.learning_rate == "auto":
+            return ["auto"] * AUTO_RATES
+        return [in_full(rate) for rate in self.sweep.learning_rate]
+
+    def _sizes(self, site: Site) -> list[int]:
+        """The batch sizes of the cells at a site."""
+        return [site.batch_size] if site.batch_size else list(self.sweep.batch_size)
 
     # units
 
@@ -299,11 +266,9 @@ class SweepTemperature:
     def _sites(self, run: Run) -> list[Site]:
         """The units that find the minima; those that are given are known by their content."""
         starts = self._starts
-        points = (
-            [None]
-            if self.minima is None or starts is None
-            else [digest_of(theta) for theta in starts]
-        )
+        points: list[str | None] = [None]
+        if self.minima is not None and starts is not None:
+            points = [digest_of(theta) for theta in starts]
         sizes = [0] if is_additive(self.landscape) else list(self.sweep.batch_size)
         what = {
             "landscape": run.science["landscape"],
@@ -321,19 +286,19 @@ class SweepTemperature:
                 batch_size = size or min(self.sweep.batch_size)
                 asked = {"minimum": point, "index": index, "batch_size": batch_size}
                 work = partial(self._measure, index, batch_size)
-                unit = Unit(name, {**what, **asked}, work, cost=self._cost_of_minimum)
+                unit = Unit(name, {**what, **asked}, work, cost=self._costs.of_minimum)
                 found.append(Site(unit, index, size))
         return found
 
     def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
         for site in self._sites(run):
-            ground = _ground(run.folder(site.unit))
+            ground = reference_minimum_in(run.folder(site.unit))
             if ground is None:
                 continue
             for rate in self.sweep.learning_rates(
                 ground.top_curvature, self.momentum, adapts=not ground.has_minimum
             ):
-                for size in [site.batch_size] if site.batch_size else self.sweep.batch_size:
+                for size in self._sizes(site):
                     cell = self._cell(rate, size)
                     what = {
                         "minimum": site.unit.config,
@@ -343,7 +308,7 @@ class SweepTemperature:
                     }
                     prefix = f"cell-{site.number}" if site.number else "cell"
                     name, work = f"{prefix}-{cell.name}", partial(self._record, cell)
-                    cost = partial(self._cost, cell, None)
+                    cost = partial(self._costs.of_cell, cell, None)
                     yield Unit(name, what, work, (site.unit,), cost), cell, site
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
@@ -357,33 +322,10 @@ class SweepTemperature:
             name = unit.name.replace("cell", "quench", 1)
             config = {"quench": True, "of": unit.config}
             work, needs = partial(self._quench, cell), (unit, site.unit)
-            found.append(Unit(name, config, work, needs, self._cost_of_quench))
+            found.append(Unit(name, config, work, needs, self._costs.of_quench))
         return found
 
     def _cell(self, rate: float, size: int) -> Cell:
         return Cell(
             rate, size, self.momentum, self.sampling, self.replicas, self.precision, self.steps
         )
-
-
-def _minimum(site: Site, ground: ReferenceMinimum) -> dict[str, Any]:
-    """A row about the bottom of the sweep."""
-    size = {"batch_size": site.batch_size} if site.batch_size else {}
-    numbers = {
-        name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
-    }
-    micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
-    row: dict[str, Any] = {
-        "name": str(site.number),
-        **size,
-        "objective": ground.loss,
-        **numbers,
-        **micro,
-    }
-    if ground.has_minimum:
-        row["relaxation"] = ground.relaxation(0.01)
-    return row
-
-
-def _ground(folder: UnitFolder) -> ReferenceMinimum | None:
-    return None if folder.result is None else ReferenceMinimum.kept_in(folder.clouds())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
 
 Dtype: TypeAlias = Literal["float32", "float64"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -93,7 +93,7 @@ class Train:
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
             cloud = run_stage(
-                folder, "polish", descent, self.landscape, cloud, seed, share=(trained, 0.9)
+                folder, "polish", descent, self.landscape, cloud, seed, fraction=(trained, 0.9)
             )
         elif polish == "lbfgs":
             cloud = lbfgs(
@@ -136,7 +136,9 @@ class Train:
     def _cost(self, index: int) -> Estimate:
         """From five steps after a warm-up of two, and one score."""
         start = self._start(index)
-        return estimate_stage(self.landscape, self.sgd.settled(self.landscape, start, 0), start)
+        return estimate_stage(
+            self.landscape, self.sgd.resolve_learning_rate(self.landscape, start, 0), start
+        )
 
     def _start(self, index: int) -> Cloud:
         cloud: Cloud = self.landscape.init(1, stream(self.seed, "init", index))
@@ -151,7 +153,7 @@ class Train:
             else "lbfgs"
         )
 
-    def _claims(self, rows: list[dict[str, Any]]) -> list[Claim]:
+    def _claims(self, rows: Rows) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = title_of(self.landscape)
         if not rows:
@@ -196,7 +198,7 @@ class Train:
         ]
 
 
-def _stationary(rows: list[dict[str, Any]], title: str) -> Claim:
+def _stationary(rows: Rows, title: str) -> Claim:
     """Points of a formula are judged by the gradient there."""
     norms = [row["gradient_norm"] for row in rows]
     if any(norm is None or row["objective"] is None for norm, row in zip(norms, rows, strict=True)):
@@ -216,7 +218,7 @@ def _stationary(rows: list[dict[str, Any]], title: str) -> Claim:
     return Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)
 
 
-def _counted(rows: list[dict[str, Any]], points: bool) -> str:
+def _counted(rows: Rows, points: bool) -> str:
     """4 minima; points, where they are none."""
     one, many = ("point", "points") if points else ("minimum", "minima")
     return f"{len(rows)} {one if len(rows) == 1 else many}"
@@ -246,11 +248,11 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
         )
 
 
-def describe_point(landscape: Landscape, theta: Tensor, **facts: Any) -> dict[str, Any]:
+def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     """One row of the table of minima: scores with standard errors over examples, the objective, its
     gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
-    row: dict[str, Any] = {}
+    row: Row = {}
     for split in ("train", "test"):
         if is_scored(landscape):
             score = landscape.score(theta[None], split)

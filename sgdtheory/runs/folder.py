@@ -226,7 +226,7 @@ class Folder:
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All whole rows of an append-only file; a torn last line does not count."""
         try:
-            content = held(self.path, name, MOST_ROWS).read_bytes()
+            content = bytes_of(self.path, name, MOST_ROWS)
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]

@@ -114,7 +114,7 @@ class FlatnessAgainstTemperature(Study):
             landscape,
             start,
             seed,
-            share=(0.0, 0.5),
+            fraction=(0.0, 0.5),
         )
         before = values(landscape, cloud).tolist()
         folder.tell(0.5, "down")

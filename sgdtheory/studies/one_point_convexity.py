@@ -78,7 +78,7 @@ class OnePointConvexity(Study):
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         name = case.settings["run"]
         start, seed = self._start(), key(self.seed, "run", name)
-        sgd = self.runs[name].settled(self.landscape, start, seed)
+        sgd = self.runs[name].resolve_learning_rate(self.landscape, start, seed)
         assert not isinstance(sgd.learning_rate, str) and sgd.batch_size is not None
         steps, trail = self._trail(folder, sgd, start, seed)
         rates = [sgd.learning_rate * sgd.schedule(step, sgd.steps) for step in steps]
@@ -126,7 +126,7 @@ class OnePointConvexity(Study):
         """As SGD, and about twice as long again for the products (measured)."""
         name = self.case_of(unit).settings["run"]
         start = self._start()
-        sgd = self.runs[name].settled(self.landscape, start, 0)
+        sgd = self.runs[name].resolve_learning_rate(self.landscape, start, 0)
         descent = estimate_stage(self.landscape, sgd, start)
         return descent._replace(seconds=3 * descent.seconds)
 

@@ -105,7 +105,7 @@ class ReleaseFromPath(FoundPaths):
                 self.landscape,
                 cloud,
                 seed,
-                share=share,
+                fraction=share,
             )
             clouds.append(cloud.view(len(self.at), replicas, -1))
         return clouds

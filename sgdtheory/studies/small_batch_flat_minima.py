@@ -110,7 +110,7 @@ class SmallBatchFlatMinima(Study):
         start = self._start(landscape)
         name = f"batch-{batch_size}"
         share = (done, done + 0.2)
-        cloud = run_stage(folder, name, sgd, decayed, start, seed, share=share)
+        cloud = run_stage(folder, name, sgd, decayed, start, seed, fraction=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")

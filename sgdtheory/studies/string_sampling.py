@@ -131,7 +131,7 @@ class StringStudy(Study):
         stages = []
         for name, landscape in self.landscapes.items():
             start = self._start(name, 0)
-            sgd = self.sampling.sgd.settled(landscape, start, 0)
+            sgd = self.sampling.sgd.resolve_learning_rate(landscape, start, 0)
             stages.append(estimate_stage(landscape, sgd, start))
         return mean_estimate(stages)
 

@@ -98,7 +98,7 @@ class WidthAndBarriers(Study):
             landscape,
             start,
             seed,
-            share=(0.0, 0.4),
+            fraction=(0.0, 0.4),
         )
         losses = train_losses(landscape, cloud).nan_to_num(torch.inf)
         order = losses.argsort()[: self.kept]

@@ -67,8 +67,8 @@ def quench(
     half_time = LIVES / slowest * (1 - MOMENTUM) / rate / 2  # in steps
     steps = int(min(max(half_time, HALF[0]), HALF[1]))
     descent = SGD(steps, None, rate, Constant(), MOMENTUM)
-    middle = run_stage(folder, "half", descent, objective, snapshots, seed, share=(0.1, 0.5))
-    end = run_stage(folder, "whole", descent, objective, middle, seed, share=(0.5, 0.9))
+    middle = run_stage(folder, "half", descent, objective, snapshots, seed, fraction=(0.1, 0.5))
+    end = run_stage(folder, "whole", descent, objective, middle, seed, fraction=(0.5, 0.9))
     half, _ = _measured(landscape, middle, snapshots, groups, size, seed)
     loss, trace = _measured(landscape, end, snapshots, groups, size, seed)
     assert half.value is not None and loss.value is not None

@@ -153,7 +153,7 @@ def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
     """Where training from a start [1, n] ends, [1, n]; where its loss has risen at the first
     checks, at a lower rate (see `run_measured`)."""
     size = min(128, examples_of(landscape).count)
-    sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).settled(landscape, start, seed)
+    sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).resolve_learning_rate(landscape, start, seed)
     looks = dict(look_steps(TRAINING))
     measures = is_measured(landscape)
     for tries in range(MOST_TRIES):

@@ -11,7 +11,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.paths.band import ElasticBand, insertion, tangents
-from sgdtheory.paths.polyline import arc_positions, points_at, redistribute
+from sgdtheory.paths.polyline import arc_positions, points_at, reparametrize_exactly
 from sgdtheory.rng import stream
 
 CORNER = torch.tensor(
@@ -153,7 +153,7 @@ def test_place_puts_the_pivots_on_their_targets() -> None:
         placed = band.project(placed)
     torch.testing.assert_close(arc_positions(band.path(placed)), band.targets, rtol=0, atol=1e-6)
     torch.testing.assert_close(
-        redistribute(band.path(placed), band.targets)[1:-1], placed, rtol=0, atol=1e-14
+        reparametrize_exactly(band.path(placed), band.targets)[1:-1], placed, rtol=0, atol=1e-14
     )
     for free in (a_band(1, 0.7, False)[0], a_band(1, inf, True)[0]):
         assert free.project(moved) is moved

@@ -1,6 +1,7 @@
 """What is measured of an edge costs no more than finding it, in images."""
 
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
+from sgdtheory.landscape import values
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
@@ -16,6 +18,7 @@ from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths import budget
+from sgdtheory.paths.autoneb_state import AutoNEBState
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import edge_progress, examples_for
 from sgdtheory.paths.edge import join
@@ -89,6 +92,19 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
     work = [4 * 3, 4 * 5, 4 * 7, 4 * 9, 6 * 11]
     over = [max(done for what, done in told if what == f"attempt-0-cycle-{k}") for k in range(5)]
     assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
+
+
+def test_a_search_that_is_read_back_is_the_one_that_was_kept(tmp_path: Path) -> None:
+    """No cycle has risen yet and no attempt is over: infinite numbers, which a file has no room
+    for, are so again."""
+    landscape = DoubleWell(directions=2)
+    first = next(iter(SHORT.run(landscape, landscape.minima(), 0, partial(values, landscape))))
+    assert first.too_high == first.best_barrier == inf
+    UnitFolder(tmp_path, Unit("edge", {})).mark("search", first.tensors(), first.facts())
+    kept = UnitFolder(tmp_path, Unit("edge", {})).marked("search")
+    found = AutoNEBState.read(kept, torch.device("cpu"))
+    assert found is not None and found.facts() == first.facts()
+    assert all(torch.equal(x, found.tensors()[name]) for name, x in first.tensors().items())
 
 
 def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:

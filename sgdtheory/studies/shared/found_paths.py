@@ -109,6 +109,6 @@ class FoundPaths(Study):
     def estimate_path(self) -> Estimate:
         """The training of the minima, and half as long again for the path (measured)."""
         start = self._start(0)
-        sgd = self.sgd.settled(self.landscape, start, 0)
+        sgd = self.sgd.resolve_learning_rate(self.landscape, start, 0)
         seconds, memory, disk = estimate_stage(self.landscape, sgd, start)
         return Estimate(1.5 * seconds, memory, disk)

@@ -1,0 +1,54 @@
+"""What the units of a sweep are going to cost, from short measurements."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.cost import estimate_descent
+from sgdtheory.rng import stream
+from sgdtheory.roles import count_of
+from sgdtheory.runs.unit import Estimate
+from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cost import estimate_cell
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+
+GUESS = 3000  # steps of a cell before its minimum is known
+# of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
+# directions
+WINDOWS = 4
+DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
+
+
+@dataclass(frozen=True, eq=False)
+class SweepCosts:
+    """Costs of cells of `replicas` points and at most `steps` steps."""
+
+    landscape: Landscape
+    dtype: torch.dtype
+    replicas: int
+    steps: int
+    seed: int
+
+    def of_minimum(self) -> Estimate:
+        return estimate_descent(self.landscape, self._start.double(), DESCENT)
+
+    def of_quench(self) -> Estimate:
+        return estimate_descent(self.landscape, self._start.to(self.dtype), QUENCHING)
+
+    def of_cell(self, cell: Cell, ground: ReferenceMinimum | None) -> Estimate:
+        """One step more and one look more are measured; how many there will be the ground says,
+        else a guess."""
+        steps, looks = GUESS, GUESS // 128
+        if ground is not None:
+            schedule = cell.schedule(ground, count_of(self.landscape))
+            looks = schedule.window * min(WINDOWS, schedule.windows)
+            steps = schedule.burn_in + schedule.thinning * looks
+        sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
+        cloud = self._start.to(self.dtype).expand(self.replicas, -1).clone()
+        return estimate_cell(self.landscape, sgd, cloud, looks)
+
+    @property
+    def _start(self) -> Cloud:
+        """A random point [1, n]."""
+        return self.landscape.init(1, stream(self.seed, "init", 0))

@@ -1,0 +1,81 @@
+"""Where the clouds of a sweep are let go, and what its units have kept there."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sgdtheory.errors import UserError
+from sgdtheory.landscape import Landscape
+from sgdtheory.optim.sampling import Sampling
+from sgdtheory.roles import augmentation_of, count_of
+from sgdtheory.runs.folder import Json
+from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.statistics.measured import Row
+from sgdtheory.temperature.quench import QuenchResult
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+
+
+class Site(NamedTuple):
+    """Where clouds are let go, and what was measured there: the unit that does so, its number, and
+    the b it is for (0: all)."""
+
+    unit: Unit
+    number: int
+    batch_size: int
+
+    @property
+    def number_and_size(self) -> tuple[int, int]:
+        return self.number, self.batch_size
+
+
+def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
+    """A row about the bottom of the sweep."""
+    size = {"batch_size": site.batch_size} if site.batch_size else {}
+    numbers = {
+        name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
+    }
+    micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
+    row: Row = {
+        "name": str(site.number),
+        **size,
+        "objective": ground.loss,
+        **numbers,
+        **micro,
+    }
+    if ground.has_minimum:
+        row["relaxation"] = ground.relaxation(0.01)
+    return row
+
+
+def reference_minimum_in(folder: UnitFolder) -> ReferenceMinimum | None:
+    """The minimum that a finished unit has measured; None where it is not finished."""
+    return None if folder.result is None else ReferenceMinimum.kept_in(folder.clouds())
+
+
+def bottom_of(result: Json | None) -> QuenchResult | None:
+    """What a finished unit of quenching has found."""
+    return None if result is None else QuenchResult(**result["bottom"])
+
+
+def refuse_batches(landscape: Landscape, sampling: Sampling, largest: int) -> None:
+    """Raise UserError where the landscape cannot give mini-batches like these."""
+    count = count_of(landscape)
+    if count is None and sampling != "iid":
+        raise UserError(f"sampling={sampling} needs examples, and this landscape has none; use iid")
+    if count is not None and largest > count:
+        raise UserError(f"sweep.batch_size={largest} is more than the {count:,} training examples")
+
+
+def refuse_points(
+    landscape: Landscape, at: tuple[float, ...] | None, minima: tuple[Path, ...] | None
+) -> None:
+    """Raise UserError where no minimum can be known, or no point of a path is named."""
+    if augmentation_of(landscape) != "none":
+        raise UserError(
+            "data.augment: with random images the minimum of the objective is not known; use none"
+        )
+    if at is not None and minima is None:
+        raise UserError(
+            "at: says where on a path, and there is none; give minima=RUN, a connect run"
+        )
+    if at == ():
+        raise UserError("at=[] names no point of a path: give at least one fraction of its length")
