@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import sgdtheory as package
-from sgdtheory import cli
+from sgdtheory.commandline import exits
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution import planning as execute
 from sgdtheory.runs.folder import CorruptFile, Folder, sha256_of
@@ -97,13 +97,13 @@ class Try(NamedTuple):
 def attempt(*words: str) -> Try:
     faults: list[BaseException] = []
     with pytest.MonkeyPatch.context() as patch:
-        told = cli._tell
+        told = exits.tell
 
-        def tell(fault: BaseException, trace: bool) -> int:
+        def tell(fault: BaseException) -> int:
             faults.append(fault)
-            return told(fault, trace)
+            return told(fault)
 
-        patch.setattr(cli, "_tell", tell)
+        patch.setattr(exits, "tell", tell)
         return Try(call(*words), faults)
 
 

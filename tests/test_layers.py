@@ -199,7 +199,8 @@ def test_what_is_forbidden_is_seen(text: str) -> None:
     [
         "sgdtheory",
         "sgdtheory.report.page",
-        "sgdtheory.report.terminal",
+        "sgdtheory.report.results",
+        "sgdtheory.report.status",
         "sgdtheory.cli",
         "sgdtheory.runs.run",
     ],

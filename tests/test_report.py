@@ -375,7 +375,7 @@ def test_torch_is_never_needed(run: Path) -> None:
 import sys
 from pathlib import Path
 from sgdtheory.report.page import draw
-import sgdtheory.report.terminal
+import sgdtheory.report.results, sgdtheory.report.status
 assert "matplotlib" not in sys.modules and "jinja2" not in sys.modules
 draw(Path({str(run)!r}))
 assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules

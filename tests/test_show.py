@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from sgdtheory.errors import UserError
-from sgdtheory.report.terminal import show_plan, show_report, show_results, show_status
+from sgdtheory.report.drawing import show_report
+from sgdtheory.report.plans import show_plan
+from sgdtheory.report.results import show_results
+from sgdtheory.report.status import show_status
 from sgdtheory.runs.folder import Folder
 
 spec = importlib.util.spec_from_file_location(
@@ -200,7 +203,7 @@ def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from sgdtheory.report.terminal import show_status
+from sgdtheory.report.status import show_status
 show_status([], Path({str(tmp_path)!r})); show_status([Path({str(path)!r})], Path("."))
 assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)
 """

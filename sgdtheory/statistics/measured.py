@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-Row: TypeAlias = dict[str, Any]  # of a table, as in results.json: column → number, text or null
-Rows: TypeAlias = list[Row]
+from sgdtheory.statistics.rows import Row as Row
+from sgdtheory.statistics.rows import Rows as Rows
 
 
 class Measured(NamedTuple):

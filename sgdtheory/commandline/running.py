@@ -1,0 +1,105 @@
+"""A command that runs a pipeline: its words are checked, then every task Hydra makes of them is
+executed."""
+
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sgdtheory.commandline import exits
+from sgdtheory.commandline.vetting import vet
+from sgdtheory.errors import RunError
+from sgdtheory.report.stdio import say
+
+if TYPE_CHECKING:
+    from sgdtheory.runs.run import Run
+    from sgdtheory.runs.task import Task
+
+
+class Request(NamedTuple):
+    """One command as it was typed."""
+
+    command: str
+    words: list[str]  # overrides and Hydra's flags
+    trust: tuple[str, ...]
+    from_file: Path | None
+    dry_run: bool
+    retry_failed: bool
+    loudness: int  # 0 quiet, 1 normal, 2 verbose
+
+    def as_typed(self) -> str:
+        """The words of the command as a shell reads them: all that decides what is computed and
+        where it is kept."""
+        words = self.words
+        if self.command == "study":
+            words = [word.removeprefix("study=") for word in words]
+        typed = ["sgdtheory", self.command, *words]
+        if self.from_file is not None:
+            typed += ["--from", str(self.from_file)]
+        for package in self.trust:
+            typed += ["--trust", package]
+        return shlex.join(typed)
+
+
+def run_pipeline(request: Request) -> None:
+    """Check the words of a command, then execute each task Hydra makes of them."""
+    began = time.monotonic()
+    vet(request.command, request.words)
+    if request.command == "study":
+        from sgdtheory.commandline.studies import listing, with_study
+
+        if not request.words and request.from_file is None:
+            print(listing())
+            return
+        words = with_study(request.words, earlier=request.from_file is not None)
+        request = request._replace(words=words)
+    _launch(request, began)
+
+
+def _launch(request: Request, began: float) -> None:
+    from sgdtheory.commandline.front import launch
+
+    def job(task: "Task") -> None:
+        _do(task, request, began)
+
+    def again(run: "Run") -> None:
+        from sgdtheory.execution.loop import given_again
+        from sgdtheory.report.progress import Watcher
+
+        results = given_again(run, Watcher(request.loudness))
+        _finish(run.path, results, request, began)
+
+    finished = None if request.dry_run else again
+    raised = launch(request.command, request.words, request.trust, request.from_file, job, finished)
+    if len(raised) == 1:
+        raise raised[0]
+    for fault in raised[:-1]:
+        exits.tell(fault)
+    if raised:
+        raise RunError(str(raised[-1]))
+
+
+def _do(task: "Task", request: Request, began: float) -> None:
+    """Execute a task, or say what it would do."""
+    from sgdtheory.execution.loop import execute
+    from sgdtheory.execution.planning import plan
+    from sgdtheory.report.plans import show_plan
+    from sgdtheory.report.progress import Watcher
+
+    watcher = Watcher(request.loudness)
+    for line in (*task.notes, *getattr(task.pipeline, "said", ())):
+        watcher.say(line)
+    if request.dry_run:
+        show_plan(plan(task))
+        return
+    results = execute(task, watcher, request.retry_failed, request.as_typed())
+    _finish(task.open().path, results, request, began)
+
+
+def _finish(path: Path, results: Mapping[str, Any], request: Request, began: float) -> None:
+    from sgdtheory.report.results import show_results
+
+    show_results(path, dict(results))
+    if request.loudness > 1:
+        say(f"{time.monotonic() - began:.1f} s")

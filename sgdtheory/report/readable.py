@@ -1,0 +1,24 @@
+"""What goes wrong while the files of a run are read for people."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sgdtheory.errors import RunError, UserError
+
+MOST_SAID = 100  # characters of what Python says of a damaged file
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """An unexpected error in this block is the fault of the files of a run: they are not as a run
+    writes them."""
+    try:
+        yield
+    except (UserError, RunError, OSError):
+        raise
+    except Exception as fault:  # a file may hold anything
+        said = next(iter(str(fault).splitlines()), "")[:MOST_SAID]
+        raise UserError(
+            f"{path}: its files are not as a run writes them ({type(fault).__name__}: {said})"
+        ) from fault

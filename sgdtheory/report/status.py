@@ -1,0 +1,91 @@
+"""The command `status`: which runs there are, how far they are, and what they say."""
+
+import time
+from pathlib import Path
+
+from sgdtheory.errors import UserError
+from sgdtheory.report.progress import duration
+from sgdtheory.report.readable import as_written
+from sgdtheory.report.stdio import pasted, tell
+from sgdtheory.report.terminal import aligned, print_prose, print_table
+from sgdtheory.runs.folder import CorruptFile, Folder, Json
+from sgdtheory.runs.run import demand_as_written, runs_under, status_of
+
+
+def show_status(paths: list[Path], root: Path) -> None:
+    """All runs under `root`, a line each and what it says or why not; with paths, the units of
+    those runs."""
+    for path in paths:
+        with as_written(path):
+            _show_units(path)
+    if not paths:
+        _show_runs(root)
+
+
+def _show_runs(root: Path) -> None:
+    runs = runs_under(root)
+    if not runs:
+        tell(f"no runs under {root} yet; `sgdtheory train` makes one")
+        return
+    states = [(path, *status_of(path)) for path in runs]
+    cells = [
+        [str(path), status, _count(units), _age(manifest)]
+        for path, status, manifest, units in states
+    ]
+    for (path, status, manifest, _), line in zip(states, aligned(cells), strict=True):
+        tell(line)
+        with as_written(path):
+            _in_short(path, status, manifest)
+
+
+def _show_units(path: Path) -> None:
+    if not (path / "manifest.json").exists():
+        why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
+        raise UserError(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
+    status, manifest, units = status_of(path)
+    tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
+    _in_short(path, status, manifest)
+    rows = [[unit["name"], unit["status"], _seconds(unit), unit.get("why", "")] for unit in units]
+    if rows:
+        print_table(["unit", "status", "time", "why"], rows, right=(2,))
+
+
+def _in_short(path: Path, status: str, manifest: Json) -> None:
+    """Below the line of a run: what it says, or why it says nothing, and the command that goes on
+    with it."""
+    if status == "damaged":
+        print_prose([f"  {manifest['why']}"])
+        return
+    try:
+        demand_as_written(path, ("results.json", "table.csv"), manifest)
+        claims = Folder(path).read_object("results.json").get("claims", [])
+    except CorruptFile as fault:
+        print_prose([f"  not as measured: {fault}"])
+        return
+    if status == "failed":
+        print_prose([f"  {manifest.get('why') or 'some of its units failed'}"])
+    elif claims:
+        print_prose([f"  {claims[0]['statement']}"])
+    if status in ("interrupted", "failed"):
+        command = pasted(manifest.get("command_line")) or "the command that began it"
+        retry = " --retry-failed" if status == "failed" else ""
+        tell(f"  go on with: {command}{retry}")
+
+
+def _count(units: list[Json]) -> str:
+    """3/5, 1 failed, 1 unfinished"""
+    statuses = [unit["status"] for unit in units]
+    done, failed, running = (statuses.count(name) for name in ("done", "failed", "running"))
+    unfinished = len(units) - done - failed - running
+    others = {"failed": failed, "running": running, "unfinished": unfinished}
+    more = [f"{count} {what}" for what, count in others.items() if count]
+    return ", ".join([f"{done}/{len(units)}", *more])
+
+
+def _age(manifest: Json) -> str:
+    moment = manifest.get("finished") or manifest.get("started")
+    return "" if moment is None else f"{duration(max(0.0, time.time() - moment))} ago"
+
+
+def _seconds(unit: Json) -> str:
+    return "–" if unit.get("seconds") is None else duration(unit["seconds"])
