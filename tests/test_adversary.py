@@ -23,7 +23,8 @@ import sgdtheory as package
 from sgdtheory.commandline import exits
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution import planning as execute
-from sgdtheory.runs.folder import CorruptFile, Folder, sha256_of
+from sgdtheory.runs.digests import sha256_of
+from sgdtheory.runs.folder import CorruptFile, Folder
 from tests.adversary import CANARY, PLANTED, configurations, everything, names, tampered, watched
 from tests.conftest import Said, call
 

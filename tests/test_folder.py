@@ -16,16 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sgdtheory.errors import RunError
-from sgdtheory.runs.folder import (
-    UNFINISHED,
-    CorruptFile,
-    Folder,
-    digest,
-    digest_of_content,
-    plain,
-    temporary_of,
-)
+from sgdtheory.runs.digests import digest, digest_of_content
+from sgdtheory.runs.folder import CorruptFile, Folder
+from sgdtheory.runs.plain import plain
 from sgdtheory.runs.processes import started
+from sgdtheory.runs.writing import UNFINISHED, temporary_of
 from tests.forks import until
 
 ONE_FOLDER = settings(

@@ -20,7 +20,8 @@ from sgdtheory.commandline.sources import digest_of_sources, sources_of
 from sgdtheory.execution import versions
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.report.figures.figure import RunData
-from sgdtheory.runs.folder import CorruptFile, Folder, digest, digest_of_content
+from sgdtheory.runs.digests import digest, digest_of_content
+from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.statistics.measured import in_full
 from sgdtheory.temperature.cell import Cell
 from tests.conftest import Command

@@ -38,7 +38,10 @@ SCIENCE = {
     "diagnostics",
 }
 # what is composed and read: the other modules see plain data
-HYDRA = {f"commandline.{name}" for name in ("composer", "front", "words", "stored", "task", "load")}
+HYDRA = {
+    f"commandline.{name}"
+    for name in ("composer", "front", "hydra_app", "words", "stored", "task", "load")
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 Import = tuple[str, str]  # (a module, one that it imports)
 

@@ -5,16 +5,17 @@ Knows no Hydra: it is handed a `Composer` that says what it composes or why it c
 
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from sgdtheory.commandline.habits import choice_meant, group_meant, meant
 from sgdtheory.errors import nearest
+from sgdtheory.runs.plain import Json
 
 
 class Composer(Protocol):
     choices: dict[str, list[str]]  # the names in every group
 
-    def compose(self, words: list[str]) -> dict[str, Any] | Exception:
+    def compose(self, words: list[str]) -> Json | Exception:
         """The tree that these overrides give, or what is wrong with them."""
         ...
 
@@ -40,9 +41,8 @@ def faults_of(words: list[str], composer: Composer) -> list[str]:
 
 def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
-    for word in sorted(
-        words, key=lambda word: key_of(word) not in said
-    ):  # most complaints name the key
+    named_first = sorted(words, key=lambda word: key_of(word) not in said)
+    for word in named_first:  # most complaints name the key
         without = composer.compose([other for other in words if other != word])
         if not isinstance(without, Exception) or str(without) != said:
             return word
@@ -54,25 +54,28 @@ def _explain(word: str, fault: Exception, others: list[str], composer: Composer)
     known = composer.choices.get(key, [])
     wrong = [name for name in value.strip("[]").split(",") if name not in known]
     if key in composer.choices and wrong:
-        hint = (
-            choice_meant(key, wrong[0])
-            or nearest(wrong[0], known)
-            or f"; there are {', '.join(known) or 'none'}"
-        )
+        hint = choice_meant(key, wrong[0]) or nearest(wrong[0], known)
+        hint = hint or f"; there are {', '.join(known) or 'none'}"
         return f"{word}: there is no {key} {wrong[0]!r}{hint}"
-    tree = composer.compose(others)
-    if isinstance(tree, Exception):
-        tree = composer.compose([other for other in others if key_of(other) in composer.choices])
-    if isinstance(tree, Exception):
-        tree = composer.compose([])
-    keys = [*(paths_of(tree) if isinstance(tree, dict) else []), *composer.choices]
+    tree = _tree_of(others, composer)
+    keys = [*paths_of(tree), *composer.choices]
     if key in composer.choices and "No match in the defaults" in str(fault):
         return f"{word}: this command has no {key}= to choose{group_meant(key, keys)}"
     if key in keys and word.startswith("+"):
         return f"{word}: there is {key!r} already; leave the + out"
     if key not in keys and not word.startswith("+"):
-        return f"{word}: there is no key {key!r}" + key_hint(key, value, keys, tree)
+        return f"{word}: there is no key {key!r}{key_hint(key, value, keys, tree)}"
     return f"{word}: {first_line(str(fault))}"
+
+
+def _tree_of(words: list[str], composer: Composer) -> Json | None:
+    """What words compose to, else the choices among them, else none of them."""
+    choices = [word for word in words if key_of(word) in composer.choices]
+    for some in (words, choices, []):
+        tree = composer.compose(some)
+        if not isinstance(tree, Exception):
+            return tree
+    return None
 
 
 def key_of(word: str) -> str:
@@ -80,30 +83,30 @@ def key_of(word: str) -> str:
     return word.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
-def key_hint(key: str, value: str, keys: list[str], tree: Any) -> str:
+def key_hint(key: str, value: str, keys: list[str], tree: object) -> str:
     """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'),
     similar beside it, or similar."""
     folder, _, leaf = key.rpartition(".")
-    if found := meant(key, keys, value, tree):
-        return found
+    if hint := meant(key, keys, value, tree):
+        return hint
     for path in keys:
         if path.rpartition(".")[2] == leaf:
             return f"; did you mean {path!r}?"
     beside = [path.rpartition(".")[2] for path in keys if path.rpartition(".")[0] == folder]
     close = nearest(leaf, beside) if beside else nearest(key, keys)
-    hint = close.replace("mean '", f"mean '{folder}.") if beside and folder else close
-    return hint or "; --cfg job prints all that there are"
+    if beside and folder:
+        close = close.replace("mean '", f"mean '{folder}.")
+    return close or "; --cfg job prints all that there are"
 
 
-def paths_of(tree: Any, prefix: str = "") -> list[str]:
+def paths_of(tree: object, prefix: str = "") -> list[str]:
     """All keys of a tree, with dots, an inner one behind that which it is in."""
     if not isinstance(tree, dict):
         return []
-    return [
-        path
-        for key, value in tree.items()
-        for path in (f"{prefix}{key}", *paths_of(value, f"{prefix}{key}."))
-    ]
+    paths: list[str] = []
+    for key, value in tree.items():
+        paths += [f"{prefix}{key}", *paths_of(value, f"{prefix}{key}.")]
+    return paths
 
 
 def first_line(text: str) -> str:

@@ -16,13 +16,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import paths_of
+from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.trust import trust_working_directory
 from sgdtheory.errors import UserError, nearest
+from sgdtheory.runs.plain import Json
 
 # a logging of Hydra's that builds nothing
 QUIET = {
@@ -63,17 +65,16 @@ def as_plain_data() -> Iterator[None]:
     sources: Any = SourcesRegistry.instance().resolve("pkg")
     load, source = front.load_configuration, sources.__init__
 
-    def loaded(*args: Any, **kwargs: Any) -> DictConfig:
+    def loaded(*args: object, **kwargs: object) -> DictConfig:
         cfg: DictConfig = load(*args, **kwargs)
-        if kwargs.get("config_name") is None and not kwargs.get(
-            "overrides"
-        ):  # Hydra's own help, of itself alone
-            return cfg
-        _refuse_calls(OmegaConf.to_container(cfg.hydra, resolve=False))
+        is_help = kwargs.get("config_name") is None and not kwargs.get("overrides")
+        if not is_help:  # Hydra's own, of itself alone
+            _refuse_calls(plain_tree(cfg.hydra, resolve=False))
         return cfg
 
-    def found(self: Any, provider: str, path: str) -> None:
-        if path.partition("://")[2].split("/")[0].split(".")[0] != "hydra":
+    def found(self: object, provider: str, path: str) -> None:
+        package = path.partition("://")[2].split("/")[0].split(".")[0]
+        if package != "hydra":
             raise UserError(
                 f"{path}: configurations are read from folders, by --config-dir, not from packages"
             )
@@ -86,42 +87,46 @@ def as_plain_data() -> Iterator[None]:
         front.load_configuration, sources.__init__ = load, source
 
 
-def _refuse_calls(settings: Any) -> None:
+def _refuse_calls(settings: Json) -> None:
     """Raise UserError where the section `hydra` of a composed configuration names something that
     would be called."""
-    plugins = {f"hydra.{key}": settings.get(key) for key in ("launcher", "sweeper")}
-    job = settings.get("job") or {}
-    wrong = ["hydra.callbacks"] if settings.get("callbacks") else []
-    wrong += [
-        f"hydra.{key}"
-        for key in ("job_logging", "hydra_logging")
-        if (settings.get(key) or QUIET) != QUIET
-    ]
-    wrong += [f"hydra.job.{key}" for key in ("env_set", "env_copy") if job.get(key)]
-    for where, plugin in plugins.items():
-        target = plugin.get("_target_") if isinstance(plugin, dict) else None
-        wrong += [f"{where}._target_"] if not str(target).startswith(PLUGINS) else []
-    wrong += [
-        path
-        for path in paths_of(settings, "hydra.")
-        if path.endswith("._target_") and path.count(".") > 2
-    ]
-    if wrong:
+    wrong = next(_calls(settings), None)
+    if wrong is not None:
         raise UserError(
-            f"{wrong[0]}: Hydra's own settings may not name what is run, wherever they "
+            f"{wrong}: Hydra's own settings may not name what is run, wherever they "
             f"stand; leave it out"
         )
 
 
+def _calls(settings: Json) -> Iterator[str]:
+    """The keys of the section `hydra` by which something would be called."""
+    if settings.get("callbacks"):
+        yield "hydra.callbacks"
+    for key in ("job_logging", "hydra_logging"):
+        if (settings.get(key) or QUIET) != QUIET:
+            yield f"hydra.{key}"
+    job = settings.get("job") or {}
+    for key in ("env_set", "env_copy"):
+        if job.get(key):
+            yield f"hydra.job.{key}"
+    for key in ("launcher", "sweeper"):
+        plugin = settings.get(key)
+        target = plugin.get("_target_") if isinstance(plugin, dict) else None
+        if not str(target).startswith(PLUGINS):
+            yield f"hydra.{key}._target_"
+    for path in paths_of(settings, "hydra."):
+        if path.endswith("._target_") and path.count(".") > 2:
+            yield path
+
+
 def groups(*directories: Path | str | None) -> dict[str, list[str]]:
     """The choices in every group, of the package and of a user's --config-dir."""
-    found: dict[str, list[str]] = {}
+    choices: dict[str, list[str]] = {}
     for directory in (CONFIGS, *(Path(d) for d in directories if d)):
         for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
-            found.setdefault(folder.name, []).extend(
-                sorted(file.stem for file in folder.glob("*.yaml"))
-            )
-    return found
+            names = sorted(file.stem for file in folder.glob("*.yaml"))
+            choices.setdefault(folder.name, []).extend(names)
+    return choices
 
 
 def completions(command: str, incomplete: str) -> list[str]:
@@ -133,11 +138,11 @@ def completions(command: str, incomplete: str) -> list[str]:
     if equals:
         return [f"{key}={choice}" for choice in choices.get(key, []) if choice.startswith(value)]
     tree = ConfigComposer(command.replace("-", "_"), None).compose([])
-    found = [*choices, *(_leaves(tree) if isinstance(tree, dict) else [])]
-    return sorted({f"{name}=" for name in found if name.startswith(incomplete)})
+    names = [*choices, *(_leaves(tree) if isinstance(tree, dict) else [])]
+    return sorted({f"{name}=" for name in names if name.startswith(incomplete)})
 
 
-def keys_of(command: str) -> tuple[Any, list[str]]:
+def keys_of(command: str) -> tuple[Json, list[str]]:
     """(the tree of a command's defaults, all its keys with dots); what a study has it alone
     knows."""
     composer = ConfigComposer(command.replace("-", "_"), None)
@@ -151,60 +156,54 @@ class ConfigComposer:
 
     def __init__(self, name: str, directory: str | None) -> None:
         self.name, self.choices = name, groups(directory)
-        self.search = (
-            [f"hydra.searchpath=[file://{Path(directory).resolve()}]"] if directory else []
-        )
-        self.composed: dict[
-            tuple[str, ...], dict[str, Any] | Exception
-        ] = {}  # each takes a tenth of a second
+        self.search: list[str] = []
+        if directory:
+            self.search.append(f"hydra.searchpath=[file://{Path(directory).resolve()}]")
+        # each takes a tenth of a second
+        self.composed: dict[tuple[str, ...], Json | Exception] = {}
 
-    def compose(self, words: list[str]) -> dict[str, Any] | Exception:
+    def compose(self, words: list[str]) -> Json | Exception:
         if tuple(words) not in self.composed:
             self.composed[tuple(words)] = self._compose(words)
         return self.composed[tuple(words)]
 
-    def _compose(self, words: list[str]) -> dict[str, Any] | Exception:
+    def _compose(self, words: list[str]) -> Json | Exception:
         GlobalHydra.instance().clear()
         try:
             with as_plain_data(), hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-                return OmegaConf.to_container(
-                    hydra.compose(self.name, overrides=[*words, *self.search]), resolve=False
-                )  # type: ignore[return-value]
+                cfg = hydra.compose(self.name, overrides=[*words, *self.search])
+                return plain_tree(cfg, resolve=False)
         except COMPOSITION as fault:
             return fault
 
     def parse(self, word: str) -> str | None:
+        """Why one word is no override, None when it is one."""
         if "=" not in word and not word.startswith("~"):
-            choice = next(
-                (
-                    f"; did you mean '{group}={word}'?"
-                    for group, names in self.choices.items()
-                    if word in names
-                ),
-                "",
-            )
-            return f"{word or repr(word)}: an override is key=value" + (
-                choice or nearest(word, list(self.choices))
-            )
+            group = next((group for group, names in self.choices.items() if word in names), None)
+            hint = f"; did you mean '{group}={word}'?" if group is not None else ""
+            hint = hint or nearest(word, list(self.choices))
+            return f"{word or repr(word)}: an override is key=value{hint}"
         try:
-            if OverridesParser.create().parse_override(word).is_sweep_override():
-                return (
-                    f"{word}: several values need --multirun; one value that is a list is "
-                    f"written [1,2]"
-                )
+            override = OverridesParser.create().parse_override(word)
         except HydraException as fault:
+            reason = last_line(str(fault))
+            return f"{word}: cannot be read ({reason}); quote what is special, e.g. 'key=\"a b\"'"
+        if override.is_sweep_override():
             return (
-                f"{word}: cannot be read ({last_line(str(fault))}); quote what is "
-                f"special, e.g. 'key=\"a b\"'"
+                f"{word}: several values need --multirun; one value that is a list is written [1,2]"
             )
         return None
 
 
-def _leaves(tree: Any, prefix: str = "") -> list[str]:
+def _leaves(tree: object, prefix: str = "") -> list[str]:
     if not isinstance(tree, dict):
         return [prefix.rstrip(".")]
-    return [leaf for key, value in tree.items() for leaf in _leaves(value, f"{prefix}{key}.")]
+    leaves: list[str] = []
+    for key, value in tree.items():
+        leaves += _leaves(value, f"{prefix}{key}.")
+    return leaves
 
 
 def last_line(text: str) -> str:
+    """The last line that says something."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

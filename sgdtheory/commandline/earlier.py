@@ -13,7 +13,7 @@ from sgdtheory.pipelines.checkpoints.reading import names_in
 from sgdtheory.pipelines.minima_file import STARTS
 from sgdtheory.report.progress import duration
 from sgdtheory.report.stdio import pasted
-from sgdtheory.runs.folder import digest
+from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.run import demand_as_written, results_of, runs_under, status_of
 
@@ -179,6 +179,8 @@ def _paths_of(run: Path) -> list[Path]:
 def _finished(path: Path) -> Path:
     """A run directory with minima."""
     status, manifest, _ = status_of(path)
+    if status == "damaged":
+        raise UserError(f"minima={path}: {manifest['why']}")
     if MINIMA not in manifest.get("files", {}):
         go_on = pasted(manifest.get("command_line")) or "the same command"
         raise UserError(

@@ -1,33 +1,16 @@
 """From the command line to tasks, by Hydra's own front end."""
 
-import argparse
-import io
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import hydra
-import hydra._internal.hydra
-import hydra._internal.utils
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import faults_of, first_line
-from sgdtheory.commandline.composer import (
-    COMPOSITION,
-    ConfigComposer,
-    as_plain_data,
-    groups,
-    last_line,
-    trust_packages,
-)
+from sgdtheory.commandline.composer import COMPOSITION, ConfigComposer, groups, trust_packages
 from sgdtheory.commandline.flags import flags_first, value_of
+from sgdtheory.commandline.hydra_app import run_hydra
 from sgdtheory.commandline.schema import refuse
 from sgdtheory.commandline.stored import kept_yaml, read_whole, usual_settings
 from sgdtheory.commandline.strangers import left_behind, science_of
@@ -63,23 +46,10 @@ def launch(
     """
     trust_packages(trust)
     flags, overrides = flags_first(words)
-    directory = value_of(flags, "--config-dir", "-cd")
-    if directory is not None and not Path(directory).is_dir():
-        raise UserError(f"--config-dir {directory}: no such folder")
+    directory = _config_dir(flags)
     primary, notes = _primary(command, overrides, from_file)
     name = value_of(flags, "--config-name", "-cn") or primary
-    spoken = [in_ascii(quoted(word)) for word in overrides]
-    words = [first_of(word) for word in spoken] if {"-m", "--multirun"} & set(flags) else spoken
-    roots = [
-        file.stem
-        for folder in (CONFIGS, directory)
-        if folder
-        for file in sorted(Path(folder).glob("*.yaml"))
-    ]
-    if name.removesuffix(".yaml") not in [*roots, FROM_FILE]:
-        raise UserError(
-            f"--config-name {name}: there is no such configuration" + nearest(name, roots)
-        )
+    _refuse_unknown(name, directory)
     _refuse_misplaced(overrides, directory)
     raised: list[Exception] = []
 
@@ -95,25 +65,35 @@ def launch(
         except Exception as fault:
             raised.append(fault)
 
-    said, speaking = io.StringIO(), _speaking(run)
+    spoken = [in_ascii(quoted(word)) for word in overrides]
+    only_flags_say_how_many = _says_nothing_of_hydra(directory, spoken)
     try:
-        with (
-            _as_if_called(["sgdtheory", *flags, *spoken]),
-            as_plain_data(),
-            _composed_once() if _says_nothing_of_hydra(directory, spoken) else nullcontext(),
-            redirect_stderr(said if "hydra-help" not in str(flags) else sys.stderr),
-        ):
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(speaking)()
+        run_hydra(name, flags, spoken, run, only_flags_say_how_many)
     except UserError:
         raise
     except COMPOSITION as fault:
-        refuse(faults_of(words, ConfigComposer(name, directory)) or [first_line(str(fault))])
-    except SystemExit as stop:
-        if stop.code not in (0, None):
-            raise UserError(
-                last_line(said.getvalue()) or f"Hydra refused {' '.join(flags)}"
-            ) from None
+        is_multirun = {"-m", "--multirun"} & set(flags)
+        firsts = [first_of(word) for word in spoken] if is_multirun else spoken
+        composer = ConfigComposer(name, directory)
+        refuse(faults_of(firsts, composer) or [first_line(str(fault))])
     return raised
+
+
+def _config_dir(flags: list[str]) -> str | None:
+    directory = value_of(flags, "--config-dir", "-cd")
+    if directory is not None and not Path(directory).is_dir():
+        raise UserError(f"--config-dir {directory}: no such folder")
+    return directory
+
+
+def _refuse_unknown(name: str, directory: str | None) -> None:
+    """Raise UserError for a name of a primary configuration that there is not."""
+    folders = [CONFIGS, Path(directory)] if directory else [CONFIGS]
+    files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
+    known = [file.stem for file in files]
+    if name.removesuffix(".yaml") not in [*known, FROM_FILE]:
+        hint = nearest(name, known)
+        raise UserError(f"--config-name {name}: there is no such configuration{hint}")
 
 
 def _finished(command: str, cfg: DictConfig) -> Run | None:
@@ -134,87 +114,28 @@ def _finished(command: str, cfg: DictConfig) -> Run | None:
 def _refuse_misplaced(overrides: list[str], directory: str | None) -> None:
     """Raise UserError for a file of the user's whose keys would land where nothing reads them, for
     want of its first line."""
-    for word in overrides if directory else []:
+    if not directory:
+        return
+    for word in overrides:
         group, _, names = word.lstrip("+").partition("=")
         for name in names.strip("[]").split(","):
-            wanted, file = (
-                PACKAGES.get(group, "").format(name),
-                Path(directory or "", group, f"{name}.yaml"),
-            )
-            if (
-                wanted
-                and file.is_file()
-                and f"@package {wanted}" not in file.read_text(encoding="utf-8", errors="replace")
-            ):
+            package = PACKAGES.get(group, "").format(name)
+            file = Path(directory, group, f"{name}.yaml")
+            if package and file.is_file() and not _is_placed(file, package):
                 raise UserError(
-                    f"{file}: its first line must be `# @package {wanted}`, or nothing reads "
+                    f"{file}: its first line must be `# @package {package}`, or nothing reads "
                     f"its keys"
                 )
+
+
+def _is_placed(file: Path, package: str) -> bool:
+    return f"@package {package}" in file.read_text(encoding="utf-8", errors="replace")
 
 
 def _says_nothing_of_hydra(directory: str | None, overrides: list[str]) -> bool:
     """Whether only flags can say if several jobs are meant: our own files leave `hydra.mode` out,
     and what a run's file has of Hydra is not taken."""
     return directory is None and not any("hydra" in word for word in overrides)
-
-
-@contextmanager
-def _composed_once() -> Iterator[None]:
-    """In this block Hydra does not compose everything a first time only to read `hydra.mode`, which
-    takes as long as all else that it does."""
-    front: Any = hydra._internal.hydra.Hydra
-    before = front.get_mode
-    front.get_mode = lambda self, config_name, overrides: None  # as flags have it
-    try:
-        yield
-    finally:
-        front.get_mode = before
-
-
-def _speaking(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """The job, with today's stderr given back to it: only what Hydra itself complains of is
-    caught."""
-    stderr = sys.stderr
-
-    def speaking(cfg: DictConfig) -> None:
-        with redirect_stderr(stderr):
-            job(cfg)
-
-    return speaking
-
-
-class _Parser(argparse.ArgumentParser):
-    """Hydra's parser: one of its help texts is an object that becomes text when it is printed.
-
-    From Python 3.14 on argparse refuses that when the option is added (hydra#3121): it is added
-    without, and given it then.
-    """
-
-    def add_argument(self, *flags: Any, **settings: Any) -> argparse.Action:
-        text = settings.pop("help", None)
-        action = super().add_argument(*flags, **settings)
-        action.help = text
-        return action
-
-
-@contextmanager
-def _as_if_called(arguments: list[str]) -> Iterator[None]:
-    """hydra.main reads sys.argv, tells its faults in full only when the environment says so, and
-    parses with `_Parser`."""
-    before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv, os.environ["HYDRA_FULL_ERROR"] = arguments, "1"
-    front: Any = hydra._internal.utils
-    front.argparse = SimpleNamespace(ArgumentParser=_Parser)
-    try:
-        yield
-    finally:
-        front.argparse = argparse
-        sys.argv = before
-        if full is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full
-        GlobalHydra.instance().clear()
 
 
 def _primary(

@@ -7,7 +7,7 @@ A hint is put behind a message, as those of `faults.nearest` are; empty where no
 
 import re
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sgdtheory.errors import fold
 
@@ -141,7 +141,7 @@ TORCHVISION = (
 )
 
 
-def meant(key: str, keys: list[str], value: str = "", tree: Any = None) -> str:
+def meant(key: str, keys: list[str], value: str = "", tree: object = None) -> str:
     """A hint at the key that is meant by one that is not there, or that nothing reads; `keys` are
     those that there are.
 
@@ -181,7 +181,7 @@ def _written(key: str, value: str) -> str:
     return f"; did you mean {key!r}?"
 
 
-def _in_steps(key: str, value: str, tree: Any) -> str:
+def _in_steps(key: str, value: str, tree: object) -> str:
     """Epochs as mini-batches, with the number where the data set's is known."""
     hint = f"; {key} counts mini-batches: epochs × N/b"
     count, size = _examples(tree), _at(tree, f"{key.rpartition('.')[0]}.batch_size")
@@ -190,41 +190,37 @@ def _in_steps(key: str, value: str, tree: Any) -> str:
     return f"{hint}, here {int(value)} × {count:,}/{size}: {key}={ceil(int(value) * count / size)}"
 
 
-def _examples(tree: Any) -> int | None:
+def _examples(tree: object) -> int | None:
     """How many training examples a composed tree's data set has; None where it would have to be
     read."""
     data = _at(tree, "data") or {}
-    if _at(tree, "landscape.data") != "${data}":
+    if _at(tree, "landscape.data") != "${data}" or not isinstance(data, dict):
         return None
-    count = EXAMPLES.get(str(data.get("name") or str(data.get("_target_")).rpartition(".")[2]))
-    if (
-        count is None
-        or data.get("test_share", 0.2) != 0.2
-        or not isinstance(data.get("limit"), int | None)
-    ):
+    name = data.get("name") or str(data.get("_target_")).rpartition(".")[2]
+    count = EXAMPLES.get(str(name))
+    limit = data.get("limit")
+    is_usual = data.get("test_share", 0.2) == 0.2 and isinstance(limit, int | None)
+    if count is None or not is_usual:
         return None
-    return min(count, data["limit"] or count) if data.get("limit") else count
+    return min(count, limit) if limit else count
 
 
-def _at(tree: Any, key: str) -> Any:
+def _at(tree: object, key: str) -> object:
     for part in key.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
 
 
-def value_meant(leaf: str, value: Any) -> str:
+def value_meant(leaf: str, value: object) -> str:
     """A hint at the value that is meant by one that a key does not take."""
     word = fold(str(value))
-    advice = next(
-        (advice for key, words, advice in VALUES if key == leaf and word in words.split()), None
-    )
-    if (
-        advice is None
-        and leaf == "device"
-        and (found := re.fullmatch(r"(?:gpu|cuda)?[:\W_]*(\d+)", str(value).lower()))
-    ):
-        advice = f"did you mean 'cuda:{found[1]}'?"
-    return f"; {advice}" if advice else ""
+    for key, words, advice in VALUES:
+        if key == leaf and word in words.split():
+            return f"; {advice}"
+    number = re.fullmatch(r"(?:gpu|cuda)?[:\W_]*(\d+)", str(value).lower())
+    if leaf == "device" and number is not None:
+        return f"; did you mean 'cuda:{number[1]}'?"
+    return ""
 
 
 def choice_meant(group: str, name: str) -> str:

@@ -4,13 +4,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sgdtheory.commandline.complaints import first_line
 from sgdtheory.commandline.strangers import science_of
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import UserError
 from sgdtheory.runs.foreign import MOST_YAML, reads_outside, refuse_strange_yaml, text_of
+from sgdtheory.runs.plain import Json
 
 
 def read_yaml(path: Path) -> DictConfig:
@@ -19,49 +20,59 @@ def read_yaml(path: Path) -> DictConfig:
     return OmegaConf.create({**usual_settings(), **science_of(read_whole(path), str(path))})
 
 
-def read_whole(path: Path) -> dict[str, Any]:
+def plain_tree(cfg: DictConfig | ListConfig, resolve: bool) -> Json:
+    """A configuration as plain data, its interpolations followed or not."""
+    tree = OmegaConf.to_container(cfg, resolve=resolve)
+    assert isinstance(tree, dict)  # every configuration of a command is a mapping
+    return {str(key): value for key, value in tree.items()}
+
+
+def read_whole(path: Path) -> Json:
     """All that stands in a run's config.yaml, as plain data."""
     text = text_of(path, MOST_YAML, "configuration")
     refuse_strange_yaml(text, str(path))
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except Exception as fault:  # whatever OmegaConf finds wrong with it
         raise UserError(f"{path} is no configuration: {first_line(str(fault))}") from None
     if not isinstance(tree, dict) or "_target_" not in tree:
         raise UserError(f"{path} is no run's config.yaml: it has no _target_")
     if strange := [key for key in tree if not isinstance(key, str)]:
         raise UserError(f"{path} is no run's config.yaml: {strange[0]!r} is no key")
-    return tree
+    return {str(key): value for key, value in tree.items()}
 
 
 @cache
-def usual_settings() -> dict[str, Any]:
+def usual_settings() -> Json:
     """The settings that a command has when none are given."""
-    base: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "base.yaml"), resolve=False)
-    base["executor"] = OmegaConf.to_container(OmegaConf.load(CONFIGS / "executor" / "local.yaml"))
+    base = plain_tree(_loaded("base.yaml"), resolve=False)
+    base["executor"] = plain_tree(_loaded("executor/local.yaml"), resolve=False)
     return {key: value for key, value in base.items() if key not in ("defaults", "hydra")}
+
+
+def _loaded(name: str) -> DictConfig | ListConfig:
+    return OmegaConf.load(CONFIGS / name)
 
 
 def kept_yaml(cfg: DictConfig) -> str:
     """The text of config.yaml, as a run of this configuration keeps it."""
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
-    return OmegaConf.to_yaml(OmegaConf.create(_settled(raw, cfg)))
+    kept = _settled(plain_tree(cfg, resolve=False), cfg)
+    return OmegaConf.to_yaml(OmegaConf.create(kept))
 
 
-def _settled(raw: Any, cfg: Any) -> Any:
+def _settled(raw: object, cfg: Any) -> Any:
     """A raw tree as a run keeps it: `${key}` as it is, and instead of what was read from outside
     the value that was read."""
-    if isinstance(raw, dict | list):
-        pairs = raw.items() if isinstance(raw, dict) else enumerate(raw)
-        found = {key: _settled(value, _inside(cfg, key, value)) for key, value in pairs}
-        return found if isinstance(raw, dict) else list(found.values())
-    return raw if cfg is None else OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
+    if isinstance(raw, dict):
+        return {key: _settled(value, _inside(cfg, key, value)) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_settled(value, _inside(cfg, i, value)) for i, value in enumerate(raw)]
+    if cfg is None:
+        return raw
+    return OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
 
 
-def _inside(cfg: Any, key: Any, raw: Any) -> Any:
+def _inside(cfg: Any, key: object, raw: object) -> Any:
     """What a key of a configuration leads to, where that has to be looked up."""
-    return (
-        cfg[key]
-        if isinstance(raw, dict | list) or (isinstance(raw, str) and reads_outside(raw))
-        else None
-    )
+    is_outside = isinstance(raw, str) and reads_outside(raw)
+    return cfg[key] if is_outside or isinstance(raw, dict | list) else None

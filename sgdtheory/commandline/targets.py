@@ -1,7 +1,7 @@
 """What may be a `_target_` of this package: what the files of configs/ build, and nothing else."""
 
 import re
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 
@@ -29,10 +29,18 @@ def public_name(name: str) -> str:
 
 
 def nearest_target(name: str) -> str:
-    """A hint with the target whose own name comes closest."""
-    by_last = {public_name(target): target for target in sorted(targets())}
-    (close,) = get_close_matches(name.rpartition(".")[2], list(by_last), n=1, cutoff=0.0)
-    return f"; did you mean {by_last[close]!r}?"
+    """A hint with the target whose own name comes closest, and of several the one whose module
+    does."""
+
+    def likeness(target: str) -> tuple[float, float]:
+        own = _likeness(name.rpartition(".")[2], public_name(target))
+        return own, _likeness(name, target)
+
+    return f"; did you mean {max(sorted(targets()), key=likeness)!r}?"
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
 
 
 def is_anothers(command: str, target: str, own: bool = False) -> bool:

@@ -4,7 +4,7 @@ import inspect
 import re
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,15 +13,34 @@ from sgdtheory.commandline.complaints import first_line, key_of, paths_of
 from sgdtheory.commandline.composer import groups
 from sgdtheory.commandline.earlier import adopt, ground_of
 from sgdtheory.commandline.habits import meant, value_meant
-from sgdtheory.commandline.schema import Checker, build, refuse
-from sgdtheory.commandline.stored import kept_yaml, read_yaml, usual_settings
+from sgdtheory.commandline.schema import Checker, Node, build, is_node, refuse
+from sgdtheory.commandline.stored import kept_yaml, plain_tree, read_yaml, usual_settings
 from sgdtheory.commandline.targets import is_anothers
 from sgdtheory.commandline.words import key_set_by, root_of
 from sgdtheory.errors import RunError, UserError, nearest
+from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import Pipeline
 from sgdtheory.runs.task import Settings, Task, Where
 
 SETTINGS = ("device", "threads", "run", "executor")
+REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\.?(?=[}$\[])")  # ${key.of.the.file
+
+
+class _Configuration(NamedTuple):
+    """A composed configuration as plain data."""
+
+    raw: Json  # with its interpolations
+    tree: Json  # these followed
+    yaml: str  # as the run keeps it
+    notes: tuple[str, ...]  # what is to be said of the points that were chosen
+
+
+class _Plans(NamedTuple):
+    """What a configuration describes, checked and not yet built."""
+
+    pipeline: Node
+    settings: Node
+    where: Node
 
 
 def task(
@@ -33,96 +52,124 @@ def task(
 ) -> Task:
     """Check a composed configuration and build what it describes; all that is wrong is told in one
     UserError."""
+    _refuse_anothers(command, cfg)
+    checker = Checker(trust)
+    configuration = _configuration(command, cfg, checker, overrides)
+    plans = _checked(configuration, checker, overrides)
+    notes = configuration.notes
+    if notes and command == "connect" and cfg.get("minima") is None:
+        stated = "so the minima that the landscape itself states are joined"
+        configuration = configuration._replace(notes=(*notes, stated))
+    try:
+        return _built(command, configuration, plans, checker, overrides, said)
+    except RunError:
+        raise
+    except (ValueError, TypeError, RuntimeError) as fault:  # what a constructor refuses
+        is_ours = isinstance(fault, UserError)
+        lines = str(fault).splitlines()[:3] if is_ours else [first_line(str(fault))]
+        raise UserError("\n".join([*lines, *notes[:2]])) from fault
+
+
+def _refuse_anothers(command: str, cfg: DictConfig) -> None:
+    """Raise UserError for a configuration that describes no command, or another one."""
     if missing := [key for key in ("_target_", *SETTINGS) if key not in cfg]:
         raise UserError(f"this configuration describes no command: it has no {', '.join(missing)}")
-    if is_anothers(command, target := str(cfg.get("_target_"))):
+    target = str(cfg.get("_target_"))
+    if is_anothers(command, target):
         raise UserError(
             f"{target} belongs to another command, not to {command}; its own is "
             f"--config-name {command.replace('-', '_')}"
         )
-    checker, notes = Checker(trust), tuple[str, ...]()
+
+
+def _configuration(
+    command: str, cfg: DictConfig, checker: Checker, overrides: tuple[str, ...]
+) -> _Configuration:
+    """Plain data, with the points that are meant and the devices that are there."""
+    notes: tuple[str, ...] = ()
     try:  # reading a key follows its interpolation, which may lead nowhere
         if not isinstance(cfg.run, DictConfig):
             raise UserError(
                 f"run: is a group of keys (run.root, run.dir, run.name), not {cfg.run!r}"
             )
         if command != "train" and "minima" in cfg:
-            identity = partial(_landscape_of, trust=trust)
-            notes = adopt(
-                cfg, map(key_set_by, overrides), read_yaml, identity, newest=command == "connect"
-            )
-        raw: Any = OmegaConf.to_container(cfg, resolve=False)
-        yaml = kept_yaml(cfg)
+            identity = partial(_landscape_of, trust=checker.roots[1:])
+            touched = map(key_set_by, overrides)
+            notes = adopt(cfg, touched, read_yaml, identity, newest=command == "connect")
+        raw, yaml = plain_tree(cfg, resolve=False), kept_yaml(cfg)
         cfg.device = resolve_device(str(cfg.device), checker)
         own = OmegaConf.select(cfg, "landscape.device")
         if own not in (None, cfg.device):  # asked for by itself
             cfg.landscape.device = resolve_device(str(own), checker, "landscape.device")
-        tree: Any = OmegaConf.to_container(cfg, resolve=True)
+        return _Configuration(raw, plain_tree(cfg, resolve=True), yaml, notes)
     except OmegaConfBaseException as fault:
         raise UserError(first_line(str(fault))) from None
+
+
+def _checked(configuration: _Configuration, checker: Checker, overrides: tuple[str, ...]) -> _Plans:
+    """Check all that a configuration says, and that every key that was set is read."""
+    raw, tree = configuration.raw, configuration.tree
     parameters, read = _read(raw, tree, checker)
     for key in dict.fromkeys(map(key_of, overrides)):
-        if (root := root_of(key)) in tree and not _is_read(key, read):
+        root = root_of(key)
+        if root in tree and not _is_read(key, read):
             checker.fault(*_unread(key, root, parameters, read, paths_of(raw)))
     where = checker.call(Where, tree["run"], "run")
     settings = checker.call(Settings, {key: tree[key] for key in SETTINGS if key != "run"}, "")
     pipeline = checker.node({key: tree[key] for key in parameters}, "", Pipeline)
     refuse([_as_typed(fault, raw) for fault in checker.faults])
     assert pipeline is not None
-    try:
-        placed = replace(build(settings), where=build(where), trust=trust)
-        ground = ground_of(pipeline.science.get("landscape"))
-        built, science = build(pipeline), pipeline.science
-        if hasattr(built, "identity"):  # it has read what files hold
-            science = built.identity(science)
-        if notes and command == "connect" and cfg.get("minima") is None:
-            notes = (*notes, "so the minima that the landscape itself states are joined")
-        return Task(
-            command,
-            built,
-            placed,
-            science,
-            yaml,
-            trust,
-            overrides,
-            ground,
-            (*said, *notes),
-            is_closed=science == pipeline.science
-            and not (checker.looked_outside or _has_content(science)),
-        )
-    except RunError:
-        raise
-    except (
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as fault:  # a constructor's own complaint about what the user asked for
-        lines = (
-            str(fault).splitlines()[:3]
-            if isinstance(fault, UserError)
-            else [first_line(str(fault))]
-        )
-        raise UserError("\n".join([*lines, *notes[:2]])) from fault
+    return _Plans(pipeline, settings, where)
 
 
-def _has_content(tree: Any) -> bool:
+def _built(
+    command: str,
+    configuration: _Configuration,
+    plans: _Plans,
+    checker: Checker,
+    overrides: tuple[str, ...],
+    said: tuple[str, ...],
+) -> Task:
+    trust = checker.roots[1:]
+    settings = replace(build(plans.settings), where=build(plans.where), trust=trust)
+    ground = ground_of(plans.pipeline.science.get("landscape"))
+    pipeline, science = build(plans.pipeline), plans.pipeline.science
+    if hasattr(pipeline, "identity"):  # it has read what files hold
+        science = pipeline.identity(science)
+    has_read = checker.looked_outside or _has_content(science)
+    return Task(
+        command,
+        pipeline,
+        settings,
+        science,
+        configuration.yaml,
+        trust,
+        overrides,
+        ground,
+        notes=(*said, *configuration.notes),
+        is_closed=science == plans.pipeline.science and not has_read,
+    )
+
+
+def _has_content(tree: object) -> bool:
     """Whether an identity holds the digest of something that was read while it was built."""
     if isinstance(tree, dict):
         return "content" in tree or any(map(_has_content, tree.values()))
     return isinstance(tree, list) and any(map(_has_content, tree))
 
 
-def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Any:
+def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Json | None:
     """The landscape of a configuration as plain data without places; None where something is wrong
     with it."""
     try:
         # a landscape names `device`
-        tree: Any = OmegaConf.to_container(OmegaConf.merge(usual_settings(), cfg), resolve=True)
+        tree = plain_tree(OmegaConf.merge(usual_settings(), cfg), resolve=True)
     except OmegaConfBaseException:
         return None
     landscape = tree.get("landscape")
-    is_node = isinstance(landscape, dict) and "_target_" in landscape
-    node = Checker(trust).node(landscape, "landscape") if is_node else None
+    if not is_node(landscape):
+        return None
+    node = Checker(trust).node(landscape, "landscape")
     return None if node is None else node.science
 
 
@@ -140,35 +187,26 @@ def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
         checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{hint}")
         return "cpu"
     if device.type not in ("cpu", "cuda"):
-        checker.fault(
-            key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{value_meant('device', name)}"
-        )
+        hint = value_meant("device", name)
+        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{hint}")
     elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        checker.fault(
-            key,
-            f"there is no {name} here, GPUs found: {torch.cuda.device_count()}; use "
-            f"{key}=cpu or auto",
-        )
+        there = f"there is no {name} here, GPUs found: {torch.cuda.device_count()}"
+        checker.fault(key, f"{there}; use {key}=cpu or auto")
     return name
 
 
-def _references(thing: Any) -> set[str]:
+def _references(thing: object) -> set[str]:
     """The keys that interpolations inside a raw tree refer to, with dots: `${sgd.momentum}` →
     sgd.momentum."""
-    if isinstance(thing, dict | list):
-        return {
-            key
-            for value in (thing.values() if isinstance(thing, dict) else thing)
-            for key in _references(value)
-        }
-    return (
-        set(re.findall(r"\$\{(\w+(?:\.\w+)*)\.?(?=[}$\[])", thing))
-        if isinstance(thing, str)
-        else set()
-    )
+    if isinstance(thing, str):
+        return set(REFERENCE.findall(thing))
+    if not isinstance(thing, dict | list):
+        return set()
+    values = thing.values() if isinstance(thing, dict) else thing
+    return set().union(*map(_references, values))
 
 
-def _at(raw: Any, key: str) -> Any:
+def _at(raw: object, key: str) -> object:
     """What stands at a key with dots in a raw tree."""
     for part in key.split("."):
         raw = raw.get(part) if isinstance(raw, dict) else None
@@ -189,26 +227,24 @@ def _unread(
     leaf = key.rpartition(".")[2]
     if leaf in parameters and leaf != key:
         return key, f"{leaf}= is given too, and the two are one; leave one of them out"
-    return key, "nothing here reads it" + (
-        meant(key, [name for name in keys if _is_read(name, read)]) or "; leave it out"
-    )
+    hint = meant(key, [name for name in keys if _is_read(name, read)]) or "; leave it out"
+    return key, f"nothing here reads it{hint}"
 
 
-def _as_typed(fault: str, raw: dict[str, Any], where: str = "") -> str:
+def _as_typed(fault: str, raw: Json, where: str = "") -> str:
     """A fault of `landscape.data.path` as one of `data.path`, where `landscape.data` is written
     `${data}`."""
     for key, value in raw.items():
         path = f"{where}{key}"
         if isinstance(value, str) and (reference := re.fullmatch(r"\$\{([\w.]+)\}", value)):
-            fault = re.sub(rf"(?<![\w.]){re.escape(path)}(?=[:=.\[])", reference.group(1), fault)
+            written = rf"(?<![\w.]){re.escape(path)}(?=[:=.\[])"
+            fault = re.sub(written, reference[1], fault)
         elif isinstance(value, dict):
             fault = _as_typed(fault, value, f"{path}.")
     return fault
 
 
-def _read(
-    raw: dict[str, Any], tree: dict[str, Any], checker: Checker
-) -> tuple[list[str], set[str]]:
+def _read(raw: Json, tree: Json, checker: Checker) -> tuple[list[str], set[str]]:
     """(root keys that are the pipeline's own, all keys that are read, with dots).
 
     What is neither a setting nor a parameter may be a group that others refer to, such as `model`,
@@ -218,10 +254,11 @@ def _read(
     target = checker.resolve(tree.get("_target_"), "_target_")
     known = set(inspect.signature(target).parameters) if target else set()
     choices = groups()
-    parameters = [
-        key for key in tree if key not in SETTINGS and (key in known or key not in choices)
-    ]
+    science = [key for key in tree if key not in SETTINGS]
+    parameters = [key for key in science if key in known or key not in choices]
     read = {*parameters, *SETTINGS}
-    while more := {key for name in read for key in _references(_at(raw, name))} - read:
-        read |= more
-    return parameters, read
+    while True:
+        referred = set().union(*(_references(_at(raw, name)) for name in read))
+        if referred <= read:
+            return parameters, read
+        read |= referred

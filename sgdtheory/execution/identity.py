@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgdtheory.errors import UserError
-from sgdtheory.runs.folder import OURS, sha256_of
+from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.foreign import MOST_YAML, bytes_of
 from sgdtheory.runs.run import Run, changed_since
 from sgdtheory.runs.task import Task
+from sgdtheory.runs.writing import OURS
 
 
 def refuse_another(run: Run, task: Task) -> None:

@@ -15,7 +15,8 @@ from sgdtheory.execution.results import draw_report, finish, warnings_of
 from sgdtheory.execution.units import TERMINAL_STATUSES
 from sgdtheory.execution.versions import otherwise, strangers, versions
 from sgdtheory.report.progress import Watcher
-from sgdtheory.runs.folder import DirectoryGone, sha256_of
+from sgdtheory.runs.digests import sha256_of
+from sgdtheory.runs.folder import DirectoryGone
 from sgdtheory.runs.interrupt import Interrupted, stoppable
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import Task

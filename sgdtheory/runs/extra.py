@@ -2,10 +2,10 @@
 reason."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.folder import CorruptFile
+from sgdtheory.runs.plain import Json
 
 # What a module that somebody else wrote raises where it cannot do what is asked. The disk (OSError,
 # CorruptFile), memory that Python itself has run out of, and the wish to stop are nobody's fault
@@ -23,12 +23,12 @@ def reason(fault: BaseException) -> str:
     )
 
 
-def nothing(names: Sequence[str], why: str) -> dict[str, Any]:
+def nothing(names: Sequence[str], why: str) -> Json:
     """{name: null, name_why: why, …}"""
     return {key: value for name in names for key, value in ((name, None), (f"{name}_why", why))}
 
 
-def extra(names: Sequence[str], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def extra(names: Sequence[str], work: Callable[[], Json]) -> Json:
     """What `work` gives; where that fails, null for each of `names`, with the reason as
     `<name>_why`."""
     try:

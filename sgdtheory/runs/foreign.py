@@ -118,7 +118,7 @@ def refuse_strange_yaml(text: str, where: str) -> None:
         raise UserError(f"{where} is no configuration: {said}") from None
 
 
-def refuse_resolvers(tree: Any, where: str, key: str = "") -> None:
+def refuse_resolvers(tree: object, where: str, key: str = "") -> None:
     """Raise UserError where a value of a configuration reads more than the configuration:
     `${oc.env:HOME}`, `${now:}`."""
     if isinstance(tree, Mapping | list):

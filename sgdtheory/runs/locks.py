@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+from sgdtheory.runs.plain import Json
 from sgdtheory.runs.processes import Process, this
 
 LOCK, LEASE = ".lock", ".lease"
@@ -175,7 +175,7 @@ def _beat(path: Path, token: str, over: threading.Event) -> None:
                 stream.write(_content(token, beat))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Json:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -2,15 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sgdtheory.errors import UserError
-from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside, digest, sha256_of
+from sgdtheory.runs.digests import digest, sha256_of
+from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside
 from sgdtheory.runs.foreign import held
+from sgdtheory.runs.plain import Facts, Json
 from sgdtheory.runs.unit import Unit, UnitFolder, status_of_unit
 
 if TYPE_CHECKING:
@@ -43,17 +45,17 @@ class Run(Folder):
 
     root: Path  # run.root, where finished units and earlier runs are looked for
     units_root: Path
-    science: Mapping[str, Any]  # the resolved configuration that the pipeline reads, as plain data
+    science: Facts  # the resolved configuration that the pipeline reads, as plain data
 
     @property
     def hash(self) -> str:
         return digest(self.science)
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Json:
         return self.read_object("manifest.json")
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: object) -> None:
         """Write facts into the manifest."""
         self.write_json("manifest.json", {**self.manifest, **facts})
 
@@ -69,7 +71,7 @@ class Run(Folder):
     def folder(self, unit: Unit) -> UnitFolder:
         return UnitFolder(self.units_root / unit.hash, unit)
 
-    def status_of_units(self, units: list[Unit]) -> list[dict[str, Any]]:
+    def status_of_units(self, units: list[Unit]) -> list[Json]:
         """One row a unit, as in units.json."""
         rows = []
         for unit in units:
@@ -78,11 +80,11 @@ class Run(Folder):
             rows.append({"name": unit.name, "hash": unit.hash, "directory": where, **folder.status})
         return rows
 
-    def result(self, unit: Unit) -> dict[str, Any] | None:
+    def result(self, unit: Unit) -> Json | None:
         return self.folder(unit).result
 
 
-def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+def status_of(path: Path) -> tuple[str, Json, list[Json]]:
     """(status, manifest, rows of units.json) of a run directory, with what is true now rather than
     when it was written.
 
@@ -99,7 +101,7 @@ def status_of(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     return manifest.get("status", "missing"), manifest, units
 
 
-def _manifest_of(folder: Folder) -> dict[str, Any]:
+def _manifest_of(folder: Folder) -> Json:
     manifest = folder.read_object("manifest.json")
     kinds = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(NUMBERS, int | float), "files": dict}
     for name, kind in kinds.items():
@@ -115,7 +117,7 @@ def _manifest_of(folder: Folder) -> dict[str, Any]:
     return manifest
 
 
-def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
+def _unit_now(path: Path, row: Json, is_over: bool) -> Json:
     """A row of units.json as it is now; of a finished run that was copied without its units, as it
     was written."""
     known = {key: row[key] for key in UNIT if isinstance(row.get(key), str)}
@@ -131,7 +133,7 @@ def _unit_now(path: Path, row: dict[str, Any], is_over: bool) -> dict[str, Any]:
     return known | now
 
 
-def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def results_of(path: Path, manifest: Facts | None = None) -> Json:
     """What a run has found, nothing where it has no results; CorruptFile where they are not what it
     wrote."""
     folder, manifest = (
@@ -142,9 +144,7 @@ def results_of(path: Path, manifest: Mapping[str, Any] | None = None) -> dict[st
     return folder.read_object("results.json")
 
 
-def demand_as_written(
-    path: Path, names: Iterable[str], manifest: Mapping[str, Any] | None = None
-) -> None:
+def demand_as_written(path: Path, names: Iterable[str], manifest: Facts | None = None) -> None:
     """Raise CorruptFile where one of these files of a run is there and is not what the run
     wrote."""
     folder = Folder(path)

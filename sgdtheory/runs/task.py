@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 from sgdtheory.annotations import Place, PlacePath, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.runs.folder import digest
-from sgdtheory.runs.run import Run
+from sgdtheory.runs.digests import digest
+from sgdtheory.runs.plain import Json
+from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.unit import Unit
 
 WORKER = "sgdtheory.commandline.worker"  # the module that a process runs to do a run's units
@@ -65,10 +66,10 @@ class Task(NamedTuple):
     """One checked command, ready to be executed."""
 
     command: str
-    pipeline: Any
+    pipeline: Pipeline
     settings: Settings
     # the resolved tree that the pipeline reads, without places: its hash is the run's identity
-    science: dict[str, Any]
+    science: Json
     yaml: str  # the configuration with its interpolations kept
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
@@ -101,7 +102,7 @@ class Plan(NamedTuple):
     checks: list[str]  # what landscapes say of themselves
 
 
-def _slug(science: dict[str, Any]) -> str:
+def _slug(science: Json) -> str:
     """A readable name for a run: its model and data, or its landscape."""
     landscape = science.get("landscape") or {}
     parts = [

@@ -2,13 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.errors import RunError
-from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, digest, naming, plain, temporary_of
+from sgdtheory.runs.digests import digest
+from sgdtheory.runs.folder import UNDO, CorruptFile, Folder
 from sgdtheory.runs.interrupt import is_stop_requested, stop_if_asked
+from sgdtheory.runs.plain import Facts, Json, plain_object
+from sgdtheory.runs.tensors import State, Tensors
+from sgdtheory.runs.writing import naming, temporary_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to kill -9
 PROGRESS_SECONDS = 0.2
@@ -36,7 +43,7 @@ class Unit:
     """
 
     name: str
-    config: Mapping[str, Any]
+    config: Facts
     work: Callable[["UnitFolder"], None] = field(default=_no_work, compare=False, repr=False)
     needs: tuple["Unit", ...] = field(default=(), compare=False, repr=False)
     cost: Callable[[], Estimate] | None = field(default=None, compare=False, repr=False)
@@ -53,7 +60,7 @@ class Logged(NamedTuple):
     rows_sha256: str | None  # None in a state of an older version
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> "Logged":
+    def of(cls, facts: Json) -> "Logged":
         """As the facts of a state have it."""
         return cls(facts["rows"], facts.get("rows_sha256"))
 
@@ -64,12 +71,12 @@ class UnitFolder(Folder):
 
     unit: Unit
     _times: dict[str, float] = field(default_factory=dict, compare=False)
-    _kept: list[dict[str, Any]] = field(default_factory=list, compare=False)
+    _kept: list[Json] = field(default_factory=list, compare=False)
     # stages so far, and what was logged after each
     _passed: dict[str, "Logged"] = field(default_factory=dict, compare=False)
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Json:
         """{"status": "missing" | "running" | "unfinished" | "done" | "failed", …}; none is done
         without its files."""
         found = status_of_unit(self)
@@ -77,14 +84,14 @@ class UnitFolder(Folder):
         return found if whole or found["status"] != "done" else {**found, "status": "unfinished"}
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Json | None:
         """The unit's result when it is done, else None."""
         return self.written() if self.status["status"] == "done" else None
 
-    def written(self) -> dict[str, Any] | None:
+    def written(self) -> Json | None:
         """The result as `finish` has written it, whatever the status says; None when it has not, or
         not all of it."""
-        found: dict[str, Any] | None = self.read_json("result.json")
+        found: Json | None = self.read_json("result.json")
         if found is None or not (self.path / "result.safetensors").exists():
             return None
         checksum = found.pop("checksum", None)
@@ -94,7 +101,7 @@ class UnitFolder(Folder):
             )
         return found
 
-    def clouds(self) -> dict[str, Any]:
+    def clouds(self) -> "dict[str, Tensor]":
         """The tensors of a finished unit, checked against the digest in its result."""
         result = self.result
         if result is None:
@@ -107,7 +114,7 @@ class UnitFolder(Folder):
         """The directories of the units that this one needs, in their order."""
         return [UnitFolder(self.path.parent / unit.hash, unit) for unit in self.unit.needs]
 
-    def resume(self, stage: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def resume(self, stage: str) -> State | None:
         """The newest state of a stage (tensors, facts), None at its beginning; what was kept or
         logged later is forgotten."""
         state = self._kept_in("state.safetensors")
@@ -136,21 +143,21 @@ class UnitFolder(Folder):
             )
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows[:count]))
 
-    def _kept_in(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def _kept_in(self, name: str) -> State | None:
         """(tensors, facts) of a file that this unit has kept."""
         found = self.read_stamped(name)
         if found is not None and found[1]["unit"] != self.unit.hash:
             raise CorruptFile(f"{self.path / name} belongs to another unit: {UNDO}")
         return found
 
-    def log(self, **row: Any) -> None:
+    def log(self, **row: object) -> None:
         """One row of metrics; it reaches the disk with the next `keep`, in the order of the
         calls."""
         self._kept.append(row)
 
     def keep(
         self,
-        state: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]],
+        state: Callable[[], tuple[Tensors, Facts]],
         done: float,
         what: str = "",
     ) -> None:
@@ -176,9 +183,7 @@ class UnitFolder(Folder):
             self.append("metrics.jsonl", self._kept)
             self._kept.clear()
 
-    def save(
-        self, tensors: Mapping[str, Any], facts: Mapping[str, Any], name: str = "state.safetensors"
-    ) -> "Logged":
+    def save(self, tensors: Tensors, facts: Facts, name: str = "state.safetensors") -> "Logged":
         """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read.
         Gives what there is of them, by which the state knows them again."""
         self.flush()
@@ -187,14 +192,14 @@ class UnitFolder(Folder):
         self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, **kept._asdict()})
         return kept
 
-    def mark(self, name: str, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    def mark(self, name: str, tensors: Tensors, facts: Facts) -> None:
         """Keep where work of several stages stands: what was logged so far stays, whichever stage
         is the next to resume."""
         self._passed[name] = self.save(
             tensors, {**facts, "stage": name}, f"stage-{name}.safetensors"
         )
 
-    def marked(self, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def marked(self, name: str) -> State | None:
         """(tensors, facts) of a mark, None where there is none."""
         found = self._kept_in(f"stage-{name}.safetensors")
         if found is None:
@@ -206,25 +211,25 @@ class UnitFolder(Folder):
         self._passed[name] = Logged.of(found[1])
         return found
 
-    def end_stage(self, name: str, cloud: Any) -> None:
+    def end_stage(self, name: str, cloud: "Tensor") -> None:
         """Keep the last cloud of a stage, so that the next one begins there after an
         interruption."""
         self.mark(name, {"cloud": cloud}, {})
         (self.path / "state.safetensors").unlink(missing_ok=True)
 
-    def stage(self, name: str) -> Any:
+    def stage(self, name: str) -> "Tensor | None":
         """The last cloud of a finished stage, else None."""
         found = self.marked(name)
         return None if found is None else found[0]["cloud"]
 
-    def keep_snapshot(self, step: int, cloud: Any) -> None:
+    def keep_snapshot(self, step: int, cloud: "Tensor") -> None:
         """Keep the cloud of a step of the trajectory; one that is passed again after an
         interruption is the same."""
         self.write_tensors(
             f"snapshot-{step}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash}
         )
 
-    def snapshot(self, step: int) -> Any:
+    def snapshot(self, step: int) -> "Tensor":
         """The cloud of a step that was kept."""
         found = self._kept_in(f"snapshot-{step}.safetensors")
         if found is None:
@@ -251,15 +256,16 @@ class UnitFolder(Folder):
         except (OSError, ValueError, KeyError, TypeError):
             return 0.0, ""
 
-    def finish(self, result: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    def finish(self, result: Facts, tensors: Tensors) -> None:
         """Keep the result: tensors, then the numbers that vouch for them and for themselves."""
         self.flush()
         sha256 = self.write_tensors("result.safetensors", tensors)
         rows = digest(self.rows("metrics.jsonl"))
-        found = plain({**result, "unit": self.unit.hash, "sha256": sha256, "rows_sha256": rows})
-        self.write_json("result.json", {**found, "checksum": digest(found)})
+        known = {**result, "unit": self.unit.hash, "sha256": sha256, "rows_sha256": rows}
+        numbers = plain_object(known)
+        self.write_json("result.json", {**numbers, "checksum": digest(numbers)})
 
-    def logged(self) -> list[dict[str, Any]]:
+    def logged(self) -> list[Json]:
         """What was logged on the way to a result; CorruptFile where it was changed since."""
         known, rows = (self.result or {}).get("rows_sha256"), self.rows("metrics.jsonl")
         if known not in (None, digest(rows)):
@@ -284,7 +290,7 @@ class UnitFolder(Folder):
         self.write_json("status.json", {**kept, "status": "unfinished"})
 
 
-def status_of_unit(folder: Folder) -> dict[str, Any]:
+def status_of_unit(folder: Folder) -> Json:
     """What status.json says, made true: nobody runs a unit that is not locked."""
     found = folder.read_object("status.json")
     found.setdefault("status", "missing")

@@ -28,7 +28,7 @@ from sgdtheory.commandline.sources import digest_of_sources
 from sgdtheory.errors import UserError
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine, Schedule, Steps, Warmup
-from sgdtheory.runs.folder import digest
+from sgdtheory.runs.digests import digest
 from sgdtheory.runs.task import Task
 
 COSINE = {"_target_": "sgdtheory.optim.schedule.Cosine"}
@@ -205,7 +205,7 @@ def test_nodes_inside_nodes_lists_and_dictionaries() -> None:
     found, identity, _ = value(
         Schedule, {"_target_": "sgdtheory.optim.schedule.Warmup", "then": COSINE, "share": 0.25}
     )
-    assert found == Warmup(Cosine(), 0.25) and identity["then"] == COSINE
+    assert found == Warmup(Cosine(), 0.25) and identity["then"] == {"_target_": "Cosine"}
     steps = {"_target_": "sgdtheory.optim.schedule.Steps", "milestones": [0.5], "factor": 0.5}
     assert value(list[Schedule], [COSINE, steps])[0] == [Cosine(), Steps((0.5,), 0.5)]
     assert value(dict[str, Schedule], {"a": COSINE, "b": steps})[0] == {
