@@ -27,6 +27,7 @@ from sgdtheory.report.progress import duration
 from sgdtheory.report.stdio import harmless, paste, pasted
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import refuse_strange_yaml
+from sgdtheory.statistics.rows import Row
 
 # of results.json; table.csv is the first
 TABLES = {
@@ -115,13 +116,13 @@ def _readable(thing: Any) -> Any:
     return harmless(thing) if type(thing) in (str, Text) else thing
 
 
-def why_of(claim: dict[str, Any]) -> str:
+def why_of(claim: Row) -> str:
     """Why a claim cannot be judged, where its own sentence does not say so."""
     why = str(claim.get("why") or "")
     return "" if claim["holds"] is not None or why in claim["statement"] else why
 
 
-def _tables(results: dict[str, Any]) -> Any:
+def _tables(results: Row) -> Any:
     """(title, table) of every list of rows in results.json."""
     for name, title in TABLES.items():
         if results.get(name):
@@ -168,7 +169,7 @@ def _facts(run: RunData) -> dict[str, str]:
     return {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
 
 
-def _origin(found: dict[str, Any] | None) -> str | None:
+def _origin(found: Row | None) -> str | None:
     """Where the minima of a run came from."""
     if not found:
         return None
@@ -190,7 +191,7 @@ def _moment(seconds: float | None) -> str | None:
     )
 
 
-def table_csv(results: dict[str, Any]) -> str:
+def table_csv(results: Row) -> str:
     """The tidy table of a run: a row an edge, cell or minimum; of a study its first table. Nested
     numbers have dots."""
     lists = [results[name] for name in TABLES if results.get(name)] + list(
@@ -205,7 +206,7 @@ class Compared(NamedTuple):
     name: str
     link: str
     command: str
-    headline: dict[str, Any] | None
+    headline: Row | None
     seed: str
     numbers: list[str]  # the value of each claim, in the page's order
 

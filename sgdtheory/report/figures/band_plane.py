@@ -1,10 +1,15 @@
 """Where the paths run: each in the plane through its two ends and its top."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgdtheory.report.figures.edges import MOST_PANELS, grid_of, named, quantity, tree_edges
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import INK, log_axis, svg_of, wants_log
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 MOST_PIECES = 100  # of a line, each of one colour
 SEEN = 0.995  # of a path's squared distance from the straight line: nothing is hidden
@@ -25,7 +30,7 @@ def band_plane(run: RunData) -> Figure | None:
     )
     room = 0.08 * max(high - low, 1)
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LogNorm, Normalize
 
@@ -58,7 +63,7 @@ def band_plane(run: RunData) -> Figure | None:
     return Figure("band_plane", "Where the paths run", _caption(run, bands), svg, _numbers(bands))
 
 
-def _draw(axes: Any, band: dict[str, Any], norm: Any) -> None:
+def _draw(axes: "Axes", band: Row, norm: Any) -> None:
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -90,7 +95,7 @@ def _draw(axes: Any, band: dict[str, Any], norm: Any) -> None:
     axes.grid()
 
 
-def _band(run: RunData, edge: dict[str, Any]) -> dict[str, Any] | None:
+def _band(run: RunData, edge: Row) -> Row | None:
     """The path of an edge in its plane, in units of the distance of its ends; None without its
     file, or if it is straight."""
     import numpy as np
@@ -135,7 +140,7 @@ def _at(points: Any, arcs: Any, t: float) -> Any:
     return np.array([np.interp(t, arcs, column) for column in points.T])
 
 
-def _caption(run: RunData, bands: list[dict[str, Any]]) -> str:
+def _caption(run: RunData, bands: Rows) -> str:
     what = quantity(run).partition(" /")[0]
     hidden = min(band["inside"] for band in bands) < SEEN
     seen = (
@@ -158,7 +163,7 @@ def _caption(run: RunData, bands: list[dict[str, Any]]) -> str:
     )
 
 
-def _numbers(bands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _numbers(bands: Rows) -> Rows:
     return [
         {"pair": named(band["pair"]), "way": way, "along": x, "across": y, "train_loss": loss}
         for band in bands

@@ -1,11 +1,16 @@
 """The disconnectivity tree: below which loss the minima fall apart into separate valleys."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.edges import named, plain, quantity, tree_first
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, svg_of
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 MOST_NAMED = 30
 # of what the straight lines span: a tree lower than that is drawn once more on a scale of its own
@@ -25,49 +30,50 @@ def disconnectivity(run: RunData) -> Figure | None:
     joints = list(_joints(leaves, tree["merges"], edges))
     bottom, top = min(leaves.values()), max(joint["height"] for joint in joints)
     lines = [joint["straight"] for joint in joints if joint["straight"] is not None]
-    close = bool(lines) and top - bottom < FLAT * (max(lines) - bottom)
+    is_close = bool(lines) and top - bottom < FLAT * (max(lines) - bottom)
 
-    def paint(canvas: Any) -> None:
-        panels = canvas.subplots(
-            1, 2 if close else 1, squeeze=False, width_ratios=[2, 3] if close else [1]
-        )[0]
+    def paint(canvas: "Canvas") -> None:
+        ratios = [2, 3] if is_close else [1]
+        panels = canvas.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+        ticks = list(range(len(leaves))) if len(leaves) <= MOST_NAMED else []
         for axes in panels:
             _draw(axes, leaves, joints)
-            at = range(len(leaves)) if len(leaves) <= MOST_NAMED else []
-            axes.set_xticks(list(at), [names[node] for node in leaves][: len(at)])
+            axes.set_xticks(ticks, [names[node] for node in leaves][: len(ticks)])
             axes.tick_params(axis="x", length=0)
             axes.set(xlabel="minimum", xlim=(-0.6, len(leaves) - 0.4))
             axes.spines["bottom"].set_visible(False)
             axes.grid(axis="y")
         panels[0].set_ylabel(quantity(run))
-        if close:
-            heights = [joint["height"] + (joint["stderr"] or 0) for joint in joints]
-            room = 0.08 * (max(heights) - bottom)
-            panels[1].set_ylim(bottom - room, max(heights) + room)
-            panels[0].set_ylim(min(0.0, bottom), None)
-            panels[0].set_title("beside the straight lines")
-            plain(panels[1].yaxis)
-            panels[1].set_title("the tree on a scale of its own")
+        if is_close:
+            _enlarge(panels[0], panels[1], joints, bottom)
         _legend(canvas, bool(lines), any(joint["stderr"] for joint in joints))
 
-    width = min(7.2, 4.9 + 0.25 * len(leaves)) if not close else 7.2
+    width = 7.2 if is_close else min(7.2, 4.9 + 0.25 * len(leaves))
     svg = svg_of("disconnectivity", 3.4, paint, width=width)
-    numbers = [{"minimum": names[node], "train_loss": loss} for node, loss in leaves.items()]
-    numbers += [
-        {
-            "joined_by": named(joint["pair"]),
-            **{k: joint[k] for k in ("height", "stderr", "straight")},
-        }
-        for joint in joints
-    ]
-    return Figure("disconnectivity", "The disconnectivity tree", _caption(run, close), svg, numbers)
+    numbers: Rows = [{"minimum": names[node], "train_loss": loss} for node, loss in leaves.items()]
+    for joint in joints:
+        heights = {name: joint[name] for name in ("height", "stderr", "straight")}
+        numbers.append({"joined_by": named(joint["pair"]), **heights})
+    caption = _caption(run, is_close)
+    return Figure("disconnectivity", "The disconnectivity tree", caption, svg, numbers)
+
+
+def _enlarge(beside: "Axes", alone: "Axes", joints: Rows, bottom: float) -> None:
+    """The scales of two panels: one for the straight lines, one for the tree."""
+    highest = max(joint["height"] + (joint["stderr"] or 0) for joint in joints)
+    room = 0.08 * (highest - bottom)
+    alone.set_ylim(bottom - room, highest + room)
+    beside.set_ylim(min(0.0, bottom), None)
+    beside.set_title("beside the straight lines")
+    plain(alone.yaxis)
+    alone.set_title("the tree on a scale of its own")
 
 
 def _joints(
     leaves: dict[int, float],
-    merges: list[dict[str, Any]],
-    edges: dict[tuple[int, ...], dict[str, Any]],
-) -> Iterator[dict[str, Any]]:
+    merges: Rows,
+    edges: dict[tuple[int, ...], Row],
+) -> Iterator[Row]:
     """Merges with where they stand: the middle of what they join, and where each side comes
     from."""
     # group → (x, height)
@@ -85,69 +91,59 @@ def _joints(
         stand[left | right] = (x, merge["height"])
 
 
-def _draw(axes: Any, leaves: dict[int, float], joints: list[dict[str, Any]]) -> None:
-    thin = {"color": INK, "linewidth": 1.3, "solid_capstyle": "projecting"}
+def _draw(axes: "Axes", leaves: dict[int, float], joints: Rows) -> None:
     for joint in joints:
+        x, height, straight = joint["x"], joint["height"], joint["straight"]
         (left, low), (right, other) = joint["from"]
+        branches = [low, height, height, other]
         axes.plot(
-            [left, left, right, right], [low, joint["height"], joint["height"], other], **thin
+            [left, left, right, right],
+            branches,
+            color=INK,
+            linewidth=1.3,
+            solid_capstyle="projecting",
         )
         if joint["stderr"]:
-            axes.errorbar(
-                joint["x"],
-                joint["height"],
-                yerr=joint["stderr"],
-                color=INK,
-                elinewidth=1.1,
-                capsize=3,
-                fmt="none",
-            )
-        if joint["straight"] is not None:
-            axes.plot([left, right], [joint["straight"]] * 2, color=LINE, linewidth=1.6, alpha=0.75)
-            axes.plot(
-                [joint["x"]] * 2,
-                [joint["height"], joint["straight"]],
-                color=PALE,
-                linewidth=0.6,
-                linestyle=":",
-            )
+            bar = joint["stderr"]
+            axes.errorbar(x, height, yerr=bar, color=INK, elinewidth=1.1, capsize=3, fmt="none")
+        if straight is not None:
+            axes.plot([left, right], [straight, straight], color=LINE, linewidth=1.6, alpha=0.75)
+            axes.plot([x, x], [height, straight], color=PALE, linewidth=0.6, linestyle=":")
     axes.plot(range(len(leaves)), list(leaves.values()), "o", color=TRAIN, zorder=3)
 
 
-def _legend(canvas: Any, lines: bool, bars: bool) -> None:
+def _legend(canvas: "Canvas", has_lines: bool, has_bars: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles = {"minimum": Line2D([], [], color=TRAIN, marker="o", linestyle="none")}
-    handles["joined by the lowest way" + (" ± 1 σ" if bars else "")] = Line2D(
-        [], [], color=INK, linewidth=1.3
-    )
-    if lines:
+    joined = f"joined by the lowest way{' ± 1 σ' if has_bars else ''}"
+    handles = {
+        "minimum": Line2D([], [], color=TRAIN, marker="o", linestyle="none"),
+        joined: Line2D([], [], color=INK, linewidth=1.3),
+    }
+    if has_lines:
         handles["top of the straight line"] = Line2D([], [], color=LINE, linewidth=1.6, alpha=0.75)
-    canvas.legend(
-        list(handles.values()), list(handles), loc="outside upper right", ncols=3, columnspacing=1.2
-    )
+    lines, labels = list(handles.values()), list(handles)
+    canvas.legend(lines, labels, loc="outside upper right", ncols=3, columnspacing=1.2)
 
 
-def _caption(run: RunData, close: bool) -> str:
-    what = quantity(run).partition(" /")[0]
-    bars = (
-        ""
-        if run.is_formula
-        else " Bars are one standard error of the height of the top over the higher end, "
-        "over examples drawn anew; "
-        "branches that part by less than these cannot be told apart from one valley."
-    )
-    scales = (
-        " Left with the tops of the straight lines between the same pairs, where the whole "
-        "tree lies at the bottom: the "
-        "valleys are one on that scale. Right the same tree alone, enlarged."
-        if close
-        else ""
-    )
+def _caption(run: RunData, is_close: bool) -> str:
+    quantity_drawn = quantity(run).partition(" /")[0]
+    bars, scales = "", ""
+    if not run.is_formula:
+        bars = (
+            " Bars are one standard error of the height of the top over the higher end, over "
+            "examples drawn anew; branches that part by less than these cannot be told apart from "
+            "one valley."
+        )
+    if is_close:
+        scales = (
+            " Left with the tops of the straight lines between the same pairs, where the whole "
+            "tree lies at the bottom: the valleys are one on that scale. Right the same tree "
+            "alone, enlarged."
+        )
     return (
-        f"Read from below: every minimum is a dot at its {what}. Two branches join at the "
-        f"highest point of the lowest way "
-        "found between them: below that height they are separate valleys, above it one. "
-        "Horizontal positions mean "
-        f"nothing.{bars}{scales} The heights are upper bounds, since a lower path may exist."
+        f"Read from below: every minimum is a dot at its {quantity_drawn}. Two branches join at "
+        f"the highest point of the lowest way found between them: below that height they are "
+        f"separate valleys, above it one. Horizontal positions mean nothing.{bars}{scales} The "
+        f"heights are upper bounds, since a lower path may exist."
     )

@@ -1,65 +1,87 @@
 """That the minima are different points: the distance between every two of them."""
 
-from typing import Any
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import svg_of
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
 MOST_COMPARED = 40  # points in the matrix
+MOST_WRITTEN = 8  # points with their distances in numbers
+Array = np.ndarray
 
 
 def distances(run: RunData) -> Figure | None:
     """How far the minima are from one another."""
-    import numpy as np
-
     points = run.tensors("minima.safetensors").get("minima")
     if points is None or not 2 <= len(points) <= MOST_COMPARED:
         return None
-    norms = np.linalg.norm(points.astype(np.float64), axis=1)
-    absolute = run.is_formula or not norms.all()
-    scale = np.ones_like(norms) if absolute else np.sqrt(norms)
-    count = range(len(points))
-    matrix = np.array(
-        [[np.linalg.norm((points[i] - points[j]).astype(np.float64)) for j in count] for i in count]
-    )
-    matrix /= scale[:, None] * scale[None, :]
-    np.fill_diagonal(matrix, np.nan)
-    highest = float(np.nanmax(matrix))
+    is_absolute, matrix = _matrix(points, run.is_formula)
+    count = len(points)
     names = [row["name"] for row in run.results.get("minima", [])]
-    names = names if len(names) == len(points) else [str(i) for i in count]
-    measure = "|θᵢ − θⱼ|" if absolute else "|θᵢ − θⱼ| / √(|θᵢ||θⱼ|)"
+    if len(names) != count:
+        names = [str(i) for i in range(count)]
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         from matplotlib import colormaps
 
         axes = canvas.subplots()
         colours = colormaps["Blues"].resampled(40)  # more would be drawn as pixels
+        highest = float(np.nanmax(matrix))
         drawn = axes.pcolormesh(matrix, cmap=colours, vmin=0, vmax=highest or 1)
-        axes.set(aspect="equal", xlabel="minimum", ylabel="minimum", ylim=(len(points), 0))
-        every = 1 if len(points) <= 16 else 5
-        axes.set_xticks([i + 0.5 for i in count[::every]], names[::every])
-        axes.set_yticks([i + 0.5 for i in count[::every]], names[::every])
+        axes.set(aspect="equal", xlabel="minimum", ylabel="minimum", ylim=(count, 0))
+        every = 1 if count <= 16 else 5
+        ticks = [i + 0.5 for i in range(0, count, every)]
+        axes.set_xticks(ticks, names[::every])
+        axes.set_yticks(ticks, names[::every])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
+        measure = "|θᵢ − θⱼ|" if is_absolute else "|θᵢ − θⱼ| / √(|θᵢ||θⱼ|)"
         bar = canvas.colorbar(drawn, ax=axes, label=measure, shrink=0.9, aspect=14)
         bar.outline.set_visible(False)
-        bar.solids.set_edgecolor("face")
-        for i, j in ((i, j) for i in count for j in count if i != j and len(points) <= 8):
-            colour = "#111111" if matrix[i, j] < 0.55 * highest else "#ffffff"
-            text = f"{matrix[i, j]:.3g}" if absolute else f"{matrix[i, j]:.2f}"
-            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour)
+        if bar.solids is not None:
+            bar.solids.set_edgecolor("face")
+        if count <= MOST_WRITTEN:
+            _write_numbers(axes, matrix, is_absolute)
 
-    numbers = [
-        {"i": names[i], "j": names[j], "distance": float(matrix[i, j])}
-        for i in count
-        for j in count
-        if i < j
-    ]
-    size = min(5.0, 1.7 + 0.33 * len(points))
+    numbers = []
+    for i, j in combinations(range(count), 2):
+        numbers.append({"i": names[i], "j": names[j], "distance": float(matrix[i, j])})
+    size = min(5.0, 1.7 + 0.33 * count)
     svg = svg_of("distances", size, paint, width=1.3 * size)
-    return Figure(
-        "distances", "The distances between them", _about_distances(absolute), svg, numbers
-    )
+    caption = _about_distances(is_absolute)
+    return Figure("distances", "The distances between them", caption, svg, numbers)
+
+
+def _matrix(points: Array, is_formula: bool) -> tuple[bool, Array]:
+    """(whether distances are absolute, the distances [P, P] of points [P, n]); else they are in
+    units of the points' own lengths."""
+    norms = np.linalg.norm(points.astype(np.float64), axis=1)
+    is_absolute = bool(is_formula or not norms.all())
+    matrix = np.full((len(points), len(points)), np.nan)
+    for i, j in permutations(range(len(points)), 2):
+        difference = (points[i] - points[j]).astype(np.float64)
+        matrix[i, j] = np.linalg.norm(difference)
+    if not is_absolute:
+        scale = np.sqrt(norms)
+        matrix /= scale[:, None] * scale[None, :]
+    return is_absolute, matrix
+
+
+def _write_numbers(axes: "Axes", matrix: Array, is_absolute: bool) -> None:
+    """Every distance in its own square."""
+    highest = float(np.nanmax(matrix))
+    for i, j in permutations(range(len(matrix)), 2):
+        distance = matrix[i, j]
+        colour = "#111111" if distance < 0.55 * highest else "#ffffff"
+        text = f"{distance:.3g}" if is_absolute else f"{distance:.2f}"
+        axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour)
 
 
 def _about_distances(absolute: bool) -> str:

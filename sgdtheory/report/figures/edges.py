@@ -2,11 +2,15 @@
 the panels."""
 
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import Table, number, pair_name, table
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axis import XAxis, YAxis
 
 MOST_PANELS = 6
 WAYS = {
@@ -48,7 +52,7 @@ FORMULA = {
 }
 
 
-def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
+def tree_first(results: Row) -> Rows:
     """The edges, those of the spanning tree first, each group from the highest barrier on;
     `in_tree` says which are."""
     tree = [tuple(pair) for pair in results.get("spanning_tree", [])]
@@ -58,36 +62,36 @@ def tree_first(results: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def lowest(edge: dict[str, Any]) -> dict[str, Any]:
+def lowest(edge: Row) -> Row:
     """{name, barrier} of the lowest way between the two minima."""
-    found: dict[str, Any] = edge.get("lowest_way") or {"name": "path", "barrier": edge["barrier"]}
+    found: Row = edge.get("lowest_way") or {"name": "path", "barrier": edge["barrier"]}
     return found
 
 
-def top(edge: dict[str, Any]) -> float:
+def top(edge: Row) -> float:
     """The loss at the highest point of the lowest way."""
     over: float = lowest(edge)["barrier"]["value"] - edge["barrier"]["value"]
     return float(edge["path"]["train_loss"] + over)
 
 
-def straight(edge: dict[str, Any]) -> float | None:
+def straight(edge: Row) -> float | None:
     """The barrier of the straight line, where its loss is finite."""
     found = edge.get("straight_barrier")
     return None if found is None else float(found["value"])
 
 
-def by(edge: dict[str, Any]) -> str:
+def by(edge: Row) -> str:
     """What the lowest way is, where it is not the path that was searched for."""
     name = lowest(edge)["name"]
     return "" if name == "path" else f", {WAYS[name]}"
 
 
-def tree_edges(run: RunData) -> list[dict[str, Any]]:
+def tree_edges(run: RunData) -> Rows:
     """The edges of the spanning tree, the highest barrier first."""
     return [row for row in tree_first(run.results) if row["in_tree"]]
 
 
-def edges_table(results: dict[str, Any]) -> Table:
+def edges_table(results: Row) -> Table:
     """What is read of the edges, those of the tree first; table.csv has every column."""
     edges = tree_first(results)
     starred = not all(edge["in_tree"] for edge in edges)
@@ -100,7 +104,7 @@ def edges_table(results: dict[str, Any]) -> Table:
     return found._replace(notes=[*_notes(edges, scored, starred), *found.notes])
 
 
-def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str]:
+def _notes(edges: Rows, scored: bool, starred: bool) -> list[str]:
     """What the short headings mean, and which edges are not connected."""
     notes = ["* in the minimum spanning tree"] if starred else []
     if scored:
@@ -136,11 +140,11 @@ def _notes(edges: list[dict[str, Any]], scored: bool, starred: bool) -> list[str
     return notes
 
 
-def _has_statistics(edges: list[dict[str, Any]]) -> bool:
+def _has_statistics(edges: Rows) -> bool:
     return any(edge.get("interpolated_statistics") for edge in edges)
 
 
-def _read(edge: dict[str, Any], starred: bool) -> dict[str, Any]:
+def _read(edge: Row, starred: bool) -> Row:
     """An edge with what the table shows: errors where something is judged by them, three digits
     beside it."""
     along = edge["curves"]["path"].get("test_error") or [None]
@@ -171,7 +175,7 @@ def _three(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
-def path_name(edges: list[dict[str, Any]]) -> str:
+def path_name(edges: Rows) -> str:
     """What found the paths of a run, for legends and headings."""
     return (
         "string" if edges and edges[0]["path"].get("method") == "string_sampling" else WAYS["path"]
@@ -183,7 +187,7 @@ def named(pair: list[int]) -> str:
     return pair_name(pair)
 
 
-def barrier(edge: dict[str, Any]) -> str:
+def barrier(edge: Row) -> str:
     """0.0003 ± 0.0004, of the lowest way, as the verdict has it."""
     found = lowest(edge)["barrier"]
     return str(Measured(found["value"], found["stderr"]))
@@ -201,7 +205,7 @@ def unit(run: RunData) -> str:
     return " nats" if not run.is_formula and "cross" in run.config else ""
 
 
-def plain(axis: Any) -> None:
+def plain(axis: "XAxis | YAxis") -> None:
     """Ticks of a linear axis that read 2e-5, with no power of ten set apart from them."""
     axis.set_major_formatter(
         lambda value, _: number(float(value)).replace("-", "−").replace("e−", "e-")

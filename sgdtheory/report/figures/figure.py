@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import MOST_YAML, held
 from sgdtheory.runs.run import demand_as_written
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Figure(NamedTuple):
@@ -16,7 +20,7 @@ class Figure(NamedTuple):
     title: str
     caption: str  # what it means and how to read it
     svg: str
-    numbers: list[dict[str, Any]]
+    numbers: Rows
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,10 @@ class RunData:
     """The files of one run directory as plain data. Torch is never needed to read them."""
 
     path: Path
-    results: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    units: list[dict[str, Any]]
-    manifest: dict[str, Any]
+    results: Row
+    metrics: Rows
+    units: Rows
+    manifest: Row
     config: str  # the text of config.yaml
 
     @classmethod
@@ -56,7 +60,7 @@ class RunData:
         """Whether the landscape has no examples, so that its minima have no scores."""
         return all(row.get("test_loss") is None for row in self.results.get("minima", []))
 
-    def tensors(self, name: str) -> dict[str, Any]:
+    def tensors(self, name: str) -> "dict[str, np.ndarray]":
         """The numpy arrays of a safetensors file; empty when there is no such file."""
         from safetensors.numpy import load_file
 

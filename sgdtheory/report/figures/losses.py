@@ -1,10 +1,14 @@
 """How the minima were found: mini-batch loss and learning rate against the step."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, PALE, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 MOST_NAMED = 8  # lines told apart by colour
 
@@ -18,7 +22,7 @@ def losses(run: RunData) -> Figure | None:
     lines = list(dict.fromkeys((row["unit"], row["point"]) for row in rows))
     begins = {stage: min(row["step"] for row in rows if row["stage"] == stage) for stage in stages}
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         above, below = canvas.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         for k, line in enumerate(lines):
             colour = COLOURS[k] if len(lines) <= MOST_NAMED else TRAIN
@@ -90,7 +94,7 @@ def _caption(stages: list[str], formula: bool) -> str:
     )
 
 
-def _curves(metrics: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _curves(metrics: Rows) -> Iterator[Row]:
     """A row a point of a curve. Every stage counts its steps from 1: here one stage follows the
     other."""
     last: dict[str, dict[str, int]] = {}  # unit → stage → its last step

@@ -1,10 +1,15 @@
 """What the minima are: loss and error of each with error bars, or the value of a formula's."""
 
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import TEST, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.statistics.rows import Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 MOST_NAMED = 40  # rows with their names beside them
 
@@ -22,7 +27,7 @@ def minima(run: RunData) -> Figure | None:
         for row in rows
     ]
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         left, right = canvas.subplots(1, 2, sharey=True)
         for axes, what, scale in ((left, "loss", 1.0), (right, "error", 100.0)):
             for split, colour, label in (("train", TRAIN, "training"), ("test", TEST, "test")):
@@ -60,14 +65,14 @@ def minima(run: RunData) -> Figure | None:
     return Figure("minima", "The minima, on training and test data", caption, svg, numbers)
 
 
-def _values(rows: list[dict[str, Any]]) -> Figure:
+def _values(rows: Rows) -> Figure:
     """The minima of a formula have values, no scores."""
     numbers = [
         {key: row.get(key) for key in ("name", "objective", "gradient_norm")} for row in rows
     ]
     found = [row["objective"] for row in rows if row["objective"] is not None]
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         axes = canvas.subplots()
         _dots(axes, rows, "objective", 1.0, color=TRAIN)
         if found and max(found) - min(found) < 1e-9 * max(
@@ -94,7 +99,7 @@ def _values(rows: list[dict[str, Any]]) -> Figure:
     )
 
 
-def _dots(axes: Any, rows: list[dict[str, Any]], column: str, scale: float, **style: Any) -> None:
+def _dots(axes: "Axes", rows: Rows, column: str, scale: float, **style: Any) -> None:
     at = [
         (y, row)
         for y, row in enumerate(rows)
@@ -105,7 +110,7 @@ def _dots(axes: Any, rows: list[dict[str, Any]], column: str, scale: float, **st
     axes.errorbar(values, [y for y, _ in at], xerr=bars, fmt="o", elinewidth=1.1, **style)
 
 
-def _name_rows(axes: Any, rows: list[dict[str, Any]]) -> None:
+def _name_rows(axes: "Axes", rows: Rows) -> None:
     """One row a minimum, the first on top, named as long as there is room."""
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_ylabel("minimum")
@@ -115,5 +120,5 @@ def _name_rows(axes: Any, rows: list[dict[str, Any]]) -> None:
         each.grid(axis="both" if len(rows) <= MOST_NAMED else "x")
 
 
-def _height(rows: list[dict[str, Any]]) -> float:
+def _height(rows: Rows) -> float:
     return min(8.0, 1.15 + 0.27 * len(rows))

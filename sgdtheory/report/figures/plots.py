@@ -1,12 +1,17 @@
 """Pictures that a run describes as data: columns of its tables against each other, drawn without a
 line of code of its own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgdtheory.errors import UserError
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
 from sgdtheory.runs.foreign import NAME
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 MARKS = "os^Dv<>P"  # a curve is told by its mark as well as by its colour
 PANEL = 3.4  # inches of height of a row of panels
@@ -30,15 +35,13 @@ def plots(run: RunData) -> list[Figure]:
     ]
 
 
-def _plot(
-    plot: dict[str, Any], rows: list[dict[str, Any]], singles: list[dict[str, Any]]
-) -> Figure:
+def _plot(plot: Row, rows: Rows, singles: Rows) -> Figure:
     """`singles`: what the rows are means of, if the plot names them: dots, and the numbers beside
     the picture."""
     columns = min(IN_A_ROW, len(plot["y"]))
     height = PANEL * -(-len(plot["y"]) // columns)
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         panels = canvas.subplots(-(-len(plot["y"]) // columns), columns, squeeze=False).flatten()
         for k, axes in enumerate(panels):
             if k < len(plot["y"]):
@@ -65,10 +68,10 @@ def _plot(
 
 
 def _panel(
-    axes: Any,
-    plot: dict[str, Any],
-    rows: list[dict[str, Any]],
-    singles: list[dict[str, Any]],
+    axes: "Axes",
+    plot: Row,
+    rows: Rows,
+    singles: Rows,
     k: int,
 ) -> None:
     x, y, by, label = plot["x"], plot["y"][k], plot["by"], plot["labels"].get
@@ -110,8 +113,8 @@ def _name(value: Any, by: str | None, label: Any) -> str | None:
 
 
 def _curve(
-    axes: Any,
-    rows: list[dict[str, Any]],
+    axes: "Axes",
+    rows: Rows,
     x: str,
     y: str,
     theory: str | None,
@@ -146,7 +149,7 @@ def _curve(
         )
 
 
-def _dots(axes: Any, rows: list[dict[str, Any]], x: str, y: str, colour: str) -> None:
+def _dots(axes: "Axes", rows: Rows, x: str, y: str, colour: str) -> None:
     known = [row for row in rows if row.get(y) is not None]
     axes.plot(
         [row[x] for row in known],

@@ -1,7 +1,7 @@
 """The loss along each path, beside the straight line between the same two minima."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.edges import (
     MOST_PANELS,
@@ -19,10 +19,15 @@ from sgdtheory.report.figures.edges import (
 )
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.statistics.rows import Row, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 # of the straight line's height: a path that moves less is drawn once more on a scale of its own
 FLAT = 0.2
-STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, Row] = {
     "linear": {"color": PALE, "linewidth": 1.6},
     "aligned": {"color": COLOURS[3], "linewidth": 0.9},
     "bezier": {"color": COLOURS[2], "linewidth": 0.9},
@@ -39,7 +44,7 @@ def profiles(run: RunData) -> Figure | None:
     close = any(_range(row, ["path"]) < FLAT * _range(row, ["linear", "path"]) for row in edges)
     rows, columns = grid_of(len(edges))
 
-    def paint(canvas: Any) -> None:
+    def paint(canvas: "Canvas") -> None:
         for k, part in enumerate(canvas.subfigures(rows, columns, squeeze=False).flat):
             if k >= len(edges):
                 continue
@@ -79,7 +84,7 @@ def profiles(run: RunData) -> Figure | None:
     )
 
 
-def _all_ways(axes: Any, edge: dict[str, Any]) -> None:
+def _all_ways(axes: "Axes", edge: Row) -> None:
     """Training loss along all ways, on one linear scale."""
     for name, style in STYLES.items():
         curve = edge["curves"].get(name)
@@ -88,7 +93,7 @@ def _all_ways(axes: Any, edge: dict[str, Any]) -> None:
     _top(axes, edge)
 
 
-def _path_alone(axes: Any, edge: dict[str, Any]) -> None:
+def _path_alone(axes: "Axes", edge: Row) -> None:
     """Training and test loss of the path, on the scale of the path; other ways as far as they are
     as low."""
     curve = edge["curves"]["path"]
@@ -111,7 +116,7 @@ def _path_alone(axes: Any, edge: dict[str, Any]) -> None:
             axes.plot(other["t"], _known(other["train_loss"]), **STYLES[name])
 
 
-def _top(axes: Any, edge: dict[str, Any]) -> None:
+def _top(axes: "Axes", edge: Row) -> None:
     """The highest point with its standard error."""
     path = edge["path"]
     bar = path.get("train_loss_stderr") or None
@@ -128,7 +133,7 @@ def _top(axes: Any, edge: dict[str, Any]) -> None:
     )
 
 
-def _legend(canvas: Any, edges: list[dict[str, Any]], close: bool) -> None:
+def _legend(canvas: "Canvas", edges: Rows, close: bool) -> None:
     from matplotlib.lines import Line2D
 
     order = [
@@ -151,13 +156,13 @@ def _known(values: list[float | None]) -> list[float]:
     return [float("nan") if value is None else value for value in values]
 
 
-def _range(edge: dict[str, Any], names: list[str]) -> float:
+def _range(edge: Row, names: list[str]) -> float:
     known = [edge["curves"][name]["train_loss"] for name in names if edge["curves"].get(name)]
     found: list[float] = [x for losses in known for x in losses if x is not None]
     return max(found) - min(found)
 
 
-def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
+def _caption(run: RunData, edges: Rows, close: bool) -> str:
     what = quantity(run).partition(" /")[0]
     left = len(tree_edges(run)) - len(edges)
     highest = edges[0]
@@ -191,7 +196,7 @@ def _caption(run: RunData, edges: list[dict[str, Any]], close: bool) -> str:
     return f"{shown}{below} Highest barrier of a lowest way: {worst}{line}."
 
 
-def _numbers(edges: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _numbers(edges: Rows) -> Iterator[Row]:
     columns = ("t", "train_loss", "test_loss", "test_error")
     names = WAYS | {"path": path_name(edges)}
     for edge in edges:

@@ -8,8 +8,10 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
 from sgdtheory.report.stdio import harmless
+from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure as Canvas
 
 INK = "#1f2630"  # axes and text; the report puts the page's own text colour in its place
@@ -19,7 +21,7 @@ COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 TRAIN, TEST = COLOURS[0], COLOURS[1]
 WIDTH = 7.2  # inches, at 72 points an inch; the page scales it
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: Row = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9.5,
@@ -72,7 +74,7 @@ def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float 
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        cast(dict[str, Any], matplotlib.rcParams).update({**SETTINGS, "svg.hashsalt": name})
+        cast(Row, matplotlib.rcParams).update({**SETTINGS, "svg.hashsalt": name})
         canvas = Canvas(figsize=(width, height))
         paint(canvas)
         return _tidy(_rendered(canvas), name)
@@ -115,7 +117,7 @@ def wants_log(values: list[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
 
 
-def log_axis(axis: Any) -> None:
+def log_axis(axis: "XAxis | YAxis") -> None:
     """A logarithmic axis whose ticks read 0.1, 0.01, 1e-5; also between the decades where there are
     few."""
     from matplotlib.ticker import LogLocator, NullFormatter

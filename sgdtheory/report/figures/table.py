@@ -9,6 +9,7 @@ from math import floor, isfinite, log10
 from typing import Any, NamedTuple
 
 from sgdtheory.report.stdio import harmless
+from sgdtheory.statistics.rows import Row, Rows
 
 HEADINGS = {
     "name": "",
@@ -114,7 +115,7 @@ def typeset(text: str) -> str:
     )
 
 
-def table(rows: list[dict[str, Any]], columns: dict[str, str] | None = None) -> Table:
+def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
     """Rows of results.json as text. `columns`: which ones and their headings; without, all of them,
     settings that are the same in every row as a note."""
     flat = [flatten(_joined(row)) for row in rows]
@@ -139,7 +140,7 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str] | None = None) -> 
     return Table([named[name] for name in shown], body, notes)
 
 
-def _is_constant(rows: list[dict[str, Any]], name: str) -> bool:
+def _is_constant(rows: Rows, name: str) -> bool:
     """A setting that is the same in all of several rows."""
     return name in SETTINGS and len(rows) > 1 and len({str(row.get(name)) for row in rows}) == 1
 
@@ -160,7 +161,7 @@ def percent(value: Any, stderr: float | None = None) -> str:
     return f"{number(100 * value, None if stderr is None else 100 * stderr)} %"
 
 
-def claimed(claim: dict[str, Any]) -> str:
+def claimed(claim: Row) -> str:
     """What a claim has measured, in the unit of its sentence: errors are fractions in files and per
     cent for people."""
     unit = percent if _is_fraction(claim["name"]) else number
@@ -171,7 +172,7 @@ def _is_fraction(name: str) -> bool:
     return name.rpartition(".")[2] in ("train_error", "training_error", "test_error")
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
+def _cell(row: Row, name: str) -> str:
     value, stderr = row.get(name), row.get(f"{name}_stderr")
     if value is not None and _is_fraction(name):
         value, stderr = 100 * value, None if stderr is None else 100 * stderr
@@ -183,7 +184,7 @@ def _is_curve(thing: Any) -> bool:
     return isinstance(thing, list) and len(thing) > MOST_LISTED
 
 
-def _columns(rows: list[dict[str, Any]]) -> list[str]:
+def _columns(rows: Rows) -> list[str]:
     """Names in the order in which they first appear, without errors and reasons, and without
     parents of others."""
     names = list(dict.fromkeys(name for row in rows for name in row if not _is_curve(row[name])))
@@ -195,9 +196,9 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _joined(row: dict[str, Any]) -> dict[str, Any]:
+def _joined(row: Row) -> Row:
     """{"x": {"value": 1, "stderr": 2}} as {"x": 1, "x_stderr": 2}, at every depth."""
-    found: dict[str, Any] = {}
+    found: Row = {}
     for name, thing in row.items():
         if (
             isinstance(thing, dict)
@@ -214,9 +215,9 @@ def _joined(row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(row: Row, prefix: str = "") -> Row:
     """Nested dictionaries as names with dots."""
-    found: dict[str, Any] = {}
+    found: Row = {}
     for name, thing in row.items():
         found |= (
             flatten(thing, f"{prefix}{name}.")
@@ -226,7 +227,7 @@ def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def csv_text(rows: list[dict[str, Any]]) -> str:
+def csv_text(rows: Rows) -> str:
     """Rows as CSV: full precision, nothing for null, a pair as 0-1, other short lists as JSON, no
     curves."""
     flat = [flatten(row) for row in rows]

@@ -1,14 +1,20 @@
 """Does T follow η/2b? Every cell with its error, on the diagonal or off it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, PALE, log_axis, svg_of
+from sgdtheory.statistics.rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.typing import HashableList
 
 MARKS = "os^Dv<>P*X"
 NAMED = 8  # cells that are named in the picture itself; the caption names all
-Cell = dict[str, Any]
+Cell = Row
 
 
 def temperatures(run: RunData) -> Figure | None:
@@ -19,39 +25,37 @@ def temperatures(run: RunData) -> Figure | None:
     if not shown:
         return None
     sizes = sorted({cell["batch_size"] for cell in cells})
-    law = (
-        "η/2b"
-        if all(cell["momentum"] == 0 and cell["sampling"] == "iid" for cell in cells)
-        else "the law"
-    )
+    is_plain = all(cell["momentum"] == 0 and cell["sampling"] == "iid" for cell in cells)
+    law = "η/2b" if is_plain else "the law"
     exact = [cell for cell in shown if cell.get("height_exact") and cell["noise_trace_at_minimum"]]
 
-    def paint(canvas: Any) -> None:
-        rows = [["rates", "law"], ["ratio", "ratio"], *([["height", "height"]] if exact else [])]
+    def paint(canvas: "Canvas") -> None:
+        rows: list[HashableList[str]] = [["rates", "law"], ["ratio", "ratio"]]
+        if exact:
+            rows.append(["height", "height"])
         axes = canvas.subplot_mosaic(rows, height_ratios=[5, 4, 4][: len(rows)])
         _collapse(axes["rates"], axes["law"], shown, sizes)
         axes["law"].set(xlabel=f"T by {law}", title=_slope(run.results.get("fit")))
         _ratios(axes["ratio"], cells, shown, sizes)
         axes["ratio"].set_ylabel(f"T / {law}")
         log_axis(axes["ratio"].xaxis)
+        lowest = axes["ratio"]
         if exact:
-            _heights(axes["height"], exact, sizes)
-            axes["height"].set_xlim(axes["ratio"].get_xlim())
-            log_axis(axes["height"].xaxis)
+            lowest = axes["height"]
+            _heights(lowest, exact, sizes)
+            lowest.set_xlim(axes["ratio"].get_xlim())
+            log_axis(lowest.xaxis)
             axes["ratio"].tick_params(labelbottom=False)
-        axes[rows[-1][0]].set_xlabel(f"T by {law} (cells of equal T side by side)")
+        lowest.set_xlabel(f"T by {law} (cells of equal T side by side)")
         canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
 
-    caption, svg = (
-        _caption(cells, bool(exact)),
-        svg_of("temperatures", 7.2 if exact else 5.4, paint),
-    )
-    return Figure(
-        "temperatures", f"Temperature against {law}", caption, svg, [_row(cell) for cell in cells]
-    )
+    svg = svg_of("temperatures", 7.2 if exact else 5.4, paint)
+    caption = _caption(cells, bool(exact))
+    numbers = [_row(cell) for cell in cells]
+    return Figure("temperatures", f"Temperature against {law}", caption, svg, numbers)
 
 
-def _collapse(rates: Any, law: Any, cells: list[Cell], sizes: list[int]) -> None:
+def _collapse(rates: "Axes", law: "Axes", cells: list[Cell], sizes: list[int]) -> None:
     """T against η, a line a batch size, beside T against the law, where one diagonal takes them
     all."""
     law.sharey(rates)
@@ -67,50 +71,42 @@ def _collapse(rates: Any, law: Any, cells: list[Cell], sizes: list[int]) -> None
         log_axis(axes.yaxis)
 
 
-def _ratios(axes: Any, cells: list[Cell], shown: list[Cell], sizes: list[int]) -> None:
+def _ratios(axes: "Axes", cells: list[Cell], shown: list[Cell], sizes: list[int]) -> None:
     """T over the law; cells without a temperature stand at the bottom."""
     apart = _apart(sizes)
     axes.axhline(1, color=PALE, linewidth=0.9)
     axes.grid(axis="y")
-    _marks(
-        axes,
-        shown,
-        sizes,
-        apart,
-        lambda cell: _over(_temperature(cell), cell["predicted"]),
-        label=True,
-    )
+    _marks(axes, shown, sizes, apart, _over_the_law, label=True)
     bottom = axes.get_ylim()[0]
     cold = [cell for cell in cells if cell not in shown]
     for cell in cold:
         axes.plot(apart(cell), bottom, "x", color=PALE, clip_on=False)
     grey = [cell for cell in cells if not cell["harmonic"]]
-    for cell in grey if len(grey) <= NAMED else []:
-        at = (apart(cell), bottom if cell in cold else _temperature(cell)[0] / cell["predicted"])
-        name = f"η {cell['learning_rate']:g}, b {cell['batch_size']}"
+    if len(grey) > NAMED:
+        return
+    for cell in grey:
         axes.annotate(
-            name, at, xytext=(-5, 4), textcoords="offset points", ha="right", color=PALE, fontsize=8
+            f"η {cell['learning_rate']:g}, b {cell['batch_size']}",
+            (apart(cell), bottom if cell in cold else _over_the_law(cell)[0]),
+            xytext=(-5, 4),
+            textcoords="offset points",
+            ha="right",
+            color=PALE,
+            fontsize=8,
         )
 
 
-def _heights(axes: Any, cells: list[Cell], sizes: list[int]) -> None:
+def _heights(axes: "Axes", cells: list[Cell], sizes: list[int]) -> None:
     """The height of the cloud, measured on exact, over what it is to lowest order in η."""
     apart = _apart(sizes)
     axes.axhline(1, color=PALE, linewidth=0.9)
     axes.grid(axis="y")
-    _marks(
-        axes,
-        cells,
-        sizes,
-        apart,
-        lambda cell: _over((cell["height"], cell["height_stderr"]), _floor(cell)),
-    )
+    _marks(axes, cells, sizes, apart, _over_the_floor)
     for k, size in enumerate(sizes):
-        own = [cell for cell in cells if cell["batch_size"] == size]
-        line = sorted((apart(cell), cell["height_exact"] / _floor(cell)) for cell in own)
-        axes.plot(
-            *zip(*line, strict=True), color=COLOURS[k % len(COLOURS)], linewidth=0.9, zorder=0
-        )
+        curve = [cell for cell in cells if cell["batch_size"] == size]
+        points = sorted((apart(cell), cell["height_exact"] / _floor(cell)) for cell in curve)
+        colour = COLOURS[k % len(COLOURS)]
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, zorder=0)
     axes.set_ylabel("2⟨L−L*⟩ / T·Tr C(θ*)")
 
 
@@ -119,8 +115,14 @@ def _temperature(cell: Cell) -> tuple[float, float]:
     return found["value"], found["stderr"]
 
 
-def _over(number: tuple[float, float], scale: float) -> tuple[float, float]:
-    return number[0] / scale, number[1] / scale
+def _over_the_law(cell: Cell) -> tuple[float, float]:
+    value, stderr = _temperature(cell)
+    return value / cell["predicted"], stderr / cell["predicted"]
+
+
+def _over_the_floor(cell: Cell) -> tuple[float, float]:
+    floor = _floor(cell)
+    return cell["height"] / floor, cell["height_stderr"] / floor
 
 
 def _floor(cell: Cell) -> float:
@@ -131,13 +133,17 @@ def _floor(cell: Cell) -> float:
 def _apart(sizes: list[int]) -> Callable[[Cell], float]:
     """Where a cell is drawn on a logarithmic axis, so that those of equal T do not hide one
     another."""
-    return lambda cell: (
-        cell["predicted"] * 1.045 ** (sizes.index(cell["batch_size"]) - (len(sizes) - 1) / 2)
-    )
+    middle = (len(sizes) - 1) / 2
+
+    def x(cell: Cell) -> float:
+        shift = sizes.index(cell["batch_size"]) - middle
+        return float(cell["predicted"] * 1.045**shift)
+
+    return x
 
 
 def _marks(
-    axes: Any,
+    axes: "Axes",
     cells: list[Cell],
     sizes: list[int],
     x: Callable[[Cell], float],
@@ -148,35 +154,33 @@ def _marks(
     """Marks with bars, a colour and shape a batch size, grey where the cell has left the harmonic
     range."""
     for k, size in enumerate(sizes):
-        own = sorted((cell for cell in cells if cell["batch_size"] == size), key=x)
+        curve = sorted((cell for cell in cells if cell["batch_size"] == size), key=x)
         colour, mark = COLOURS[k % len(COLOURS)], MARKS[k % len(MARKS)]
         if lines:
-            axes.plot(
-                [x(cell) for cell in own], [y(cell)[0] for cell in own], color=colour, linewidth=0.7
-            )
-        for harmonic in (True, False):
-            part = [cell for cell in own if cell["harmonic"] is harmonic]
+            heights = [y(cell)[0] for cell in curve]
+            axes.plot(list(map(x, curve)), heights, color=colour, linewidth=0.7)
+        for is_harmonic in (True, False):
+            part = [cell for cell in curve if cell["harmonic"] is is_harmonic]
             if part:
                 values, errors = zip(*map(y, part), strict=True)
-                name = f"b = {size}" if label and harmonic else None
-                style = {
-                    "fmt": mark,
-                    "color": colour if harmonic else PALE,
-                    "elinewidth": 1.1,
-                    "label": name,
-                }
-                axes.errorbar([x(cell) for cell in part], values, errors, **style)
+                axes.errorbar(
+                    list(map(x, part)),
+                    values,
+                    errors,
+                    fmt=mark,
+                    color=colour if is_harmonic else PALE,
+                    elinewidth=1.1,
+                    label=f"b = {size}" if label and is_harmonic else None,
+                )
 
 
-def _slope(fit: dict[str, Any] | None) -> str:
-    return (
-        ""
-        if not fit
-        else f"slope {fit['slope']:.3f} ± {fit['slope_stderr']:.3f} over {fit['cells']} cells"
-    )
+def _slope(fit: Row | None) -> str:
+    if not fit:
+        return ""
+    return f"slope {fit['slope']:.3f} ± {fit['slope_stderr']:.3f} over {fit['cells']} cells"
 
 
-def _row(cell: Cell) -> dict[str, Any]:
+def _row(cell: Cell) -> Row:
     names = (
         "learning_rate",
         "batch_size",
@@ -191,10 +195,9 @@ def _row(cell: Cell) -> dict[str, Any]:
         "height_exact",
     )
     row = {name: cell.get(name) for name in names}
-    return row | {
-        f"excess_loss_{key}": value
-        for key, value in cell["temperature"].get("excess_loss", {}).items()
-    }
+    for key, value in cell["temperature"].get("excess_loss", {}).items():
+        row[f"excess_loss_{key}"] = value
+    return row
 
 
 def _caption(cells: list[Cell], exact: bool) -> str:
