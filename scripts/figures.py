@@ -20,8 +20,8 @@ from sgdtheory.commandline.studies import studies
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import claimed
-from sgdtheory.report.progress import duration
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.numbers import duration
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

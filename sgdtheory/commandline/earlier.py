@@ -11,11 +11,11 @@ from sgdtheory.errors import RunError, UserError
 from sgdtheory.pipelines.checkpoints.files import file_in, places
 from sgdtheory.pipelines.checkpoints.reading import names_in
 from sgdtheory.pipelines.minima_file import STARTS
-from sgdtheory.report.progress import duration
 from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.run import demand_as_written, results_of, runs_under, status_of
+from sgdtheory.statistics.numbers import duration
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
 RATE = "learning_rate"  # of a landscape: what auto means on it

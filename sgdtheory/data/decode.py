@@ -3,7 +3,8 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import IO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
+Source: TypeAlias = Path | IO[bytes]  # of one compressed picture
 GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBX", "P", "PA", "RGBA")
 MOST_SIDE = 4096  # pixels squared: what a header may announce of one picture
 FRAMES = "only the first frame is read"
@@ -18,7 +20,7 @@ ALPHA = "the alpha channel is left out"
 
 
 def decoded(
-    sources: Iterable[tuple[str, Any]], count: int, formats: tuple[str, ...]
+    sources: Iterable[tuple[str, Source]], count: int, formats: tuple[str, ...]
 ) -> tuple[np.ndarray, Counter[str]]:
     """`count` pictures of one size, each a (name, path or binary file), as uint8 [N, C, H, W]; C =
     1 (grey) or 3.
@@ -52,7 +54,9 @@ def decoded(
     return images.transpose(0, 3, 1, 2), left_out
 
 
-def _pixels(name: str, source: Any, formats: tuple[str, ...], left_out: Counter[str]) -> np.ndarray:
+def _pixels(
+    name: str, source: Source, formats: tuple[str, ...], left_out: Counter[str]
+) -> np.ndarray:
     """One picture, uint8 [H, W, C]."""
     try:
         with Image.open(source, formats=formats) as picture:

@@ -1,10 +1,11 @@
 """An .npz pack of images, plain or as JPEG files end to end: checked, array by array."""
 
 from io import BytesIO
+from itertools import pairwise
 from lzma import LZMAError
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple, TypeAlias
 from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
@@ -19,13 +20,28 @@ from sgdtheory.runs.memory import refuse_what_does_not_fit
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
 COMPRESSED = ("jpeg", "offsets", "labels", "train_count", "classes")
 
-# deflate packs nothing but repetition more than so many times; bytes from which it is looked at
-GROWS, LARGE = (
-    500,
-    1 << 28,
+GROWS = 500  # times: deflate packs nothing but repetition more densely
+LARGE = 1 << 28  # bytes from which that is looked at
+# what zipfile and numpy raise for a file that is no pack, or a damaged one
+DAMAGED = (
+    BadZipFile,
+    EOFError,
+    OSError,
+    KeyError,
+    ZlibError,
+    LZMAError,
+    RuntimeError,
+    NotImplementedError,
 )
 
-Pack = dict[str, np.ndarray]
+Pack: TypeAlias = dict[str, np.ndarray]
+
+
+class Header(NamedTuple):
+    """What an array says of itself before its bytes."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
 
 def read_npz(path: Path) -> tuple[Split, Split, int]:
@@ -37,18 +53,18 @@ def read_npz(path: Path) -> tuple[Split, Split, int]:
 
 
 def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
-    train, test = (
-        (_pixels(pack, f"{split}_images", where), _labels(pack, f"{split}_labels", where))
-        for split in ("train", "test")
-    )
+    train, test = _split(pack, "train", where), _split(pack, "test", where)
     known = np.unique(train[1])
     classes = len(known)
     if not np.array_equal(known, np.arange(classes)):
-        raise UserError(
-            f"{where}: train_labels must be 0 … K − 1, each at least once; they are "
-            f"{_listed(known)}"
-        )
+        needed = "train_labels must be 0 … K − 1, each at least once"
+        raise UserError(f"{where}: {needed}; they are {_listed(known)}")
     return train, test, classes
+
+
+def _split(pack: Pack, name: str, where: str) -> Split:
+    images = _pixels(pack, f"{name}_images", where)
+    return images, _labels(pack, f"{name}_labels", where)
 
 
 def _arrays(path: Path, where: str) -> Pack:
@@ -68,16 +84,7 @@ def _arrays(path: Path, where: str) -> Pack:
         raise UserError(
             f"{where}: not an .npz pack of plain arrays (pickled objects are not read)"
         ) from fault
-    except (
-        BadZipFile,
-        EOFError,
-        OSError,
-        KeyError,
-        ZlibError,
-        LZMAError,
-        RuntimeError,
-        NotImplementedError,
-    ) as fault:
+    except DAMAGED as fault:
         if _is_bare(path):
             raise UserError(
                 f"{where}: one bare array, not an .npz pack; write it with numpy.savez"
@@ -95,9 +102,8 @@ def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
     if dtype.hasobject:
         raise ValueError("pickled")
     if size != held:
-        raise UserError(
-            f"{where} announces {dtype} {list(shape)}, {size:,} bytes, but holds {max(held, 0):,}"
-        )
+        announced = f"{dtype} {list(shape)}, {size:,} bytes"
+        raise UserError(f"{where} announces {announced}, but holds {max(held, 0):,}")
     refuse_what_does_not_fit(size, where)
     if size > LARGE and size > GROWS * member.compress_size:
         raise UserError(
@@ -107,20 +113,22 @@ def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
     return size
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = format.read_magic(stream)  # type: ignore[no-untyped-call]
-    if version not in ((1, 0), (2, 0)):
+def _header(stream: IO[bytes]) -> Header:
+    version = format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = format.read_array_header_2_0(stream)
+    else:
         raise ValueError(f"numpy format {version}")
-    read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
-    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
-    return shape, dtype
+    return Header(shape, dtype)
 
 
 def _read(archive: ZipFile, member: ZipInfo) -> np.ndarray:
     with archive.open(member) as stream:
-        found: np.ndarray = format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
+        array: np.ndarray = format.read_array(stream, allow_pickle=False)
         stream.read(1)  # to the end, where the checksum is compared
-        return found
+        return array
 
 
 def _is_bare(path: Path) -> bool:
@@ -135,11 +143,10 @@ def _is_bare(path: Path) -> bool:
 def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
-        hint = nearest(missing[0], [name for name in there if name not in names])
-        raise UserError(
-            f"{where}: array {missing[0]!r} is missing (there are: "
-            f"{', '.join(there) or 'none'}){hint}"
-        )
+        others = [name for name in there if name not in names]
+        hint = nearest(missing[0], others)
+        known = ", ".join(there) or "none"
+        raise UserError(f"{where}: array {missing[0]!r} is missing (there are: {known}){hint}")
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
@@ -175,10 +182,8 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
             f"be 1 … {count - 1}"
         )
     data = pack["jpeg"]
-    sources = (
-        (f"{where}: image {i}", BytesIO(data[offsets[i] : offsets[i + 1]].tobytes()))
-        for i in range(count)
-    )
+    files = (data[start:end].tobytes() for start, end in pairwise(offsets))
+    sources = ((f"{where}: image {i}", BytesIO(file)) for i, file in enumerate(files))
     pixels, _ = decoded(sources, count, ("JPEG",))
     return (pixels[:train], labels[:train]), (pixels[train:], labels[train:]), classes
 
@@ -192,24 +197,20 @@ def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> l
         raise UserError(
             f"{where}: {count} labels need {count + 1} offsets, but there are {len(offsets)}"
         )
-    found: list[int] = offsets.tolist()
-    bad = next((i for i in range(count) if found[i + 1] <= found[i]), None)
-    if bad is not None:
-        raise UserError(f"{where}: offsets do not increase after image {bad}")
-    if found[0] < 0 or found[-1] > len(jpeg):
-        raise UserError(
-            f"{where}: offsets run from {found[0]} to {found[-1]}, beyond the {len(jpeg)} "
-            f"bytes of jpeg"
-        )
-    return found
+    places: list[int] = offsets.tolist()
+    for i, (start, end) in enumerate(pairwise(places)):
+        if end <= start:
+            raise UserError(f"{where}: offsets do not increase after image {i}")
+    first, last = places[0], places[-1]
+    if first < 0 or last > len(jpeg):
+        beyond = f"beyond the {len(jpeg)} bytes of jpeg"
+        raise UserError(f"{where}: offsets run from {first} to {last}, {beyond}")
+    return places
 
 
 def _classes(classes: np.ndarray, where: str) -> int:
-    return (
-        len(classes)
-        if classes.ndim == 1 and classes.dtype.kind in "US"
-        else _whole(classes, "classes", where)
-    )
+    are_names = classes.ndim == 1 and classes.dtype.kind in "US"
+    return len(classes) if are_names else _whole(classes, "classes", where)
 
 
 def _whole(number: np.ndarray, name: str, where: str) -> int:

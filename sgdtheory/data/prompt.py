@@ -37,7 +37,7 @@ class _Reachable(urllib.request.BaseHandler):
 def prompt_requests() -> Iterator[None]:
     """While the block runs, urllib.request gives up on servers that cannot be reached: URLError
     after three seconds."""
-    before = urllib.request._opener  # type: ignore[attr-defined]
+    before = vars(urllib.request)["_opener"]  # the library has no public name for it
     urllib.request.install_opener(urllib.request.build_opener(_Reachable()))
     try:
         yield

@@ -3,6 +3,7 @@ downloaded."""
 
 import re
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Literal
 
 import torch
@@ -65,13 +66,14 @@ def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveIn
     over the rest. The text is that of the Python that runs: another minor version has slightly
     different words.
     """
-    from pydoc_data.topics import topics as pages  # type: ignore[import-untyped]  # here: half a megabyte of text
-
-    text = re.sub(r"[^a-z]+", " ", " ".join(pages[name] for name in sorted(pages)).lower())
+    # imported here, since it is half a megabyte
+    pages: dict[str, str] = import_module("pydoc_data.topics").topics
+    words = " ".join(pages[name] for name in sorted(pages))
+    text = re.sub(r"[^a-z]+", " ", words.lower())
     codes = torch.tensor([SYMBOLS.index(symbol) for symbol in text])
     cut = round((1 - TEST_SHARE) * len(codes))
-    parts = [_windows(codes[:cut], train, window), _windows(codes[cut:], test, window)]
-    (train_images, train_labels), (test_images, test_labels) = parts
+    train_images, train_labels = _windows(codes[:cut], train, window)
+    test_images, test_labels = _windows(codes[cut:], test, window)
     return Text(
         train_images, train_labels, test_images, test_labels, len(SYMBOLS), "Python's help topics"
     )
@@ -86,5 +88,6 @@ def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:
             f"{len(codes):,} there are"
         )
     starts = torch.arange(count) * len(codes) // count  # at least window + 1 apart
-    cut = codes[starts[:, None] + torch.arange(window + 1)]
+    places = starts[:, None] + torch.arange(window + 1)
+    cut = codes[places]  # [count, T + 1]
     return cut[:, :-1].to(torch.uint8), cut[:, 1:].contiguous()

@@ -6,9 +6,10 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sgdtheory.annotations import Place, PlacePath, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
@@ -25,9 +26,8 @@ class Known(NamedTuple):
 
     kind: str
     classes: int
-    advice: (
-        str  # torchvision verifies and unpacks what already lies there before it asks any server
-    )
+    # torchvision verifies and unpacks what already lies there before it asks any server
+    advice: str
 
 
 MIRROR = "its home server may be throttled: {} from any mirror can be put there instead"
@@ -58,14 +58,10 @@ def torchvision_set(
 
     known = SETS[name]
     try:
-        with (
-            redirect_stdout(sys.stderr),
-            prompt_requests(),
-        ):  # torchvision prints its progress; results alone belong on stdout
-            splits = [
-                getattr(datasets, known.kind)(str(root), train=train, download=download)
-                for train in (True, False)
-            ]
+        # torchvision prints its progress; results alone belong on stdout
+        with redirect_stdout(sys.stderr), prompt_requests():
+            kind = getattr(datasets, known.kind)
+            splits = [kind(str(root), train=train, download=download) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
@@ -90,7 +86,7 @@ def _digest(*arrays: np.ndarray) -> str:
     return found.hexdigest()
 
 
-def _channels_first(pixels: Any) -> np.ndarray:
+def _channels_first(pixels: ArrayLike) -> np.ndarray:
     """[N, H, W, C] of CIFAR, or [N, H, W] of MNIST, as [N, C, H, W]."""
     images = np.asarray(pixels)
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)

@@ -4,6 +4,7 @@ spanning tree."""
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Json
+from sgdtheory.statistics.numbers import rounded
 from sgdtheory.statistics.rows import Row, Rows
 
 WAYS = {"linear": "straight", "aligned": "aligned", "bezier": "Bézier", "path": "AutoNEB"}
@@ -39,7 +40,7 @@ def _edge_row(edge: Row, is_starred: bool, scored: bool) -> Row:
     for way in WAYS:
         highest = (edge.get(way) or {}).get("train_loss")
         if highest is not None and way != "path" and scored:
-            highest = float(f"{highest:.3g}")  # so that the widest numbers fit
+            highest = rounded(highest)  # so that the widest numbers fit
         row |= {way: highest, f"{way}_why": edge.get(f"{way}_why")}
     return {**row, "path_stderr": path.get("train_loss_stderr")}
 

@@ -23,10 +23,10 @@ from sgdtheory.report.figures.table import (
     table,
     typeset,
 )
-from sgdtheory.report.progress import duration
 from sgdtheory.report.stdio import harmless, paste, pasted
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import refuse_strange_yaml
+from sgdtheory.statistics.numbers import duration
 from sgdtheory.statistics.rows import Row
 
 # of results.json; table.csv is the first

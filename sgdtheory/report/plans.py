@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from sgdtheory.report.progress import duration, size
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose
+from sgdtheory.statistics.numbers import duration, size
 
 if TYPE_CHECKING:
     from sgdtheory.runs.task import Plan

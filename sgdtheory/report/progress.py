@@ -13,6 +13,7 @@ from sgdtheory.report.stdio import harmless, say
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
+from sgdtheory.statistics.numbers import duration
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0  # through a pipe: one line in this time at most
@@ -114,21 +115,3 @@ def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
     return total / max(
         1, len(units)
     ), f"{finished}/{len(units)} done, {', '.join(doing[:2])}".rstrip(", ")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 41 s, 8 min, 3.2 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 
 from sgdtheory.errors import UserError
-from sgdtheory.report.progress import duration
 from sgdtheory.report.readable import as_written
 from sgdtheory.report.stdio import pasted, tell
 from sgdtheory.report.terminal import aligned, print_prose, print_table
 from sgdtheory.runs.folder import CorruptFile, Folder, Json
 from sgdtheory.runs.run import demand_as_written, runs_under, status_of
+from sgdtheory.statistics.numbers import duration
 
 
 def show_status(paths: list[Path], root: Path) -> None:

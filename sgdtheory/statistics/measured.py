@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgdtheory.statistics.numbers import in_full as in_full
+from sgdtheory.statistics.numbers import in_sentence
 from sgdtheory.statistics.rows import Row as Row
 from sgdtheory.statistics.rows import Rows as Rows
 
@@ -94,11 +96,7 @@ class Measured(NamedTuple):
         if self.value is None:
             return f"– ({self.why})"
         unit = f" {self.unit}" if self.unit else ""
-        if self.stderr is None or not isfinite(self.stderr) or self.stderr <= 0:
-            return f"{self.value:.4g}{unit}"
-        magnitude = int(np.floor(np.log10(self.stderr)))
-        digits = max(0, min(12, 1 - magnitude))  # two significant digits of the error
-        return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f}{unit}"
+        return f"{in_sentence(self.value, self.stderr)}{unit}"
 
 
 def row_of(facts: Row, **measured: Measured) -> Row:
@@ -179,13 +177,3 @@ class Results(NamedTuple):
     tables: Mapping[str, Rows]
     numbers: Mapping[str, Any] = {}
     clouds: Mapping[str, Mapping[str, Any]] = {}
-
-
-def in_full(number: float) -> str:
-    """The shortest text that reads back as this number, so that names made of it are unique.
-
-    >>> in_full(0.25), in_full(1 / 3)
-    ('0.25', '0.3333333333333333')
-    """
-    short = f"{number:g}"
-    return short if float(short) == number else repr(float(number))

@@ -5,8 +5,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import RunData
-from sgdtheory.report.figures.table import Table, number, pair_name, table
+from sgdtheory.report.figures.table import Table, pair_name, table
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.numbers import on_axis, rounded
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -160,9 +161,7 @@ def _read(edge: Row, starred: bool) -> Row:
             "train_loss": _three(edge["path"]["train_loss"]),
             "train_loss_stderr": None,
         },
-        "ends": {
-            "test_error": None if along[0] is None else float(f"{max(along[0], along[-1]):.3g}")
-        },
+        "ends": {"test_error": None if along[0] is None else rounded(max(along[0], along[-1]))},
         "lowest": {
             "way": (WAYS | {"path": path_name([edge])})[lowest(edge)["name"]],
             "barrier": lowest(edge)["barrier"],
@@ -172,7 +171,7 @@ def _read(edge: Row, starred: bool) -> Row:
 
 
 def _three(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.3g}")
+    return None if value is None else rounded(value)
 
 
 def path_name(edges: Rows) -> str:
@@ -207,9 +206,7 @@ def unit(run: RunData) -> str:
 
 def plain(axis: "XAxis | YAxis") -> None:
     """Ticks of a linear axis that read 2e-5, with no power of ten set apart from them."""
-    axis.set_major_formatter(
-        lambda value, _: number(float(value)).replace("-", "−").replace("e−", "e-")
-    )
+    axis.set_major_formatter(lambda value, _: on_axis(float(value)))
 
 
 def grid_of(count: int) -> tuple[int, int]:

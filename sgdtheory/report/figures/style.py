@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
 from sgdtheory.report.stdio import harmless
+from sgdtheory.statistics.numbers import on_log_axis
 from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
@@ -128,7 +129,5 @@ def log_axis(axis: "XAxis | YAxis") -> None:
     low, high = sorted(axis.get_view_interval())
     few = high < 100 * max(low, 1e-300)
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=8))
-    axis.set_major_formatter(
-        lambda value, _: re.sub(r"e([+-])0*", lambda m: "e" + m[1].strip("+"), f"{value:g}")
-    )
+    axis.set_major_formatter(lambda value, _: on_log_axis(value))
     axis.set_minor_formatter(NullFormatter())

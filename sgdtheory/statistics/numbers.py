@@ -1,0 +1,125 @@
+"""How a number is written: one function for each place that it may stand in. No numpy at import."""
+
+import re
+from math import floor, isfinite, log10
+from typing import TypeGuard
+
+# as `in_cell` writes it, and per cent
+NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MOST_DECIMALS = 12
+
+
+def in_sentence(value: float, stderr: float | None = None) -> str:
+    """A number to four digits, or with its standard error to two digits of the error.
+
+    >>> in_sentence(0.25), in_sentence(12345.6, 123.4)
+    ('0.25', '12346 ± 123')
+    """
+    if not _is_error(stderr):
+        return f"{value:.4g}"
+    decimals = max(0, _decimals(stderr))
+    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+
+
+def in_cell(value: float, stderr: float | None = None) -> str:
+    """The same in a table: thousands are set apart, and of numbers that are very large or small a
+    power of ten.
+
+    >>> in_cell(12345.6, 123.4), in_cell(1.234e-7, 2.1e-8), in_cell(1234)
+    ('12,350 ± 120', '(1.23 ± 0.21)e-7', '1,234')
+    """
+    if not _is_error(stderr) or not isfinite(value):
+        return f"{value:,}" if isinstance(value, int) else _tidy(f"{value:.4g}")
+    stderr = float(f"{stderr:.1e}")
+    power = floor(log10(max(abs(value), stderr)))
+    if not -4 < power < 6:
+        return f"({_fixed(value / 10**power, stderr / 10**power)})e{power}"
+    return _fixed(value, stderr)
+
+
+def _is_error(stderr: float | None) -> TypeGuard[float]:
+    return stderr is not None and isfinite(stderr) and stderr > 0
+
+
+def _decimals(stderr: float) -> int:
+    """Decimals that show two digits of an error; below zero where its tens are rounded away."""
+    return min(MOST_DECIMALS, 1 - floor(log10(stderr)))
+
+
+def _fixed(value: float, stderr: float) -> str:
+    decimals = _decimals(stderr)
+    if decimals < 0:
+        return f"{round(value, decimals):,.0f} ± {round(stderr, decimals):,.0f}"
+    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+
+
+def _tidy(text: str) -> str:
+    """1e-07 as 1e-7, 1e+08 as 1e8."""
+    return re.sub(r"e([+-])0*(\d)", lambda power: f"e{power[1].strip('+')}{power[2]}", text)
+
+
+def on_page(text: str) -> str:
+    """A cell that is a number with a true minus, and × 10⁻⁷ for e-7; other text as it is."""
+    if not NUMBER.fullmatch(text):
+        return text
+    text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
+    return re.sub(
+        r"(?<=[\d)])e(-?\d+)(?= %|$)", lambda power: " × 10" + power[1].translate(RAISED), text
+    )
+
+
+def on_axis(value: float) -> str:
+    """A tick: to four digits, with a true minus, and a power of ten as 2e-5."""
+    return _tidy(f"{value:.4g}").replace("-", "−").replace("e−", "e-")
+
+
+def on_log_axis(value: float) -> str:
+    """A tick of a logarithmic axis: 0.1, 0.01, 1e-5."""
+    return _tidy(f"{value:g}")
+
+
+def rounded(value: float, digits: int = 3) -> float:
+    """The number to so many significant digits, to be written beside others.
+
+    >>> rounded(0.123456)
+    0.123
+    """
+    return float(f"{value:.{digits}g}")
+
+
+def in_full(number: float) -> str:
+    """The shortest text that reads back as this number, so that names made of it are unique.
+
+    >>> in_full(0.25), in_full(1 / 3)
+    ('0.25', '0.3333333333333333')
+    """
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(41), duration(480), duration(11520)
+    ('41 s', '8 min', '3.2 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them.
+
+    >>> size(123456)
+    '123 kB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
