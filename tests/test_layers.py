@@ -40,7 +40,17 @@ SCIENCE = {
 # what is composed and read: the other modules see plain data
 HYDRA = {
     f"commandline.{name}"
-    for name in ("composer", "front", "hydra_app", "words", "stored", "task", "load")
+    for name in (
+        "composer",
+        "earlier",
+        "front",
+        "hydra_app",
+        "minima_runs",
+        "words",
+        "stored",
+        "task",
+        "load",
+    )
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 Import = tuple[str, str]  # (a module, one that it imports)

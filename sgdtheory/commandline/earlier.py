@@ -1,33 +1,38 @@
 """Points that one has: an earlier run, and with it its landscape, model and data; or files."""
 
-import hashlib
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sgdtheory.errors import RunError, UserError
+from sgdtheory.commandline.minima_runs import (
+    MINIMA,
+    RATE,
+    Identity,
+    Read,
+    check_file,
+    config_of,
+    has_changed,
+    newest_run,
+    without_rate,
+)
+from sgdtheory.errors import UserError
 from sgdtheory.pipelines.checkpoints.files import file_in, places
 from sgdtheory.pipelines.checkpoints.reading import names_in
 from sgdtheory.pipelines.minima_file import STARTS
 from sgdtheory.report.stdio import pasted
-from sgdtheory.runs.digests import digest
-from sgdtheory.runs.foreign import held
-from sgdtheory.runs.run import demand_as_written, results_of, runs_under, status_of
-from sgdtheory.statistics.numbers import duration
+from sgdtheory.runs.plain import Facts
+from sgdtheory.runs.run import demand_as_written, status_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
-RATE = "learning_rate"  # of a landscape: what auto means on it
-MINIMA = "minima.safetensors"
-# a configuration → its landscape as plain data, None where it has none
-Identity = Callable[[Any], Any]
 
 
 def adopt(
-    config: Any,
+    config: "DictConfig",
     touched: Iterable[str],
-    read: Callable[[Path], Any],
+    read: Read,
     identity: Identity,
     newest: bool,
 ) -> tuple[str, ...]:
@@ -40,33 +45,12 @@ def adopt(
     UserError. A learning rate is no part of a landscape: `landscape.learning_rate` may be another
     one than the run's.
     """
-    given, keys = config.get("minima"), set(touched)
-    if given is None:
-        found, notes = (
-            _newest(Path(str(config.run.root)), read, _ground(identity(config)), identity)
-            if newest
-            else (None, ())
-        )
-        if found is not None:
-            _take(config, _read(found, read), keys)
-            config.minima = [str(_minima_of(found))]
-        return notes
-    words = (
-        [given]
-        if isinstance(given, str)
-        else list(given)
-        if hasattr(given, "__iter__")
-        else [given]
-    )
-    if strange := [word for word in words if not isinstance(word, str) or not word]:
-        raise UserError(
-            f"minima={strange[0]}: give a run, files of points, or a list of them; names "
-            f"with '=' stand in quotes"
-        )
-    paths = [path for word in words for path in places(word)]
-    runs, notes = [path for path in paths if (path / "manifest.json").exists()], tuple[str, ...]()
-    if runs:
-        notes = _adopt_runs(config, runs, keys, read, identity)
+    keys = set(touched)
+    if config.get("minima") is None:
+        return _adopt_newest(config, keys, read, identity) if newest else ()
+    paths = [path for word in _words(config.minima) for path in places(word)]
+    runs = [path for path in paths if (path / "manifest.json").exists()]
+    notes = _adopt_runs(config, runs, keys, read, identity) if runs else ()
     if config.get("at") is not None and runs:
         config.minima = [str(file) for run in runs for file in _paths_of(run)]
     else:
@@ -74,7 +58,33 @@ def adopt(
     return notes
 
 
-def own_points(config: Any, run: Path, manifest: Any) -> None:
+def _words(given: object) -> list[str]:
+    """What `minima` names, one by one."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        given = [given]
+    words: list[str] = []
+    for word in given:
+        if not isinstance(word, str) or not word:
+            raise UserError(
+                f"minima={word}: give a run, files of points, or a list of them; names "
+                f"with '=' stand in quotes"
+            )
+        words.append(word)
+    return words
+
+
+def _adopt_newest(
+    config: "DictConfig", touched: set[str], read: Read, identity: Identity
+) -> tuple[str, ...]:
+    landscape = without_rate(identity(config))
+    run, notes = newest_run(Path(str(config.run.root)), read, landscape, identity)
+    if run is not None:
+        _take(config, config_of(run, read), touched)
+        config.minima = [str(_minima_of(run))]
+    return notes
+
+
+def own_points(config: "DictConfig", run: Path, manifest: Facts) -> None:
     """Have a run's configuration, read again, take its points from the run itself, which keeps what
     it was given."""
     files = manifest.get("files", {})
@@ -82,70 +92,46 @@ def own_points(config: Any, run: Path, manifest: Any) -> None:
         return
     if manifest["command"] not in ("connect", "diagnose", "sweep-temperature"):
         return
-    _check(run, files)
+    check_file(run, files)
     config.checkpoint.key = STARTS if STARTS in names_in(run / MINIMA) else None
     config.minima = [str(run / MINIMA)]
 
 
-def ground_of(landscape: Any) -> str:
-    """The digest of a landscape given as plain data, by which a run knows the one that it was made
-    on."""
-    return digest(_ground(landscape))
-
-
-def _read(run: Path, read: Callable[[Path], Any]) -> Any:
-    """The configuration of a run."""
-    try:
-        return read(held(run, "config.yaml"))
-    except FileNotFoundError:
-        raise UserError(f"{run} has no config.yaml: put it back") from None
-
-
-def _ground(landscape: Any) -> Any:
-    """A landscape as plain data without the learning rate that is `auto` on it."""
-    return (
-        {key: x for key, x in landscape.items() if key != RATE}
-        if isinstance(landscape, Mapping)
-        else landscape
-    )
-
-
 def _adopt_runs(
-    config: Any,
+    config: "DictConfig",
     runs: list[Path],
     touched: set[str],
-    read: Callable[[Path], Any],
+    read: Read,
     identity: Identity,
 ) -> tuple[str, ...]:
     """The landscape of runs, which must be one and the same, and that of the command line where it
     sets one; gives what is to be said of runs whose landscape has changed since."""
-    theirs = _read(_finished(runs[0]), read)
+    theirs = config_of(_finished(runs[0]), read)
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
-    if words and _ground(identity(config)) != _ground(identity(theirs)):
+    if words and without_rate(identity(config)) != without_rate(identity(theirs)):
         raise UserError(
             f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it "
             f"out, or train one"
         )
     for run in runs[1:]:
-        if _ground(identity(_read(_finished(run), read))) != _ground(identity(theirs)):
+        if without_rate(identity(config_of(_finished(run), read))) != without_rate(
+            identity(theirs)
+        ):
             raise UserError(
                 f"minima: {run} is of another landscape than {runs[0]}; take them one at a time"
             )
     _take(config, theirs, touched)
-    changed = (run for run in runs if _has_changed(status_of(run)[1], identity(_read(run, read))))
-    return tuple(
-        f"warning: the code or the data of the landscape of {run} have been changed since; "
-        f"its points are taken as they are"
-        for run in changed
-    )
+    notes = []
+    for run in runs:
+        if has_changed(status_of(run)[1], identity(config_of(run, read))):
+            notes.append(
+                f"warning: the code or the data of the landscape of {run} have been changed "
+                f"since; its points are taken as they are"
+            )
+    return tuple(notes)
 
 
-def _has_changed(manifest: Mapping[str, Any], landscape: Any) -> bool:
-    """Whether a run was made on another landscape than its configuration means now."""
-    return landscape is not None and manifest.get("landscape") not in (None, ground_of(landscape))
-
-
-def _take(config: Any, theirs: Any, touched: set[str]) -> None:
+def _take(config: "DictConfig", theirs: "DictConfig", touched: set[str]) -> None:
     rate = config.landscape[RATE] if f"landscape.{RATE}" in touched else None
     for key in SOURCES:
         if key in theirs:
@@ -156,7 +142,7 @@ def _take(config: Any, theirs: Any, touched: set[str]) -> None:
 
 def _minima_of(run: Path) -> Path:
     manifest = status_of(run)[1]
-    _check(run, manifest.get("files", {}))
+    check_file(run, manifest.get("files", {}))
     demand_as_written(run, ("results.json",), manifest)  # its errors are going to be told
     return run / MINIMA
 
@@ -172,7 +158,7 @@ def _paths_of(run: Path) -> list[Path]:
         raise UserError(f"at: says where on a path, and minima={run} has none; give a connect run")
     known = status_of(run)[1].get("files", {})
     for file in files:
-        _check(run, known, str(file.relative_to(run)))
+        check_file(run, known, str(file.relative_to(run)))
     return files
 
 
@@ -187,94 +173,3 @@ def _finished(path: Path) -> Path:
             f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}"
         )
     return path
-
-
-def _newest(
-    root: Path, read: Callable[[Path], Any], landscape: Any, identity: Identity
-) -> tuple[Path | None, tuple[str, ...]]:
-    """The newest finished train run of the same landscape with two different minima, and what is to
-    be said of it: which one it is, and what is wrong with newer ones."""
-    notes = []
-    for path in reversed(runs_under(root, "train")):
-        status, manifest, _ = status_of(path)
-        if status == "damaged":
-            notes.append(f"{path} is passed over: {manifest['why']}")
-            continue
-        try:
-            if _ground(theirs := identity(_read(path, read))) != landscape:
-                continue
-        except (
-            UserError,
-            RunError,
-        ):  # a run of a package that is not trusted here is another landscape
-            continue
-        if status != "done" or MINIMA not in manifest.get("files", {}):
-            why = (
-                f" ({shorten(manifest['why'], 100, placeholder=' …')})"
-                if manifest.get("why")
-                else ""
-            )
-            notes.append(f"{path} is newer, but {status}{why}")
-        elif _has_changed(manifest, theirs):
-            notes.append(
-                f"{path} is newer, but the code or the data of its landscape have been "
-                f"changed since"
-            )
-        elif why := _why_no_ends(path):
-            notes.append(f"{path} is newer, but {why}")
-        else:
-            return path, (f"minima of {path}: {_described(path, manifest)}", *notes[::-1])
-    return None, tuple(
-        note.replace(" is newer, but", " is of this landscape, but") for note in notes[::-1]
-    )
-
-
-def _why_no_ends(run: Path) -> str:
-    """Why the minima of a run are no two points; empty where they are. Rounding counts: on a
-    formula a minimum is often found twice."""
-    import numpy as np
-    from safetensors.numpy import load
-
-    try:
-        _check(run, status_of(run)[1]["files"])
-        results = results_of(run)
-    except RunError as fault:
-        return str(fault).removeprefix(f"{run}/")
-    cloud = load((run / MINIMA).read_bytes())["minima"].astype(np.float64)
-    scored = any(row.get("test_loss") is not None for row in results.get("minima", []))
-    near = 0.0 if scored else 1e-6 * (1 + float(np.linalg.norm(cloud[0])))
-    several = bool((np.linalg.norm(cloud - cloud[:1], axis=1) > near).any())
-    return "" if several else "found one point alone, and a path has two ends"
-
-
-def _described(run: Path, manifest: Mapping[str, Any]) -> str:
-    """4 minima, training error up to 1.2 %, 5 min ago"""
-    rows = results_of(run).get("minima", [])
-    errors = [row["train_error"] for row in rows if row.get("train_error") is not None]
-    error = (
-        f"training error "
-        f"{'up to ' if len(errors) > 1 and max(errors) else ''}{100 * max(errors):.3g} %"
-        if errors
-        else ""
-    )
-    age = (
-        f"{duration(max(0.0, time.time() - manifest['finished']))} ago"
-        if manifest.get("finished")
-        else ""
-    )
-    count = f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'}"
-    return ", ".join(part for part in (count, error, age) if part)
-
-
-def _check(run: Path, files: Any, name: str = MINIMA) -> None:
-    """Whether a file of minima or of a path is the one that the run wrote."""
-    path = run / name
-    try:
-        with held(run, name).open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as fault:
-        raise RunError(f"{path} cannot be read ({fault.strerror})") from None
-    if found != files.get(name):
-        raise RunError(
-            f"{path} is not the file that its run wrote (checksums differ): run that command again"
-        )

@@ -13,6 +13,7 @@ from sgdtheory.commandline.task import task
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import beside
 from sgdtheory.runs.foreign import held
+from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import Run, changed_since
 from sgdtheory.runs.task import Task
 
@@ -66,7 +67,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     return found, run
 
 
-def _placed(cfg: DictConfig, path: Path, manifest: dict[str, Any], root: Path) -> None:
+def _placed(cfg: DictConfig, path: Path, manifest: Json, root: Path) -> None:
     """Have the relative paths of a run's configuration lead to their files, wherever they are read
     from; `root` is where the run was kept, as seen from where it was made."""
     home = (path / manifest["root"]).resolve()

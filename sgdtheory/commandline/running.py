@@ -3,14 +3,14 @@ executed."""
 
 import shlex
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.commandline import exits
 from sgdtheory.commandline.vetting import vet
 from sgdtheory.errors import RunError
 from sgdtheory.report.stdio import say
+from sgdtheory.runs.plain import Facts
 
 if TYPE_CHECKING:
     from sgdtheory.runs.run import Run
@@ -97,7 +97,7 @@ def _do(task: "Task", request: Request, began: float) -> None:
     _finish(task.open().path, results, request, began)
 
 
-def _finish(path: Path, results: Mapping[str, Any], request: Request, began: float) -> None:
+def _finish(path: Path, results: Facts, request: Request, began: float) -> None:
     from sgdtheory.report.results import show_results
 
     show_results(path, dict(results))

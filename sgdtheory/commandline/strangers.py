@@ -2,9 +2,9 @@
 whom to trust."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sgdtheory.runs.foreign import NAME, refuse_resolvers
+from sgdtheory.runs.plain import Facts, Json
 
 # root keys of such a file
 NOT_TAKEN = (
@@ -18,7 +18,7 @@ NOT_TAKEN = (
 )
 
 
-def science_of(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
+def science_of(tree: Facts, where: str) -> Json:
     """The tree without the sections that are the command line's alone; of `run` a plain name is
     left, and a device inside is the command's.
 
@@ -31,14 +31,14 @@ def science_of(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found | ({"run": {"name": name}} if name else {})
 
 
-def name_of(tree: Mapping[str, Any]) -> str | None:
+def name_of(tree: Facts) -> str | None:
     """`run.name` where it is a plain name."""
     run = tree.get("run")
     name = run.get("name") if isinstance(run, Mapping) else None
     return name if isinstance(name, str) and NAME.fullmatch(name) else None
 
 
-def left_behind(tree: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+def left_behind(tree: Facts, usual: Facts) -> list[str]:
     """The keys of a file that say more than the defaults do and are not taken."""
     found = []
     for key in NOT_TAKEN:
@@ -49,7 +49,7 @@ def left_behind(tree: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     return [key for key in found if key != "run.name" or name_of(tree) is None]
 
 
-def _placed(value: Any) -> Any:
+def _placed(value: object) -> object:
     """The same with the command's device wherever one is named."""
     if isinstance(value, Mapping):
         device = {"device": "${device}"} if isinstance(value.get("device"), str) else {}
@@ -57,12 +57,11 @@ def _placed(value: Any) -> Any:
     return [_placed(item) for item in value] if isinstance(value, list) else value
 
 
-def _different(one: Any, usual: Any, key: str) -> Iterable[str]:
+def _different(one: object, usual: object, key: str) -> Iterable[str]:
     """The keys with dots in which a tree is not as usual."""
     if isinstance(one, Mapping) and isinstance(usual, Mapping):
-        return [
-            path
-            for name, value in one.items()
-            for path in _different(value, usual.get(name), f"{key}.{name}")
-        ]
+        different: list[str] = []
+        for name, value in one.items():
+            different += _different(value, usual.get(name), f"{key}.{name}")
+        return different
     return [] if one == usual else [key]

@@ -11,8 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sgdtheory.commandline.complaints import first_line, key_of, paths_of
 from sgdtheory.commandline.composer import groups
-from sgdtheory.commandline.earlier import adopt, ground_of
+from sgdtheory.commandline.earlier import adopt
 from sgdtheory.commandline.habits import meant, value_meant
+from sgdtheory.commandline.minima_runs import digest_of_landscape
 from sgdtheory.commandline.schema import Checker, Node, build, is_node, refuse
 from sgdtheory.commandline.stored import kept_yaml, plain_tree, read_yaml, usual_settings
 from sgdtheory.commandline.targets import is_anothers
@@ -132,7 +133,7 @@ def _built(
 ) -> Task:
     trust = checker.roots[1:]
     settings = replace(build(plans.settings), where=build(plans.where), trust=trust)
-    ground = ground_of(plans.pipeline.science.get("landscape"))
+    ground = digest_of_landscape(plans.pipeline.science.get("landscape"))
     pipeline, science = build(plans.pipeline), plans.pipeline.science
     if hasattr(pipeline, "identity"):  # it has read what files hold
         science = pipeline.identity(science)

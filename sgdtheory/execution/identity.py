@@ -1,12 +1,11 @@
 """Whether a directory is a task's own, and not another run, another thing, or an edited one."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 from sgdtheory.errors import UserError
 from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.foreign import MOST_YAML, bytes_of
+from sgdtheory.runs.plain import Facts
 from sgdtheory.runs.run import Run, changed_since
 from sgdtheory.runs.task import Task
 from sgdtheory.runs.writing import OURS
@@ -65,7 +64,7 @@ def _is_empty(run: Run, task: Task) -> bool:
     return True
 
 
-def _refuse_edited(run: Run, manifest: Mapping[str, Any], yaml: str) -> None:
+def _refuse_edited(run: Run, manifest: Facts, yaml: str) -> None:
     """Raise UserError where config.yaml is neither what the run wrote nor what it is about to
     write."""
     try:

@@ -3,9 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.identity import refuse_another
@@ -18,13 +16,14 @@ from sgdtheory.report.progress import Watcher
 from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.folder import DirectoryGone
 from sgdtheory.runs.interrupt import Interrupted, stoppable
+from sgdtheory.runs.plain import Facts, Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import Task
 
 
 def execute(
     task: Task, watcher: Watcher, retry_failed: bool = False, command_line: str = ""
-) -> Mapping[str, Any]:
+) -> Facts:
     """Do what is missing of a task, write its results, and give them; a finished run gives what it
     wrote before.
 
@@ -76,7 +75,7 @@ def execute(
             _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=seconds)
 
 
-def given_again(run: Run, watcher: Watcher) -> Mapping[str, Any]:
+def given_again(run: Run, watcher: Watcher) -> Facts:
     """The results of a finished run; what was drawn of them and is not there any more is drawn
     again."""
     watcher.say(f"already done: {run.path}")
@@ -98,7 +97,7 @@ def _refuse_failed(run: Run, task: Task) -> None:
         raise RunError(f"{count} ({told}); --retry-failed does them again")
 
 
-def _note_if_possible(run: Run, **facts: Any) -> None:
+def _note_if_possible(run: Run, **facts: object) -> None:
     """The end of a run, in its manifest; a full disk, which may be why it ended, must not hide the
     reason."""
     try:
@@ -134,7 +133,7 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             task.settings.executor.do(run, task.settings, pending)
 
 
-def _facts(run: Run, task: Task) -> dict[str, Any]:
+def _facts(run: Run, task: Task) -> Json:
     """What the manifest says of a run besides how it went."""
     import torch
 

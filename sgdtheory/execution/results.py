@@ -1,10 +1,10 @@
 """What a run has found, written down: clouds, numbers, table, report."""
 
 import json
-from typing import Any
 
 from sgdtheory import __version__
 from sgdtheory.execution.versions import strangers
+from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.task import Task
 
@@ -22,7 +22,7 @@ def draw_report(run: Run) -> None:
         run.note(drawn=drawn)
 
 
-def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
+def finish(run: Run, task: Task, seconds: float) -> Json:
     """Write what a run has found: clouds, logs, units, numbers, table, report."""
     from sgdtheory.report.page import table_csv
     from sgdtheory.roles import title_of
@@ -46,30 +46,28 @@ def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
         **results.tables,
     }
     files = {name: run.write_tensors(name, tensors) for name, tensors in results.clouds.items()}
-    logged = [{"unit": unit.name, **row} for unit in units for row in run.folder(unit).logged()]
+    logged: list[Json] = []
+    for unit in units:
+        logged += [{"unit": unit.name, **row} for row in run.folder(unit).logged()]
     files["metrics.jsonl"] = run.write_text(
         "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in logged)
     )
     run.write_json("units.json", rows)
     files["results.json"] = run.write_json("results.json", found)
     files["table.csv"] = run.write_text("table.csv", table_csv(found))
-    run.note(
-        files=files,
-        cost={key: sum(row.get(key, 0.0) for row in rows) for key in ("seconds", "cpu_seconds")},
-    )
+    seconds_of_units = sum(row.get("seconds", 0.0) for row in rows)
+    cpu_seconds = sum(row.get("cpu_seconds", 0.0) for row in rows)
+    run.note(files=files, cost={"seconds": seconds_of_units, "cpu_seconds": cpu_seconds})
     draw_report(run)
     return found
 
 
 def warnings_of(pipeline: Pipeline) -> list[str]:
     """What the user should know of the data before believing the rest: one line, or none."""
-    sources = (getattr(pipeline, name, None) for name in ("landscape", "network"))
-    found: list[Any] = [
-        getattr(source, "data", None) or getattr(source, "keywords", {}).get("data")
-        for source in sources
-    ]
-    return [
-        f"data {data.name}: {'; '.join(data.remarks)}"
-        for data in found
-        if getattr(data, "remarks", ())
-    ]
+    warnings = []
+    for name in ("landscape", "network"):
+        source = getattr(pipeline, name, None)
+        data = getattr(source, "data", None) or getattr(source, "keywords", {}).get("data")
+        if data is not None and getattr(data, "remarks", None):
+            warnings.append(f"data {data.name}: {'; '.join(data.remarks)}")
+    return warnings

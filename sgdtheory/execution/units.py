@@ -4,13 +4,13 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.versions import versions
 from sgdtheory.runs.folder import CorruptFile, DirectoryGone
 from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.plain import Facts
 from sgdtheory.runs.processes import Process, this
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
@@ -45,7 +45,7 @@ def work_through(run: Run, units: list[Unit], killed: Killed = lambda process: "
             time.sleep(0.1)
 
 
-def _worker_of(status: Mapping[str, Any]) -> Process | None:
+def _worker_of(status: Facts) -> Process | None:
     """Who wrote that a unit is running: a number alone may be another process's by now."""
     try:
         return Process(*status["worker"])
@@ -64,7 +64,7 @@ def do_unit(unit: Unit, folder: UnitFolder) -> None:
         "status.json", {**before, "status": "running", "pid": os.getpid(), "worker": this(), **made}
     )
 
-    def close(status: str, **facts: Any) -> None:
+    def close(status: str, **facts: object) -> None:
         seconds = before.get("seconds", 0.0) + time.monotonic() - began
         cpu_seconds = before.get("cpu_seconds", 0.0) + time.process_time() - cpu
         folder.write_json(

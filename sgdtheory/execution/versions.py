@@ -1,11 +1,11 @@
 """What numbers were computed with: another torch, or another version of this package, may give
 others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
 
 from sgdtheory import __version__
+from sgdtheory.runs.plain import Facts
 
 
 def versions() -> dict[str, str]:
@@ -13,7 +13,7 @@ def versions() -> dict[str, str]:
     return {"sgdtheory": __version__, "torch": version("torch")}
 
 
-def otherwise(known: Mapping[str, Any]) -> str:
+def otherwise(known: Facts) -> str:
     """In words how these versions differ from those here, empty where they do not: `torch 2.13,
     this is 2.14`."""
     here = versions()
@@ -25,7 +25,7 @@ def otherwise(known: Mapping[str, Any]) -> str:
     return "; ".join(told)
 
 
-def strangers(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def strangers(rows: Iterable[Facts]) -> list[str]:
     """Of units that are done, those that other versions did, a line for each such version."""
     found: dict[str, list[str]] = {}
     for row in rows:

@@ -3,9 +3,10 @@ them. No torch."""
 
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.errors import UserError
@@ -87,7 +88,7 @@ def finished(path: Path) -> RunData:
     return run
 
 
-def _page(template: str, **content: Any) -> str:
+def _page(template: str, **content: object) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     house = Environment(
@@ -110,7 +111,7 @@ def _page(template: str, **content: Any) -> str:
     return house.get_template(template).render(**content)
 
 
-def _readable(thing: Any) -> Any:
+def _readable(thing: object) -> object:
     """Text for a page without the letters that are commands; what is markup already is left
     alone."""
     return harmless(thing) if type(thing) in (str, Text) else thing
@@ -122,7 +123,7 @@ def why_of(claim: Row) -> str:
     return "" if claim["holds"] is not None or why in claim["statement"] else why
 
 
-def _tables(results: Row) -> Any:
+def _tables(results: Row) -> Iterator[tuple[str, Table]]:
     """(title, table) of every list of rows in results.json."""
     for name, title in TABLES.items():
         if results.get(name):
@@ -134,12 +135,10 @@ def _tables(results: Row) -> Any:
 
 def _again(run: RunData) -> str:
     """The command that repeats the run from its own configuration."""
-    trust = [
-        word for package in run.manifest.get("trust", []) for word in ("--trust", str(package))
-    ]
-    return paste(
-        ["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml"), *trust]
-    )
+    words = ["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml")]
+    for package in run.manifest.get("trust", []):
+        words += ["--trust", str(package)]
+    return paste(words)
 
 
 def _facts(run: RunData) -> dict[str, str]:
@@ -175,28 +174,24 @@ def _origin(found: Row | None) -> str | None:
         return None
     if "run" not in found:
         return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
-    error = (
-        "" if found["train_error"] is None else f", training error {percent(found['train_error'])}"
-    )
-    return (
-        f"of {found['run']}, finished {_moment(found['finished']) or 'at an unknown time'}{error}"
-    )
+    error = ""
+    if found["train_error"] is not None:
+        error = f", training error {percent(found['train_error'])}"
+    finished_at = _moment(found["finished"]) or "at an unknown time"
+    return f"of {found['run']}, finished {finished_at}{error}"
 
 
 def _moment(seconds: float | None) -> str | None:
-    return (
-        None
-        if seconds is None
-        else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    )
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def table_csv(results: Row) -> str:
     """The tidy table of a run: a row an edge, cell or minimum; of a study its first table. Nested
     numbers have dots."""
-    lists = [results[name] for name in TABLES if results.get(name)] + list(
-        results.get("tables", {}).values()
-    )
+    lists = [results[name] for name in TABLES if results.get(name)]
+    lists += results.get("tables", {}).values()
     return csv_text(lists[0]) if lists else ""
 
 
@@ -260,19 +255,20 @@ def _differences(runs: list[RunData]) -> Table:
     for run in runs:
         refuse_strange_yaml(run.config, str(run.path / "config.yaml"))
     configs = [flatten(yaml.safe_load(run.config) or {}) for run in runs]
-    keys = dict.fromkeys(
-        key for config in configs for key in config if key.split(".")[0] not in ("seed", "run")
-    )
-    differ = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
-    rows = [["run", *differ]]
-    for run, config in zip(runs, configs, strict=True):
-        rows.append(
-            [
-                run.path.name,
-                *("" if config.get(key) is None else str(config[key]) for key in differ),
-            ]
-        )
-    rows = [[Text(cell) for cell in row] for row in rows]
-    if len(runs) < FEW:
-        rows = [list(column) for column in zip(*rows, strict=True)]
-    return Table(rows[0], rows[1:], [])
+    keys: dict[str, None] = {}  # in the order in which they first appear
+    for config in configs:
+        keys |= dict.fromkeys(key for key in config if key.split(".")[0] not in ("seed", "run"))
+    columns: list[list[str]] = [_texts("run", [run.path.name for run in runs])]
+    for key in keys:
+        values = [config.get(key) for config in configs]
+        if len(set(map(str, values))) > 1:
+            columns.append(_texts(key, values))
+    if len(runs) >= FEW:
+        columns = [list(row) for row in zip(*columns, strict=True)]
+    return Table(columns[0], columns[1:], [])
+
+
+def _texts(name: str, values: Sequence[object]) -> list[str]:
+    """A name and values as text that is no number, whatever it looks like."""
+    cells = ["" if value is None else str(value) for value in values]
+    return [Text(cell) for cell in (name, *cells)]

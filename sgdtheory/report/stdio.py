@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TextIO
 
 SPELLING = "sgdtheory.spelled"  # the name of `spell` among the error handlers of codecs
 SPELLED = {
@@ -135,7 +135,8 @@ def ready(encoding: str | None = None) -> None:
         stream = getattr(sys, name)
         if stream is None:
             _occupy(number)
-            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
         elif number and hasattr(
             stream, "reconfigure"
         ):  # not what a test or a notebook has put there
@@ -154,7 +155,7 @@ def _occupy(number: int) -> None:
         os.set_inheritable(number, True)
 
 
-def harmless(thing: Any) -> str:
+def harmless(thing: object) -> str:
     """A text as it may be shown, whoever wrote it: what would move the cursor, ring, colour or turn
     the direction of writing is spelled (\\x1b, \\u202e), lines stay lines. Half of a pair of
     code units stands for a byte of a file's name."""
@@ -184,7 +185,7 @@ def paste(words: Iterable[str]) -> str:
     return " ".join(_quoted(word) for word in words)
 
 
-def pasted(line: Any) -> str:
+def pasted(line: object) -> str:
     """A command line that was kept, for a shell: its words are quoted anew, so that it is one
     command whoever wrote it.
 
@@ -233,7 +234,7 @@ def say(message: str) -> None:
             _hush(sys.stderr)
 
 
-def tell(line: Any) -> None:
+def tell(line: object) -> None:
     """A line on stdout."""
     print(harmless(line))
 

@@ -26,7 +26,7 @@ def print_prose(lines: list[str]) -> None:
 
 def aligned(rows: list[list[str]]) -> list[str]:
     """Rows as lines whose columns stand below one another."""
-    lines = [[_in_line(cell) for cell in row] for row in rows]
+    lines = [list(map(_in_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 

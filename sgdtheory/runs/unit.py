@@ -277,12 +277,9 @@ class UnitFolder(Folder):
 
     def forget_states(self) -> None:
         """Delete what only an unfinished unit needs."""
-        for path in (
-            self.path / "state.safetensors",
-            *self.path.glob("stage-*.safetensors"),
-            *self.path.glob("snapshot-*.safetensors"),
-        ):
-            path.unlink(missing_ok=True)
+        for pattern in ("state.safetensors", "stage-*.safetensors", "snapshot-*.safetensors"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def reset_failed(self) -> None:
         """Count as unfinished instead of failed; what it has cost stays."""

@@ -79,13 +79,22 @@ def on_log_axis(value: float) -> str:
     return _tidy(f"{value:g}")
 
 
+def in_short(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, in a label or beside a word.
+
+    >>> in_short(0.123456), in_short(123456.0)
+    ('0.123', '1.23e+05')
+    """
+    return f"{value:.{digits}g}"
+
+
 def rounded(value: float, digits: int = 3) -> float:
     """The number to so many significant digits, to be written beside others.
 
     >>> rounded(0.123456)
     0.123
     """
-    return float(f"{value:.{digits}g}")
+    return float(in_short(value, digits))
 
 
 def in_full(number: float) -> str:

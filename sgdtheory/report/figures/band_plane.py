@@ -1,6 +1,6 @@
 """Where the paths run: each in the plane through its two ends and its top."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.edges import MOST_PANELS, grid_of, named, quantity, tree_edges
 from sgdtheory.report.figures.figure import Figure, RunData
@@ -8,7 +8,9 @@ from sgdtheory.report.figures.style import INK, log_axis, svg_of, wants_log
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure as Canvas
 
 MOST_PIECES = 100  # of a line, each of one colour
@@ -63,7 +65,7 @@ def band_plane(run: RunData) -> Figure | None:
     return Figure("band_plane", "Where the paths run", _caption(run, bands), svg, _numbers(bands))
 
 
-def _draw(axes: "Axes", band: Row, norm: Any) -> None:
+def _draw(axes: "Axes", band: Row, norm: "Normalize") -> None:
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -133,7 +135,7 @@ def _band(run: RunData, edge: Row) -> Row | None:
     }
 
 
-def _at(points: Any, arcs: Any, t: float) -> Any:
+def _at(points: "np.ndarray", arcs: "np.ndarray", t: float) -> "np.ndarray":
     """The point at arc position t of rows of points."""
     import numpy as np
 

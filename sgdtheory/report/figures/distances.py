@@ -7,6 +7,7 @@ import numpy as np
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import svg_of
+from sgdtheory.statistics.numbers import in_short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def _write_numbers(axes: "Axes", matrix: Array, is_absolute: bool) -> None:
     for i, j in permutations(range(len(matrix)), 2):
         distance = matrix[i, j]
         colour = "#111111" if distance < 0.55 * highest else "#ffffff"
-        text = f"{distance:.3g}" if is_absolute else f"{distance:.2f}"
+        text = in_short(distance) if is_absolute else f"{distance:.2f}"
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour)
 
 

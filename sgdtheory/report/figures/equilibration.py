@@ -6,7 +6,7 @@ import numpy as np
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, log_axis, svg_of
-from sgdtheory.statistics.measured import in_full
+from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _draw_warming(axes: "Axes", rows: Rows, is_white: bool) -> None:
             markersize=3.5,
             color=COLOURS[k],
             elinewidth=0.7,
-            label=f"h ≈ {curve[0]['curvature']:.2g}",
+            label=f"h ≈ {in_short(curve[0]['curvature'], 2)}",
         )
         if is_white:
             expected = [row["expected"] for row in curve]
@@ -224,8 +224,8 @@ def spreading(run: RunData) -> Figure | None:
         all_axes = canvas.subplots(1, len(panels), sharex=True, sharey=True)
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_cloud(axes, panel, rest)
-        all_axes[0].set_ylabel(f"along h = {clouds.curvatures[j]:.2g}")
-        canvas.supxlabel(f"along h = {clouds.curvatures[i]:.2g}", fontsize=9.5)
+        all_axes[0].set_ylabel(f"along h = {in_short(clouds.curvatures[j], 2)}")
+        canvas.supxlabel(f"along h = {in_short(clouds.curvatures[i], 2)}", fontsize=9.5)
 
     cell = clouds.slow[0].cell
     caption = (

@@ -20,7 +20,9 @@ def losses(run: RunData) -> Figure | None:
         return None
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     lines = list(dict.fromkeys((row["unit"], row["point"]) for row in rows))
-    begins = {stage: min(row["step"] for row in rows if row["stage"] == stage) for stage in stages}
+    begins: dict[str, int] = {}  # the first step of every stage
+    for row in rows:
+        begins[row["stage"]] = min(row["step"], begins.get(row["stage"], row["step"]))
 
     def paint(canvas: "Canvas") -> None:
         above, below = canvas.subplots(2, 1, sharex=True, height_ratios=[4, 1])

@@ -1,16 +1,17 @@
 """What the minima are: loss and error of each with error bars, or the value of a formula's."""
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import TEST, TRAIN, log_axis, svg_of, wants_log
-from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+SCORES = ("name", "train_loss", "test_loss", "train_error", "test_error")
 MOST_NAMED = 40  # rows with their names beside them
 
 
@@ -21,28 +22,15 @@ def minima(run: RunData) -> Figure | None:
         return None
     if run.is_formula:
         return _values(rows)
-    columns = ("name", "train_loss", "test_loss", "train_error", "test_error")
-    numbers = [
-        {key: row.get(key) for c in columns for key in (c, f"{c}_stderr") if key in row}
-        for row in rows
-    ]
+    numbers = [_taken(row, SCORES) for row in rows]
 
     def paint(canvas: "Canvas") -> None:
         left, right = canvas.subplots(1, 2, sharey=True)
         for axes, what, scale in ((left, "loss", 1.0), (right, "error", 100.0)):
             for split, colour, label in (("train", TRAIN, "training"), ("test", TEST, "test")):
-                _dots(
-                    axes,
-                    rows,
-                    f"{split}_{what}",
-                    scale,
-                    color=colour,
-                    markerfacecolor=colour,
-                    label=label,
-                )
-        if wants_log(
-            [row[c] for row in rows for c in ("train_loss", "test_loss") if row.get(c) is not None]
-        ):
+                _dots(axes, rows, f"{split}_{what}", scale, colour, label)
+        losses = [row.get(column) for row in rows for column in ("train_loss", "test_loss")]
+        if wants_log([loss for loss in losses if loss is not None]):
             log_axis(left.xaxis)
         left.set_xlabel("loss / nats" if "cross" in run.config else "loss")
         right.set(xlabel="error / %", xlim=(min(0.0, right.get_xlim()[0]), None))
@@ -67,19 +55,17 @@ def minima(run: RunData) -> Figure | None:
 
 def _values(rows: Rows) -> Figure:
     """The minima of a formula have values, no scores."""
-    numbers = [
-        {key: row.get(key) for key in ("name", "objective", "gradient_norm")} for row in rows
-    ]
-    found = [row["objective"] for row in rows if row["objective"] is not None]
+    numbers: Rows = []
+    for row in rows:
+        numbers.append({key: row.get(key) for key in ("name", "objective", "gradient_norm")})
+    values = [row["objective"] for row in rows if row["objective"] is not None]
 
     def paint(canvas: "Canvas") -> None:
         axes = canvas.subplots()
-        _dots(axes, rows, "objective", 1.0, color=TRAIN)
-        if found and max(found) - min(found) < 1e-9 * max(
-            1.0, *map(abs, found)
-        ):  # rounding is no spread
-            room = 0.5 * abs(found[0]) if abs(found[0]) > 1e-9 else 1.0
-            axes.set_xlim(found[0] - room, found[0] + room)
+        _dots(axes, rows, "objective", 1.0, TRAIN)
+        if _are_equal(values):
+            room = 0.5 * abs(values[0]) if abs(values[0]) > 1e-9 else 1.0
+            axes.set_xlim(values[0] - room, values[0] + room)
         axes.ticklabel_format(axis="x", useOffset=False)
         axes.set_xlabel("value at the minimum")
         _name_rows(axes, rows)
@@ -90,24 +76,43 @@ def _values(rows: Rows) -> Figure:
         "ones; one further right is a local minimum that is not the lowest. A formula has no "
         "examples, hence no error bars."
     )
-    return Figure(
-        "minima",
-        "The minima, by their values",
-        caption,
-        svg_of("minima", _height(rows), paint),
-        numbers,
-    )
+    svg = svg_of("minima", _height(rows), paint)
+    return Figure("minima", "The minima, by their values", caption, svg, numbers)
 
 
-def _dots(axes: "Axes", rows: Rows, column: str, scale: float, **style: Any) -> None:
-    at = [
-        (y, row)
-        for y, row in enumerate(rows)
-        if row.get(column) is not None and isfinite(row[column])
-    ]
-    bars = [scale * (row.get(f"{column}_stderr") or 0.0) for _, row in at]
-    values = [scale * row[column] for _, row in at]
-    axes.errorbar(values, [y for y, _ in at], xerr=bars, fmt="o", elinewidth=1.1, **style)
+def _taken(row: Row, columns: tuple[str, ...]) -> Row:
+    """These columns of a row, with their errors."""
+    taken: Row = {}
+    for column in columns:
+        for key in (column, f"{column}_stderr"):
+            if key in row:
+                taken[key] = row[key]
+    return taken
+
+
+def _are_equal(values: list[float]) -> bool:
+    """Whether numbers differ by rounding alone."""
+    if not values:
+        return False
+    scale = max(1.0, *map(abs, values))
+    return max(values) - min(values) < 1e-9 * scale
+
+
+def _dots(
+    axes: "Axes",
+    rows: Rows,
+    column: str,
+    scale: float,
+    colour: str,
+    label: str | None = None,
+) -> None:
+    heights, values, bars = [], [], []
+    for y, row in enumerate(rows):
+        if row.get(column) is not None and isfinite(row[column]):
+            heights.append(y)
+            values.append(scale * row[column])
+            bars.append(scale * (row.get(f"{column}_stderr") or 0.0))
+    axes.errorbar(values, heights, xerr=bars, fmt="o", elinewidth=1.1, color=colour, label=label)
 
 
 def _name_rows(axes: "Axes", rows: Rows) -> None:

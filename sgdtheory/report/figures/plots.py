@@ -1,7 +1,7 @@
 """Pictures that a run describes as data: columns of its tables against each other, drawn without a
 line of code of its own."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgdtheory.errors import UserError
 from sgdtheory.report.figures.figure import Figure, RunData
@@ -80,21 +80,12 @@ def _panel(
         axes.axhline(plot["level"], color=PALE, linewidth=0.9)
     curves = dict.fromkeys(row[by] for row in rows) if by else [None]
     for j, name in enumerate(curves):
-        own, dots = (
-            [row for row in table if by is None or row[by] == name] for table in (rows, singles)
-        )
-        _dots(axes, dots, x, y, COLOURS[j % len(COLOURS)])
-        _curve(
-            axes,
-            own,
-            x,
-            y,
-            theory,
-            COLOURS[j % len(COLOURS)],
-            MARKS[j % len(MARKS)],
-            _name(name, by, label),
-            joined,
-        )
+        colour, mark = COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)]
+        curve = [row for row in rows if by is None or row[by] == name]
+        dots = [row for row in singles if by is None or row[by] == name]
+        _dots(axes, dots, x, y, colour)
+        words = None if by is None else _name(name, label(by, by))
+        _curve(axes, curve, x, y, theory, colour, mark, words, joined)
     if "x" in plot["log"]:
         log_axis(axes.xaxis)
     if "y" in plot["log"]:
@@ -105,11 +96,9 @@ def _panel(
         axes.tick_params(axis="x", labelrotation=20)
 
 
-def _name(value: Any, by: str | None, label: Any) -> str | None:
+def _name(value: str | float, quantity: str) -> str:
     """What the legend says of a curve: words as they are, numbers with what they are of."""
-    if by is None:
-        return None
-    return value if isinstance(value, str) else f"{label(by, by)} {value:g}"
+    return value if isinstance(value, str) else f"{quantity} {value:g}"
 
 
 def _curve(
@@ -120,7 +109,7 @@ def _curve(
     theory: str | None,
     colour: str,
     mark: str,
-    name: Any,
+    name: str | None,
     joined: bool,
 ) -> None:
     """Marks with one standard error, joined unless theory's line already leads the eye, or x are

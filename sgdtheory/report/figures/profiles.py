@@ -19,6 +19,7 @@ from sgdtheory.report.figures.edges import (
 )
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -136,11 +137,8 @@ def _top(axes: "Axes", edge: Row) -> None:
 def _legend(canvas: "Canvas", edges: Rows, close: bool) -> None:
     from matplotlib.lines import Line2D
 
-    order = [
-        name
-        for name in ("path", "linear", "aligned", "bezier")
-        if any(name in row["curves"] for row in edges)
-    ]
+    drawn = set().union(*(edge["curves"] for edge in edges))
+    order = [name for name in ("path", "linear", "aligned", "bezier") if name in drawn]
     handles = [Line2D([], [], **STYLES[name]) for name in order]
     names = WAYS | {"path": path_name(edges)}
     labels = [names[name] for name in order]
@@ -191,7 +189,7 @@ def _caption(run: RunData, edges: Rows, close: bool) -> str:
             "should not rise either."
         )
     high = straight(highest)
-    line = "" if high is None else f", the straight line has {high:.3g}"
+    line = "" if high is None else f", the straight line has {in_short(high)}"
     worst = f"{barrier(highest)}{unit(run)} ({named(highest['pair'])}{by(highest)})"
     return f"{shown}{below} Highest barrier of a lowest way: {worst}{line}."
 

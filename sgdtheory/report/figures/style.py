@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable
 from io import StringIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from sgdtheory.report.stdio import harmless
 from sgdtheory.statistics.numbers import on_log_axis
@@ -61,7 +61,9 @@ SETTINGS: Row = {
 }
 
 
-def svg_of(name: str, height: float, paint: Callable[[Any], None], width: float = WIDTH) -> str:
+def svg_of(
+    name: str, height: float, paint: "Callable[[Canvas], None]", width: float = WIDTH
+) -> str:
     """The SVG text of what `paint` puts on a matplotlib figure; ids begin with `name`, so that a
     page may hold several.
 

@@ -95,7 +95,7 @@ def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
     settings that are the same in every row as a note."""
     flat = [flatten(_joined(row)) for row in rows]
     named = columns or {name: heading(name) for name in _columns(flat)}
-    shown = [name for name in named if any(row.get(name) is not None for row in flat)]
+    shown = [name for name in named if _has_values(flat, name)]
     notes = _missing(flat, named)
     if columns is None:
         constant = [name for name in shown if _is_constant(flat, name)]
@@ -103,7 +103,7 @@ def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
         if constant:
             settings = ", ".join(f"{named[name]} {_cell(flat[0], name)}" for name in constant)
             notes = [f"In every row: {settings}", *notes]
-    body = [[_cell(row, name) for name in shown] for row in flat]
+    body = [_cells(row, shown) for row in flat]
     return Table([named[name] for name in shown], body, notes)
 
 
@@ -146,6 +146,14 @@ def claimed(claim: Row) -> str:
 
 def _is_fraction(name: str) -> bool:
     return name.rpartition(".")[2] in ("train_error", "training_error", "test_error")
+
+
+def _has_values(rows: Rows, name: str) -> bool:
+    return any(row.get(name) is not None for row in rows)
+
+
+def _cells(row: Row, names: list[str]) -> list[str]:
+    return [_cell(row, name) for name in names]
 
 
 def _cell(row: Row, name: str) -> str:

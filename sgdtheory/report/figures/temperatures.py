@@ -61,7 +61,8 @@ def _collapse(rates: "Axes", law: "Axes", cells: list[Cell], sizes: list[int]) -
     law.sharey(rates)
     _marks(rates, cells, sizes, lambda cell: cell["learning_rate"], _temperature, lines=True)
     _marks(law, cells, sizes, lambda cell: cell["predicted"], _temperature)
-    ends = [pick(cell["predicted"] for cell in cells) for pick in (min, max)]
+    predicted = [cell["predicted"] for cell in cells]
+    ends = [min(predicted), max(predicted)]
     law.plot(ends, ends, color=PALE, linewidth=0.9, zorder=0)
     rates.set(xlabel="learning rate η", ylabel="T from the excess loss")
     law.tick_params(labelleft=False)
