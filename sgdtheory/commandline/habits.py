@@ -136,8 +136,9 @@ OTHER_DATA = (
 )
 # the families of its classification models
 TORCHVISION = (
-    r"alexnet|vgg|resnet(18|34|50|101|152)$|resnext|wide_?resnet|densenet(121|161|169|201)|googlenet|inception|squeezenet|"
-    r"mobilenet|efficientnet|convnext|shufflenet|mnasnet|regnet|vit_|swin|maxvit"
+    r"alexnet|vgg|resnet(18|34|50|101|152)$|resnext|wide_?resnet|densenet(121|161|169|201)|"
+    r"googlenet|inception|squeezenet|mobilenet|efficientnet|convnext|shufflenet|mnasnet|regnet|"
+    r"vit_|swin|maxvit"
 )
 
 
@@ -225,16 +226,13 @@ def value_meant(leaf: str, value: object) -> str:
 
 def choice_meant(group: str, name: str) -> str:
     """A hint at the choice that is meant by one that a group does not have."""
-    if group == "model" and re.match(
-        TORCHVISION, re.sub(r"(?<=[a-z])[-_ ](?=\d)", "", name.lower())
-    ):
+    joined = re.sub(r"(?<=[a-z])[-_ ](?=\d)", "", name.lower())
+    if group == "model" and re.match(TORCHVISION, joined):
         known = re.sub(r"(?<=vgg|net)[-_ ](?=\d)", "", name.lower()).replace("-", "_")
         return f"; torchvision has models of that kind: model=torchvision model.name={known}"
     if group == "model" and re.search(r"[.:/]", name):
-        return (
-            f"; a network of your own: model=custom model.factory={name} --trust "
-            f"{re.split('[.:/]', name)[0]}"
-        )
+        package = re.split("[.:/]", name)[0]
+        return f"; a network of your own: model=custom model.factory={name} --trust {package}"
     if group == "data" and re.search(r"[./~]", name):
         return f"; images of your own: data=images data.path={name}"
     if group == "data" and re.match(OTHER_DATA, fold(name)):

@@ -41,7 +41,8 @@ class DirectoryGone(CorruptFile):
 def beside(path: Path, relative: str) -> Path:
     """A directory that is named as seen from another one: by the names that lead there, since one
     of them may be a link; else by where they lead."""
-    named = os.path.abspath(f"{path}/{relative}")  # noqa: PTH100  (faster than a Path's, for thousands)
+    # These functions are faster than a Path's: a list of runs calls them for thousands.
+    named = os.path.abspath(f"{path}/{relative}")  # noqa: PTH100
     if os.path.isdir(named) or not os.path.isdir(f"{path}/{relative}"):  # noqa: PTH112
         return Path(named)
     return path / relative
@@ -63,7 +64,8 @@ class Folder:
         self.demand_presence()
         target = self.path / name
         if "/" in name:
-            refuse_leading_out(self.path, os.path.dirname(name))  # noqa: PTH120  (it is no path yet)
+            folder = os.path.dirname(name)  # noqa: PTH120  (it is no path yet)
+            refuse_leading_out(self.path, folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, content)
         return hashlib.sha256(content).hexdigest()

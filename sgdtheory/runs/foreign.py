@@ -31,7 +31,8 @@ def held(folder: Path, name: str, most: int | None = None) -> Path:
 
 def bytes_of(folder: Path, name: str, most: int | None = None) -> bytes:
     """What such a file holds; raises as `held` does. A list of runs reads thousands of them."""
-    with open(_looked_at(folder, name, most), "rb") as stream:  # noqa: PTH123  (a Path costs more than the file)
+    place = _looked_at(folder, name, most)
+    with open(place, "rb") as stream:  # noqa: PTH123  (a Path costs more than the file)
         return stream.read()
 
 
