@@ -186,6 +186,11 @@ def named(pair: list[int]) -> str:
     return pair_name(pair)
 
 
+def path_file(edge: Row) -> str:
+    """Where a run keeps the path of an edge."""
+    return f"paths/{pair_name(edge['pair'])}.safetensors"
+
+
 def barrier(edge: Row) -> str:
     """0.0003 ± 0.0004, of the lowest way, as the verdict has it."""
     found = lowest(edge)["barrier"]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from sgdtheory.report.figures.edges import quantity, tree_edges
+from sgdtheory.report.figures.edges import path_file, quantity, tree_edges
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import INK, log_axis, svg_of, wants_log
 from sgdtheory.statistics.rows import Row, Rows
@@ -157,8 +157,8 @@ def _paths(run: RunData) -> list[Array]:
     y = np.array([-x[1], x[0]])
     y *= np.sign(y @ (corners[2] - corners[0]))
     axes = np.stack([x, y], axis=1)
-    files = [f"paths/{edge['pair'][0]}-{edge['pair'][1]}.safetensors" for edge in tree_edges(run)]
-    return [(run.tensors(name)["path"] - corners[0]) @ axes for name in files]
+    paths = [run.tensors(path_file(edge))["path"] for edge in tree_edges(run)]
+    return [(path - corners[0]) @ axes for path in paths]
 
 
 def _corners(axes: "Axes", corners: list[tuple[float, float]], names: list[str]) -> None:
