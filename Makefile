@@ -38,10 +38,11 @@ test-lowest: .venv-lowest/.installed ## the test suite on the lowest versions th
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c .venv-lowest/constraints.txt --editable '.[dev]'
 	@touch $@
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy and codespell
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell sgdtheory configs tests scripts docs examples *.md Makefile pyproject.toml
 
 format: $(STAMP) ## ruff's formatting and safe fixes
 	$(BIN)/ruff check --fix

@@ -62,7 +62,14 @@ def test_starts_in_no_time(words: list[str], limit: float) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["train", "--help"], ["--version"], ["status"], ["report", "nothing"], ["trian"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["--version"],
+        ["status"],
+        ["report", "nothing"],
+        ["trian"],  # codespell:ignore trian
+    ],
 )
 def test_starts_without_torch_and_hydra(words: list[str], cold: Cold) -> None:
     code = (
@@ -416,7 +423,7 @@ def test_completion_in_bash(cold: Cold, monkeypatch: pytest.MonkeyPatch) -> None
     code = "import sys\nsys.argv[0] = 'sgdtheory'\nfrom sgdtheory.cli import main; main()"
     for typed, expected in (
         ("sgdtheory tr", "train"),
-        ("sgdtheory train landscape=rin", "landscape=ring"),
+        ("sgdtheory train landscape=rin", "landscape=ring"),  # codespell:ignore rin
     ):
         monkeypatch.setenv("_SGDTHEORY_COMPLETE", "complete_bash")
         monkeypatch.setenv("COMP_WORDS", typed.replace(" ", "\n"))
