@@ -156,7 +156,13 @@ def _damping_factor(gain: float) -> float:
 
 
 def critical_point_at(landscape: Landscape, theta: Tensor, iterations: int = 0) -> CriticalPoint:
-    """The description of a point [n] itself, without a search or after `iterations` of one."""
+    """The description of a point [n] itself, without a search or after `iterations` of one.
+
+    >>> from sgdtheory.landscapes.ring import Ring
+    >>> saddle = critical_point_at(Ring(), Ring().native_saddles()[0])
+    >>> saddle.kind, saddle.index, saddle.spectrum.shape
+    ('critical', 1, torch.Size([2]))
+    """
     theta = theta.double()
     values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
     return _described(

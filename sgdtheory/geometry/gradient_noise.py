@@ -44,6 +44,13 @@ def whole_pass(
     (N−1)/(N(K−1))·Σ_k m_k|g_k − ḡ|², unbiased for draws without replacement; with batch norm all
     have exactly b, for the gradient of a batch is then no mean over its examples and the noise of
     another b is another noise. From `sample`: b⟨|g_B − ∇L|²⟩ over a few draws.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> source = torch.Generator().manual_seed(0)
+    >>> here = whole_pass(bowl, origin.expand(3, 2), 8, source, torch.eye(2).double())
+    >>> here.gradients.shape, here.noise_trace
+    (torch.Size([3, 2]), tensor([2., 2., 2.], dtype=torch.float64))
     """
     if has_examples(landscape):
         return _from_examples(landscape, cloud, size, source, directions)
@@ -97,7 +104,16 @@ def per_sample_noise(
     landscape: WithExamples, theta: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Tr C [] and C_ii [k] at one point θ [n] along `directions` [k, n], from the gradient of every
-    example: exact."""
+    example: exact.
+
+    >>> from sgdtheory.data.digits import digits
+    >>> from sgdtheory.landscapes.linear_regression import LinearRegression
+    >>> regression = LinearRegression(digits(limit=20))
+    >>> theta = torch.zeros(65, dtype=torch.float64)
+    >>> trace, along = per_sample_noise(regression, theta, torch.eye(65, dtype=torch.float64))
+    >>> along.shape, bool(torch.isclose(along.sum(), trace))
+    (torch.Size([65]), True)
+    """
     _, mean = value_and_grad(landscape, theta[None])
     trace = theta.new_zeros(())
     along = theta.new_zeros(len(directions))
@@ -110,7 +126,17 @@ def per_sample_noise(
 
 def example_gradients(landscape: WithExamples, theta: Tensor, indices: Tensor) -> Tensor:
     """The gradients [b, n] of single examples of `indices` [b] at one point θ [n], each as a
-    mini-batch of one: any landscape can do that."""
+    mini-batch of one: any landscape can do that.
+
+    >>> from sgdtheory.data.digits import digits
+    >>> from sgdtheory.landscapes.linear_regression import LinearRegression
+    >>> regression = LinearRegression(digits(limit=20))
+    >>> theta = torch.zeros(65, dtype=torch.float64)
+    >>> gradients = example_gradients(regression, theta, torch.arange(20))
+    >>> _, mean = value_and_grad(regression, theta[None])
+    >>> gradients.shape, bool(torch.allclose(gradients.mean(0), mean))
+    (torch.Size([20, 65]), True)
+    """
     copies = theta.expand(len(indices), -1)
     return value_and_grad(landscape, copies, landscape.batch(indices[:, None]))[1]
 
@@ -127,6 +153,14 @@ def micro_batches(
 
     Each replica draws its own partition; a shared one would add an error common to all replicas,
     invisible in their spread.
+
+    >>> from sgdtheory.data.digits import digits
+    >>> from sgdtheory.landscapes.linear_regression import LinearRegression
+    >>> regression = LinearRegression(digits(limit=20))
+    >>> source = torch.Generator().manual_seed(0)
+    >>> parts = micro_batches(regression, 2, 8, source, torch.device("cpu"))
+    >>> [(tuple(batch.targets.shape), m) for batch, m in parts][:2]
+    [((2, 2), 2), ((2, 2), 2)]
     """
     seen = min(landscape.count, MOST_EXAMPLES)
     if is_additive(landscape):
@@ -142,7 +176,12 @@ def micro_batches(
 
 
 def is_additive(landscape: Landscape) -> bool:
-    """Whether a mini-batch's loss is the mean over its examples; with batch norm it is not."""
+    """Whether a mini-batch's loss is the mean over its examples; with batch norm it is not.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> is_additive(Quadratic())
+    True
+    """
     return not (is_network(landscape) and has_batch_norm(landscape.module))
 
 
@@ -154,7 +193,16 @@ def noise_vectors(
     source: torch.Generator,
 ) -> Tensor:
     """`count` draws of g_B − ∇L at one point θ [n], [count, n], of i.i.d. mini-batches of `size`;
-    of stated noise the columns of √C, [rank, n]."""
+    of stated noise the columns of √C, [rank, n].
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> source = torch.Generator().manual_seed(0)
+    >>> roots = noise_vectors(bowl, origin, 8, 4, source)
+    >>> roots.T @ roots
+    tensor([[1., 0.],
+            [0., 1.]], dtype=torch.float64)
+    """
     if states_noise(landscape):  # the same second moment without chance
         values, states = torch.linalg.eigh(landscape.noise_covariance(theta[None])[0])
         roots: Tensor = (states * values.clamp_min(0).sqrt()).T

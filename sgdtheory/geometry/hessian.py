@@ -16,7 +16,13 @@ ROWS = 64  # products taken together; more gain nothing (measured, MLP on digits
 
 
 def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
-    """v → H(θ)v at one point θ [n], as a scipy operator [n, n]."""
+    """v → H(θ)v at one point θ [n], as a scipy operator [n, n].
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> hessian_operator(bowl, origin) @ np.ones(2)
+    array([4., 1.])
+    """
     n = theta.numel()
 
     def product(vectors: np.ndarray) -> np.ndarray:
@@ -43,7 +49,13 @@ def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
 
 
 def hessian_products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
-    """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n], in chunks of rows."""
+    """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n], in chunks of rows.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> hessian_products(bowl, origin, torch.ones(1, 2).double())
+    tensor([[4., 1.]], dtype=torch.float64)
+    """
     products = []
     for rows in vectors.split(ROWS):
         copies = theta.expand(len(rows), -1)
@@ -58,6 +70,12 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     Implicitly restarted Lanczos (ARPACK) to residuals of 1e-6, so eigenvalues to the square of that
     over their gaps; small Hessians are written down and diagonalised. Raises scipy's
     ArpackNoConvergence.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> values, vectors = top_eigenpairs(bowl, origin, 1)
+    >>> values, vectors.shape
+    (tensor([4.], dtype=torch.float64), torch.Size([1, 2]))
     """
     n = theta.numel()
     if n <= DENSE or count >= n - 1:

@@ -35,6 +35,12 @@ def lanczos(
     `without` [k, n].
 
     Fully reorthogonalised, twice: once leaves what rounding has mixed in.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> found = lanczos(bowl, origin, torch.ones(1, 2).double(), 2, origin.expand(0, 2))
+    >>> found.alpha.round(decimals=6), found.basis.shape
+    (tensor([[2.5000, 2.5000]], dtype=torch.float64), torch.Size([1, 2, 2]))
     """
     n, excluded = theta.numel(), len(without)
     basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
@@ -76,7 +82,11 @@ def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
 
 def quadratures(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     """Nodes and weights [V, m] of the Gauss quadratures of Jacobi matrices; the weights of each row
-    sum to 1."""
+    sum to 1.
+
+    >>> quadratures(torch.zeros(1, 2), torch.ones(1, 1))
+    (tensor([[-1.,  1.]]), tensor([[0.5000, 0.5000]]))
+    """
     values, states = eigen_jacobi(alpha, beta)
     return values, states[:, 0].square()
 
@@ -92,6 +102,11 @@ def weighted_spectrum(
 
     Stochastic Lanczos quadrature, all vectors [V, n] at once. With draws of the gradient noise as
     vectors the weight of h is the share of Tr C at curvature h.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> weighted_spectrum(bowl, origin, torch.ones(1, 2).double(), 2)
+    (tensor([1., 4.], dtype=torch.float64), tensor([0.5000, 0.5000], dtype=torch.float64))
     """
     norms = vectors.double().norm(dim=1)
     alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])

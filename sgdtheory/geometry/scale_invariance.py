@@ -22,6 +22,10 @@ def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
     Measured, whatever the network looks like: w·∇_w L = 0 (Euler; van Laarhoven 2017, 1706.05350)
     of the loss without weight decay, on four mini-batches at a random point. Landscapes that are no
     networks have none.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> scale_invariant(Quadratic((4.0, 1.0)), torch.Generator())
+    tensor([0, 0], dtype=torch.int16)
     """
     groups = torch.zeros(landscape.dim, dtype=torch.int16)
     if not is_network(landscape):

@@ -131,6 +131,11 @@ def density(
     With the largest eigenvalues taken out, which carry most of ‖H‖², the scatter of the trace is
     several times smaller (Meyer et al. 2021, 2010.09649). Up to DENSE parameters all eigenvalues
     are known.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> density(bowl, origin, 1, 8, 2, torch.Generator()).known
+    tensor([4., 1.], dtype=torch.float64)
     """
     n = theta.numel()
     if n <= max(DENSE, count + 1):
@@ -159,7 +164,16 @@ def density_without(
     source: torch.Generator,
 ) -> SpectralDensity:
     """The density at θ [n] where eigenvalues [k] with eigenvectors [k, n] are known: `probes`
-    random vectors see the rest in `steps` products each."""
+    random vectors see the rest in `steps` products each.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> source = torch.Generator().manual_seed(0)
+    >>> known, vectors = top_eigenpairs(bowl, origin, 1)
+    >>> seen = density_without(bowl, origin, known, vectors, 3, 1, source)
+    >>> seen.alpha.shape, round(seen.total(lambda h: h).value, 6)
+    (torch.Size([3, 1]), 5.0)
+    """
     vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
     alpha, beta, _ = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
     return SpectralDensity(theta.numel(), known, alpha, beta[:, :-1])
@@ -185,7 +199,15 @@ def ritz_pairs(
     source: torch.Generator,
 ) -> RitzPairs:
     """The `count` largest Ritz values of `products` steps of Lanczos from one random vector at θ
-    [n], float64."""
+    [n], float64.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> source = torch.Generator().manual_seed(0)
+    >>> found = ritz_pairs(bowl, origin, 1, 2, source)
+    >>> found.values, found.vectors.shape
+    (tensor([4.], dtype=torch.float64), torch.Size([1, 2]))
+    """
     start = torch.randn(1, theta.numel(), generator=source, dtype=torch.float64).to(theta)
     alpha, beta, basis = lanczos(landscape, theta, start, products, start[:0])
     (values,), (states,) = eigen_jacobi(alpha, beta[:, :-1])

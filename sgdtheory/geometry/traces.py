@@ -27,6 +27,11 @@ def hessian_trace(
     Tr QᵀHQ + ⟨gᵀ(1−QQᵀ)H(1−QQᵀ)g⟩, Q an orthonormal basis of H·S, S and g of random signs;
     unbiased. The standard error is that of the mean over the probes g. Where n ≤ `sketch` all
     directions are taken, and there is no error.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> hessian_trace(bowl, origin, torch.Generator()).value
+    5.0
     """
     n = theta.numel()
     if n <= sketch:
@@ -51,6 +56,11 @@ def noise_trace(
     """Tr C(θ) of one sample at one point θ [n]: exact, from every example's gradient, where a
     mini-batch's loss is a mean over its examples; else the mean over passes, with batch norm for
     mini-batches of `size`.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> noise_trace(bowl, origin, 8, torch.Generator()).value
+    2.0
     """
     no_directions = theta.new_zeros(0, theta.numel())
     if has_examples(landscape) and is_additive(landscape):

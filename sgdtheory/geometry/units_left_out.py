@@ -10,6 +10,15 @@ def mask_of_trained(landscape: NetworkLandscape, trained: int) -> Tensor:
     """[n], 1 for the weights of the first `trained` hidden units and for the biases of the outputs,
     0 for all others. At a minimum over the former, the latter at 0, ∇L = 0 by symmetry where the
     activation is odd.
+
+    >>> from functools import partial
+    >>> from sgdtheory.data.digits import digits
+    >>> from sgdtheory.landscapes.network import Network
+    >>> from sgdtheory.models.mlp import MLP
+    >>> network = Network(partial(MLP, hidden=(2,)), digits(limit=20))
+    >>> mask = mask_of_trained(network, trained=1)
+    >>> mask.shape, int(mask.sum())  # 64 weights and a bias in, ten out, ten biases
+    (torch.Size([160]), 85)
     """
     into, bias, out, last = (
         torch.ones(shape, dtype=torch.float64) for shape in landscape.shapes.values()
