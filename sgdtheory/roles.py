@@ -76,19 +76,39 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
     @property
     def shapes(self) -> dict[str, torch.Size]: ...
     @property
-    def constants(self) -> dict[str, Tensor]: ...
+    def constants(self) -> dict[str, Tensor]:
+        """Frozen parameters and buffers by name, […] each."""
+        ...
+
     @property
     def scored(self) -> int: ...
-    def with_constants(self, constants: Mapping[str, Tensor]) -> Self: ...
+    def with_constants(self, constants: Mapping[str, Tensor]) -> Self:
+        """The same landscape with other constants, […] each."""
+        ...
+
     def scored_on(self, most: int) -> Self: ...
     def score(
         self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None
     ) -> Score: ...
-    def examples(self, split: Split) -> tuple[Tensor, Tensor]: ...
-    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor: ...
-    def statistics(self, theta: Tensor) -> dict[str, Tensor]: ...
-    def model_at(self, theta: Tensor) -> nn.Module: ...
-    def vector(self, module: nn.Module) -> Tensor: ...
+    def examples(self, split: Split) -> tuple[Tensor, Tensor]:
+        """The examples [N, C, H, W] that scores are of, and their labels [N]."""
+        ...
+
+    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Outputs [b, K] at one point θ [n], batch norms using `buffers`."""
+        ...
+
+    def statistics(self, theta: Tensor) -> dict[str, Tensor]:
+        """Batch-norm buffers [channels] of the training set at one point θ [n]."""
+        ...
+
+    def model_at(self, theta: Tensor) -> nn.Module:
+        """An ordinary module whose weights are one point θ [n]."""
+        ...
+
+    def vector(self, module: nn.Module) -> Tensor:
+        """The point θ [n] that the weights of a module are."""
+        ...
 
 
 class StatesRate(Landscape, Protocol):
@@ -124,13 +144,17 @@ class StatesCovariance(Landscape, Protocol):
 
     def stationary_covariance(
         self, learning_rate: float, batch_size: int, momentum: float
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """[n, n], float64."""
+        ...
 
 
 class StatesArea(StatesMinima, StatesCovariance, Protocol):
     """The stochastic area that a step of SGD sweeps in its steady state, [n, n]."""
 
-    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor: ...
+    def stationary_area(self, learning_rate: float, batch_size: int) -> Tensor:
+        """[n, n], float64."""
+        ...
 
 
 class WithIsotropicNoise(Landscape, Protocol):
@@ -306,7 +330,7 @@ def augmentation_of(landscape: Landscape) -> str:
 
 
 def constants_of(landscape: Landscape) -> dict[str, Tensor]:
-    """Frozen parameters and buffers that a network computes with; empty for most."""
+    """Frozen parameters and buffers […] that a network computes with; empty for most."""
     return dict(_of(landscape, "constants", {}))
 
 

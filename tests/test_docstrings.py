@@ -1,32 +1,27 @@
-"""Docstrings of what is mathematics: each public function shows a shape and a value, and pytest runs
-them all."""
+"""Docstrings: whatever has tensors states their shapes; what is mathematics shows a value, and pytest
+runs it."""
 
 import ast
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.shapes import functions_of, has_tensors, silent, states_shape
 
 HERE = Path(__file__).parents[1]
 SHOWN = ("geometry", "statistics")  # rooms in which every public function has an example
 SETTINGS = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
 
 
-def public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            yield node
-
-
 @pytest.mark.parametrize("room", SHOWN)
 def test_every_public_function_shows_a_value(room: str) -> None:
-    silent = []
+    without = []
     for file in sorted((HERE / "sgdtheory" / room).glob("*.py")):
-        for function in public_functions(ast.parse(file.read_text(encoding="utf-8"))):
-            if ">>> " not in (ast.get_docstring(function) or ""):
-                silent.append(f"{file.name}: {function.name}")
-    assert silent == []
+        for found in functions_of(file.name, ast.parse(file.read_text(encoding="utf-8"))):
+            if not found.owner and ">>> " not in (ast.get_docstring(found.function) or ""):
+                without.append(f"{file.name}: {found.name}")
+    assert without == []
 
 
 def test_every_example_is_run() -> None:
@@ -36,3 +31,32 @@ def test_every_example_is_run() -> None:
     for file in sorted((HERE / "sgdtheory").rglob("*.py")):
         if ">>> " in file.read_text(encoding="utf-8"):
             assert any(file.is_relative_to(room) for room in rooms), f"{file} is not run"
+
+
+def test_every_public_function_with_tensors_states_their_shapes() -> None:
+    assert silent() == []
+
+
+def one(text: str) -> ast.FunctionDef:
+    (found,) = functions_of("example.py", ast.parse(text))
+    return found.function
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["x: Tensor", "*, x: 'Tensor | None'", "x: dict[str, tuple[Cloud, int]]", "x: torch.Tensor"],
+)
+def test_tensors_are_found_in_a_signature(signature: str) -> None:
+    assert has_tensors(one(f"def f({signature}) -> int: ..."))
+    assert has_tensors(one("class A:\n    def f(self) -> Iterator[Tensor]: ..."))
+    assert not has_tensors(one("def f(x: float) -> int: ..."))
+
+
+@pytest.mark.parametrize("shape", ["[P, n]", "[]", "[B + 2,\n    n]", "[..., C]", "[V·m]", "[…]"])
+def test_a_shape_is_found_in_a_docstring(shape: str) -> None:
+    assert states_shape(one(f'def f(x: Tensor): """Of x {shape}."""'))
+
+
+@pytest.mark.parametrize("words", ["", "Of x, whatever.", "One of ['a', 'b.c'].", "In [0.5, 1.5)."])
+def test_other_words_are_no_shape(words: str) -> None:
+    assert not states_shape(one(f'def f(x: Tensor): """{words}"""'))

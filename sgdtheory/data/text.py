@@ -43,7 +43,7 @@ class Text:
         return self.train_images.shape[0]
 
     def scaled(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Codes are names, not quantities: only their dtype changes."""
+        """Codes are names, not quantities: only their dtype changes, […] → […]."""
         return codes.to(dtype)
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> None:

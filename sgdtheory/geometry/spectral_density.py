@@ -33,8 +33,8 @@ class SpectralDensity(NamedTuple):
     beta: Tensor  # [V, m − 1]
 
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
-        """Σ_i f(h_i) over all eigenvalues, f a polynomial of degree below 2m; its standard error is
-        the scatter over probes."""
+        """Σ_i f(h_i) over all eigenvalues, f [V, m] → [V, m] a polynomial of degree below 2m; its
+        standard error is the scatter over probes."""
         values, weights = self.quadratures()
         per_probe = (weights * f(values)).sum(1)
         known = f(self.known).double().sum()

@@ -101,7 +101,7 @@ class DoubleWell(Formula):
         return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
 
     def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
-        """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, the shape of x, float64."""
+        """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, […] like x, float64."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
 

@@ -168,8 +168,8 @@ class Formula(ABC):
         return {}
 
     def constant(self, name: str, like: Tensor) -> Tensor:
-        """The float64 tensor attribute `name` in the dtype and on the device of `like`; moved once,
-        then kept."""
+        """The float64 tensor attribute `name` […] in the dtype and on the device of `like`; moved
+        once, then kept."""
         key = (name, like.dtype, like.device)
         if key not in self._moved:
             # kept for later calls: neither inference mode nor a transform of torch.func may leave

@@ -28,6 +28,7 @@ class LimitCycle(Stirring):
     strength: float
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """∇Φ less the force of the cycle, [P, 2], at points [P, 2]."""
         x, y = cloud[:, 0].square(), cloud[:, 1].square()
         # e^{Φ − r⁴/4}, at most √e
         lift = torch.exp(0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square())

@@ -38,7 +38,8 @@ class LinearNet(Formula):
         return torch.stack([minima[0], -minima[0]])
 
     def native_saddles(self) -> Tensor:
-        """The origin, where width = 1; wider, its index is `width` and no path has to pass it."""
+        """The origin [1, k], where width = 1; wider none [0, k]: its index is `width` and no path
+        has to pass it."""
         return torch.zeros(1 if self.width == 1 else 0, self.native_dim, dtype=torch.float64)
 
     def barrier(self) -> float:

@@ -51,7 +51,7 @@ class LinearRegression:
         self._moved = {torch.float64: Regression(self.inputs[None], self.targets[None])}
 
     def init(self, points: int, stream: Generator) -> Tensor:
-        """Gaussian, of length about one."""
+        """Gaussian [points, n], of length about one."""
         cloud: Tensor = torch.randn(points, self.dim, generator=stream) / self.dim**0.5
         return cloud.to(self.device)
 

@@ -37,7 +37,7 @@ class MullerBrown(Formula):
         return energies
 
     def native_minima(self) -> Tensor:
-        """The lowest first, then the other end of the valley, then the one between."""
+        """[3, 2], the lowest first, then the other end of the valley, then the one between."""
         points = [
             [-0.5582236346330243, 1.4417258418046686],
             [0.6234994049308765, 0.028037758528685664],
@@ -46,7 +46,7 @@ class MullerBrown(Formula):
         return torch.tensor(points, dtype=torch.float64)
 
     def native_saddles(self) -> Tensor:
-        """Between the first and the third minimum, then between the third and the second."""
+        """[2, 2], between the first and the third minimum, then the third and the second."""
         points = [
             [-0.8220015587327321, 0.6243128028148713],
             [0.212486582000662, 0.2929883251073678],

@@ -52,7 +52,7 @@ class Regression:
         return None if self._rate == "auto" else float(self._rate)
 
     def init(self, points: int, stream: Generator) -> Cloud:
-        """Weights and biases normal, of variance 1."""
+        """Weights and biases [points, n], normal, of variance 1."""
         drawn: Cloud = torch.randn(points, self.dim, generator=stream, dtype=torch.float64)
         return drawn.to(self.device)
 

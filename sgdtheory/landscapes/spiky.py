@@ -81,7 +81,7 @@ class Spiky(Formula):
         return 1.0
 
     def box(self) -> Tensor:
-        """|x_i| < ak/2: beyond, the bowl is steeper than any spike."""
+        """|x_i| < ak/2, [2, k]: beyond, the bowl is steeper than any spike."""
         high = torch.full(
             (self.directions,), max(1.0, self.spikes * self.frequency / 2), dtype=torch.float64
         )

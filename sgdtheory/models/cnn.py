@@ -43,5 +43,6 @@ class CNN(nn.Module):
         self.head = nn.Linear(dense, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W]."""
         logits: Tensor = self.head(self.dense(self.convolutions(images).flatten(1)))
         return logits

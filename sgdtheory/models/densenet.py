@@ -31,6 +31,7 @@ class DenseLayer(nn.Module):
         self.new = nn.Sequential(*parts)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[b, C, H, W] → [b, C + growth, H, W]."""
         return torch.cat([x, self.new(x)], 1)
 
 
@@ -85,5 +86,6 @@ class DenseNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W]."""
         logits: Tensor = self.head(self.features(images).mean((2, 3)))
         return logits

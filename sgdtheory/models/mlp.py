@@ -31,6 +31,7 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W]."""
         x = images.flatten(1)  # [b, CHW]
         for depth, layer in enumerate(self.layers):
             x = layer(x if depth == 0 else self.activation(x))

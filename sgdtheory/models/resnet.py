@@ -33,6 +33,7 @@ class PadShortcut(nn.Module):
         self.missing = missing
 
     def forward(self, x: Tensor) -> Tensor:
+        """[b, C, H, W] → [b, C + missing, ⌈H/2⌉, ⌈W/2⌉]."""
         return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing))
 
 
@@ -60,6 +61,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[b, C, H, W] → [b, C', H', W']."""
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
@@ -97,5 +99,6 @@ class ResNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W]."""
         logits: Tensor = self.head(self.blocks(self.stem(images)).mean((2, 3)))
         return logits

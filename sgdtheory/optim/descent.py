@@ -88,8 +88,8 @@ def quasi_newton(
 
 
 def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
-    """θ − H⁺∇L from close by, at most `steps` times, each kept only when |∇L| falls, down to FLOOR;
-    H·v and MINRES."""
+    """θ − H⁺∇L, [n], from θ [n] close by, at most `steps` times, each kept only when |∇L| falls,
+    down to FLOOR; H·v and MINRES."""
     gradient = value_and_grad(landscape, theta[None])[1][0]
 
     def product(vector: np.ndarray) -> np.ndarray:

@@ -64,9 +64,11 @@ class Uncoupled:
     shared_batches: bool = False
 
     def project(self, cloud: Cloud) -> Cloud:
+        """The cloud [P, n] as it is."""
         return cloud
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+        """The gradients [P, n] as they are."""
         return gradients
 
 

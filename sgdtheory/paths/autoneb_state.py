@@ -35,7 +35,8 @@ class AutoNEBState(NamedTuple):
     lowered: bool = False  # whether `multiple` was lowered after a rise, and is not a planned one
 
     def tensors(self) -> dict[str, Tensor]:
-        """Copies: `path` and `best` may be one tensor, and safetensors stores none twice."""
+        """Copies of its tensors, `path` [P, n] and the others: `path` and `best` may be one tensor,
+        and safetensors stores none twice."""
         return {name: x.clone() for name, x in self._asdict().items() if isinstance(x, Tensor)}
 
     def facts(self) -> Json:
@@ -45,7 +46,8 @@ class AutoNEBState(NamedTuple):
     def read(
         cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
     ) -> "AutoNEBState | None":
-        """The state as a unit has kept it; JSON has null where a number is infinite."""
+        """The state as a unit has kept it, `path` [P, n] and the others; JSON has null where a
+        number is infinite."""
         if kept is None:
             return None
         tensors, facts = kept

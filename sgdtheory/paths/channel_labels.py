@@ -133,7 +133,7 @@ class ChannelLabels:
 
 
 def tensors_in(values: object) -> Iterator[Tensor]:
-    """All tensors in nested lists and tuples."""
+    """All tensors […] in nested lists and tuples."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):

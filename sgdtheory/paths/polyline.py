@@ -23,12 +23,12 @@ def gaps(path: Tensor) -> Tensor:
 
 
 def length(path: Tensor) -> float:
-    """Σ_i |θ_{i+1} − θ_i|."""
+    """Σ_i |θ_{i+1} − θ_i| of a path [P, n]."""
     return float(gaps(path).sum())
 
 
 def straight_length(path: Tensor) -> float:
-    """|θ_last − θ_first|."""
+    """|θ_last − θ_first| of a path [P, n]."""
     return float(torch.linalg.vector_norm(path[-1] - path[0], dtype=torch.float64))
 
 
@@ -69,6 +69,7 @@ class InterpolationMatrix:
         self.weights = self._table.numpy().reshape(-1)  # row by row
 
     def of(self, path: Tensor, out: Tensor | None = None) -> Tensor:
+        """The weighted sums [P − 2, n] of a path [P, n]."""
         return torch.mm(self._table.to(path.device), path, out=out)
 
 

@@ -73,7 +73,10 @@ class PathMethod(Protocol):
 class SearchState(Protocol):
     """Where a search stands: tensors, and facts that are plain data."""
 
-    def tensors(self) -> dict[str, Tensor]: ...
+    def tensors(self) -> dict[str, Tensor]:
+        """What the search needs to go on: `path` [P, n], and others of its own."""
+        ...
+
     def facts(self) -> Json: ...
 
 
@@ -84,7 +87,8 @@ def keep_state(folder: UnitFolder | None, state: SearchState) -> None:
 
 
 def kept_state(folder: UnitFolder | None) -> tuple[dict[str, Tensor], Json] | None:
-    """The tensors and facts of the newest state of a search; None at its beginning."""
+    """The tensors (`path` [P, n] and others) and facts of the newest state of a search; None at
+    its beginning."""
     return None if folder is None else folder.marked(SEARCH)
 
 

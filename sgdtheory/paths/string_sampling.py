@@ -41,6 +41,7 @@ class String(NamedTuple):
     depth: int = 0  # how often all pieces that were too high were split
 
     def tensors(self) -> dict[str, Tensor]:
+        """`path` [B + 2, n] and `tops` [B + 1, 2]."""
         return {"path": self.path, "tops": self.tops}
 
     def facts(self) -> Json:
@@ -50,7 +51,7 @@ class String(NamedTuple):
     def read(
         cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
     ) -> "String | None":
-        """The string as a unit has kept it."""
+        """The string as a unit has kept it: `path` [B + 2, n] and `tops` [B + 1, 2]."""
         if kept is None:
             return None
         tensors, facts = kept
@@ -174,8 +175,8 @@ class StringSampling:
         nudge: float = 0.0,
         judge: Judge | None = None,
     ) -> Iterator[String]:
-        """The string after each depth that is left, its beads trained down to `target`; from one on
-        to the same bits.
+        """The string between `ends` [2, n] after each depth that is left, its beads trained down to
+        `target`; from one on to the same bits.
 
         `nudge`: how far beads begin off their pieces, in units of these, in a random direction
         each: on a line of symmetry no force may take them off it. `judge`: see `descend_to`; the

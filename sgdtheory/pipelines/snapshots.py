@@ -65,7 +65,8 @@ def units_along(
 def snapshots_of(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
 ) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
-    """A row a snapshot with its diagnostics, and the clouds of the trajectories by file name."""
+    """A row a snapshot with its diagnostics, and by file name the clouds of the
+    trajectories, [snapshots, n], with their steps [snapshots]."""
     rows, clouds = [], {}
     for i, unit in enumerate(minima):
         found = (run.result(unit) or {}).get("snapshots", [])

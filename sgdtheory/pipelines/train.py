@@ -249,8 +249,8 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
 
 
 def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
-    """One row of the table of minima: scores with standard errors over examples, the objective, its
-    gap, its gradient, |θ|."""
+    """One row of the table of minima, of a point [n]: scores with standard errors over examples,
+    the objective, its gap, its gradient, |θ|."""
     objective, gradient = value_and_grad(landscape, theta[None])
     row: Row = {}
     for split in ("train", "test"):

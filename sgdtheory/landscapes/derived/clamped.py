@@ -29,7 +29,7 @@ class Clamped:
         return self.place(self.landscape.init(points, stream))
 
     def place(self, cloud: Cloud) -> Cloud:
-        """The same points with the coordinate where it is held."""
+        """The same points [P, n] with the coordinate where it is held."""
         placed = cloud.clone()
         placed[:, self.index] = self.value
         return placed

@@ -36,7 +36,7 @@ class Names(NamedTuple):
         return None
 
     def held_in(self, tensors: Mapping[str, Tensor]) -> int:
-        """How many coordinates' tensors a state dict holds, whatever their shapes."""
+        """How many coordinates' tensors a state dict holds, of whatever shapes […]."""
         return sum(self.value(tensors, name) is not None for name in self.weights)
 
 
@@ -66,7 +66,7 @@ def names_of(landscape: NetworkLandscape) -> Names:
 
 
 def unwrapped(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
-    """The same tensors without what torch.compile and FSDP put into the names of the parts they
+    """The same tensors […] without what torch.compile and FSDP put into the names of the parts they
     wrap."""
     strange = [wrapper for wrapper in WRAPPERS if not any(wrapper in name for name in names.known)]
     renamed = {}
