@@ -17,11 +17,11 @@ class RunError(RuntimeError):
 def nearest(word: str, known: list[str]) -> str:
     """The known name closest to `word`, as a hint to be put behind a message; empty when none is
     close."""
-    found = next(_close(word, known), None)
+    found = next(closest(word, known), None)
     return f"; did you mean {found!r}?" if found else ""
 
 
-def _close(word: str, known: list[str]) -> Iterator[str]:
+def closest(word: str, known: list[str]) -> Iterator[str]:
     """Known names that are close, by one measure after another: the same but for case and signs,
     with signs swapped (81 for 18), another number, a typing error, a beginning, a typing error
     in a part of it, a far likeness."""
@@ -33,11 +33,7 @@ def _close(word: str, known: list[str]) -> Iterator[str]:
     letters, numbers = _taken_apart(folded)
     alike = [name for name in known if numbers and _taken_apart(fold(name))[0] == letters]
     alike = [name for name in alike if len(_taken_apart(fold(name))[1]) == len(numbers)]
-    far = {
-        name: sum(abs(a - b) for a, b in zip(_taken_apart(fold(name))[1], numbers, strict=True))
-        for name in alike
-    }
-    yield from sorted(alike, key=far.__getitem__)
+    yield from sorted(alike, key=lambda name: _distance(_taken_apart(fold(name))[1], numbers))
     yield from get_close_matches(word, known, n=1, cutoff=0.75)
     yield from (name for name in known if len(folded) > 2 and fold(name).startswith(folded))
     parts = {
@@ -60,3 +56,7 @@ def fold(name: str) -> str:
 def _taken_apart(name: str) -> tuple[str, list[int]]:
     """resnet20 → (resnet#, [20])."""
     return re.sub(r"\d+", "#", name), [int(number) for number in re.findall(r"\d+", name)]
+
+
+def _distance(some: list[int], others: list[int]) -> int:
+    return sum(abs(a - b) for a, b in zip(some, others, strict=True))

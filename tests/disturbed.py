@@ -55,7 +55,7 @@ PREPARE = """
 import copy, os
 from pathlib import Path
 import sgdtheory.runs.run, sgdtheory.report.page, sgdtheory.execution.loop, sgdtheory.pipelines.connect
-from sgdtheory.commandline import front as config
+from sgdtheory.commandline import front as config, task as tasks
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.runs.folder import Folder, digest
 os.fsync = lambda descriptor: None
@@ -64,22 +64,26 @@ def draw(path):
     Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"
 sgdtheory.report.page.draw = draw
-front, made, composed = config.launch, config.task, {}
-def launch(command, words, trust, from_file, job):
+front, made, composed = config.launch, tasks.task, {}
+def launch(command, words, trust, from_file, job, again=None):
     key = (command, *words)
     if key not in composed:
         def task(command, cfg, *rest):
             composed[key] = copy.deepcopy(cfg), rest
             raise sgdtheory.runs.interrupt.Interrupted
-        config.task = task
+        tasks.task = task
         try:
             front(command, words, trust, from_file, lambda task: None)
         except KeyboardInterrupt:
             pass
-        config.task = made
+        tasks.task = made
     try:
         cfg, rest = composed[key]
-        job(made(command, copy.deepcopy(cfg), *rest))
+        done = None if again is None or trust else config._finished(command, cfg)
+        if done is not None:
+            again(done)
+        else:
+            job(made(command, copy.deepcopy(cfg), *rest))
     except Exception as fault:
         return [fault]
     return []

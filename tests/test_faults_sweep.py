@@ -16,14 +16,20 @@ LOGGED = """
 import sgdtheory.runs.unit as run; run.CHECKPOINT_SECONDS = 0.1
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.runs.unit import UnitFolder
-do, finish = SweepTemperature.do, UnitFolder.finish
-def logged(self, unit, folder):
-    open("log", "a").write(f"begun {unit.name}\\n")
-    do(self, unit, folder)
+def log(line):
+    open("log", "a").write(f"{line}\\n")
+def logging_its_begin(work):
+    def logged(self, *args):
+        log(f"begun {args[-1].unit.name}")
+        work(self, *args)
+    return logged
+for name in ("_measure", "_record", "_quench"):
+    setattr(SweepTemperature, name, logging_its_begin(getattr(SweepTemperature, name)))
+finish = UnitFolder.finish
 def finished(self, *args):
     finish(self, *args)
-    open("log", "a").write(f"finished {self.unit.name}\\n")
-SweepTemperature.do, UnitFolder.finish = logged, finished
+    log(f"finished {self.unit.name}")
+UnitFolder.finish = finished
 """
 
 

@@ -179,6 +179,8 @@ def _paths_of(run: Path) -> list[Path]:
 def _finished(path: Path) -> Path:
     """A run directory with minima."""
     status, manifest, _ = status_of(path)
+    if status == "damaged":
+        raise UserError(f"minima={path}: {manifest['why']}")
     if MINIMA not in manifest.get("files", {}):
         go_on = pasted(manifest.get("command_line")) or "the same command"
         raise UserError(

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from sgdtheory.errors import closest
+
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").exists() else PACKAGE.parent / "configs"
 OURS = "sgdtheory"
@@ -31,8 +33,9 @@ def public_name(name: str) -> str:
 def nearest_target(name: str) -> str:
     """A hint with the target whose own name comes closest."""
     by_last = {public_name(target): target for target in sorted(targets())}
-    (close,) = get_close_matches(name.rpartition(".")[2], list(by_last), n=1, cutoff=0.0)
-    return f"; did you mean {by_last[close]!r}?"
+    last = name.rpartition(".")[2]
+    (some,) = get_close_matches(last, list(by_last), n=1, cutoff=0.0)
+    return f"; did you mean {by_last[next(closest(last, list(by_last)), some)]!r}?"
 
 
 def is_anothers(command: str, target: str, own: bool = False) -> bool:

@@ -16,13 +16,14 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
-from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.paths import budget
 from sgdtheory.paths.autoneb_state import AutoNEBState
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import edge_progress, examples_for
 from sgdtheory.paths.edge import join
 from sgdtheory.paths.presets import draxler, fast
+from sgdtheory.paths.search import keep_state, kept_state, run_stage_in
 from sgdtheory.paths.strings import Strings
 from sgdtheory.report.progress import Clock
 from sgdtheory.rng import stream
@@ -98,11 +99,16 @@ def test_a_search_that_is_read_back_is_the_one_that_was_kept(tmp_path: Path) -> 
     """No cycle has risen yet and no attempt is over: infinite numbers, which a file has no room
     for, are so again."""
     landscape = DoubleWell(directions=2)
-    first = next(iter(SHORT.run(landscape, landscape.minima(), 0, partial(values, landscape))))
+    folder = UnitFolder(tmp_path, Unit("edge", {}))
+
+    def descend(name: str, sgd: SGD, cloud: Tensor, band: Coupling, seed: int) -> Tensor:
+        return run_stage_in(folder, name, sgd, landscape, cloud, seed, band, (0.0, 1.0))
+
+    ends, evaluate = landscape.minima(), partial(values, landscape)
+    first = next(SHORT.run(landscape, ends, 0, evaluate, descend))
     assert first.too_high == first.best_barrier == inf
-    UnitFolder(tmp_path, Unit("edge", {})).mark("search", first.tensors(), first.facts())
-    kept = UnitFolder(tmp_path, Unit("edge", {})).marked("search")
-    found = AutoNEBState.read(kept, torch.device("cpu"))
+    keep_state(folder, first)
+    found = AutoNEBState.read(kept_state(folder), torch.device("cpu"))
     assert found is not None and found.facts() == first.facts()
     assert all(torch.equal(x, found.tensors()[name]) for name, x in first.tensors().items())
 

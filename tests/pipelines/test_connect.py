@@ -249,6 +249,7 @@ def test_a_string_that_is_not_found_says_why(
     )  # seen all the same
 
 
+@pytest.mark.pictures
 def test_string_sampling_on_a_network(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [
         "connect",
