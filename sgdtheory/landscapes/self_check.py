@@ -20,7 +20,8 @@ from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
-    from sgdtheory.landscapes.network import ImageBatch, Network
+    from sgdtheory.landscapes.network import Network
+    from sgdtheory.landscapes.network_objective import ImageBatch
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.text import Text
-from sgdtheory.landscapes.network import ImageBatch, Network
+from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.network_objective import ImageBatch
 
 
 class TextModel(Network):

@@ -214,7 +214,7 @@ def test_scores_on_some_of_the_examples_are_those_of_a_smaller_set() -> None:
     network = Network(MODELS["resnet8"], FEW)
     some, theta = network.scored_on(25), network.init(1, stream(0, "init")).double()
     assert network.scored_on(60) is network and (network.scored, some.scored) == (60, 25)
-    (images, labels), (test_images, test_labels) = some._scored.values()
+    (images, labels), (test_images, test_labels) = some.examples("train"), some.examples("test")
     alone = Network(MODELS["resnet8"], replace(FEW, train_images=images, train_labels=labels))
     assert torch.equal(some.score(theta, "train").losses, alone.score(theta, "train").losses)
     assert torch.equal(

@@ -230,7 +230,7 @@ def a_cache_kept(landscape: Network, monkeypatch: pytest.MonkeyPatch) -> str:
 
     def population(self: Network, theta: Tensor) -> object:
         first.append(theta)
-        return self._recorded(first[0].to(theta), self._scored["train"][0])
+        return self._recorded(first[0].to(theta), self.examples("train")[0])
 
     monkeypatch.setattr(Network, "_population", population)
     return "differs? by|something is kept"
