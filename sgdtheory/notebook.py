@@ -13,7 +13,7 @@ from sgdtheory.commandline.load import load
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.minima_file import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted
-from sgdtheory.roles import device_of
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run, demand_as_written
 
 MINIMA = "minima.safetensors"

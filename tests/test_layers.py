@@ -24,7 +24,6 @@ TOP = {
     "landscape",
     "notebook",
     "rng",
-    "roles",
 }
 # of run directories: know no science
 MACHINE = {"runs", "execution", "report", "commandline"}

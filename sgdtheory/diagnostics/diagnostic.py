@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.roles import device_of
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run

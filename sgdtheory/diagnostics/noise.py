@@ -13,7 +13,8 @@ from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, no
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.rng import stream
-from sgdtheory.roles import count_of, has_examples, states_noise
+from sgdtheory.roles.closed_forms import states_noise
+from sgdtheory.roles.examples import count_of, has_examples
 from sgdtheory.statistics.bootstrap import RESAMPLES, Array, resample_counts
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.power_law import binned_exponent

@@ -20,7 +20,7 @@ from sgdtheory.geometry.spectral_density import (
 )
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.rng import stream
-from sgdtheory.roles import weight_decay_of
+from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported

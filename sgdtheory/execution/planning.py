@@ -49,7 +49,7 @@ def plan(task: Task) -> Plan:
 def self_checks(pipeline: Pipeline) -> list[str]:
     """What the self-check of each landscape found, a line each; UserError where one is no function
     of its parameters alone."""
-    from sgdtheory.roles import self_check_of
+    from sgdtheory.roles.facts import self_check_of
 
     several = getattr(pipeline, "landscapes", {})
     landscapes = [getattr(pipeline, "landscape", None), *several.values()]

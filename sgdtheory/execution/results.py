@@ -25,7 +25,7 @@ def draw_report(run: Run) -> None:
 def finish(run: Run, task: Task, seconds: float) -> dict[str, Any]:
     """Write what a run has found: clouds, logs, units, numbers, table, report."""
     from sgdtheory.report.page import table_csv
-    from sgdtheory.roles import title_of
+    from sgdtheory.roles.facts import title_of
 
     units = task.pipeline.units(run)
     results = task.pipeline.finish(run)

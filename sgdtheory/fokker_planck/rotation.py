@@ -10,7 +10,8 @@ from torch import Tensor
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import Coupling
-from sgdtheory.roles import is_isotropic, title_of
+from sgdtheory.roles.closed_forms import is_isotropic
+from sgdtheory.roles.facts import title_of
 
 
 @runtime_checkable

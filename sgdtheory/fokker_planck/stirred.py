@@ -17,7 +17,8 @@ from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
 from sgdtheory.rng import stream
-from sgdtheory.roles import StatesArea, device_of, has_isotropic_noise, states_area
+from sgdtheory.roles.closed_forms import StatesArea, has_isotropic_noise, states_area
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Measured, Row, row_of
 

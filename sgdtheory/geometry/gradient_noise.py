@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.landscapes.batch_norm import has_batch_norm
-from sgdtheory.roles import WithExamples, has_examples, is_network, sampled_of, states_noise
+from sgdtheory.roles.closed_forms import states_noise
+from sgdtheory.roles.examples import WithExamples, has_examples, is_network, sampled_of
 
 # micro-batches of a pass: Tr C of one record and replica is known to about √(2/11) of its own
 # spread

@@ -9,7 +9,7 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
-from sgdtheory.roles import WithExamples, examples_of
+from sgdtheory.roles.examples import WithExamples, examples_of
 
 ROWS = 64  # points evaluated at once
 

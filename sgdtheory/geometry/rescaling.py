@@ -1,7 +1,7 @@
 """The same function of a network with ReLUs at other points of its landscape."""
 
 from sgdtheory.landscape import Cloud
-from sgdtheory.roles import NetworkLandscape
+from sgdtheory.roles.examples import NetworkLandscape
 
 
 def rescaled(landscape: NetworkLandscape, cloud: Cloud, factor: float) -> Cloud:

@@ -5,7 +5,8 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
-from sgdtheory.roles import WithExamples, is_network, weight_decay_of
+from sgdtheory.roles.examples import WithExamples, is_network
+from sgdtheory.roles.facts import weight_decay_of
 
 BATCHES, EXAMPLES = 4, 32  # mini-batches of the measurement, and their size
 # added to a random start: biases of zero would make the weights before them look invariant

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from sgdtheory.roles import NetworkLandscape, device_of
+from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.roles.facts import device_of
 
 
 def mask_of_trained(landscape: NetworkLandscape, trained: int) -> Tensor:

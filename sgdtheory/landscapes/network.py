@@ -13,7 +13,7 @@ from sgdtheory.landscapes.example_losses import loss_of_constant
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
-from sgdtheory.roles import Score, Split
+from sgdtheory.roles.examples import Score, Split
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.statistics.measured import Measured
 

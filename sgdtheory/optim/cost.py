@@ -10,7 +10,7 @@ import torch
 from sgdtheory.landscape import Cloud, Landscape, parts_of, value_and_grad, values
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.roles import is_scored
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.unit import Estimate
 
 STEPS = 5  # measured, after a warm-up of two

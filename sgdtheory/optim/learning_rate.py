@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
-from sgdtheory.roles import states_rate
+from sgdtheory.roles.facts import states_rate
 
 PRODUCTS = 3  # with the Hessian, a gradient each: with the first one 12 forward passes of a batch
 APART = 1e-3  # of |θ|: the two gradients of a product; nearer, ReLU's corners weigh too much

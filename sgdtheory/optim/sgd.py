@@ -17,16 +17,16 @@ from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, indices
 from sgdtheory.optim.schedule import Schedule
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import (
+from sgdtheory.roles.closed_forms import states_minima
+from sgdtheory.roles.examples import (
     Augmented,
     Sampled,
     WithExamples,
     has_examples,
     is_augmented,
     sampled_of,
-    states_minima,
-    states_rate,
 )
+from sgdtheory.roles.facts import states_rate
 
 MEASURED = 4  # points of a cloud, at most, that a learning rate is measured at
 

@@ -3,7 +3,7 @@
 from math import isfinite
 
 from sgdtheory.landscape import Landscape
-from sgdtheory.roles import constant_loss_of
+from sgdtheory.roles.facts import constant_loss_of
 
 # of the best constant prediction's loss: above it a network has not learned its training set
 HALF = 0.5

@@ -36,7 +36,7 @@ from sgdtheory.paths.search import (
     report_progress,
     run_stage_in,
 )
-from sgdtheory.roles import is_scored
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.unit import UnitFolder
 
 

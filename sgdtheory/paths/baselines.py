@@ -18,7 +18,7 @@ from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import has_examples, is_network
+from sgdtheory.roles.examples import has_examples, is_network
 from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.unit import UnitFolder

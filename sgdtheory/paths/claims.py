@@ -8,7 +8,9 @@ from sgdtheory.landscape import Landscape
 from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.verdict import APART, is_flat
 from sgdtheory.paths.ways import WORDS, words_of
-from sgdtheory.roles import barrier_of, is_scored, states_barrier, states_minima, title_of
+from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
+from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.facts import title_of
 from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
 
 FLAT = "≤ two standard errors, or 0.5 % of the straight line's"

@@ -14,14 +14,8 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 
 from sgdtheory.landscape import Batch, Cloud, Landscape
-from sgdtheory.roles import (
-    examples_of,
-    has_examples,
-    is_augmented,
-    rows_at_once_of,
-    sampled_of,
-    states_rate,
-)
+from sgdtheory.roles.examples import examples_of, has_examples, is_augmented, sampled_of
+from sgdtheory.roles.facts import rows_at_once_of, states_rate
 
 Curve: TypeAlias = Callable[[Tensor], Tensor]
 NUDGE = 1e-2  # of the distance of the ends: how far off the straight line a bend begins

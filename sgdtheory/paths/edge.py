@@ -16,7 +16,8 @@ from sgdtheory.paths.saddle_index import saddle_index
 from sgdtheory.paths.search import PathMethod, Progress
 from sgdtheory.paths.verdict import verdict_of
 from sgdtheory.paths.ways import lowest_way
-from sgdtheory.roles import count_of, is_scored, objective_gap, scored_count_of
+from sgdtheory.roles.examples import count_of, is_scored
+from sgdtheory.roles.facts import objective_gap, scored_count_of
 from sgdtheory.runs.extra import extra
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Row

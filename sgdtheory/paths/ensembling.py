@@ -7,7 +7,7 @@ from torch import Tensor
 from sgdtheory.landscape import Landscape
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
-from sgdtheory.roles import NetworkLandscape, network_of
+from sgdtheory.roles.examples import NetworkLandscape, network_of
 from sgdtheory.runs.extra import extra
 from sgdtheory.statistics.measured import Measured, Row
 

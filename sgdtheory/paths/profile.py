@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape, values
-from sgdtheory.roles import is_scored
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, Row
 
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]  # mean losses [R, T] → [R]

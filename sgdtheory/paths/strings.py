@@ -30,7 +30,8 @@ from sgdtheory.paths.search import (
 )
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.string_sampling import String, StringSampling, Watch
-from sgdtheory.roles import is_scored, states_barrier
+from sgdtheory.roles.closed_forms import states_barrier
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Row

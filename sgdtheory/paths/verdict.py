@@ -4,7 +4,7 @@ from sgdtheory.landscape import Landscape
 from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.profile import Profile
 from sgdtheory.paths.ways import words_of
-from sgdtheory.roles import is_scored
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, Row
 
 # of the straight line's barrier: a path below this counts as flat (the project's interface)

@@ -32,7 +32,7 @@ from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
 from sgdtheory.rng import key
-from sgdtheory.roles import is_network, is_scored, network_of
+from sgdtheory.roles.examples import is_network, is_scored, network_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results, Rows

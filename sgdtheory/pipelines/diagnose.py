@@ -24,7 +24,8 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of, digest_of_all
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import Dtype, describe_point, dtype_of
-from sgdtheory.roles import Split, count_of, network_of, title_of
+from sgdtheory.roles.examples import Split, count_of, network_of
+from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows

@@ -8,7 +8,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import NARROW, as_constant
-from sgdtheory.roles import constants_of, network_of
+from sgdtheory.roles.examples import network_of
+from sgdtheory.roles.facts import constants_of
 
 CLOUD = "minima"  # the points [P, n]
 STARTS = "starts"  # of a sweep: the points [P, n] that it was given

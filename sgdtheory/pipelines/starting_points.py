@@ -31,7 +31,9 @@ from sgdtheory.pipelines.minima_file import (
     statistics_beside,
     statistics_to_keep,
 )
-from sgdtheory.roles import constants_of, device_of, is_network, network_of, states_minima
+from sgdtheory.roles.closed_forms import states_minima
+from sgdtheory.roles.examples import is_network, network_of
+from sgdtheory.roles.facts import constants_of, device_of
 from sgdtheory.runs.folder import Json
 
 # L-BFGS iterations that turn a formula's stated minima, maybe rounded, into stationary points

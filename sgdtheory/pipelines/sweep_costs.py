@@ -7,7 +7,7 @@ import torch
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_descent
 from sgdtheory.rng import stream
-from sgdtheory.roles import count_of
+from sgdtheory.roles.examples import count_of
 from sgdtheory.runs.unit import Estimate
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cost import estimate_cell

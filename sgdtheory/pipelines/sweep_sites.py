@@ -6,7 +6,8 @@ from typing import NamedTuple
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
 from sgdtheory.optim.sampling import Sampling
-from sgdtheory.roles import augmentation_of, count_of
+from sgdtheory.roles.examples import count_of
+from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Row

@@ -31,7 +31,8 @@ from sgdtheory.pipelines.sweep_sites import (
 )
 from sgdtheory.pipelines.train import Dtype, dtype_of
 from sgdtheory.rng import key
-from sgdtheory.roles import device_of, states_minima, title_of
+from sgdtheory.roles.closed_forms import states_minima
+from sgdtheory.roles.facts import device_of, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results, Rows, in_full

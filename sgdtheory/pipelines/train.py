@@ -19,7 +19,8 @@ from sgdtheory.optim.training_loop import run_measured, run_stage
 from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import count_of, is_sampled, is_scored, objective_gap, title_of
+from sgdtheory.roles.examples import count_of, is_sampled, is_scored
+from sgdtheory.roles.facts import objective_gap, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows

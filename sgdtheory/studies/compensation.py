@@ -18,7 +18,7 @@ from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.clamped import push, second_order
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import weight_decay_of
+from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of

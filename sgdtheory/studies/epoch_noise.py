@@ -13,7 +13,7 @@ from sgdtheory.geometry.linearised import Linearised
 from sgdtheory.landscape import Landscape
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
 from sgdtheory.rng import key
-from sgdtheory.roles import examples_of
+from sgdtheory.roles.examples import examples_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of

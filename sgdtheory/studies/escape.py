@@ -17,7 +17,7 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key
-from sgdtheory.roles import StatesEscape, states_escape
+from sgdtheory.roles.closed_forms import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
 from sgdtheory.statistics.tables import known

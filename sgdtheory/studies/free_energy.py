@@ -22,7 +22,7 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import StatesRelaxation, states_relaxation
+from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows
 from sgdtheory.studies.study import Case, Study, Tables, Verdict

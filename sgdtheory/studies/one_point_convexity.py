@@ -16,7 +16,7 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype, check_batch_size
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import has_examples
+from sgdtheory.roles.examples import has_examples
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.pipelines.train import Dtype
-from sgdtheory.roles import title_of
+from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

@@ -20,7 +20,7 @@ from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import NetworkLandscape
+from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of

@@ -12,7 +12,7 @@ from sgdtheory.landscape import Landscape
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.roles import count_of
+from sgdtheory.roles.examples import count_of
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import in_full
 from sgdtheory.temperature.estimators.angular_update import AngularUpdate

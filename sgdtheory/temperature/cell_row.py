@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import hypot
 
 from sgdtheory.landscape import Landscape
-from sgdtheory.roles import count_of
+from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured, Row
 from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.estimators.estimator import Estimator

@@ -12,7 +12,8 @@ from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.rng import stream
-from sgdtheory.roles import count_of, device_of
+from sgdtheory.roles.examples import count_of
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.temperature.norm_dynamics import NormDynamics

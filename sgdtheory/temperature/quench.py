@@ -17,7 +17,8 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.rng import stream
-from sgdtheory.roles import examples_of, weight_decay_of
+from sgdtheory.roles.examples import examples_of
+from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Measured
 

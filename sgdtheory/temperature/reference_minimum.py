@@ -25,7 +25,8 @@ from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measu
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
-from sgdtheory.roles import WithExamples, examples_of, has_examples, weight_decay_of
+from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
+from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded

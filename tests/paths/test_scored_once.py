@@ -25,7 +25,7 @@ from sgdtheory.paths.presets import fast
 from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
 from sgdtheory.rng import stream
-from sgdtheory.roles import Score, Split, is_scored, network_of
+from sgdtheory.roles.examples import Score, Split, is_scored, network_of
 from sgdtheory.runs.unit import Unit, UnitFolder
 
 SMALL = Baselines(gradients=4, dense=5)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgdtheory.landscape import Batch, Cloud, value_and_grad, values
 from sgdtheory.optim.descent import lbfgs
-from sgdtheory.roles import weight_decay_of
+from sgdtheory.roles.facts import weight_decay_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.landscape import Batch, Cloud
-from sgdtheory.roles import WithExamples, device_of
+from sgdtheory.roles.examples import WithExamples
+from sgdtheory.roles.facts import device_of
 
 
 class GhostBatchObjective:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sgdtheory.roles import NetworkLandscape, constants_of
+from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.roles.facts import constants_of
 
 # of batch norm: recomputed at every point
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

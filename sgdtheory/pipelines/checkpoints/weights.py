@@ -16,7 +16,7 @@ from sgdtheory.pipelines.checkpoints.state_dict import (
     state_dict_in,
 )
 from sgdtheory.pipelines.checkpoints.words import TOLD, listed, printable
-from sgdtheory.roles import NetworkLandscape
+from sgdtheory.roles.examples import NetworkLandscape
 
 WIDE = (torch.float64, torch.float32)
 NARROW = (torch.float16, torch.bfloat16)

@@ -16,7 +16,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import is_scored
+from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, Row, Rows, row_of
 
 MOMENTUM = 0.9  # of full-batch descent

@@ -18,7 +18,8 @@ from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.search import Progress
 from sgdtheory.pipelines.train import Dtype
 from sgdtheory.rng import key, stream
-from sgdtheory.roles import device_of, states_minima
+from sgdtheory.roles.closed_forms import states_minima
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.studies.study import Case, Study, start_of

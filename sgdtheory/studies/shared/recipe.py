@@ -9,7 +9,7 @@ from torch import nn
 
 from sgdtheory.annotations import NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.roles import NetworkLandscape
+from sgdtheory.roles.examples import NetworkLandscape
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape, hvp
-from sgdtheory.roles import states_covariance
+from sgdtheory.roles.closed_forms import states_covariance
 from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured, Row, row_of
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum

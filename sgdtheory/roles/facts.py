@@ -1,0 +1,81 @@
+"""Single facts that a landscape may state, with what holds where it states none."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from typing_extensions import TypeIs
+
+from sgdtheory.landscape import Landscape
+from sgdtheory.roles.asking import has, of
+from sgdtheory.statistics.measured import Measured
+
+
+class StatesRate(Landscape, Protocol):
+    """A learning rate that is known to work; None: it is to be measured."""
+
+    def learning_rate(self) -> float | None: ...
+
+
+def states_rate(landscape: Landscape) -> TypeIs[StatesRate]:
+    return has(landscape, "learning_rate")
+
+
+def scored_count_of(landscape: Landscape) -> int | None:
+    """How many training examples a score is of; None where that is not stated."""
+    scored: int | None = of(landscape, "scored")
+    return scored
+
+
+def rows_at_once_of(landscape: Landscape) -> int | None:
+    """How many points a call may take together; None: all."""
+    rows: int | None = of(landscape, "rows_at_once")
+    return rows
+
+
+def device_of(landscape: Landscape) -> torch.device:
+    """Where a landscape computes."""
+    return torch.device(of(landscape, "device", "cpu"))
+
+
+def title_of(landscape: object, default: str | None = None) -> str:
+    """What a landscape is called in words that people read; by default the name of its class."""
+    return str(of(landscape, "title", default or type(landscape).__name__))
+
+
+def weight_decay_of(landscape: Landscape) -> float:
+    """λ of ½λ|θ|²; 0 where none is stated."""
+    return float(of(landscape, "weight_decay", 0.0))
+
+
+def augmentation_of(landscape: Landscape) -> str:
+    """What is done to the examples of mini-batches; none where there are none."""
+    return str(of(of(landscape, "data"), "augment", "none"))
+
+
+def constants_of(landscape: Landscape) -> dict[str, Tensor]:
+    """Frozen parameters and buffers that a network computes with; empty for most."""
+    return dict(of(landscape, "constants", {}))
+
+
+def constant_loss_of(landscape: Landscape) -> float | None:
+    """The training loss of the best prediction that is the same for all examples."""
+    asked = of(landscape, "constant_loss")
+    return None if asked is None else float(asked())
+
+
+def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
+    """|loss descended − loss scored| at one point θ [n] on one part of the data, nats: rounding
+    alone, where a landscape is one function of its parameters; a formula has no examples."""
+    gap = of(landscape, "gap")
+    if gap is None:
+        return Measured.nothing("a formula has no examples")
+    found: Measured = gap(theta)
+    return found
+
+
+def self_check_of(landscape: object, dtype: str) -> str | None:
+    """What the self-check of a landscape found; None where it has none. UserError where it
+    fails."""
+    check = of(landscape, "check")
+    return None if check is None else str(check(dtype))
