@@ -25,6 +25,7 @@ from sgdtheory.paths.plane import plane
 from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.connect_costs import ConnectCosts
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, edge_of, finite_losses, merged_claims
 from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
@@ -85,11 +86,9 @@ class Connect:
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        return (
-            science
-            if self.minima is None
-            else self.given._replace(points=self.points).identity(science)
-        )
+        if self.minima is None:
+            return science
+        return self.given._replace(points=self.points).identity(science)
 
     @cached_property
     def points(self) -> Tensor:
@@ -117,10 +116,8 @@ class Connect:
         units = self._minimum_units(run)
         if all(run.result(unit) is not None for unit in units):
             edges = [unit for unit, _ in self._edges(run)]
-            on_minima, on_paths = (
-                units_of(self.diagnostic, self.landscape, units, run),
-                units_on_paths(self.diagnostic, self.landscape, edges, run),
-            )
+            on_minima = units_of(self.diagnostic, self.landscape, units, run)
+            on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
             units += [*on_minima, *self._plane_units(run), *edges, *on_paths]
         return units
 
@@ -136,15 +133,9 @@ class Connect:
 
     def _join(self, pair: Pair, folder: UnitFolder) -> None:
         """Join two minima."""
-        ends = [self._digests[end] for end in pair]
-        row, tensors = join(
-            self._judged,
-            self._method,
-            self.baselines,
-            self.nodes[list(pair)],
-            key(self.seed, "edge", *ends),
-            folder,
-        )
+        seed = key(self.seed, "edge", *(self._digests[end] for end in pair))
+        ends = self.nodes[list(pair)]
+        row, tensors = join(self._judged, self._method, self.baselines, ends, seed, folder)
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
@@ -194,14 +185,6 @@ class Connect:
         again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
         return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
-    def _cost_of_edge(self) -> Estimate:
-        """From the cost of a gradient of one pivot, and of scoring one point."""
-        from sgdtheory.paths.cost import estimate_edge
-
-        return estimate_edge(
-            self._judged, self._method.adapted_to(self.landscape), self.baselines, self.nodes[:2]
-        )
-
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs, edges too that are not asked for before the minima
         are scored.
@@ -209,12 +192,8 @@ class Connect:
         A tree has one fewer than minima, and which they are, the scores say; what may replace them
         is not counted.
         """
-        from sgdtheory.optim.cost import estimate_scores
-
-        edge = self._cost_of_edge()
-        one = estimate_scores(self._judged, self.nodes[:1], 2)
-        grid = estimate_scores(self._judged, self.nodes[:1], self.plane**2)
-        costs = {"minimum": one, "plane": grid}
+        edge, point, grid = self._costs.of_edge(), self._costs.of_minimum(), self._costs.of_plane()
+        costs = {"minimum": point, "plane": grid}
         found = [(unit.name, costs.get(unit.name.split("-")[0], edge)) for unit in pending]
         if all(run.result(unit) is not None for unit in self._minimum_units(run)):
             return found
@@ -225,6 +204,11 @@ class Connect:
         known = next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self._asked or self.pairs)
         units = [self._edge_unit(run, pair) for pair in known]
         return found + [(unit.name, edge) for unit in units if run.result(unit) is None]
+
+    @property
+    def _costs(self) -> ConnectCosts:
+        method = self._method.adapted_to(self.landscape)
+        return ConnectCosts(self._judged, method, self.baselines, self.nodes, self.plane)
 
     @property
     def _method(self) -> PathMethod:

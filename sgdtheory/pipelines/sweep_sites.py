@@ -1,7 +1,10 @@
 """Where the clouds of a sweep are let go, and what its units have kept there."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import Landscape
@@ -9,7 +12,7 @@ from sgdtheory.optim.sampling import Sampling
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
-from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Row
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
@@ -26,6 +29,31 @@ class Site(NamedTuple):
     @property
     def number_and_size(self) -> tuple[int, int]:
         return self.number, self.batch_size
+
+
+@dataclass(frozen=True, eq=False)
+class SiteUnits:
+    """The units that find minima and measure there."""
+
+    config: Mapping[str, Any]  # what all of them have
+    measure: Callable[[int, int, UnitFolder], None]  # of the point's number and b
+    cost: Callable[[], Estimate]
+    smallest: int  # b of the noise at a minimum that serves all batch sizes
+
+    def below(self, points: Sequence[str | None], sizes: Sequence[int]) -> list[Site]:
+        """A site for each point (its digest; None: the command finds its own) and each b of
+        `sizes`, 0 for one that serves all."""
+        sites = []
+        for index, point in enumerate(points):
+            number = f"-{index}" if len(points) > 1 else ""
+            for size in sizes:
+                batch_size = size or self.smallest
+                own = {"minimum": point, "index": index, "batch_size": batch_size}
+                name = f"minimum{number}-b{size}" if size else f"minimum{number}"
+                work = partial(self.measure, index, batch_size)
+                unit = Unit(name, {**self.config, **own}, work, cost=self.cost)
+                sites.append(Site(unit, index, size))
+        return sites
 
 
 def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:

@@ -23,6 +23,7 @@ from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
     Site,
+    SiteUnits,
     bottom_of,
     minimum_row,
     reference_minimum_in,
@@ -276,20 +277,8 @@ class SweepTemperature:
             "seed": self.seed,
             "polished": self.at is None,
         }
-        found = []
-        for index, point in enumerate(points):
-            for size in sizes:
-                name = (
-                    "minimum"
-                    + (f"-{index}" if len(points) > 1 else "")
-                    + (f"-b{size}" if size else "")
-                )
-                batch_size = size or min(self.sweep.batch_size)
-                asked = {"minimum": point, "index": index, "batch_size": batch_size}
-                work = partial(self._measure, index, batch_size)
-                unit = Unit(name, {**what, **asked}, work, cost=self._costs.of_minimum)
-                found.append(Site(unit, index, size))
-        return found
+        units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))
+        return units.below(points, sizes)
 
     def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
         for site in self._sites(run):
@@ -301,16 +290,20 @@ class SweepTemperature:
             ):
                 for size in self._sizes(site):
                     cell = self._cell(rate, size)
-                    what = {
-                        "minimum": site.unit.config,
-                        "cell": vars(cell),
-                        "dtype": self.dtype,
-                        "seed": self.seed,
-                    }
-                    prefix = f"cell-{site.number}" if site.number else "cell"
-                    name, work = f"{prefix}-{cell.name}", partial(self._record, cell)
-                    cost = partial(self._costs.of_cell, cell, None)
-                    yield Unit(name, what, work, (site.unit,), cost), cell, site
+                    yield self._cell_unit(site, cell), cell, site
+
+    def _cell_unit(self, site: Site, cell: Cell) -> Unit:
+        """The unit that records a cell whose cloud is let go at a site."""
+        config = {
+            "minimum": site.unit.config,
+            "cell": vars(cell),
+            "dtype": self.dtype,
+            "seed": self.seed,
+        }
+        prefix = f"cell-{site.number}" if site.number else "cell"
+        cost = partial(self._costs.of_cell, cell, None)
+        work = partial(self._record, cell)
+        return Unit(f"{prefix}-{cell.name}", config, work, (site.unit,), cost)
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
         """The units that quench points of finished cells, None for cells that are not done or have

@@ -1,0 +1,32 @@
+"""What the units of `connect` are going to cost, from short measurements."""
+
+from typing import NamedTuple
+
+from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.optim.cost import estimate_scores
+from sgdtheory.paths.baselines import Baselines
+from sgdtheory.paths.cost import estimate_edge
+from sgdtheory.paths.search import PathMethod
+from sgdtheory.runs.unit import Estimate
+
+
+class ConnectCosts(NamedTuple):
+    """Costs of joining `minima` [M, n] on the landscape that paths are scored on."""
+
+    landscape: Landscape
+    method: PathMethod
+    baselines: Baselines
+    minima: Cloud
+    plane: int  # points along each side
+
+    def of_edge(self) -> Estimate:
+        """From the cost of a gradient of one pivot, and of scoring one point."""
+        return estimate_edge(self.landscape, self.method, self.baselines, self.minima[:2])
+
+    def of_plane(self) -> Estimate:
+        """From the cost of scoring one point."""
+        return estimate_scores(self.landscape, self.minima[:1], self.plane**2)
+
+    def of_minimum(self) -> Estimate:
+        """From the cost of scoring one point, on two sets."""
+        return estimate_scores(self.landscape, self.minima[:1], 2)
