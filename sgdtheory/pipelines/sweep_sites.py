@@ -14,8 +14,13 @@ from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Row
+from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+
+Config = Mapping[str, Any]
+Work = Callable[[UnitFolder], None]
+Cost = Callable[[], Estimate]
 
 
 class Site(NamedTuple):
@@ -30,14 +35,30 @@ class Site(NamedTuple):
     def number_and_size(self) -> tuple[int, int]:
         return self.number, self.batch_size
 
+    def sizes(self, asked: Sequence[int]) -> list[int]:
+        """The batch sizes of the cells here."""
+        return [self.batch_size] if self.batch_size else list(asked)
+
+    def unit_of(self, cell: Cell, config: Config, work: Work, cost: Cost) -> Unit:
+        """The unit that records a cell whose cloud is let go here."""
+        prefix = f"cell-{self.number}" if self.number else "cell"
+        config = {"minimum": self.unit.config, **config}
+        return Unit(f"{prefix}-{cell.name}", config, work, (self.unit,), cost)
+
+    def quench_of(self, recorded: Unit, work: Work, cost: Cost) -> Unit:
+        """The unit that quenches points of a cell that was recorded here."""
+        name = recorded.name.replace("cell", "quench", 1)
+        config = {"quench": True, "of": recorded.config}
+        return Unit(name, config, work, (recorded, self.unit), cost)
+
 
 @dataclass(frozen=True, eq=False)
 class SiteUnits:
     """The units that find minima and measure there."""
 
-    config: Mapping[str, Any]  # what all of them have
+    config: Config  # what all of them have
     measure: Callable[[int, int, UnitFolder], None]  # of the point's number and b
-    cost: Callable[[], Estimate]
+    cost: Cost
     smallest: int  # b of the noise at a minimum that serves all batch sizes
 
     def below(self, points: Sequence[str | None], sizes: Sequence[int]) -> list[Site]:

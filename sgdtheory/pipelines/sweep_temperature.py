@@ -36,7 +36,7 @@ from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Results, Rows, in_full
+from sgdtheory.statistics.measured import Results, Rows
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
@@ -48,8 +48,6 @@ from sgdtheory.temperature.reference_minimum import (
     find_minimum,
     reference_minimum_at,
 )
-
-AUTO_RATES = 4  # of a grid whose rates are chosen at the minimum
 
 
 @dataclass(frozen=True)
@@ -140,12 +138,9 @@ class SweepTemperature:
 
     def finish(self, run: Run) -> Results:
         sites = self._sites(run)
-        known = {}
-        for site in sites:
-            ground = reference_minimum_in(run.folder(site.unit))
-            if ground is None:
-                return Results(claims_of([], title_of(self.landscape)), {})
-            known[site.number_and_size] = ground
+        known = self._grounds(run)
+        if len(known) < len(sites):
+            return Results(claims_of([], title_of(self.landscape)), {})
         cells = list(self._cells(run))
         rows, trajectories = [], {}
         for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
@@ -196,9 +191,7 @@ class SweepTemperature:
         """All units to come with their costs; cells that are not known before the minimum is are
         guessed."""
         sites = self._sites(run)
-        grounds = {
-            site.number_and_size: reference_minimum_in(run.folder(site.unit)) for site in sites
-        }
+        grounds = self._grounds(run)
         asked = {unit.hash for unit in pending}
         recorded = {unit.hash for unit, _, _ in self._cells(run)}
         costs = [
@@ -208,13 +201,13 @@ class SweepTemperature:
         ]
         for unit, cell, site in self._cells(run):
             if unit.hash in asked:
-                ground = grounds[site.number_and_size]
-                costs.append((unit.name, self._costs.of_cell(cell, ground)))
+                cost = self._costs.of_cell(cell, grounds[site.number_and_size])
+                costs.append((unit.name, cost))
         for site in sites:
-            if grounds[site.number_and_size] is None:
-                for size in self._sizes(site):
+            if site.number_and_size not in grounds:
+                for size in site.sizes(self.sweep.batch_size):
                     cost = self._costs.of_cell(self._cell(1e-6, size), None)
-                    costs += [(f"cell-{rate}-{size}", cost) for rate in self._rates_in_words]
+                    costs += [(f"cell-{rate}-{size}", cost) for rate in self.sweep.rates_in_words]
         return costs
 
     @property
@@ -222,20 +215,6 @@ class SweepTemperature:
         return SweepCosts(
             self.landscape, dtype_of(self.dtype), self.replicas, self.steps, self.seed
         )
-
-    @property
-    def _rates_in_words(self) -> list[str]:
-        """The learning rates of the grid; of one that is chosen at the minimum, as many as it
-        has."""
-        if self.sweep.learning_rate == "auto":
-            return ["auto"] * AUTO_RATES
-        return [in_full(rate) for rate in self.sweep.learning_rate]
-
-    def _sizes(self, site: Site) -> list[int]:
-        """The batch sizes of the cells at a site."""
-        return [site.batch_size] if site.batch_size else list(self.sweep.batch_size)
-
-    # units
 
     @cached_property
     def _starts(self) -> Tensor | None:
@@ -280,30 +259,27 @@ class SweepTemperature:
         units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))
         return units.below(points, sizes)
 
+    def _grounds(self, run: Run) -> dict[tuple[int, int], ReferenceMinimum]:
+        """The minima that were measured so far, by their site's number and b."""
+        found = {
+            site.number_and_size: reference_minimum_in(run.folder(site.unit))
+            for site in self._sites(run)
+        }
+        return {site: ground for site, ground in found.items() if ground is not None}
+
     def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
+        grounds = self._grounds(run)
         for site in self._sites(run):
-            ground = reference_minimum_in(run.folder(site.unit))
+            ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
-            for rate in self.sweep.learning_rates(
-                ground.top_curvature, self.momentum, adapts=not ground.has_minimum
-            ):
-                for size in self._sizes(site):
+            top, adapts = ground.top_curvature, not ground.has_minimum
+            for rate in self.sweep.learning_rates(top, self.momentum, adapts):
+                for size in site.sizes(self.sweep.batch_size):
                     cell = self._cell(rate, size)
-                    yield self._cell_unit(site, cell), cell, site
-
-    def _cell_unit(self, site: Site, cell: Cell) -> Unit:
-        """The unit that records a cell whose cloud is let go at a site."""
-        config = {
-            "minimum": site.unit.config,
-            "cell": vars(cell),
-            "dtype": self.dtype,
-            "seed": self.seed,
-        }
-        prefix = f"cell-{site.number}" if site.number else "cell"
-        cost = partial(self._costs.of_cell, cell, None)
-        work = partial(self._record, cell)
-        return Unit(f"{prefix}-{cell.name}", config, work, (site.unit,), cost)
+                    config = {"cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
+                    cost = partial(self._costs.of_cell, cell, None)
+                    yield site.unit_of(cell, config, partial(self._record, cell), cost), cell, site
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
         """The units that quench points of finished cells, None for cells that are not done or have
@@ -313,10 +289,8 @@ class SweepTemperature:
             if not site.batch_size or run.result(unit) is None:
                 found.append(None)
                 continue
-            name = unit.name.replace("cell", "quench", 1)
-            config = {"quench": True, "of": unit.config}
-            work, needs = partial(self._quench, cell), (unit, site.unit)
-            found.append(Unit(name, config, work, needs, self._costs.of_quench))
+            work = partial(self._quench, cell)
+            found.append(site.quench_of(unit, work, self._costs.of_quench))
         return found
 
     def _cell(self, rate: float, size: int) -> Cell:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
+from sgdtheory.statistics.measured import in_full
 
 STEPS = (0.04, 0.08, 0.16, 0.32)  # what `auto` means, in units of 2(1−μ)/h_max
 
@@ -44,6 +45,13 @@ class Grid:
         if not adapts:
             self.check(top_curvature, momentum)
         return self.learning_rate
+
+    @property
+    def rates_in_words(self) -> list[str]:
+        """One word a rate; `auto` where it is not known before the minimum is."""
+        if self.learning_rate == "auto":
+            return ["auto"] * len(STEPS)
+        return [in_full(rate) for rate in self.learning_rate]
 
     def check(self, top_curvature: float, momentum: float) -> None:
         """ηh < 2(1+μ), or SGD has no stationary state."""

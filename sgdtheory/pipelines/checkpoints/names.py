@@ -69,7 +69,8 @@ def names_of(landscape: NetworkLandscape) -> Names:
 def unwrapped(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     """The same tensors without what torch.compile and FSDP put into the names of the parts they
     wrap."""
-    strange = [wrapper for wrapper in WRAPPERS if not any(wrapper in name for name in names.known)]
+    known = " ".join(names.known)
+    strange = [wrapper for wrapper in WRAPPERS if wrapper not in known]
     renamed = {}
     for name, value in tensors.items():
         for wrapper in strange:

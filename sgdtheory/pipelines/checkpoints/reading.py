@@ -94,7 +94,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
     try:  # the header is checked against the file's size before anything is read
         with safe_open(path, framework="pt") as held:
-            return {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118  (it is no dictionary)
+            names = list(held.keys())
+            return {name: held.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as fault:
         raise UserError(f"{path} is damaged or cut short ({short(fault)})") from None
 

@@ -110,8 +110,8 @@ def _views(
     key: str, view: Mapping[str, Tensor], raw: Mapping[str, Tensor], names: Names, how: Checkpoint
 ) -> Iterator[StateDict]:
     """A state dict under each prefix that one of the model's names has in it."""
-    wrappers = WRAPPERS if view is not raw else ()
-    inside = "".join(wrapper for wrapper in wrappers if any(wrapper in name for name in raw))
+    wrappers, whole = WRAPPERS if view is not raw else (), " ".join(raw)
+    inside = "".join(wrapper for wrapper in wrappers if wrapper in whole)
     for prefix in _prefixes(view, names, how):
         bare = {}
         for name, value in view.items():
