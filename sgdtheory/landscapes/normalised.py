@@ -146,8 +146,8 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        """Of L = ⟨u, ∂x⟩ + a·∂w + b·∂b, u [N, C, …], a and b [C]: with A, B = ⟨g⟩, ⟨g x̂⟩; U, V, D =
-        ⟨u⟩, ⟨u x̂⟩, ⟨u g⟩ and E = D − UA − VB
+        """Of L = ⟨u, ∂x⟩ + a·∂w + b·∂b, u [N, C, …], a and b [C]: with A, B = ⟨g⟩, ⟨g x̂⟩;
+        U, V, D = ⟨u⟩, ⟨u x̂⟩, ⟨u g⟩ and E = D − UA − VB
 
         ∂L/∂g = w s P(u) + a x̂ + b, ∂L/∂w = s M E, ∂L/∂x = −w s² P(Bu + Vg) − w s² E x̂ + a s P(g)
         (for δs = −s²⟨x̂ δx⟩, δx̂ = s P(δx), and P is symmetric).
@@ -177,7 +177,7 @@ class _Gradients(torch.autograd.Function):
 
 
 # torch asks for it at each call
-_Normalised.forward.__signature__ = signature(_Normalised.forward)  # type: ignore[attr-defined]
+vars(_Normalised.forward)["__signature__"] = signature(_Normalised.forward)
 
 
 def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> Three:
