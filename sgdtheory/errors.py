@@ -18,7 +18,9 @@ def nearest(word: str, known: list[str]) -> str:
     """The known name closest to `word`, as a hint to be put behind a message; empty when none is
     close."""
     found = next(closest(word, known), None)
-    return f"; did you mean {found!r}?" if found else ""
+    if found:
+        return f"; did you mean {found!r}?"
+    return ""
 
 
 def closest(word: str, known: list[str]) -> Iterator[str]:

@@ -65,7 +65,9 @@ class Noise:
         trace = float(gram.trace()) / max(1, len(gram))
         if not trace > 0:
             return _no_columns(trace)
-        examples = None if states_noise(landscape) else len(gram)
+        examples = None
+        if not states_noise(landscape):
+            examples = len(gram)
         weights = _weights(examples, len(gram), self.seed)
         columns = _shares(gram, weights, draws.exact) | _ranks(gram, theta.numel(), examples)
         return columns | self._against_hessian(landscape, theta, draws.rows, gram, weights)
@@ -119,7 +121,9 @@ class Noise:
 
 
 def _no_columns(trace: float) -> dict[str, Measured]:
-    why = "there is no noise" if trace == 0 else "the gradients are not finite"
+    why = "the gradients are not finite"
+    if trace == 0:
+        why = "there is no noise"
     names = (
         "noise_top10_share",
         "noise_rank",
@@ -172,7 +176,9 @@ def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
 def _weights(examples: int | None, count: int, seed: int) -> Array:
     """How often each of `count` draws is taken: once each, then in bootstrap resamples; [1 + R,
     count]. None are drawn where the noise is stated, or is one example's."""
-    resamples = RESAMPLES if examples is not None and examples > 1 else 0
+    resamples = 0
+    if examples is not None and examples > 1:
+        resamples = RESAMPLES
     return np.concatenate([np.ones((1, count)), resample_counts(count, resamples, seed)])
 
 

@@ -103,7 +103,8 @@ class FokkerPlanck:
         time, so no error of one.
         """
         powers = [expm(self.generator.toarray() * tick)]
-        states, p = [], start
+        states = []
+        p = start
         for before, after in pairwise([0, *ticks]):
             for j in range((after - before).bit_length()):
                 if j == len(powers):

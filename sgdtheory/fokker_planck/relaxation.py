@@ -41,7 +41,8 @@ class Relaxation(NamedTuple):
     @classmethod
     def of(cls, moments: Rows) -> "Relaxation":
         """From one row for each cloud and look."""
-        counts, energies = [], []
+        counts = []
+        energies = []
         for _, rows in sorted(grouped(moments, "cloud").items()):
             counts.append(column_of(rows, "counts"))
             energies.append(column_of(rows, "free_energy"))

@@ -78,7 +78,9 @@ class Stirred:
     ) -> Row:
         """One row: the rate of the area, theory's, and the distance of the density from
         e^{−L/D}."""
-        turning = None if self.coupling is None else self.coupling.with_strength(strength)
+        turning = None
+        if self.coupling is not None:
+            turning = self.coupling.with_strength(strength)
         start, plane, origin = self._start(seed, dtype)
         spacing = max(1, (self.sgd.steps - self.burn) // MOMENTS)
         nothing_yet = {
@@ -121,7 +123,8 @@ class Stirred:
             start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
             plane = torch.eye(2, self.landscape.dim, dtype=dtype, device=start.device)
             return start, plane, torch.zeros_like(start[0])
-        landscape, (rate, batch_size) = self._stated(), self._rate_and_size
+        landscape = self._stated()
+        rate, batch_size = self._rate_and_size
         origin = landscape.minima()[0]
         covariance = landscape.stationary_covariance(rate, batch_size, 0.0)
         sizes, basis = torch.linalg.eigh(covariance)

@@ -73,7 +73,9 @@ def _from_examples(
     source: torch.Generator,
     directions: Tensor,
 ) -> Pass:
-    count, parts, seen = landscape.count, 0, 0
+    count = landscape.count
+    parts = 0
+    seen = 0
     losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
     gradients = torch.zeros_like(cloud)
     squares = torch.zeros_like(losses)  # Σ_k m_k|g_k|²
@@ -84,8 +86,10 @@ def _from_examples(
         gradients += m * gradient
         squares += m * torch.linalg.vector_norm(gradient, dim=1, dtype=torch.float64).square()
         along += m * (gradient @ directions.T).double().square()
-        seen, parts = seen + m, parts + 1
-    losses, gradients = losses / seen, gradients / seen
+        seen = seen + m
+        parts = parts + 1
+    losses = losses / seen
+    gradients = gradients / seen
     norms = gradients.double().square().sum(1)
     unbiased = (count - 1) / (count * max(1, parts - 1))  # within a finite population
     trace = unbiased * (squares - seen * norms)
@@ -134,7 +138,8 @@ def micro_batches(
         sizes = [len(part) for part in torch.arange(seen).chunk(min(PARTS, seen))]
     else:
         sizes = [size] * max(1, seen // size)
-    used, mixed = sum(sizes), []
+    used = sum(sizes)
+    mixed = []
     for _ in range(points):  # 5 × faster than sorting
         mixed.append(torch.randperm(landscape.count, generator=source)[:used])
     order = torch.stack(mixed).to(device)  # [points, Σm]

@@ -36,11 +36,13 @@ def lanczos(
 
     Fully reorthogonalised, twice: once leaves what rounding has mixed in.
     """
-    n, excluded = theta.numel(), len(without)
+    n = theta.numel()
+    excluded = len(without)
     basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
     start = vectors - vectors @ without.T @ without
     newest = (start.double() / start.double().norm(dim=1, keepdim=True)).to(theta)
-    alpha, beta = [], []
+    alpha = []
+    beta = []
     for m in range(min(steps, n - excluded)):
         basis[:, m] = newest
         product = hessian_products(landscape, theta, newest)  # [V, n]

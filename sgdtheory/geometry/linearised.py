@@ -24,7 +24,8 @@ class Linearised:
 
     def __init__(self, landscape: WithExamples, theta: Tensor) -> None:
         self.of, self.theta = landscape, theta.double()  # θ* [n]
-        self.count, self.dim = landscape.count, theta.numel()
+        self.count = landscape.count
+        self.dim = theta.numel()
         self.device = theta.device
 
     @cached_property
@@ -60,7 +61,9 @@ class Linearised:
     def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
         """The losses [P] of a cloud [P, n], with mean noise `batch` [P, n]."""
         away = cloud - self.theta.to(cloud)
-        hessian = self.hessian if cloud.dtype == torch.float64 else self._single[0]
+        hessian = self.hessian
+        if cloud.dtype != torch.float64:
+            hessian = self._single[0]
         losses = self.lowest + 0.5 * ((away @ hessian) * away).sum(1)
         if batch is None:
             return losses

@@ -113,7 +113,9 @@ def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
 
     def of_values(channels: Tensor) -> Tensor:
         """Numbers of the channels [C] beside the values."""
-        return channels[:, None] if first else channels
+        if first:
+            return channels[:, None]
+        return channels
 
     centred = values - of_values(averages(values, first))
     scale = (averages(centred.square(), first) + norm.eps).rsqrt()
@@ -121,7 +123,9 @@ def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
         outputs = centred * of_values(scale)
     else:
         outputs = centred * of_values(scale * norm.weight) + of_values(norm.bias)
-    return outputs.view(inputs.shape) if first else outputs.movedim(-1, 1)
+    if first:
+        return outputs.view(inputs.shape)
+    return outputs.movedim(-1, 1)
 
 
 class Population(NamedTuple):
@@ -199,7 +203,8 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
                     inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps
                 )
             else:
-                mean, variance = like.new_zeros(norm.num_features), like.new_ones(norm.num_features)
+                mean = like.new_zeros(norm.num_features)
+                variance = like.new_ones(norm.num_features)
                 if _is_torchs(norm):
                     outputs = F.batch_norm(
                         inputs, mean, variance, norm.weight, norm.bias, True, 1.0, norm.eps
@@ -222,12 +227,15 @@ def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None
     """In this block a norm whose forward pass is its author's own writes the statistics of its
     input into these tensors."""
     momentum = norm.momentum
-    norm.track_running_stats, norm.momentum = True, 1.0
-    norm.running_mean, norm.running_var = mean, variance
+    norm.track_running_stats = True
+    norm.momentum = 1.0
+    norm.running_mean = mean
+    norm.running_var = variance
     try:
         yield
     finally:
-        norm.track_running_stats, norm.momentum = False, momentum
+        norm.track_running_stats = False
+        norm.momentum = momentum
         norm.running_mean = norm.running_var = None
 
 
@@ -245,7 +253,8 @@ def with_population_statistics(
             mean = buffers.get(f"{name}.running_mean" if name else "running_mean")
             if mean is not None:
                 part.track_running_stats = True
-                part.running_mean, part.running_var = torch.zeros_like(mean), torch.ones_like(mean)
+                part.running_mean = torch.zeros_like(mean)
+                part.running_var = torch.ones_like(mean)
                 part.num_batches_tracked = torch.zeros((), dtype=torch.long, device=mean.device)
     unknown = module.load_state_dict({**weights, **buffers}, strict=False).unexpected_keys
     if unknown:

@@ -55,7 +55,9 @@ def averages(values: Tensor, channels_first: bool = False) -> Tensor:
     wide = _wide(values.reshape(-1, channels).contiguous())
     weights = wide.new_full((len(wide),), 1 / len(wide))
     sums = weights @ wide
-    return sums if len(sums) == channels else sums.view(-1, channels).mean(0)
+    if len(sums) == channels:
+        return sums
+    return sums.view(-1, channels).mean(0)
 
 
 def as_rows(values: Tensor) -> Tensor:
@@ -125,7 +127,8 @@ def joined(means: Tensor, variances: Tensor, fractions: list[float]) -> tuple[Te
 def gradient_sums(g: Tensor, rows: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     """Σ g and Σ g·(x − mean)·s, [C], of g and x [M, C], mean and s [C]: the sums of torch's
     backward pass and nothing else."""
-    g, x = _wide(g), _wide(rows)
+    g = _wide(g)
+    x = _wide(rows)
     statistics = _spread(torch.stack((mean, s)), x).unbind()
     sums: list[Tensor] = []
     # an error of 1e-6 is little in a derivative
@@ -143,8 +146,12 @@ def combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | None
     """constant + Σ factor·x [M, C], of pairs of factor [C] and x [M, C]; written to `out` [M, C] if
     given."""
     (factor, rows), *others = terms
-    x = _wide(rows) if rows.shape[1] < VECTOR else rows
-    place = None if out is None else out.view(x.shape)
+    x = rows
+    if rows.shape[1] < VECTOR:
+        x = _wide(rows)
+    place = None
+    if out is not None:
+        place = out.view(x.shape)
     total = torch.addcmul(_spread(constant, x), x, _spread(factor, x), out=place)
     for factor, other in others:
         total.addcmul_(other.view(x.shape), _spread(factor, x))

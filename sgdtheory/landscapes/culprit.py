@@ -48,7 +48,9 @@ def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
         if same_inputs and not _alike(first.outputs, second.outputs, rows):
             part = few.function.plain.get_submodule(first.name)
             kind = type(part).__name__
-            return f"{first.name} ({kind})" if first.name else kind
+            if first.name:
+                return f"{first.name} ({kind})"
+            return kind
     return few.function.name
 
 
@@ -91,5 +93,9 @@ def relative_difference(one: Tensor, other: Tensor) -> float:
     """max |one − other| / (1 + max |other|) of tensors [any shape]; inf where shapes differ."""
     if one.shape != other.shape:
         return float("inf")
-    scale = 1 + float(other.abs().max()) if other.numel() else 1.0
-    return float((one - other).abs().max()) / scale if one.numel() else 0.0
+    scale = 1.0
+    if other.numel():
+        scale = 1 + float(other.abs().max())
+    if one.numel():
+        return float((one - other).abs().max()) / scale
+    return 0.0

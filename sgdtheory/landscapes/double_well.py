@@ -32,9 +32,9 @@ class DoubleWell(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         well = self.height * (x[:, 0].square() - 1).square()
-        return (
-            well if self.directions == 1 else well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
-        )
+        if self.directions == 1:
+            return well
+        return well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
 
     def native_minima(self) -> Tensor:
         minima = torch.zeros(2, self.directions, dtype=torch.float64)
@@ -132,4 +132,6 @@ class DoubleWell(Formula):
 
 
 def _inside(point: float, low: float, high: float) -> list[float] | None:
-    return [point] if low < point < high else None
+    if low < point < high:
+        return [point]
+    return None

@@ -93,7 +93,9 @@ class Formula(ABC):
         draws = torch.randn(points, self.dim, generator=stream).to(self.device) * sqrt(
             self.noise / size
         )
-        return draws if self.root is None else draws @ self.constant("root", draws).T
+        if self.root is None:
+            return draws
+        return draws @ self.constant("root", draws).T
 
     def init(self, points: int, stream: Generator) -> Tensor:
         """[points, n] uniform in the box; in the other directions Gaussian, about one away from x
@@ -124,7 +126,9 @@ class Formula(ABC):
         not copied."""
         n = self.dim
         identity = torch.eye(n, dtype=cloud.dtype, device=cloud.device)
-        root = identity if self.root is None else self.constant("root", cloud)
+        root = identity
+        if self.root is not None:
+            root = self.constant("root", cloud)
         covariance: Tensor = self.noise * root @ root.T
         return covariance.expand(cloud.shape[0], n, n)
 
@@ -134,11 +138,15 @@ class Formula(ABC):
         """Native coordinates [..., k] → θ [..., n] on the landscape's device, in x's dtype; the
         rest is 0."""
         x = x.to(self.device)
-        return x if self.ambient is None else x @ self.constant("frame", x)
+        if self.ambient is None:
+            return x
+        return x @ self.constant("frame", x)
 
     def native(self, theta: Tensor) -> Tensor:
         """θ [..., n] → native coordinates [..., k]."""
-        return theta if self.ambient is None else theta @ self.constant("frame", theta).T
+        if self.ambient is None:
+            return theta
+        return theta @ self.constant("frame", theta).T
 
     @cached_property
     def frame(self) -> Tensor:

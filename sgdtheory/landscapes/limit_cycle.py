@@ -28,7 +28,8 @@ class LimitCycle(Stirring):
     strength: float
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
-        x, y = cloud[:, 0].square(), cloud[:, 1].square()
+        x = cloud[:, 0].square()
+        y = cloud[:, 1].square()
         # e^{Φ − r⁴/4}, at most √e
         lift = torch.exp(0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square())
         return gradients - self.strength * lift[:, None] * turned(cloud)
@@ -46,7 +47,9 @@ class LimitCycle(Stirring):
             )
             == KNOWN
         )
-        diffusion = temperature * landscape.noise if isinstance(landscape, DoubleWell) else 0.0
+        diffusion = 0.0
+        if isinstance(landscape, DoubleWell):
+            diffusion = temperature * landscape.noise
         if not isinstance(landscape, DoubleWell) or not known or abs(diffusion - 1) > 1e-9:
             raise UserError(
                 "LimitCycle: its steady state is known for height=0.25, directions=2, "

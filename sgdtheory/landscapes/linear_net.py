@@ -42,8 +42,12 @@ class LinearNet(Formula):
         return torch.zeros(1 if self.width == 1 else 0, self.native_dim, dtype=torch.float64)
 
     def barrier(self) -> float:
-        return 0.5 if self.width == 1 else 0.0
+        if self.width == 1:
+            return 0.5
+        return 0.0
 
     def length_ratio(self) -> float:
         """Of the shortest lowest path: straight over the origin, or round it."""
-        return 1.0 if self.width == 1 else pi / 2
+        if self.width == 1:
+            return 1.0
+        return pi / 2

@@ -123,7 +123,10 @@ class LinearRegression:
             raise UserError(
                 f"learning_rate={learning_rate:g} has no stationary state; stay below {limit:g}"
             )
-        eta, mu, a, c = learning_rate, momentum, h[:, None], h[None, :]
+        eta = learning_rate
+        mu = momentum
+        a = h[:, None]
+        c = h[None, :]
         drag = (1 - mu) * (a + c) / eta + (mu * a - c) * (a - mu * c) / (1 - mu**2)
         size = batch_size * (
             (self.count - 1) / (self.count - batch_size) if without_replacement else 1.0

@@ -55,7 +55,9 @@ class ModuleFunction:
         example: Tensor,
         device: torch.device,
     ) -> None:
-        self._build, self._example, self.device = build, example, device
+        self._build = build
+        self._example = example
+        self.device = device
         self.plain = keeping_statistics(self.fresh(stream(0, "module"))).to(device)
         self.module = batch_statistics_only(self.fresh(stream(0, "module"))).to(device)
         named = dict(self.plain.named_parameters())
@@ -144,7 +146,9 @@ class ModuleFunction:
         if dtype not in self._cast:
             cast = {}
             for name, value in self.constants.items():
-                cast[name] = value.to(dtype) if value.is_floating_point() else value
+                cast[name] = value
+                if value.is_floating_point():
+                    cast[name] = value.to(dtype)
             self._cast[dtype] = cast
         return self._cast[dtype]
 

@@ -58,7 +58,9 @@ class Network(NetworkObjective):
             return self._scored[split]
         data = self.data
         is_train = split == "train"
-        images = data.train_images if is_train else data.test_images
+        images = data.test_images
+        if is_train:
+            images = data.train_images
         return images, data.train_labels if is_train else data.test_labels
 
     def constant_loss(self) -> float:
@@ -78,10 +80,13 @@ class Network(NetworkObjective):
 
         """
         images, labels = self.examples(split)
-        losses, errors = [], []
+        losses = []
+        errors = []
         for theta in cloud:
             population = self._population(theta) if buffers is None else Population(buffers, None)
-            outputs = population.outputs if split == "train" else None
+            outputs = None
+            if split == "train":
+                outputs = population.outputs
             if outputs is None:
                 outputs = self._outputs_in_chunks(theta, population.buffers, images)
             losses.append(self.example_losses(outputs.double()[None], labels[None])[0])
@@ -143,7 +148,9 @@ class Network(NetworkObjective):
             descended = self.losses(theta[None], self.first_batch(most))[0].double()
             descended = descended - 0.5 * self.weight_decay * theta.double().square().sum()
             has_norms = self.function.has_batch_norm
-            buffers = self._recorded(theta, images).buffers if has_norms else {}
+            buffers = {}
+            if has_norms:
+                buffers = self._recorded(theta, images).buffers
             outputs = self.outputs_with(theta, buffers, images)
         scored = self.example_losses(outputs.double()[None], labels[None]).mean()
         return Measured(float((descended - scored).abs()), None, "nats")

@@ -75,7 +75,9 @@ class NetworkObjective:
     ) -> None:
         self.device = torch.device(device)
         self.data = data.to(self.device)
-        self.weight_decay, self.loss, self._rate = weight_decay, loss, learning_rate
+        self.weight_decay = weight_decay
+        self.loss = loss
+        self._rate = learning_rate
         build = partial(model, shape=data.shape, classes=data.classes)
         self.function = self._function(build, parameters)
         self.shapes = self.function.shapes
@@ -91,7 +93,9 @@ class NetworkObjective:
             self.rows = "loop"
         self.rows_at_once = 1 if self.rows == "loop" else None
         if compile:
-            mode = "reduce-overhead" if compile == "cuda_graphs" else None
+            mode = None
+            if compile == "cuda_graphs":
+                mode = "reduce-overhead"
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
 
     def _partition(self, part: int) -> list[Tensor]:
@@ -104,9 +108,12 @@ class NetworkObjective:
     def _kept_images(self) -> Tensor:
         """The training images [N, C, H, W]: small sets that nothing is done to are kept as the
         network sees them; large ones stay bytes."""
-        images, data = self.data.train_images, self.data
+        images = self.data.train_images
+        data = self.data
         is_small = images.numel() <= PART_VALUES and data.augment == "none"
-        return data.scaled(images, torch.float32) if is_small else images
+        if is_small:
+            return data.scaled(images, torch.float32)
+        return images
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
         """The module as a function; a UserError where it does not take such data."""
@@ -157,7 +164,9 @@ class NetworkObjective:
         return f"{self.function.name} ({self.dim:,} parameters) on {self.data.name}"
 
     def learning_rate(self) -> float | None:
-        return None if self._rate == "auto" else float(self._rate)
+        if self._rate == "auto":
+            return None
+        return float(self._rate)
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
         """Points [points, n] as the model's author initialises them: its constructor is run anew,
@@ -216,7 +225,9 @@ class NetworkObjective:
                 return of_rows(cloud, inputs, batch.labels)
             rows = []
             for p in range(cloud.shape[0]):
-                i = 0 if inputs.shape[0] == 1 else p
+                i = p
+                if inputs.shape[0] == 1:
+                    i = 0
                 one = slice(p, p + 1), slice(i, i + 1)
                 rows.append(of_rows(cloud[one[0]], inputs[one[1]], batch.labels[one[1]]))
             return torch.cat(rows)

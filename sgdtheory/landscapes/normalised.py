@@ -39,8 +39,10 @@ class Vmapped(Protocol):
 def normalised(inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """(x − mean)/√(variance + eps) · weight + bias of inputs [N, C, …], mean and biased variance
     over all axes but C."""
-    weight = inputs.new_ones(inputs.shape[1]) if weight is None else weight
-    bias = inputs.new_zeros(inputs.shape[1]) if bias is None else bias
+    if weight is None:
+        weight = inputs.new_ones(inputs.shape[1])
+    if bias is None:
+        bias = inputs.new_zeros(inputs.shape[1])
     outputs: Tensor
     outputs, _, _ = _Normalised.apply(inputs, weight, bias, eps)
     return outputs
@@ -154,13 +156,19 @@ class _Gradients(torch.autograd.Function):
         """
         g, x, w, mean, s, product, total = ctx.saved_tensors
         u, a, b = cotangents
-        rows, g_rows, u_rows = as_rows(x), as_rows(g), as_rows(u)
+        rows = as_rows(x)
+        g_rows = as_rows(g)
+        u_rows = as_rows(u)
         count = len(rows)
         of_u, of_ux = gradient_sums(u_rows, rows, mean, s)
-        zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
+        zeros = torch.zeros_like(mean)
+        ones = torch.ones_like(mean)
         _, of_ug = gradient_sums(u_rows, g_rows, zeros, ones)
-        U, V, D = of_u / count, of_ux / count, of_ug / count
-        A, B = total / count, product / count
+        U = of_u / count
+        V = of_ux / count
+        D = of_ug / count
+        A = total / count
+        B = product / count
         E = D - U * A - V * B
 
         scale = w * s
@@ -168,10 +176,12 @@ class _Gradients(torch.autograd.Function):
         constant = b - scale * U - of_x * mean
         for_g = combined(constant, (of_x, rows), (scale, u_rows))
 
-        curve, slope = scale * s, a * s
+        curve = scale * s
+        slope = a * s
         of_x = (curve * (2 * B * V - E) - slope * B) * s
         constant = curve * (B * U + V * A) - slope * A - of_x * mean
-        of_u, of_g = -curve * B, slope - curve * V
+        of_u = -curve * B
+        of_g = slope - curve * V
         for_x = combined(constant, (of_x, rows), (of_u, u_rows), (of_g, g_rows))
         return as_channels(g, for_g), as_channels(x, for_x), count * s * E, None, None
 
@@ -184,7 +194,8 @@ def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) ->
     """∂x, ∂w and ∂b of `_Gradients`."""
     if suits_torch(x):
         return _gradients_by_torch(g, x, weight, mean, s)
-    rows, g_rows = as_rows(x), as_rows(g)
+    rows = as_rows(x)
+    g_rows = as_rows(g)
     total, product = gradient_sums(g_rows, rows, mean, s)
     scale = weight * s
     average = scale / -len(rows)

@@ -42,7 +42,9 @@ class Quadratic(Formula):
 
     @property
     def native_dim(self) -> int:
-        return self.directions if self.curvatures is None else len(self.curvatures)
+        if self.curvatures is None:
+            return self.directions
+        return len(self.curvatures)
 
     def energy(self, x: Tensor) -> Tensor:
         return x.square() @ self.constant("half_spectrum", x)
@@ -101,15 +103,18 @@ class Quadratic(Formula):
         )
 
     def _native_covariance(self) -> Tensor:
-        shape = self.noise_shape()
-        root = torch.eye(self.native_dim, dtype=torch.float64) if shape is None else shape
-        return (self.noise * root @ root.T).to(self.device)
+        root = self.noise_shape()
+        if root is None:
+            root = torch.eye(self.native_dim, dtype=torch.float64)
+        covariance = self.noise * root @ root.T
+        return covariance.to(self.device)
 
     def _check_stable(
         self, lowest: float, highest: float, learning_rate: float, momentum: float
     ) -> None:
         if self.dim > self.native_dim:
-            lowest, highest = min(lowest, self.stiffness), max(highest, self.stiffness)
+            lowest = min(lowest, self.stiffness)
+            highest = max(highest, self.stiffness)
         if lowest == 0:
             raise UserError(
                 "Quadratic: nothing holds the cloud in a direction of curvature 0; make "

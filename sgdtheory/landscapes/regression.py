@@ -34,12 +34,16 @@ class Regression:
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.degree, self.hidden, self._rate = degree, hidden, learning_rate
+        self.degree = degree
+        self.hidden = hidden
+        self._rate = learning_rate
         self._module = MLP((1, 1, 1), 1, hidden, "sigmoid").to(self.device)
         named = dict(self._module.named_parameters())
-        self._names, self._shapes = list(named), [p.shape for p in named.values()]
+        self._names = list(named)
+        self._shapes = [p.shape for p in named.values()]
         self._sizes = [p.numel() for p in named.values()]
-        self.count, self.dim = examples, sum(self._sizes)
+        self.count = examples
+        self.dim = sum(self._sizes)
         x = torch.linspace(0, 1, examples, dtype=torch.float64, device=self.device)
         self._data = Points(_standardised(x)[None], _standardised(x**degree)[None])
 
@@ -49,7 +53,9 @@ class Regression:
         return f"sigmoid network {sizes} on x^{self.degree}"
 
     def learning_rate(self) -> float | None:
-        return None if self._rate == "auto" else float(self._rate)
+        if self._rate == "auto":
+            return None
+        return float(self._rate)
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """Weights and biases normal, of variance 1."""

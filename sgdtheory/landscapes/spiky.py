@@ -46,7 +46,9 @@ class Spiky(Formula):
         # what smoothing adds to the bowls
         lifted = self.directions + 0.5 * self.stiffness * (self.dim - self.directions)
         bare = (x.square() - self.seen * torch.cos(self.frequency * x)).sum(1)
-        return bare + lifted * self.smoothing**2 if self.smoothing else bare
+        if self.smoothing:
+            return bare + lifted * self.smoothing**2
+        return bare
 
     def smoothed(self, width: NonNegative) -> "Spiky":
         """E_ω L(θ + width·ω), ω ~ N(0, 1) in all of R^n: the same formula, for Gaussians add their
@@ -61,7 +63,9 @@ class Spiky(Formula):
         """s* = √(2 ln(.21723·ak²/2))/k, the width of a Gaussian that leaves no minimum but the
         centre; 0: there is none."""
         height = LOWEST_SINC * self.spikes * self.frequency**2 / 2
-        return sqrt(2 * log(height)) / self.frequency if height > 1 else 0.0
+        if height > 1:
+            return sqrt(2 * log(height)) / self.frequency
+        return 0.0
 
     def native_minima(self) -> Tensor:
         return self._along_first(
@@ -74,7 +78,9 @@ class Spiky(Formula):
     def barrier(self) -> float:
         """From the centre to the next minimum; 0 where no other minimum is left."""
         pairs = self._pairs()
-        return self._line(pairs[0][0]) if pairs else 0.0
+        if pairs:
+            return self._line(pairs[0][0])
+        return 0.0
 
     def length_ratio(self) -> float:
         """The directions do not know of one another: the lowest path is the straight line."""

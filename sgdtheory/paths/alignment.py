@@ -22,7 +22,8 @@ def align(
     DenseNets this came closer, in less time, than as many random starts. The closest of all is
     kept.
     """
-    best, closest = symmetry.identity(), float((moving - fixed).double().norm())
+    best = symmetry.identity()
+    closest = float((moving - fixed).double().norm())
     for attempt in range(2 + restarts):
         if closest == 0:
             break
@@ -35,14 +36,16 @@ def align(
         permutations = _descend(symmetry, start, moving, fixed, stream)
         distance = float((symmetry.apply(moving, permutations) - fixed).double().norm())
         if distance < closest:
-            best, closest = permutations, distance
+            best = permutations
+            closest = distance
     return symmetry.apply(moving, best)
 
 
 def _shuffle_two(
     symmetry: Symmetry, permutations: list[Permutation], stream: torch.Generator
 ) -> list[Permutation]:
-    shuffled, drawn = list(permutations), symmetry.random(stream)
+    shuffled = list(permutations)
+    drawn = symmetry.random(stream)
     for k in torch.randperm(len(drawn), generator=stream)[:2].tolist():
         shuffled[k] = drawn[k]
     return shuffled
@@ -119,7 +122,8 @@ def _fingerprints(symmetry: Symmetry, parts: Parts, k: int) -> Tensor:
     groups (and its own) sorted over these units, apart for each pixel of the kernel. Two
     networks that differ by a permutation of the groups from k on have the same set of
     fingerprints."""
-    group, rows = symmetry.groups[k], []
+    group = symmetry.groups[k]
+    rows = []
     for slot in group.slots:
         part = parts[slot.name].clone()
         for later in symmetry.groups[k:]:

@@ -140,7 +140,9 @@ class AutoNEB:
 
     def adapted_to(self, landscape: Landscape) -> "AutoNEB":
         """The method as a landscape needs it: formulas have settings of their own."""
-        return self if is_scored(landscape) else self.on_formula()
+        if is_scored(landscape):
+            return self
+        return self.on_formula()
 
     @property
     def points_together(self) -> int:
@@ -182,12 +184,15 @@ class AutoNEB:
         done = [0.0, *accumulate(costs)]  # after so many cycles
 
         def descend(name: str, sgd: SGD, cloud: Cloud, band: Coupling, seed: int) -> Cloud:
-            cycles = 0 if state is None else state.attempt * len(self.cycles) + state.cycle
+            cycles = 0
+            if state is not None:
+                cycles = state.attempt * len(self.cycles) + state.cycle
             first = min(len(costs) - 1, cycles)
             begin, end = (progress.at(cost / done[-1]) for cost in done[first : first + 2])
             return run_stage_in(folder, name, sgd, landscape, cloud, seed, band, (begin, end))
 
-        evaluate, error = partial(train_losses, landscape), loss_difference_error(landscape)
+        evaluate = partial(train_losses, landscape)
+        error = loss_difference_error(landscape)
         for newest in self.run(landscape, ends, seed, evaluate, descend, state, error):
             keep_state(folder, newest)
             state = newest
@@ -208,7 +213,8 @@ class AutoNEB:
         """The search between ends [2, n], a state after each cycle that is left. Going on from one
         gives the same bits."""
         search = AutoNEBSearch(self, landscape, ends, seed, evaluate, descend, error)
-        state = search.begin() if state is None else state
+        if state is None:
+            state = search.begin()
         while not state.over:
             state = search.step(state)
             yield state

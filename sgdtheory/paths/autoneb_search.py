@@ -98,7 +98,9 @@ class AutoNEBSearch:
     def step(self, state: AutoNEBState) -> AutoNEBState:
         """One cycle more; after the last one of an attempt, where the next attempt begins."""
         state = self._cycle(state)
-        return self._next(state) if state.cycle == len(self.settings.cycles) else state
+        if state.cycle == len(self.settings.cycles):
+            return self._next(state)
+        return state
 
     def _sgd(self, cycle: "Cycle", rate: float | Literal["auto"]) -> SGD:
         settings = self.settings
@@ -118,7 +120,8 @@ class AutoNEBSearch:
         cycle = settings.cycles[state.cycle]
         path, steps = self._descended(state)
         values, evaluated = self._values(path, state)
-        before, barrier = barrier_of(state.values), barrier_of(values)
+        before = barrier_of(state.values)
+        barrier = barrier_of(values)
         state = state._replace(
             gradients=state.gradients + steps * (len(path) - 2),
             evaluations=state.evaluations + evaluated,
@@ -138,18 +141,24 @@ class AutoNEBSearch:
         """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
         cycle = self.settings.cycles[state.cycle]
         path, targets = self._placed(state, cycle)
-        ceiling = float(self.end_losses.max()) + state.straight if self._is_clear(state) else inf
+        ceiling = inf
+        if self._is_clear(state):
+            ceiling = float(self.end_losses.max()) + state.straight
         stiffness = self.settings.stiffness or inf
         band = ElasticBand(
             self.ends, self.end_losses, targets, stiffness, cycle.climb, ceiling=ceiling
         )
         sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
-        again = f"-again-{state.undone}" if state.undone else ""
+        again = ""
+        if state.undone:
+            again = f"-again-{state.undone}"
         name = f"attempt-{state.attempt}-cycle-{state.cycle}{again}"
         try:
             cloud = self.descend(name, sgd, path[1:-1], band, key(self.seed, name))
         except RunError as failure:  # too high a learning rate here: a lower one may do better
-            steps = failure.steps if isinstance(failure, Diverged) else cycle.steps
+            steps = cycle.steps
+            if isinstance(failure, Diverged):
+                steps = failure.steps
             return torch.full_like(path, torch.nan), steps
         return band.path(band.project(cloud)), cycle.steps
 
@@ -208,12 +217,15 @@ class AutoNEBSearch:
         if self._is_over(state):
             return state._replace(cycle=0, over=True)
         settings = self.settings
-        planned, is_lowered = state.multiple, state.lowered
+        planned = state.multiple
+        is_lowered = state.lowered
         if state.attempt < len(settings.multiples):
-            planned, is_lowered = settings.multiples[state.attempt], False
+            planned = settings.multiples[state.attempt]
+            is_lowered = False
         if state.best_barrier <= UNDONE * state.straight:  # nearly joined: the last cycle once more
             if state.lowered:
-                planned, is_lowered = state.multiple, True
+                planned = state.multiple
+                is_lowered = True
             return state._replace(
                 cycle=len(settings.cycles) - 1,
                 path=state.best,
@@ -222,7 +234,8 @@ class AutoNEBSearch:
                 lowered=is_lowered,
             )
         if planned >= state.too_high:
-            planned, is_lowered = LOWER * state.too_high, True
+            planned = LOWER * state.too_high
+            is_lowered = True
         return state._replace(
             cycle=0, path=self.ends, values=state.line, multiple=planned, lowered=is_lowered
         )
@@ -235,7 +248,9 @@ class AutoNEBSearch:
             return state
         # a path that is nowhere higher has no barrier
         has_error = self.error is not None and barrier > 0
-        stderr = self.error(self._top_and_end(state)) if self.error and has_error else 0.0
+        stderr = 0.0
+        if self.error and has_error:
+            stderr = self.error(self._top_and_end(state))
         return state._replace(
             best=state.path,
             best_values=state.values,

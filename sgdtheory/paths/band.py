@@ -39,10 +39,12 @@ def tangents(
     # so that where all are equal both weigh the same
     ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
+    if weighted is None:
+        weighted = InterpolationMatrix(len(path), path.dtype)
     weights, at = weighted.weights, 0  # the three of each row are always in the same place
     for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
-        rise, fall = up + next_up, down + next_down
+        rise = up + next_up
+        fall = down + next_down
         forward = rise / (rise + fall)
         backward = fall / (rise + fall)
         weights[at] = -backward

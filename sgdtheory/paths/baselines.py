@@ -105,7 +105,9 @@ class Ways:
 
     def _bent(self, name: str, fraction: tuple[float, float]) -> Row:
         """A curve with one bend, trained on its mean loss by the one loop."""
-        curve, ends, baselines = BENDS[name], self.ends, self.baselines
+        curve = BENDS[name]
+        ends = self.ends
+        baselines = self.baselines
         inner = CurveLandscape(self.landscape, ends, curve)
         start = inner.init(1, stream(self.seed, name)).to(ends)
         bend, sgd = run_lowering(
@@ -134,7 +136,9 @@ class Ways:
 
 def bend_batch_size(landscape: Landscape) -> int | None:
     """How many examples a step of a bend sees; None: the whole objective, of a formula."""
-    return min(BEND_BATCH, landscape.count) if has_examples(landscape) else None
+    if has_examples(landscape):
+        return min(BEND_BATCH, landscape.count)
+    return None
 
 
 def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:

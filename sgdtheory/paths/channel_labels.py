@@ -70,7 +70,9 @@ def _first_difference(first: Label, second: Label) -> Label:
 
 
 def _remainder(units: Units, taken: int) -> Label:
-    return [(Units(units.size - taken, units.free), 1)] if units.size > taken else []
+    if units.size > taken:
+        return [(Units(units.size - taken, units.free), 1)]
+    return []
 
 
 def freeze(label: Label) -> None:

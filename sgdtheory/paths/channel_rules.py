@@ -38,7 +38,9 @@ def _linear(
         return None
     labels.parameter(weight, 1, labels.channels(input))
     units = labels.parameter(weight, 0)
-    return units if bias is None else labels.parameter(bias, 0, units)
+    if bias is None:
+        return units
+    return labels.parameter(bias, 0, units)
 
 
 def _convolution(
@@ -61,7 +63,9 @@ def _convolution(
     else:  # depthwise: each channel makes its own few
         made = out.shape[1] // groups
         units = labels.parameter(weight, 0, [(units, block * made) for units, block in channels])
-    return units if bias is None else labels.parameter(bias, 0, units)
+    if bias is None:
+        return units
+    return labels.parameter(bias, 0, units)
 
 
 def _batch_norm(
@@ -97,7 +101,9 @@ def _combine(
     for label in alike[1:]:
         unify(alike[0], label)
     has_label = any(labels.is_labelled(x) for x in tensors)
-    return alike[0] if alike and has_label else None
+    if alike and has_label:
+        return alike[0]
+    return None
 
 
 def _channel_axis(out: Tensor, x: Tensor) -> int:
@@ -142,16 +148,22 @@ def _reduce(
     **__: object,
 ) -> Label | None:
     """Over pixels, never over channels or examples."""
-    dims = [dim] if isinstance(dim, int) else dim
-    axes = [axis % x.ndim for axis in dims]
-    return keep(labels, out, x) if axes and min(axes) > 1 else None
+    if isinstance(dim, int):
+        dim = [dim]
+    axes = [axis % x.ndim for axis in dim]
+    if axes and min(axes) > 1:
+        return keep(labels, out, x)
+    return None
 
 
 def _index(labels: ChannelLabels, out: Tensor, x: Tensor, index: object) -> Label | None:
     """Some of the pixels of all channels."""
-    places = index if isinstance(index, tuple) else (index,)
+    places: tuple[object, ...] = (index,)
+    if isinstance(index, tuple):
+        places = index
     from_the_right = places[0] is ... and len(places) < x.ndim
-    if from_the_right or places[:2] == (slice(None), slice(None)):
+    has_all_channels = places[:2] == (slice(None), slice(None))
+    if from_the_right or has_all_channels:
         return keep(labels, out, x)
     return None
 
@@ -173,8 +185,12 @@ def _pad(
         return None
     if has_channels and mode != "constant":
         return None
-    first: Label = [(Units(before), 1)] if before else []
-    last: Label = [(Units(after), 1)] if after else []
+    first: Label = []
+    if before:
+        first = [(Units(before), 1)]
+    last: Label = []
+    if after:
+        last = [(Units(after), 1)]
     return [*first, *labels.channels(input), *last]
 
 

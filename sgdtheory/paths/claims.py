@@ -56,8 +56,12 @@ class Findings:
             if i < len(self.minima)
         ]
         found = [(i, why) for i, why in known if why]
-        more = f", and so for {len(found) - 1} more" if len(found) > 1 else ""
-        return f"minimum {found[0][0]} is not trained: {found[0][1]}{more}" if found else ""
+        more = ""
+        if len(found) > 1:
+            more = f", and so for {len(found) - 1} more"
+        if found:
+            return f"minimum {found[0][0]} is not trained: {found[0][1]}{more}"
+        return ""
 
     @property
     def _what(self) -> str:
@@ -68,9 +72,9 @@ class Findings:
     def _joined(self) -> str:
         if not self.named:
             return f"{len(self.edges) + 1} {self._what}"
-        return (
-            f"{self.wanted} pairs of {self._what}" if self.wanted > 1 else f"a pair of {self._what}"
-        )
+        if self.wanted > 1:
+            return f"{self.wanted} pairs of {self._what}"
+        return f"a pair of {self._what}"
 
     @property
     def _highest(self) -> tuple[Row, Row]:
@@ -121,7 +125,9 @@ class Findings:
         worst = max(
             self.minima[end]["train_error"] or 0.0 for row in self.edges for end in row["pair"]
         )
-        return f", training error of the ends up to {100 * worst:.3g} %" if worst else ""
+        if worst:
+            return f", training error of the ends up to {100 * worst:.3g} %"
+        return ""
 
     def _same_functions(self) -> str:
         same = [
@@ -134,11 +140,9 @@ class Findings:
 
     def _missing(self) -> str:
         left = self.wanted - len(self.edges)
-        return (
-            f"; {left} of {self.wanted} edges {'was' if left == 1 else 'were'} not finished"
-            if left > 0
-            else ""
-        )
+        if left > 0:
+            return f"; {left} of {self.wanted} edges {'was' if left == 1 else 'were'} not finished"
+        return ""
 
     def _test_error(self) -> Claim:
         """How much worse a network at the top of the lowest way is on the test set than the worse
@@ -165,9 +169,12 @@ class Findings:
         """A formula's highest barrier; over one end, against the one it states, where that is
         between these two."""
         row, found = self._highest
-        barrier, ends = found["value"], [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
+        barrier = found["value"]
+        ends = [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
         over = [barrier + max(ends) - end for end in ends]
-        first = self._stated_first(row["pair"]) if len(self.edges) == 1 else None
+        first = None
+        if len(self.edges) == 1:
+            first = self._stated_first(row["pair"])
         uneven = (
             f" over the higher end, {over[first or 0]:.6g} over the "
             f"{'second' if first else 'first'}"
@@ -201,9 +208,13 @@ class Findings:
         if not states_barrier(self.landscape):
             return None
         if not states_minima(self.landscape):
-            return 0 if len(self.nodes) == 2 else None
+            if len(self.nodes) == 2:
+                return 0
+            return None
         stated = self.landscape.minima()[:2].to(self.nodes)
         ends = self.nodes[list(pair)]
         room = NEAR * (1 + float(stated.norm(dim=1).max()))
         near = [float((ends[[k, 1 - k]] - stated).norm(dim=1).max()) <= room for k in (0, 1)]
-        return near.index(True) if any(near) else None
+        if any(near):
+            return near.index(True)
+        return None

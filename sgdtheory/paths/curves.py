@@ -34,7 +34,8 @@ def bezier(t: Tensor) -> Tensor:
 def chain(t: Tensor) -> Tensor:
     """Two straight pieces, θ₀ to the bend at t = ½ and on to θ₁ (1802.10026, Eq. 2), of t [T] the
     weights [T, 3]."""
-    before, after = (1 - 2 * t).clamp_min(0), (2 * t - 1).clamp_min(0)
+    before = (1 - 2 * t).clamp_min(0)
+    after = (2 * t - 1).clamp_min(0)
     return torch.stack([before, 1 - before - after, after], -1)
 
 

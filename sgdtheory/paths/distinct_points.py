@@ -47,7 +47,8 @@ class DistinctPoints:
     def demand_pairs(self, asked: Pairs) -> None:
         """Raise UserError where there are no two points to join, or a pair that was asked for is
         not there."""
-        given, count = len(self.points), len(self.kept)
+        given = len(self.points)
+        count = len(self.kept)
         if given > 1 and count < 2:
             raise UserError(
                 f"minima: all {given} are one and the same point, and a path has two ends; "

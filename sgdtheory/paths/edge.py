@@ -59,7 +59,8 @@ def join(
 
 def _path_row(landscape: Landscape, found: FoundPath) -> Row:
     """What is measured of the path itself, and its barrier over each end."""
-    path, along = found.path, found.along
+    path = found.path
+    along = found.along
     spent = {
         "gradients": found.gradients,
         "evaluations": found.evaluations,
@@ -102,6 +103,8 @@ def _add_other_ways(row: Row, ways: Ways, progress: EdgeProgress) -> None:
 
 def _examples(landscape: Landscape, along: Profile) -> Row:
     """How many training examples the ways are judged by, and whether that is all of them."""
-    scored, count = scored_count_of(landscape), count_of(landscape)
-    scored = along.train_losses.shape[1] if scored is None else scored
+    scored = scored_count_of(landscape)
+    count = count_of(landscape)
+    if scored is None:
+        scored = along.train_losses.shape[1]
     return {"examples": scored, "all_examples": count is None or scored == count}

@@ -38,14 +38,16 @@ def _ensemble(landscape: NetworkLandscape, path: Path, members: int) -> Row:
 
 def _average(landscape: NetworkLandscape, path: Path) -> Row:
     score = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
-    loss, error = Measured.mean(score.losses[0].cpu()), Measured.mean(score.errors[0].cpu())
+    loss = Measured.mean(score.losses[0].cpu())
+    error = Measured.mean(score.errors[0].cpu())
     return {"average": {**loss.columns("test_loss"), **error.columns("test_error")}}
 
 
 def _shared_mistakes(along: Profile) -> Row:
     assert along.test_errors is not None
     wrong = along.test_errors[[0, -1]].bool()
-    both, either = int((wrong[0] & wrong[1]).sum()), int((wrong[0] | wrong[1]).sum())
+    both = int((wrong[0] & wrong[1]).sum())
+    either = int((wrong[0] | wrong[1]).sum())
     return {
         "shared_mistakes": {
             "both": both,
@@ -69,7 +71,8 @@ def _interpolated(landscape: NetworkLandscape, path: Path, members: int) -> Row:
     if not first:
         return {}
     t = torch.linspace(0, 1, 2 * members + 1, dtype=torch.float64)
-    losses, errors = [], []
+    losses = []
+    errors = []
     for at, theta in zip(t.tolist(), path.at(t), strict=True):
         buffers = {name: torch.lerp(first[name], last[name], at) for name in first}
         score = landscape.score(theta[None], "train", buffers)

@@ -77,7 +77,8 @@ class Frame(NamedTuple):
         """How far replicas of one point [A, R, n] are from gradient descent [A, 1, n], towards the
         nearer end: means over R.
         """
-        away, moved = cloud - descent, descent - self.start[:, None]
+        away = cloud - descent
+        moved = descent - self.start[:, None]
 
         def mean(x: Tensor) -> Measured:
             return Measured.mean(x[at].cpu())

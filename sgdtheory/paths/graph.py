@@ -36,7 +36,9 @@ class Edge(NamedTuple):
 
     @property
     def of_path(self) -> float:
-        return self.barrier if self.path is None else self.path
+        if self.path is None:
+            return self.barrier
+        return self.path
 
     @property
     def found(self) -> bool:
@@ -93,7 +95,9 @@ def bound(nodes: Nodes, edges: Edges, pair: Pair) -> float | None:
         (*ends, saddle(nodes, edges, ends)) for ends, edge in edges.items() if edge.found
     )
     route = _route(nx.minimum_spanning_tree(graph), pair)
-    return max(saddle(nodes, edges, other) for other in route) if route else None
+    if route:
+        return max(saddle(nodes, edges, other) for other in route)
+    return None
 
 
 class Violation(NamedTuple):
@@ -152,7 +156,9 @@ def tree_means(nodes: Nodes, edges: Edges) -> tuple[Measured, Measured]:
 
 def ordered(one: Node, two: Node) -> Pair:
     """The pair of two minima, the lower number first."""
-    return (one, two) if one < two else (two, one)
+    if one < two:
+        return (one, two)
+    return (two, one)
 
 
 def _route(tree: "nx.Graph[Node]", pair: Pair) -> list[Pair]:

@@ -31,7 +31,8 @@ def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[floa
     y; distances are those in parameter space.
     """
     axes, at = coordinates(corners)
-    low, high = at.min(0).values, at.max(0).values
+    low = at.min(0).values
+    high = at.max(0).values
     margin = MARGIN * (high - low).max()
     xs, ys = (
         torch.linspace(float(a), float(b), side, dtype=torch.float64)

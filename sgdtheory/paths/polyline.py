@@ -45,13 +45,15 @@ def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
     `arcs`: the path's `arc_positions`, where they are known already.
 
     """
-    arcs = arc_positions(path) if arcs is None else arcs
+    if arcs is None:
+        arcs = arc_positions(path)
     t = t.to(arcs).contiguous()
     # arcs[right − 1] < t ≤ arcs[right]
     right = torch.searchsorted(arcs, t).clamp_(1, len(arcs) - 1)
     left = arcs[right - 1]
     share = (t - left) / (arcs[right] - left).clamp_min_(torch.finfo(torch.float64).tiny)
-    before, after = path.index_select(0, right - 1), path.index_select(0, right)
+    before = path.index_select(0, right - 1)
+    after = path.index_select(0, right)
     return torch.lerp(before, after, share.to(path.dtype)[:, None])
 
 
@@ -84,10 +86,13 @@ def reparametrize(
     Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its
     positions anew at every step. `weighted` and `out` are memory for it.
     """
-    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
+    if weighted is None:
+        weighted = InterpolationMatrix(len(path), path.dtype)
     sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
     arcs = list(accumulate(sizes))  # at the end of each piece
-    weights, total, last = weighted.weights, arcs[-1], len(sizes) - 1
+    weights = weighted.weights
+    total = arcs[-1]
+    last = len(sizes) - 1
     weights.fill(0)
     at = piece = 0
     for target in targets[1:-1]:

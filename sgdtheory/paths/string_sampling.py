@@ -91,7 +91,10 @@ def descend_to(
     """
     judge = judge or (lambda points: values(landscape, points))
     sgd = sgd.resolve_learning_rate(landscape, start, seed)
-    cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
+    cloud = start.clone()
+    losses = judge(start)
+    gradients = 0
+    evaluations = len(start)
     left = (~(losses <= target)).nonzero()[:, 0]
     state = SGDState(0, cloud[left], sgd.init_state(cloud[left]))
     while len(left) and state.step < sgd.steps:
@@ -102,7 +105,8 @@ def descend_to(
         cloud[left], losses[left] = state.cloud, judge(state.cloud)
         evaluations += len(left)
         going = torch.isfinite(losses[left]) & (losses[left] > target)
-        left, state = left[going], SGDState(state.step, state.cloud[going], state.velocity[going])
+        left = left[going]
+        state = SGDState(state.step, state.cloud[going], state.velocity[going])
         watch()
     return Descent(cloud, losses, gradients, evaluations)
 
@@ -147,7 +151,8 @@ class StringSampling:
                 ends.cloud, highest, ends.gradients, ends.evaluations, why, torch.zeros(1, 2)
             )
         string = self.find(landscape, ends.cloud, threshold, seed, watch)
-        spent, seen = string.gradients + ends.gradients, string.evaluations + ends.evaluations
+        spent = string.gradients + ends.gradients
+        seen = string.evaluations + ends.evaluations
         return string._replace(gradients=spent, evaluations=seen)
 
     def find(
@@ -203,7 +208,8 @@ class StringSampling:
     ) -> String:
         """One more bead in every piece that is too high; a string that is over where there is none,
         or no bead can be had."""
-        path, tops = string.path, string.tops
+        path = string.path
+        tops = string.tops
         high = [k for k, top in enumerate(tops[:, 0].tolist()) if not top <= threshold]
         if not high:
             return string._replace(

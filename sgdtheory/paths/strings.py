@@ -136,7 +136,9 @@ class Strings:
                 f"strings.threshold: {threshold:.6g} is below the higher end, which has {floor:.6g}"
             )
         formula = not is_scored(landscape)
-        alpha = 0.999 if formula else self.alpha
+        alpha = self.alpha
+        if formula:
+            alpha = 0.999
         target = floor + alpha * (threshold - floor)
         sampler = self._sampler(formula)
         judge = partial(train_losses, landscape)
@@ -146,11 +148,16 @@ class Strings:
 
     def _sampler(self, formula: bool) -> StringSampling:
         """Dynamic string sampling with these settings; on a formula without noise."""
-        batch, rate = (None, "auto") if formula else (self.batch_size, self.learning_rate)
-        steps, momentum = self.steps, self.momentum
+        batch_size = self.batch_size
+        rate = self.learning_rate
+        steps = self.steps
+        momentum = self.momentum
         if formula:
-            steps, momentum = max(2000, steps), min(0.5, momentum)
-        sgd = SGD(steps, batch, rate, Constant(), momentum, sampling=self.sampling)
+            batch_size = None
+            rate = "auto"
+            steps = max(2000, steps)
+            momentum = min(0.5, momentum)
+        sgd = SGD(steps, batch_size, rate, Constant(), momentum, sampling=self.sampling)
         return StringSampling(sgd, 0.0, self.start, self.points, self.every, self.most_beads)
 
     def resolve_learning_rate(self, landscape: Landscape, ends: Cloud, seed: int) -> "Strings":

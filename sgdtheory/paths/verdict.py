@@ -45,7 +45,9 @@ def verdict(row: Row, formula: bool) -> str:
 def _straight(row: Row, digits: int) -> str:
     """The straight line's barrier to so many digits; empty where it is not known."""
     value = (row["straight_barrier"] or {"value": None})["value"]
-    return "" if value is None else f", the straight line has {value:.{digits}g}"
+    if value is None:
+        return ""
+    return f", the straight line has {value:.{digits}g}"
 
 
 def is_flat(row: Row) -> bool:

@@ -39,7 +39,9 @@ def lowest_way(row: Row) -> Row:
 def words_of(name: str, row: Row) -> str:
     """A way as a sentence has it."""
     string = name == "path" and row["path"].get("method") == "string_sampling"
-    return "the string" if string else WORDS[name]
+    if string:
+        return "the string"
+    return WORDS[name]
 
 
 def _is_known(barrier: Row | None) -> bool:

@@ -82,7 +82,9 @@ class Connect:
     @property
     def said(self) -> list[str]:
         """What was taken of each file, a line each."""
-        return [] if self.minima is None else self.given.said
+        if self.minima is None:
+            return []
+        return self.given.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
@@ -94,7 +96,9 @@ class Connect:
     def points(self) -> Tensor:
         """The minima as they are given [P, n]; one may be there twice."""
         cloud = self.given.points
-        return cloud if cloud.dtype == torch.float64 else cloud.to(dtype_of(self.dtype))
+        if cloud.dtype == torch.float64:
+            return cloud
+        return cloud.to(dtype_of(self.dtype))
 
     @cached_property
     def _distinct(self) -> DistinctPoints:
@@ -182,7 +186,9 @@ class Connect:
     def _kept(self) -> dict[str, Tensor]:
         """The minima that were joined, constants, and the points as they were given where one was
         there twice."""
-        again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
+        again = {}
+        if len(self.points) > len(self.nodes):
+            again = {STARTS: self.points}
         return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
@@ -192,7 +198,9 @@ class Connect:
         A tree has one fewer than minima, and which they are, the scores say; what may replace them
         is not counted.
         """
-        edge, point, grid = self._costs.of_edge(), self._costs.of_minimum(), self._costs.of_plane()
+        edge = self._costs.of_edge()
+        point = self._costs.of_minimum()
+        grid = self._costs.of_plane()
         costs = {"minimum": point, "plane": grid}
         found = [(unit.name, costs.get(unit.name.split("-")[0], edge)) for unit in pending]
         if all(run.result(unit) is not None for unit in self._minimum_units(run)):
@@ -212,7 +220,9 @@ class Connect:
 
     @property
     def _method(self) -> PathMethod:
-        return self.autoneb if self.method == "autoneb" else self.strings
+        if self.method == "autoneb":
+            return self.autoneb
+        return self.strings
 
     @cached_property
     def _judged(self) -> Landscape:
@@ -254,7 +264,9 @@ class Connect:
 
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         # an edge knows the one method that made it
-        how = "autoneb" if self.method == "autoneb" else "strings"
+        how = "strings"
+        if self.method == "autoneb":
+            how = "autoneb"
         what = {
             name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")
         } | self._sample
@@ -274,7 +286,9 @@ class Connect:
         scores = [(run.result(unit) or {})["rows"][0] for unit in self._minimum_units(run)]
         nodes = finite_losses(scores)
         asked = self._asked
-        pairs = self.pairs if asked is None else [pair for pair in asked if set(pair) <= set(nodes)]
+        pairs = self.pairs
+        if asked is not None:
+            pairs = [pair for pair in asked if set(pair) <= set(nodes)]
         found: list[tuple[Unit, Pair]] = []
         edges: dict[Pair, Edge] = {}
         failed: set[Pair] = set()

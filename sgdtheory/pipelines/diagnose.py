@@ -33,10 +33,8 @@ from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
 # parameters × examples from which `products` and `draws` hold: a second or so a product
 LARGE = 10_000_000
 # a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
-PRODUCT, DOUBLE = (
-    5,
-    4,
-)
+PRODUCT = 5
+DOUBLE = 4
 MOST_FEW = (
     8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
 )
@@ -152,20 +150,20 @@ class Diagnose:
         found = []
         for unit in units_of(affordable, self.landscape, points, run):
             limit = self._limit(self.diagnostic[unit.name])
-            config = unit.config if limit is None else {**unit.config, "within": limit}
+            config = unit.config
+            if limit is not None:
+                config = {**unit.config, "within": limit}
             found.append(replace(unit, config=config))
         return found
 
     def _limit(self, diagnostic: Diagnostic) -> int | None:
         if self.landscape.dim * (count_of(self.landscape) or 0) <= LARGE:
             return None
-        return (
-            self.products
-            if isinstance(diagnostic, Spectrum)
-            else self.draws
-            if isinstance(diagnostic, Noise)
-            else None
-        )
+        if isinstance(diagnostic, Spectrum):
+            return self.products
+        if isinstance(diagnostic, Noise):
+            return self.draws
+        return None
 
     def _affordable(self, diagnostic: Diagnostic) -> Diagnostic:
         limit = self._limit(diagnostic)
@@ -199,7 +197,9 @@ class Diagnose:
     def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> Row:
         """Scores with the statistics of batch norm that the file holds; null, with the reason,
         where there are none."""
-        why = "there is no batch norm" if is_additive(self.landscape) else NO_STATISTICS
+        why = NO_STATISTICS
+        if is_additive(self.landscape):
+            why = "there is no batch norm"
         row: Row = {}
         splits: tuple[Split, ...] = ("train", "test")
         for split in splits:
@@ -221,7 +221,9 @@ class Diagnose:
                     "points", f"no point of {title}", Measured.nothing("no unit finished"), "", None
                 )
             ]
-        count = f"{len(rows)} points" if len(rows) > 1 else "a point"
+        count = "a point"
+        if len(rows) > 1:
+            count = f"{len(rows)} points"
         words = [f"objective {_range([row['objective'] for row in rows])}"]
         if rows[0]["train_error"] is not None:
             words = []
@@ -239,8 +241,11 @@ SPLITS = (("train", "training"), ("test", "test"))
 
 def _range(values: list[float]) -> str:
     """0.31, or 0.31 … 0.35"""
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} … {high}"
+    low = f"{min(values):.3g}"
+    high = f"{max(values):.3g}"
+    if low == high:
+        return low
+    return f"{low} … {high}"
 
 
 def _of_statistics(rows: Rows) -> list[Claim]:

@@ -42,18 +42,22 @@ class GraphOfMinima:
     def claims(self, landscape: Landscape, nodes: Tensor, asked: list[Pair] | None) -> list[Claim]:
         """What is said of the graph of `nodes` [M, n]. Where pairs were asked for, they alone are
         judged, not a tree."""
-        rows, count = self.edge_rows, len(nodes)
+        rows = self.edge_rows
+        count = len(nodes)
         if asked:
-            ends, wanted = {end for pair in asked for end in pair}, len(asked)
+            ends = {end for pair in asked for end in pair}
+            wanted = len(asked)
         else:
-            ends, wanted = set(range(count)), count - 1
+            ends = set(range(count))
+            wanted = count - 1
             rows = [row for row in rows if tuple(row["pair"]) in self.tree]
         findings = Findings(landscape, nodes, self.minima, rows, ends, bool(asked), wanted)
         return findings.claims()
 
     def numbers(self) -> Json:
         """What the results hold of the graph as a whole."""
-        nodes, edges = self.nodes, self.edges
+        nodes = self.nodes
+        edges = self.edges
         mean_minimum, mean_saddle = tree_means(nodes, edges)
         groups = disconnectivity(nodes, edges)
         return {
@@ -94,7 +98,8 @@ def merged_claims(distinct: DistinctPoints) -> list[Claim]:
     again = distinct.repeated
     if not again:
         return []
-    given, left = len(distinct.points), len(distinct.kept)
+    given = len(distinct.points)
+    left = len(distinct.kept)
     pairs = ", ".join(f"{i} is {first} again" for i, first in again)
     words = (
         f"of {given} minima {left} are different points ({pairs}); each is taken "

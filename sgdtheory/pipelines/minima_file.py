@@ -22,7 +22,9 @@ def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
     a run's file of minima; 16-bit numbers as float32, which numpy reads too."""
     kept = {}
     for name, value in constants_of(landscape).items():
-        kept[f"{CONSTANT}{name}"] = value.float() if value.dtype in NARROW else value
+        kept[f"{CONSTANT}{name}"] = value
+        if value.dtype in NARROW:
+            kept[f"{CONSTANT}{name}"] = value.float()
     return kept
 
 
@@ -55,7 +57,8 @@ def are_own(landscape: Landscape, constants: Mapping[str, Tensor]) -> bool:
 def constants_beside(content: object, landscape: Landscape, where: str) -> dict[str, Tensor]:
     """The constants [their own shapes] in a file of minima; UserError where they are not this
     landscape's."""
-    own, kept = constants_of(landscape), _tensors_named(content, CONSTANT)
+    own = constants_of(landscape)
+    kept = _tensors_named(content, CONSTANT)
     if strange := sorted(set(kept) - set(own)):
         raise UserError(
             f"{where} is not of this model: it has {', '.join(strange[:3])}, which is not "

@@ -15,7 +15,9 @@ def origin_of(files: tuple[Path, ...] | None) -> Json:
     if files is None:
         return {"landscape": "the minima that it states"}
     run = Folder(files[0].parent)
-    manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
+    manifest = {}
+    if len(files) == 1:
+        manifest = run.read_json("manifest.json", {})
     if files[0].name not in manifest.get("files", {}):
         return {"files": [str(file) for file in files]}
     return {"run": str(run.path), **_facts_of(run.path, manifest)}

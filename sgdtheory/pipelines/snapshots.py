@@ -66,7 +66,8 @@ def snapshots_of(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
 ) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
     """A row a snapshot with its diagnostics, and the clouds of the trajectories by file name."""
-    rows, clouds = [], {}
+    rows = []
+    clouds = {}
     for i, unit in enumerate(minima):
         found = (run.result(unit) or {}).get("snapshots", [])
         measured = units_of(diagnostics, landscape, [unit], run, "snapshots")

@@ -117,7 +117,9 @@ def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[floa
 def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _File:
     """Points of one path."""
     content = opened(file)
-    pivots = content.get("path") if isinstance(content, Mapping) else None
+    pivots = None
+    if isinstance(content, Mapping):
+        pivots = content.get("path")
     if not isinstance(pivots, Tensor) or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
         raise UserError(
             f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run"
@@ -131,7 +133,8 @@ def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _F
 def _together(landscape: Landscape, files: list[_File]) -> Given:
     """The points of all files, on the landscape that they share."""
     placed, digest = _with_constants(landscape, files)
-    sources, statistics = [], []
+    sources = []
+    statistics = []
     for file in files:
         sources += [_source(file, i) for i in range(len(file.cloud))]
         statistics += file.statistics
@@ -165,7 +168,9 @@ def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype)
         return _read_weights(path, content, landscape, how, dtype)
     cloud = _checked(path, cloud, landscape, dtype)
     statistics = [statistics_beside(content, i) for i in range(len(cloud))]
-    said = f"{len(cloud)} points" if len(cloud) > 1 else "a point"
+    said = "a point"
+    if len(cloud) > 1:
+        said = f"{len(cloud)} points"
     constants = constants_beside(content, landscape, str(path))
     return _File(path, cloud, constants, statistics, said)
 
@@ -188,7 +193,9 @@ def _cloud_in(content: object, how: Checkpoint) -> Tensor | None:
     `checkpoint.key` says."""
     if isinstance(content, Mapping):
         content = content.get(how.key or CLOUD)
-    return content if isinstance(content, Tensor) else None
+    if isinstance(content, Tensor):
+        return content
+    return None
 
 
 def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype) -> Cloud:
@@ -208,7 +215,9 @@ def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype
             f"{path}: its minima have {cloud.shape[-1]:,} parameters, this landscape has "
             f"{landscape.dim:,}"
         )
-    return cloud.to(dtype) if cloud.dtype in NARROW else cloud.clone()
+    if cloud.dtype in NARROW:
+        return cloud.to(dtype)
+    return cloud.clone()
 
 
 # words
@@ -222,7 +231,9 @@ def _source(file: _File, i: int) -> str:
     """Of a run its name and which of its points; of another file its path and what was taken."""
     path = file.path
     if not _is_of_run(path):
-        return f"{path}: {file.said}" if len(file.cloud) == 1 else f"{path}: point {i}"
+        if len(file.cloud) == 1:
+            return f"{path}: {file.said}"
+        return f"{path}: point {i}"
     run = f"{path.parent.parent.name}/{path.parent.name}"
     if path.name == "minima.safetensors":
         return f"{run}: minimum {i}"
@@ -243,4 +254,6 @@ def _told(files: list[_File]) -> list[str]:
 
 
 def _others(count: int) -> str:
-    return "" if count <= 0 else f" and {count} other{'s' if count > 1 else ''}"
+    if count <= 0:
+        return ""
+    return f" and {count} other{'s' if count > 1 else ''}"

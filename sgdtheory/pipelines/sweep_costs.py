@@ -39,7 +39,8 @@ class SweepCosts:
     def of_cell(self, cell: Cell, ground: ReferenceMinimum | None) -> Estimate:
         """One step more and one look more are measured; how many there will be the ground says,
         else a guess."""
-        steps, looks = GUESS, GUESS // 128
+        steps = GUESS
+        looks = GUESS // 128
         if ground is not None:
             schedule = cell.schedule(ground, count_of(self.landscape))
             looks = schedule.window * min(WINDOWS, schedule.windows)

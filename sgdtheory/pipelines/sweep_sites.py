@@ -37,11 +37,15 @@ class Site(NamedTuple):
 
     def sizes(self, asked: Sequence[int]) -> list[int]:
         """The batch sizes of the cells here."""
-        return [self.batch_size] if self.batch_size else list(asked)
+        if self.batch_size:
+            return [self.batch_size]
+        return list(asked)
 
     def unit_of(self, cell: Cell, config: Config, work: Work, cost: Cost) -> Unit:
         """The unit that records a cell whose cloud is let go here."""
-        prefix = f"cell-{self.number}" if self.number else "cell"
+        prefix = "cell"
+        if self.number:
+            prefix = f"cell-{self.number}"
         config = {"minimum": self.unit.config, **config}
         return Unit(f"{prefix}-{cell.name}", config, work, (self.unit,), cost)
 
@@ -66,7 +70,9 @@ class SiteUnits:
         `sizes`, 0 for one that serves all."""
         sites = []
         for index, point in enumerate(points):
-            number = f"-{index}" if len(points) > 1 else ""
+            number = ""
+            if len(points) > 1:
+                number = f"-{index}"
             for size in sizes:
                 batch_size = size or self.smallest
                 own = {"minimum": point, "index": index, "batch_size": batch_size}
@@ -79,7 +85,9 @@ class SiteUnits:
 
 def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     """A row about the bottom of the sweep."""
-    size = {"batch_size": site.batch_size} if site.batch_size else {}
+    size = {}
+    if site.batch_size:
+        size = {"batch_size": site.batch_size}
     numbers = {
         name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
     }
@@ -98,12 +106,16 @@ def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
 
 def reference_minimum_in(folder: UnitFolder) -> ReferenceMinimum | None:
     """The minimum that a finished unit has measured; None where it is not finished."""
-    return None if folder.result is None else ReferenceMinimum.kept_in(folder.clouds())
+    if folder.result is None:
+        return None
+    return ReferenceMinimum.kept_in(folder.clouds())
 
 
 def bottom_of(result: Json | None) -> QuenchResult | None:
     """What a finished unit of quenching has found."""
-    return None if result is None else QuenchResult(**result["bottom"])
+    if result is None:
+        return None
+    return QuenchResult(**result["bottom"])
 
 
 def refuse_batches(landscape: Landscape, sampling: Sampling, largest: int) -> None:

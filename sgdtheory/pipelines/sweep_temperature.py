@@ -119,10 +119,14 @@ class SweepTemperature:
         """The minimum, and all that is known there."""
         folder.tell(0.0, "looking for the minimum")
         starts = self._starts
-        start = None if starts is None else starts[index].to(device_of(self.landscape))
+        start = None
+        if starts is not None:
+            start = starts[index].to(device_of(self.landscape))
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
-        above = None if self.at is None else start
+        above = start
+        if self.at is None:
+            above = None
         ground = reference_minimum_at(self.landscape, theta, self.seed, batch_size, start=above)
         folder.finish({}, {**ground._asdict(), "minima": theta[None]})
 
@@ -142,12 +146,15 @@ class SweepTemperature:
         if len(known) < len(sites):
             return Results(claims_of([], title_of(self.landscape)), {})
         cells = list(self._cells(run))
-        rows, trajectories = [], {}
+        rows = []
+        trajectories = {}
         for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
             if run.result(unit) is None:
                 continue
             tensors = run.folder(unit).clouds()
-            name = cell.name if site.number == 0 else f"{site.number}-{cell.name}"
+            name = cell.name
+            if site.number != 0:
+                name = f"{site.number}-{cell.name}"
             trajectories[f"trajectories/{name}.safetensors"] = tensors
             ground = known[site.number_and_size]
             trajectory = cell.trajectory_from(tensors, self.landscape, ground)
@@ -222,7 +229,9 @@ class SweepTemperature:
         looked for from."""
         if self.given is None:
             return None
-        return self.given.points if self.minima is not None else self.given.points[:1]
+        if self.minima is not None:
+            return self.given.points
+        return self.given.points[:1]
 
     @cached_property
     def given(self) -> Given | None:
@@ -236,13 +245,15 @@ class SweepTemperature:
     @property
     def said(self) -> list[str]:
         """What was taken of each file, a line each."""
-        return [] if self.minima is None or self.given is None else self.given.said
+        if self.minima is None or self.given is None:
+            return []
+        return self.given.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        return (
-            science if self.minima is None or self.given is None else self.given.identity(science)
-        )
+        if self.minima is None or self.given is None:
+            return science
+        return self.given.identity(science)
 
     def _sites(self, run: Run) -> list[Site]:
         """The units that find the minima; those that are given are known by their content."""
@@ -250,7 +261,9 @@ class SweepTemperature:
         points: list[str | None] = [None]
         if self.minima is not None and starts is not None:
             points = [digest_of(theta) for theta in starts]
-        sizes = [0] if is_additive(self.landscape) else list(self.sweep.batch_size)
+        sizes = [0]
+        if not is_additive(self.landscape):
+            sizes = list(self.sweep.batch_size)
         what = {
             "landscape": run.science["landscape"],
             "seed": self.seed,
@@ -273,7 +286,8 @@ class SweepTemperature:
             ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
-            top, adapts = ground.top_curvature, not ground.has_minimum
+            top = ground.top_curvature
+            adapts = not ground.has_minimum
             for rate in self.sweep.learning_rates(top, self.momentum, adapts):
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self._cell(rate, size)

@@ -85,7 +85,9 @@ class Train:
         start = self._start(index)
         polish = self._polish()
         seed = key(self.seed, "minimum", index)
-        trained = 0.9 if polish == "none" else 0.6
+        trained = 0.6
+        if polish == "none":
+            trained = 0.9
         steps = snapshot_steps(self.sgd.steps, self.snapshots)
         cloud, sgd = run_measured(
             folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps
@@ -113,7 +115,8 @@ class Train:
         folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 
     def finish(self, run: Run) -> Results:
-        rows, points = [], []
+        rows = []
+        points = []
         minima = self._minima(run)
         for i, unit in enumerate(minima):
             result = run.result(unit)
@@ -126,8 +129,11 @@ class Train:
             )
             rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
         kept = constants_to_keep(self.landscape)
-        clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}} if points else {}
-        tables, numbers = {"minima": rows}, {}
+        clouds = {}
+        if points:
+            clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}}
+        tables = {"minima": rows}
+        numbers = {}
         if self.snapshots:
             tables["snapshots"], passed = snapshots_of(self.diagnostic, self.landscape, minima, run)
             clouds |= passed
@@ -146,13 +152,11 @@ class Train:
         return cloud.to(dtype_of(self.dtype))
 
     def _polish(self) -> str:
-        return (
-            self.polish
-            if self.polish != "auto"
-            else "none"
-            if is_scored(self.landscape)
-            else "lbfgs"
-        )
+        if self.polish != "auto":
+            return self.polish
+        if is_scored(self.landscape):
+            return "none"
+        return "lbfgs"
 
     def _claims(self, rows: Rows) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
@@ -171,16 +175,18 @@ class Train:
             return [_stationary(rows, title)]
         doubts = [(row["name"], untrained(self.landscape, row["train_loss"])) for row in rows]
         doubts = [(name, why) for name, why in doubts if why]
-        more = f", and so for {len(doubts) - 1} more" if len(doubts) > 1 else ""
-        left = (
-            f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}"
-            if doubts
-            else ""
-        )
+        more = ""
+        if len(doubts) > 1:
+            more = f", and so for {len(doubts) - 1} more"
+        left = ""
+        if doubts:
+            left = f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}"
         worst = max(row["train_error"] for row in rows)
         test = Measured.mean([row["test_error"] for row in rows])
         percent = Measured.mean([100 * row["test_error"] for row in rows], "%")
-        at = "at all of them" if len(rows) > 1 else ""
+        at = ""
+        if len(rows) > 1:
+            at = "at all of them"
         error = f"0 {at}".strip() if worst == 0 else f"up to {100 * worst:.2f} %"
         words = (
             f"{_counted(rows, bool(doubts))} of {title}: training error {error}, test "
@@ -211,7 +217,8 @@ def _stationary(rows: Rows, title: str) -> Claim:
             f"|∇L| ≤ {STATIONARY:g}",
             False,
         )
-    holds, lowest = max(norms) <= STATIONARY, min(row["objective"] for row in rows)
+    holds = max(norms) <= STATIONARY
+    lowest = min(row["objective"] for row in rows)
     words = (
         f"{_counted(rows, not holds)} of {title}: |∇L| ≤ {max(norms):.1e} at all of "
         f"them, lowest value {lowest:.6g}"
@@ -221,7 +228,9 @@ def _stationary(rows: Rows, title: str) -> Claim:
 
 def _counted(rows: Rows, points: bool) -> str:
     """4 minima; points, where they are none."""
-    one, many = ("point", "points") if points else ("minimum", "minima")
+    one, many = ("minimum", "minima")
+    if points:
+        one, many = ("point", "points")
     return f"{len(rows)} {one if len(rows) == 1 else many}"
 
 
@@ -261,7 +270,9 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
             row |= Measured.mean(score.errors[0].cpu()).columns(f"{split}_error")
         else:
             nothing = Measured.nothing("a formula has no examples")
-            loss = Measured(float(objective[0])) if split == "train" else nothing
+            loss = nothing
+            if split == "train":
+                loss = Measured(float(objective[0]))
             row |= loss.columns(f"{split}_loss") | nothing.columns(f"{split}_error")
     return row | {
         "objective": float(objective[0]),

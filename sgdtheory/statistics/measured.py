@@ -78,7 +78,9 @@ class Measured(NamedTuple):
         {'value': 0.5, 'stderr': 0.1}
         """
         number: Row = {"value": self.value, "stderr": self.stderr}
-        return number if self.value is not None else {**number, "why": self.why}
+        if self.value is not None:
+            return number
+        return {**number, "why": self.why}
 
     def in_units_of(self, unit: float) -> "Measured":
         """The number and its error over an exact one; no number stays none.
@@ -93,7 +95,9 @@ class Measured(NamedTuple):
     def __str__(self) -> str:
         if self.value is None:
             return f"– ({self.why})"
-        unit = f" {self.unit}" if self.unit else ""
+        unit = ""
+        if self.unit:
+            unit = f" {self.unit}"
         if self.stderr is None or not isfinite(self.stderr) or self.stderr <= 0:
             return f"{self.value:.4g}{unit}"
         magnitude = int(np.floor(np.log10(self.stderr)))
@@ -188,4 +192,6 @@ def in_full(number: float) -> str:
     ('0.25', '0.3333333333333333')
     """
     short = f"{number:g}"
-    return short if float(short) == number else repr(float(number))
+    if float(short) == number:
+        return short
+    return repr(float(number))

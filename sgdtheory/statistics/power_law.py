@@ -92,7 +92,9 @@ def scatter(points: Sequence[Point]) -> Scatter | str:
     for point in points:
         if point.temperature > 0:
             groups.setdefault(round(log(point.x), 9), []).append(point)
-    squares, freedom, errors = 0.0, 0, []
+    squares = 0.0
+    freedom = 0
+    errors = []
     for group in groups.values():
         if len(group) > 1:
             logs = np.log([point.temperature for point in group])

@@ -49,10 +49,8 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     held = Clamped(landscape, index, float(theta[index]) + delta)
     pushed = held.place(theta[None])
     adapted = held.place(lbfgs(held, pushed, steps))
-    points, decay = (
-        torch.cat([theta[None], pushed, adapted]),
-        weight_decay_of(landscape),
-    )
+    points = torch.cat([theta[None], pushed, adapted])
+    decay = weight_decay_of(landscape)
     objective = values(landscape, points)
     data = objective - 0.5 * decay * points.square().sum(1)
     (rise, left), (data_rise, data_left) = ((x[1:] - x[0]).tolist() for x in (objective, data))

@@ -28,7 +28,9 @@ def places(word: str) -> list[Path]:
     is_glob = has_magic(str(path))
     names = sorted(glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
     if not names:
-        what = "no file fits it" if is_glob else "no such run or file"
+        what = "no such run or file"
+        if is_glob:
+            what = "no file fits it"
         raise UserError(f"minima={word}: {what}; `sgdtheory status` lists the runs")
     return [Path(name) for name in names]
 
@@ -47,7 +49,9 @@ def file_in(folder: Path) -> Path:
     if not files:
         raise UserError(f"{folder} holds no run and no checkpoint ({', '.join(SUFFIXES)})")
     names = ", ".join(path.name for path in files[:TOLD])
-    more = f" and {len(files) - TOLD} more" if len(files) > TOLD else ""
+    more = ""
+    if len(files) > TOLD:
+        more = f" and {len(files) - TOLD} more"
     pattern = folder / f"*{files[0].suffix}"
     raise UserError(
         f"{folder} holds {len(files)} checkpoints ({names}{more}): name one, or take all "

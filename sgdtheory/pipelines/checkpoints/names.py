@@ -45,7 +45,8 @@ def names_of(landscape: NetworkLandscape) -> Names:
     """The names that a state dict for this landscape may hold."""
     module = landscape.module
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    weights, constants = dict(landscape.shapes), constants_of(landscape)
+    weights = dict(landscape.shapes)
+    constants = constants_of(landscape)
     same: dict[int, list[str]] = {}
     for name, parameter in parameters.items():
         same.setdefault(id(parameter), []).append(name)

@@ -55,7 +55,9 @@ def opened(path: Path) -> object:
 def names_in(path: Path) -> set[str]:
     """The names of the entries that a file holds; none of a bare tensor."""
     content = opened(path)
-    return {str(name) for name in content} if isinstance(content, Mapping) else set()
+    if isinstance(content, Mapping):
+        return {str(name) for name in content}
+    return set()
 
 
 def _beginning(path: Path) -> tuple[int, bytes]:
@@ -120,7 +122,9 @@ def _sharded(path: Path, size: int) -> dict[str, Tensor]:
 def _weight_map(path: Path, size: int) -> dict[str, str]:
     """The file of each tensor, by its name, as an index has them."""
     try:
-        index = json.loads(path.read_text(encoding="utf-8")) if size < MOST_JSON else {}
+        index = {}
+        if size < MOST_JSON:
+            index = json.loads(path.read_text(encoding="utf-8"))
         files: dict[str, str] = index["weight_map"]
         sorted(set(files.values()))  # raises where they are no names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -205,5 +209,7 @@ def _why(fault: str, path: Path) -> str:
         return f"{what}; keep the weights alone: torch.save(model.state_dict(), …)"
     if path.suffix not in SUFFIXES:
         return f"it is no file of tensors ({', '.join(SUFFIXES)})"
-    words = "" if "eights only" in fault else f" ({short(fault)})"
+    words = ""
+    if "eights only" not in fault:
+        words = f" ({short(fault)})"
     return f"it holds more than tensors, or is damaged{words}"

@@ -51,7 +51,9 @@ def state_dict_in(
 ) -> tuple[StateDict | None, StateDict, str]:
     """(the state dict in what a file holds that fits a model, None where none does; the one that is
     nearest to fit; a word about others that fit)."""
-    entries = dict(_entries(thing)) if isinstance(thing, Mapping) else {}
+    entries = {}
+    if isinstance(thing, Mapping):
+        entries = dict(_entries(thing))
     if how.key is not None:
         entries = {how.key: _entry(thing, entries, how.key, where)}
     if not entries:
@@ -79,13 +81,16 @@ def _entry(
     """What `checkpoint.key` names; in a file without dictionaries, the names that begin with it."""
     if key in entries:
         return entries[key]
-    begun, prefix = {}, f"{key}."
+    begun = {}
+    prefix = f"{key}."
     for name, value in entries.get("", {}).items():
         if name.startswith(prefix):
             begun[name.removeprefix(prefix)] = value
     if begun:
         return begun
-    inside = [str(name) for name in thing] if isinstance(thing, Mapping) else []
+    inside = []
+    if isinstance(thing, Mapping):
+        inside = [str(name) for name in thing]
     known = list(dict.fromkeys([*filter(None, entries), *inside]))
     hint = nearest(key, [printable(name) for name in known])
     if not hint and known:
@@ -110,7 +115,8 @@ def _views(
     key: str, view: Mapping[str, Tensor], raw: Mapping[str, Tensor], names: Names, how: Checkpoint
 ) -> Iterator[StateDict]:
     """A state dict under each prefix that one of the model's names has in it."""
-    wrappers, whole = WRAPPERS if view is not raw else (), " ".join(raw)
+    wrappers = WRAPPERS if view is not raw else ()
+    whole = " ".join(raw)
     inside = "".join(wrapper for wrapper in wrappers if wrapper in whole)
     for prefix in _prefixes(view, names, how):
         bare = {}
@@ -126,7 +132,9 @@ def _prefixes(view: Mapping[str, Tensor], names: Names, how: Checkpoint) -> list
     its first."""
     if how.prefix is not None:
         is_whole = how.prefix.endswith(".") or not how.prefix
-        return [how.prefix] if is_whole else [how.prefix + ".", how.prefix]
+        if is_whole:
+            return [how.prefix]
+        return [how.prefix + ".", how.prefix]
     begins = set()
     for own in list(names.weights)[:SOUGHT]:
         for alias in names.aliases[own]:
@@ -144,7 +152,9 @@ def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
         return (different[0] if different else None), ""
     first, second = different[:2]
     is_key = first.key != second.key
-    by = "key" if is_key else "prefix"
+    by = "prefix"
+    if is_key:
+        by = "key"
     names = [held.key if is_key else held.prefix for held in different]
     ranks = [_rank(held)[0 if is_key else 1] for held in (first, second)]
     if ranks[0] == ranks[1]:

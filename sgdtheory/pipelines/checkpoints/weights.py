@@ -78,7 +78,9 @@ def _refuse(held: StateDict, names: Names, where: str) -> None:
             f"{where} is not of this model: {few}; checkpoint.key=, checkpoint.prefix= say "
             f"where its weights are"
         )
-    more = f", and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+    more = ""
+    if len(faults) > TOLD:
+        more = f", and {len(faults) - TOLD} more"
     raise UserError(f"{where} is not of this model: {'; '.join(faults[:TOLD])}{more}")
 
 
@@ -91,7 +93,9 @@ def kind_of(value: Tensor) -> str:
     """What a tensor [any shape] holds: sparse, meta, or its dtype."""
     if value.layout != torch.strided:
         return "sparse"
-    return "meta" if value.is_meta else name_of(value.dtype)
+    if value.is_meta:
+        return "meta"
+    return name_of(value.dtype)
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -147,7 +151,8 @@ def _constants(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """What the file has of what is not trained, in the landscape's dtypes, and the names that it
     lacks."""
-    constants, lacking = {}, []
+    constants = {}
+    lacking = []
     for name, own in names.constants.items():
         value = names.value(tensors, name)
         if value is not None:
@@ -174,7 +179,9 @@ def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
         own.is_complex(),
     )
     if not is_plain or not is_alike:
-        without = "" if is_plain else " without plain numbers"
+        without = " without plain numbers"
+        if is_plain:
+            without = ""
         raise UserError(
             f"{where}: {name} is {name_of(value.dtype)}{without}, the model's is "
             f"{name_of(own.dtype)}"

@@ -8,7 +8,9 @@ LONGEST = 100  # characters of a name in a message
 
 def listed(names: Sequence[str]) -> str:
     """a, b, c and 4 more"""
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
+    more = ""
+    if len(names) > TOLD:
+        more = f" and {len(names) - TOLD} more"
     return ", ".join(map(printable, names[:TOLD])) + more
 
 
