@@ -22,10 +22,11 @@ def swept(
     before or after the step: the difference is Δθ × Δθ = 0.
     """
     axes = plane.T.to(state.cloud)  # [n, 2]
-    place = ((state.cloud - origin) @ axes).double()  # [P, 2]
-    step = -rate * (state.velocity @ axes).double()  # [P, 2]
-    x, y = place.unbind(1)
-    dx, dy = step.unbind(1)
+    places = (state.cloud - origin) @ axes  # [P, 2]
+    velocities = state.velocity @ axes  # [P, 2]
+    steps = -rate * velocities.double()
+    x, y = places.double().unbind(1)
+    dx, dy = steps.unbind(1)
     return x * dy - y * dx
 
 
@@ -60,4 +61,5 @@ def linear_area(hessian: Tensor, covariance: Tensor, rate: float) -> Tensor:
     tensor([[-0.0000,  0.5000],
             [-0.5000, -0.0000]])
     """
-    return -rate * (covariance @ hessian - hessian @ covariance)
+    commutator = covariance @ hessian - hessian @ covariance
+    return -rate * commutator

@@ -39,7 +39,8 @@ class FokkerPlanck:
     cells: int = 400
 
     def __post_init__(self) -> None:
-        if not (self.high > self.low and self.diffusion > 0 and self.cells > 1):
+        is_line = self.high > self.low and self.cells > 1
+        if not is_line or not self.diffusion > 0:
             raise UserError(
                 "FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0"
             )
@@ -77,18 +78,21 @@ class FokkerPlanck:
         """G [M, M], dp/dt = Gp; its columns sum to zero."""
         up, down = self.jumps
         leave = np.append(up, 0.0) + np.append(0.0, down)
-        return csc_array(diags_array([up, -leave, down], offsets=[-1, 0, 1]))
+        diagonals = [up, -leave, down]
+        return csc_array(diags_array(diagonals, offsets=[-1, 0, 1]))
 
     @cached_property
     def steady(self) -> Array:
         """p_ss [M] = e^{−V/D}/Z, the share of each cell."""
-        weights = np.exp((self.potential.min() - self.potential) / self.diffusion)
+        depths = self.potential.min() - self.potential
+        weights = np.exp(depths / self.diffusion)
         fractions: Array = weights / weights.sum()
         return fractions
 
     def uniform(self, low: float, high: float) -> Array:
         """p [M] of a cloud that is spread evenly over [low, high]."""
-        fractions: Array = np.diff(np.clip(self.edges, low, high)) / (high - low)
+        covered = np.diff(np.clip(self.edges, low, high))
+        fractions: Array = covered / (high - low)
         if abs(fractions.sum() - 1) > 1e-9:
             raise UserError(
                 f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, "
@@ -102,15 +106,19 @@ class FokkerPlanck:
         One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in
         time, so no error of one.
         """
-        powers = [expm(self.generator.toarray() * tick)]
+        one_tick = expm(self.generator.toarray() * tick)
+        powers = [one_tick]
         states = []
         p = start
         for before, after in pairwise([0, *ticks]):
-            for j in range((after - before).bit_length()):
+            passed = after - before
+            for j in range(passed.bit_length()):
                 if j == len(powers):
-                    powers.append(powers[-1] @ powers[-1])
-                if (after - before) >> j & 1:
-                    p = np.clip(powers[j] @ p, 0.0, None)  # rounding leaves −1e-20
+                    newest = powers[-1]
+                    powers.append(newest @ newest)
+                if passed >> j & 1:
+                    p = powers[j] @ p
+                    p = np.clip(p, 0.0, None)  # rounding leaves −1e-20
             states.append(p)
         return np.stack(states)
 
@@ -142,17 +150,21 @@ class FokkerPlanck:
         centres = self.centres
         # cells below `end`; the jump out of the last one ends at `end` itself
         k = int(np.searchsorted(centres, end))
+        last = k - 1
         up, down = self.jumps
-        at_end = float(self.energy(np.array([end]))[0])
-        climb = (at_end - self.potential[k - 1]) / self.diffusion
-        gap = end - centres[k - 1]
-        last = self.diffusion / (self.width * gap) / exprel(climb)
-        out = np.append(up[: k - 1], last)
-        back = np.append(0.0, down[: k - 1])
+        up = up[:last]
+        down = down[:last]
+        at_end = self.energy(np.array([end]))
+        climb = (float(at_end[0]) - self.potential[last]) / self.diffusion
+        gap = end - centres[last]
+        last_rate = self.diffusion / (self.width * gap) / exprel(climb)
+        out = np.append(up, last_rate)
+        back = np.append(0.0, down)
         bands = np.zeros((3, k))
-        bands[0, 1:] = up[: k - 1]
+        bands[0, 1:] = up
         bands[1] = -out - back
-        bands[2, :-1] = down[: k - 1]
+        bands[2, :-1] = down
         times = solve_banded((1, 1), bands, -np.ones(k))
+        times = np.append(times, 0.0)
         places = np.append(centres[:k], end)
-        return float(np.interp(start, places, np.append(times, 0.0)))
+        return float(np.interp(start, places, times))

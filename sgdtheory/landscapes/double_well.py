@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.fokker_planck.generator import FokkerPlanck
+from sgdtheory.fokker_planck.generator import Array, FokkerPlanck
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -31,10 +31,12 @@ class DoubleWell(Formula):
         return self.directions
 
     def energy(self, x: Tensor) -> Tensor:
-        well = self.height * (x[:, 0].square() - 1).square()
+        first = x[:, 0].square()
+        well = self.height * (first - 1).square()
         if self.directions == 1:
             return well
-        return well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
+        others = x[:, 1:].square().sum(1)
+        return well + 0.5 * self.stiffness * others
 
     def native_minima(self) -> Tensor:
         minima = torch.zeros(2, self.directions, dtype=torch.float64)
@@ -58,7 +60,8 @@ class DoubleWell(Formula):
         = .9003·height·e^{−height/D}; 5–18 % off at temperatures one can wait for, where
         `mean_first_passage` is exact.
         """
-        return sqrt(32) * self.height / (2 * pi) * exp(-self.height / self._diffusion(temperature))
+        attempts = sqrt(32) * self.height / (2 * pi)
+        return attempts * exp(-self.height / self._diffusion(temperature))
 
     def mean_first_passage(
         self, temperature: PositiveFloat, start: float = -1.0, end: float = 1.0
@@ -82,15 +85,12 @@ class DoubleWell(Formula):
                 # one exponential: neither factor overflows
                 return exp((self._well(y) - self._well(z)) / diffusion)
 
-            return float(
-                quad(
-                    weight, far, y, points=_inside(-1.0, far, y), epsabs=0, epsrel=1e-10, limit=200
-                )[0]
-            )
+            at = _inside(-1.0, far, y)
+            integral, *_ = quad(weight, far, y, points=at, epsabs=0, epsrel=1e-10, limit=200)
+            return float(integral)
 
-        total = quad(
-            inner, start, end, points=_inside(0.0, start, end), epsabs=0, epsrel=1e-9, limit=200
-        )[0]
+        at = _inside(0.0, start, end)
+        total, *_ = quad(inner, start, end, points=at, epsabs=0, epsrel=1e-9, limit=200)
         return float(total) / diffusion
 
     def fokker_planck(self, temperature: PositiveFloat, cells: PositiveInt = 400) -> FokkerPlanck:
@@ -98,7 +98,12 @@ class DoubleWell(Formula):
         that there is nothing."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
-        return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
+
+        def well(x: Array) -> Array:
+            energies: Array = self.height * (x * x - 1) ** 2
+            return energies
+
+        return FokkerPlanck(well, far, -far, diffusion, cells)
 
     def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, the shape of x, float64."""
@@ -108,10 +113,10 @@ class DoubleWell(Formula):
         def weight(z: float) -> float:
             return exp(-self._well(z) / diffusion)
 
-        normal = 2 * float(
-            quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)[0]
-        )
-        well = self.height * (x.double().square() - 1).square()
+        half, *_ = quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)
+        normal = 2 * float(half)
+        squares = x.double().square()
+        well = self.height * (squares - 1).square()
         return torch.exp(-well / diffusion) / normal
 
     def _well(self, x: float) -> float:

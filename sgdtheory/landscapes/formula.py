@@ -90,9 +90,8 @@ class Formula(ABC):
 
     def sample(self, points: int, size: int, stream: Generator) -> Tensor:
         """One mini-batch a point: ξ [points, n] ~ N(0, C/size)."""
-        draws = torch.randn(points, self.dim, generator=stream).to(self.device) * sqrt(
-            self.noise / size
-        )
+        draws = torch.randn(points, self.dim, generator=stream)
+        draws = draws.to(self.device) * sqrt(self.noise / size)
         if self.root is None:
             return draws
         return draws @ self.constant("root", draws).T
@@ -101,14 +100,12 @@ class Formula(ABC):
         """[points, n] uniform in the box; in the other directions Gaussian, about one away from x
         all together."""
         low, high = self.box()
-        x = low + (high - low) * torch.rand(
-            points, self.native_dim, generator=stream, dtype=torch.float64
-        )
+        shares = torch.rand(points, self.native_dim, generator=stream, dtype=torch.float64)
+        x = low + (high - low) * shares
         cloud: Tensor = x
         if self.ambient is not None:
-            away = torch.randn(points, self.dim, generator=stream, dtype=torch.float64) / sqrt(
-                self.dim
-            )
+            draws = torch.randn(points, self.dim, generator=stream, dtype=torch.float64)
+            away = draws / sqrt(self.dim)
             frame = self.frame.cpu()
             cloud = away + (x - away @ frame.T) @ frame
         return cloud.to(self.device, torch.get_default_dtype())
@@ -183,7 +180,8 @@ class Formula(ABC):
             # kept for later calls: neither inference mode nor a transform of torch.func may leave
             # its mark on it
             with torch.inference_mode(False), torch._C._DisableFuncTorch():
-                self._moved[key] = getattr(self, name).to(device=like.device, dtype=like.dtype)
+                value = getattr(self, name)
+                self._moved[key] = value.to(device=like.device, dtype=like.dtype)
         return self._moved[key]
 
     def _whole(self, cloud: Tensor) -> Tensor:
@@ -194,4 +192,5 @@ class Formula(ABC):
         if self.ambient == self.native_dim:  # nothing is left but rounding
             return self.energy(x)
         rest = cloud - x @ frame  # [P, n]; |θ|² − |x|² would be cheaper and cancel in float32
-        return self.energy(x) + 0.5 * self.stiffness * rest.square().sum(1)
+        squares = rest.square().sum(1)
+        return self.energy(x) + 0.5 * self.stiffness * squares

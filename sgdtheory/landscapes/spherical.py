@@ -64,16 +64,16 @@ class Spherical(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         outward = x.square().sum(1) - 1
-        return (
-            0.5 * (x @ self.constant("couplings", x) * x).sum(1)
-            + 0.25 * self.wall * outward.square()
-        )
+        couplings = self.constant("couplings", x)
+        coupled = (x @ couplings * x).sum(1)
+        return 0.5 * coupled + 0.25 * self.wall * outward.square()
 
     def native_critical_points(self) -> Tensor:
         """[k, k], the lowest first, one of each pair ±x."""
         values, vectors = self._modes
-        points: Tensor = (vectors * (1 - values / self.wall).sqrt()).T.contiguous()
-        return points
+        radii = (1 - values / self.wall).sqrt()
+        points: Tensor = vectors * radii
+        return points.T.contiguous()
 
     def critical_points(self) -> Tensor:
         """One of each pair [k, n], the j-th with index j − 1; besides there is the origin."""

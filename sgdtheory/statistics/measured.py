@@ -78,9 +78,9 @@ class Measured(NamedTuple):
         {'value': 0.5, 'stderr': 0.1}
         """
         number: Row = {"value": self.value, "stderr": self.stderr}
-        if self.value is not None:
-            return number
-        return {**number, "why": self.why}
+        if self.value is None:
+            number["why"] = self.why
+        return number
 
     def in_units_of(self, unit: float) -> "Measured":
         """The number and its error over an exact one; no number stays none.
@@ -90,7 +90,10 @@ class Measured(NamedTuple):
         """
         if self.value is None:
             return self
-        return Measured(self.value / unit, None if self.stderr is None else self.stderr / unit)
+        stderr = None
+        if self.stderr is not None:
+            stderr = self.stderr / unit
+        return Measured(self.value / unit, stderr)
 
     def __str__(self) -> str:
         if self.value is None:

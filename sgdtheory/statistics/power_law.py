@@ -47,20 +47,24 @@ def fit_power_law(points: Sequence[Point]) -> Fit | str:
     >>> round(law.slope, 12), round(law.prefactor, 12)
     (2.0, 3.0)
     """
-    usable = [point for point in points if point.temperature > 0 and point.stderr > 0]
-    if len(usable) < LEAST:
-        return f"{len(usable)} cells are too few for a line: {LEAST} are needed"
+    usable = [point for point in points if _has_logarithm(point)]
+    count = len(usable)
+    if count < LEAST:
+        return f"{count} cells are too few for a line: {LEAST} are needed"
     x = np.log([point.x for point in usable])
     y = np.log([point.temperature for point in usable])
-    weights = np.array([(point.temperature / point.stderr) ** 2 for point in usable])  # 1/σ²(log T)
+    precisions = [point.temperature / point.stderr for point in usable]  # 1/σ(log T)
+    weights = np.array([precision**2 for precision in precisions])
     if np.ptp(x) < 1e-9:
         return "all cells have the same η/b"
     centre = float(np.average(x, weights=weights))
-    spread = float((weights * (x - centre) ** 2).sum())
-    slope = float((weights * (x - centre) * y).sum() / spread)
+    away = x - centre
+    spread = float((weights * away**2).sum())
+    slope = float((weights * away * y).sum() / spread)
     middle = float(np.average(y, weights=weights))  # log T at the centre
-    residuals = y - middle - slope * (x - centre)
-    chi2 = float((weights * residuals**2).sum() / (len(usable) - 2))
+    residuals = y - middle - slope * away
+    freedom = count - 2
+    chi2 = float((weights * residuals**2).sum() / freedom)
     scale = sqrt(max(1.0, chi2))
     prefactor = exp(middle - slope * centre)
     log_error = sqrt(1 / weights.sum() + centre**2 / spread)
@@ -70,8 +74,12 @@ def fit_power_law(points: Sequence[Point]) -> Fit | str:
         prefactor=prefactor,
         prefactor_stderr=scale * prefactor * log_error,
         chi2_per_dof=chi2,
-        cells=len(usable),
+        cells=count,
     )
+
+
+def _has_logarithm(point: Point) -> bool:
+    return point.temperature > 0 and point.stderr > 0
 
 
 class Scatter(NamedTuple):
@@ -91,19 +99,23 @@ def scatter(points: Sequence[Point]) -> Scatter | str:
     groups: dict[float, list[Point]] = {}
     for point in points:
         if point.temperature > 0:
-            groups.setdefault(round(log(point.x), 9), []).append(point)
+            x = round(log(point.x), 9)
+            groups.setdefault(x, []).append(point)
     squares = 0.0
     freedom = 0
     errors = []
     for group in groups.values():
         if len(group) > 1:
             logs = np.log([point.temperature for point in group])
-            squares += float(((logs - logs.mean()) ** 2).sum())
+            deviations = logs - logs.mean()
+            squares += float((deviations**2).sum())
             freedom += len(group) - 1
             errors += [(point.stderr / point.temperature) ** 2 for point in group]
     if not freedom:
         return "no two cells have the same η/b"
-    return Scatter(sqrt(squares / freedom), sqrt(float(np.mean(errors))))
+    observed = sqrt(squares / freedom)
+    expected = sqrt(float(np.mean(errors)))
+    return Scatter(observed, expected)
 
 
 def exponents(
@@ -126,12 +138,16 @@ def exponents(
     for value in sorted(by_sample):
         own = by_sample[value]
         columns = [_log_of(own, factor) for factor in factors]
-        design = np.stack([*columns, np.ones(len(own))], 1)
+        constant = np.ones(len(own))
+        design = np.stack([*columns, constant], 1)
         if np.linalg.matrix_rank(design) < design.shape[1]:
-            return [Measured.nothing("the grid is too small to tell")] * len(columns)
-        solution = np.linalg.lstsq(design, np.log(column_of(own, y)), rcond=None)[0]
+            unknown = Measured.nothing("the grid is too small to tell")
+            return [unknown] * len(columns)
+        logs = np.log(column_of(own, y))
+        solution, *_ = np.linalg.lstsq(design, logs, rcond=None)
         slopes.append(solution[:-1])
-    return [Measured.mean(column) for column in np.array(slopes).T]
+    by_factor = np.array(slopes).T
+    return [Measured.mean(samples) for samples in by_factor]
 
 
 def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
@@ -158,21 +174,27 @@ def binned_exponent(x: Array, y: Array) -> Measured:
         return Measured.nothing("fewer than three curvatures above the flat ones")
     logs = np.log(x)
     bins = np.zeros(len(x), int)
-    if logs[-1] > logs[0]:
-        scaled = BINS * (logs - logs[0]) / (logs[-1] - logs[0])
+    width = logs[-1] - logs[0]
+    if width > 0:
+        scaled = BINS * (logs - logs[0]) / width
         bins = np.minimum(scaled.astype(int), BINS - 1)
     used = np.unique(bins)
     masks = [bins == b for b in used]
     centres = np.array([logs[mask].mean() for mask in masks])  # [m]
-    means = np.stack([y[:, mask].mean(1) for mask in masks], 1)  # [1 + R, m]
+    columns = [y[:, mask].mean(1) for mask in masks]
+    means = np.stack(columns, 1)  # [1 + R, m]
     if len(used) < 3 or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
     slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
-    residuals = np.log(means[0]) - slopes[0] * centres - offsets[0]
+    exponent = float(slopes[0])
+    values = np.log(means[0])
+    residuals = values - slopes[0] * centres - offsets[0]
     freedom = len(used) - 2
-    spread = ((centres - centres.mean()) ** 2).sum()
+    away = centres - centres.mean()
+    spread = (away**2).sum()
     scatter_error = np.sqrt((residuals**2).sum() / freedom / spread)
     sampling_error = 0.0
     if len(slopes) > 1:
         sampling_error = float(slopes[1:].std(ddof=1))
-    return Measured(float(slopes[0]), float(np.hypot(scatter_error, sampling_error)))
+    error = float(np.hypot(scatter_error, sampling_error))
+    return Measured(exponent, error)
