@@ -79,11 +79,12 @@ def edge_of(row: Row) -> Edge:
     losses = row["curves"]["path"]["train_loss"]
     lowest = row["lowest_way"]["barrier"]
     line = row["straight_barrier"] or {"value": 0.0}
+    higher_end = max(losses[0], losses[-1])
     return Edge(
         lowest["value"],
         lowest["stderr"] or 0.0,
         line["value"],
-        path=row["path"]["train_loss"] - max(losses[0], losses[-1]),
+        path=row["path"]["train_loss"] - higher_end,
     )
 
 

@@ -17,7 +17,9 @@ GUESS = 3000  # steps of a cell before its minimum is known
 # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
 # directions
 WINDOWS = 4
-DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
+# full-batch gradients that a minimum, and a quench, cost
+DESCENT = 1500
+QUENCHING = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ class SweepCosts:
             looks = schedule.window * min(WINDOWS, schedule.windows)
             steps = schedule.burn_in + schedule.thinning * looks
         sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
-        cloud = self._start.to(self.dtype).expand(self.replicas, -1).clone()
+        start = self._start.to(self.dtype)
+        cloud = start.expand(self.replicas, -1).clone()
         return estimate_cell(self.landscape, sgd, cloud, looks)
 
     @property

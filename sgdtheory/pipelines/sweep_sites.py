@@ -12,6 +12,7 @@ from sgdtheory.optim.sampling import Sampling
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Row
 from sgdtheory.temperature.cell import Cell
@@ -76,7 +77,9 @@ class SiteUnits:
             for size in sizes:
                 batch_size = size or self.smallest
                 own = {"minimum": point, "index": index, "batch_size": batch_size}
-                name = f"minimum{number}-b{size}" if size else f"minimum{number}"
+                name = f"minimum{number}"
+                if size:
+                    name = f"{name}-b{size}"
                 work = partial(self.measure, index, batch_size)
                 unit = Unit(name, {**self.config, **own}, work, cost=self.cost)
                 sites.append(Site(unit, index, size))
@@ -85,30 +88,27 @@ class SiteUnits:
 
 def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     """A row about the bottom of the sweep."""
-    size = {}
+    row: Row = {"name": str(site.number)}
     if site.batch_size:
-        size = {"batch_size": site.batch_size}
-    numbers = {
-        name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
-    }
-    micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
-    row: Row = {
-        "name": str(site.number),
-        **size,
-        "objective": ground.loss,
-        **numbers,
-        **micro,
-    }
+        row["batch_size"] = site.batch_size
+    row["objective"] = ground.loss
+    row["gradient_norm"] = ground.gradient_norm
+    row["top_curvature"] = ground.top_curvature
+    row["noise_trace"] = ground.noise_trace
+    row |= ground.micro_batch_trace.columns("noise_trace_micro_batch")
     if ground.has_minimum:
         row["relaxation"] = ground.relaxation(0.01)
     return row
 
 
-def reference_minimum_in(folder: UnitFolder) -> ReferenceMinimum | None:
-    """The minimum that a finished unit has measured; None where it is not finished."""
-    if folder.result is None:
-        return None
-    return ReferenceMinimum.kept_in(folder.clouds())
+def reference_minima(run: Run, sites: list[Site]) -> dict[tuple[int, int], ReferenceMinimum]:
+    """The minima that were measured so far, by their site's number and b."""
+    minima = {}
+    for site in sites:
+        folder = run.folder(site.unit)
+        if folder.result is not None:
+            minima[site.number_and_size] = ReferenceMinimum.kept_in(folder.clouds())
+    return minima
 
 
 def bottom_of(result: Json | None) -> QuenchResult | None:

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from sgdtheory.landscapes.module_parts import statistics_names
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import constants_of
 
 # of batch norm: recomputed at every point
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
 # what wrapping a part puts into names
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
@@ -38,7 +38,8 @@ class Names(NamedTuple):
 
     def held_in(self, tensors: Mapping[str, Tensor]) -> int:
         """How many coordinates' tensors a state dict holds, whatever their shapes."""
-        return sum(self.value(tensors, name) is not None for name in self.weights)
+        held = [self.value(tensors, name) is not None for name in self.weights]
+        return sum(held)
 
 
 def names_of(landscape: NetworkLandscape) -> Names:
@@ -51,19 +52,22 @@ def names_of(landscape: NetworkLandscape) -> Names:
     for name, parameter in parameters.items():
         same.setdefault(id(parameter), []).append(name)
     aliases = {}
-    for name in (*weights, *(name for name in constants if name in parameters)):
-        names = same[id(parameters[name])] if name in parameters else [name]
-        aliases[name] = [name, *(other for other in names if other != name)]
-    norms = [name for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
-    statistics = [f"{norm}.{kind}".lstrip(".") for norm in norms for kind in STATISTICS]
-    stored = {*module.state_dict(), *parameters}
+    for name in (*weights, *constants):
+        if name in parameters:
+            names = same[id(parameters[name])]
+            aliases[name] = [name, *(other for other in names if other != name)]
+        elif name in weights:
+            aliases[name] = [name]
+    statistics = statistics_names(module)
+    stored = frozenset({*module.state_dict(), *parameters})
+    counts = {name for name in statistics if name.endswith("num_batches_tracked")}
     return Names(
         weights,
         aliases,
         constants,
-        frozenset(name for name in constants if name in stored),
-        frozenset(name for name in statistics if not name.endswith(STATISTICS[2])),
-        frozenset({*stored, *statistics, *weights, *constants}),
+        kept=stored.intersection(constants),
+        statistics=frozenset(statistics - counts),
+        known=stored.union(statistics, weights, constants),
     )
 
 

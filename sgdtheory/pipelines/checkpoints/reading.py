@@ -38,13 +38,16 @@ def opened(path: Path) -> object:
     for anything else."""
     if path.is_dir():
         return opened(file_in(path))
+    if not path.exists():
+        raise UserError(f"no such file: {path}")
     if not path.is_file():
-        raise UserError(f"{path} is no file" if path.exists() else f"no such file: {path}")
+        raise UserError(f"{path} is no file")
     size, head = _beginning(path)
     if path.name.endswith(".json"):
         return _sharded(path, size)
     refuse_what_does_not_fit(size, str(path))
-    is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
+    header = int.from_bytes(head[:8], "little")  # its length, in a file of safetensors
+    is_safetensors = head[8:9] == b"{" and header < size
     if path.suffix == ".safetensors" or is_safetensors:
         return _safetensors(path)
     content = _torch(path, size, head)
@@ -78,14 +81,17 @@ def _refuse_grown(thing: object, path: Path, most: int, depth: int = DEEPEST) ->
     numbers without end."""
     if isinstance(thing, Tensor):
         grown = thing.numel() * thing.element_size()
-        if grown > most and not thing.is_meta and thing.layout == torch.strided:
+        has_bytes = not thing.is_meta and thing.layout == torch.strided
+        if has_bytes and grown > most:
+            shape = list(thing.shape)
             raise UserError(
-                f"{path}: a tensor {list(thing.shape)} has {grown:,} bytes, more than the "
+                f"{path}: a tensor {shape} has {grown:,} bytes, more than the "
                 f"file; save a copy of it"
             )
     elif isinstance(thing, Mapping | list | tuple) and depth:
-        for inner in thing.values() if isinstance(thing, Mapping) else thing:
-            _refuse_grown(inner, path, most, depth - 1)
+        parts = thing.values() if isinstance(thing, Mapping) else thing
+        for part in parts:
+            _refuse_grown(part, path, most, depth - 1)
 
 
 # safetensors
@@ -108,9 +114,10 @@ def _sharded(path: Path, size: int) -> dict[str, Tensor]:
     shards = _shards(path, files)
     tensors: dict[str, Tensor] = {}
     for shard in shards:
-        content = opened(path.parent / shard)
+        place = path.parent / shard
+        content = opened(place)
         if not isinstance(content, Mapping):
-            raise UserError(f"{path.parent / shard} is no shard: it holds no tensors by name")
+            raise UserError(f"{place} is no shard: it holds no tensors by name")
         for name, value in content.items():
             if isinstance(value, Tensor) and files.get(name) == shard:
                 tensors[name] = value
@@ -137,13 +144,16 @@ def _weight_map(path: Path, size: int) -> dict[str, str]:
 def _shards(path: Path, files: dict[str, str]) -> list[str]:
     """The files that an index names, all of them beside it."""
     shards = sorted(set(files.values()))
-    if not shards or not all(isinstance(name, str) and SHARD.fullmatch(name) for name in shards):
+    if not shards or not all(map(_is_name_of_shard, shards)):
         raise UserError(f"{path}: its shards must be names of files beside it")
     if missing := [name for name in shards if not (path.parent / name).is_file()]:
-        raise UserError(
-            f"{path}: {len(missing)} of its {len(shards)} shards are not there ({listed(missing)})"
-        )
+        lost = f"{len(missing)} of its {len(shards)} shards"
+        raise UserError(f"{path}: {lost} are not there ({listed(missing)})")
     return shards
+
+
+def _is_name_of_shard(name: object) -> bool:
+    return isinstance(name, str) and SHARD.fullmatch(name) is not None
 
 
 # torch
@@ -165,15 +175,16 @@ class _Unread:
 
 def _torch(path: Path, size: int, head: bytes) -> object:
     """What torch's weights-only reader makes of a file."""
-    archive = head[:2] == b"PK"
-    if archive:
+    is_archive = head[:2] == b"PK"
+    if is_archive:
         _check_archive(path, size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_inert_names(path) if archive else []):
+            inert = _inert_names(path) if is_archive else []
+            with torch.serialization.safe_globals(inert):
                 content: object = torch.load(
-                    path, map_location="cpu", weights_only=True, mmap=archive
+                    path, map_location="cpu", weights_only=True, mmap=is_archive
                 )
                 return content
     except Exception as fault:
@@ -183,15 +194,20 @@ def _torch(path: Path, size: int, head: bytes) -> object:
 def _inert_names(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """The names in an archive that stand for mere numbers and settings, and what is read instead of
     them."""
-    needed = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    return [(_Unread, name) for name in needed if name.split(".")[0] in INERT]
+    inert: list[Callable[..., object] | tuple[Callable[..., object], str]] = []
+    for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(path)):
+        package, *_ = name.split(".")
+        if package in INERT:
+            inert.append((_Unread, name))
+    return inert
 
 
 def _check_archive(path: Path, size: int) -> None:
     """Refuse what grows when it is read; torch's archives are never compressed."""
     try:
         with zipfile.ZipFile(path) as archive:
-            grown = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        grown = sum(entry.file_size for entry in entries)
     except (zipfile.BadZipFile, OSError, ValueError, EOFError):
         raise UserError(f"{path} is not read: it is damaged or cut short") from None
     if grown > size:
@@ -208,8 +224,9 @@ def _why(fault: str, path: Path) -> str:
         what = f"it holds more than tensors ({name}), and no code of a file is ever run"
         return f"{what}; keep the weights alone: torch.save(model.state_dict(), …)"
     if path.suffix not in SUFFIXES:
-        return f"it is no file of tensors ({', '.join(SUFFIXES)})"
-    words = ""
-    if "eights only" not in fault:
-        words = f" ({short(fault)})"
-    return f"it holds more than tensors, or is damaged{words}"
+        suffixes = ", ".join(SUFFIXES)
+        return f"it is no file of tensors ({suffixes})"
+    words = "it holds more than tensors, or is damaged"
+    if "eights only" in fault:
+        return words
+    return f"{words} ({short(fault)})"
