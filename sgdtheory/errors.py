@@ -42,14 +42,15 @@ def closest(word: str, known: list[str]) -> Iterator[str]:
     from difflib import get_close_matches
 
     folded = fold(word)
+    names = [(name, fold(name)) for name in known]
     if folded:
         signs = sorted(folded)
-        yield from (name for name in known if fold(name) == folded)
-        yield from (name for name in known if sorted(fold(name)) == signs)
+        yield from (name for name, other in names if other == folded)
+        yield from (name for name, other in names if sorted(other) == signs)
     yield from _of_another_number(folded, known)
     yield from get_close_matches(word, known, n=1, cutoff=TYPING_ERROR)
     if len(folded) > 2:
-        yield from (name for name in known if fold(name).startswith(folded))
+        yield from (name for name, other in names if other.startswith(folded))
     yield from _of_a_close_part(word, known)
     yield from _alike(folded, known)
 

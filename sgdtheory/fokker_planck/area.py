@@ -37,7 +37,8 @@ def area_rate(areas: Tensor, time: float) -> Measured:
     >>> area_rate(torch.tensor([1.0, 3.0, torch.nan]), time=2.0)
     Measured(value=1.0, stderr=0.5, unit='', why='')
     """
-    alive = areas[torch.isfinite(areas)].double().cpu()
+    is_finite = torch.isfinite(areas)
+    alive = areas[is_finite].double().cpu()
     return Measured.mean(alive.numpy() / time)
 
 
@@ -50,7 +51,9 @@ def largest_plane(areas: Tensor) -> Tensor:
     2.0
     """
     left, _, right = torch.linalg.svd(areas)
-    return torch.stack([left[:, 0], right[0]])
+    u = left[:, 0]
+    v = right[0]
+    return torch.stack([u, v])
 
 
 def linear_area(hessian: Tensor, covariance: Tensor, rate: float) -> Tensor:

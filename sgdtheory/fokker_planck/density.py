@@ -35,7 +35,8 @@ def shares(
     spacing = 2 * reach / fine
     centres = (np.arange(fine) + 0.5) * spacing - reach
     grid = np.meshgrid(centres, centres, indexing="ij")
-    points = np.stack(grid, -1).reshape(-1, 2)
+    coordinates = np.stack(grid, -1)
+    points = coordinates.reshape(-1, 2)
     energies = energy(points)
     depths = energies.min() - energies
     densities = np.exp(depths / diffusion)
@@ -117,7 +118,8 @@ def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]
     smallest = np.finfo(np.float64).tiny
     distances = ordered[above] - ordered[below]
     gaps = np.maximum(distances, smallest)
-    logs = digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    counted = digamma(above - below) - np.log(count + 1)
+    logs = counted - np.log(gaps)
     return ordered, logs
 
 

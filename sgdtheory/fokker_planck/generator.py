@@ -63,7 +63,8 @@ class FokkerPlanck:
     @property
     def centres(self) -> Array:
         """Of the cells, [M]."""
-        centres: Array = (self.edges[1:] + self.edges[:-1]) / 2
+        edges = self.edges
+        centres: Array = (edges[1:] + edges[:-1]) / 2
         return centres
 
     @cached_property
@@ -71,7 +72,9 @@ class FokkerPlanck:
         """Rates up i → i+1 and down i+1 → i, each [M − 1]."""
         climb = np.diff(self.potential) / self.diffusion
         scale = self.diffusion / self.width**2
-        return scale / exprel(climb), scale / exprel(-climb)
+        up = scale / exprel(climb)
+        down = scale / exprel(-climb)
+        return up, down
 
     @cached_property
     def generator(self) -> csc_array:
@@ -126,7 +129,8 @@ class FokkerPlanck:
         """F = E[V] − D·S [...] with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest
         value −D·log(Z·w)."""
         energy: Array = (p * self.potential).sum(-1)
-        negative_entropy: Array = xlogy(p, p / self.width).sum(-1)
+        densities = p / self.width
+        negative_entropy: Array = xlogy(p, densities).sum(-1)
         return energy + self.diffusion * negative_entropy
 
     def divergence(self, p: Array) -> Array:
@@ -154,10 +158,12 @@ class FokkerPlanck:
         up, down = self.jumps
         up = up[:last]
         down = down[:last]
-        at_end = self.energy(np.array([end]))
-        climb = (float(at_end[0]) - self.potential[last]) / self.diffusion
+        (at_end,) = self.energy(np.array([end]))
+        rise = float(at_end) - self.potential[last]
+        climb = rise / self.diffusion
         gap = end - centres[last]
-        last_rate = self.diffusion / (self.width * gap) / exprel(climb)
+        scale = self.diffusion / (self.width * gap)
+        last_rate = scale / exprel(climb)
         out = np.append(up, last_rate)
         back = np.append(0.0, down)
         bands = np.zeros((3, k))

@@ -88,9 +88,10 @@ class Relaxation(NamedTuple):
         reference = course.reference
         bins = self.counts.shape[1] // 2
         last = len(course.steps) - 1
-        chosen = sorted({round(k) for k in np.linspace(0, last, MOMENTS)})
-        states = course.states([course.steps[k] for k in chosen])
-        p = _coarse(states, bins)
+        spaced = np.linspace(0, last, MOMENTS)
+        chosen = sorted({round(k) for k in spaced})
+        steps = [course.steps[k] for k in chosen]
+        p = _coarse(course.states(steps), bins)
         width = (reference.high - reference.low) / bins
         rows = []
         for exact, k in zip(p, chosen, strict=True):

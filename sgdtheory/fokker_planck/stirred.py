@@ -124,7 +124,8 @@ class Stirred:
     def _start(self, seed: int, dtype: torch.dtype) -> tuple[Cloud, Tensor, Tensor]:
         """Points [P, n], the plane [2, n] and the origin [n]."""
         if self.coupling is not None:
-            start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
+            start = self.landscape.init(self.replicas, stream(seed, "init"))
+            start = start.to(dtype)
             plane = torch.eye(2, self.landscape.dim, dtype=dtype, device=start.device)
             return start, plane, torch.zeros_like(start[0])
         landscape = self._stated()
@@ -161,9 +162,11 @@ class Stirred:
     def _histogram(self, cloud: Cloud) -> Tensor:
         """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
         per_length = self.bins / (2 * self.reach)
-        scaled = (cloud[:, :2].double() + self.reach) * per_length
+        places = cloud[:, :2].double()
+        scaled = (places + self.reach) * per_length
         at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
-        squares = at[:, 0] * self.bins + at[:, 1]
+        x, y = at.unbind(1)
+        squares = x * self.bins + y
         counts = torch.bincount(squares, minlength=self.bins**2)
         return counts.double().cpu()
 
@@ -182,5 +185,9 @@ class Stirred:
 
         diffusion = temperature(self.sgd) * landscape.noise
         expected = shares(energy, diffusion, self.reach, self.bins)
-        divergences = [Binned(row.numpy(), expected).divergence.value for row in counts]
-        return Measured.mean([nats for nats in divergences if nats is not None], "nats")
+        divergences = []
+        for row in counts:
+            divergence = Binned(row.numpy(), expected).divergence
+            if divergence.value is not None:
+                divergences.append(divergence.value)
+        return Measured.mean(divergences, "nats")

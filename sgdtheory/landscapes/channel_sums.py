@@ -70,7 +70,8 @@ def averages(values: Tensor, channels_first: bool = False) -> Tensor:
 def as_rows(values: Tensor) -> Tensor:
     """Values [N, C, …] as [M, C], without a copy where channels come last."""
     channels = values.shape[1]
-    rows = values.movedim(1, -1).reshape(-1, channels)
+    moved = values.movedim(1, -1)
+    rows = moved.reshape(-1, channels)
     return rows.contiguous()
 
 
@@ -162,8 +163,10 @@ def gradient_sums(g: Tensor, rows: Tensor, mean: Tensor, s: Tensor) -> tuple[Ten
             *pair, None, None, None, *mean_and_s, True, 0.0, [False, True, True]
         )
         sums += total, product
+    blocks = len(g_blocks)
     channels = len(mean)
-    by_block = torch.stack(sums).view(len(g_blocks), 2, -1, channels)
+    stacked = torch.stack(sums)
+    by_block = stacked.view(blocks, 2, -1, channels)
     total, product = by_block.sum((0, 2)).unbind()
     return total, product
 

@@ -101,8 +101,9 @@ def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
         if rows is None:
             are_alike = torch.equal(one, other)
         else:
-            difference = relative_difference(one[:rows].double(), other[:rows].double())
-            are_alike = difference <= ROUNDING
+            first = one[:rows].double()
+            second = other[:rows].double()
+            are_alike = relative_difference(first, second) <= ROUNDING
         if not are_alike:
             return False
     return True

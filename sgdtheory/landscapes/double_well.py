@@ -60,8 +60,9 @@ class DoubleWell(Formula):
         = .9003·height·e^{−height/D}; 5–18 % off at temperatures one can wait for, where
         `mean_first_passage` is exact.
         """
+        diffusion = self._diffusion(temperature)
         attempts = sqrt(32) * self.height / (2 * pi)
-        return attempts * exp(-self.height / self._diffusion(temperature))
+        return attempts * exp(-self.height / diffusion)
 
     def mean_first_passage(
         self, temperature: PositiveFloat, start: float = -1.0, end: float = 1.0
@@ -83,7 +84,8 @@ class DoubleWell(Formula):
         def inner(y: float) -> float:
             def weight(z: float) -> float:
                 # one exponential: neither factor overflows
-                return exp((self._well(y) - self._well(z)) / diffusion)
+                climb = self._well(y) - self._well(z)
+                return exp(climb / diffusion)
 
             at = _inside(-1.0, far, y)
             integral, *_ = quad(weight, far, y, points=at, epsabs=0, epsrel=1e-10, limit=200)
@@ -133,7 +135,8 @@ class DoubleWell(Formula):
 
     def _far(self, diffusion: float) -> float:
         """An x < −1 below which e^{−V/D} < e^{−60}: what lies beyond is nothing in float64."""
-        return -sqrt(1 + sqrt(60 * diffusion / self.height))
+        rise = sqrt(60 * diffusion / self.height)
+        return -sqrt(1 + rise)
 
 
 def _inside(point: float, low: float, high: float) -> list[float] | None:

@@ -85,13 +85,15 @@ class Formula(ABC):
         """The objective of each point [P]; `batch` ξ [P, n] or [1, n] tilts it."""
         losses = self._whole(cloud)
         if batch is not None:
-            losses = losses + (batch.to(cloud.dtype) * cloud).sum(1)
+            tilts = batch.to(cloud.dtype) * cloud
+            losses = losses + tilts.sum(1)
         return losses
 
     def sample(self, points: int, size: int, stream: Generator) -> Tensor:
         """One mini-batch a point: ξ [points, n] ~ N(0, C/size)."""
+        scale = sqrt(self.noise / size)
         draws = torch.randn(points, self.dim, generator=stream)
-        draws = draws.to(self.device) * sqrt(self.noise / size)
+        draws = draws.to(self.device) * scale
         if self.root is None:
             return draws
         return draws @ self.constant("root", draws).T
@@ -153,7 +155,8 @@ class Formula(ABC):
         q, r = torch.linalg.qr(
             torch.randn(self.dim, self.native_dim, generator=generator, dtype=torch.float64)
         )
-        frame: Tensor = (q * r.diagonal().sign()).T.contiguous()
+        columns: Tensor = q * r.diagonal().sign()
+        frame = columns.T.contiguous()
         return frame.to(self.device)
 
     @cached_property

@@ -57,4 +57,5 @@ class LimitCycle(Stirring):
         # 1/∫e^{−(x² − 1)²/4}dx, its energy is 0
         density = landscape.stationary_density(torch.ones(1), temperature)
         at_top = float(density[0])
-        return 2 * pi * self.strength * at_top / sqrt(2 * pi)
+        root = sqrt(2 * pi)
+        return 2 * pi * self.strength * at_top / root

@@ -74,7 +74,8 @@ class LinearRegression:
         y = batch.targets.to(cloud.dtype)
         outputs = (x @ cloud[:, :, None])[:, :, 0]  # [P, b]
         squares = (outputs - y).square()
-        penalties = 0.5 * self.weight_decay * cloud.square().sum(1)
+        norms = cloud.square().sum(1)
+        penalties = 0.5 * self.weight_decay * norms
         return 0.5 * squares.mean(1) + penalties
 
     def _examples(self, dtype: torch.dtype) -> Regression:
@@ -107,7 +108,8 @@ class LinearRegression:
         gradients = x * residuals[:, :, None]  # [P, N, n], without λθ, which is no noise
         mean = gradients.mean(1)
         squares = gradients.mT @ gradients / self.count
-        return squares - mean[:, :, None] * mean[:, None, :]
+        of_mean = mean[:, :, None] * mean[:, None, :]
+        return squares - of_mean
 
     def stationary_covariance(
         self,
@@ -124,7 +126,8 @@ class LinearRegression:
         replacement inside a batch the noise is × (N−b)/(N−1).
         """
         h, basis = torch.linalg.eigh(self.hessian)
-        limit = 2 * (1 + momentum) / float(h[-1])
+        highest = float(h[-1])
+        limit = 2 * (1 + momentum) / highest
         if learning_rate >= limit:
             raise UserError(
                 f"learning_rate={learning_rate:g} has no stationary state; stay below {limit:g}"
@@ -139,13 +142,14 @@ class LinearRegression:
         at_minimum = self.noise_covariance(self.minima())[0]
         fixed = basis.T @ at_minimum @ basis
         covariance = fixed / damping
+        most = 1e6 * float(fixed.trace())
         for _ in range(ROUNDS):
             spread = ((x @ covariance) * x).sum(1, keepdim=True)  # xᵀΣx [N, 1]
             squares = (spread * x).T @ x / self.count
             noise = fixed + squares - gram @ covariance @ gram
             new: Tensor = noise / damping
             is_finite = bool(torch.isfinite(new).all())
-            if not is_finite or float(new.trace()) > 1e6 * float(fixed.trace()):
+            if not is_finite or float(new.trace()) > most:
                 break
             change = float((new - covariance).norm())
             if change < 1e-13 * float(new.norm()):

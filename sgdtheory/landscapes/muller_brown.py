@@ -32,7 +32,8 @@ class MullerBrown(Formula):
         amplitude, a, b, c, at_x, at_y = self.constant("table", x)  # each [4]
         dx = x[:, :1] - at_x  # [P, 4]
         dy = x[:, 1:] - at_y
-        exponent: Tensor = a * dx.square() + b * dx * dy + c * dy.square()
+        mixed = b * dx * dy
+        exponent: Tensor = a * dx.square() + mixed + c * dy.square()
         energies: Tensor = exponent.exp() @ amplitude
         return energies
 
@@ -61,7 +62,8 @@ class MullerBrown(Formula):
     def barrier(self) -> float:
         saddle = self.native_saddles()[0]
         minimum = self.native_minima()[0]
-        high, low = self.energy(torch.stack([saddle, minimum]))
+        points = torch.stack([saddle, minimum])
+        high, low = self.energy(points)
         return float(high - low)
 
     @cached_property

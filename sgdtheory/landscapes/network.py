@@ -104,7 +104,8 @@ class Network(NetworkObjective):
     ) -> Tensor:
         """`outputs_with` of many images [N, C, H, W], [N, K]."""
         chunks = images.split(len(self._parts[0]))
-        return torch.cat([self.outputs_with(theta, buffers, chunk) for chunk in chunks])
+        outputs = [self.outputs_with(theta, buffers, chunk) for chunk in chunks]
+        return torch.cat(outputs)
 
     def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         """Outputs [b, K] of the author's module in evaluation mode, batch norms using `buffers`."""
@@ -125,7 +126,8 @@ class Network(NetworkObjective):
         if not self.function.has_batch_norm:
             return Population({}, None)
         at, population = self._newest
-        if at is None or at.dtype != theta.dtype or not torch.equal(at, theta):
+        is_kept = at is not None and at.dtype == theta.dtype and torch.equal(at, theta)
+        if not is_kept:
             images, _ = self.examples("train")
             population = self._recorded(theta, images)
             kept = theta.detach().clone()
@@ -153,9 +155,10 @@ class Network(NetworkObjective):
         images = self.data.train_images.index_select(0, part)
         labels = self.data.train_labels.index_select(0, part)
         with torch.no_grad():
-            objective = self.losses(theta[None], self.first_batch(most))[0]
-            squares = theta.double().square()
-            descended = objective.double() - 0.5 * self.weight_decay * squares.sum()
+            batch = self.first_batch(most)
+            (objective,) = self.losses(theta[None], batch)
+            square = theta.double().square().sum()
+            descended = objective.double() - 0.5 * self.weight_decay * square
             buffers = {}
             if self.function.has_batch_norm:
                 buffers = self._recorded(theta, images).buffers

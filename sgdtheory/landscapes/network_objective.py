@@ -93,7 +93,8 @@ class NetworkObjective:
         self._parts = self._partition(part)
         self._train_images = self._kept_images()
         self._row_losses = self._losses_of_rows
-        if rows == "auto" and self.rows == "vmap" and not self._vectorises():
+        is_to_try = rows == "auto" and self.rows == "vmap"
+        if is_to_try and not self._vectorises():
             self.rows = "loop"
         self.rows_at_once: int | None = None
         if self.rows == "loop":
@@ -123,7 +124,8 @@ class NetworkObjective:
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
         """The module as a function; a UserError where it does not take such data."""
-        example = self.data.scaled(self.data.train_images[:2], torch.float32)
+        images = self.data.train_images[:2]
+        example = self.data.scaled(images, torch.float32)
         try:
             function = ModuleFunction(build, parameters, example, self.device)
             self._layout = layout_of(function, example)
@@ -142,8 +144,9 @@ class NetworkObjective:
         """Whether vmap can follow the module: not where values decide, or buffers are written."""
         theta = self.vector(self.function.plain).float()
         theta = theta.to(self.device)
+        cloud = theta.expand(2, -1)
         try:
-            value_and_grad(self, theta.expand(2, -1), self.first_batch(2))
+            value_and_grad(self, cloud, self.first_batch(2))
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False
         return True

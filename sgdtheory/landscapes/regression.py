@@ -80,10 +80,11 @@ class Regression:
         pieces = cloud.split(self._sizes, 1)
         weights = {}
         for name, piece in zip(self._shapes, pieces, strict=True):
-            weights[name] = piece.view(-1, *self._shapes[name])
+            shape = self._shapes[name]
+            weights[name] = piece.view(-1, *shape)
         images = x[:, :, None, None, None]
-        outputs: Tensor = self._module.forward_rows(weights, images)[:, :, 0]  # [P, b]
-        squares = (outputs - y).square()
+        outputs: Tensor = self._module.forward_rows(weights, images)
+        squares = (outputs[:, :, 0] - y).square()  # [P, b]
         return squares.mean(1)
 
 

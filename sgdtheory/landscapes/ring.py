@@ -64,7 +64,8 @@ class Ring(Formula):
                 f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use "
                 f"height=0"
             )
-        spread = sqrt(temperature * self.noise / (2 * self.wall))
+        diffusion = temperature * self.noise
+        spread = sqrt(diffusion / (2 * self.wall))
         cut = 1 / spread
         hazard = float(norm.pdf(cut) / norm.cdf(cut))
         return 1 + spread * hazard

@@ -167,7 +167,8 @@ def _logits(few: "Network", theta: Tensor) -> None:
             f"model: {model} gives outputs {shape} for {examples} "
             f"examples of {classes} classes; they must be logits [{examples}, {classes}]"
         )
-    if not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
+    are_finite = outputs.is_floating_point() and bool(torch.isfinite(outputs).all())
+    if not are_finite:
         raise UserError(f"model: outputs of {model} at a random point are not finite")
 
 
@@ -193,7 +194,8 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
         gap = few.gap(theta, EXAMPLES).value
         gaps.append(inf if gap is None else gap)
     worst = max(gaps)
-    loss = few.losses(cloud[:1], few.first_batch(EXAMPLES))
+    batch = few.first_batch(EXAMPLES)
+    loss = few.losses(cloud[:1], batch)
     size = float(loss.abs())
     if not worst <= ROUNDING * (1 + size):
         raise UserError(

@@ -53,7 +53,8 @@ class Spherical(Formula):
         draws = torch.randn(
             self.directions, self.directions, generator=generator, dtype=torch.float64
         )
-        couplings: Tensor = (draws + draws.T) / (2 * self.directions) ** 0.5
+        scale = (2 * self.directions) ** 0.5
+        couplings: Tensor = (draws + draws.T) / scale
         return couplings
 
     @cached_property
@@ -66,7 +67,8 @@ class Spherical(Formula):
         outward = x.square().sum(1) - 1
         couplings = self.constant("couplings", x)
         coupled = (x @ couplings * x).sum(1)
-        return 0.5 * coupled + 0.25 * self.wall * outward.square()
+        wall = 0.25 * self.wall * outward.square()
+        return 0.5 * coupled + wall
 
     def native_critical_points(self) -> Tensor:
         """[k, k], the lowest first, one of each pair ±x."""

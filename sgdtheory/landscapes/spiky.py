@@ -130,7 +130,9 @@ class Spiky(Formula):
             lowest = float(brentq(pole_free, first, (2 * m - 0.5) * pi))
             if above(lowest) >= 0:
                 break
-            pairs.append((root(first, lowest), root(lowest, last)))
+            maximum = root(first, lowest)
+            minimum = root(lowest, last)
+            pairs.append((maximum, minimum))
         return pairs
 
     def _along_first(self, places: list[float]) -> Tensor:

@@ -72,8 +72,9 @@ class AutoNEBSearch:
         end_values = in_float64(self.evaluate, self.ends)
         line = values_along(self.ends, LINE, end_values, self.evaluate)
         sgd = self._sgd(settings.cycles[0], settings.learning_rate)
-        measured = settings.learning_rate == "auto" and is_measured(self.landscape)
-        rate = rate_along(self.landscape, sgd, self.ends, self.seed) * (BAND if measured else 1.0)
+        rate = rate_along(self.landscape, sgd, self.ends, self.seed)
+        if settings.learning_rate == "auto" and is_measured(self.landscape):
+            rate *= BAND
         return AutoNEBState(
             attempt=0,
             cycle=0,
@@ -133,7 +134,8 @@ class AutoNEBSearch:
         state = state._replace(path=path, values=values, cycle=state.cycle + 1)
         if not isfinite(barrier):  # of a schedule that is kept to, nothing can follow
             return state._replace(cycle=len(settings.cycles))
-        if barrier <= settings.enough * state.straight and cycle is not settings.cycles[-1]:
+        is_low = barrier <= settings.enough * state.straight
+        if is_low and cycle is not settings.cycles[-1]:
             return state._replace(cycle=len(settings.cycles) - 1)
         return state
 
@@ -148,13 +150,14 @@ class AutoNEBSearch:
         band = ElasticBand(
             self.ends, self.end_losses, targets, stiffness, cycle.climb, ceiling=ceiling
         )
-        sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
-        again = ""
+        rate = state.learning_rate * state.multiple * cycle.rate
+        sgd = self._sgd(cycle, rate)
+        name = f"attempt-{state.attempt}-cycle-{state.cycle}"
         if state.undone:
-            again = f"-again-{state.undone}"
-        name = f"attempt-{state.attempt}-cycle-{state.cycle}{again}"
+            name += f"-again-{state.undone}"
+        seed = key(self.seed, name)
         try:
-            cloud = self.descend(name, sgd, path[1:-1], band, key(self.seed, name))
+            cloud = self.descend(name, sgd, path[1:-1], band, seed)
         except RunError as failure:  # too high a learning rate here: a lower one may do better
             steps = cycle.steps
             if isinstance(failure, Diverged):
@@ -169,7 +172,8 @@ class AutoNEBSearch:
             return insertion(state.path, state.values, cycle.insert, settings.threshold)
         # the first cycle, or all before this one rose
         source = stream(self.seed, "nudge", state.attempt)
-        return pivots_on_line(self.ends, settings.cycles[0].insert, settings.nudge, source)
+        count = settings.cycles[0].insert
+        return pivots_on_line(self.ends, count, settings.nudge, source)
 
     def _values(self, path: Tensor, state: AutoNEBState) -> tuple[Tensor, int]:
         """Dense values along a path [P, n] and how many were asked for; NaN where it is not
@@ -189,7 +193,8 @@ class AutoNEBSearch:
 
     def _is_clear(self, state: AutoNEBState) -> bool:
         """Whether no mini-batch looks as high as the straight line by chance."""
-        return self._may_lower and state.straight > CLEAR * float(state.end_values.max())
+        higher_end = float(state.end_values.max())
+        return self._may_lower and state.straight > CLEAR * higher_end
 
     def _lowered(self, state: AutoNEBState, barrier: float) -> AutoNEBState:
         """A lower rate, and the straight line as the best path if there is none."""
@@ -266,11 +271,13 @@ class AutoNEBSearch:
         flat = max(settings.enough * state.straight, SIGMAS * state.best_stderr)
         if state.best_barrier <= flat:
             return True
-        tries = len(settings.multiples)
-        is_high = state.best_barrier > settings.retry_above * state.straight
-        return state.attempt >= tries + (settings.retries if is_high else 0)
+        attempts = len(settings.multiples)
+        if state.best_barrier > settings.retry_above * state.straight:
+            attempts += settings.retries
+        return state.attempt >= attempts
 
     def _top_and_end(self, state: AutoNEBState) -> Tensor:
         """The highest point of a path and the higher of its ends, [2, n]."""
         higher = int(state.end_values.argmax())
-        return torch.stack([highest_point(state.path, state.values), self.ends[higher]])
+        top = highest_point(state.path, state.values)
+        return torch.stack([top, self.ends[higher]])

@@ -50,7 +50,8 @@ def _asked(nodes: Nodes, pairs: Pairs) -> list[Pair]:
     if isinstance(pairs, str):
         return sorted(combinations(sorted(nodes), 2))
     for pair in pairs:
-        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(nodes):
+        is_pair = len(pair) == 2 and len(set(pair)) == 2
+        if not is_pair or not set(pair) <= set(nodes):
             raise UserError(
                 f"pairs: {list(pair)} is no pair of two different minima; they are numbered "
                 f"{sorted(nodes)}"

@@ -139,5 +139,7 @@ def subdivide(rows: Tensor, parts: int) -> Tensor:
     steps = torch.arange(parts, dtype=rows.dtype, device=rows.device)
     ones = [1] * (rows.ndim - 1)
     fractions = steps.div(parts).view(1, parts, *ones)
-    between = torch.lerp(rows[:-1, None], rows[1:, None], fractions)  # [P−1, parts, …]
+    before = rows[:-1, None]
+    after = rows[1:, None]
+    between = torch.lerp(before, after, fractions)  # [P−1, parts, …]
     return torch.cat([between.flatten(0, 1), rows[-1:]])

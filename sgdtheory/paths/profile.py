@@ -52,7 +52,13 @@ class Profile(NamedTuple):
     def barrier(self) -> Measured:
         """max_t L(t) − max(L(0), L(1)); its error over examples as drawn from the population, all
         points on the same ones."""
-        return self._statistic(lambda means: means.max(1) - means[:, [0, -1]].max(1))
+
+        def rise(means: np.ndarray) -> np.ndarray:
+            higher_end = means[:, [0, -1]].max(1)
+            rises: np.ndarray = means.max(1) - higher_end
+            return rises
+
+        return self._statistic(rise)
 
     def barrier_from(self, end: int) -> Measured:
         """max_t L(t) − L(end), end 0 or −1: over the first, the energy difference that a formula
@@ -165,14 +171,16 @@ def _widened(losses: np.ndarray, means: np.ndarray, of: Statistic, weights: np.n
     size = float(np.abs(means).max())
     small = 1e-6 * max(1e-300, size)
     moved = means + small * np.eye(len(means))
-    slopes = (of(moved) - of(means[None])) / small  # [T]; a kink counts as one of its sides
+    changes = of(moved) - of(means[None])
+    slopes = changes / small  # [T]; a kink counts as one of its sides
     contributions = slopes @ (losses - means[:, None])  # of each example [N]
     if not contributions.any():
         return 1.0
     powers = np.stack([contributions, contributions**2], 1)
     again = weights @ powers  # [R, 2]
     m = again[:, 0]
-    variances = np.maximum(again[:, 1] - m**2, np.finfo(float).tiny)
+    tiny = np.finfo(float).tiny
+    variances = np.maximum(again[:, 1] - m**2, tiny)
     s = np.sqrt(variances / len(contributions))
     quantile = np.quantile(np.abs(m) / s, 0.95)
     return max(1.0, float(quantile / ndtri(0.975)))

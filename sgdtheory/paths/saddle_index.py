@@ -20,7 +20,8 @@ def saddle_index(landscape: Landscape, path: Path, along: Profile) -> Row:
     top = along.worst
     if top in (0, len(along.t) - 1):
         return {"index": None, "index_why": "the top of the path is one of its ends"}
-    theta = path.at(path.t[top : top + 1]).double()
+    at = path.t[top : top + 1]
+    theta = path.at(at).double()
     _, gradient = value_and_grad(landscape, theta)
     before = float(gradient.norm())
     if theta.shape[1] > DENSE_HESSIAN:

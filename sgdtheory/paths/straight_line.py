@@ -11,8 +11,9 @@ MEASURED_AT = (0.2, 0.4, 0.6, 0.8)  # of the line: where a learning rate is meas
 
 def points_on_line(ends: Cloud, t: Tensor) -> Cloud:
     """(1 − t)θ₀ + tθ₁ at t [T] between ends [2, n], [T, n]; the ends may be one point."""
-    column = t.to(ends)[:, None]
-    return torch.lerp(ends[:1], ends[1:], column)
+    first = ends[:1]
+    last = ends[1:]
+    return torch.lerp(first, last, t.to(ends)[:, None])
 
 
 def evenly_spaced(count: int, device: torch.device) -> Tensor:

@@ -78,7 +78,8 @@ class Connect:
     @cached_property
     def given(self) -> Given:
         """The minima as they were read."""
-        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
+        dtype = dtype_of(self.dtype)
+        return given(self.landscape, self.minima, self.checkpoint, dtype)
 
     @property
     def said(self) -> list[str]:
@@ -125,7 +126,7 @@ class Connect:
         edges = [unit for unit, _ in self._edges(run)]
         on_minima = units_of(self.diagnostic, self.landscape, minima, run)
         on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
-        return [*minima, *on_minima, *self._plane_units(run), *edges, *on_paths]
+        return minima + on_minima + self._plane_units(run) + edges + on_paths
 
     def _score(self, index: int, folder: UnitFolder) -> None:
         """Score one minimum."""

@@ -33,11 +33,13 @@ class ConnectCosts(NamedTuple):
 
     def of_edge(self) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""
-        return estimate_edge(self.landscape, self.method, self.baselines, self.minima[:2])
+        ends = self.minima[:2]
+        return estimate_edge(self.landscape, self.method, self.baselines, ends)
 
     def of_plane(self) -> Estimate:
         """From the cost of scoring one point."""
-        return estimate_scores(self.landscape, self.minima[:1], self.plane**2)
+        points = self.plane**2
+        return estimate_scores(self.landscape, self.minima[:1], points)
 
     def of_minimum(self) -> Estimate:
         """From the cost of scoring one point, on two sets."""

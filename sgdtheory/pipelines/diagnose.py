@@ -202,7 +202,8 @@ class Diagnose:
         elif isinstance(measured, Criticality):
             gradients = PRODUCT * (1 + measured.steps)
         points = self.given.points
-        return estimate_score(self.landscape, points[:1], gradients * len(points))
+        cost = gradients * len(points)
+        return estimate_score(self.landscape, points[:1], cost)
 
     # what is said
 
@@ -242,13 +243,15 @@ class Diagnose:
             facts.append(f"objective {objectives}")
         else:
             for name, split in SPLITS:
-                percent = [100 * error for error in column_of(rows, f"{name}_error")]
-                facts.append(f"{split} error {_range(percent)} %")
+                errors = column_of(rows, f"{name}_error")
+                percent = _range([100 * error for error in errors])
+                facts.append(f"{split} error {percent} %")
         norms = column_of(rows, "gradient_norm")
         facts.append(f"|∇objective| {_range(norms)}")
-        words = f"{count} of {title}: {', '.join(facts)}"
+        found = ", ".join(facts)
         largest = Measured(max(norms))
-        return [Claim("points", words, largest, "", None), *_of_statistics(rows)]
+        claim = Claim("points", f"{count} of {title}: {found}", largest, "", None)
+        return [claim, *_of_statistics(rows)]
 
 
 SPLITS = (("train", "training"), ("test", "test"))
@@ -265,10 +268,14 @@ def _range(values: list[float]) -> str:
 
 def _of_statistics(rows: Rows) -> list[Claim]:
     """How much worse points do with their files' own statistics."""
-    own = [row for row in rows if row.get(f"test_error_{OWN}") is not None]
-    if not own:
+    column = f"test_error_{OWN}"
+    rises = []
+    for row in rows:
+        error = row.get(column)
+        if error is not None:
+            rises.append(error - row["test_error"])
+    if not rises:
         return []
-    rises = [row[f"test_error_{OWN}"] - row["test_error"] for row in own]
     percent = 100 * max(rises, key=abs)
     words = (
         f"with the files' own statistics of batch norm test errors move by "

@@ -19,6 +19,7 @@ def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         shape = tuple(value.shape)
-        line = f"{name} {value.dtype} {shape} {digest_of(value)}\n"
+        content = digest_of(value)
+        line = f"{name} {value.dtype} {shape} {content}\n"
         digest.update(line.encode())
     return digest.hexdigest()

@@ -90,8 +90,12 @@ def edge_of(row: Row) -> Edge:
 
 def finite_losses(minima: Rows) -> dict[int, float]:
     """The training loss of each minimum that has one."""
-    losses = {i: row["train_loss"] for i, row in enumerate(minima)}
-    return {i: loss for i, loss in losses.items() if loss is not None}
+    losses: dict[int, float] = {}
+    for i, row in enumerate(minima):
+        loss = row["train_loss"]
+        if loss is not None:
+            losses[i] = loss
+    return losses
 
 
 def merged_claims(distinct: DistinctPoints) -> list[Claim]:
@@ -106,4 +110,6 @@ def merged_claims(distinct: DistinctPoints) -> list[Claim]:
         f"of {given} minima {left} are different points ({pairs}); each is taken "
         f"once, numbered in this order"
     )
-    return [Claim("distinct", words, Measured(float(left)), f"{given}, each another point", False)]
+    counted = Measured(float(left))
+    expected = f"{given}, each another point"
+    return [Claim("distinct", words, counted, expected, False)]

@@ -128,7 +128,8 @@ def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _F
     positions = ", ".join(f"{t:g}" for t in at)
     said = f"points at {positions} of its length"
     constants = constants_beside(content, landscape, str(file))
-    return _File(file, cloud, constants, [None] * len(cloud), said)
+    no_statistics: list[dict[str, Tensor] | None] = [None] * len(cloud)
+    return _File(file, cloud, constants, no_statistics, said)
 
 
 def _together(landscape: Landscape, files: list[_File]) -> Given:
@@ -137,7 +138,8 @@ def _together(landscape: Landscape, files: list[_File]) -> Given:
     sources = []
     statistics = []
     for file in files:
-        sources += [_source(file, i) for i in range(len(file.cloud))]
+        count = len(file.cloud)
+        sources += [_source(file, i) for i in range(count)]
         statistics += file.statistics
     points = torch.cat([file.cloud for file in files])
     return Given(points, placed, digest, statistics, sources, _told(files))
@@ -170,10 +172,11 @@ def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype)
     if cloud is None:
         return _read_weights(path, content, landscape, how, dtype)
     cloud = _checked(path, cloud, landscape, dtype)
-    statistics = [statistics_beside(content, i) for i in range(len(cloud))]
+    count = len(cloud)
+    statistics = [statistics_beside(content, i) for i in range(count)]
     said = "a point"
-    if len(cloud) > 1:
-        said = f"{len(cloud)} points"
+    if count > 1:
+        said = f"{count} points"
     constants = constants_beside(content, landscape, str(path))
     return _File(path, cloud, constants, statistics, said)
 
@@ -260,7 +263,8 @@ def _told(files: list[_File]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for file in files:
         if not _is_of_run(file.path):
-            alike.setdefault(file.said, []).append(str(file.path))
+            names = alike.setdefault(file.said, [])
+            names.append(str(file.path))
     lines = []
     for said, names in alike.items():
         first = ", ".join(names[:2])

@@ -44,11 +44,11 @@ class Site(NamedTuple):
 
     def unit_of(self, cell: Cell, config: Config, work: Work, cost: Cost) -> Unit:
         """The unit that records a cell whose cloud is let go here."""
-        prefix = "cell"
+        name = f"cell-{cell.name}"
         if self.number:
-            prefix = f"cell-{self.number}"
+            name = f"cell-{self.number}-{cell.name}"
         config = {"minimum": self.unit.config, **config}
-        return Unit(f"{prefix}-{cell.name}", config, work, (self.unit,), cost)
+        return Unit(name, config, work, (self.unit,), cost)
 
     def quench_of(self, recorded: Unit, work: Work, cost: Cost) -> Unit:
         """The unit that quenches points of a cell that was recorded here."""

@@ -225,7 +225,8 @@ class SweepTemperature:
         is_of_sweep = self.checkpoint.key == STARTS
         if self.minima is not None and self.at is not None and not is_of_sweep:
             return given_on_paths(self.landscape, self.minima, self.at)
-        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
+        dtype = dtype_of(self.dtype)
+        return given(self.landscape, self.minima, self.checkpoint, dtype)
 
     @property
     def _from_files(self) -> Given | None:

@@ -163,7 +163,8 @@ class Train:
         worst = max(column_of(rows, "train_error"))
         test_errors = column_of(rows, "test_error")
         test = Measured.mean(test_errors)
-        percent = Measured.mean([100 * error for error in test_errors], "%")
+        percents = [100 * error for error in test_errors]
+        percent = Measured.mean(percents, "%")
         error = f"up to {100 * worst:.2f} %"
         if worst == 0:
             error = "0"
@@ -201,7 +202,8 @@ def _stationary(rows: Rows, title: str) -> Claim:
     expected = f"|∇L| ≤ {STATIONARY:g}"
     if None in norms or None in objectives:
         lost = Measured.nothing("the objective or its gradient is not finite at some of them")
-        words = f"{_counted(rows, True)} of {title}: not finite"
+        counted = _counted(rows, True)
+        words = f"{counted} of {title}: not finite"
         return Claim("stationary", words, lost, expected, False)
     largest = max(norms)
     holds = largest <= STATIONARY

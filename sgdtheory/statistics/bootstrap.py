@@ -69,15 +69,19 @@ def ratio_of_means(above: Array, below: Array, unit: str = "") -> Measured:
         return Measured.nothing("nothing was recorded")
     if above.shape[1] < 2:
         return Measured.nothing("fewer than two replicas have stayed finite")
-    top, bottom = above.mean(0), below.mean(0)  # [P]
-    if not (np.isfinite(top).all() and bottom.mean() > 0):
+    top = above.mean(0)  # [P]
+    bottom = below.mean(0)
+    scale = bottom.mean()
+    if not np.isfinite(top).all() or not scale > 0:
         return Measured.nothing("not finite")
     count = len(top)
     rows = resampled_rows(count)
-    draws = top[rows].mean(1) / bottom[rows].mean(1)
+    numerators = top[rows].mean(1)
+    denominators = bottom[rows].mean(1)
+    draws = numerators / denominators
     spread = float(draws.std(ddof=1))
     error = small_sample_correction(count) * spread
-    ratio = float(top.mean() / bottom.mean())
+    ratio = float(top.mean() / scale)
     return Measured(ratio, error, unit)
 
 

@@ -46,7 +46,8 @@ class Measured(NamedTuple):
             return cls.nothing("not finite")
         if values.size == 1:
             return cls(mean, None, unit)
-        stderr = float(values.std(ddof=1) / sqrt(values.size))
+        scatter = values.std(ddof=1)
+        stderr = float(scatter / sqrt(values.size))
         return cls(mean, stderr, unit)
 
     @classmethod
@@ -69,7 +70,10 @@ class Measured(NamedTuple):
     @classmethod
     def from_json(cls, number: Mapping[str, Any]) -> "Measured":
         """The number that `as_json` has written."""
-        return cls(number["value"], number["stderr"], "", number.get("why", ""))
+        value = number["value"]
+        stderr = number["stderr"]
+        why = number.get("why", "")
+        return cls(value, stderr, "", why)
 
     def as_json(self) -> Row:
         """{"value": …, "stderr": …}, and `why` where there is no number.
@@ -105,7 +109,9 @@ class Measured(NamedTuple):
             return f"{self.value:.4g}{unit}"
         magnitude = int(np.floor(np.log10(self.stderr)))
         digits = max(0, min(12, 1 - magnitude))  # two significant digits of the error
-        return f"{self.value:.{digits}f} ± {self.stderr:.{digits}f}{unit}"
+        value = f"{self.value:.{digits}f}"
+        error = f"{self.stderr:.{digits}f}"
+        return f"{value} ± {error}{unit}"
 
 
 def row_of(facts: Row, **measured: Measured) -> Row:

@@ -60,14 +60,18 @@ def fit_power_law(points: Sequence[Point]) -> Fit | str:
     centre = float(np.average(x, weights=weights))
     away = x - centre
     spread = float((weights * away**2).sum())
-    slope = float((weights * away * y).sum() / spread)
+    products = weights * away * y
+    slope = float(products.sum() / spread)
     middle = float(np.average(y, weights=weights))  # log T at the centre
     residuals = y - middle - slope * away
     freedom = count - 2
-    chi2 = float((weights * residuals**2).sum() / freedom)
+    squares = weights * residuals**2
+    chi2 = float(squares.sum() / freedom)
     scale = sqrt(max(1.0, chi2))
     prefactor = exp(middle - slope * centre)
-    log_error = sqrt(1 / weights.sum() + centre**2 / spread)
+    of_middle = 1 / weights.sum()
+    of_slope = centre**2 / spread
+    log_error = sqrt(of_middle + of_slope)
     return Fit(
         slope=slope,
         slope_stderr=scale / sqrt(spread),
@@ -105,12 +109,15 @@ def scatter(points: Sequence[Point]) -> Scatter | str:
     freedom = 0
     errors = []
     for group in groups.values():
-        if len(group) > 1:
-            logs = np.log([point.temperature for point in group])
-            deviations = logs - logs.mean()
-            squares += float((deviations**2).sum())
-            freedom += len(group) - 1
-            errors += [(point.stderr / point.temperature) ** 2 for point in group]
+        if len(group) < 2:
+            continue
+        logs = np.log([point.temperature for point in group])
+        deviations = logs - logs.mean()
+        squares += float((deviations**2).sum())
+        freedom += len(group) - 1
+        for point in group:
+            relative = point.stderr / point.temperature
+            errors.append(relative**2)
     if not freedom:
         return "no two cells have the same η/b"
     observed = sqrt(squares / freedom)
@@ -134,9 +141,7 @@ def exponents(
     2.0
     """
     slopes = []
-    by_sample = grouped(rows, sample)
-    for value in sorted(by_sample):
-        own = by_sample[value]
+    for _, own in sorted(grouped(rows, sample).items()):
         columns = [_log_of(own, factor) for factor in factors]
         constant = np.ones(len(own))
         design = np.stack([*columns, constant], 1)
@@ -156,7 +161,8 @@ def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
     for name, power in factor.items():
         logs = np.log(column_of(rows, name))
         terms.append(power * logs)
-    total: Array = sum(terms[1:], terms[0])
+    first, *others = terms
+    total: Array = sum(others, first)
     return total
 
 
@@ -179,22 +185,27 @@ def binned_exponent(x: Array, y: Array) -> Measured:
         scaled = BINS * (logs - logs[0]) / width
         bins = np.minimum(scaled.astype(int), BINS - 1)
     used = np.unique(bins)
-    masks = [bins == b for b in used]
-    centres = np.array([logs[mask].mean() for mask in masks])  # [m]
-    columns = [y[:, mask].mean(1) for mask in masks]
+    log_means = []
+    columns = []
+    for b in used:
+        mask = bins == b
+        log_means.append(logs[mask].mean())
+        columns.append(y[:, mask].mean(1))
+    centres = np.array(log_means)  # [m]
     means = np.stack(columns, 1)  # [1 + R, m]
     if len(used) < 3 or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
     slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
-    exponent = float(slopes[0])
+    slope = slopes[0]
     values = np.log(means[0])
-    residuals = values - slopes[0] * centres - offsets[0]
+    residuals = values - slope * centres - offsets[0]
     freedom = len(used) - 2
     away = centres - centres.mean()
     spread = (away**2).sum()
-    scatter_error = np.sqrt((residuals**2).sum() / freedom / spread)
+    variance = (residuals**2).sum() / freedom
+    scatter_error = np.sqrt(variance / spread)
     sampling_error = 0.0
     if len(slopes) > 1:
         sampling_error = float(slopes[1:].std(ddof=1))
-    error = float(np.hypot(scatter_error, sampling_error))
-    return Measured(exponent, error)
+    error = np.hypot(scatter_error, sampling_error)
+    return Measured(float(slope), float(error))

@@ -85,7 +85,8 @@ def mean_over(
     if len(means) > 1:
         return Measured.mean(means)
     errors = _errors_of(rows, name)
-    return Measured(means[0], hypot(*errors) / len(rows))
+    error = hypot(*errors) / len(rows)
+    return Measured(means[0], error)
 
 
 def mean_of_known(rows: Sequence[Row], name: str) -> Measured:
@@ -97,14 +98,16 @@ def mean_of_known(rows: Sequence[Row], name: str) -> Measured:
     """
     if any(row[name] is None for row in rows):
         return Measured.nothing(f"{name} is not known everywhere")
-    mean = sum(column_of(rows, name)) / len(rows)
+    count = len(rows)
+    mean = sum(column_of(rows, name)) / count
     errors = _errors_of(rows, name)
     if not any(errors):
         return Measured(mean)
     squares = sum(error**2 for error in errors)
-    return Measured(mean, squares**0.5 / len(rows))
+    return Measured(mean, squares**0.5 / count)
 
 
 def _errors_of(rows: Sequence[Row], name: str) -> list[float]:
     """The standard errors of a column; 0 for a number without one."""
-    return [row.get(f"{name}_stderr") or 0.0 for row in rows]
+    errors = [row.get(f"{name}_stderr") for row in rows]
+    return [error or 0.0 for error in errors]

@@ -58,13 +58,17 @@ def rises(samples: Sequence[Sequence[float]]) -> bool | None:
     rise = _difference(samples[0], samples[-1])
     if not _bound(rise, -1) > 0:
         return False
-    steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return all(_bound(step, +1) >= 0 for step in steps)
+    for first, second in pairwise(samples):
+        step = _difference(first, second)
+        if not _bound(step, +1) >= 0:
+            return False
+    return True
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
     pairs = zip(first, second, strict=True)
-    return Measured.mean([b - a for a, b in pairs])
+    differences = [b - a for a, b in pairs]
+    return Measured.mean(differences)
 
 
 def _bound(mean: Measured, side: int) -> float:

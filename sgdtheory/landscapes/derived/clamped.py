@@ -46,13 +46,14 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     `rise`, `left`: of the objective; `data_rise`, `data_left`: without ½λ|θ|². `gradient_norm` of
     the others at the end.
     """
-    held = Clamped(landscape, index, float(theta[index]) + delta)
+    value = float(theta[index]) + delta
+    held = Clamped(landscape, index, value)
     pushed = held.place(theta[None])
     adapted = held.place(lbfgs(held, pushed, steps))
     points = torch.cat([theta[None], pushed, adapted])
-    decay = weight_decay_of(landscape)
+    squares = points.square().sum(1)
     objective = values(landscape, points)
-    data = objective - 0.5 * decay * points.square().sum(1)
+    data = objective - 0.5 * weight_decay_of(landscape) * squares
     rise, left = (objective[1:] - objective[0]).tolist()
     data_rise, data_left = (data[1:] - data[0]).tolist()
     _, gradient = value_and_grad(held, adapted)
@@ -77,6 +78,6 @@ def second_order(curvature: Tensor, indices: list[int]) -> list[float]:
     inverse = torch.linalg.solve(curvature, identity[:, indices])  # [n, I]
     shares = []
     for k, i in enumerate(indices):
-        share = 1 / (curvature[i, i] * inverse[i, k])
-        shares.append(float(share))
+        product = curvature[i, i] * inverse[i, k]
+        shares.append(float(1 / product))
     return shares

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from sgdtheory.landscapes.module_parts import statistics_names
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import constants_of
 
-# of batch norm: recomputed at every point
-
+MOMENTS = ("running_mean", "running_var")  # of a batch norm: recomputed at every point
+COUNT = "num_batches_tracked"
 # what wrapping a part puts into names
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
@@ -55,19 +55,24 @@ def names_of(landscape: NetworkLandscape) -> Names:
     for name in (*weights, *constants):
         if name in parameters:
             names = same[id(parameters[name])]
-            aliases[name] = [name, *(other for other in names if other != name)]
+            others = [other for other in names if other != name]
+            aliases[name] = [name, *others]
         elif name in weights:
             aliases[name] = [name]
-    statistics = statistics_names(module)
+    statistics = set()
+    counts = set()
+    for norm, part in module.named_modules():
+        if isinstance(part, _BatchNorm):
+            statistics |= {f"{norm}.{name}".lstrip(".") for name in MOMENTS}
+            counts.add(f"{norm}.{COUNT}".lstrip("."))
     stored = frozenset({*module.state_dict(), *parameters})
-    counts = {name for name in statistics if name.endswith("num_batches_tracked")}
     return Names(
         weights,
         aliases,
         constants,
         kept=stored.intersection(constants),
-        statistics=frozenset(statistics - counts),
-        known=stored.union(statistics, weights, constants),
+        statistics=frozenset(statistics),
+        known=stored.union(statistics, counts, weights, constants),
     )
 
 

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ INERT = (
 # bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
 MOST_JSON = 1 << 28
 LEAST_GROWN = 1 << 26  # bytes of a tensor below which it does no harm that it repeats numbers
+# what is read instead of an object, and the name that stands for it in a file
+Inert: TypeAlias = Callable[..., object] | tuple[Callable[..., object], str]
 SHARD = re.compile(r"[^/\\\0]*[^/\\\0.]")  # the name of a file in the same folder
 
 
@@ -105,7 +108,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
             names = list(held.keys())
             return {name: held.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as fault:
-        raise UserError(f"{path} is damaged or cut short ({short(fault)})") from None
+        why = short(fault)
+        raise UserError(f"{path} is damaged or cut short ({why})") from None
 
 
 def _sharded(path: Path, size: int) -> dict[str, Tensor]:
@@ -148,7 +152,8 @@ def _shards(path: Path, files: dict[str, str]) -> list[str]:
         raise UserError(f"{path}: its shards must be names of files beside it")
     if missing := [name for name in shards if not (path.parent / name).is_file()]:
         lost = f"{len(missing)} of its {len(shards)} shards"
-        raise UserError(f"{path}: {lost} are not there ({listed(missing)})")
+        names = listed(missing)
+        raise UserError(f"{path}: {lost} are not there ({names})")
     return shards
 
 
@@ -188,13 +193,14 @@ def _torch(path: Path, size: int, head: bytes) -> object:
                 )
                 return content
     except Exception as fault:
-        raise UserError(f"{path} is not read: {_why(str(fault), path)}") from None
+        why = _why(str(fault), path)
+        raise UserError(f"{path} is not read: {why}") from None
 
 
-def _inert_names(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+def _inert_names(path: Path) -> list[Inert]:
     """The names in an archive that stand for mere numbers and settings, and what is read instead of
     them."""
-    inert: list[Callable[..., object] | tuple[Callable[..., object], str]] = []
+    inert: list[Inert] = []
     for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(path)):
         package, *_ = name.split(".")
         if package in INERT:

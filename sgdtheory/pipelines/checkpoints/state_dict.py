@@ -58,7 +58,8 @@ def state_dict_in(
         entries = {how.key: _entry(thing, entries, how.key, where)}
     if not entries:
         raise UserError(f"{where} holds no state dict: tensors by the names of parameters")
-    chosen, said = _chosen(list(_fits(entries, names, how)), where)
+    fits = list(_fits(entries, names, how))
+    chosen, said = _chosen(fits, where)
     return chosen, chosen or _nearest(entries, names, how), said
 
 
@@ -173,7 +174,8 @@ def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
         words = [f"checkpoint.prefix={printable(held.prefix)}" for held in different]
     if ranks[0] == ranks[1]:
         both = " or ".join(words[:TOLD])
-        raise UserError(f"{where} holds {len(different)} sets of weights that fit: say {both}")
+        count = len(different)
+        raise UserError(f"{where} holds {count} sets of weights that fit: say {both}")
     return first, f" ({words[1]} takes another)"
 
 
@@ -199,11 +201,13 @@ def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def same_bits(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors [any shape] hold the same numbers in the same dtype and shape,
     not-a-number included."""
-    if one.shape != other.shape or one.dtype != other.dtype or one.is_meta or other.is_meta:
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    if one.layout != torch.strided or other.layout != torch.strided or one.is_quantized:
+    if one.is_meta or other.is_meta or one.is_quantized:
         return False
-    return bool(torch.equal(_bytes_of(one), _bytes_of(other)))
+    if one.layout != torch.strided or other.layout != torch.strided:
+        return False
+    return torch.equal(_bytes_of(one), _bytes_of(other))
 
 
 def _bytes_of(value: Tensor) -> Tensor:
@@ -213,9 +217,9 @@ def _bytes_of(value: Tensor) -> Tensor:
 
 def _nearest(entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint) -> StateDict:
     """Where most of the model's names are, to say what is wrong there."""
-    places = []
+    places: list[StateDict] = []
     for key, tensors in entries.items():
-        places += list(_views(key, tensors, tensors, names, how))
+        places += _views(key, tensors, tensors, names, how)
     if how.prefix is None:
         places += [StateDict(tensors, key, "") for key, tensors in entries.items()]
     if not places:

@@ -131,7 +131,10 @@ def _vector(
         dtypes.add(value.dtype)
         flat = value.detach().reshape(-1)
         parts[name] = flat.to(dtype)
-    bad = [name for name, part in parts.items() if not torch.isfinite(part).all()]
+    bad = []
+    for name, part in parts.items():
+        if not torch.isfinite(part).all():
+            bad.append(name)
     if bad:
         raise UserError(
             f"{where} holds numbers that are not finite, in {listed(bad)}; leave it out"
