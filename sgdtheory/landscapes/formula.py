@@ -195,5 +195,6 @@ class Formula(ABC):
         if self.ambient == self.native_dim:  # nothing is left but rounding
             return self.energy(x)
         rest = cloud - x @ frame  # [P, n]; |θ|² − |x|² would be cheaper and cancel in float32
+        energies = self.energy(x)
         squares = rest.square().sum(1)
-        return self.energy(x) + 0.5 * self.stiffness * squares
+        return energies + 0.5 * self.stiffness * squares

@@ -73,10 +73,11 @@ class LinearRegression:
         x = batch.inputs.to(cloud.dtype)
         y = batch.targets.to(cloud.dtype)
         outputs = (x @ cloud[:, :, None])[:, :, 0]  # [P, b]
-        squares = (outputs - y).square()
+        residuals = outputs - y
+        misfits = 0.5 * residuals.square().mean(1)
         norms = cloud.square().sum(1)
         penalties = 0.5 * self.weight_decay * norms
-        return 0.5 * squares.mean(1) + penalties
+        return misfits + penalties
 
     def _examples(self, dtype: torch.dtype) -> Regression:
         if dtype not in self._moved:

@@ -32,8 +32,7 @@ class MullerBrown(Formula):
         amplitude, a, b, c, at_x, at_y = self.constant("table", x)  # each [4]
         dx = x[:, :1] - at_x  # [P, 4]
         dy = x[:, 1:] - at_y
-        mixed = b * dx * dy
-        exponent: Tensor = a * dx.square() + mixed + c * dy.square()
+        exponent: Tensor = a * dx.square() + b * dx * dy + c * dy.square()
         energies: Tensor = exponent.exp() @ amplitude
         return energies
 

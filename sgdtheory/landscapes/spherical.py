@@ -66,9 +66,9 @@ class Spherical(Formula):
     def energy(self, x: Tensor) -> Tensor:
         outward = x.square().sum(1) - 1
         couplings = self.constant("couplings", x)
-        coupled = (x @ couplings * x).sum(1)
+        coupled = 0.5 * (x @ couplings * x).sum(1)
         wall = 0.25 * self.wall * outward.square()
-        return 0.5 * coupled + wall
+        return coupled + wall
 
     def native_critical_points(self) -> Tensor:
         """[k, k], the lowest first, one of each pair ±x."""

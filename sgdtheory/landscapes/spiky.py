@@ -44,8 +44,9 @@ class Spiky(Formula):
         return self.spikes * exp(-(phase**2) / 2)
 
     def energy(self, x: Tensor) -> Tensor:
+        squares = x.square()
         waves = torch.cos(self.frequency * x)
-        bare = (x.square() - self.seen * waves).sum(1)
+        bare = (squares - self.seen * waves).sum(1)
         if not self.smoothing:
             return bare
         others = self.dim - self.directions
