@@ -222,8 +222,7 @@ class Connect:
                 pairs = next_pairs(nodes, {}, pairs=self._asked or self.pairs)
                 edges = [self._edge_unit(run, pair) for pair in pairs]
                 units += unfinished(run, edges)
-        names = [unit.name for unit in units]
-        return self._costs.of_names(names + tree)
+        return self._costs.of_names([unit.name for unit in units] + tree)
 
     @property
     def _costs(self) -> ConnectCosts:
