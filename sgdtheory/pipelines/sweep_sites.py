@@ -12,12 +12,14 @@ from sgdtheory.optim.sampling import Sampling
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Row
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
+Grounds = dict[tuple[int, int], ReferenceMinimum]  # by number and b of their sites
 Config = Mapping[str, Any]
 Work = Callable[[UnitFolder], None]
 Cost = Callable[[], Estimate]
@@ -96,9 +98,14 @@ def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     return row
 
 
-def reference_minimum_in(folder: UnitFolder) -> ReferenceMinimum | None:
-    """The minimum that a finished unit has measured; None where it is not finished."""
-    return None if folder.result is None else ReferenceMinimum.kept_in(folder.clouds())
+def reference_minima(run: Run, sites: Sequence[Site]) -> Grounds:
+    """The minima that finished units have measured."""
+    found: Grounds = {}
+    for site in sites:
+        folder = run.folder(site.unit)
+        if folder.result is not None:
+            found[site.number_and_size] = ReferenceMinimum.kept_in(folder.clouds())
+    return found
 
 
 def bottom_of(result: Json | None) -> QuenchResult | None:

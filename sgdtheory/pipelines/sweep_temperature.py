@@ -22,11 +22,12 @@ from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
+    Grounds,
     Site,
     SiteUnits,
     bottom_of,
     minimum_row,
-    reference_minimum_in,
+    reference_minima,
     refuse_batches,
     refuse_points,
 )
@@ -97,7 +98,7 @@ class SweepTemperature:
         first = [site.unit for site in sites]
         if any(run.result(unit) is None for unit in first):
             return first
-        cells = list(self._cells(run))
+        cells = list(self._cells(sites, reference_minima(run, sites)))
         quenched = [unit for unit in self._quenches(run, cells) if unit is not None]
         return [
             *first,
@@ -137,10 +138,10 @@ class SweepTemperature:
 
     def finish(self, run: Run) -> Results:
         sites = self._sites(run)
-        known = self._grounds(run)
+        known = reference_minima(run, sites)
         if len(known) < len(sites):
             return Results(claims_of([], title_of(self.landscape)), {})
-        cells = list(self._cells(run))
+        cells = list(self._cells(sites, known))
         rows, trajectories = [], {}
         for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
             if run.result(unit) is None:
@@ -164,7 +165,7 @@ class SweepTemperature:
         claims = claims_of(rows, title_of(self.landscape))
         return Results(claims, tables, numbers_of(rows), clouds)
 
-    def _minima(self, run: Run, grounds: Mapping[tuple[int, int], ReferenceMinimum]) -> Rows:
+    def _minima(self, run: Run, grounds: Grounds) -> Rows:
         """A row for each minimum below which clouds were let go, with diagnostics and source."""
         sites = self._sites(run)
         units = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
@@ -190,15 +191,16 @@ class SweepTemperature:
         """All units to come with their costs; cells that are not known before the minimum is are
         guessed."""
         sites = self._sites(run)
-        grounds = self._grounds(run)
+        grounds = reference_minima(run, sites)
+        cells = list(self._cells(sites, grounds))
         asked = {unit.hash for unit in pending}
-        recorded = {unit.hash for unit, _, _ in self._cells(run)}
+        recorded = {unit.hash for unit, _, _ in cells}
         costs = [
             (unit.name, (unit.cost or self._costs.of_minimum)())
             for unit in pending
             if unit.hash not in recorded
         ]
-        for unit, cell, site in self._cells(run):
+        for unit, cell, site in cells:
             if unit.hash in asked:
                 cost = self._costs.of_cell(cell, grounds[site.number_and_size])
                 costs.append((unit.name, cost))
@@ -258,17 +260,8 @@ class SweepTemperature:
         units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))
         return units.below(points, sizes)
 
-    def _grounds(self, run: Run) -> dict[tuple[int, int], ReferenceMinimum]:
-        """The minima that were measured so far, by their site's number and b."""
-        found = {
-            site.number_and_size: reference_minimum_in(run.folder(site.unit))
-            for site in self._sites(run)
-        }
-        return {site: ground for site, ground in found.items() if ground is not None}
-
-    def _cells(self, run: Run) -> Iterator[tuple[Unit, Cell, Site]]:
-        grounds = self._grounds(run)
-        for site in self._sites(run):
+    def _cells(self, sites: list[Site], grounds: Grounds) -> Iterator[tuple[Unit, Cell, Site]]:
+        for site in sites:
             ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
