@@ -15,12 +15,7 @@ def refuse_another(run: Run, task: Task) -> None:
     """A directory that holds another run, something else, or a configuration that was edited is
     left alone."""
     manifest = run.manifest
-    if not manifest:
-        if run.path.exists() and not _is_empty(run, task):
-            raise UserError(
-                f"{run.path} holds something that is no run; give run.dir an empty or a new "
-                f"directory"
-            )
+    if not manifest and (not run.path.exists() or _is_empty(run, task)):
         return
     if "config_hash" not in manifest:
         raise UserError(
