@@ -7,7 +7,6 @@ import shlex
 import warnings
 import zipfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sgdtheory.commandline.words import quoted
-from sgdtheory.data.digits import digits
-from sgdtheory.landscapes.network import Network
-from sgdtheory.models.cnn import CNN
 from sgdtheory.rng import stream
 from tests.conftest import Said, call
+from tests.small_cnn import NET, WORDS
 
-WORDS = (
-    "model=cnn",
-    "model.width=2",
-    "model.depth=1",
-    "model.dense=8",
-    "data.test_share=0.9",
-    "executor.workers=1",
-)
-NET = Network(partial(CNN, width=2, depth=1, dense=8), digits(0.9))
 THETA = NET.init(1, stream(0, "init"))[0]
 State = dict[str, Tensor]
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,13 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import sgdtheory
-from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import Spectrum
-from sgdtheory.landscapes.network import Network
-from sgdtheory.models.cnn import CNN
 from sgdtheory.pipelines.diagnose import Diagnose
 from sgdtheory.rng import stream
 from tests.conftest import Said, call
+from tests.small_cnn import DATA, NET, WORDS
 
-WORDS = (
-    "model=cnn",
-    "model.width=2",
-    "model.depth=1",
-    "model.dense=8",
-    "data.test_share=0.9",
-    "executor.workers=1",
-)
-DATA = digits(0.9)
-NET = Network(partial(CNN, width=2, depth=1, dense=8), DATA)
 DECAY = 1e-3
 
 
