@@ -4,6 +4,10 @@
 import re
 from collections.abc import Iterator
 
+# ratios of difflib from which two words count as the same but for a typing error, and as alike
+TYPING_ERROR = 0.75
+LIKENESS = 0.5
+
 
 class UserError(ValueError):
     """Something the user asked for that cannot be done: the message says what, where, and what to
@@ -14,38 +18,79 @@ class RunError(RuntimeError):
     """A run that could not go on: the message says what happened, where, and what was kept."""
 
 
+def first_line(fault: Exception) -> str:
+    """The first line of what an exception says; empty where it says nothing."""
+    lines = str(fault).splitlines()
+    if lines:
+        return lines[0]
+    return ""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """The known name closest to `word`, as a hint to be put behind a message; empty when none is
     close."""
-    found = next(_close(word, known), None)
-    return f"; did you mean {found!r}?" if found else ""
+    found = next(closest(word, known), None)
+    if found:
+        return f"; did you mean {found!r}?"
+    return ""
 
 
-def _close(word: str, known: list[str]) -> Iterator[str]:
+def closest(word: str, known: list[str]) -> Iterator[str]:
     """Known names that are close, by one measure after another: the same but for case and signs,
     with signs swapped (81 for 18), another number, a typing error, a beginning, a typing error
     in a part of it, a far likeness."""
-    from difflib import SequenceMatcher, get_close_matches
+    from difflib import get_close_matches
 
     folded = fold(word)
-    yield from (name for name in known if folded and fold(name) == folded)
-    yield from (name for name in known if folded and sorted(fold(name)) == sorted(folded))
+    names = [(name, fold(name)) for name in known]
+    if folded:
+        signs = sorted(folded)
+        yield from (name for name, other in names if other == folded)
+        yield from (name for name, other in names if sorted(other) == signs)
+    yield from _of_another_number(folded, known)
+    yield from get_close_matches(word, known, n=1, cutoff=TYPING_ERROR)
+    if len(folded) > 2:
+        yield from (name for name, other in names if other.startswith(folded))
+    yield from _of_a_close_part(word, known)
+    yield from _alike(folded, known)
+
+
+def _of_another_number(folded: str, known: list[str]) -> list[str]:
+    """Known names that differ from a folded one in numbers alone, the nearest numbers first."""
     letters, numbers = _taken_apart(folded)
-    alike = [name for name in known if numbers and _taken_apart(fold(name))[0] == letters]
-    alike = [name for name in alike if len(_taken_apart(fold(name))[1]) == len(numbers)]
-    yield from sorted(alike, key=lambda name: _distance(_taken_apart(fold(name))[1], numbers))
-    yield from get_close_matches(word, known, n=1, cutoff=0.75)
-    yield from (name for name in known if len(folded) > 2 and fold(name).startswith(folded))
-    parts = {
-        part: name for name in reversed(known) for part in re.split(r"\W|_", name) if len(part) > 2
-    }
-    yield from (
-        parts[part] for part in get_close_matches(word.lower(), list(parts), n=1, cutoff=0.75)
-    )
-    ratios = {name: SequenceMatcher(None, folded, fold(name)).ratio() for name in known}
-    yield from sorted(
-        (name for name in known if ratios[name] >= 0.5), key=lambda name: -ratios[name]
-    )
+    if not numbers:
+        return []
+    distances: dict[str, int] = {}
+    for name in known:
+        other_letters, other_numbers = _taken_apart(fold(name))
+        if other_letters == letters:
+            distances[name] = _distance(other_numbers, numbers)
+    return sorted(distances, key=distances.__getitem__)
+
+
+def _of_a_close_part(word: str, known: list[str]) -> list[str]:
+    """The known name of which a part is the word, but for a typing error."""
+    from difflib import get_close_matches
+
+    names: dict[str, str] = {}  # by part, the first of them
+    for name in reversed(known):
+        for part in re.split(r"\W|_", name):
+            if len(part) > 2:
+                names[part] = name
+    parts = get_close_matches(word.lower(), list(names), n=1, cutoff=TYPING_ERROR)
+    return [names[part] for part in parts]
+
+
+def _alike(folded: str, known: list[str]) -> list[str]:
+    """Known names that share half of their signs with a folded one, the closest first."""
+    from difflib import SequenceMatcher
+
+    ratios: dict[str, float] = {}
+    for name in known:
+        ratio = SequenceMatcher(None, folded, fold(name)).ratio()
+        if ratio >= LIKENESS:
+            ratios[name] = ratio
+    return sorted(ratios, key=ratios.__getitem__, reverse=True)
 
 
 def fold(name: str) -> str:
@@ -55,8 +100,11 @@ def fold(name: str) -> str:
 
 def _taken_apart(name: str) -> tuple[str, list[int]]:
     """resnet20 → (resnet#, [20])."""
-    return re.sub(r"\d+", "#", name), [int(number) for number in re.findall(r"\d+", name)]
+    letters = re.sub(r"\d+", "#", name)
+    numbers = re.findall(r"\d+", name)
+    return letters, list(map(int, numbers))
 
 
 def _distance(some: list[int], others: list[int]) -> int:
-    return sum(abs(a - b) for a, b in zip(some, others, strict=True))
+    pairs = zip(some, others, strict=True)
+    return sum(abs(a - b) for a, b in pairs)

@@ -8,8 +8,10 @@ import torch
 def key(seed: int, *names: object) -> int:
     """A 63-bit number that depends on the seed and on every name in order; different names never
     collide in practice."""
-    text = "\x1f".join([str(seed), *map(str, names)])
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    words = map(str, (seed, *names))
+    text = "\x1f".join(words)
+    digest = blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def stream(seed: int, *names: object) -> torch.Generator:
@@ -18,4 +20,6 @@ def stream(seed: int, *names: object) -> torch.Generator:
     Two streams with different names are independent; the same seed and names give the same draws on
     every machine, so a resumed run needs no generator state.
     """
-    return torch.Generator().manual_seed(key(seed, *names))
+    generator = torch.Generator()
+    generator.manual_seed(key(seed, *names))
+    return generator

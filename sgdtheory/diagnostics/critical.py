@@ -29,7 +29,9 @@ class Criticality:
         rows = []
         for p, theta in enumerate(cloud):
             norm = float(gradients[p].norm())
-            curvature = float(products[p].norm()) / norm if norm else None
+            curvature = None
+            if norm:
+                curvature = float(products[p].norm()) / norm
             top = top_curvature(landscape, theta, stream(0, "critical", p), self.steps)
             flat = kind_of(norm, curvature, top) == "gradient-flat"
             along = Measured.nothing("there is no gradient")

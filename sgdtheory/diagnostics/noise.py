@@ -65,10 +65,14 @@ class Noise:
         trace = float(gram.trace()) / max(1, len(gram))
         if not trace > 0:
             return _no_columns(trace)
-        examples = None if states_noise(landscape) else len(gram)
+        examples = None
+        if not states_noise(landscape):
+            examples = len(gram)
         weights = _weights(examples, len(gram), self.seed)
-        columns = _shares(gram, weights, draws.exact) | _ranks(gram, theta.numel(), examples)
-        return columns | self._against_hessian(landscape, theta, draws.rows, gram, weights)
+        shares = _shares(gram, weights, draws.exact)
+        ranks = _ranks(gram, theta.numel(), examples)
+        against = self._against_hessian(landscape, theta, draws.rows, gram, weights)
+        return shares | ranks | against
 
     def _draws(self, landscape: Landscape, theta: Tensor) -> Draws:
         source = stream(self.seed, "noise")
@@ -76,17 +80,21 @@ class Noise:
             roots = noise_vectors(landscape, theta, 1, 1, source)
             return Draws(roots * len(roots) ** 0.5, True)
         if not has_examples(landscape) or not is_additive(landscape):
-            size = min(self.batch_size, (count_of(landscape) or self.batch_size))
+            count = count_of(landscape) or self.batch_size
+            size = min(self.batch_size, count)
             noise = noise_vectors(landscape, theta, self.draws, size, source)
             return Draws(size**0.5 * noise, exact=False)
-        taken = min(landscape.count, max(2 * TOP, HELD // theta.numel()))
-        chosen = torch.randperm(landscape.count, generator=source)[:taken].to(theta.device)
+        held = max(2 * TOP, HELD // theta.numel())
+        taken = min(landscape.count, held)
+        order = torch.randperm(landscape.count, generator=source)
+        chosen = order[:taken].to(theta.device)
         chunks = [example_gradients(landscape, theta, indices) for indices in chosen.split(CHUNK)]
         rows = torch.cat(chunks)
         rows -= rows.mean(0)
         if taken == landscape.count:
             return Draws(rows, exact=True)
-        return Draws(rows * (taken / (taken - 1)) ** 0.5, exact=False)
+        unbiased = taken / (taken - 1)
+        return Draws(rows * unbiased**0.5, exact=False)
 
     def _against_hessian(
         self,
@@ -102,33 +110,41 @@ class Noise:
                 f"needs all of the Hessian: {n:,} parameters are more than dense={self.dense:,}"
             )
             return {"noise_hessian_cosine": too_large, "noise_power_law": too_large}
+        count = len(gram)
         curvature = hessian(landscape, theta)
-        along = ((rows @ curvature) * rows).sum(1).cpu().numpy()  # g·Hg [K]
-        squares = np.einsum("rk,rk->r", weights @ gram.square().numpy(), weights)
-        norms = squares**0.5 / len(gram)  # ‖C‖ [1 + R]
+        products = ((rows @ curvature) * rows).sum(1)  # g·Hg [K]
+        along = products.cpu().numpy()
+        resampled = weights @ gram.square().numpy()
+        squares = np.einsum("rk,rk->r", resampled, weights)
+        norms = squares**0.5 / count  # ‖C‖ [1 + R]
         size = max(float(curvature.norm()), 1e-300)  # ‖H‖
-        cosines = weights @ along / len(gram) / norms / size
+        cosines = weights @ along / count / norms / size
         h, modes = torch.linalg.eigh(curvature)
-        steep = h > self.flat * h[-1].clamp_min(0)
-        projections = (rows @ modes[:, steep]).square().cpu().numpy()
-        diagonal = weights @ projections / len(gram)  # C_ii [1 + R, k]
+        highest = h[-1].clamp_min(0)
+        steep = h > self.flat * highest
+        projections = (rows @ modes[:, steep]).square()
+        diagonal = weights @ projections.cpu().numpy() / count  # C_ii [1 + R, k]
+        steep_h = h[steep].cpu().numpy()
         return {
             "noise_hessian_cosine": _measured(cosines),
-            "noise_power_law": binned_exponent(h[steep].cpu().numpy(), diagonal),
+            "noise_power_law": binned_exponent(steep_h, diagonal),
         }
 
 
 def _no_columns(trace: float) -> dict[str, Measured]:
-    why = "there is no noise" if trace == 0 else "the gradients are not finite"
-    names = (
-        "noise_top10_share",
-        "noise_rank",
-        "noise_rank_float32",
-        "noise_hessian_cosine",
-        "noise_power_law",
-    )
-    first = Measured(0.0) if trace == 0 else Measured.nothing(why)
-    return {"noise_trace": first, **{name: Measured.nothing(why) for name in names}}
+    unknown = Measured.nothing("the gradients are not finite")
+    first = unknown
+    if trace == 0:
+        unknown = Measured.nothing("there is no noise")
+        first = Measured(0.0)
+    return {
+        "noise_trace": first,
+        "noise_top10_share": unknown,
+        "noise_rank": unknown,
+        "noise_rank_float32": unknown,
+        "noise_hessian_cosine": unknown,
+        "noise_power_law": unknown,
+    }
 
 
 def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
@@ -138,12 +154,16 @@ def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
     values, states = torch.linalg.eigh(gram)
     squares = values[-TOP:] * states[:, -TOP:].square()
     inside = squares.sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
-    share = _measured(weights @ inside / (weights @ sizes))
+    traces = weights @ sizes
+    share = _measured(weights @ inside / traces)
     if not exact and share.value is not None:
-        outside = sum(_share_of_others(gram, first) for first in (0, 1)) / 2
-        error = float(np.hypot(share.stderr or 0.0, (share.value - outside) / 2))
-        share = Measured((share.value + outside) / 2, error)
-    return {"noise_trace": _measured(weights @ sizes / len(gram)), "noise_top10_share": share}
+        outside = (_share_of_others(gram, 0) + _share_of_others(gram, 1)) / 2
+        middle = (share.value + outside) / 2
+        half_difference = (share.value - outside) / 2
+        error = np.hypot(share.stderr or 0.0, half_difference)
+        share = Measured(middle, float(error))
+    trace = _measured(traces / len(gram))
+    return {"noise_trace": trace, "noise_top10_share": share}
 
 
 def _share_of_others(gram: Tensor, first: int) -> float:
@@ -152,32 +172,44 @@ def _share_of_others(gram: Tensor, first: int) -> float:
     those = slice(1 - first, None, 2)
     values, states = torch.linalg.eigh(gram[these, these])
     across = gram[those, these] @ states[:, -TOP:]  # √λ_j (g_i·u_j)
-    inside = (across.square() / values[-TOP:].clamp_min(1e-300)).sum()
-    return float(inside / gram[those, those].trace())
+    top = values[-TOP:].clamp_min(1e-300)
+    inside = (across.square() / top).sum()
+    trace = gram[those, those].trace()
+    return float(inside / trace)
 
 
 def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
     values = torch.linalg.eigvalsh(gram)
     eps = float(torch.finfo(torch.float64).eps)
     single = float(torch.finfo(torch.float32).eps)
-    stated = Measured.nothing("C is stated, not measured from examples")
+    scale = values[-1] * n
+    rank = (values > scale * eps).sum()
+    rank_float32 = (values > scale * single).sum()
+    count = Measured.nothing("C is stated, not measured from examples")
+    if examples is not None:
+        count = Measured(examples)
     return {
-        "noise_rank": Measured(int((values > values[-1] * n * eps).sum())),
-        "noise_rank_float32": Measured(int((values > values[-1] * n * single).sum())),
+        "noise_rank": Measured(int(rank)),
+        "noise_rank_float32": Measured(int(rank_float32)),
         "noise_rank_eps": Measured(eps),
-        "noise_examples": stated if examples is None else Measured(examples),
+        "noise_examples": count,
     }
 
 
 def _weights(examples: int | None, count: int, seed: int) -> Array:
     """How often each of `count` draws is taken: once each, then in bootstrap resamples; [1 + R,
     count]. None are drawn where the noise is stated, or is one example's."""
-    resamples = RESAMPLES if examples is not None and examples > 1 else 0
-    return np.concatenate([np.ones((1, count)), resample_counts(count, resamples, seed)])
+    resamples = 0
+    if examples is not None and examples > 1:
+        resamples = RESAMPLES
+    once = np.ones((1, count))
+    return np.concatenate([once, resample_counts(count, resamples, seed)])
 
 
 def _measured(values: Array) -> Measured:
     """The first of values [1 + R], with the standard deviation of the others."""
+    first = float(values[0])
     if len(values) == 1:
-        return Measured(float(values[0]))
-    return Measured(float(values[0]), float(values[1:].std(ddof=1)))
+        return Measured(first)
+    error = values[1:].std(ddof=1)
+    return Measured(first, float(error))

@@ -36,11 +36,16 @@ class Sharpness:
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         """One row of columns for each point of a cloud [P, n]."""
-        return [{"sharpness": self._at(landscape, theta.detach().double())} for theta in cloud]
+        rows = []
+        for theta in cloud:
+            sharpness = self._at(landscape, theta.detach().double())
+            rows.append({"sharpness": sharpness})
+        return rows
 
     def _at(self, landscape: Landscape, theta: Tensor) -> Measured:
         if self.subspace is None:
-            return Measured(self._rise(landscape, theta, None), None, "%")
+            rise = self._rise(landscape, theta, None)
+            return Measured(rise, None, "%")
         rises = []
         for k in range(self.draws):
             source = stream(self.seed, "subspace", k)
@@ -55,30 +60,38 @@ class Sharpness:
 
         def fall(y: np.ndarray) -> tuple[float, np.ndarray]:
             move = torch.from_numpy(y).to(theta)
-            moved = theta + (move if frame is None else frame @ move)
-            value, gradient = value_and_grad(landscape, moved[None])
-            along = gradient[0] if frame is None else frame.T @ gradient[0]
-            return loss - float(value[0]), -along.cpu().numpy()
+            if frame is not None:
+                move = frame @ move
+            moved = theta + move
+            value, gradients = value_and_grad(landscape, moved[None])
+            slope = gradients[0]
+            if frame is not None:
+                slope = frame.T @ slope
+            return loss - float(value[0]), -slope.cpu().numpy()
 
         start = np.zeros_like(half)
-        if not fall(start)[1].any():
+        _, slope = fall(start)
+        if not slope.any():
             draws = torch.randn(len(half), generator=stream(self.seed, "nudge"))
             start = NUDGE * half * np.sign(draws.numpy())
         options = {"maxiter": self.iterations, "ftol": 0.0, "gtol": 0.0}
+        box = np.stack([-half, half], 1)
         best = minimize(
             fall,
             start,
             jac=True,
             method="L-BFGS-B",
-            bounds=np.stack([-half, half], 1),
+            bounds=box,
             options=options,
         )
-        return 100 * max(0.0, -float(best.fun)) / (1 + loss)
+        rise = max(0.0, -float(best.fun))
+        return 100 * rise / (1 + loss)
 
 
 def half_box(theta: Tensor, frame: Tensor | None, epsilon: float) -> Tensor:
     """ε(|(A⁺θ)_i| + 1) [p], half the sides of the box C_ε round θ [n]; A = 1 without a frame."""
     inside = theta
     if frame is not None:
-        inside = torch.linalg.lstsq(frame, theta[:, None]).solution[:, 0]
+        solved = torch.linalg.lstsq(frame, theta[:, None])
+        inside = solved.solution[:, 0]
     return epsilon * (inside.abs() + 1)

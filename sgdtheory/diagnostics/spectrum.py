@@ -24,7 +24,8 @@ from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
-DEFLATED, REPORTED = 0.01, 0.1
+DEFLATED = 0.01
+REPORTED = 0.1
 
 
 @dataclass(frozen=True)

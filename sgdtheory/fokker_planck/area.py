@@ -22,10 +22,11 @@ def swept(
     before or after the step: the difference is Δθ × Δθ = 0.
     """
     axes = plane.T.to(state.cloud)  # [n, 2]
-    place = ((state.cloud - origin) @ axes).double()  # [P, 2]
-    step = -rate * (state.velocity @ axes).double()  # [P, 2]
-    x, y = place.unbind(1)
-    dx, dy = step.unbind(1)
+    places = (state.cloud - origin) @ axes  # [P, 2]
+    velocities = state.velocity @ axes  # [P, 2]
+    steps = -rate * velocities.double()
+    x, y = places.double().unbind(1)
+    dx, dy = steps.unbind(1)
     return x * dy - y * dx
 
 
@@ -36,7 +37,8 @@ def area_rate(areas: Tensor, time: float) -> Measured:
     >>> area_rate(torch.tensor([1.0, 3.0, torch.nan]), time=2.0)
     Measured(value=1.0, stderr=0.5, unit='', why='')
     """
-    alive = areas[torch.isfinite(areas)].double().cpu()
+    is_finite = torch.isfinite(areas)
+    alive = areas[is_finite].double().cpu()
     return Measured.mean(alive.numpy() / time)
 
 
@@ -49,7 +51,9 @@ def largest_plane(areas: Tensor) -> Tensor:
     2.0
     """
     left, _, right = torch.linalg.svd(areas)
-    return torch.stack([left[:, 0], right[0]])
+    u = left[:, 0]
+    v = right[0]
+    return torch.stack([u, v])
 
 
 def linear_area(hessian: Tensor, covariance: Tensor, rate: float) -> Tensor:
@@ -60,4 +64,5 @@ def linear_area(hessian: Tensor, covariance: Tensor, rate: float) -> Tensor:
     tensor([[-0.0000,  0.5000],
             [-0.5000, -0.0000]])
     """
-    return -rate * (covariance @ hessian - hessian @ covariance)
+    commutator = covariance @ hessian - hessian @ covariance
+    return -rate * commutator

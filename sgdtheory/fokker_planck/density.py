@@ -32,14 +32,18 @@ def shares(
     array([0.25, 0.25, 0.25, 0.25])
     """
     fine = bins * FINE
-    centres = (np.arange(fine) + 0.5) * (2 * reach / fine) - reach
+    spacing = 2 * reach / fine
+    centres = (np.arange(fine) + 0.5) * spacing - reach
     grid = np.meshgrid(centres, centres, indexing="ij")
-    points = np.stack(grid, -1).reshape(-1, 2)
+    coordinates = np.stack(grid, -1)
+    points = coordinates.reshape(-1, 2)
     energies = energy(points)
-    densities = np.exp((energies.min() - energies) / diffusion)
-    weights = densities.reshape(bins, FINE, bins, FINE).sum((1, 3))
-    fractions: Array = (weights / weights.sum()).ravel()
-    return fractions
+    depths = energies.min() - energies
+    densities = np.exp(depths / diffusion)
+    squares = densities.reshape(bins, FINE, bins, FINE)
+    weights = squares.sum((1, 3))
+    fractions: Array = weights / weights.sum()
+    return fractions.ravel()
 
 
 class Binned(NamedTuple):
@@ -60,22 +64,27 @@ class Binned(NamedTuple):
         points = float(self.counts.sum())
         counts = self._merged(self.counts)
         expected = self._merged(self.expected) * points
-        raw = float(rel_entr(counts, expected).sum() / points)
-        unbiased = raw - (len(counts) - 1) / (2 * points)
-        error = divergence_error(max(unbiased, 0.0), points, len(counts))
+        nats = rel_entr(counts, expected).sum()
+        bins = len(counts)
+        bias = (bins - 1) / (2 * points)
+        unbiased = float(nats / points) - bias
+        error = divergence_error(max(unbiased, 0.0), points, bins)
         return Measured(unbiased, error, "nats")
 
     def divergence_of(self, shares: Array) -> float:
         """KL(shares‖known) of other shares [bins] on the same merged bins, to be compared with the
         cloud's."""
-        return float(rel_entr(self._merged(shares), self._merged(self.expected)).sum())
+        merged = self._merged(shares)
+        expected = self._merged(self.expected)
+        return float(rel_entr(merged, expected).sum())
 
     def _merged(self, bins: Array) -> Array:
         """Values [bins] with all bins that should hold fewer than LEAST points merged into one."""
         thin = self.expected * self.counts.sum() < LEAST
         if not thin.any():
             return bins
-        return np.append(bins[~thin], bins[thin].sum())
+        rest = bins[thin].sum()
+        return np.append(bins[~thin], rest)
 
 
 def divergence_error(divergence: float, points: float, bins: int) -> float:
@@ -84,7 +93,9 @@ def divergence_error(divergence: float, points: float, bins: int) -> float:
     >>> divergence_error(0.08, points=100, bins=0)
     0.04
     """
-    return sqrt(2 * divergence / points + bins / (2 * points**2))
+    of_points = 2 * divergence / points
+    of_bins = bins / (2 * points**2)
+    return sqrt(of_points + of_bins)
 
 
 def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]:
@@ -98,13 +109,17 @@ def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]
     """
     ordered = np.sort(np.asarray(points, np.float64))
     count = len(ordered)
-    m = window or max(1, round(count ** (1 / 3) / 2))
+    if window is None:
+        root = count ** (1 / 3)
+        window = max(1, round(root / 2))
     i = np.arange(count)
-    above = np.minimum(i + m, count - 1)
-    below = np.maximum(i - m, 0)
+    above = np.minimum(i + window, count - 1)
+    below = np.maximum(i - window, 0)
     smallest = np.finfo(np.float64).tiny
-    gaps = np.maximum(ordered[above] - ordered[below], smallest)
-    logs = digamma(above - below) - np.log(count + 1) - np.log(gaps)
+    distances = ordered[above] - ordered[below]
+    gaps = np.maximum(distances, smallest)
+    counted = digamma(above - below) - np.log(count + 1)
+    logs = counted - np.log(gaps)
     return ordered, logs
 
 

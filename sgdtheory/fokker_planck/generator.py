@@ -39,7 +39,8 @@ class FokkerPlanck:
     cells: int = 400
 
     def __post_init__(self) -> None:
-        if not (self.high > self.low and self.diffusion > 0 and self.cells > 1):
+        is_line = self.high > self.low and self.cells > 1
+        if not is_line or not self.diffusion > 0:
             raise UserError(
                 "FokkerPlanck: needs low < high, two cells or more, and a diffusion above 0"
             )
@@ -62,7 +63,8 @@ class FokkerPlanck:
     @property
     def centres(self) -> Array:
         """Of the cells, [M]."""
-        centres: Array = (self.edges[1:] + self.edges[:-1]) / 2
+        edges = self.edges
+        centres: Array = (edges[1:] + edges[:-1]) / 2
         return centres
 
     @cached_property
@@ -70,25 +72,30 @@ class FokkerPlanck:
         """Rates up i → i+1 and down i+1 → i, each [M − 1]."""
         climb = np.diff(self.potential) / self.diffusion
         scale = self.diffusion / self.width**2
-        return scale / exprel(climb), scale / exprel(-climb)
+        up = scale / exprel(climb)
+        down = scale / exprel(-climb)
+        return up, down
 
     @cached_property
     def generator(self) -> csc_array:
         """G [M, M], dp/dt = Gp; its columns sum to zero."""
         up, down = self.jumps
         leave = np.append(up, 0.0) + np.append(0.0, down)
-        return csc_array(diags_array([up, -leave, down], offsets=[-1, 0, 1]))
+        diagonals = [up, -leave, down]
+        return csc_array(diags_array(diagonals, offsets=[-1, 0, 1]))
 
     @cached_property
     def steady(self) -> Array:
         """p_ss [M] = e^{−V/D}/Z, the share of each cell."""
-        weights = np.exp((self.potential.min() - self.potential) / self.diffusion)
+        depths = self.potential.min() - self.potential
+        weights = np.exp(depths / self.diffusion)
         fractions: Array = weights / weights.sum()
         return fractions
 
     def uniform(self, low: float, high: float) -> Array:
         """p [M] of a cloud that is spread evenly over [low, high]."""
-        fractions: Array = np.diff(np.clip(self.edges, low, high)) / (high - low)
+        covered = np.diff(np.clip(self.edges, low, high))
+        fractions: Array = covered / (high - low)
         if abs(fractions.sum() - 1) > 1e-9:
             raise UserError(
                 f"FokkerPlanck: [{low:g}, {high:g}] is not inside [{self.low:.3g}, "
@@ -102,14 +109,19 @@ class FokkerPlanck:
         One exponential of G·tick (Al-Mohy & Higham 2010, scipy's) and its powers 2ʲ: no step in
         time, so no error of one.
         """
-        powers = [expm(self.generator.toarray() * tick)]
-        states, p = [], start
+        one_tick = expm(self.generator.toarray() * tick)
+        powers = [one_tick]
+        states = []
+        p = start
         for before, after in pairwise([0, *ticks]):
-            for j in range((after - before).bit_length()):
+            passed = after - before
+            for j in range(passed.bit_length()):
                 if j == len(powers):
-                    powers.append(powers[-1] @ powers[-1])
-                if (after - before) >> j & 1:
-                    p = np.clip(powers[j] @ p, 0.0, None)  # rounding leaves −1e-20
+                    newest = powers[-1]
+                    powers.append(newest @ newest)
+                if passed >> j & 1:
+                    p = powers[j] @ p
+                    p = np.clip(p, 0.0, None)  # rounding leaves −1e-20
             states.append(p)
         return np.stack(states)
 
@@ -117,7 +129,8 @@ class FokkerPlanck:
         """F = E[V] − D·S [...] with S = −Σ p log(p/w), of p [..., M]; D·KL(p‖p_ss) above its lowest
         value −D·log(Z·w)."""
         energy: Array = (p * self.potential).sum(-1)
-        negative_entropy: Array = xlogy(p, p / self.width).sum(-1)
+        densities = p / self.width
+        negative_entropy: Array = xlogy(p, densities).sum(-1)
         return energy + self.diffusion * negative_entropy
 
     def divergence(self, p: Array) -> Array:
@@ -141,17 +154,23 @@ class FokkerPlanck:
         centres = self.centres
         # cells below `end`; the jump out of the last one ends at `end` itself
         k = int(np.searchsorted(centres, end))
+        last = k - 1
         up, down = self.jumps
-        at_end = float(self.energy(np.array([end]))[0])
-        climb = (at_end - self.potential[k - 1]) / self.diffusion
-        gap = end - centres[k - 1]
-        last = self.diffusion / (self.width * gap) / exprel(climb)
-        out = np.append(up[: k - 1], last)
-        back = np.append(0.0, down[: k - 1])
+        up = up[:last]
+        down = down[:last]
+        (at_end,) = self.energy(np.array([end]))
+        rise = float(at_end) - self.potential[last]
+        climb = rise / self.diffusion
+        gap = end - centres[last]
+        scale = self.diffusion / (self.width * gap)
+        last_rate = scale / exprel(climb)
+        out = np.append(up, last_rate)
+        back = np.append(0.0, down)
         bands = np.zeros((3, k))
-        bands[0, 1:] = up[: k - 1]
+        bands[0, 1:] = up
         bands[1] = -out - back
-        bands[2, :-1] = down[: k - 1]
+        bands[2, :-1] = down
         times = solve_banded((1, 1), bands, -np.ones(k))
+        times = np.append(times, 0.0)
         places = np.append(centres[:k], end)
-        return float(np.interp(start, places, np.append(times, 0.0)))
+        return float(np.interp(start, places, times))

@@ -1,5 +1,7 @@
 """The theory of SGD's noise: its temperature, and the time that a step takes."""
 
+from torch import Tensor
+
 from sgdtheory.optim.sgd import SGD
 
 
@@ -9,7 +11,8 @@ def noise_temperature(learning_rate: float, batch_size: int, momentum: float = 0
     >>> noise_temperature(0.1, 10), noise_temperature(0.1, 10, momentum=0.5)
     (0.005, 0.01)
     """
-    return learning_rate / (2 * batch_size * (1 - momentum))
+    doubled = 2 * batch_size * (1 - momentum)
+    return learning_rate / doubled
 
 
 def finite_population_correction(count: int, batch_size: int) -> float:
@@ -19,6 +22,18 @@ def finite_population_correction(count: int, batch_size: int) -> float:
     (1.0, 0.0)
     """
     return (count - batch_size) / max(1, count - 1)
+
+
+def drag_of(h: Tensor, other: Tensor, learning_rate: float, momentum: float) -> Tensor:
+    """d(h, h′) = (1−μ)(h+h′)/η + (μh−h′)(h−μh′)/(1−μ²) of curvatures [any shapes that broadcast]:
+    at stationarity Σ_ij = C_ij/(b·d(h_i, h_j)), exact at any η and μ.
+
+    >>> drag_of(1.0, 1.0, learning_rate=0.5, momentum=0.0)
+    3.0
+    """
+    restoring = (1 - momentum) * (h + other) / learning_rate
+    overshoot = (momentum * h - other) * (h - momentum * other)
+    return restoring + overshoot / (1 - momentum**2)
 
 
 def temperature(sgd: SGD) -> float:

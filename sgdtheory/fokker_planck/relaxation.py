@@ -29,7 +29,8 @@ class Course(NamedTuple):
     def drop(self) -> float:
         """How far F falls from the start to the steady state."""
         first = self.reference.uniform(*self.start)
-        return self.reference.diffusion * float(self.reference.divergence(first))
+        nats = float(self.reference.divergence(first))
+        return self.reference.diffusion * nats
 
 
 class Relaxation(NamedTuple):
@@ -41,38 +42,45 @@ class Relaxation(NamedTuple):
     @classmethod
     def of(cls, moments: Rows) -> "Relaxation":
         """From one row for each cloud and look."""
-        counts, energies = [], []
+        counts = []
+        energies = []
         for _, rows in sorted(grouped(moments, "cloud").items()):
             counts.append(column_of(rows, "counts"))
             energies.append(column_of(rows, "free_energy"))
-        return cls(np.sum(np.array(counts), axis=0), np.array(energies))
+        pooled = np.array(counts).sum(axis=0)
+        return cls(pooled, np.array(energies))
 
     def against(self, course: Course) -> Rows:
         """One row for each look: KL and F of all clouds together, with errors, and the
         equation's."""
+        reference = course.reference
         bins = self.counts.shape[1]
         p = course.states(course.steps)  # [K, cells]
         coarse = _coarse(p, bins)
-        steady = _coarse(course.reference.steady, bins)
+        steady = _coarse(reference.steady, bins)
         rows = []
         for k, step in enumerate(course.steps):
-            cloud = Binned(self.counts[k], steady)
+            counts = self.counts[k]
+            cloud = Binned(counts, steady)
             facts = {
                 "step": step,
                 "time": step * course.time_step,
-                "points": int(self.counts[k].sum()),
+                "points": int(counts.sum()),
                 "divergence_exact": cloud.divergence_of(coarse[k]),
-                "free_energy_exact": float(course.reference.free_energy(p[k])),
+                "free_energy_exact": float(reference.free_energy(p[k])),
                 "drop": course.drop,
             }
-            rows.append(row_of(facts, divergence=cloud.divergence, free_energy=self._energy(k)))
+            energy = self._energy(k)
+            row = row_of(facts, divergence=cloud.divergence, free_energy=energy)
+            rows.append(row)
         return rows
 
     def _energy(self, k: int) -> Measured:
         """F at one look, the mean over clouds."""
         values = self.energies[:, k, 0]
         errors = self.energies[:, k, 1]
-        error = np.sqrt((errors**2).sum()) / len(errors)
+        squares = errors**2
+        error = np.sqrt(squares.sum()) / len(errors)
         return Measured(float(values.mean()), float(error))
 
     def densities(self, course: Course) -> Rows:
@@ -80,18 +88,22 @@ class Relaxation(NamedTuple):
         reference = course.reference
         bins = self.counts.shape[1] // 2
         last = len(course.steps) - 1
-        chosen = sorted({round(k) for k in np.linspace(0, last, MOMENTS)})
-        p = _coarse(course.states([course.steps[k] for k in chosen]), bins)
+        spaced = np.linspace(0, last, MOMENTS)
+        chosen = sorted({round(k) for k in spaced})
+        steps = [course.steps[k] for k in chosen]
+        p = _coarse(course.states(steps), bins)
         width = (reference.high - reference.low) / bins
         rows = []
         for exact, k in zip(p, chosen, strict=True):
             counts = _coarse(self.counts[k], bins)
             points = self.counts[k].sum()
+            time = course.steps[k] * course.time_step
             for i in range(bins):
+                value = counts[i] / points / width
                 error = np.sqrt(counts[i]) / points / width
-                density = Measured(float(counts[i] / points / width), float(error))
+                density = Measured(float(value), float(error))
                 facts = {
-                    "moment": f"t = {course.steps[k] * course.time_step:.3g}",
+                    "moment": f"t = {time:.3g}",
                     "x": reference.low + (i + 0.5) * width,
                     "density_exact": float(exact[i] / width),
                 }
@@ -101,5 +113,6 @@ class Relaxation(NamedTuple):
 
 def _coarse(p: Array, bins: int) -> Array:
     """Shares of bins [..., bins] from shares of cells [..., cells]."""
-    shares: Array = p.reshape(*p.shape[:-1], bins, -1).sum(-1)
+    lead = p.shape[:-1]
+    shares: Array = p.reshape(*lead, bins, -1).sum(-1)
     return shares

@@ -15,7 +15,7 @@ from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.optim.sgd import SGD, UNCOUPLED, SGDState
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesArea, has_isotropic_noise, states_area
 from sgdtheory.roles.facts import device_of
@@ -78,7 +78,11 @@ class Stirred:
     ) -> Row:
         """One row: the rate of the area, theory's, and the distance of the density from
         e^{−L/D}."""
-        turning = None if self.coupling is None else self.coupling.with_strength(strength)
+        turning = None
+        coupling: Coupling = UNCOUPLED
+        if self.coupling is not None:
+            turning = self.coupling.with_strength(strength)
+            coupling = turning
         start, plane, origin = self._start(seed, dtype)
         spacing = max(1, (self.sgd.steps - self.burn) // MOMENTS)
         nothing_yet = {
@@ -103,25 +107,29 @@ class Stirred:
             seed,
             nothing_yet,
             observe,
-            UNCOUPLED if turning is None else turning,
+            coupling,
         )
         time = (self.sgd.steps - self.burn) * time_step(self.sgd)
+        is_lost = ~torch.isfinite(seen["areas"])
         facts = {
             "strength": strength,
             "area_exact": self._expected(turning, plane),
             "time": time,
-            "lost": int((~torch.isfinite(seen["areas"])).sum()),
+            "lost": int(is_lost.sum()),
         }
         area = area_rate(seen["areas"], time)
-        return row_of(facts, area=area, divergence=self._divergence(seen["counts"]))
+        divergence = self._divergence(seen["counts"])
+        return row_of(facts, area=area, divergence=divergence)
 
     def _start(self, seed: int, dtype: torch.dtype) -> tuple[Cloud, Tensor, Tensor]:
         """Points [P, n], the plane [2, n] and the origin [n]."""
         if self.coupling is not None:
-            start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
+            start = self.landscape.init(self.replicas, stream(seed, "init"))
+            start = start.to(dtype)
             plane = torch.eye(2, self.landscape.dim, dtype=dtype, device=start.device)
             return start, plane, torch.zeros_like(start[0])
-        landscape, (rate, batch_size) = self._stated(), self._rate_and_size
+        landscape = self._stated()
+        rate, batch_size = self._rate_and_size
         origin = landscape.minima()[0]
         covariance = landscape.stationary_covariance(rate, batch_size, 0.0)
         sizes, basis = torch.linalg.eigh(covariance)
@@ -129,8 +137,10 @@ class Stirred:
         shape = (self.replicas, landscape.dim)
         source = stream(seed, "init")
         draws = torch.randn(shape, generator=source, dtype=torch.float64)
-        start = (origin + draws.to(root.device) @ root.T).to(dtype)
-        return start, largest_plane(self._areas()).to(start), origin.to(start)
+        start = origin + draws.to(root.device) @ root.T
+        start = start.to(dtype)
+        plane = largest_plane(self._areas())
+        return start, plane.to(start), origin.to(start)
 
     def _areas(self) -> Tensor:
         """Theory's area of a step in each plane, [n, n]."""
@@ -145,15 +155,19 @@ class Stirred:
         if turning is not None:
             return turning.area_rate(self.landscape, temperature(self.sgd))
         u, v = plane.double()
-        return float(u @ self._areas() @ v) / time_step(self.sgd)
+        area = float(u @ self._areas() @ v)
+        return area / time_step(self.sgd)
 
     def _histogram(self, cloud: Cloud) -> Tensor:
         """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
         per_length = self.bins / (2 * self.reach)
-        scaled = (cloud[:, :2].double() + self.reach) * per_length
+        places = cloud[:, :2].double()
+        scaled = (places + self.reach) * per_length
         at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
-        squares = at[:, 0] * self.bins + at[:, 1]
-        return torch.bincount(squares, minlength=self.bins**2).double().cpu()
+        x, y = at.unbind(1)
+        squares = x * self.bins + y
+        counts = torch.bincount(squares, minlength=self.bins**2)
+        return counts.double().cpu()
 
     def _divergence(self, counts: Tensor) -> Measured:
         """Mean over the looks [MOMENTS, bins²]; their spread is the error, as if they were
@@ -170,5 +184,9 @@ class Stirred:
 
         diffusion = temperature(self.sgd) * landscape.noise
         expected = shares(energy, diffusion, self.reach, self.bins)
-        divergences = [Binned(row.numpy(), expected).divergence.value for row in counts]
-        return Measured.mean([nats for nats in divergences if nats is not None], "nats")
+        divergences = []
+        for row in counts:
+            divergence = Binned(row.numpy(), expected).divergence
+            if divergence.value is not None:
+                divergences.append(divergence.value)
+        return Measured.mean(divergences, "nats")

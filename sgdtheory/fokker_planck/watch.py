@@ -58,7 +58,9 @@ def _begin(folder: UnitFolder, start: Cloud, seen: Seen) -> tuple[SGDState, Seen
         return SGDState(0, start, torch.zeros_like(start)), seen
     kept, facts = resumed
     tensors = {name: tensor.to(start.device) for name, tensor in kept.items()}
-    return SGDState(facts["step"], tensors.pop("cloud"), tensors.pop("velocity")), tensors
+    cloud = tensors.pop("cloud")
+    velocity = tensors.pop("velocity")
+    return SGDState(facts["step"], cloud, velocity), tensors
 
 
 def _refuse_divergence(state: SGDState, sgd: SGD) -> None:

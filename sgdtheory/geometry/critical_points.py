@@ -80,7 +80,9 @@ def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) 
     """
     if gradient_norm < STATIONARY or gradient_curvature is None:
         return "critical"
-    return "gradient-flat" if gradient_curvature <= FLAT * top else "neither"
+    if gradient_curvature <= FLAT * top:
+        return "gradient-flat"
+    return "neither"
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class LevenbergMarquardt:
             reduction = norms[-1] ** 2 - float(new_gradient.square().sum())
             gain = reduction / max(predicted_reduction, 1e-300)
             if gain > LEAST_GAIN:  # NaN is not
-                theta, gradient = moved, new_gradient
+                theta = moved
+                gradient = new_gradient
                 values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
             damping *= _damping_factor(gain)
             norms.append(float(gradient.norm()))
@@ -152,7 +155,9 @@ def _damping_factor(gain: float) -> float:
     (Moré 1978)."""
     if gain > 0.75:
         return 0.1
-    return 1.0 if gain >= 0.25 else 4.0
+    if gain >= 0.25:
+        return 1.0
+    return 4.0
 
 
 def critical_point_at(landscape: Landscape, theta: Tensor, iterations: int = 0) -> CriticalPoint:
@@ -203,7 +208,9 @@ def _described(
     iterations: int,
 ) -> CriticalPoint:
     norm = float(gradient.norm())
-    along = float((values * (vectors.T @ gradient)).norm()) / norm if norm else None
+    along = None
+    if norm:
+        along = float((values * (vectors.T @ gradient)).norm()) / norm
     loss = float(value_and_grad(landscape, theta[None])[0][0])
     return CriticalPoint(
         theta,

@@ -65,11 +65,14 @@ def whole_pass(
     trace = torch.zeros_like(squares)
     along = squares.new_zeros(len(cloud), len(directions))
     sampled = sampled_of(landscape)
+    weight = size / DRAWS
     for _ in range(DRAWS):
         batch = sampled.sample(len(cloud), size, source)
-        noise = value_and_grad(landscape, cloud, batch)[1] - gradients
-        trace += size / DRAWS * noise.double().square().sum(1)
-        along += size / DRAWS * (noise @ directions.T).double().square()
+        _, of_batch = value_and_grad(landscape, cloud, batch)
+        noise = of_batch - gradients
+        projections = noise @ directions.T
+        trace += weight * noise.double().square().sum(1)
+        along += weight * projections.double().square()
     return Pass(losses.double(), gradients, squares, trace, along)
 
 
@@ -80,25 +83,33 @@ def _from_examples(
     source: torch.Generator,
     directions: Tensor,
 ) -> Pass:
-    count, parts, seen = landscape.count, 0, 0
+    count = landscape.count
+    parts = 0
+    seen = 0
     losses = torch.zeros(len(cloud), dtype=torch.float64, device=cloud.device)
     gradients = torch.zeros_like(cloud)
     squares = torch.zeros_like(losses)  # Σ_k m_k|g_k|²
     along = losses.new_zeros(len(cloud), len(directions))  # Σ_k m_k(e_i·g_k)²
     for batch, m in micro_batches(landscape, len(cloud), size, source, cloud.device):
         value, gradient = value_and_grad(landscape, cloud, batch)
+        norms = torch.linalg.vector_norm(gradient, dim=1, dtype=torch.float64)
+        projections = gradient @ directions.T
         losses += m * value
         gradients += m * gradient
-        squares += m * torch.linalg.vector_norm(gradient, dim=1, dtype=torch.float64).square()
-        along += m * (gradient @ directions.T).double().square()
-        seen, parts = seen + m, parts + 1
-    losses, gradients = losses / seen, gradients / seen
-    norms = gradients.double().square().sum(1)
+        squares += m * norms.square()
+        along += m * projections.double().square()
+        seen += m
+        parts += 1
+    losses = losses / seen
+    gradients = gradients / seen
+    mean_squares = gradients.double().square().sum(1)
+    mean_projections = gradients @ directions.T
     unbiased = (count - 1) / (count * max(1, parts - 1))  # within a finite population
-    trace = unbiased * (squares - seen * norms)
-    diagonal = unbiased * (along - seen * (gradients @ directions.T).double().square())
-    excess = trace / seen * (1 - seen / count)  # that the mean over a subset adds to |∇L|²
-    return Pass(losses, gradients, norms - excess, trace, diagonal)
+    trace = unbiased * (squares - seen * mean_squares)
+    diagonal = unbiased * (along - seen * mean_projections.double().square())
+    unseen = 1 - seen / count
+    excess = trace / seen * unseen  # that the mean over a subset adds to |∇L|²
+    return Pass(losses, gradients, mean_squares - excess, trace, diagonal)
 
 
 def per_sample_noise(
@@ -118,10 +129,12 @@ def per_sample_noise(
     _, mean = value_and_grad(landscape, theta[None])
     trace = theta.new_zeros(())
     along = theta.new_zeros(len(directions))
-    for indices in torch.arange(landscape.count, device=theta.device).split(SAMPLES):
+    examples = torch.arange(landscape.count, device=theta.device)
+    for indices in examples.split(SAMPLES):
         noise = example_gradients(landscape, theta, indices) - mean
+        projections = noise @ directions.T
         trace += noise.square().sum()
-        along += (noise @ directions.T).square().sum(0)
+        along += projections.square().sum(0)
     return trace / landscape.count, along / landscape.count
 
 
@@ -139,7 +152,9 @@ def example_gradients(landscape: WithExamples, theta: Tensor, indices: Tensor) -
     (torch.Size([20, 65]), True)
     """
     copies = theta.expand(len(indices), -1)
-    return value_and_grad(landscape, copies, landscape.batch(indices[:, None]))[1]
+    batch = landscape.batch(indices[:, None])
+    _, gradients = value_and_grad(landscape, copies, batch)
+    return gradients
 
 
 def micro_batches(
@@ -165,12 +180,16 @@ def micro_batches(
     """
     seen = min(landscape.count, MOST_EXAMPLES)
     if is_additive(landscape):
-        sizes = [len(part) for part in torch.arange(seen).chunk(min(PARTS, seen))]
+        parts = torch.arange(seen).chunk(min(PARTS, seen))
+        sizes = [len(part) for part in parts]
     else:
-        sizes = [size] * max(1, seen // size)
-    used, mixed = sum(sizes), []
+        count = max(1, seen // size)
+        sizes = [size] * count
+    used = sum(sizes)
+    mixed = []
     for _ in range(points):  # 5 × faster than sorting
-        mixed.append(torch.randperm(landscape.count, generator=source)[:used])
+        permutation = torch.randperm(landscape.count, generator=source)
+        mixed.append(permutation[:used])
     order = torch.stack(mixed).to(device)  # [points, Σm]
     for indices in order.split(sizes, 1):
         yield landscape.batch(indices), indices.shape[1]
@@ -183,7 +202,9 @@ def is_additive(landscape: Landscape) -> bool:
     >>> is_additive(Quadratic())
     True
     """
-    return not (is_network(landscape) and has_batch_norm(landscape.module))
+    if not is_network(landscape):
+        return True
+    return not has_batch_norm(landscape.module)
 
 
 def noise_vectors(
@@ -205,14 +226,19 @@ def noise_vectors(
             [0., 1.]], dtype=torch.float64)
     """
     if states_noise(landscape):  # the same second moment without chance
-        values, states = torch.linalg.eigh(landscape.noise_covariance(theta[None])[0])
-        roots: Tensor = (states * values.clamp_min(0).sqrt()).T
-        return roots[roots.norm(dim=1) > 1e-7 * roots.norm()]
+        covariance = landscape.noise_covariance(theta[None])[0]
+        values, states = torch.linalg.eigh(covariance)
+        roots: Tensor = states * values.clamp_min(0).sqrt()
+        roots = roots.T
+        lengths = roots.norm(dim=1)
+        return roots[lengths > 1e-7 * roots.norm()]
     if has_examples(landscape):
         size = min(size, landscape.count)
         indices = torch.randint(landscape.count, (count, size), generator=source)
         batch = landscape.batch(indices.to(theta.device))
     else:
         batch = sampled_of(landscape).sample(count, size, source)
-    gradients = value_and_grad(landscape, theta.expand(count, -1), batch)[1]
-    return gradients - value_and_grad(landscape, theta[None])[1]
+    copies = theta.expand(count, -1)
+    _, gradients = value_and_grad(landscape, copies, batch)
+    _, mean = value_and_grad(landscape, theta[None])
+    return gradients - mean

@@ -26,11 +26,12 @@ def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
     n = theta.numel()
 
     def product(vectors: np.ndarray) -> np.ndarray:
-        contiguous = np.ascontiguousarray(vectors.reshape(n, -1).T)
+        columns = vectors.reshape(n, -1)
+        contiguous = np.ascontiguousarray(columns.T)
         rows = torch.from_numpy(contiguous).to(theta)  # [V, n]
         products = hessian_products(landscape, theta, rows)
-        columns: np.ndarray = products.cpu().double().numpy().T
-        return columns.reshape(vectors.shape)
+        numbers: np.ndarray = products.cpu().double().numpy()
+        return numbers.T.reshape(vectors.shape)
 
     return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)
 
@@ -79,8 +80,8 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     """
     n = theta.numel()
     if n <= DENSE or count >= n - 1:
-        matrix = hessian(landscape, theta).cpu().double().numpy()
-        values, vectors = np.linalg.eigh(matrix)
+        matrix = hessian(landscape, theta).cpu().double()
+        values, vectors = np.linalg.eigh(matrix.numpy())
     else:
         operator = hessian_operator(landscape, theta)
         start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
@@ -93,7 +94,8 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
             ncv=krylov,
             tol=1e-6,
         )
-    order = np.argsort(values)[::-1][:count]
+    descending = np.argsort(values)[::-1]
+    order = descending[:count]
     eigenvalues = values[order].copy()
     eigenvectors = vectors[:, order].T.copy()
     return torch.from_numpy(eigenvalues), torch.from_numpy(eigenvectors)

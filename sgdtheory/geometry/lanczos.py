@@ -42,22 +42,28 @@ def lanczos(
     >>> found.alpha.round(decimals=6), found.basis.shape
     (tensor([[2.5000, 2.5000]], dtype=torch.float64), torch.Size([1, 2, 2]))
     """
-    n, excluded = theta.numel(), len(without)
+    n = theta.numel()
+    excluded = len(without)
     basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
     start = vectors - vectors @ without.T @ without
-    newest = (start.double() / start.double().norm(dim=1, keepdim=True)).to(theta)
-    alpha, beta = [], []
+    lengths = start.double().norm(dim=1, keepdim=True)
+    newest = (start.double() / lengths).to(theta)
+    tiny = torch.finfo(theta.dtype).tiny
+    alpha = []
+    beta = []
     for m in range(min(steps, n - excluded)):
         basis[:, m] = newest
         product = hessian_products(landscape, theta, newest)  # [V, n]
-        alpha.append((product * newest).sum(1).double())
+        diagonal = (product * newest).sum(1)
+        alpha.append(diagonal.double())
+        krylov = basis[:, : m + 1]
         for _ in range(2):
             product = product - product @ without.T @ without
-            overlap = torch.einsum("vmn,vn->vm", basis[:, : m + 1], product)
-            product = product - torch.einsum("vm,vmn->vn", overlap, basis[:, : m + 1])
+            overlap = torch.einsum("vmn,vn->vm", krylov, product)
+            product = product - torch.einsum("vm,vmn->vn", overlap, krylov)
         size = product.norm(dim=1)
         beta.append(size.double())
-        newest = product / size.clamp_min(torch.finfo(theta.dtype).tiny)[:, None]
+        newest = product / size.clamp_min(tiny)[:, None]
         scale = float(alpha[0].abs().max())
         if float(size.max()) < CONVERGED * scale:
             break
@@ -88,7 +94,8 @@ def quadratures(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     (tensor([[-1.,  1.]]), tensor([[0.5000, 0.5000]]))
     """
     values, states = eigen_jacobi(alpha, beta)
-    return values, states[:, 0].square()
+    first = states[:, 0]
+    return values, first.square()
 
 
 def weighted_spectrum(
@@ -109,8 +116,9 @@ def weighted_spectrum(
     (tensor([1., 4.], dtype=torch.float64), tensor([0.5000, 0.5000], dtype=torch.float64))
     """
     norms = vectors.double().norm(dim=1)
+    squares = norms.square()
     alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
     values, weights = quadratures(alpha, beta[:, :-1])
-    shares = norms.square() / norms.square().sum()
+    shares = squares / squares.sum()
     weights = weights * shares.to(weights)[:, None]
     return values.flatten(), weights.flatten()

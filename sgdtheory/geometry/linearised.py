@@ -23,8 +23,10 @@ class Linearised:
     """
 
     def __init__(self, landscape: WithExamples, theta: Tensor) -> None:
-        self.of, self.theta = landscape, theta.double()  # θ* [n]
-        self.count, self.dim = landscape.count, theta.numel()
+        self.of = landscape
+        self.theta = theta.double()  # θ* [n]
+        self.count = landscape.count
+        self.dim = theta.numel()
         self.device = theta.device
 
     @cached_property
@@ -60,17 +62,22 @@ class Linearised:
     def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
         """The losses [P] of a cloud [P, n], with mean noise `batch` [P, n]."""
         away = cloud - self.theta.to(cloud)
-        hessian = self.hessian if cloud.dtype == torch.float64 else self._single[0]
-        losses = self.lowest + 0.5 * ((away @ hessian) * away).sum(1)
+        hessian = self.hessian
+        if cloud.dtype != torch.float64:
+            hessian = self._single[0]
+        curved = ((away @ hessian) * away).sum(1)
+        losses = self.lowest + 0.5 * curved
         if batch is None:
             return losses
-        return losses + (batch.to(cloud.dtype) * away).sum(1)
+        tilts = batch.to(cloud.dtype) * away
+        return losses + tilts.sum(1)
 
     def modes(self) -> tuple[Tensor, Tensor]:
         """All eigenvalues h_i [n] of H and the share C_ii/Tr C [n] of the noise at each: exact."""
         curvatures, modes = torch.linalg.eigh(self.hessian)
-        shares = (self.noise @ modes).square().mean(0)
-        return curvatures, shares / shares.sum()
+        projections = self.noise @ modes
+        variances = projections.square().mean(0)
+        return curvatures, variances / variances.sum()
 
     def minima(self) -> Tensor:
         """θ* [1, n]."""

@@ -19,8 +19,11 @@ def rescaled(landscape: NetworkLandscape, cloud: Cloud, factor: float) -> Cloud:
     >>> torch.allclose(network.losses(moved), network.losses(cloud)), moved.shape
     (True, torch.Size([1, 160]))
     """
-    weight, bias, following, *_ = (shape.numel() for shape in landscape.shapes.values())
+    shapes = landscape.shapes.values()
+    weight, bias, following, *_ = (shape.numel() for shape in shapes)
+    first = weight + bias
+    both = first + following
     moved = cloud.clone()
-    moved[:, : weight + bias] *= factor
-    moved[:, weight + bias : weight + bias + following] /= factor
+    moved[:, :first] *= factor
+    moved[:, first:both] /= factor
     return moved

@@ -8,7 +8,8 @@ from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.roles.examples import WithExamples, is_network
 from sgdtheory.roles.facts import weight_decay_of
 
-BATCHES, EXAMPLES = 4, 32  # mini-batches of the measurement, and their size
+BATCHES = 4  # of the measurement
+EXAMPLES = 32  # in a batch
 # added to a random start: biases of zero would make the weights before them look invariant
 SHAKE = 0.1
 # |cos(w, ∇_w L)| up to which w·∇_w L counts as zero; the ε inside a batch norm leaves about 1e-4 of
@@ -32,13 +33,15 @@ def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
     if not is_network(landscape):
         return groups
     theta = landscape.init(1, source).double()
-    theta += SHAKE * torch.randn(theta.shape, generator=source, dtype=theta.dtype).to(theta)
+    shakes = torch.randn(theta.shape, generator=source, dtype=theta.dtype)
+    theta += SHAKE * shakes.to(theta)
     sizes = [shape.numel() for shape in landscape.shapes.values()]
-    # [BATCHES, tensors]
-    cosines = torch.stack([_cosines(landscape, theta, sizes, source) for _ in range(BATCHES)])
-    invariant = (cosines <= COSINE).all(0).tolist()
+    of_batches = [_cosines(landscape, theta, sizes, source) for _ in range(BATCHES)]
+    cosines = torch.stack(of_batches)  # [BATCHES, tensors]
+    invariant = (cosines <= COSINE).all(0)
     for k, tensor in enumerate(groups.split(sizes)):
-        tensor.fill_(k + 1 if invariant[k] else 0)
+        if invariant[k]:
+            tensor.fill_(k + 1)
     return groups
 
 
@@ -51,14 +54,19 @@ def _cosines(
     """|cos(w, ∇_w L)| of every tensor of parameters [tensors], of one point θ [1, n]; 1 where
     either is zero, because a zero vector has no direction."""
     size = min(EXAMPLES, landscape.count)
-    indices = torch.randint(landscape.count, (1, size), generator=source).to(theta.device)
-    gradient = value_and_grad(landscape, theta, landscape.batch(indices))[1][0]
-    gradient = gradient - weight_decay_of(landscape) * theta[0]
+    indices = torch.randint(landscape.count, (1, size), generator=source)
+    batch = landscape.batch(indices.to(theta.device))
+    _, gradients = value_and_grad(landscape, theta, batch)
+    weights = theta[0]
+    gradient = gradients[0] - weight_decay_of(landscape) * weights
+    tensors = zip(weights.split(sizes), gradient.split(sizes), strict=True)
     cosines = []
-    for w, g in zip(theta[0].split(sizes), gradient.split(sizes), strict=True):
-        product = abs(float(w @ g))
+    for w, g in tensors:
+        cosine = 1.0
         scale = float(w.norm() * g.norm())
-        cosines.append(product / scale if scale > 1e-12 else 1.0)
+        if scale > 1e-12:
+            cosine = abs(float(w @ g)) / scale
+        cosines.append(cosine)
     return torch.tensor(cosines)
 
 
@@ -71,11 +79,10 @@ def with_norms_of(cloud: Cloud, like: Cloud, groups: Tensor) -> Cloud:
     tensor([[6., 8., 1.]])
     """
     stretched = cloud.clone()
-    for k in groups.unique().tolist():
-        if k == 0:
-            continue
+    for k in groups[groups > 0].unique():
         own = groups == k
         weights = stretched[:, own]
-        factors = like[:, own].norm(dim=1) / weights.norm(dim=1)
+        lengths = like[:, own].norm(dim=1)
+        factors = lengths / weights.norm(dim=1)
         stretched[:, own] = weights * factors[:, None]
     return stretched

@@ -63,8 +63,10 @@ class SpectralDensity(NamedTuple):
         """
         values, weights = self.quadratures()
         per_probe = torch.where(values < h, weights, 0).sum(1)
-        unsure = self._half_gap(h) if len(per_probe) == 1 else self._node_weight(h, 0)
-        return self._joined((self.known < h).double().sum(), per_probe, self._chance, unsure)
+        is_single = len(per_probe) == 1
+        unsure = self._half_gap(h) if is_single else self._node_weight(h, 0)
+        known = (self.known < h).double().sum()
+        return self._joined(known, per_probe, self._chance, unsure)
 
     def quadratures(self) -> tuple[Tensor, Tensor]:
         """Nodes and weights [V, m]; the weights of a probe sum to 1."""
@@ -72,7 +74,9 @@ class SpectralDensity(NamedTuple):
 
     def _half_gap(self, h: float) -> Tensor:
         """Half the mean weight of the two nodes on either side of h, []."""
-        return (self._node_weight(h, 0) + self._node_weight(h, 1)) / 2
+        before = self._node_weight(h, 0)
+        behind = self._node_weight(h, 1)
+        return (before + behind) / 2
 
     def _node_weight(self, h: float, above: int) -> Tensor:
         """The mean weight [] of the last node below h (above = 0) or the first one above it (1); 0
@@ -98,7 +102,8 @@ class SpectralDensity(NamedTuple):
             return Measured(float(known))
         rest = unit * (self.dim - len(self.known))
         value = float(known + rest * per_probe.mean())
-        return Measured(value, rest * float(torch.hypot(scatter(per_probe), unsure)))
+        error = torch.hypot(scatter(per_probe), unsure)
+        return Measured(value, rest * float(error))
 
     def _scatter(self, per_probe: Tensor) -> Tensor:
         scatter: Tensor = per_probe.std() / len(per_probe) ** 0.5
@@ -174,9 +179,11 @@ def density_without(
     >>> seen.alpha.shape, round(seen.total(lambda h: h).value, 6)
     (torch.Size([3, 1]), 5.0)
     """
-    vectors = torch.randn(probes, theta.numel(), generator=source, dtype=torch.float64).to(theta)
-    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, eigenvectors.to(theta))
-    return SpectralDensity(theta.numel(), known, alpha, beta[:, :-1])
+    n = theta.numel()
+    vectors = torch.randn(probes, n, generator=source, dtype=torch.float64)
+    without = eigenvectors.to(theta)
+    alpha, beta, _ = lanczos(landscape, theta, vectors.to(theta), steps, without)
+    return SpectralDensity(n, known, alpha, beta[:, :-1])
 
 
 class RitzPairs(NamedTuple):
@@ -208,17 +215,21 @@ def ritz_pairs(
     >>> found.values, found.vectors.shape
     (tensor([4.], dtype=torch.float64), torch.Size([1, 2]))
     """
-    start = torch.randn(1, theta.numel(), generator=source, dtype=torch.float64).to(theta)
+    dim = theta.numel()
+    start = torch.randn(1, dim, generator=source, dtype=torch.float64).to(theta)
     alpha, beta, basis = lanczos(landscape, theta, start, products, start[:0])
-    (values,), (states,) = eigen_jacobi(alpha, beta[:, :-1])
+    last = beta[0, -1]
+    beta = beta[:, :-1]
+    (values,), (states,) = eigen_jacobi(alpha, beta)
     order = values.argsort(descending=True)[:count]
-    dim, krylov = theta.numel(), basis[0, : len(values)]  # [m, n]
-    vectors = states[:, order].T.to(theta) @ krylov
+    krylov = basis[0, : len(values)]  # [m, n]
+    chosen = states[:, order]
+    vectors = chosen.T.to(theta) @ krylov
     eps = torch.finfo(theta.dtype).eps
     size = float(values.abs().max())
     rounding = dim**0.5 * eps * size
-    remainder = beta[0, -1] * states[-1, order].abs()
-    density = SpectralDensity(dim, values[:0], alpha, beta[:, :-1])
+    remainder = last * chosen[-1].abs()
+    density = SpectralDensity(dim, values[:0], alpha, beta)
     return RitzPairs(
         values=values[order],
         bounds=remainder.clamp_min(rounding),

@@ -66,7 +66,9 @@ def noise_trace(
     no_directions = theta.new_zeros(0, theta.numel())
     if has_examples(landscape) and is_additive(landscape):
         return Measured(float(per_sample_noise(landscape, theta, no_directions)[0]))
-    passes = 1 if states_noise(landscape) else PASSES
+    passes = PASSES
+    if states_noise(landscape):
+        passes = 1
     traces = [
         float(whole_pass(landscape, theta[None], size, source, no_directions).noise_trace[0])
         for _ in range(passes)

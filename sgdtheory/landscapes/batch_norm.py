@@ -28,13 +28,19 @@ FORWARDS = (_BatchNorm.forward, SyncBatchNorm.forward)  # torch's own, which are
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    return any(isinstance(m, _BatchNorm) for m in module.modules())
+    return bool(batch_norms_of(module))
+
+
+def batch_norms_of(module: nn.Module) -> dict[str, _BatchNorm]:
+    """Batch norms by name."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
 
 
 def has_foreign_batch_norm(module: nn.Module) -> bool:
     """Whether a batch norm's forward pass is its author's own: in float32 on a CPU it is right
     where channels come first."""
-    return any(isinstance(m, _BatchNorm) and not _is_torchs(m) for m in module.modules())
+    norms = batch_norms_of(module).values()
+    return not all(_is_torchs(norm) for norm in norms)
 
 
 def _is_torchs(norm: _BatchNorm) -> bool:
@@ -45,14 +51,15 @@ def batch_statistics_only(module: nn.Module) -> nn.Module:
     """The module in evaluation mode, only that its batch norms normalise by each batch's own
     statistics and have no others."""
     module.eval()
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.track_running_stats = False
-            part.running_mean = part.running_var = part.num_batches_tracked = None
-            if _is_torchs(part):
-                vars(part)["forward"] = partial(_by_batch, part)  # its own, before its class's
-            else:
-                part.training = True  # of itself alone: it may hold a dropout
+    for norm in batch_norms_of(module).values():
+        norm.track_running_stats = False
+        norm.running_mean = None
+        norm.running_var = None
+        norm.num_batches_tracked = None
+        if _is_torchs(norm):
+            vars(norm)["forward"] = partial(_by_batch, norm)  # its own, before its class's
+        else:
+            norm.training = True  # of itself alone: it may hold a dropout
     return module
 
 
@@ -71,8 +78,9 @@ def _is_ours(norm: _BatchNorm, inputs: Tensor) -> bool:
             f"model: a batch norm of {norm.num_features} channels sees one value of each; "
             f"take more than 1 example"
         )
-    exact = not inputs.is_cpu or inputs.dtype != torch.float32 or torch.compiler.is_compiling()
-    return not exact and not suits_torch(inputs)
+    if not inputs.is_cpu or inputs.dtype != torch.float32:
+        return False
+    return not torch.compiler.is_compiling() and not suits_torch(inputs)
 
 
 @contextmanager
@@ -80,8 +88,11 @@ def by_products(module: nn.Module) -> Iterator[None]:
     """In this block torch's batch norms have a second backward pass that is made of few sums and
     products: it takes a fifth of the time of torch's own, which is half of a ResNet's
     Hessian-vector product."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and _is_torchs(part)]
-    with _forwards({part: partial(_normalised, part) for part in norms}):
+    forwards: dict[_BatchNorm, Callable[..., Tensor]] = {}
+    for norm in batch_norms_of(module).values():
+        if _is_torchs(norm):
+            forwards[norm] = partial(_normalised, norm)
+    with _forwards(forwards):
         yield
 
 
@@ -113,15 +124,22 @@ def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
 
     def of_values(channels: Tensor) -> Tensor:
         """Numbers of the channels [C] beside the values."""
-        return channels[:, None] if first else channels
+        if first:
+            return channels[:, None]
+        return channels
 
-    centred = values - of_values(averages(values, first))
-    scale = (averages(centred.square(), first) + norm.eps).rsqrt()
+    mean = averages(values, first)
+    centred = values - of_values(mean)
+    variance = averages(centred.square(), first)
+    scale = (variance + norm.eps).rsqrt()
     if norm.weight is None:
         outputs = centred * of_values(scale)
     else:
-        outputs = centred * of_values(scale * norm.weight) + of_values(norm.bias)
-    return outputs.view(inputs.shape) if first else outputs.movedim(-1, 1)
+        scale = scale * norm.weight
+        outputs = centred * of_values(scale) + of_values(norm.bias)
+    if first:
+        return outputs.view(inputs.shape)
+    return outputs.movedim(-1, 1)
 
 
 class Population(NamedTuple):
@@ -150,7 +168,7 @@ def population_statistics(
     exact is that deeper layers see inputs normalised by their own batch, a relative error of about
     1/√(values in a batch). Raises UserError where a norm is used twice in a pass.
     """
-    norms = {name: part for name, part in module.named_modules() if isinstance(part, _BatchNorm)}
+    norms = batch_norms_of(module)
     parts: dict[str, list[_Moments]] = {name: [] for name in norms}
     chunks = images.chunk(ceil(len(images) / EXACT_IMAGES))
     for chunk in chunks:
@@ -163,17 +181,25 @@ def population_statistics(
     for name, of_norm in parts.items():
         if of_norm:
             mean, variance = _together(of_norm)
-            buffers[f"{name}.running_mean".lstrip(".")] = mean
-            buffers[f"{name}.running_var".lstrip(".")] = variance
-    return Population(buffers, outputs if len(chunks) == 1 else None)
+            buffers[statistic_of(name, "running_mean")] = mean
+            buffers[statistic_of(name, "running_var")] = variance
+    if len(chunks) == 1:
+        return Population(buffers, outputs)
+    return Population(buffers, None)
+
+
+def statistic_of(norm: str, statistic: str) -> str:
+    """The name of a buffer of the batch norm of this name, which is empty for the module itself."""
+    return f"{norm}.{statistic}".lstrip(".")
 
 
 def _together(parts: list[_Moments]) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] of the values of all parts."""
     means = torch.stack([part.mean for part in parts])
     variances = torch.stack([part.variance for part in parts])
-    values = sum(part.values for part in parts)
-    return joined(means, variances, [part.values / values for part in parts])
+    total = sum(part.values for part in parts)
+    fractions = [part.values / total for part in parts]
+    return joined(means, variances, fractions)
 
 
 @contextmanager
@@ -192,14 +218,16 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
                     f"one forward pass, and no one set"
                     " of statistics stands for both; use two"
                 )
-            count = inputs.numel() // inputs.shape[1]
+            channels = inputs.shape[1]
+            count = inputs.numel() // channels
             if _is_torchs(norm) and _is_ours(norm, inputs):
                 mean, variance = moments(inputs)
                 outputs = F.batch_norm(
                     inputs, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps
                 )
             else:
-                mean, variance = like.new_zeros(norm.num_features), like.new_ones(norm.num_features)
+                mean = like.new_zeros(norm.num_features)
+                variance = like.new_ones(norm.num_features)
                 if _is_torchs(norm):
                     outputs = F.batch_norm(
                         inputs, mean, variance, norm.weight, norm.bias, True, 1.0, norm.eps
@@ -207,13 +235,15 @@ def _recording(norms: dict[str, _BatchNorm], like: Tensor) -> Iterator[dict[str,
                 else:
                     with _tracking(norm, mean, variance):
                         outputs = forward(inputs, *rest, **named)
-                variance = variance * ((count - 1) / count)  # torch keeps the unbiased one
+                biased = (count - 1) / count  # torch keeps the unbiased one
+                variance = variance * biased
             seen[name] = _Moments(mean, variance, count)
             return outputs
 
         return recording
 
-    with _forwards({part: recorded(name, part) for name, part in norms.items()}):
+    forwards = {norm: recorded(name, norm) for name, norm in norms.items()}
+    with _forwards(forwards):
         yield seen
 
 
@@ -222,13 +252,17 @@ def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None
     """In this block a norm whose forward pass is its author's own writes the statistics of its
     input into these tensors."""
     momentum = norm.momentum
-    norm.track_running_stats, norm.momentum = True, 1.0
-    norm.running_mean, norm.running_var = mean, variance
+    norm.track_running_stats = True
+    norm.momentum = 1.0
+    norm.running_mean = mean
+    norm.running_var = variance
     try:
         yield
     finally:
-        norm.track_running_stats, norm.momentum = False, momentum
-        norm.running_mean = norm.running_var = None
+        norm.track_running_stats = False
+        norm.momentum = momentum
+        norm.running_mean = None
+        norm.running_var = None
 
 
 def with_population_statistics(
@@ -240,14 +274,17 @@ def with_population_statistics(
     Raises RuntimeError for a name or a shape that the module does not have.
 
     """
-    for name, part in module.named_modules():
-        if isinstance(part, _BatchNorm) and part.running_mean is None:
-            mean = buffers.get(f"{name}.running_mean" if name else "running_mean")
-            if mean is not None:
-                part.track_running_stats = True
-                part.running_mean, part.running_var = torch.zeros_like(mean), torch.ones_like(mean)
-                part.num_batches_tracked = torch.zeros((), dtype=torch.long, device=mean.device)
-    unknown = module.load_state_dict({**weights, **buffers}, strict=False).unexpected_keys
+    for name, norm in batch_norms_of(module).items():
+        mean = buffers.get(statistic_of(name, "running_mean"))
+        if norm.running_mean is None and mean is not None:
+            norm.track_running_stats = True
+            norm.running_mean = torch.zeros_like(mean)
+            norm.running_var = torch.ones_like(mean)
+            norm.num_batches_tracked = torch.zeros((), dtype=torch.long, device=mean.device)
+    keys = module.load_state_dict({**weights, **buffers}, strict=False)
+    unknown = keys.unexpected_keys
     if unknown:
-        raise RuntimeError(f"{type(module).__name__} has no {', '.join(unknown)}")
+        kind = type(module).__name__
+        names = ", ".join(unknown)
+        raise RuntimeError(f"{kind} has no {names}")
     return module.eval()

@@ -25,7 +25,8 @@ def suits_torch(inputs: Tensor) -> bool:
     if inputs.dim() == 3 and not inputs.is_contiguous():
         # sequences: torch knows no layout of theirs with channels last, and makes them contiguous
         return True
-    has_pixels = inputs.numel() != inputs.shape[0] * inputs.shape[1]
+    examples, channels = inputs.shape[:2]
+    has_pixels = inputs.numel() != examples * channels
     return has_pixels and not inputs.movedim(1, -1).is_contiguous()
 
 
@@ -39,9 +40,12 @@ def sums_of_few(inputs: Tensor) -> bool:
     """Whether `averages` of inputs [N, C, …] adds few values one after the other, and these are few
     in all: for more of them `normalised` has the faster second derivative, for fewer plain
     products."""
+    values = inputs.numel()
+    if values > SMALL:
+        return False
     channels = inputs.shape[1]
-    count = inputs.numel() // channels
-    return inputs.numel() <= SMALL and count <= ROWS * groups_of(count, channels)
+    count = values // channels
+    return count <= ROWS * groups_of(count, channels)
 
 
 def averages(values: Tensor, channels_first: bool = False) -> Tensor:
@@ -52,58 +56,78 @@ def averages(values: Tensor, channels_first: bool = False) -> Tensor:
         weights = values.new_full((pixels,), 1 / pixels)
         return (values @ weights).mean(0)
     channels = values.shape[-1]
-    wide = _wide(values.reshape(-1, channels).contiguous())
-    weights = wide.new_full((len(wide),), 1 / len(wide))
+    rows = values.reshape(-1, channels)
+    wide = _wide(rows.contiguous())
+    count = len(wide)
+    weights = wide.new_full((count,), 1 / count)
     sums = weights @ wide
-    return sums if len(sums) == channels else sums.view(-1, channels).mean(0)
+    if len(sums) == channels:
+        return sums
+    groups = sums.view(-1, channels)
+    return groups.mean(0)
 
 
 def as_rows(values: Tensor) -> Tensor:
     """Values [N, C, …] as [M, C], without a copy where channels come last."""
-    return values.movedim(1, -1).reshape(-1, values.shape[1]).contiguous()
+    channels = values.shape[1]
+    moved = values.movedim(1, -1)
+    rows = moved.reshape(-1, channels)
+    return rows.contiguous()
 
 
 def as_channels(like: Tensor, rows: Tensor) -> Tensor:
     """Rows [M, C] in the shape [N, C, …] of `like`."""
-    return rows.view(like.movedim(1, -1).shape).movedim(-1, 1)
+    shape = like.movedim(1, -1).shape
+    values = rows.view(shape)
+    return values.movedim(-1, 1)
 
 
 def empty_like(like: Tensor) -> Tensor:
     """Memory for values [N, C, …] with channels last that is no view: a network may change its
     outputs in place, as ReLU(inplace=True) does, which autograd forbids for a function's views."""
-    moved = like.movedim(1, -1)
-    strides = [prod(moved.shape[axis + 1 :]) for axis in range(moved.ndim)]
-    return torch.empty_strided(like.shape, (strides[0], 1, *strides[1:-1]), dtype=like.dtype)
+    shape = like.movedim(1, -1).shape
+    axes = range(len(shape))
+    of_examples, *of_pixels, of_channels = [prod(shape[axis + 1 :]) for axis in axes]
+    strides = (of_examples, of_channels, *of_pixels)
+    return torch.empty_strided(like.shape, strides, dtype=like.dtype)
 
 
 def _wide(rows: Tensor) -> Tensor:
     """Rows [k·R, C] as [R, k·C]: a view, in which a column belongs to one channel."""
     count, channels = rows.shape
-    return rows.view(-1, groups_of(count, channels) * channels)
+    groups = groups_of(count, channels)
+    return rows.view(-1, groups * channels)
 
 
 def groups_of(count: int, channels: int) -> int:
     """k: the largest power of 2 that divides the count and makes no more than ROWS groups and
     COLUMNS columns."""
     most = max(1, min(ROWS, COLUMNS // channels))
-    return gcd(count, 1 << most.bit_length() - 1)
+    power = 1 << most.bit_length() - 1
+    return gcd(count, power)
 
 
 def moments_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] of rows [M, C]."""
     if len(rows) <= ROWS:
         return _mean_and_variance(rows)
+    count, channels = rows.shape
     blocks = _wide(rows).split(ROWS)
-    found = [_mean_and_variance(block) for block in blocks]
-    means = torch.stack([mean for mean, _ in found]).view(-1, rows.shape[1])
-    variances = torch.stack([variance for _, variance in found]).view(-1, rows.shape[1])
-    if len(blocks[-1]) == len(blocks[0]):  # all groups are alike
+    of_blocks = [_mean_and_variance(block) for block in blocks]
+    means = torch.stack([mean for mean, _ in of_blocks])
+    variances = torch.stack([variance for _, variance in of_blocks])
+    means = means.view(-1, channels)
+    variances = variances.view(-1, channels)
+    are_alike = len(blocks[-1]) == len(blocks[0])
+    if are_alike:
         mean, between = _mean_and_variance(means.double())
-        return mean.to(means.dtype), variances.mean(0).add_(between)
-    groups = blocks[0].shape[1] // rows.shape[1]
+        within = variances.mean(0)
+        return mean.to(means.dtype), within.add_(between)
+    groups = blocks[0].shape[1] // channels
     fractions: list[float] = []
     for block in blocks:
-        fractions += [len(block) / len(rows)] * groups
+        fraction = len(block) / count
+        fractions += [fraction] * groups
     return joined(means, variances, fractions)
 
 
@@ -118,23 +142,31 @@ def joined(means: Tensor, variances: Tensor, fractions: list[float]) -> tuple[Te
     in float64, then rounded."""
     weights = means.new_tensor(fractions, dtype=torch.float64)
     mean = weights @ means.double()
-    variance = weights @ (variances + (means - mean).square())
+    between = (means - mean).square()
+    variance = weights @ (variances + between)
     return mean.to(means.dtype), variance.to(means.dtype)
 
 
 def gradient_sums(g: Tensor, rows: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     """Σ g and Σ g·(x − mean)·s, [C], of g and x [M, C], mean and s [C]: the sums of torch's
     backward pass and nothing else."""
-    g, x = _wide(g), _wide(rows)
-    statistics = _spread(torch.stack((mean, s)), x).unbind()
+    g = _wide(g)
+    x = _wide(rows)
+    statistics = torch.stack((mean, s))
+    mean_and_s = _spread(statistics, x).unbind()
+    most = 4 * ROWS  # an error of 1e-6 is little in a derivative
+    g_blocks = g.split(most)
+    x_blocks = x.split(most)
     sums: list[Tensor] = []
-    # an error of 1e-6 is little in a derivative
-    for pair in zip(g.split(4 * ROWS), x.split(4 * ROWS), strict=True):
+    for pair in zip(g_blocks, x_blocks, strict=True):
         _, product, total = torch.ops.aten.native_batch_norm_backward(
-            *pair, None, None, None, *statistics, True, 0.0, [False, True, True]
+            *pair, None, None, None, *mean_and_s, True, 0.0, [False, True, True]
         )
         sums += total, product
-    by_block = torch.stack(sums).view(len(sums) // 2, 2, -1, len(mean))
+    blocks = len(g_blocks)
+    channels = len(mean)
+    stacked = torch.stack(sums)
+    by_block = stacked.view(blocks, 2, -1, channels)
     total, product = by_block.sum((0, 2)).unbind()
     return total, product
 
@@ -143,18 +175,26 @@ def combined(constant: Tensor, *terms: tuple[Tensor, Tensor], out: Tensor | None
     """constant + Σ factor·x [M, C], of pairs of factor [C] and x [M, C]; written to `out` [M, C] if
     given."""
     (factor, rows), *others = terms
-    x = _wide(rows) if rows.shape[1] < VECTOR else rows
-    place = None if out is None else out.view(x.shape)
-    total = torch.addcmul(_spread(constant, x), x, _spread(factor, x), out=place)
+    x = rows
+    if rows.shape[1] < VECTOR:
+        x = _wide(rows)
+    place = None
+    if out is not None:
+        place = out.view(x.shape)
+    constants = _spread(constant, x)
+    factors = _spread(factor, x)
+    total = torch.addcmul(constants, x, factors, out=place)
     for factor, other in others:
-        total.addcmul_(other.view(x.shape), _spread(factor, x))
+        factors = _spread(factor, x)
+        total.addcmul_(other.view(x.shape), factors)
     return total.view(rows.shape)
 
 
 def _spread(values: Tensor, wide: Tensor) -> Tensor:
     """Values [..., C] of each channel for each column of [R, k·C]."""
-    groups = wide.shape[1] // values.shape[-1]
+    *lead, channels = values.shape
+    groups = wide.shape[1] // channels
     if groups == 1:
         return values
-    each = values.unsqueeze(-2).expand(*values.shape[:-1], groups, -1)
-    return each.contiguous().view(*values.shape[:-1], -1)  # a third of the time of repeat
+    repeated = values.unsqueeze(-2).expand(*lead, groups, -1)
+    return repeated.contiguous().view(*lead, -1)  # a third of the time of repeat

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -26,7 +27,16 @@ class Call(NamedTuple):
 def refusal(few: "Network", theta: Tensor, what: str, rows: int | None = None) -> str:
     """A message that names the part of the module which does what is refused at θ [n]; `rows`: see
     `_culprit`."""
-    return f"model: {_culprit(few, theta, rows)} {what}; {REFUSED}"
+    culprit = _culprit(few, theta, rows)
+    return f"model: {culprit} {what}; {REFUSED}"
+
+
+def with_others(images: Tensor, rows: int) -> Tensor:
+    """Images [b, …] with others from a row on: the same ones, turned over."""
+    mixed = images.clone()
+    axes = tuple(range(1, images.ndim))
+    mixed[rows:] = images[rows:].flip(axes)
+    return mixed
 
 
 def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
@@ -35,20 +45,23 @@ def _culprit(few: "Network", theta: Tensor, rows: int | None) -> str:
     images, _ = few.examples("train")
     mixed = images.clone()
     if rows is not None:
-        mixed[rows:] = images[rows:].flip(tuple(range(1, images.ndim)))
+        mixed = with_others(images, rows)
+    module = few.function.plain
     statistics = few.statistics(theta)
     passes = []
     for inputs in (images, mixed):
         calls: list[Call] = []
-        with _watched(few.function.plain, calls):
+        with _watched(module, calls):
             few.outputs_with(theta, statistics, inputs)
         passes.append(calls)
     for first, second in zip(*passes, strict=False):
         same_inputs = _alike(first.inputs, second.inputs, rows)
         if same_inputs and not _alike(first.outputs, second.outputs, rows):
-            part = few.function.plain.get_submodule(first.name)
+            part = module.get_submodule(first.name)
             kind = type(part).__name__
-            return f"{first.name} ({kind})" if first.name else kind
+            if first.name:
+                return f"{first.name} ({kind})"
+            return kind
     return few.function.name
 
 
@@ -59,11 +72,15 @@ def _watched(module: nn.Module, calls: list[Call]) -> Iterator[None]:
 
     def watcher(name: str) -> Callable[..., None]:
         def watch(_: nn.Module, inputs: object, outputs: object) -> None:
-            calls.append(Call(name, _copied(inputs), _copied(outputs)))
+            call = Call(name, _copied(inputs), _copied(outputs))
+            calls.append(call)
 
         return watch
 
-    hooks = [part.register_forward_hook(watcher(name)) for name, part in module.named_modules()]
+    hooks = []
+    for name, part in module.named_modules():
+        hook = part.register_forward_hook(watcher(name))
+        hooks.append(hook)
     try:
         yield
     finally:
@@ -72,24 +89,32 @@ def _watched(module: nn.Module, calls: list[Call]) -> Iterator[None]:
 
 
 def _copied(thing: object) -> list[Tensor]:
-    return [x.detach().clone() for x in tree_leaves(thing) if isinstance(x, Tensor)]
+    leaves = tree_leaves(thing)
+    return [leaf.detach().clone() for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _alike(these: list[Tensor], those: list[Tensor], rows: int | None) -> bool:
     """Whether tensors are equal: to the bit, or, of so many rows, to rounding."""
     if [x.shape for x in these] != [x.shape for x in those]:
         return False
-    pairs = list(zip(these, those, strict=True))
-    if rows is None:
-        return all(torch.equal(one, other) for one, other in pairs)
-    return all(
-        relative_difference(x[:rows].double(), y[:rows].double()) <= ROUNDING for x, y in pairs
-    )
+    for one, other in zip(these, those, strict=True):
+        if rows is None:
+            are_alike = torch.equal(one, other)
+        else:
+            first = one[:rows].double()
+            second = other[:rows].double()
+            are_alike = relative_difference(first, second) <= ROUNDING
+        if not are_alike:
+            return False
+    return True
 
 
 def relative_difference(one: Tensor, other: Tensor) -> float:
     """max |one − other| / (1 + max |other|) of tensors [any shape]; inf where shapes differ."""
     if one.shape != other.shape:
-        return float("inf")
-    scale = 1 + float(other.abs().max()) if other.numel() else 1.0
-    return float((one - other).abs().max()) / scale if one.numel() else 0.0
+        return inf
+    if not one.numel():
+        return 0.0
+    scale = 1 + float(other.abs().max())
+    difference = float((one - other).abs().max())
+    return difference / scale

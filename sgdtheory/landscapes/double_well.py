@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.fokker_planck.generator import FokkerPlanck
+from sgdtheory.fokker_planck.generator import Array, FokkerPlanck
 from sgdtheory.landscapes.formula import Formula
 
 
@@ -31,10 +31,12 @@ class DoubleWell(Formula):
         return self.directions
 
     def energy(self, x: Tensor) -> Tensor:
-        well = self.height * (x[:, 0].square() - 1).square()
-        return (
-            well if self.directions == 1 else well + 0.5 * self.stiffness * x[:, 1:].square().sum(1)
-        )
+        first = x[:, 0].square()
+        well = self.height * (first - 1).square()
+        if self.directions == 1:
+            return well
+        others = x[:, 1:].square().sum(1)
+        return well + 0.5 * self.stiffness * others
 
     def native_minima(self) -> Tensor:
         minima = torch.zeros(2, self.directions, dtype=torch.float64)
@@ -58,7 +60,9 @@ class DoubleWell(Formula):
         = .9003·height·e^{−height/D}; 5–18 % off at temperatures one can wait for, where
         `mean_first_passage` is exact.
         """
-        return sqrt(32) * self.height / (2 * pi) * exp(-self.height / self._diffusion(temperature))
+        diffusion = self._diffusion(temperature)
+        attempts = sqrt(32) * self.height / (2 * pi)
+        return attempts * exp(-self.height / diffusion)
 
     def mean_first_passage(
         self, temperature: PositiveFloat, start: float = -1.0, end: float = 1.0
@@ -80,17 +84,15 @@ class DoubleWell(Formula):
         def inner(y: float) -> float:
             def weight(z: float) -> float:
                 # one exponential: neither factor overflows
-                return exp((self._well(y) - self._well(z)) / diffusion)
+                climb = self._well(y) - self._well(z)
+                return exp(climb / diffusion)
 
-            return float(
-                quad(
-                    weight, far, y, points=_inside(-1.0, far, y), epsabs=0, epsrel=1e-10, limit=200
-                )[0]
-            )
+            at = _inside(-1.0, far, y)
+            integral, *_ = quad(weight, far, y, points=at, epsabs=0, epsrel=1e-10, limit=200)
+            return float(integral)
 
-        total = quad(
-            inner, start, end, points=_inside(0.0, start, end), epsabs=0, epsrel=1e-9, limit=200
-        )[0]
+        at = _inside(0.0, start, end)
+        total, *_ = quad(inner, start, end, points=at, epsabs=0, epsrel=1e-9, limit=200)
         return float(total) / diffusion
 
     def fokker_planck(self, temperature: PositiveFloat, cells: PositiveInt = 400) -> FokkerPlanck:
@@ -98,7 +100,12 @@ class DoubleWell(Formula):
         that there is nothing."""
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
-        return FokkerPlanck(lambda x: self.height * (x * x - 1) ** 2, far, -far, diffusion, cells)
+
+        def well(x: Array) -> Array:
+            energies: Array = self.height * (x * x - 1) ** 2
+            return energies
+
+        return FokkerPlanck(well, far, -far, diffusion, cells)
 
     def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, […] like x, float64."""
@@ -108,10 +115,10 @@ class DoubleWell(Formula):
         def weight(z: float) -> float:
             return exp(-self._well(z) / diffusion)
 
-        normal = 2 * float(
-            quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)[0]
-        )
-        well = self.height * (x.double().square() - 1).square()
+        half, *_ = quad(weight, far, 0.0, points=[-1.0], epsabs=0, epsrel=1e-11, limit=200)
+        normal = 2 * float(half)
+        squares = x.double().square()
+        well = self.height * (squares - 1).square()
         return torch.exp(-well / diffusion) / normal
 
     def _well(self, x: float) -> float:
@@ -128,8 +135,11 @@ class DoubleWell(Formula):
 
     def _far(self, diffusion: float) -> float:
         """An x < −1 below which e^{−V/D} < e^{−60}: what lies beyond is nothing in float64."""
-        return -sqrt(1 + sqrt(60 * diffusion / self.height))
+        rise = sqrt(60 * diffusion / self.height)
+        return -sqrt(1 + rise)
 
 
 def _inside(point: float, low: float, high: float) -> list[float] | None:
-    return [point] if low < point < high else None
+    if low < point < high:
+        return [point]
+    return None

@@ -28,10 +28,12 @@ def loss_of_constant(loss: Loss, labels: Tensor, classes: int) -> float:
     frequencies of the classes: −Σ p ln p in nats, at most ln K; of mse that of the mean label,
     (1 − Σ p²)/K."""
     labels = labels.flatten().cpu()
-    p = torch.bincount(labels, minlength=classes).double() / len(labels)
+    counts = torch.bincount(labels, minlength=classes)
+    p = counts.double() / len(labels)
     if loss == "cross_entropy":
         return float(torch.special.entr(p).sum())
-    return float((1 - p.square().sum()) / len(p))
+    unpredicted = 1 - p.square().sum()
+    return float(unpredicted / len(p))
 
 
 class _SquaredNorm(torch.autograd.Function):
@@ -48,7 +50,8 @@ class _SquaredNorm(torch.autograd.Function):
     def backward(ctx: Context, *gradients: Tensor) -> Tensor:
         """From the derivatives by the norms [P], [P, n]."""
         (cloud,) = ctx.saved_tensors
-        return cloud * (2 * gradients[0])[:, None]
+        twice = 2 * gradients[0]
+        return cloud * twice[:, None]
 
 
 def squared_norm(cloud: Cloud) -> Tensor:

@@ -85,28 +85,29 @@ class Formula(ABC):
         """The objective of each point [P]; `batch` ξ [P, n] or [1, n] tilts it."""
         losses = self._whole(cloud)
         if batch is not None:
-            losses = losses + (batch.to(cloud.dtype) * cloud).sum(1)
+            tilts = batch.to(cloud.dtype) * cloud
+            losses = losses + tilts.sum(1)
         return losses
 
     def sample(self, points: int, size: int, stream: Generator) -> Tensor:
         """One mini-batch a point: ξ [points, n] ~ N(0, C/size)."""
-        draws = torch.randn(points, self.dim, generator=stream).to(self.device) * sqrt(
-            self.noise / size
-        )
-        return draws if self.root is None else draws @ self.constant("root", draws).T
+        scale = sqrt(self.noise / size)
+        draws = torch.randn(points, self.dim, generator=stream)
+        draws = draws.to(self.device) * scale
+        if self.root is None:
+            return draws
+        return draws @ self.constant("root", draws).T
 
     def init(self, points: int, stream: Generator) -> Tensor:
         """[points, n] uniform in the box; in the other directions Gaussian, about one away from x
         all together."""
         low, high = self.box()
-        x = low + (high - low) * torch.rand(
-            points, self.native_dim, generator=stream, dtype=torch.float64
-        )
+        shares = torch.rand(points, self.native_dim, generator=stream, dtype=torch.float64)
+        x = low + (high - low) * shares
         cloud: Tensor = x
         if self.ambient is not None:
-            away = torch.randn(points, self.dim, generator=stream, dtype=torch.float64) / sqrt(
-                self.dim
-            )
+            draws = torch.randn(points, self.dim, generator=stream, dtype=torch.float64)
+            away = draws / sqrt(self.dim)
             frame = self.frame.cpu()
             cloud = away + (x - away @ frame.T) @ frame
         return cloud.to(self.device, torch.get_default_dtype())
@@ -124,7 +125,9 @@ class Formula(ABC):
         not copied."""
         n = self.dim
         identity = torch.eye(n, dtype=cloud.dtype, device=cloud.device)
-        root = identity if self.root is None else self.constant("root", cloud)
+        root = identity
+        if self.root is not None:
+            root = self.constant("root", cloud)
         covariance: Tensor = self.noise * root @ root.T
         return covariance.expand(cloud.shape[0], n, n)
 
@@ -134,11 +137,15 @@ class Formula(ABC):
         """Native coordinates [..., k] → θ [..., n] on the landscape's device, in x's dtype; the
         rest is 0."""
         x = x.to(self.device)
-        return x if self.ambient is None else x @ self.constant("frame", x)
+        if self.ambient is None:
+            return x
+        return x @ self.constant("frame", x)
 
     def native(self, theta: Tensor) -> Tensor:
         """θ [..., n] → native coordinates [..., k]."""
-        return theta if self.ambient is None else theta @ self.constant("frame", theta).T
+        if self.ambient is None:
+            return theta
+        return theta @ self.constant("frame", theta).T
 
     @cached_property
     def frame(self) -> Tensor:
@@ -148,7 +155,8 @@ class Formula(ABC):
         q, r = torch.linalg.qr(
             torch.randn(self.dim, self.native_dim, generator=generator, dtype=torch.float64)
         )
-        frame: Tensor = (q * r.diagonal().sign()).T.contiguous()
+        columns: Tensor = q * r.diagonal().sign()
+        frame = columns.T.contiguous()
         return frame.to(self.device)
 
     @cached_property
@@ -175,7 +183,8 @@ class Formula(ABC):
             # kept for later calls: neither inference mode nor a transform of torch.func may leave
             # its mark on it
             with torch.inference_mode(False), torch._C._DisableFuncTorch():
-                self._moved[key] = getattr(self, name).to(device=like.device, dtype=like.dtype)
+                value = getattr(self, name)
+                self._moved[key] = value.to(device=like.device, dtype=like.dtype)
         return self._moved[key]
 
     def _whole(self, cloud: Tensor) -> Tensor:
@@ -186,4 +195,6 @@ class Formula(ABC):
         if self.ambient == self.native_dim:  # nothing is left but rounding
             return self.energy(x)
         rest = cloud - x @ frame  # [P, n]; |θ|² − |x|² would be cheaper and cancel in float32
-        return self.energy(x) + 0.5 * self.stiffness * rest.square().sum(1)
+        energies = self.energy(x)
+        squares = rest.square().sum(1)
+        return energies + 0.5 * self.stiffness * squares

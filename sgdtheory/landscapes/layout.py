@@ -23,7 +23,8 @@ def channels_last(inputs: Tensor) -> Tensor:
     takes the strides' word for which is meant."""
     if inputs.shape[1] == 1:
         _, _, height, width = inputs.shape
-        return inputs.contiguous().as_strided(inputs.shape, (height * width, 1, width, 1))
+        strides = (height * width, 1, width, 1)
+        return inputs.contiguous().as_strided(inputs.shape, strides)
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
@@ -31,11 +32,13 @@ def layout_of(function: ModuleFunction, example: Tensor) -> Layout:
     """Channels last for networks with convolutions, unless their author's code needs the other
     order, as `x.view(len(x), -1)` behind a convolution does, or a batch norm of their own, as
     torch's kernel is right in float32 on contiguous inputs alone. `example`: inputs [2, …]."""
-    convolves = any(isinstance(part, nn.Conv2d) for part in function.module.modules())
-    if not convolves or example.ndim != 4 or has_foreign_batch_norm(function.module):
+    module = function.module
+    convolves = any(isinstance(part, nn.Conv2d) for part in module.modules())
+    if not convolves or example.ndim != 4 or has_foreign_batch_norm(module):
         return contiguous
     example = example.to(function.device)
-    weights = function.weights(function.vector(function.plain).float().to(function.device))
+    theta = function.vector(function.plain).float()
+    weights = function.weights(theta.to(function.device))
     try:
         with torch.no_grad(), as_written(torch.float32):
             function.on_batch(weights, channels_last(example))

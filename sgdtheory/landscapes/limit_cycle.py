@@ -29,31 +29,34 @@ class LimitCycle(Stirring):
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
         """∇Φ less the force of the cycle, [P, 2], at points [P, 2]."""
-        x, y = cloud[:, 0].square(), cloud[:, 1].square()
-        # e^{Φ − r⁴/4}, at most √e
-        lift = torch.exp(0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square())
-        return gradients - self.strength * lift[:, None] * turned(cloud)
+        x = cloud[:, 0].square()
+        y = cloud[:, 1].square()
+        exponent = 0.25 - 0.5 * x + 0.5 * y - 0.5 * x * y - 0.25 * y.square()  # Φ − r⁴/4
+        lift = torch.exp(exponent)[:, None]  # at most √e
+        return gradients - self.strength * lift * turned(cloud)
 
     def area_rate(self, landscape: Landscape, temperature: float) -> float:
         """2πλ/Z per unit time, Z = ∫e^{−Φ} = 7.6235; raises UserError for another potential or
         another D than 1."""
-        known = (
-            isinstance(landscape, DoubleWell)
-            and (
+        is_known = False
+        diffusion = 0.0
+        if isinstance(landscape, DoubleWell):
+            diffusion = temperature * landscape.noise
+            settings = (
                 landscape.height,
                 landscape.directions,
                 landscape.stiffness,
                 landscape.ambient,
             )
-            == KNOWN
-        )
-        diffusion = temperature * landscape.noise if isinstance(landscape, DoubleWell) else 0.0
-        if not isinstance(landscape, DoubleWell) or not known or abs(diffusion - 1) > 1e-9:
+            is_known = settings == KNOWN and abs(diffusion - 1) <= 1e-9
+        if not isinstance(landscape, DoubleWell) or not is_known:
             raise UserError(
                 "LimitCycle: its steady state is known for height=0.25, directions=2, "
                 "stiffness=1, ambient=null and "
                 f"learning_rate·noise/2·batch_size = 1, not {diffusion:g}"
             )
         # 1/∫e^{−(x² − 1)²/4}dx, its energy is 0
-        at_top = float(landscape.stationary_density(torch.ones(1), temperature)[0])
-        return 2 * pi * self.strength * at_top / sqrt(2 * pi)
+        density = landscape.stationary_density(torch.ones(1), temperature)
+        at_top = float(density[0])
+        root = sqrt(2 * pi)
+        return 2 * pi * self.strength * at_top / root

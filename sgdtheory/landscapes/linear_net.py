@@ -29,7 +29,9 @@ class LinearNet(Formula):
         return 2 * self.width
 
     def energy(self, x: Tensor) -> Tensor:
-        product = (x[:, : self.width] * x[:, self.width :]).sum(1)
+        first = x[:, : self.width]
+        second = x[:, self.width :]
+        product = (first * second).sum(1)
         return 0.5 * (product - 1).square()
 
     def native_minima(self) -> Tensor:
@@ -40,11 +42,16 @@ class LinearNet(Formula):
     def native_saddles(self) -> Tensor:
         """The origin [1, k], where width = 1; wider none [0, k]: its index is `width` and no path
         has to pass it."""
-        return torch.zeros(1 if self.width == 1 else 0, self.native_dim, dtype=torch.float64)
+        count = 1 if self.width == 1 else 0
+        return torch.zeros(count, self.native_dim, dtype=torch.float64)
 
     def barrier(self) -> float:
-        return 0.5 if self.width == 1 else 0.0
+        if self.width == 1:
+            return 0.5
+        return 0.0
 
     def length_ratio(self) -> float:
         """Of the shortest lowest path: straight over the origin, or round it."""
-        return 1.0 if self.width == 1 else pi / 2
+        if self.width == 1:
+            return 1.0
+        return pi / 2

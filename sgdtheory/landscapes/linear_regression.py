@@ -11,6 +11,8 @@ from sgdtheory.annotations import Place, PositiveFloat
 from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
+from sgdtheory.fokker_planck.law import drag_of
+from sgdtheory.landscapes.regression import standardised
 
 # of the fixed point; it contracts by about the share of the noise that grows with the cloud
 ROUNDS = 2000
@@ -40,19 +42,19 @@ class LinearRegression:
         self.weight_decay = weight_decay
         self.title = f"linear regression on {data.name}"
         pixels = data.scaled(data.train_images, torch.float64).flatten(1)
-        # X [N, n]
-        self.inputs = torch.cat([pixels, torch.ones(len(pixels), 1, dtype=torch.float64)], 1).to(
-            self.device
-        )
-        labels = data.train_labels.double()
-        # y [N]
-        self.targets = ((labels - labels.mean()) / labels.std(correction=0)).to(self.device)
-        self.count, self.dim = self.inputs.shape
-        self._moved = {torch.float64: Regression(self.inputs[None], self.targets[None])}
+        ones = torch.ones(len(pixels), 1, dtype=torch.float64)
+        inputs = torch.cat([pixels, ones], 1)
+        targets = standardised(data.train_labels.double())
+        self.inputs = inputs.to(self.device)  # X [N, n]
+        self.targets = targets.to(self.device)  # y [N]
+        self.count, self.dim = inputs.shape
+        examples = Regression(self.inputs[None], self.targets[None])
+        self._moved = {torch.float64: examples}
 
     def init(self, points: int, stream: Generator) -> Tensor:
         """Gaussian [points, n], of length about one."""
-        cloud: Tensor = torch.randn(points, self.dim, generator=stream) / self.dim**0.5
+        draws = torch.randn(points, self.dim, generator=stream)
+        cloud: Tensor = draws / self.dim**0.5
         return cloud.to(self.device)
 
     def batch(self, indices: Tensor) -> Regression:
@@ -60,26 +62,28 @@ class LinearRegression:
         flat = indices.reshape(-1)
         shape = indices.shape
         whole = self._examples(torch.get_default_dtype())
-        return Regression(
-            whole.inputs[0].index_select(0, flat).view(*shape, self.dim),
-            whole.targets[0].index_select(0, flat).view(shape),
-        )
+        inputs = whole.inputs[0].index_select(0, flat)
+        targets = whole.targets[0].index_select(0, flat)
+        return Regression(inputs.view(*shape, self.dim), targets.view(shape))
 
     def losses(self, cloud: Tensor, batch: Regression | None = None) -> Tensor:
         """[P]."""
-        x, y = (
-            self._examples(cloud.dtype)
-            if batch is None
-            else (part.to(cloud.dtype) for part in batch)
-        )
-        left = (x @ cloud[:, :, None])[:, :, 0] - y  # [P, b]
-        return 0.5 * left.square().mean(1) + 0.5 * self.weight_decay * cloud.square().sum(1)
+        if batch is None:
+            batch = self._examples(cloud.dtype)
+        x = batch.inputs.to(cloud.dtype)
+        y = batch.targets.to(cloud.dtype)
+        outputs = (x @ cloud[:, :, None])[:, :, 0]  # [P, b]
+        residuals = outputs - y
+        misfits = 0.5 * residuals.square().mean(1)
+        norms = cloud.square().sum(1)
+        penalties = 0.5 * self.weight_decay * norms
+        return misfits + penalties
 
     def _examples(self, dtype: torch.dtype) -> Regression:
         if dtype not in self._moved:
-            self._moved[dtype] = Regression(
-                self.inputs[None].to(dtype), self.targets[None].to(dtype)
-            )
+            inputs = self.inputs[None].to(dtype)
+            targets = self.targets[None].to(dtype)
+            self._moved[dtype] = Regression(inputs, targets)
         return self._moved[dtype]
 
     # answers
@@ -88,20 +92,25 @@ class LinearRegression:
     def hessian(self) -> Tensor:
         """H = XᵀX/N + λ, [n, n]."""
         eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
-        return self.inputs.T @ self.inputs / self.count + self.weight_decay * eye
+        of_data = self.inputs.T @ self.inputs / self.count
+        return of_data + self.weight_decay * eye
 
     def minima(self) -> Tensor:
         """[1, n]: the normal equations."""
-        solved: Tensor = torch.linalg.solve(self.hessian, self.inputs.T @ self.targets / self.count)
+        slope = self.inputs.T @ self.targets / self.count
+        solved: Tensor = torch.linalg.solve(self.hessian, slope)
         return solved[None]
 
     def noise_covariance(self, cloud: Tensor) -> Tensor:
         """C(θ) of one sample at every point, [P, n, n]."""
         x = self.inputs.to(cloud.dtype)
-        # [P, N, n], without λθ, which is no noise
-        each = x * (cloud @ x.T - self.targets.to(cloud.dtype))[:, :, None]
-        mean = each.mean(1)
-        return each.mT @ each / self.count - mean[:, :, None] * mean[:, None, :]
+        y = self.targets.to(cloud.dtype)
+        residuals = cloud @ x.T - y
+        gradients = x * residuals[:, :, None]  # [P, N, n], without λθ, which is no noise
+        mean = gradients.mean(1)
+        squares = gradients.mT @ gradients / self.count
+        of_mean = mean[:, :, None] * mean[:, None, :]
+        return squares - of_mean
 
     def stationary_covariance(
         self,
@@ -118,30 +127,33 @@ class LinearRegression:
         replacement inside a batch the noise is × (N−b)/(N−1).
         """
         h, basis = torch.linalg.eigh(self.hessian)
-        limit = 2 * (1 + momentum) / float(h[-1])
+        highest = float(h[-1])
+        limit = 2 * (1 + momentum) / highest
         if learning_rate >= limit:
             raise UserError(
                 f"learning_rate={learning_rate:g} has no stationary state; stay below {limit:g}"
             )
-        eta, mu, a, c = learning_rate, momentum, h[:, None], h[None, :]
-        drag = (1 - mu) * (a + c) / eta + (mu * a - c) * (a - mu * c) / (1 - mu**2)
-        size = batch_size * (
-            (self.count - 1) / (self.count - batch_size) if without_replacement else 1.0
-        )
+        drag = drag_of(h[:, None], h, learning_rate, momentum)
+        correction = 1.0
+        if without_replacement:
+            correction = (self.count - 1) / (self.count - batch_size)
+        damping = batch_size * correction * drag
         x = self.inputs @ basis
         gram = x.T @ x / self.count
-        fixed = basis.T @ self.noise_covariance(self.minima())[0] @ basis
-        covariance = fixed / (size * drag)
+        at_minimum = self.noise_covariance(self.minima())[0]
+        fixed = basis.T @ at_minimum @ basis
+        covariance = fixed / damping
+        most = 1e6 * float(fixed.trace())
         for _ in range(ROUNDS):
             spread = ((x @ covariance) * x).sum(1, keepdim=True)  # xᵀΣx [N, 1]
-            new: Tensor = (fixed + (spread * x).T @ x / self.count - gram @ covariance @ gram) / (
-                size * drag
-            )
-            if not bool(torch.isfinite(new).all()) or float(new.trace()) > 1e6 * float(
-                fixed.trace()
-            ):
+            squares = (spread * x).T @ x / self.count
+            noise = fixed + squares - gram @ covariance @ gram
+            new: Tensor = noise / damping
+            is_finite = bool(torch.isfinite(new).all())
+            if not is_finite or float(new.trace()) > most:
                 break
-            if float((new - covariance).norm()) < 1e-13 * float(new.norm()):
+            change = float((new - covariance).norm())
+            if change < 1e-13 * float(new.norm()):
                 found: Tensor = basis @ new @ basis.T
                 return found
             covariance = new
@@ -153,6 +165,5 @@ class LinearRegression:
 
     def stationary_area(self, learning_rate: PositiveFloat, batch_size: int) -> Tensor:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], exact, without momentum."""
-        return linear_area(
-            self.hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate
-        )
+        covariance = self.stationary_covariance(learning_rate, batch_size)
+        return linear_area(self.hessian, covariance, learning_rate)

@@ -11,11 +11,15 @@ def logits_of(outputs: object) -> Tensor:
     """The logits [b, K, …] among what a forward pass returned: itself, or its entry `logits`."""
     if isinstance(outputs, Tensor):
         return outputs
-    named = outputs.get("logits") if isinstance(outputs, Mapping) else None
-    logits = named if named is not None else getattr(outputs, "logits", None)
+    logits = None
+    if isinstance(outputs, Mapping):
+        logits = outputs.get("logits")
+    if logits is None:
+        logits = getattr(outputs, "logits", None)
     if logits is None and isinstance(outputs, tuple | list):
         tensors = [x for x in outputs if isinstance(x, Tensor)]
-        logits = tensors[0] if len(tensors) == 1 else None
+        if len(tensors) == 1:
+            logits = tensors[0]
     if not isinstance(logits, Tensor):
         raise UserError(
             f"model: forward returns {_words(outputs)}; return the logits [b, classes] alone, "
@@ -27,7 +31,10 @@ def logits_of(outputs: object) -> Tensor:
 def _words(outputs: object) -> str:
     kind = type(outputs).__name__
     if isinstance(outputs, Mapping):
-        return f"a {kind} of {', '.join(map(str, list(outputs)[:4])) or 'nothing'}"
+        keys = list(outputs)[:4]
+        words = ", ".join(map(str, keys))
+        return f"a {kind} of {words or 'nothing'}"
     if isinstance(outputs, tuple | list):
-        return f"a {kind} of {', '.join(type(x).__name__ for x in outputs[:4])}"
+        kinds = [type(x).__name__ for x in outputs[:4]]
+        return f"a {kind} of {', '.join(kinds)}"
     return f"a {kind}"

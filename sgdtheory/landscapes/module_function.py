@@ -55,36 +55,46 @@ class ModuleFunction:
         example: Tensor,
         device: torch.device,
     ) -> None:
-        self._build, self._example, self.device = build, example, device
-        self.plain = keeping_statistics(self.fresh(stream(0, "module"))).to(device)
-        self.module = batch_statistics_only(self.fresh(stream(0, "module"))).to(device)
-        named = dict(self.plain.named_parameters())
-        chosen = {name: p for name, p in named.items() if p.requires_grad}
+        self._build = build
+        self._example = example
+        self.device = device
+        plain = keeping_statistics(self.fresh(stream(0, "module")))
+        module = batch_statistics_only(self.fresh(stream(0, "module")))
+        self.plain = plain.to(device)
+        self.module = module.to(device)
+        chosen = {}
+        for name, parameter in plain.named_parameters():
+            if parameter.requires_grad:
+                chosen[name] = parameter
         if parameters is not None:
             chosen = _matching(chosen, parameters)
-        _refuse_kinds(chosen, type(self.plain).__name__)
+        kind = type(plain).__name__
+        _refuse_kinds(chosen, kind)
         self.shapes = {name: p.shape for name, p in chosen.items()}
         self.sizes = [p.numel() for p in chosen.values()]
         if not self.sizes:
-            what = type(self.plain).__name__
-            raise UserError(f"model: {what} has no parameters to train; give a model that has some")
+            raise UserError(f"model: {kind} has no parameters to train; give a model that has some")
         self.constants = constants_of(self.plain, self.shapes)
         self.has_batch_norm = has_batch_norm(self.module)
         self._cast: dict[torch.dtype, dict[str, Tensor]] = {}
         self._left: dict[nn.Module, list[_Attribute]] = {}
-        weights = self.weights(self.vector(self.plain).float().to(device))
+        theta = self.vector(self.plain).float()
+        weights = self.weights(theta.to(device))
         for module in (self.module, self.plain):
-            self._left[module] = _left_behind(module, partial(self._try, module, weights))
+            attempt = partial(self._try, module, weights)
+            self._left[module] = _left_behind(module, attempt)
 
     @property
     def name(self) -> str:
-        return str(getattr(self.plain, "title", type(self.plain).__name__))
+        kind = type(self.plain).__name__
+        return str(getattr(self.plain, "title", kind))
 
     def fresh(self, source: torch.Generator) -> nn.Module:
         """A new module; its constructor's random draws are taken from `source`."""
         with drawing_from(source):
             module = self._build()
-            if any(is_lazy(x) for x in (*module.parameters(), *module.buffers())):
+            tensors = (*module.parameters(), *module.buffers())
+            if any(map(is_lazy, tensors)):
                 module.eval()(self._example)
         return module
 
@@ -95,7 +105,8 @@ class ModuleFunction:
         for name, value in constants.items():
             own = self.constants.get(name)
             if own is None or own.shape != value.shape:
-                raise UserError(f"{name} {list(value.shape)} is no constant of {self.name}")
+                shape = list(value.shape)
+                raise UserError(f"{name} {shape} is no constant of {self.name}")
             changed[name] = value.to(own)
         other = copy(self)
         other.constants = self.constants | changed
@@ -108,8 +119,12 @@ class ModuleFunction:
         """Parameters by name [..., their own shapes], views of θ [..., n]. One split: its backward
         pass is one cat."""
         lead = cloud.shape[:-1]
-        named = zip(self.shapes.items(), cloud.split(self.sizes, -1), strict=True)
-        return {name: piece.view(lead + shape) for (name, shape), piece in named}
+        pieces = cloud.split(self.sizes, -1)
+        weights = {}
+        for name, piece in zip(self.shapes, pieces, strict=True):
+            shape = lead + self.shapes[name]
+            weights[name] = piece.view(shape)
+        return weights
 
     def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Outputs [b, K] of inputs [b, …], batch norms using the statistics of these inputs."""
@@ -120,7 +135,8 @@ class ModuleFunction:
     ) -> Tensor:
         """Outputs [b, K] of inputs [b, …] of the author's own module in evaluation mode, batch
         norms using `statistics` [channels]."""
-        return self._call(self.plain, {**weights, **statistics}, inputs)
+        values = {**weights, **statistics}
+        return self._call(self.plain, values, inputs)
 
     def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         for part, name, before in self._left.get(module, ()):
@@ -130,13 +146,16 @@ class ModuleFunction:
                 part.__dict__[name] = before
         named = dict(values)
         if self.constants:
-            named |= self.constants_in(next(iter(values.values())).dtype)
-        return logits_of(functional_call(module, named, (inputs,)))
+            like = next(iter(values.values()))
+            named |= self.constants_in(like.dtype)
+        outputs = functional_call(module, named, (inputs,))
+        return logits_of(outputs)
 
     def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """One pass over the example, to see what it leaves behind."""
+        example = self._example.float()
         with torch.no_grad(), as_written(torch.float32):
-            self._call(module, weights, self._example.float().to(self.device))
+            self._call(module, weights, example.to(self.device))
 
     def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The constants [their own shapes], those that are floating numbers in the dtype of what is
@@ -144,7 +163,9 @@ class ModuleFunction:
         if dtype not in self._cast:
             cast = {}
             for name, value in self.constants.items():
-                cast[name] = value.to(dtype) if value.is_floating_point() else value
+                cast[name] = value
+                if value.is_floating_point():
+                    cast[name] = value.to(dtype)
             self._cast[dtype] = cast
         return self._cast[dtype]
 
@@ -153,25 +174,35 @@ class ModuleFunction:
     def vector(self, module: nn.Module) -> Tensor:
         """The point θ [n] at which a module of this architecture stands."""
         named = dict(module.named_parameters())
-        parts = [named[name].detach().reshape(-1) for name in self.shapes]
-        small = (torch.float16, torch.bfloat16)  # no dtype to descend in
-        return torch.cat([x.float() if x.dtype in small else x for x in parts])
+        parts = []
+        for name in self.shapes:
+            weights = named[name].detach()
+            if weights.dtype in (torch.float16, torch.bfloat16):  # no dtype to descend in
+                weights = weights.float()
+            parts.append(weights.reshape(-1))
+        return torch.cat(parts)
 
     def at(self, theta: Tensor, statistics: Mapping[str, Tensor]) -> nn.Module:
         """An ordinary module in evaluation mode with the weights θ [n] and statistics
         [channels]."""
-        module = self.fresh(stream(0, "module")).to(device=theta.device, dtype=theta.dtype)
-        fill(module, {**self.weights(theta), **self.constants_in(theta.dtype)})
+        module = self.fresh(stream(0, "module"))
+        module = module.to(device=theta.device, dtype=theta.dtype)
+        values = {**self.weights(theta), **self.constants_in(theta.dtype)}
+        fill(module, values)
         return with_population_statistics(module, {}, dict(statistics))
 
 
 def _matching(named: dict[str, nn.Parameter], pattern: str) -> dict[str, nn.Parameter]:
     try:
-        chosen = {name: p for name, p in named.items() if re.search(pattern, name)}
+        expression = re.compile(pattern)
     except re.error as fault:
         raise UserError(
             f"landscape.parameters={pattern}: no regular expression ({fault})"
         ) from None
+    chosen = {}
+    for name, parameter in named.items():
+        if expression.search(name):
+            chosen[name] = parameter
     if not chosen:
         names = ", ".join(list(named)[:6])
         raise UserError(f"landscape.parameters={pattern} matches no parameter; there are {names} …")

@@ -4,9 +4,12 @@ from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from sgdtheory.landscapes.batch_norm import with_population_statistics
+from sgdtheory.landscapes.batch_norm import (
+    batch_norms_of,
+    statistic_of,
+    with_population_statistics,
+)
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm: recomputed
 
@@ -39,14 +42,17 @@ def keeping_statistics(module: nn.Module) -> nn.Module:
     """The module as its author wrote it, in evaluation mode; batch norms without statistics of
     their own (`track_running_stats=False`) get places for those they are scored with."""
     places = {}
-    for name, norm in module.named_modules():
-        if isinstance(norm, _BatchNorm) and norm.running_mean is None:
-            places[f"{name}.running_mean".lstrip(".")] = torch.zeros(norm.num_features)
-            places[f"{name}.running_var".lstrip(".")] = torch.ones(norm.num_features)
+    for name, norm in batch_norms_of(module).items():
+        if norm.running_mean is None:
+            channels = norm.num_features
+            places[statistic_of(name, "running_mean")] = torch.zeros(channels)
+            places[statistic_of(name, "running_var")] = torch.ones(channels)
     return with_population_statistics(module, {}, places)
 
 
 def statistics_names(module: nn.Module) -> set[str]:
     """The names of the buffers that batch norms keep their statistics in."""
-    norms = (n for n, part in module.named_modules() if isinstance(part, _BatchNorm))
-    return {f"{norm}.{name}".lstrip(".") for norm in norms for name in STATISTICS}
+    names = set()
+    for norm in batch_norms_of(module):
+        names |= {statistic_of(norm, statistic) for statistic in STATISTICS}
+    return names

@@ -54,11 +54,16 @@ class MullerBrown(Formula):
         return torch.tensor(points, dtype=torch.float64)
 
     def box(self) -> Tensor:
-        return torch.tensor([[-1.5, -0.2], [1.2, 2.0]], dtype=torch.float64)
+        lowest = [-1.5, -0.2]
+        highest = [1.2, 2.0]
+        return torch.tensor([lowest, highest], dtype=torch.float64)
 
     def barrier(self) -> float:
-        ends = self.energy(torch.stack([self.native_saddles()[0], self.native_minima()[0]]))
-        return float(ends[0] - ends[1])
+        saddle = self.native_saddles()[0]
+        minimum = self.native_minima()[0]
+        points = torch.stack([saddle, minimum])
+        high, low = self.energy(points)
+        return float(high - low)
 
     @cached_property
     def table(self) -> Tensor:

@@ -56,9 +56,9 @@ class Network(NetworkObjective):
         if self._scored is not None:
             return self._scored[split]
         data = self.data
-        is_train = split == "train"
-        images = data.train_images if is_train else data.test_images
-        return images, data.train_labels if is_train else data.test_labels
+        if split == "train":
+            return data.train_images, data.train_labels
+        return data.test_images, data.test_labels
 
     def constant_loss(self) -> float:
         """The training loss of the best prediction that is the same for all."""
@@ -67,7 +67,8 @@ class Network(NetworkObjective):
     @property
     def scored(self) -> int:
         """How many training examples a score is of."""
-        return len(self.examples("train")[0])
+        images, _ = self.examples("train")
+        return len(images)
 
     def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
         """Data loss and error [P, N] of every un-augmented example, with population statistics
@@ -77,29 +78,41 @@ class Network(NetworkObjective):
 
         """
         images, labels = self.examples(split)
-        losses, errors = [], []
+        losses = []
+        errors = []
         for theta in cloud:
-            population = self._population(theta) if buffers is None else Population(buffers, None)
-            outputs = population.outputs if split == "train" else None
+            population = Population(buffers or {}, None)
+            if buffers is None:
+                population = self._population(theta)
+            outputs = None
+            if split == "train":
+                outputs = population.outputs
             if outputs is None:
                 outputs = self._outputs_in_chunks(theta, population.buffers, images)
-            losses.append(self.example_losses(outputs.double()[None], labels[None])[0])
+            losses.append(self._scored_losses(outputs, labels))
             errors.append(self.example_errors(outputs, labels))
         return Score(torch.stack(losses), torch.stack(errors))
+
+    def _scored_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each example [N], float64, from outputs [N, K] and labels [N]."""
+        of_point = outputs.double()[None]
+        return self.example_losses(of_point, labels[None])[0]
 
     def _outputs_in_chunks(
         self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor
     ) -> Tensor:
         """`outputs_with` of many images [N, C, H, W], [N, K]."""
         chunks = images.split(len(self._parts[0]))
-        return torch.cat([self.outputs_with(theta, buffers, chunk) for chunk in chunks])
+        outputs = [self.outputs_with(theta, buffers, chunk) for chunk in chunks]
+        return torch.cat(outputs)
 
     def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         """Outputs [b, K] of the author's module in evaluation mode, batch norms using `buffers`."""
         stop_if_asked()
         with torch.no_grad(), as_written(theta.dtype):
             inputs = self._layout(self._inputs(images, theta))
-            return self.function.with_statistics(self._weights(theta), buffers, inputs)
+            weights = self._weights(theta)
+            return self.function.with_statistics(weights, buffers, inputs)
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
         """Batch-norm buffers [channels] of the un-augmented training set at θ [n]; empty without
@@ -112,20 +125,22 @@ class Network(NetworkObjective):
         if not self.function.has_batch_norm:
             return Population({}, None)
         at, population = self._newest
-        if at is None or at.dtype != theta.dtype or not torch.equal(at, theta):
-            population = self._recorded(theta, self.examples("train")[0])
-            self._newest = (theta.detach().clone(), population)
+        is_kept = at is not None and at.dtype == theta.dtype and torch.equal(at, theta)
+        if not is_kept:
+            images, _ = self.examples("train")
+            population = self._recorded(theta, images)
+            kept = theta.detach().clone()
+            self._newest = (kept, population)
         return population
 
     def _recorded(self, theta: Tensor, images: Tensor) -> Population:
         weights = self._weights(theta)
+
+        def forward(chunk: Tensor) -> Tensor:
+            return self._call(weights, self._inputs(chunk, theta))
+
         with torch.no_grad(), as_written(theta.dtype):
-            return population_statistics(
-                self.module,
-                lambda chunk: self._call(weights, self._inputs(chunk, theta)),
-                images,
-                theta,
-            )
+            return population_statistics(self.module, forward, images, theta)
 
     def gap(self, theta: Tensor, most: int | None = None) -> Measured:
         """|loss descended − loss scored| at θ [n] on one part of the training set, in nats:
@@ -139,19 +154,24 @@ class Network(NetworkObjective):
         images = self.data.train_images.index_select(0, part)
         labels = self.data.train_labels.index_select(0, part)
         with torch.no_grad():
-            descended = self.losses(theta[None], self.first_batch(most))[0].double()
-            descended = descended - 0.5 * self.weight_decay * theta.double().square().sum()
-            has_norms = self.function.has_batch_norm
-            buffers = self._recorded(theta, images).buffers if has_norms else {}
+            batch = self.first_batch(most)
+            (objective,) = self.losses(theta[None], batch)
+            square = theta.double().square().sum()
+            descended = objective.double() - 0.5 * self.weight_decay * square
+            buffers = {}
+            if self.function.has_batch_norm:
+                buffers = self._recorded(theta, images).buffers
             outputs = self.outputs_with(theta, buffers, images)
-        scored = self.example_losses(outputs.double()[None], labels[None]).mean()
-        return Measured(float((descended - scored).abs()), None, "nats")
+        scored = self._scored_losses(outputs, labels).mean()
+        difference = descended - scored
+        return Measured(float(difference.abs()), None, "nats")
 
     def check(self, dtype: Dtype = "float32") -> str:
         """What the self-check found, in words; a UserError where this is no function of θ alone."""
         from sgdtheory.landscapes.self_check import self_check
 
-        return f"{self.title}: {self_check(self, dtype_of(dtype))}"
+        report = self_check(self, dtype_of(dtype))
+        return f"{self.title}: {report}"
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with the weights θ [n] and recomputed batch-norm
@@ -163,5 +183,6 @@ def _drawn(most: int, split: Split, images: Tensor, labels: Tensor) -> Examples:
     """`most` of the examples [N, …] and labels [N] at random, for folders come sorted by class; in
     their own order."""
     order = torch.randperm(len(images), generator=stream(0, "scored", split))
-    chosen = order[:most].sort().values.to(images.device)
+    chosen = order[:most].sort().values
+    chosen = chosen.to(images.device)
     return images.index_select(0, chosen), labels.index_select(0, chosen)

@@ -12,7 +12,7 @@ from torch.func import vmap
 
 from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.images import Images
-from sgdtheory.errors import UserError
+from sgdtheory.errors import UserError, first_line
 from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
@@ -75,23 +75,34 @@ class NetworkObjective:
     ) -> None:
         self.device = torch.device(device)
         self.data = data.to(self.device)
-        self.weight_decay, self.loss, self._rate = weight_decay, loss, learning_rate
+        self.weight_decay = weight_decay
+        self.loss = loss
+        self._rate = learning_rate
         build = partial(model, shape=data.shape, classes=data.classes)
         self.function = self._function(build, parameters)
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
-        self.count = data.train_images.shape[0]
-        self.rows = rows_for(self.module, rows, bool(self.function.constants))
-        self._batched = self.module if isinstance(self.module, Batched) else None
-        part = part or max(1, min(EXACT_IMAGES, PART_VALUES // data.train_images[0].numel()))
+        self.count = len(data.train_images)
+        self.rows = rows_for(self.module, rows, bool(self.constants))
+        self._batched: Batched | None = None
+        if isinstance(self.module, Batched):
+            self._batched = self.module
+        if part is None:
+            at_most = PART_VALUES // data.train_images[0].numel()
+            part = max(1, min(EXACT_IMAGES, at_most))
         self._parts = self._partition(part)
         self._train_images = self._kept_images()
         self._row_losses = self._losses_of_rows
-        if rows == "auto" and self.rows == "vmap" and not self._vectorises():
+        is_to_try = rows == "auto" and self.rows == "vmap"
+        if is_to_try and not self._vectorises():
             self.rows = "loop"
-        self.rows_at_once = 1 if self.rows == "loop" else None
+        self.rows_at_once: int | None = None
+        if self.rows == "loop":
+            self.rows_at_once = 1
         if compile:
-            mode = "reduce-overhead" if compile == "cuda_graphs" else None
+            mode = None
+            if compile == "cuda_graphs":
+                mode = "reduce-overhead"
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
 
     def _partition(self, part: int) -> list[Tensor]:
@@ -104,13 +115,17 @@ class NetworkObjective:
     def _kept_images(self) -> Tensor:
         """The training images [N, C, H, W]: small sets that nothing is done to are kept as the
         network sees them; large ones stay bytes."""
-        images, data = self.data.train_images, self.data
+        data = self.data
+        images = data.train_images
         is_small = images.numel() <= PART_VALUES and data.augment == "none"
-        return data.scaled(images, torch.float32) if is_small else images
+        if is_small:
+            return data.scaled(images, torch.float32)
+        return images
 
     def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
         """The module as a function; a UserError where it does not take such data."""
-        example = self.data.scaled(self.data.train_images[:2], torch.float32)
+        images = self.data.train_images[:2]
+        example = self.data.scaled(images, torch.float32)
         try:
             function = ModuleFunction(build, parameters, example, self.device)
             self._layout = layout_of(function, example)
@@ -118,7 +133,7 @@ class NetworkObjective:
             if isinstance(fault, UserError):
                 raise
             shape = "×".join(map(str, self.data.shape))
-            why = (str(fault).splitlines() or [""])[0]
+            why = first_line(fault)
             raise UserError(
                 f"model: it does not take examples {shape} of {self.data.name} "
                 f"({type(fault).__name__}: {why[:160]}); give another model or other data"
@@ -127,9 +142,11 @@ class NetworkObjective:
 
     def _vectorises(self) -> bool:
         """Whether vmap can follow the module: not where values decide, or buffers are written."""
-        theta = self.function.vector(self.function.plain).float().to(self.device)
+        theta = self.vector(self.function.plain).float()
+        theta = theta.to(self.device)
+        cloud = theta.expand(2, -1)
         try:
-            value_and_grad(self, theta.expand(2, -1), self.first_batch(2))
+            value_and_grad(self, cloud, self.first_batch(2))
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False
         return True
@@ -154,16 +171,20 @@ class NetworkObjective:
 
     @property
     def title(self) -> str:
-        return f"{self.function.name} ({self.dim:,} parameters) on {self.data.name}"
+        model = self.function.name
+        return f"{model} ({self.dim:,} parameters) on {self.data.name}"
 
     def learning_rate(self) -> float | None:
-        return None if self._rate == "auto" else float(self._rate)
+        if self._rate == "auto":
+            return None
+        return float(self._rate)
 
     def init(self, points: int, stream: torch.Generator) -> Cloud:
         """Points [points, n] as the model's author initialises them: its constructor is run anew,
         its random draws taken from `stream`."""
         modules = (self.function.fresh(stream) for _ in range(points))
-        return torch.stack([self.vector(module) for module in modules]).to(self.device)
+        vectors = [self.vector(module) for module in modules]
+        return torch.stack(vectors).to(self.device)
 
     def vector(self, module: nn.Module) -> Tensor:
         """The point θ [n] at which a module of this architecture stands."""
@@ -173,11 +194,14 @@ class NetworkObjective:
 
     def batch(self, indices: Tensor, draws: Tensor | None = None) -> ImageBatch:
         """Examples [P, b] of the training set, augmented by the draws of `augmentation`."""
+        shape = indices.shape
         flat = indices.reshape(-1)  # index_select is twice as fast as advanced indexing
-        images = self._train_images.index_select(0, flat).view(*indices.shape, *self.data.shape)
+        images = self._train_images.index_select(0, flat)
+        images = images.view(*shape, *self.data.shape)
         if draws is not None:
             images = self.data.augmented(images, draws)
-        return ImageBatch(images, self.data.train_labels.index_select(0, flat).view(indices.shape))
+        labels = self.data.train_labels.index_select(0, flat)
+        return ImageBatch(images, labels.view(shape))
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
         """The random draws that augmented examples [S, P, b] need, None when the data are not
@@ -188,11 +212,13 @@ class NetworkObjective:
         """The fixed partition of the training set that the objective is the mean over, with weights
         that sum to 1."""
         for indices in self._parts:
-            yield self.batch(indices[None]), len(indices) / self.count
+            weight = len(indices) / self.count
+            yield self.batch(indices[None]), weight
 
     def first_batch(self, most: int | None = None) -> ImageBatch:
         """The first part of the training set, or `most` of its examples."""
-        return self.batch(self._parts[0][:most][None])
+        indices = self._parts[0][:most]
+        return self.batch(indices[None])
 
     # the objective
 
@@ -214,11 +240,14 @@ class NetworkObjective:
         with as_written(cloud.dtype):
             if self.rows != "loop" or cloud.shape[0] == 1:
                 return of_rows(cloud, inputs, batch.labels)
+            is_shared = inputs.shape[0] == 1
             rows = []
             for p in range(cloud.shape[0]):
-                i = 0 if inputs.shape[0] == 1 else p
-                one = slice(p, p + 1), slice(i, i + 1)
-                rows.append(of_rows(cloud[one[0]], inputs[one[1]], batch.labels[one[1]]))
+                i = 0 if is_shared else p
+                theta = cloud[p : p + 1]
+                own_inputs = inputs[i : i + 1]
+                own_labels = batch.labels[i : i + 1]
+                rows.append(of_rows(theta, own_inputs, own_labels))
             return torch.cat(rows)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -226,7 +255,8 @@ class NetworkObjective:
         data_losses = self.example_losses(outputs, labels).mean(1)
         if not self.weight_decay:
             return data_losses
-        return data_losses + 0.5 * self.weight_decay * squared_norm(cloud)
+        penalties = 0.5 * self.weight_decay * squared_norm(cloud)
+        return data_losses + penalties
 
     def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
@@ -246,13 +276,18 @@ class NetworkObjective:
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""
         if self.rows == "batched" and self._batched is not None:
-            return self._batched.forward_rows(self._weights(cloud), inputs)
+            weights = self._weights(cloud)
+            return self._batched.forward_rows(weights, inputs)
         if cloud.shape[0] == 1:
-            return self._call(self._weights(cloud[0]), inputs[0])[None]
+            weights = self._weights(cloud[0])
+            outputs = self._call(weights, inputs[0])
+            return outputs[None]
+        weights = self._weights(cloud)
         if inputs.shape[0] == 1:  # shared by all points
-            shared = vmap(self.function.on_batch, in_dims=(0, None))
-            return shared(self._weights(cloud), inputs[0])
-        return vmap(self.function.on_batch)(self._weights(cloud), inputs)
+            of_shared = vmap(self.function.on_batch, in_dims=(0, None))
+            return of_shared(weights, inputs[0])
+        of_own = vmap(self.function.on_batch)
+        return of_own(weights, inputs)
 
     def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))

@@ -39,8 +39,10 @@ class Vmapped(Protocol):
 def normalised(inputs: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """(x − mean)/√(variance + eps) · weight + bias of inputs [N, C, …], mean and biased variance
     over all axes but C."""
-    weight = inputs.new_ones(inputs.shape[1]) if weight is None else weight
-    bias = inputs.new_zeros(inputs.shape[1]) if bias is None else bias
+    if weight is None:
+        weight = inputs.new_ones(inputs.shape[1])
+    if bias is None:
+        bias = inputs.new_zeros(inputs.shape[1])
     outputs: Tensor
     outputs, _, _ = _Normalised.apply(inputs, weight, bias, eps)
     return outputs
@@ -70,7 +72,8 @@ class _Normalised(torch.autograd.Function):
         inverse = variance.add_(eps).rsqrt_()
         scale = weight * inverse
         outputs = empty_like(inputs)
-        combined(torch.addcmul(bias, mean, scale, value=-1), (scale, rows), out=as_rows(outputs))
+        shift = torch.addcmul(bias, mean, scale, value=-1)
+        combined(shift, (scale, rows), out=as_rows(outputs))
         return outputs, mean, inverse
 
     @staticmethod
@@ -114,9 +117,12 @@ class _Normalised(torch.autograd.Function):
                 return tensor.expand(points, *tensor.shape)
             return tensor.movedim(axis, 0)
 
-        x = of_points(inputs, in_dims[0]).movedim(0, 1).flatten(1, 2)
-        w = of_points(weight, in_dims[1]).contiguous().flatten()
-        b = of_points(bias, in_dims[2]).contiguous().flatten()
+        inputs = of_points(inputs, in_dims[0])
+        weight = of_points(weight, in_dims[1])
+        bias = of_points(bias, in_dims[2])
+        x = inputs.movedim(0, 1).flatten(1, 2)
+        w = weight.contiguous().flatten()
+        b = bias.contiguous().flatten()
         outputs, mean, inverse = _Normalised.apply(x, w, b, eps)
         unflattened = (
             outputs.unflatten(1, (points, -1)),
@@ -154,13 +160,19 @@ class _Gradients(torch.autograd.Function):
         """
         g, x, w, mean, s, product, total = ctx.saved_tensors
         u, a, b = cotangents
-        rows, g_rows, u_rows = as_rows(x), as_rows(g), as_rows(u)
+        rows = as_rows(x)
+        g_rows = as_rows(g)
+        u_rows = as_rows(u)
         count = len(rows)
         of_u, of_ux = gradient_sums(u_rows, rows, mean, s)
-        zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
+        zeros = torch.zeros_like(mean)
+        ones = torch.ones_like(mean)
         _, of_ug = gradient_sums(u_rows, g_rows, zeros, ones)
-        U, V, D = of_u / count, of_ux / count, of_ug / count
-        A, B = total / count, product / count
+        U = of_u / count
+        V = of_ux / count
+        D = of_ug / count
+        A = total / count
+        B = product / count
         E = D - U * A - V * B
 
         scale = w * s
@@ -168,12 +180,19 @@ class _Gradients(torch.autograd.Function):
         constant = b - scale * U - of_x * mean
         for_g = combined(constant, (of_x, rows), (scale, u_rows))
 
-        curve, slope = scale * s, a * s
-        of_x = (curve * (2 * B * V - E) - slope * B) * s
-        constant = curve * (B * U + V * A) - slope * A - of_x * mean
-        of_u, of_g = -curve * B, slope - curve * V
+        curve = scale * s
+        slope = a * s
+        average = B * U + V * A  # of Bu + Vg
+        along = 2 * B * V - E  # the average of (Bu + Vg)x̂, without E
+        of_x = (curve * along - slope * B) * s
+        constant = curve * average - slope * A - of_x * mean
+        of_u = -curve * B
+        of_g = slope - curve * V
         for_x = combined(constant, (of_x, rows), (of_u, u_rows), (of_g, g_rows))
-        return as_channels(g, for_g), as_channels(x, for_x), count * s * E, None, None
+        by_g = as_channels(g, for_g)
+        by_x = as_channels(x, for_x)
+        by_weight = count * s * E
+        return by_g, by_x, by_weight, None, None
 
 
 # torch asks for it at each call
@@ -184,21 +203,26 @@ def _gradients(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) ->
     """∂x, ∂w and ∂b of `_Gradients`."""
     if suits_torch(x):
         return _gradients_by_torch(g, x, weight, mean, s)
-    rows, g_rows = as_rows(x), as_rows(g)
+    rows = as_rows(x)
+    g_rows = as_rows(g)
     total, product = gradient_sums(g_rows, rows, mean, s)
     scale = weight * s
     average = scale / -len(rows)
     of_x = average * s * product
     constant = torch.addcmul(average * total, of_x, mean, value=-1)
-    return as_channels(x, combined(constant, (of_x, rows), (scale, g_rows))), product, total
+    by_rows = combined(constant, (of_x, rows), (scale, g_rows))
+    return as_channels(x, by_rows), product, total
 
 
 def _gradients_by_torch(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, s: Tensor) -> Three:
     """The same by torch's kernel: one pass less, and where channels come last sums of one value
     after the other."""
     by_rows = not suits_torch(x)
-    pair = (as_rows(g), as_rows(x)) if by_rows else (g.contiguous(), x.contiguous())
+    values = as_rows(x) if by_rows else x.contiguous()
+    derivatives = as_rows(g) if by_rows else g.contiguous()
     by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-        *pair, weight, None, None, mean, s, True, 0.0, [True, True, True]
+        derivatives, values, weight, None, None, mean, s, True, 0.0, [True, True, True]
     )
-    return as_channels(x, by_x) if by_rows else by_x, by_weight, by_bias
+    if by_rows:
+        by_x = as_channels(x, by_x)
+    return by_x, by_weight, by_bias

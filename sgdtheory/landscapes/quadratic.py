@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
+from sgdtheory.fokker_planck.law import drag_of
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.rng import stream
 
@@ -42,7 +43,9 @@ class Quadratic(Formula):
 
     @property
     def native_dim(self) -> int:
-        return self.directions if self.curvatures is None else len(self.curvatures)
+        if self.curvatures is None:
+            return self.directions
+        return len(self.curvatures)
 
     def energy(self, x: Tensor) -> Tensor:
         return x.square() @ self.constant("half_spectrum", x)
@@ -75,41 +78,48 @@ class Quadratic(Formula):
         off-diagonal is what C ∦ H adds. H and C need not commute.
         """
         h = self.spectrum
-        self._check_stable(float(h.min()), float(h.max()), learning_rate, momentum)
+        lowest = float(h.min())
+        highest = float(h.max())
+        self._check_stable(lowest, highest, learning_rate, momentum)
         native = self._native_covariance()
-        # [k, k]
-        covariance = native / (batch_size * _drag(h[:, None], h[None, :], learning_rate, momentum))
+        drag = drag_of(h[:, None], h, learning_rate, momentum)
+        covariance = native / (batch_size * drag)  # [k, k]
         if self.ambient is None:
             return covariance
         rest = torch.full((), self.stiffness, dtype=torch.float64, device=self.device)
-        variance = self.noise / (batch_size * _drag(rest, rest, learning_rate, momentum))
+        rest_drag = drag_of(rest, rest, learning_rate, momentum)
+        variance = self.noise / (batch_size * rest_drag)
+        return self._embedded(variance, covariance)
+
+    def _embedded(self, rest: float | Tensor, native: Tensor) -> Tensor:
+        """A matrix [n, n] that is `native` [k, k] in the native coordinates and `rest` times the
+        identity in the others."""
         eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
-        return variance * (eye - self.frame.T @ self.frame) + self.frame.T @ covariance @ self.frame
+        others = eye - self.frame.T @ self.frame
+        return rest * others + self.frame.T @ native @ self.frame
 
     def stationary_area(self, learning_rate: PositiveFloat, batch_size: PositiveInt) -> Tensor:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero
         where H and C commute."""
         hessian = torch.diag(self.spectrum)
         if self.ambient is not None:
-            eye = torch.eye(self.dim, dtype=torch.float64, device=self.device)
-            hessian = (
-                self.stiffness * (eye - self.frame.T @ self.frame)
-                + self.frame.T @ hessian @ self.frame
-            )
-        return linear_area(
-            hessian, self.stationary_covariance(learning_rate, batch_size), learning_rate
-        )
+            hessian = self._embedded(self.stiffness, hessian)
+        covariance = self.stationary_covariance(learning_rate, batch_size)
+        return linear_area(hessian, covariance, learning_rate)
 
     def _native_covariance(self) -> Tensor:
-        shape = self.noise_shape()
-        root = torch.eye(self.native_dim, dtype=torch.float64) if shape is None else shape
-        return (self.noise * root @ root.T).to(self.device)
+        root = self.noise_shape()
+        if root is None:
+            root = torch.eye(self.native_dim, dtype=torch.float64)
+        covariance = self.noise * root @ root.T
+        return covariance.to(self.device)
 
     def _check_stable(
         self, lowest: float, highest: float, learning_rate: float, momentum: float
     ) -> None:
         if self.dim > self.native_dim:
-            lowest, highest = min(lowest, self.stiffness), max(highest, self.stiffness)
+            lowest = min(lowest, self.stiffness)
+            highest = max(highest, self.stiffness)
         if lowest == 0:
             raise UserError(
                 "Quadratic: nothing holds the cloud in a direction of curvature 0; make "
@@ -140,8 +150,3 @@ class Quadratic(Formula):
 def _log_spaced(count: int, factor: float) -> Tensor:
     """1 … 1/factor [count], evenly spaced in the logarithm."""
     return factor ** -torch.linspace(0, 1, count, dtype=torch.float64)
-
-
-def _drag(a: Tensor, c: Tensor, eta: float, mu: float) -> Tensor:
-    """b·Σ_ij = C_ij / drag(h_i, h_j): see `stationary_covariance`."""
-    return (1 - mu) * (a + c) / eta + (mu * a - c) * (a - mu * c) / (1 - mu**2)

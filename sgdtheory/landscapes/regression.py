@@ -34,22 +34,31 @@ class Regression:
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.degree, self.hidden, self._rate = degree, hidden, learning_rate
-        self._module = MLP((1, 1, 1), 1, hidden, "sigmoid").to(self.device)
+        self.degree = degree
+        self.hidden = hidden
+        self._rate = learning_rate
+        module = MLP((1, 1, 1), 1, hidden, "sigmoid")
+        self._module = module.to(self.device)
         named = dict(self._module.named_parameters())
-        self._names, self._shapes = list(named), [p.shape for p in named.values()]
+        self._shapes = {name: p.shape for name, p in named.items()}
         self._sizes = [p.numel() for p in named.values()]
-        self.count, self.dim = examples, sum(self._sizes)
+        self.count = examples
+        self.dim = sum(self._sizes)
         x = torch.linspace(0, 1, examples, dtype=torch.float64, device=self.device)
-        self._data = Points(_standardised(x)[None], _standardised(x**degree)[None])
+        inputs = standardised(x)
+        targets = standardised(x**degree)
+        self._data = Points(inputs[None], targets[None])
 
     @property
     def title(self) -> str:
-        sizes = "-".join(map(str, [1, *self.hidden, 1]))
-        return f"sigmoid network {sizes} on x^{self.degree}"
+        sizes = [1, *self.hidden, 1]
+        layers = "-".join(map(str, sizes))
+        return f"sigmoid network {layers} on x^{self.degree}"
 
     def learning_rate(self) -> float | None:
-        return None if self._rate == "auto" else float(self._rate)
+        if self._rate == "auto":
+            return None
+        return float(self._rate)
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """Weights and biases [points, n], normal, of variance 1."""
@@ -58,17 +67,27 @@ class Regression:
 
     def batch(self, indices: Tensor) -> Points:
         """Examples [P, b]."""
-        return Points(self._data.x[0][indices], self._data.y[0][indices])
+        x = self._data.x[0]
+        y = self._data.y[0]
+        return Points(x[indices], y[indices])
 
     def losses(self, cloud: Cloud, batch: Points | None = None) -> Tensor:
         """[P]."""
-        x, y = (part.to(cloud.dtype) for part in (self._data if batch is None else batch))
-        pieces = zip(self._names, cloud.split(self._sizes, 1), self._shapes, strict=True)
-        weights = {name: piece.view(-1, *shape) for name, piece, shape in pieces}
-        # [P, b]
-        found: Tensor = self._module.forward_rows(weights, x[:, :, None, None, None])[:, :, 0]
-        return (found - y).square().mean(1)
+        if batch is None:
+            batch = self._data
+        x = batch.x.to(cloud.dtype)
+        y = batch.y.to(cloud.dtype)
+        pieces = cloud.split(self._sizes, 1)
+        weights = {}
+        for name, piece in zip(self._shapes, pieces, strict=True):
+            shape = self._shapes[name]
+            weights[name] = piece.view(-1, *shape)
+        images = x[:, :, None, None, None]
+        outputs: Tensor = self._module.forward_rows(weights, images)
+        squares = (outputs[:, :, 0] - y).square()  # [P, b]
+        return squares.mean(1)
 
 
-def _standardised(x: Tensor) -> Tensor:
+def standardised(x: Tensor) -> Tensor:
+    """Numbers [N], centred and scaled to variance 1."""
     return (x - x.mean()) / x.std(correction=0)

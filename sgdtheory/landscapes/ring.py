@@ -44,7 +44,9 @@ class Ring(Formula):
     def energy(self, x: Tensor) -> Tensor:
         squares = x.square()
         inward = 1 - squares.sum(1)  # 1 − r²
-        return self.wall * inward.square() + self.height * squares[:, 1] * (1 + inward)
+        wall = self.wall * inward.square()
+        hills = self.height * squares[:, 1] * (1 + inward)
+        return wall + hills
 
     def native_minima(self) -> Tensor:
         return torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
@@ -62,8 +64,11 @@ class Ring(Formula):
                 f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use "
                 f"height=0"
             )
-        spread = sqrt(temperature * self.noise / (2 * self.wall))
-        return 1 + spread * float(norm.pdf(1 / spread) / norm.cdf(1 / spread))
+        diffusion = temperature * self.noise
+        spread = sqrt(diffusion / (2 * self.wall))
+        cut = 1 / spread
+        hazard = float(norm.pdf(cut) / norm.cdf(cut))
+        return 1 + spread * hazard
 
     def barrier(self) -> float:
         return self.height

@@ -23,18 +23,22 @@ class Batched(Protocol):
 def rows_for(module: nn.Module, asked: Rows | Literal["auto"], has_constants: bool) -> Rows:
     """The way that was asked for, or for auto the fastest; UserError where the module does not have
     it."""
-    rows: Rows = _fastest(module) if asked == "auto" else asked
+    rows = _fastest(module) if asked == "auto" else asked
     if rows == "batched" and not isinstance(module, Batched):
         raise UserError(
             f"landscape.rows=batched: {type(module).__name__} has no forward_rows; "
             f"use vmap, loop or auto"
         )
     # `forward_rows` is given all of a model's parameters
-    return "vmap" if rows == "batched" and has_constants else rows
+    if rows == "batched" and has_constants:
+        return "vmap"
+    return rows
 
 
 def _fastest(module: nn.Module) -> Rows:
     if isinstance(module, Batched):
         return "batched"
     is_looped = any(isinstance(part, LOOPED) for part in module.modules())
-    return "loop" if is_looped else "vmap"
+    if is_looped:
+        return "loop"
+    return "vmap"

@@ -5,15 +5,22 @@ nine digits apart. What fails is refused in one line that names the part of the 
 """
 
 import random
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.errors import UserError
+from sgdtheory.errors import UserError, first_line
 from sgdtheory.landscape import hvp, value_and_grad
-from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
+from sgdtheory.landscapes.culprit import (
+    REFUSED,
+    ROUNDING,
+    refusal,
+    relative_difference,
+    with_others,
+)
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
@@ -38,9 +45,8 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
-    cloud += SHAKE * torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype).to(
-        cloud
-    )
+    shakes = torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype)
+    cloud += SHAKE * shakes.to(cloud)
     try:
         _logits(few, cloud[0])
         _buffers_stay(few)
@@ -54,7 +60,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
         if isinstance(fault, UserError):
             raise
-        why = (str(fault).splitlines() or [""])[0][:160]
+        why = first_line(fault)[:160]
         raise UserError(
             f"model: {few.function.name} cannot be evaluated in float64 and {dtype} alike "
             f"({type(fault).__name__}: {why}); let it follow the dtype of its weights"
@@ -87,16 +93,17 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module.train()(inputs)
-    except (
-        Exception
-    ):  # it may not be made for training in one piece: then nothing is known, nor wrong
-        return
+    except Exception:
+        return  # it may not be made for training in one piece: then nothing is known, nor wrong
     for name, after in constants_of(module, few.function.shapes).items():
-        if name in before and after.is_floating_point() and not torch.equal(after, before[name]):
+        if name not in before or not after.is_floating_point():
+            continue
+        if not torch.equal(after, before[name]):
             part, _, buffer = name.rpartition(".")
             kind = type(module.get_submodule(part)).__name__
+            owner = part or few.function.name
             raise UserError(
-                f"model: {buffer} of {part or few.function.name} ({kind}) is changed by every pass "
+                f"model: {buffer} of {owner} ({kind}) is changed by every pass "
                 f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
                 "use a layer without such a memory"
             )
@@ -105,22 +112,27 @@ def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tens
 def _same_bits(few: "Network", cloud: Tensor) -> None:
     """The same point has the same bits again, also after another point; nothing is drawn, nothing
     is kept."""
-    images = few.examples("train")[0][:FEW]
+    examples, _ = few.examples("train")
+    images = examples[:FEW]
     batch = few.first_batch(FEW)
-    constants = {name: x.clone() for name, x in few.function.constants_in(cloud.dtype).items()}
+    function = few.function
+    constants = function.constants_in(cloud.dtype)
+    before = {name: value.clone() for name, value in constants.items()}
     drawn = _generators()
     first = _evaluated(few, cloud[:1], batch, images)
     if drawn != _generators():
-        raise UserError(refusal(few, cloud[0], "draws random numbers in evaluation mode"))
+        what = "draws random numbers in evaluation mode"
+        raise UserError(refusal(few, cloud[0], what))
     _evaluated(few, cloud[1:], batch, images)
     again = _evaluated(few, cloud[:1], batch, images)
-    for name, value in few.function.constants_in(cloud.dtype).items():
-        if not torch.equal(value, constants[name]):
+    for name, value in function.constants_in(cloud.dtype).items():
+        if not torch.equal(value, before[name]):
             raise UserError(
-                f"model: {name} of {few.function.name} is changed by a pass in evaluation "
+                f"model: {name} of {function.name} is changed by a pass in evaluation "
                 f"mode; {REFUSED}"
             )
-    if not all(torch.equal(one, other) for one, other in zip(first, again, strict=True)):
+    pairs = zip(first, again, strict=True)
+    if not all(torch.equal(one, other) for one, other in pairs):
         what = "gives other numbers at the same point"
         raise UserError(refusal(few, cloud[0], what))
 
@@ -133,27 +145,33 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "ImageBatch", images: Tenso
             f"model: the gradient of {few.function.name} at a random point is not finite; "
             f"see its initialisation and its data"
         )
-    if not bool((gradient - few.weight_decay * cloud).any()):
+    of_data = gradient - few.weight_decay * cloud
+    if not bool(of_data.any()):
         raise UserError(
             f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "
             f"where its forward pass detaches"
         )
-    statistics = few.statistics(cloud[0])
-    return [value, gradient, few.outputs_with(cloud[0], statistics, images)]
+    theta = cloud[0]
+    outputs = few.outputs_with(theta, few.statistics(theta), images)
+    return [value, gradient, outputs]
 
 
 def _logits(few: "Network", theta: Tensor) -> None:
     """Finite outputs [b, K, …], K ≥ classes."""
     images, _ = few.examples("train")
     outputs = few.outputs_with(theta, few.statistics(theta), images)
+    model = few.function.name
     classes = few.data.classes
-    if outputs.ndim < 2 or len(outputs) != len(images) or outputs.shape[1] < classes:
+    examples = len(images)
+    shape = list(outputs.shape)
+    if outputs.ndim < 2 or shape[0] != examples or shape[1] < classes:
         raise UserError(
-            f"model: {few.function.name} gives outputs {list(outputs.shape)} for {len(images)} "
-            f"examples of {classes} classes; they must be logits [{len(images)}, {classes}]"
+            f"model: {model} gives outputs {shape} for {examples} "
+            f"examples of {classes} classes; they must be logits [{examples}, {classes}]"
         )
-    if not outputs.is_floating_point() or not bool(torch.isfinite(outputs).all()):
-        raise UserError(f"model: outputs of {few.function.name} at a random point are not finite")
+    are_finite = outputs.is_floating_point() and bool(torch.isfinite(outputs).all())
+    if not are_finite:
+        raise UserError(f"model: outputs of {model} at a random point are not finite")
 
 
 def _rows_apart(few: "Network", theta: Tensor) -> float:
@@ -162,8 +180,7 @@ def _rows_apart(few: "Network", theta: Tensor) -> float:
     statistics = few.statistics(theta)
     half = len(images) // 2
     whole = few.outputs_with(theta, statistics, images)
-    mixed = images.clone()
-    mixed[half:] = images[half:].flip(tuple(range(1, images.ndim)))
+    mixed = with_others(images, half)
     other = few.outputs_with(theta, statistics, mixed)
     difference = relative_difference(whole[:half], other[:half])
     if difference > ROUNDING:
@@ -174,28 +191,37 @@ def _rows_apart(few: "Network", theta: Tensor) -> float:
 
 def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
     """How much the loss that is descended differs from the one scored with the same statistics."""
-    gaps = [few.gap(theta, EXAMPLES) for theta in cloud]
-    worst = max((gap.value if gap.value is not None else np.inf) for gap in gaps)
-    if not worst <= ROUNDING * (1 + float(few.losses(cloud[:1], few.first_batch(EXAMPLES)).abs())):
+    gaps = []
+    for theta in cloud:
+        gap = few.gap(theta, EXAMPLES).value
+        gaps.append(inf if gap is None else gap)
+    worst = max(gaps)
+    batch = few.first_batch(EXAMPLES)
+    loss = few.losses(cloud[:1], batch)
+    size = float(loss.abs())
+    if not worst <= ROUNDING * (1 + size):
         raise UserError(
             f"model: what is descended and what is scored differ by {worst:.2g} nats on the same "
             f"examples of {few.function.name}; only batch norm may differ between the two"
         )
-    return float(worst)
+    return worst
 
 
 def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
     """How much `model_at`, a module made anew, differs from the scores, at one point after
     another."""
     images, labels = few.examples("train")
+    inputs = few.data.scaled(images, torch.float32)
     worst = 0.0
     for theta in cloud:
-        score = few.score(theta[None], "train").losses[0]
+        score = few.score(theta[None], "train")
         module = few.model_at(theta)
         with torch.no_grad(), as_written(theta.dtype):
-            outputs = logits_of(module(few.data.scaled(images, torch.float32).to(theta.dtype)))
-        expected = few.example_losses(outputs.double()[None], labels[None])[0]
-        worst = max(worst, relative_difference(score, expected))
+            outputs = logits_of(module(inputs.to(theta.dtype)))
+        of_point = outputs.double()[None]
+        expected = few.example_losses(of_point, labels[None])
+        difference = relative_difference(score.losses, expected)
+        worst = max(worst, difference)
     if worst > ROUNDING:
         raise UserError(
             f"model: {few.function.name} made anew with the same weights differs by {worst:.2g} "
@@ -212,10 +238,11 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
     batch = few.first_batch(EXAMPLES)
     together, gradients = value_and_grad(few, cloud, batch)
     alone = [value_and_grad(few, theta[None], batch) for theta in cloud]
-    worst = max(
-        relative_difference(together, torch.cat([value for value, _ in alone])),
-        relative_difference(gradients, torch.cat([gradient for _, gradient in alone])),
-    )
+    values_alone = torch.cat([value for value, _ in alone])
+    gradients_alone = torch.cat([gradient for _, gradient in alone])
+    of_values = relative_difference(together, values_alone)
+    of_gradients = relative_difference(gradients, gradients_alone)
+    worst = max(of_values, of_gradients)
     if worst > ROUNDING:
         raise UserError(
             f"model: several points of {few.function.name} evaluated together differ by "
@@ -227,19 +254,18 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
 def _products(few: "Network", theta: Tensor) -> str:
     """Whether there are Hessian-vector products, in words; empty where there are."""
     batch = few.first_batch(FEW)
+    cloud = theta[None]
     try:
-        hvp(few, theta[None], torch.ones_like(theta)[None], batch)
+        hvp(few, cloud, torch.ones_like(cloud), batch)
     except (RuntimeError, NotImplementedError) as fault:
-        return f"; no Hessian-vector products: {(str(fault).splitlines() or [''])[0][:80]}"
+        why = first_line(fault)[:80]
+        return f"; no Hessian-vector products: {why}"
     return ""
 
 
 def _generators() -> tuple[object, ...]:
     """Where the process's own random generators stand."""
     _, keys, position, *_ = np.random.get_state()
-    return (
-        bytes(torch.default_generator.get_state().numpy()),
-        random.getstate(),
-        bytes(np.asarray(keys)),
-        position,
-    )
+    of_numpy = bytes(np.asarray(keys))
+    of_torch = torch.default_generator.get_state().numpy()
+    return bytes(of_torch), random.getstate(), of_numpy, position

@@ -53,7 +53,8 @@ class Spherical(Formula):
         draws = torch.randn(
             self.directions, self.directions, generator=generator, dtype=torch.float64
         )
-        couplings: Tensor = (draws + draws.T) / (2 * self.directions) ** 0.5
+        scale = (2 * self.directions) ** 0.5
+        couplings: Tensor = (draws + draws.T) / scale
         return couplings
 
     @cached_property
@@ -64,16 +65,17 @@ class Spherical(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         outward = x.square().sum(1) - 1
-        return (
-            0.5 * (x @ self.constant("couplings", x) * x).sum(1)
-            + 0.25 * self.wall * outward.square()
-        )
+        couplings = self.constant("couplings", x)
+        coupled = 0.5 * (x @ couplings * x).sum(1)
+        wall = 0.25 * self.wall * outward.square()
+        return coupled + wall
 
     def native_critical_points(self) -> Tensor:
         """[k, k], the lowest first, one of each pair ±x."""
         values, vectors = self._modes
-        points: Tensor = (vectors * (1 - values / self.wall).sqrt()).T.contiguous()
-        return points
+        radii = (1 - values / self.wall).sqrt()
+        points: Tensor = vectors * radii
+        return points.T.contiguous()
 
     def critical_points(self) -> Tensor:
         """One of each pair [k, n], the j-th with index j − 1; besides there is the origin."""

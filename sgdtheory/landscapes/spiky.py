@@ -40,13 +40,18 @@ class Spiky(Formula):
     @property
     def seen(self) -> float:
         """a·e^{−k²s²/2}, the height that is left of a spike."""
-        return self.spikes * exp(-((self.frequency * self.smoothing) ** 2) / 2)
+        phase = self.frequency * self.smoothing
+        return self.spikes * exp(-(phase**2) / 2)
 
     def energy(self, x: Tensor) -> Tensor:
-        # what smoothing adds to the bowls
-        lifted = self.directions + 0.5 * self.stiffness * (self.dim - self.directions)
-        bare = (x.square() - self.seen * torch.cos(self.frequency * x)).sum(1)
-        return bare + lifted * self.smoothing**2 if self.smoothing else bare
+        squares = x.square()
+        waves = torch.cos(self.frequency * x)
+        bare = (squares - self.seen * waves).sum(1)
+        if not self.smoothing:
+            return bare
+        others = self.dim - self.directions
+        lifted = self.directions + 0.5 * self.stiffness * others  # what smoothing adds to the bowls
+        return bare + lifted * self.smoothing**2
 
     def smoothed(self, width: NonNegative) -> "Spiky":
         """E_ω L(θ + width·ω), ω ~ N(0, 1) in all of R^n: the same formula, for Gaussians add their
@@ -61,20 +66,29 @@ class Spiky(Formula):
         """s* = √(2 ln(.21723·ak²/2))/k, the width of a Gaussian that leaves no minimum but the
         centre; 0: there is none."""
         height = LOWEST_SINC * self.spikes * self.frequency**2 / 2
-        return sqrt(2 * log(height)) / self.frequency if height > 1 else 0.0
+        if height > 1:
+            return sqrt(2 * log(height)) / self.frequency
+        return 0.0
 
     def native_minima(self) -> Tensor:
-        return self._along_first(
-            [0.0, *(side * low for _, low in self._pairs() for side in (1, -1))]
-        )
+        places = [0.0]
+        for _, low in self._pairs():
+            places += [low, -low]
+        return self._along_first(places)
 
     def native_saddles(self) -> Tensor:
-        return self._along_first([side * high for high, _ in self._pairs() for side in (1, -1)])
+        places: list[float] = []
+        for high, _ in self._pairs():
+            places += [high, -high]
+        return self._along_first(places)
 
     def barrier(self) -> float:
         """From the centre to the next minimum; 0 where no other minimum is left."""
         pairs = self._pairs()
-        return self._line(pairs[0][0]) if pairs else 0.0
+        if not pairs:
+            return 0.0
+        high, _ = pairs[0]
+        return self._line(high)
 
     def length_ratio(self) -> float:
         """The directions do not know of one another: the lowest path is the straight line."""
@@ -82,14 +96,14 @@ class Spiky(Formula):
 
     def box(self) -> Tensor:
         """|x_i| < ak/2, [2, k]: beyond, the bowl is steeper than any spike."""
-        high = torch.full(
-            (self.directions,), max(1.0, self.spikes * self.frequency / 2), dtype=torch.float64
-        )
+        size = max(1.0, self.spikes * self.frequency / 2)
+        high = torch.full((self.directions,), size, dtype=torch.float64)
         return torch.stack([-high, high])
 
     def _line(self, x: float) -> float:
         """The height over the centre."""
-        return x * x + self.seen * (1 - cos(self.frequency * x))
+        wave = cos(self.frequency * x)
+        return x * x + self.seen * (1 - wave)
 
     def _pairs(self) -> list[tuple[float, float]]:
         """(maximum, minimum) of x² − a·cos kx right of the centre, outwards: sin u/u = −2/(ak²) on
@@ -101,21 +115,26 @@ class Spiky(Formula):
         def above(u: float) -> float:
             return sin(u) + level * u
 
-        found = []
-        for m in range(1, int(1 / level / (2 * pi)) + 2):
-            # tan u = u, written without the pole of the tangent
-            lowest = float(
-                brentq(lambda u: sin(u) - u * cos(u), (2 * m - 1) * pi, (2 * m - 0.5) * pi)
-            )
+        def root(low: float, high: float) -> float:
+            zero = float(brentq(above, low, high, xtol=1e-15, rtol=1e-15))
+            return zero / self.frequency
+
+        def pole_free(u: float) -> float:
+            """tan u = u, written without the pole of the tangent."""
+            return sin(u) - u * cos(u)
+
+        pairs = []
+        most = int(1 / level / (2 * pi)) + 1
+        for m in range(1, most + 1):
+            first = (2 * m - 1) * pi
+            last = 2 * m * pi
+            lowest = float(brentq(pole_free, first, (2 * m - 0.5) * pi))
             if above(lowest) >= 0:
                 break
-            sides = ((2 * m - 1) * pi, lowest), (lowest, 2 * m * pi)
-            high, low = (
-                float(brentq(above, *side, xtol=1e-15, rtol=1e-15)) / self.frequency
-                for side in sides
-            )
-            found.append((high, low))
-        return found
+            maximum = root(first, lowest)
+            minimum = root(lowest, last)
+            pairs.append((maximum, minimum))
+        return pairs
 
     def _along_first(self, places: list[float]) -> Tensor:
         points = torch.zeros(len(places), self.directions, dtype=torch.float64)

@@ -46,18 +46,18 @@ class TextModel(Network):
         """Windows [P, b, T] and the characters that follow [P, b, T]."""
         flat = indices.reshape(-1)
         shape = (*indices.shape, *self.data.shape)
-        images, labels = (
-            x.index_select(0, flat).view(shape)
-            for x in (self._train_images, self.data.train_labels)
-        )
-        return ImageBatch(images, labels)
+        windows = self._train_images.index_select(0, flat)
+        labels = self.data.train_labels.index_select(0, flat)
+        return ImageBatch(windows.view(shape), labels.view(shape))
 
     def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of the characters of each window [P, b], outputs [P, b, K, T]."""
-        labels = labels.expand(*outputs.shape[:2], -1)
-        losses = F.cross_entropy(outputs.flatten(0, 1), labels.flatten(0, 1), reduction="none")
-        return losses.mean(1).view(outputs.shape[:2])
+        points, examples = outputs.shape[:2]
+        labels = labels.expand(points, examples, -1).flatten(0, 1)
+        losses = F.cross_entropy(outputs.flatten(0, 1), labels, reduction="none")
+        return losses.mean(1).view(points, examples)
 
     def example_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The share of the characters of each window [b] that were guessed wrong."""
-        return (outputs.argmax(1) != labels).double().mean(1)
+        wrong = outputs.argmax(1) != labels
+        return wrong.double().mean(1)

@@ -14,7 +14,8 @@ def drawing_from(source: torch.Generator) -> Iterator[None]:
 
     Afterwards they are what they were, and `source` has moved on.
     """
-    ours, theirs = random.getstate(), np.random.get_state()
+    ours = random.getstate()
+    theirs = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.set_state(source.get_state())
         seed = int(source.initial_seed()) % 2**32
@@ -32,7 +33,8 @@ def drawing_from(source: torch.Generator) -> Iterator[None]:
 def as_written(dtype: torch.dtype) -> Iterator[None]:
     """In this block tensors that a module makes have the dtype it computes in, and attention has
     no second implementation for passes without a gradient: a score is what was descended."""
-    default, fast = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
+    default = torch.get_default_dtype()
+    fast = torch.backends.mha.get_fastpath_enabled()
     torch.set_default_dtype(dtype)
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -22,7 +22,8 @@ def align(
     DenseNets this came closer, in less time, than as many random starts. The closest of all is
     kept.
     """
-    best, closest = symmetry.identity(), float((moving - fixed).double().norm())
+    best = symmetry.identity()
+    closest = float((moving - fixed).double().norm())
     for attempt in range(2 + restarts):
         if closest == 0:
             break
@@ -33,17 +34,21 @@ def align(
         else:
             start = _shuffle_two(symmetry, best, stream)
         permutations = _descend(symmetry, start, moving, fixed, stream)
-        distance = float((symmetry.apply(moving, permutations) - fixed).double().norm())
+        moved = symmetry.apply(moving, permutations)
+        distance = float((moved - fixed).double().norm())
         if distance < closest:
-            best, closest = permutations, distance
+            best = permutations
+            closest = distance
     return symmetry.apply(moving, best)
 
 
 def _shuffle_two(
     symmetry: Symmetry, permutations: list[Permutation], stream: torch.Generator
 ) -> list[Permutation]:
-    shuffled, drawn = list(permutations), symmetry.random(stream)
-    for k in torch.randperm(len(drawn), generator=stream)[:2].tolist():
+    shuffled = list(permutations)
+    drawn = symmetry.random(stream)
+    order = torch.randperm(len(drawn), generator=stream)
+    for k in order[:2].tolist():
         shuffled[k] = drawn[k]
     return shuffled
 
@@ -59,20 +64,24 @@ def _descend(
     fixed⟩."""
     permutations = list(start)
     there = symmetry.parts(fixed.cpu().double())
-    here = symmetry.parts(symmetry.apply(moving.cpu().double(), start))
-    # below, a gain is rounding
-    least = 1e-12 * float(fixed.double().norm() * moving.double().norm())
+    moved = symmetry.apply(moving.cpu().double(), start)
+    here = symmetry.parts(moved)
+    scale = float(fixed.double().norm() * moving.double().norm())
+    least = 1e-12 * scale  # below, a gain is rounding
     gained = True
     while gained:
         gained = False
-        for k in torch.randperm(len(symmetry.groups), generator=stream).tolist():
+        order = torch.randperm(len(symmetry.groups), generator=stream)
+        for k in order.tolist():
             group = symmetry.groups[k]
-            # [units, units]
-            products = torch.zeros(group.size, group.size, dtype=torch.float64)
+            products = torch.zeros(group.size, group.size, dtype=torch.float64)  # [units, units]
             for slot in group.slots:
-                products = products + group.rows(slot, there) @ group.rows(slot, here).T
+                wanted = group.rows(slot, there)
+                present = group.rows(slot, here)
+                products = products + wanted @ present.T
             step = _assignment(-products)
-            gain = products[torch.arange(group.size), step].sum() - products.trace()
+            assigned = products[torch.arange(group.size), step]
+            gain = assigned.sum() - products.trace()
             if gain > least and _really_gains(group, here, there, step, least):
                 group.permute(here, step)
                 permutations[k] = permutations[k][step]
@@ -83,34 +92,40 @@ def _descend(
 def _really_gains(group: Group, here: Parts, there: Parts, step: Permutation, least: float) -> bool:
     """Whether ⟨here, there⟩ grows: certain unless a parameter has the group on two axes, where the
     problem is quadratic."""
-    names = {(slot.name, slot.axis) for slot in group.slots}
-    if len(names) == len({name for name, _ in names}):
+    axes = {(slot.name, slot.axis) for slot in group.slots}
+    names = {slot.name for slot in group.slots}
+    if len(axes) == len(names):
         return True
-    moved = {name: here[name].clone() for name, _ in names}
+    moved = {name: here[name].clone() for name, _ in axes}
     group.permute(moved, step)
     gain = 0.0
     for name, part in moved.items():
-        gain += float(((part - here[name]) * there[name]).sum())
+        change = part - here[name]
+        gain += float((change * there[name]).sum())
     return gain > least
 
 
 def _assignment(costs: Tensor) -> Permutation:
     """For each row the column that makes the sum of costs [units, units] least."""
-    return torch.from_numpy(linear_sum_assignment(costs.numpy())[1])
+    _, columns = linear_sum_assignment(costs.numpy())
+    return torch.from_numpy(columns)
 
 
 def _by_fingerprint(symmetry: Symmetry, moving: Tensor, fixed: Tensor) -> list[Permutation]:
     """From the inputs on, each group's units paired by what no renumbering of the groups to come
     can change."""
-    here, there = (symmetry.parts(theta.cpu().double()) for theta in (moving, fixed))
+    here = symmetry.parts(moving.cpu().double())
+    there = symmetry.parts(fixed.cpu().double())
     permutations = []
     for k, group in enumerate(symmetry.groups):
-        ours, theirs = (_fingerprints(symmetry, parts, k) for parts in (here, there))
+        ours = _fingerprints(symmetry, here, k)
+        theirs = _fingerprints(symmetry, there, k)
         # not by matrix products, which are faster but round away what tells two nearly dead units
         # apart
-        costs = torch.cdist(theirs, ours, compute_mode="donot_use_mm_for_euclid_dist").square()
-        permutations.append(_assignment(costs))
-        group.permute(here, permutations[-1])
+        distances = torch.cdist(theirs, ours, compute_mode="donot_use_mm_for_euclid_dist")
+        permutation = _assignment(distances.square())
+        permutations.append(permutation)
+        group.permute(here, permutation)
     return permutations
 
 
@@ -119,12 +134,14 @@ def _fingerprints(symmetry: Symmetry, parts: Parts, k: int) -> Tensor:
     groups (and its own) sorted over these units, apart for each pixel of the kernel. Two
     networks that differ by a permutation of the groups from k on have the same set of
     fingerprints."""
-    group, rows = symmetry.groups[k], []
+    group = symmetry.groups[k]
+    rows = []
     for slot in group.slots:
         part = parts[slot.name].clone()
         for later in symmetry.groups[k:]:
             for place in later.slots:
                 if place.name == slot.name and place.axis != slot.axis:
                     later.sort(part, place)
-        rows.append(group.rows(slot, {slot.name: part}))
+        rows_here = group.rows(slot, {slot.name: part})
+        rows.append(rows_here)
     return torch.cat(rows, 1)

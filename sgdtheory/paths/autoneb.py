@@ -103,8 +103,11 @@ class AutoNEB:
         gradients = sum(
             cycle.steps * count for cycle, count in zip(self.cycles, pivots, strict=True)
         )
-        points = LINE + 1 + sum((count + 1) * (self.sub_points + 1) for count in pivots)
-        return gradients, points + (pivots[-1] + 1) * (self.final_sub_points + 1), pivots[-1]
+        looked_at = [(count + 1) * (self.sub_points + 1) for count in pivots]
+        last = pivots[-1]
+        measured = (last + 1) * (self.final_sub_points + 1)
+        points = LINE + 1 + sum(looked_at) + measured
+        return gradients, points, last
 
     def on_formula(self) -> "AutoNEB":
         """The same where there are no examples: what is asked there is the barrier to three digits,
@@ -140,7 +143,9 @@ class AutoNEB:
 
     def adapted_to(self, landscape: Landscape) -> "AutoNEB":
         """The method as a landscape needs it: formulas have settings of their own."""
-        return self if is_scored(landscape) else self.on_formula()
+        if is_scored(landscape):
+            return self
+        return self.on_formula()
 
     @property
     def points_together(self) -> int:
@@ -155,16 +160,18 @@ class AutoNEB:
     def search_cost(self, step: StepCost, look: float) -> float:
         """All attempts, where a step of k pivots costs step(k) and an evaluated point `look`."""
         _, points, _ = self.cost()
-        return len(self.multiples) * (sum(self._cycle_costs(step)) + points * look)
+        attempt = sum(self._cycle_costs(step)) + points * look
+        return len(self.multiples) * attempt
 
     def _cycle_costs(self, step: StepCost) -> list[float]:
         """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take
         several times the first's."""
-        pivots = accumulate(cycle.insert for cycle in self.cycles)
-        return [
-            cycle.steps * step(max(1, count))
-            for cycle, count in zip(self.cycles, pivots, strict=True)
-        ]
+        costs = []
+        pivots = 0
+        for cycle in self.cycles:
+            pivots += cycle.insert
+            costs.append(cycle.steps * step(max(1, pivots)))
+        return costs
 
     def find(
         self,
@@ -178,16 +185,22 @@ class AutoNEB:
         one a cycle, and checkpoints inside cycles."""
         landscape = scored_once(landscape)
         state = AutoNEBState.read(kept_state(folder), ends.device)
-        costs = [cost for _ in self.multiples for cost in self._cycle_costs(progress.step)]
+        attempts = len(self.multiples)
+        costs = self._cycle_costs(progress.step) * attempts
         done = [0.0, *accumulate(costs)]  # after so many cycles
+        total = done[-1]
 
         def descend(name: str, sgd: SGD, cloud: Cloud, band: Coupling, seed: int) -> Cloud:
-            cycles = 0 if state is None else state.attempt * len(self.cycles) + state.cycle
+            cycles = 0
+            if state is not None:
+                cycles = state.attempt * len(self.cycles) + state.cycle
             first = min(len(costs) - 1, cycles)
-            begin, end = (progress.at(cost / done[-1]) for cost in done[first : first + 2])
+            begin = progress.at(done[first] / total)
+            end = progress.at(done[first + 1] / total)
             return run_stage_in(folder, name, sgd, landscape, cloud, seed, band, (begin, end))
 
-        evaluate, error = partial(train_losses, landscape), loss_difference_error(landscape)
+        evaluate = partial(train_losses, landscape)
+        error = loss_difference_error(landscape)
         for newest in self.run(landscape, ends, seed, evaluate, descend, state, error):
             keep_state(folder, newest)
             state = newest
@@ -208,7 +221,8 @@ class AutoNEB:
         """The search between ends [2, n], a state after each cycle that is left. Going on from one
         gives the same bits."""
         search = AutoNEBSearch(self, landscape, ends, seed, evaluate, descend, error)
-        state = search.begin() if state is None else state
+        if state is None:
+            state = search.begin()
         while not state.over:
             state = search.step(state)
             yield state

@@ -72,8 +72,9 @@ class AutoNEBSearch:
         end_values = in_float64(self.evaluate, self.ends)
         line = values_along(self.ends, LINE, end_values, self.evaluate)
         sgd = self._sgd(settings.cycles[0], settings.learning_rate)
-        measured = settings.learning_rate == "auto" and is_measured(self.landscape)
-        rate = rate_along(self.landscape, sgd, self.ends, self.seed) * (BAND if measured else 1.0)
+        rate = rate_along(self.landscape, sgd, self.ends, self.seed)
+        if settings.learning_rate == "auto" and is_measured(self.landscape):
+            rate *= BAND
         return AutoNEBState(
             attempt=0,
             cycle=0,
@@ -98,7 +99,9 @@ class AutoNEBSearch:
     def step(self, state: AutoNEBState) -> AutoNEBState:
         """One cycle more; after the last one of an attempt, where the next attempt begins."""
         state = self._cycle(state)
-        return self._next(state) if state.cycle == len(self.settings.cycles) else state
+        if state.cycle == len(self.settings.cycles):
+            return self._next(state)
+        return state
 
     def _sgd(self, cycle: "Cycle", rate: float | Literal["auto"]) -> SGD:
         settings = self.settings
@@ -118,7 +121,8 @@ class AutoNEBSearch:
         cycle = settings.cycles[state.cycle]
         path, steps = self._descended(state)
         values, evaluated = self._values(path, state)
-        before, barrier = barrier_of(state.values), barrier_of(values)
+        before = barrier_of(state.values)
+        barrier = barrier_of(values)
         state = state._replace(
             gradients=state.gradients + steps * (len(path) - 2),
             evaluations=state.evaluations + evaluated,
@@ -130,7 +134,8 @@ class AutoNEBSearch:
         state = state._replace(path=path, values=values, cycle=state.cycle + 1)
         if not isfinite(barrier):  # of a schedule that is kept to, nothing can follow
             return state._replace(cycle=len(settings.cycles))
-        if barrier <= settings.enough * state.straight and cycle is not settings.cycles[-1]:
+        is_low = barrier <= settings.enough * state.straight
+        if is_low and cycle is not settings.cycles[-1]:
             return state._replace(cycle=len(settings.cycles) - 1)
         return state
 
@@ -138,18 +143,25 @@ class AutoNEBSearch:
         """The path [P, n] at the end of a cycle and the steps it took; nan where it diverged."""
         cycle = self.settings.cycles[state.cycle]
         path, targets = self._placed(state, cycle)
-        ceiling = float(self.end_losses.max()) + state.straight if self._is_clear(state) else inf
+        ceiling = inf
+        if self._is_clear(state):
+            ceiling = float(self.end_losses.max()) + state.straight
         stiffness = self.settings.stiffness or inf
         band = ElasticBand(
             self.ends, self.end_losses, targets, stiffness, cycle.climb, ceiling=ceiling
         )
-        sgd = self._sgd(cycle, state.learning_rate * state.multiple * cycle.rate)
-        again = f"-again-{state.undone}" if state.undone else ""
-        name = f"attempt-{state.attempt}-cycle-{state.cycle}{again}"
+        rate = state.learning_rate * state.multiple * cycle.rate
+        sgd = self._sgd(cycle, rate)
+        name = f"attempt-{state.attempt}-cycle-{state.cycle}"
+        if state.undone:
+            name += f"-again-{state.undone}"
+        seed = key(self.seed, name)
         try:
-            cloud = self.descend(name, sgd, path[1:-1], band, key(self.seed, name))
+            cloud = self.descend(name, sgd, path[1:-1], band, seed)
         except RunError as failure:  # too high a learning rate here: a lower one may do better
-            steps = failure.steps if isinstance(failure, Diverged) else cycle.steps
+            steps = cycle.steps
+            if isinstance(failure, Diverged):
+                steps = failure.steps
             return torch.full_like(path, torch.nan), steps
         return band.path(band.project(cloud)), cycle.steps
 
@@ -160,7 +172,8 @@ class AutoNEBSearch:
             return insertion(state.path, state.values, cycle.insert, settings.threshold)
         # the first cycle, or all before this one rose
         source = stream(self.seed, "nudge", state.attempt)
-        return pivots_on_line(self.ends, settings.cycles[0].insert, settings.nudge, source)
+        count = settings.cycles[0].insert
+        return pivots_on_line(self.ends, count, settings.nudge, source)
 
     def _values(self, path: Tensor, state: AutoNEBState) -> tuple[Tensor, int]:
         """Dense values along a path [P, n] and how many were asked for; NaN where it is not
@@ -180,7 +193,8 @@ class AutoNEBSearch:
 
     def _is_clear(self, state: AutoNEBState) -> bool:
         """Whether no mini-batch looks as high as the straight line by chance."""
-        return self._may_lower and state.straight > CLEAR * float(state.end_values.max())
+        higher_end = float(state.end_values.max())
+        return self._may_lower and state.straight > CLEAR * higher_end
 
     def _lowered(self, state: AutoNEBState, barrier: float) -> AutoNEBState:
         """A lower rate, and the straight line as the best path if there is none."""
@@ -208,12 +222,15 @@ class AutoNEBSearch:
         if self._is_over(state):
             return state._replace(cycle=0, over=True)
         settings = self.settings
-        planned, is_lowered = state.multiple, state.lowered
+        planned = state.multiple
+        is_lowered = state.lowered
         if state.attempt < len(settings.multiples):
-            planned, is_lowered = settings.multiples[state.attempt], False
+            planned = settings.multiples[state.attempt]
+            is_lowered = False
         if state.best_barrier <= UNDONE * state.straight:  # nearly joined: the last cycle once more
             if state.lowered:
-                planned, is_lowered = state.multiple, True
+                planned = state.multiple
+                is_lowered = True
             return state._replace(
                 cycle=len(settings.cycles) - 1,
                 path=state.best,
@@ -222,7 +239,8 @@ class AutoNEBSearch:
                 lowered=is_lowered,
             )
         if planned >= state.too_high:
-            planned, is_lowered = LOWER * state.too_high, True
+            planned = LOWER * state.too_high
+            is_lowered = True
         return state._replace(
             cycle=0, path=self.ends, values=state.line, multiple=planned, lowered=is_lowered
         )
@@ -235,7 +253,9 @@ class AutoNEBSearch:
             return state
         # a path that is nowhere higher has no barrier
         has_error = self.error is not None and barrier > 0
-        stderr = self.error(self._top_and_end(state)) if self.error and has_error else 0.0
+        stderr = 0.0
+        if self.error and has_error:
+            stderr = self.error(self._top_and_end(state))
         return state._replace(
             best=state.path,
             best_values=state.values,
@@ -251,11 +271,13 @@ class AutoNEBSearch:
         flat = max(settings.enough * state.straight, SIGMAS * state.best_stderr)
         if state.best_barrier <= flat:
             return True
-        tries = len(settings.multiples)
-        is_high = state.best_barrier > settings.retry_above * state.straight
-        return state.attempt >= tries + (settings.retries if is_high else 0)
+        attempts = len(settings.multiples)
+        if state.best_barrier > settings.retry_above * state.straight:
+            attempts += settings.retries
+        return state.attempt >= attempts
 
     def _top_and_end(self, state: AutoNEBState) -> Tensor:
         """The highest point of a path and the higher of its ends, [2, n]."""
         higher = int(state.end_values.argmax())
-        return torch.stack([highest_point(state.path, state.values), self.ends[higher]])
+        top = highest_point(state.path, state.values)
+        return torch.stack([top, self.ends[higher]])

@@ -53,5 +53,6 @@ class AutoNEBState(NamedTuple):
         tensors, facts = kept
         fields: Json = {name: x.to(device) for name, x in tensors.items()}
         for name in facts.keys() & set(cls._fields):
-            fields[name] = inf if facts[name] is None else facts[name]
+            value = facts[name]
+            fields[name] = inf if value is None else value
         return cls(**fields)

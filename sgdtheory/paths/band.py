@@ -39,10 +39,13 @@ def tangents(
     # so that where all are equal both weigh the same
     ups = [rise if rise > 0 else TINY for rise in rises]
     downs = [-rise if rise < 0 else TINY for rise in rises]
-    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
-    weights, at = weighted.weights, 0  # the three of each row are always in the same place
-    for up, next_up, down, next_down in zip(ups, ups[1:], downs, downs[1:], strict=False):
-        rise, fall = up + next_up, down + next_down
+    if weighted is None:
+        weighted = InterpolationMatrix(len(path), path.dtype)
+    weights = weighted.weights
+    at = 0  # the three of each row are always in the same place
+    for (up, next_up), (down, next_down) in zip(pairwise(ups), pairwise(downs), strict=True):
+        rise = up + next_up
+        fall = down + next_down
         forward = rise / (rise + fall)
         backward = fall / (rise + fall)
         weights[at] = -backward
@@ -101,32 +104,39 @@ class ElasticBand:
         path = self.path(cloud)
         if not any(path is known for known, _ in self._paths):
             self._paths[:] = [self._new_path(), self._new_path()]
-        _, interior = self._paths[path is self._paths[0][0]]
+        (first, interior), (_, other) = self._paths
+        if path is first:
+            interior = other
         return reparametrize(path, self._targets, self._sliding, interior)
 
     def force(self, cloud: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
         """−F [P−2, n], of a cloud [P−2, n], its losses [P−2] and gradients [P−2, n]."""
         path = self.path(cloud)
         first, last = self._end_losses
-        tau = tangents(path, [first, *losses.tolist(), last], self._tangents)
+        values = [first, *losses.tolist(), last]
+        tau = tangents(path, values, self._tangents)
         size = torch.linalg.vector_norm(tau, dim=1)
         along = (gradients * tau).sum(1)  # |τ|∇L·τ̂ [P−2]
         if self.climb or not isinf(self.stiffness):
             along = self._along(along, size, path, losses)
-        fraction = along.div_(size.square_().clamp_min_(torch.finfo(size.dtype).tiny))
-        return torch.addcmul(gradients, fraction[:, None], tau, value=-1)
+        tiny = torch.finfo(size.dtype).tiny
+        square = size.square_().clamp_min_(tiny)
+        fraction = along.div_(square)[:, None]
+        return torch.addcmul(gradients, fraction, tau, value=-1)
 
     def _along(self, slopes: Tensor, size: Tensor, path: Tensor, losses: Tensor) -> Tensor:
         """What is taken off the gradients along the path where there are springs or a climber,
         times |τ|, [P−2]."""
         along = slopes
         if not isinf(self.stiffness):
-            along = slopes + self.stiffness * stretches(path).to(size) * size
+            stretched = stretches(path).to(size)
+            along = slopes + self.stiffness * stretched * size
         if not self.climb:
             return along
-        highest = torch.arange(len(losses), device=losses.device) == losses.argmax()
-        climbs = highest & (losses > self.end_losses.max())
-        return torch.where(climbs, 2 * slopes, along)
+        pivots = torch.arange(len(losses), device=losses.device)
+        is_highest = pivots == losses.argmax()
+        is_above = losses > self.end_losses.max()
+        return torch.where(is_highest & is_above, 2 * slopes, along)
 
     # What every step needs, made once a stage. A GPU waits for the small sums twice a step, for
     # less than the thirty launches that they would be.
@@ -148,7 +158,8 @@ class ElasticBand:
         return []
 
     def _new_path(self) -> tuple[Tensor, Tensor]:
-        between = self.ends.new_empty(len(self._targets) - 2, self.ends.shape[1])
+        interior = len(self._targets) - 2
+        between = self.ends.new_empty(interior, self.ends.shape[1])
         path = torch.cat([self.ends[:1], between, self.ends[1:]])
         return path, path[1:-1]
 
@@ -171,9 +182,12 @@ def pivots_on_line(
     one side, or halves would part on a ridge.
     """
     t = torch.linspace(0, 1, count + 2, dtype=torch.float64, device=ends.device)
-    bend = torch.randn(ends.shape[1], generator=source, dtype=torch.float64).to(ends)
-    size = nudge * (ends[1] - ends[0]).norm() / bend.norm()
-    path = points_at(ends, t) + size * torch.sin(torch.pi * t).to(ends)[:, None] * bend
+    bend = torch.randn(ends.shape[1], generator=source, dtype=torch.float64)
+    bend = bend.to(ends)
+    distance = (ends[1] - ends[0]).norm()
+    size = nudge * distance / bend.norm()
+    arch = torch.sin(torch.pi * t).to(ends)
+    path = points_at(ends, t) + size * arch[:, None] * bend
     path[[0, -1]] = ends
     return path, arc_positions(path)
 
@@ -195,12 +209,16 @@ def insertion(path: Tensor, values: Tensor, most: int, threshold: float) -> tupl
     pivots does not raise the maximum of the path.
     """
     parts = (len(values) - 1) // (len(path) - 1)
-    # [P−1, m]; its first column is 0
-    departures = (values - subdivide(values[::parts], parts))[:-1].view(-1, parts)
-    height, where = departures.max(1)  # of each gap
+    lines = subdivide(values[::parts], parts)
+    departures = values - lines
+    by_gap = departures[:-1].view(-1, parts)  # [P−1, m]; its first column is 0
+    height, where = by_gap.max(1)
     order = height.argsort(descending=True, stable=True)[:most]
-    chosen = order[height[order] > threshold * (values.max() - values.min())]
+    least = threshold * (values.max() - values.min())
+    chosen = order[height[order] > least]
     arcs = arc_positions(path)
-    new = arcs[:-1][chosen] + (arcs[1:] - arcs[:-1])[chosen] * where[chosen] / parts
+    before = arcs[:-1][chosen]
+    widths = arcs.diff()[chosen]
+    new = before + widths * where[chosen] / parts
     targets = torch.cat([arcs, new]).sort().values
     return points_at(path, targets, arcs), targets

@@ -68,7 +68,8 @@ class Ways:
             return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
         first, second = self.ends
         units = find_symmetry(self.landscape.module, self.landscape.data.shape)
-        renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align")).to(first)
+        renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align"))
+        renumbered = renumbered.to(first)
         line = self._along_line(torch.stack([first, renumbered]))
         distance = float((renumbered - first).norm())
         row = line.row(
@@ -100,20 +101,25 @@ class Ways:
             raise
         except FAULTS as fault:
             # with what it has logged, so that the log is one
-            self.folder.mark(f"{name}-failed", {}, {"why": reason(fault)})
-            return nothing([name], reason(fault))
+            why = reason(fault)
+            self.folder.mark(f"{name}-failed", {}, {"why": why})
+            return nothing([name], why)
 
     def _bent(self, name: str, fraction: tuple[float, float]) -> Row:
         """A curve with one bend, trained on its mean loss by the one loop."""
-        curve, ends, baselines = BENDS[name], self.ends, self.baselines
+        curve = BENDS[name]
+        ends = self.ends
+        baselines = self.baselines
         inner = CurveLandscape(self.landscape, ends, curve)
         start = inner.init(1, stream(self.seed, name)).to(ends)
-        bend, sgd = run_lowering(
-            self.folder, name, self._sgd(curve), inner, start, key(self.seed, name), fraction
+        seed = key(self.seed, name)
+        (bend,), sgd = run_lowering(
+            self.folder, name, self._sgd(curve), inner, start, seed, fraction
         )
         t = evenly_spaced(baselines.dense, ends.device)
-        along = profile(self.landscape, curve_points(curve, ends, bend[0], t), t)
-        corners = curve_points(curve, ends, bend[0], torch.linspace(0, 1, CORNERS))
+        points = curve_points(curve, ends, bend, t)
+        along = profile(self.landscape, points, t)
+        corners = curve_points(curve, ends, bend, torch.linspace(0, 1, CORNERS))
         row = along.row(
             gradients=baselines.gradients,
             evaluations=baselines.dense,
@@ -134,7 +140,9 @@ class Ways:
 
 def bend_batch_size(landscape: Landscape) -> int | None:
     """How many examples a step of a bend sees; None: the whole objective, of a formula."""
-    return min(BEND_BATCH, landscape.count) if has_examples(landscape) else None
+    if has_examples(landscape):
+        return min(BEND_BATCH, landscape.count)
+    return None
 
 
 def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
@@ -144,5 +152,6 @@ def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: i
     rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
     if not is_measured(landscape):
         return rate
-    weights = curve(torch.linspace(0, 1, CORNERS, dtype=torch.float64))[:, 1]
+    t = torch.linspace(0, 1, CORNERS, dtype=torch.float64)
+    weights = curve(t)[:, 1]
     return rate / float(weights.square().max())

@@ -25,8 +25,10 @@ def examples_for(method: PathMethod, baselines: Baselines) -> int | None:
     if method.batch_size is None:
         return None
     gradients, points, _ = method.cost()
-    descended = gradients * method.batch_size + 2 * baselines.gradients * BEND_BATCH
-    return max(LEAST, 3 * descended // (2 * points + 8 * baselines.dense))
+    of_bends = 2 * baselines.gradients * BEND_BATCH
+    descended = gradients * method.batch_size + of_bends
+    judged = 2 * points + 8 * baselines.dense
+    return max(LEAST, 3 * descended // judged)
 
 
 class EdgeProgress(NamedTuple):
@@ -42,7 +44,9 @@ class EdgeProgress(NamedTuple):
     def of_bend(self, k: int) -> tuple[float, float]:
         """Where the k-th curve with a bend begins and ends."""
         width = (self.bent - self.aligned) / len(BENDS)
-        return self.aligned + k * width, self.aligned + (k + 1) * width
+        begin = self.aligned + k * width
+        end = self.aligned + (k + 1) * width
+        return begin, end
 
 
 def edge_progress(
@@ -51,12 +55,14 @@ def edge_progress(
     """From a step of one point, a step of several and one look at ends [2, n], all measured: on a
     small network what a step costs is mostly not its images. Progress alone depends on it."""
     together = method.points_together
-    look = estimate_scores(landscape, ends[:1], 1).seconds
-    of_bend = seconds_of_step(landscape, bend_batch_size(landscape), ends[:1])
-    of_all = of_bend
+    point = ends[:1]
+    look = estimate_scores(landscape, point, 1).seconds
+    of_bend = seconds_of_step(landscape, bend_batch_size(landscape), point)
+    more = 0.0  # of each further point
     if together > 1:
-        of_all = seconds_of_step(landscape, method.batch_size, ends[:1].repeat(together, 1))
-    more = max(0.0, of_all - of_bend) / max(1, together - 1)  # of each further point
+        points = point.repeat(together, 1)
+        of_all = seconds_of_step(landscape, method.batch_size, points)
+        more = max(0.0, of_all - of_bend) / (together - 1)
 
     def step(pivots: int) -> float:
         return of_bend + more * (pivots - 1)
@@ -68,5 +74,6 @@ def edge_progress(
         len(BENDS) * (of_bend * baselines.gradients + baselines.dense * look),
         REST * look,
     )
-    searched, measured, aligned, bent, total = accumulate(costs)
-    return EdgeProgress(searched / total, measured / total, aligned / total, bent / total, step)
+    *parts, total = accumulate(costs)
+    searched, measured, aligned, bent = (seconds / total for seconds in parts)
+    return EdgeProgress(searched, measured, aligned, bent, step)

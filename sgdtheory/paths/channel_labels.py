@@ -34,8 +34,9 @@ def resolved(label: Label) -> Label:
     for units, block in label:
         if units.now is None:
             entries.append((units, block))
-        else:
-            entries += [(part, block * more) for part, more in resolved(units.now)]
+            continue
+        for part, more in resolved(units.now):
+            entries.append((part, block * more))
     return entries
 
 
@@ -50,7 +51,8 @@ def unify(first: Label, second: Label) -> None:
     while unlike := _first_difference(first, second):
         (fine, block), (coarse, wide) = sorted(unlike, key=lambda entry: entry[1])
         times, rest = divmod(wide, block)
-        both = min(fine.size // times, coarse.size)  # units that meet their like
+        groups = fine.size // times
+        both = min(groups, coarse.size)  # units that meet their like
         if rest or not both or fine is coarse:
             raise UserError(
                 "alignment: channels are added to pixels of channels; how they may be "
@@ -63,14 +65,19 @@ def unify(first: Label, second: Label) -> None:
 
 def _first_difference(first: Label, second: Label) -> Label:
     """The first entries of two labels that are not the same; empty where all are."""
-    for one, other in zip(resolved(first), resolved(second), strict=False):
+    pairs = zip(resolved(first), resolved(second), strict=False)
+    for one, other in pairs:
         if one != other:
             return [one, other]
     return []
 
 
 def _remainder(units: Units, taken: int) -> Label:
-    return [(Units(units.size - taken, units.free), 1)] if units.size > taken else []
+    left = units.size - taken
+    if left <= 0:
+        return []
+    rest = Units(left, units.free)
+    return [(rest, 1)]
 
 
 def freeze(label: Label) -> None:
@@ -85,8 +92,8 @@ class ChannelLabels:
 
     def __init__(self, module: nn.Module, images: Tensor) -> None:
         self.names = {id(part): name for name, part in module.named_parameters()}
-        # by id of a tensor
-        self.of_tensors: dict[int, Label] = {id(images): [(Units(images.shape[1], free=False), 1)]}
+        channels = Units(images.shape[1], free=False)
+        self.of_tensors: dict[int, Label] = {id(images): [(channels, 1)]}  # by id of a tensor
         self.of_axes: dict[tuple[str, int], Label] = {}  # by parameter and axis
         self._alive = [images]  # an id is a tensor's only as long as it lives
 
@@ -107,7 +114,8 @@ class ChannelLabels:
         """The label of an axis of a parameter [outputs, inputs, …]: at first new units or those
         given, later one with them."""
         key = self.names[id(parameter)], axis
-        known = self.of_axes.setdefault(key, label or [(Units(parameter.shape[axis]), 1)])
+        new = Units(parameter.shape[axis])
+        known = self.of_axes.setdefault(key, label or [(new, 1)])
         if label is not None:
             unify(known, label)
         return known
@@ -117,8 +125,11 @@ class ChannelLabels:
         equal."""
         if self.is_labelled(x):
             return self.of_tensors[id(x)]
-        alike = x.ndim > 1 and bool((x == x[:, :1]).all())
-        return [(Units(x.shape[1] if x.ndim > 1 else 1, free=alike), 1)]
+        if x.ndim < 2:
+            return [(Units(1, free=False), 1)]
+        are_alike = bool((x == x[:, :1]).all())
+        channels = Units(x.shape[1], free=are_alike)
+        return [(channels, 1)]
 
     def groups(self) -> tuple[Group, ...]:
         """What may be renumbered, and where: the free units of more than one channel."""
@@ -127,9 +138,11 @@ class ChannelLabels:
             start = 0
             for units, block in resolved(label):
                 if units.free and units.size > 1:
-                    slots.setdefault(units, []).append(Slot(name, axis, start, block))
+                    slot = Slot(name, axis, start, block)
+                    slots.setdefault(units, []).append(slot)
                 start += units.size * block
-        return tuple(Group(units.size, tuple(places)) for units, places in slots.items())
+        groups = [Group(units.size, tuple(places)) for units, places in slots.items()]
+        return tuple(groups)
 
 
 def tensors_in(values: object) -> Iterator[Tensor]:

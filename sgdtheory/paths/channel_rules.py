@@ -38,7 +38,9 @@ def _linear(
         return None
     labels.parameter(weight, 1, labels.channels(input))
     units = labels.parameter(weight, 0)
-    return units if bias is None else labels.parameter(bias, 0, units)
+    if bias is None:
+        return units
+    return labels.parameter(bias, 0, units)
 
 
 def _convolution(
@@ -50,7 +52,8 @@ def _convolution(
     *settings: int,
     groups: int = 1,
 ) -> Label | None:
-    groups = settings[3] if len(settings) > 3 else groups  # after stride, padding, dilation
+    if len(settings) > 3:
+        _stride, _padding, _dilation, groups = settings
     is_known = labels.is_parameter(weight) and labels.is_labelled(input)
     if not is_known or groups not in (1, input.shape[1]):
         return None
@@ -60,8 +63,11 @@ def _convolution(
         units = labels.parameter(weight, 0)
     else:  # depthwise: each channel makes its own few
         made = out.shape[1] // groups
-        units = labels.parameter(weight, 0, [(units, block * made) for units, block in channels])
-    return units if bias is None else labels.parameter(bias, 0, units)
+        outputs = [(units, block * made) for units, block in channels]
+        units = labels.parameter(weight, 0, outputs)
+    if bias is None:
+        return units
+    return labels.parameter(bias, 0, units)
 
 
 def _batch_norm(
@@ -96,8 +102,10 @@ def _combine(
     alike = [label for label in candidates if length_of(label) == out.shape[1]]
     for label in alike[1:]:
         unify(alike[0], label)
-    has_label = any(labels.is_labelled(x) for x in tensors)
-    return alike[0] if alike and has_label else None
+    has_label = any(map(labels.is_labelled, tensors))
+    if alike and has_label:
+        return alike[0]
+    return None
 
 
 def _channel_axis(out: Tensor, x: Tensor) -> int:
@@ -117,9 +125,12 @@ def _label_of_operand(labels: ChannelLabels, x: Tensor, axis: int) -> Label:
 def _cat(
     labels: ChannelLabels, out: Tensor, tensors: Sequence[Tensor], dim: int = 0
 ) -> Label | None:
-    if dim not in (1, 1 - out.ndim) or any(labels.is_parameter(x) for x in tensors):
+    if dim not in (1, 1 - out.ndim) or any(map(labels.is_parameter, tensors)):
         return None
-    return [entry for x in tensors for entry in labels.channels(x)]
+    label: Label = []
+    for x in tensors:
+        label += labels.channels(x)
+    return label
 
 
 def _flatten(
@@ -127,7 +138,8 @@ def _flatten(
 ) -> Label | None:
     """[b, C, H, W] → [b, C·H·W]: H·W indices a channel. Or a new shape behind the channels, which
     they do not notice."""
-    if labels.is_labelled(x) and out.ndim == 2 and out.shape[0] == x.shape[0]:
+    is_flat = out.ndim == 2 and out.shape[0] == x.shape[0]
+    if is_flat and labels.is_labelled(x):
         pixels = prod(x.shape[2:])
         return [(units, block * pixels) for units, block in labels.channels(x)]
     return keep(labels, out, x)
@@ -142,16 +154,22 @@ def _reduce(
     **__: object,
 ) -> Label | None:
     """Over pixels, never over channels or examples."""
-    dims = [dim] if isinstance(dim, int) else dim
-    axes = [axis % x.ndim for axis in dims]
-    return keep(labels, out, x) if axes and min(axes) > 1 else None
+    if isinstance(dim, int):
+        dim = [dim]
+    axes = [axis % x.ndim for axis in dim]
+    if axes and min(axes) > 1:
+        return keep(labels, out, x)
+    return None
 
 
 def _index(labels: ChannelLabels, out: Tensor, x: Tensor, index: object) -> Label | None:
     """Some of the pixels of all channels."""
-    places = index if isinstance(index, tuple) else (index,)
+    places: tuple[object, ...] = (index,)
+    if isinstance(index, tuple):
+        places = index
     from_the_right = places[0] is ... and len(places) < x.ndim
-    if from_the_right or places[:2] == (slice(None), slice(None)):
+    has_all_channels = places[:2] == (slice(None), slice(None))
+    if from_the_right or has_all_channels:
         return keep(labels, out, x)
     return None
 
@@ -165,16 +183,20 @@ def _pad(
     value: object = None,
 ) -> Label | None:
     """New pixels, new channels too: these are all equal, so any order of them is as good."""
+    none = [0] * (2 * input.ndim - len(pad))
     # after, before of the examples, then of the channels
-    ends = [*pad, *[0] * (2 * input.ndim - len(pad))][::-1]
-    after, before = ends[2:4]
-    has_channels = bool(after or before)
-    if not labels.is_labelled(input) or any(ends[:2]) or min(after, before) < 0:
+    *of_examples, after, before = [*pad, *none][::-1][:4]
+    if not labels.is_labelled(input) or any(of_examples) or min(after, before) < 0:
         return None
-    if has_channels and mode != "constant":
+    has_new_channels = after > 0 or before > 0
+    if has_new_channels and mode != "constant":
         return None
-    first: Label = [(Units(before), 1)] if before else []
-    last: Label = [(Units(after), 1)] if after else []
+    first: Label = []
+    if before:
+        first = [(Units(before), 1)]
+    last: Label = []
+    if after:
+        last = [(Units(after), 1)]
     return [*first, *labels.channels(input), *last]
 
 

@@ -38,10 +38,9 @@ class Findings:
     def claims(self) -> list[Claim]:
         """The headline first."""
         if not self.edges:
-            nothing = Measured.nothing(self.doubts or "no edge was finished")
-            return [
-                Claim("connected", f"no path between {self._what}", nothing, "a low path", None)
-            ]
+            unknown = Measured.nothing(self.doubts or "no edge was finished")
+            words = f"no path between {self._what}"
+            return [Claim("connected", words, unknown, "a low path", None)]
         if not is_scored(self.landscape):
             return [self._barrier()]
         return [self._connected(), self._test_error()]
@@ -50,27 +49,33 @@ class Findings:
     def doubts(self) -> str:
         """Why nothing can be said of paths between these points: the first that is no minimum, and
         how many more there are."""
-        known = [
-            (i, untrained(self.landscape, self.minima[i]["train_loss"]))
-            for i in sorted(self.ends)
-            if i < len(self.minima)
-        ]
-        found = [(i, why) for i, why in known if why]
-        more = f", and so for {len(found) - 1} more" if len(found) > 1 else ""
-        return f"minimum {found[0][0]} is not trained: {found[0][1]}{more}" if found else ""
+        reasons: dict[int, str] = {}
+        for i in sorted(self.ends):
+            if i < len(self.minima):
+                reasons[i] = untrained(self.landscape, self.minima[i]["train_loss"])
+        doubtful = [i for i, why in reasons.items() if why]
+        if not doubtful:
+            return ""
+        first, *others = doubtful
+        more = ""
+        if others:
+            more = f", and so for {len(others)} more"
+        return f"minimum {first} is not trained: {reasons[first]}{more}"
 
     @property
     def _what(self) -> str:
         title = title_of(self.landscape)
-        return f"{'points' if self.doubts else 'minima'} of {title}"
+        if self.doubts:
+            return f"points of {title}"
+        return f"minima of {title}"
 
     @property
     def _joined(self) -> str:
         if not self.named:
             return f"{len(self.edges) + 1} {self._what}"
-        return (
-            f"{self.wanted} pairs of {self._what}" if self.wanted > 1 else f"a pair of {self._what}"
-        )
+        if self.wanted > 1:
+            return f"{self.wanted} pairs of {self._what}"
+        return f"a pair of {self._what}"
 
     @property
     def _highest(self) -> tuple[Row, Row]:
@@ -84,61 +89,67 @@ class Findings:
 
     def _connected(self) -> Claim:
         """The verdict, by the lowest way between each two."""
-        row, found = self._highest
-        barrier = Measured(found["value"], found["stderr"], "nats", self.doubts)
-        top = f"highest barrier {barrier} by {words_of(row['lowest_way']['name'], row)}"
-        beside = "".join(
-            [self._straight(), self._training_error(), self._same_functions(), self._missing()]
-        )
-        if self.doubts:
-            words = f"cannot be said: {self.doubts}; between {self._joined}: {top}{beside}"
+        row, highest = self._highest
+        doubts = self.doubts
+        joined = self._joined
+        barrier = Measured(highest["value"], highest["stderr"], "nats", doubts)
+        way = words_of(row["lowest_way"]["name"], row)
+        top = f"highest barrier {barrier} by {way}"
+        beside = self._straight() + self._training_error() + self._same_functions()
+        beside += self._missing()
+        if doubts:
+            words = f"cannot be said: {doubts}; between {joined}: {top}{beside}"
             return Claim("connected", words, barrier, FLAT, None)
-        joined = f"{self._joined} {'is' if self._joined.startswith('a pair') else 'are'}"
+        are = "is" if joined.startswith("a pair") else "are"
         if len(self.edges) < self.wanted or not all(map(is_flat, self.edges)):
-            return Claim("connected", f"{joined} {APART}: {top}{beside}", barrier, FLAT, False)
-        words = f"{joined} connected by {self._ways()}: highest barrier {barrier}{beside}"
+            words = f"{joined} {are} {APART}: {top}{beside}"
+            return Claim("connected", words, barrier, FLAT, False)
+        ways = self._ways()
+        words = f"{joined} {are} connected by {ways}: highest barrier {barrier}{beside}"
         return Claim("connected", words, barrier, FLAT, True)
 
     def _ways(self) -> str:
         """The ways by which the edges are flat, the simplest first."""
-        ways = [
-            words_of(name, row)
-            for name in WORDS
-            for row in self.edges
-            if row["lowest_way"]["name"] == name
-        ]
+        ways = []
+        for name in WORDS:
+            for row in self.edges:
+                if row["lowest_way"]["name"] == name:
+                    ways.append(words_of(name, row))
         return " or ".join(dict.fromkeys(ways))
 
     def _straight(self) -> str:
         lines = self._lines
         if not lines:
             return ""
-        return (
-            f", straight lines {min(lines):.2g}{f' to {max(lines):.2g}' if len(lines) > 1 else ''}"
-        )
+        lowest = min(lines)
+        if len(lines) == 1:
+            return f", straight lines {lowest:.2g}"
+        return f", straight lines {lowest:.2g} to {max(lines):.2g}"
 
     def _training_error(self) -> str:
-        worst = max(
-            self.minima[end]["train_error"] or 0.0 for row in self.edges for end in row["pair"]
-        )
-        return f", training error of the ends up to {100 * worst:.3g} %" if worst else ""
+        worst = 0.0
+        for row in self.edges:
+            for end in row["pair"]:
+                worst = max(worst, self.minima[end]["train_error"] or 0.0)
+        if worst:
+            return f", training error of the ends up to {100 * worst:.3g} %"
+        return ""
 
     def _same_functions(self) -> str:
-        same = [
-            row["pair"] for row in self.edges if (row.get("aligned") or {}).get("same_function")
-        ]
-        return "".join(
-            f"; {i} and {j} are the same function up to a renumbering of hidden units"
-            for i, j in same
-        )
+        words = ""
+        for row in self.edges:
+            aligned = row.get("aligned") or {}
+            if aligned.get("same_function"):
+                i, j = row["pair"]
+                words += f"; {i} and {j} are the same function up to a renumbering of hidden units"
+        return words
 
     def _missing(self) -> str:
         left = self.wanted - len(self.edges)
-        return (
-            f"; {left} of {self.wanted} edges {'was' if left == 1 else 'were'} not finished"
-            if left > 0
-            else ""
-        )
+        if left <= 0:
+            return ""
+        were = "was" if left == 1 else "were"
+        return f"; {left} of {self.wanted} edges {were} not finished"
 
     def _test_error(self) -> Claim:
         """How much worse a network at the top of the lowest way is on the test set than the worse
@@ -146,52 +157,52 @@ class Findings:
         rises = []
         for row in self.edges:
             name = row["lowest_way"]["name"]
-            along = row["curves"][name]["test_error"]
-            rises.append(row[name]["test_error"] - max(along[0], along[-1]))
+            first, *_, last = row["curves"][name]["test_error"]
+            rises.append(row[name]["test_error"] - max(first, last))
         rise = max(rises)
-        told = (
+        words = (
             f"test error at the saddles is {100 * rise:+.2f} percentage points over the "
             f"worse end, at most"
         )
-        return Claim(
-            "test_error",
-            told,
-            Measured(rise, why=self.doubts),
-            "≤ 0.01",
-            None if self.doubts else rise <= 0.01,
-        )
+        holds = None
+        if not self.doubts:
+            holds = rise <= 0.01
+        measured = Measured(rise, why=self.doubts)
+        return Claim("test_error", words, measured, "≤ 0.01", holds)
 
     def _barrier(self) -> Claim:
         """A formula's highest barrier; over one end, against the one it states, where that is
         between these two."""
-        row, found = self._highest
-        barrier, ends = found["value"], [row["curves"]["path"]["train_loss"][i] for i in (0, -1)]
-        over = [barrier + max(ends) - end for end in ends]
-        first = self._stated_first(row["pair"]) if len(self.edges) == 1 else None
-        uneven = (
-            f" over the higher end, {over[first or 0]:.6g} over the "
-            f"{'second' if first else 'first'}"
-        )
-        words = (
-            f"{self._joined}: highest barrier "
-            f"{barrier:.6g}{uneven if abs(over[0] - over[1]) > 1e-6 * barrier else ''}"
-        )
-        words += f" by {words_of(row['lowest_way']['name'], row)}"
-        words += f", of the straight lines {max(self._lines):.6g}" if self._lines else ""
+        row, highest = self._highest
+        barrier = highest["value"]
+        first, *_, last = row["curves"]["path"]["train_loss"]
+        top = barrier + max(first, last)
+        over = (top - first, top - last)
+        stated_end = None
+        if len(self.edges) == 1:
+            stated_end = self._stated_end(row["pair"])
+        words = f"{self._joined}: highest barrier {barrier:.6g}"
+        if abs(over[0] - over[1]) > 1e-6 * barrier:
+            end = "second" if stated_end else "first"
+            words += f" over the higher end, {over[stated_end or 0]:.6g} over the {end}"
+        way = words_of(row["lowest_way"]["name"], row)
+        words += f" by {way}"
+        if self._lines:
+            words += f", of the straight lines {max(self._lines):.6g}"
         words += self._missing()
         if self.doubts:
             words = f"cannot be said: {self.doubts}; {words}"
-            return Claim(
-                "barrier", words, Measured(barrier, why=self.doubts), "no stated value", None
-            )
-        if first is None:
-            nothing = Measured(barrier, why="no barrier is stated between these")
-            return Claim("barrier", words, nothing, "no stated value", None)
+            doubtful = Measured(barrier, why=self.doubts)
+            return Claim("barrier", words, doubtful, "no stated value", None)
+        if stated_end is None:
+            unstated = Measured(barrier, why="no barrier is stated between these")
+            return Claim("barrier", words, unstated, "no stated value", None)
+        measured = over[stated_end]
         stated = barrier_of(self.landscape)
-        held = abs(over[first] - stated) <= 0.003 * stated + 1e-4
-        return Claim("barrier", words, Measured(over[first]), f"{stated:.6g} ± 0.3 %", held)
+        holds = abs(measured - stated) <= 0.003 * stated + 1e-4
+        return Claim("barrier", words, Measured(measured), f"{stated:.6g} ± 0.3 %", holds)
 
-    def _stated_first(self, pair: list[int]) -> int | None:
+    def _stated_end(self, pair: list[int]) -> int | None:
         """Which end of a pair (0 or 1) the formula's stated barrier is over; None where it states
         none between these two.
 
@@ -201,9 +212,16 @@ class Findings:
         if not states_barrier(self.landscape):
             return None
         if not states_minima(self.landscape):
-            return 0 if len(self.nodes) == 2 else None
+            if len(self.nodes) == 2:
+                return 0
+            return None
         stated = self.landscape.minima()[:2].to(self.nodes)
         ends = self.nodes[list(pair)]
-        room = NEAR * (1 + float(stated.norm(dim=1).max()))
-        near = [float((ends[[k, 1 - k]] - stated).norm(dim=1).max()) <= room for k in (0, 1)]
-        return near.index(True) if any(near) else None
+        size = float(stated.norm(dim=1).max())
+        room = NEAR * (1 + size)
+        for k in (0, 1):
+            from_end = ends[[k, 1 - k]]  # the pair, this end first
+            distances = (from_end - stated).norm(dim=1)
+            if float(distances.max()) <= room:
+                return k
+        return None

@@ -17,9 +17,12 @@ def estimate_edge(
     A path that was found is scored on both sets, at half as many points as its search looked at
     (AutoNEB)."""
     gradients, points, kept = method.cost()
-    step = step_seconds(landscape, SGD(STEPS + 2, method.batch_size, 1e-6, Constant()), ends[:1])
-    seconds = step * (gradients + 2 * baselines.gradients)
-    seconds += score_seconds(landscape, ends[:1]) * (4 * baselines.dense + 1.5 * points)
-    return Estimate(
-        seconds, memory_at(ends), 6 * kept * ends[0].numel() * ends.element_size() + 65536
-    )
+    point = ends[:1]
+    sgd = SGD(STEPS + 2, method.batch_size, 1e-6, Constant())
+    descended = gradients + 2 * baselines.gradients
+    scored = 4 * baselines.dense + 1.5 * points
+    seconds = step_seconds(landscape, sgd, point) * descended
+    seconds += score_seconds(landscape, point) * scored
+    point_bytes = point.numel() * point.element_size()
+    disk = 6 * kept * point_bytes + 65536
+    return Estimate(seconds, memory_at(ends), disk)

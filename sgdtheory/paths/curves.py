@@ -23,19 +23,23 @@ NUDGE = 1e-2  # of the distance of the ends: how far off the straight line a ben
 
 def straight(t: Tensor) -> Tensor:
     """(1 − t)θ₀ + tθ₁, of t [T] the weights [T, 3]."""
-    return torch.stack([1 - t, torch.zeros_like(t), t], -1)
+    none = torch.zeros_like(t)
+    return torch.stack([1 - t, none, t], -1)
 
 
 def bezier(t: Tensor) -> Tensor:
     """(1 − t)²θ₀ + 2t(1 − t)·bend + t²θ₁ (1802.10026, Eq. 3), of t [T] the weights [T, 3]."""
-    return torch.stack([(1 - t).square(), 2 * t * (1 - t), t.square()], -1)
+    middle = 2 * t * (1 - t)
+    return torch.stack([(1 - t).square(), middle, t.square()], -1)
 
 
 def chain(t: Tensor) -> Tensor:
     """Two straight pieces, θ₀ to the bend at t = ½ and on to θ₁ (1802.10026, Eq. 2), of t [T] the
     weights [T, 3]."""
-    before, after = (1 - 2 * t).clamp_min(0), (2 * t - 1).clamp_min(0)
-    return torch.stack([before, 1 - before - after, after], -1)
+    before = (1 - 2 * t).clamp_min(0)
+    after = (2 * t - 1).clamp_min(0)
+    middle = 1 - before - after
+    return torch.stack([before, middle, after], -1)
 
 
 def curve_points(curve: Curve, ends: Tensor, bend: Tensor, t: Tensor) -> Tensor:
@@ -58,10 +62,16 @@ class CurveDraws:
     inner: Tensor | None
 
     def to(self, device: torch.device) -> "CurveDraws":
-        return CurveDraws(self.t.to(device), None if self.inner is None else self.inner.to(device))
+        t = self.t.to(device)
+        if self.inner is None:
+            return CurveDraws(t, None)
+        return CurveDraws(t, self.inner.to(device))
 
     def __getitem__(self, step: int) -> "CurveDraws":
-        return CurveDraws(self.t[step], None if self.inner is None else self.inner[step])
+        t = self.t[step]
+        if self.inner is None:
+            return CurveDraws(t, None)
+        return CurveDraws(t, self.inner[step])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,24 +97,29 @@ class CurveLandscape:
     def init(self, points: int, stream: Generator) -> Cloud:
         """Bends [points, n] near the middle of the ends."""
         distance = (self.ends[1] - self.ends[0]).norm()
-        away = torch.randn(points, self.dim, generator=stream).to(self.ends) / self.dim**0.5
+        draws = torch.randn(points, self.dim, generator=stream)
+        away = draws.to(self.ends) / self.dim**0.5
         bends: Cloud = self.ends.mean(0) + NUDGE * distance * away
         return bends
 
     def losses(self, cloud: Cloud, batch: CurveBatch | None = None) -> Tensor:
         """Of bends [R, n], [R]."""
         if batch is not None:
-            return self.inner.losses(self._at(cloud, batch.t.to(cloud)), batch.inner)
-        t = (torch.arange(self.nodes).to(cloud) + 0.5) / self.nodes
-        # [nodes·R, n]
-        points = self._at(cloud.repeat(self.nodes, 1), t.repeat_interleave(len(cloud)))
-        return self.inner.losses(points, None).view(self.nodes, -1).mean(0)
+            points = self._at(cloud, batch.t.to(cloud))
+            return self.inner.losses(points, batch.inner)
+        steps = torch.arange(self.nodes).to(cloud)
+        t = (steps + 0.5) / self.nodes
+        bends = cloud.repeat(self.nodes, 1)
+        points = self._at(bends, t.repeat_interleave(len(cloud)))  # [nodes·R, n]
+        losses = self.inner.losses(points, None)
+        return losses.view(self.nodes, -1).mean(0)
 
     def _at(self, bends: Cloud, t: Tensor) -> Cloud:
         """φ(t) of each bend [R, n] at its own t [R], or all at one t [1]."""
-        first, middle, last = self.curve(t).T[..., None]  # each [R or 1, 1]
-        ends = self.ends.to(bends)
-        points: Cloud = first * ends[0] + middle * bends + last * ends[1]
+        weights = self.curve(t).T
+        first, middle, last = weights[..., None]  # each [R or 1, 1]
+        start, end = self.ends.to(bends)
+        points: Cloud = first * start + middle * bends + last * end
         return points
 
     # What follows is there where the inner landscape has it; else there is no such attribute.
@@ -128,16 +143,21 @@ class CurveLandscape:
     def sample(self, points: int, size: int, stream: Generator) -> CurveBatch:
         """One t and one mini-batch of the inner landscape a bend."""
         t = torch.rand(points, generator=stream)
-        return CurveBatch(t, sampled_of(self.inner).sample(points, size, stream))
+        inner = sampled_of(self.inner).sample(points, size, stream)
+        return CurveBatch(t, inner)
 
     def augmentation(self, shape: tuple[int, ...], stream: Generator) -> CurveDraws:
         """One t a step and bend, and the inner landscape's own draws."""
         t = torch.rand(shape[:2], generator=stream)
-        inner = self.inner
-        return CurveDraws(t, inner.augmentation(shape, stream) if is_augmented(inner) else None)
+        inner = None
+        if is_augmented(self.inner):
+            inner = self.inner.augmentation(shape, stream)
+        return CurveDraws(t, inner)
 
     def batch(self, indices: Tensor, draws: CurveDraws) -> CurveBatch:
         """The examples of indices [R or 1, b], and one t a bend."""
         if draws.inner is not None and is_augmented(self.inner):
-            return CurveBatch(draws.t, self.inner.batch(indices, draws.inner))
-        return CurveBatch(draws.t, examples_of(self.inner).batch(indices))
+            inner = self.inner.batch(indices, draws.inner)
+        else:
+            inner = examples_of(self.inner).batch(indices)
+        return CurveBatch(draws.t, inner)

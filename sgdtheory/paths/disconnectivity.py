@@ -40,8 +40,14 @@ def disconnectivity(nodes: Nodes, edges: Edges) -> Disconnectivity:
     merges = []
     for pair in reversed(spanning_tree(nodes, edges)):
         left, right = sorted((groups[end] for end in pair), key=lowest)
-        merges.append(Merge(saddle(nodes, edges, pair), edges[pair].stderr, left, right, pair))
-        groups |= dict.fromkeys(left + right, left + right)
+        height = saddle(nodes, edges, pair)
+        merge = Merge(height, edges[pair].stderr, left, right, pair)
+        merges.append(merge)
+        both = left + right
+        groups |= dict.fromkeys(both, both)
     apart = sorted(set(groups.values()), key=lowest)
-    leaves = {node: nodes[node] for group in apart for node in group}
+    leaves = {}
+    for group in apart:
+        for node in group:
+            leaves[node] = nodes[node]
     return Disconnectivity(leaves, merges)

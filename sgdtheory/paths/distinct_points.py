@@ -24,9 +24,13 @@ class DistinctPoints:
         firsts: list[int] = []
         for i, theta in enumerate(self.points):
             near = self.room * (1 + float(theta.norm()))
-            known = dict.fromkeys(firsts)
-            same = (j for j in known if float((theta - self.points[j]).norm()) <= near)
-            firsts.append(next(same, i))
+            first = i
+            for j in dict.fromkeys(firsts):
+                distance = float((theta - self.points[j]).norm())
+                if distance <= near:
+                    first = j
+                    break
+            firsts.append(first)
         return firsts
 
     @cached_property
@@ -47,7 +51,8 @@ class DistinctPoints:
     def demand_pairs(self, asked: Pairs) -> None:
         """Raise UserError where there are no two points to join, or a pair that was asked for is
         not there."""
-        given, count = len(self.points), len(self.kept)
+        given = len(self.points)
+        count = len(self.kept)
         if given > 1 and count < 2:
             raise UserError(
                 f"minima: all {given} are one and the same point, and a path has two ends; "
@@ -57,9 +62,11 @@ class DistinctPoints:
             raise UserError(
                 f"minima: a path has two ends, and there is {count} minimum; give at least two"
             )
-        next_pairs(dict.fromkeys(range(given), 0.0), {}, pairs=asked)  # refuses strange pairs
-        for pair in [] if isinstance(asked, str) else asked:
-            first, second = pair
+        nodes = dict.fromkeys(range(given), 0.0)
+        next_pairs(nodes, {}, pairs=asked)  # refuses strange pairs
+        if isinstance(asked, str):
+            return
+        for first, second in asked:
             if self.firsts[first] == self.firsts[second]:
                 raise UserError(
                     f"pairs: {first} and {second} are the same point; a path has two ends"

@@ -59,7 +59,8 @@ def join(
 
 def _path_row(landscape: Landscape, found: FoundPath) -> Row:
     """What is measured of the path itself, and its barrier over each end."""
-    path, along = found.path, found.along
+    path = found.path
+    along = found.along
     spent = {
         "gradients": found.gradients,
         "evaluations": found.evaluations,
@@ -67,10 +68,15 @@ def _path_row(landscape: Landscape, found: FoundPath) -> Row:
         "attempts": found.attempts,
     }
     place = {"pivots": len(path.pivots), **found.facts, "saddle_at": along.saddle_at}
-    top = path.at(path.t[along.worst][None])[0]
-    place |= extra(
-        ["objective_gap"], lambda: objective_gap(landscape, top).columns("objective_gap")
-    )
+    (top,) = path.at(path.t[along.worst][None])
+
+    def gap() -> Row:
+        return objective_gap(landscape, top).columns("objective_gap")
+
+    def above_line() -> Row:
+        return along.barrier_above_line().columns("barrier_above_line")
+
+    place |= extra(["objective_gap"], gap)
     row = along.row(**spent, **place)
     row |= extra(["index"], lambda: saddle_index(landscape, path, along))
     barrier = along.barrier()
@@ -80,9 +86,7 @@ def _path_row(landscape: Landscape, found: FoundPath) -> Row:
         "barrier": {"value": barrier.value, "stderr": barrier.stderr},
         "barrier_from": [over.value for over in over_ends],
         "barrier_from_stderr": [over.stderr for over in over_ends],
-        **extra(
-            ["barrier_above_line"], lambda: along.barrier_above_line().columns("barrier_above_line")
-        ),
+        **extra(["barrier_above_line"], above_line),
         "curves": {"path": along.curves()},
     }
 
@@ -94,14 +98,18 @@ def _add_other_ways(row: Row, ways: Ways, progress: EdgeProgress) -> None:
         extra(["linear", "straight_barrier"], ways.straight),
         extra(["aligned", "aligned_barrier"], ways.aligned),
     ]
-    columns += [ways.bent(name, progress.of_bend(k)) for k, name in enumerate(BENDS)]
-    for found in columns:
-        row["curves"] |= found.pop("curves", {})
-        row |= found
+    for k, name in enumerate(BENDS):
+        columns.append(ways.bent(name, progress.of_bend(k)))
+    for of_way in columns:
+        row["curves"] |= of_way.pop("curves", {})
+        row |= of_way
 
 
 def _examples(landscape: Landscape, along: Profile) -> Row:
     """How many training examples the ways are judged by, and whether that is all of them."""
-    scored, count = scored_count_of(landscape), count_of(landscape)
-    scored = along.train_losses.shape[1] if scored is None else scored
-    return {"examples": scored, "all_examples": count is None or scored == count}
+    scored = scored_count_of(landscape)
+    count = count_of(landscape)
+    if scored is None:
+        scored = along.train_losses.shape[1]
+    are_all = count is None or scored == count
+    return {"examples": scored, "all_examples": are_all}

@@ -1,6 +1,8 @@
 """What a path is good for once it is found: an ensemble, an average, and what two networks get
 wrong alike."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,57 +21,65 @@ def ensembling(landscape: Landscape, path: Path, along: Profile, members: int = 
     Each for itself: what a module cannot give is null, with the reason.
 
     """
-    return {
-        **extra(["ensemble"], lambda: _ensemble(network_of(landscape), path, members)),
-        **extra(["average"], lambda: _average(network_of(landscape), path)),
-        **extra(["shared_mistakes"], lambda: _shared_mistakes(along)),
-        **extra(
-            ["interpolated_statistics"], lambda: _interpolated(network_of(landscape), path, members)
-        ),
+    attempts: dict[str, Callable[[], Row]] = {
+        "ensemble": lambda: _ensemble(network_of(landscape), path, members),
+        "average": lambda: _average(network_of(landscape), path),
+        "shared_mistakes": lambda: _shared_mistakes(along),
+        "interpolated_statistics": lambda: _interpolated(network_of(landscape), path, members),
     }
+    row: Row = {}
+    for name, attempt in attempts.items():
+        row |= extra([name], attempt)
+    return row
 
 
 def _ensemble(landscape: NetworkLandscape, path: Path, members: int) -> Row:
-    points = path.at(torch.linspace(0, 1, members, dtype=torch.float64))
-    votes = torch.stack([_probabilities(landscape, theta) for theta in points]).mean(0)
-    wrong = (votes.argmax(1) != landscape.data.test_labels).double().cpu()
-    return {"ensemble": {"points": members, **Measured.mean(wrong).columns("test_error")}}
+    t = torch.linspace(0, 1, members, dtype=torch.float64)
+    probabilities = [_probabilities(landscape, theta) for theta in path.at(t)]
+    votes = torch.stack(probabilities).mean(0)
+    wrong = votes.argmax(1) != landscape.data.test_labels
+    error = Measured.mean(wrong.double().cpu())
+    return {"ensemble": {"points": members, **error.columns("test_error")}}
 
 
 def _average(landscape: NetworkLandscape, path: Path) -> Row:
-    score = landscape.score(path.pivots[[0, -1]].mean(0, keepdim=True), "test")
-    loss, error = Measured.mean(score.losses[0].cpu()), Measured.mean(score.errors[0].cpu())
+    ends = path.pivots[[0, -1]]
+    score = landscape.score(ends.mean(0, keepdim=True), "test")
+    loss = Measured.mean(score.losses[0].cpu())
+    error = Measured.mean(score.errors[0].cpu())
     return {"average": {**loss.columns("test_loss"), **error.columns("test_error")}}
 
 
 def _shared_mistakes(along: Profile) -> Row:
     assert along.test_errors is not None
-    wrong = along.test_errors[[0, -1]].bool()
-    both, either = int((wrong[0] & wrong[1]).sum()), int((wrong[0] | wrong[1]).sum())
-    return {
-        "shared_mistakes": {
-            "both": both,
-            "either": either,
-            "share": both / either if either else None,
-        }
-    }
+    first, last = along.test_errors[[0, -1]].bool()
+    both = int((first & last).sum())
+    either = int((first | last).sum())
+    share = None
+    if either:
+        share = both / either
+    return {"shared_mistakes": {"both": both, "either": either, "share": share}}
 
 
 def _probabilities(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
+    data = landscape.data
     with torch.no_grad():
-        inputs = landscape.data.scaled(landscape.data.test_images, torch.float32).to(theta.dtype)
-        found: Tensor = landscape.model_at(theta)(inputs).softmax(1)
-    return found
+        inputs = data.scaled(data.test_images, torch.float32)
+        module = landscape.model_at(theta)
+        logits: Tensor = module(inputs.to(theta.dtype))
+    return logits.softmax(1)
 
 
 def _interpolated(landscape: NetworkLandscape, path: Path, members: int) -> Row:
     """The same path with batch-norm statistics interpolated between the ends', the fault of earlier
     tools; none without any."""
-    first, last = (landscape.statistics(theta) for theta in path.pivots[[0, -1]])
+    first = landscape.statistics(path.pivots[0])
+    last = landscape.statistics(path.pivots[-1])
     if not first:
         return {}
     t = torch.linspace(0, 1, 2 * members + 1, dtype=torch.float64)
-    losses, errors = [], []
+    losses = []
+    errors = []
     for at, theta in zip(t.tolist(), path.at(t), strict=True):
         buffers = {name: torch.lerp(first[name], last[name], at) for name in first}
         score = landscape.score(theta[None], "train", buffers)

@@ -30,15 +30,17 @@ class Frame(NamedTuple):
         """
         s = torch.tensor(at, dtype=torch.float64, device=path.device)
         gap = 1 / (len(path) - 1)
-        tangent = points_at(path, (s + gap).clamp_max(1)) - points_at(path, (s - gap).clamp_min(0))
-        unit = tangent / tangent.norm(dim=1, keepdim=True)
+        after = points_at(path, (s + gap).clamp_max(1))
+        before = points_at(path, (s - gap).clamp_min(0))
+        tangent = after - before
+        first = path[0]
         return cls(
-            path[0],
-            points_at(path, s),
-            path[-1] - path[0],
-            unit,
-            length(path),
-            torch.where(s < 0.5, -1.0, 1.0),
+            first=first,
+            start=points_at(path, s),
+            chord=path[-1] - first,
+            tangent=tangent / tangent.norm(dim=1, keepdim=True),
+            length=length(path),
+            outward=torch.where(s < 0.5, -1.0, 1.0),
         )
 
     def along_chord(self, moved: Tensor) -> Tensor:
@@ -46,7 +48,8 @@ class Frame(NamedTuple):
         end [A, R], float64.
         """
         chord = self.chord.double()
-        return self.outward[:, None] * (moved.double() @ chord) / chord.square().sum()
+        along = moved.double() @ chord
+        return self.outward[:, None] * along / chord.square().sum()
 
     def along_tangent(self, moved: Tensor) -> Tensor:
         """Displacements [A, R, n] → the same along the path's tangent [A, R], in units of its
@@ -60,9 +63,11 @@ class Frame(NamedTuple):
         A path bends away from the origin less than its ends lie apart, so that a longer θ of the
         same direction stands further out.
         """
-        radial = self.start.double() / self.start.double().norm(dim=1, keepdim=True)
-        grown = torch.einsum("arn,an->ar", moved.double(), radial)
-        return self.along_chord(grown[:, :, None] * radial[:, None])
+        start = self.start.double()
+        radial = start / start.norm(dim=1, keepdim=True)
+        growth = torch.einsum("arn,an->ar", moved.double(), radial)
+        grown = growth[:, :, None] * radial[:, None]
+        return self.along_chord(grown)
 
     def way(self, cloud: Cloud) -> Tensor:
         """The fraction of the way along the chord from the start to the nearer end that clouds
@@ -70,29 +75,36 @@ class Frame(NamedTuple):
         """
         end = torch.where(self.outward < 0, 0.0, 1.0).double()
         chord = self.chord.double()
-        there = ((self.start.double() - self.first.double()) @ chord) / chord.square().sum()
-        return self.along_chord(cloud - self.start[:, None]) / (end - there).abs()[:, None]
+        before = self.start.double() - self.first.double()
+        there = (before @ chord) / chord.square().sum()
+        whole = (end - there).abs()
+        moved = cloud - self.start[:, None]
+        return self.along_chord(moved) / whole[:, None]
 
     def drift(self, cloud: Cloud, descent: Cloud, at: int) -> Row:
         """How far replicas of one point [A, R, n] are from gradient descent [A, 1, n], towards the
         nearer end: means over R.
         """
-        away, moved = cloud - descent, descent - self.start[:, None]
+        start = self.start[:, None]
+        away = cloud - descent
+        moved = descent - start
+        distances = (cloud - start).norm(dim=2)
 
         def mean(x: Tensor) -> Measured:
             return Measured.mean(x[at].cpu())
 
+        of_descent = {
+            "chord_descent": float(self.along_chord(moved)[at, 0]),
+            "tangent_descent": float(self.along_tangent(moved)[at, 0]),
+            "distance_descent": float(moved[at, 0].norm()),
+            "norm_start": float(self.start[at].norm()),
+        }
         return row_of(
-            {
-                "chord_descent": float(self.along_chord(moved)[at, 0]),
-                "tangent_descent": float(self.along_tangent(moved)[at, 0]),
-                "distance_descent": float(moved[at, 0].norm()),
-                "norm_start": float(self.start[at].norm()),
-            },
+            of_descent,
             chord=mean(self.along_chord(away)),
             tangent=mean(self.along_tangent(away)),
             growth=mean(self.by_growth(away)),
             way=mean(self.way(cloud)),
-            distance=mean((cloud - self.start[:, None]).norm(dim=2)),
+            distance=mean(distances),
             norm=mean(cloud.norm(dim=2)),
         )

@@ -36,7 +36,9 @@ class Edge(NamedTuple):
 
     @property
     def of_path(self) -> float:
-        return self.barrier if self.path is None else self.path
+        if self.path is None:
+            return self.barrier
+        return self.path
 
     @property
     def found(self) -> bool:
@@ -53,7 +55,12 @@ Edges: TypeAlias = Mapping[Pair, Edge]
 
 def saddle(nodes: Nodes, edges: Edges, pair: Pair) -> float:
     """The highest loss on the lowest way."""
-    return max(nodes[pair[0]], nodes[pair[1]]) + edges[pair].barrier
+    return higher_end(nodes, pair) + edges[pair].barrier
+
+
+def higher_end(nodes: Nodes, pair: Pair) -> float:
+    """The loss of the higher of two minima, which no path between them is below."""
+    return max(nodes[end] for end in pair)
 
 
 def spanning_tree(nodes: Nodes, edges: Edges) -> list[Pair]:
@@ -72,7 +79,8 @@ def spanning_tree(nodes: Nodes, edges: Edges) -> list[Pair]:
         if circle:
             highest = max(circle, key=lambda other: (saddle(nodes, edges, other), other))
             gain = saddle(nodes, edges, highest) - saddle(nodes, edges, pair)
-            if gain <= SIGMAS * hypot(edges[highest].stderr, edge.stderr):
+            error = hypot(edges[highest].stderr, edge.stderr)
+            if gain <= SIGMAS * error:
                 continue
             tree.remove_edge(*highest)
         tree.add_edge(*pair)
@@ -89,11 +97,13 @@ def bound(nodes: Nodes, edges: Edges, pair: Pair) -> float | None:
     """
     graph: nx.Graph[Node] = nx.Graph()
     graph.add_nodes_from(nodes)
-    graph.add_weighted_edges_from(
-        (*ends, saddle(nodes, edges, ends)) for ends, edge in edges.items() if edge.found
-    )
+    for ends, edge in edges.items():
+        if edge.found:
+            graph.add_edge(*ends, weight=saddle(nodes, edges, ends))
     route = _route(nx.minimum_spanning_tree(graph), pair)
-    return max(saddle(nodes, edges, other) for other in route) if route else None
+    if route:
+        return max(saddle(nodes, edges, other) for other in route)
+    return None
 
 
 class Violation(NamedTuple):
@@ -120,14 +130,10 @@ def violations(nodes: Nodes, edges: Edges) -> list[Violation]:
         limit = bound(nodes, others, pair)
         if limit is None:
             continue
-        error = max(
-            (
-                x.stderr
-                for other, x in others.items()
-                if x.found and saddle(nodes, edges, other) == limit
-            ),
-            default=0.0,
-        )
+        error = 0.0
+        for other, x in others.items():
+            if x.found and saddle(nodes, edges, other) == limit:
+                error = max(error, x.stderr)
         height = saddle(nodes, edges, pair)
         if height - limit > SIGMAS * hypot(edge.stderr, error):
             found.append(Violation(pair, height, limit))
@@ -144,15 +150,16 @@ def tree_means(nodes: Nodes, edges: Edges) -> tuple[Measured, Measured]:
     """
     tree = spanning_tree(nodes, edges)
     minima = sorted({node for pair in tree for node in pair})
-    return (
-        Measured.mean([nodes[node] for node in minima]),
-        Measured.mean([max(nodes[pair[0]], nodes[pair[1]]) + edges[pair].of_path for pair in tree]),
-    )
+    bottoms = [nodes[node] for node in minima]
+    tops = [higher_end(nodes, pair) + edges[pair].of_path for pair in tree]
+    return Measured.mean(bottoms), Measured.mean(tops)
 
 
 def ordered(one: Node, two: Node) -> Pair:
     """The pair of two minima, the lower number first."""
-    return (one, two) if one < two else (two, one)
+    if one < two:
+        return (one, two)
+    return (two, one)
 
 
 def _route(tree: "nx.Graph[Node]", pair: Pair) -> list[Pair]:

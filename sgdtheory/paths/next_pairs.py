@@ -7,7 +7,17 @@ from itertools import combinations
 import networkx as nx
 
 from sgdtheory.errors import UserError
-from sgdtheory.paths.graph import Edges, Node, Nodes, Pair, Pairs, ordered, saddle, spanning_tree
+from sgdtheory.paths.graph import (
+    Edges,
+    Node,
+    Nodes,
+    Pair,
+    Pairs,
+    higher_end,
+    ordered,
+    saddle,
+    spanning_tree,
+)
 
 
 def next_pairs(
@@ -27,14 +37,12 @@ def next_pairs(
     """
     spent = {ordered(*pair) for pair in tried}
     asked = _asked(nodes, pairs)
-    begun = [
-        pair
-        for pair, edge in edges.items()
-        if not edge.finished and pair not in spent and pair in asked
-    ]
-    spent |= {pair for pair, edge in edges.items() if edge.finished}
+    unfinished = [pair for pair, edge in edges.items() if not edge.finished]
+    begun = [pair for pair in unfinished if pair in asked and pair not in spent]
+    spent |= set(edges).difference(unfinished)
     if pairs != "tree":
-        return begun + [pair for pair in asked if pair not in spent and pair not in edges]
+        new = [pair for pair in asked if pair not in spent and pair not in edges]
+        return begun + new
     return begun or _unconnected(nodes, edges, spent) or _replacements(nodes, edges, spent)
 
 
@@ -42,7 +50,8 @@ def _asked(nodes: Nodes, pairs: Pairs) -> list[Pair]:
     if isinstance(pairs, str):
         return sorted(combinations(sorted(nodes), 2))
     for pair in pairs:
-        if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(nodes):
+        is_pair = len(pair) == 2 and len(set(pair)) == 2
+        if not is_pair or not set(pair) <= set(nodes):
             raise UserError(
                 f"pairs: {list(pair)} is no pair of two different minima; they are numbered "
                 f"{sorted(nodes)}"
@@ -56,30 +65,37 @@ def _unconnected(nodes: Nodes, edges: Edges, spent: set[Pair]) -> list[Pair]:
     graph: nx.Graph[Node] = nx.Graph()
     graph.add_nodes_from(nodes)
     graph.add_edges_from(pair for pair, edge in edges.items() if edge.found)
-    groups = sorted(
-        nx.connected_components(graph), key=lambda group: min((nodes[node], node) for node in group)
-    )
+
+    def lowest(group: set[Node]) -> tuple[float, Node]:
+        return min((nodes[node], node) for node in group)
+
+    groups = sorted(nx.connected_components(graph), key=lowest)
     for k, group in enumerate(groups):
-        wave = [_best(nodes, _across(group, other), spent) for other in groups[k + 1 :]]
-        if any(wave):
-            return [pair for pair in wave if pair]
+        wave = []
+        for other in groups[k + 1 :]:
+            pair = _best(nodes, _across(group, other), spent)
+            if pair:
+                wave.append(pair)
+        if wave:
+            return wave
     return []
 
 
 def _replacements(nodes: Nodes, edges: Edges, spent: set[Pair]) -> list[Pair]:
     """The best untried pair across the cut of each tree edge that is worth it, unless one already
     asked for crosses it."""
-    tree = nx.Graph(spanning_tree(nodes, edges))
+    pairs = spanning_tree(nodes, edges)
+    tree = nx.Graph(pairs)
     wave: list[Pair] = []
-    for pair in spanning_tree(nodes, edges):
+    for pair in pairs:
         if not edges[pair].worth_replacing:
             continue
         cut = tree.copy()
         cut.remove_edge(*pair)
-        across = _across(*(nx.node_connected_component(cut, end) for end in pair))
+        left, right = (nx.node_connected_component(cut, end) for end in pair)
+        across = _across(left, right)
         height = saddle(nodes, edges, pair)
-        # no path is below its ends
-        lower = [other for other in across if max(nodes[other[0]], nodes[other[1]]) < height]
+        lower = [other for other in across if higher_end(nodes, other) < height]
         best = _best(nodes, lower, spent)
         if best and not any(other in across for other in wave):
             wave.append(best)
@@ -95,8 +111,9 @@ def _best(nodes: Nodes, candidates: Iterable[Pair], spent: set[Pair]) -> Pair | 
     """The untried pair whose higher minimum is lowest, then the lower one: what its saddle cannot
     be below."""
     untried = [pair for pair in candidates if pair not in spent]
-    return min(
-        untried,
-        key=lambda pair: (*sorted((nodes[pair[0]], nodes[pair[1]]), reverse=True), pair),
-        default=None,
-    )
+
+    def losses(pair: Pair) -> tuple[float, float, Pair]:
+        lower, higher = sorted(nodes[end] for end in pair)
+        return higher, lower, pair
+
+    return min(untried, key=losses, default=None)

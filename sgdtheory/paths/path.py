@@ -78,13 +78,17 @@ def values_along(path: Tensor, parts: int, end_values: Tensor, evaluate: Evaluat
     ends are known, [2], and not asked for again."""
     arcs = arc_positions(path)
     inside = subdivide(arcs, parts)[1:-1]
-    chunks = [in_float64(evaluate, points_at(path, t, arcs)) for t in inside.split(CHUNK)]
+    chunks = []
+    for t in inside.split(CHUNK):
+        points = points_at(path, t, arcs)
+        chunks.append(in_float64(evaluate, points))
     return torch.cat([end_values[:1], *chunks, end_values[1:]])
 
 
 def in_float64(evaluate: Evaluate, points: Cloud) -> Tensor:
     """Values [T] of points [T, n] where these are, float64."""
-    return evaluate(points).detach().double().to(points.device)
+    values = evaluate(points).detach()
+    return values.double().to(points.device)
 
 
 def barrier_of(values: Tensor) -> float:
@@ -92,13 +96,16 @@ def barrier_of(values: Tensor) -> float:
     finite."""
     if not bool(torch.isfinite(values).all()):
         return inf
-    return float(values.max() - values[[0, -1]].max())
+    higher_end = values[[0, -1]].max()
+    return float(values.max() - higher_end)
 
 
 def highest_point(path: Tensor, values: Tensor) -> Tensor:
     """The highest point [n] of a path [P, n], by its values [(P−1)·m + 1] at `subdivide(path,
     m)`."""
     arcs = arc_positions(path)
-    t = subdivide(arcs, (len(values) - 1) // (len(path) - 1))
+    parts = (len(values) - 1) // (len(path) - 1)
+    t = subdivide(arcs, parts)
     top = int(values.argmax())
-    return points_at(path, t[top : top + 1], arcs)[0]
+    points = points_at(path, t[top : top + 1], arcs)
+    return points[0]

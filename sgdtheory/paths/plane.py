@@ -16,11 +16,13 @@ MARGIN = 0.25  # of the triangle's extent, around it
 def coordinates(corners: Tensor) -> tuple[Tensor, Tensor]:
     """(orthonormal axes [2, n], the corners in them [3, 2]); the first corner is the origin, the
     second on the first axis."""
-    first, second = (corners[1:] - corners[0]).double()
+    from_first = (corners - corners[0]).double()
+    _, first, second = from_first
     x = first / first.norm()
     rest = second - (second @ x) * x
-    axes = torch.stack([x, rest / rest.norm()])
-    return axes, (corners - corners[0]).double() @ axes.T
+    y = rest / rest.norm()
+    axes = torch.stack([x, y])
+    return axes, from_first @ axes.T
 
 
 def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[float], None]) -> Json:
@@ -31,23 +33,28 @@ def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[floa
     y; distances are those in parameter space.
     """
     axes, at = coordinates(corners)
-    low, high = at.min(0).values, at.max(0).values
+    low = at.min(0).values
+    high = at.max(0).values
     margin = MARGIN * (high - low).max()
-    xs, ys = (
-        torch.linspace(float(a), float(b), side, dtype=torch.float64)
-        for a, b in zip(low - margin, high + margin, strict=True)
-    )
-    rows = []
+    left, bottom = (low - margin).tolist()
+    right, top = (high + margin).tolist()
+    xs = torch.linspace(left, right, side, dtype=torch.float64)
+    ys = torch.linspace(bottom, top, side, dtype=torch.float64)
+    origin = corners[0].double()
+    train_losses = []
+    test_losses = []
     for k, y in enumerate(ys):
-        points = corners[0].double() + torch.stack([xs.to(axes), y.to(axes).expand(side)], 1) @ axes
-        rows.append(profile(landscape, points.to(corners.dtype), xs))
+        line = [xs.to(axes), y.to(axes).expand(side)]
+        points = origin + torch.stack(line, 1) @ axes
+        along = profile(landscape, points.to(corners.dtype), xs)
+        train_losses.append(along.train_losses.mean(1).tolist())
+        if along.test_losses is not None:
+            test_losses.append(along.test_losses.mean(1).tolist())
         tell((k + 1) / side)
-    scored = [row.test_losses for row in rows if row.test_losses is not None]
-    tests = [losses.mean(1).tolist() for losses in scored] or None
     return {
         "corners": at.tolist(),
         "x": xs.tolist(),
         "y": ys.tolist(),
-        "train_loss": [row.train_losses.mean(1).tolist() for row in rows],
-        "test_loss": tests,
+        "train_loss": train_losses,
+        "test_loss": test_losses or None,
     }

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5  # of the path's length: points this near to their targets are left where they are
-PASSES = (
-    500  # two or three are usual; a path that folds back on itself at right angles takes a hundred
-)
+# two or three are usual; a path that folds back on itself at right angles takes a hundred
+PASSES = 500
+TINY = torch.finfo(torch.float64).tiny
 
 
 def gaps(path: Tensor) -> Tensor:
     """|θ_{i+1} − θ_i|, [P−1], float64."""
-    found: Tensor = torch.linalg.vector_norm(path[1:] - path[:-1], dim=1, dtype=torch.float64)
-    return found
+    steps = path[1:] - path[:-1]
+    sizes: Tensor = torch.linalg.vector_norm(steps, dim=1, dtype=torch.float64)
+    return sizes
 
 
 def length(path: Tensor) -> float:
@@ -29,13 +30,15 @@ def length(path: Tensor) -> float:
 
 def straight_length(path: Tensor) -> float:
     """|θ_last − θ_first| of a path [P, n]."""
-    return float(torch.linalg.vector_norm(path[-1] - path[0], dtype=torch.float64))
+    chord = path[-1] - path[0]
+    return float(torch.linalg.vector_norm(chord, dtype=torch.float64))
 
 
 def arc_positions(path: Tensor) -> Tensor:
     """Where each point stands on the path, as a fraction of its length, [P], float64."""
-    arcs = torch.nn.functional.pad(gaps(path).cumsum(0), (1, 0))
-    return arcs / arcs[-1].clamp_min(torch.finfo(torch.float64).tiny)
+    lengths = gaps(path).cumsum(0)
+    arcs = torch.nn.functional.pad(lengths, (1, 0))
+    return arcs / arcs[-1].clamp_min(TINY)
 
 
 def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
@@ -45,14 +48,18 @@ def points_at(path: Tensor, t: Tensor, arcs: Tensor | None = None) -> Tensor:
     `arcs`: the path's `arc_positions`, where they are known already.
 
     """
-    arcs = arc_positions(path) if arcs is None else arcs
+    if arcs is None:
+        arcs = arc_positions(path)
     t = t.to(arcs).contiguous()
     # arcs[right − 1] < t ≤ arcs[right]
     right = torch.searchsorted(arcs, t).clamp_(1, len(arcs) - 1)
-    left = arcs[right - 1]
-    share = (t - left) / (arcs[right] - left).clamp_min_(torch.finfo(torch.float64).tiny)
-    before, after = path.index_select(0, right - 1), path.index_select(0, right)
-    return torch.lerp(before, after, share.to(path.dtype)[:, None])
+    left = right - 1
+    start = arcs[left]
+    width = (arcs[right] - start).clamp_min_(TINY)
+    fraction = (t - start) / width
+    before = path.index_select(0, left)
+    after = path.index_select(0, right)
+    return torch.lerp(before, after, fraction.to(path.dtype)[:, None])
 
 
 class InterpolationMatrix:
@@ -70,7 +77,8 @@ class InterpolationMatrix:
 
     def of(self, path: Tensor, out: Tensor | None = None) -> Tensor:
         """The weighted sums [P − 2, n] of a path [P, n]."""
-        return torch.mm(self._table.to(path.device), path, out=out)
+        table = self._table.to(path.device)
+        return torch.mm(table, path, out=out)
 
 
 def reparametrize(
@@ -85,12 +93,17 @@ def reparametrize(
     Gaps come from sums in the path's own dtype, pairwise, so good to 1e-7: a band makes its
     positions anew at every step. `weighted` and `out` are memory for it.
     """
-    weighted = InterpolationMatrix(len(path), path.dtype) if weighted is None else weighted
-    sizes = [square**0.5 for square in path.diff(dim=0).square_().sum(1).tolist()]
+    if weighted is None:
+        weighted = InterpolationMatrix(len(path), path.dtype)
+    squares = path.diff(dim=0).square_().sum(1)
+    sizes = [square**0.5 for square in squares.tolist()]
     arcs = list(accumulate(sizes))  # at the end of each piece
-    weights, total, last = weighted.weights, arcs[-1], len(sizes) - 1
+    weights = weighted.weights
+    total = arcs[-1]
+    last = len(sizes) - 1
     weights.fill(0)
-    at = piece = 0
+    at = 0
+    piece = 0
     for target in targets[1:-1]:
         t = target * total
         while arcs[piece] < t and piece < last:
@@ -113,19 +126,21 @@ def reparametrize_exactly(path: Tensor, targets: Tensor, tolerance: float = TOLE
     """
     for _ in range(PASSES):
         arcs = arc_positions(path)
-        if not bool((arcs - targets).abs().max() > tolerance):  # so that NaN ends it too
+        worst = (arcs - targets).abs().max()
+        if not bool(worst > tolerance):  # so that NaN ends it too
             break
-        path = torch.cat([path[:1], points_at(path, targets[1:-1], arcs), path[-1:]])
+        interior = points_at(path, targets[1:-1], arcs)
+        path = torch.cat([path[:1], interior, path[-1:]])
     return path
 
 
 def subdivide(rows: Tensor, parts: int) -> Tensor:
     """Every gap between rows cut into equal parts, [(P−1)·parts + 1, …]: of a path, of its arc
     positions, of its values."""
-    share = (
-        torch.arange(parts, dtype=rows.dtype, device=rows.device)
-        .div(parts)
-        .view(1, parts, *[1] * (rows.ndim - 1))
-    )
-    between = torch.lerp(rows[:-1, None], rows[1:, None], share)  # [P−1, parts, …]
+    steps = torch.arange(parts, dtype=rows.dtype, device=rows.device)
+    ones = [1] * (rows.ndim - 1)
+    fractions = steps.div(parts).view(1, parts, *ones)
+    before = rows[:-1, None]
+    after = rows[1:, None]
+    between = torch.lerp(before, after, fractions)  # [P−1, parts, …]
     return torch.cat([between.flatten(0, 1), rows[-1:]])

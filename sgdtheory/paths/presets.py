@@ -20,11 +20,15 @@ def draxler(
     1000 at a tenth of that and 4 × 1000 at a hundredth; 3 pivots first, then at most 2 more a
     cycle; 248,000 pivot gradients. `scale` multiplies all steps. `threshold`: 20 % in the paper,
     10 % in its code."""
-    plan = [(1000, 1.0)] * 4 + [(2000, 1.0)] * 2 + [(1000, 0.1)] * 4 + [(1000, 0.01)] * 4
-    cycles = [
-        Cycle(max(1, round(scale * steps)), 3 if i == 0 else 2, rate)
-        for i, (steps, rate) in enumerate(plan)
-    ]
+    plan = [(1000, 1.0)] * 4
+    plan += [(2000, 1.0)] * 2
+    plan += [(1000, 0.1)] * 4
+    plan += [(1000, 0.01)] * 4
+    cycles = []
+    for i, (steps, rate) in enumerate(plan):
+        scaled = max(1, round(scale * steps))
+        insert = 3 if i == 0 else 2
+        cycles.append(Cycle(scaled, insert, rate))
     return AutoNEB(
         cycles=tuple(cycles),
         batch_size=batch_size,
@@ -61,9 +65,11 @@ def fast(
     and a softer net 0 to .0009 with 1,200 to 3,080.
 
     """
-    cycles = [Cycle(steps, 3), *[Cycle(steps)] * 3, Cycle(last_steps, schedule=Cosine())]
+    first = Cycle(steps, 3)
+    short = Cycle(steps)
+    last = Cycle(last_steps, schedule=Cosine())
     return AutoNEB(
-        cycles=tuple(cycles),
+        cycles=(first, short, short, short, last),
         batch_size=batch_size,
         learning_rate=learning_rate,
         multiples=multiples,

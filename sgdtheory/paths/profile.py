@@ -13,6 +13,7 @@ from torch import Tensor
 from sgdtheory.errors import RunError
 from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.roles.examples import is_scored
+from sgdtheory.statistics.bootstrap import resample_counts
 from sgdtheory.statistics.measured import Measured, Row
 
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]  # mean losses [R, T] → [R]
@@ -35,12 +36,14 @@ class Profile(NamedTuple):
     def train_means(self) -> Tensor:
         """The mean training loss of each point [T], summed point by point as `train_losses`
         does."""
-        return torch.stack([losses.mean() for losses in self.train_losses])
+        means = [losses.mean() for losses in self.train_losses]
+        return torch.stack(means)
 
     @property
     def worst(self) -> int:
         """The point with the highest mean training loss."""
-        return int(self.train_losses.mean(1).argmax())
+        means = self.train_losses.mean(1)
+        return int(means.argmax())
 
     @property
     def saddle_at(self) -> float:
@@ -49,7 +52,13 @@ class Profile(NamedTuple):
     def barrier(self) -> Measured:
         """max_t L(t) − max(L(0), L(1)); its error over examples as drawn from the population, all
         points on the same ones."""
-        return self._statistic(lambda means: means.max(1) - means[:, [0, -1]].max(1))
+
+        def rise(means: np.ndarray) -> np.ndarray:
+            higher_end = means[:, [0, -1]].max(1)
+            rises: np.ndarray = means.max(1) - higher_end
+            return rises
+
+        return self._statistic(rise)
 
     def barrier_from(self, end: int) -> Measured:
         """max_t L(t) − L(end), end 0 or −1: over the first, the energy difference that a formula
@@ -61,9 +70,14 @@ class Profile(NamedTuple):
         path)."""
         t = self.t.cpu().numpy()
 
-        return self._statistic(
-            lambda means: (means - (1 - t) * means[:, :1] - t * means[:, -1:]).max(1)
-        )
+        def rise(means: np.ndarray) -> np.ndarray:
+            first = means[:, :1]
+            last = means[:, -1:]
+            above = means - (1 - t) * first - t * last
+            highest: np.ndarray = above.max(1)
+            return highest
+
+        return self._statistic(rise)
 
     def highest(self) -> Measured:
         """max_t L(t)."""
@@ -83,10 +97,12 @@ class Profile(NamedTuple):
         count = losses.shape[1]
         if count == 1:
             return Measured(value, 0.0, "")
-        weights = (_kept_weights if count <= FEW else _weights)(count)
+        weights = _kept_weights(count) if count <= FEW else _weights(count)
         again = of(weights @ losses.T)
-        spread = np.hypot(again.std(ddof=1), again.mean() - value)
-        return Measured(value, float(spread * _widened(losses, means, of, weights)), "nats")
+        bias = again.mean() - value
+        spread = np.hypot(again.std(ddof=1), bias)
+        error = spread * _widened(losses, means, of, weights)
+        return Measured(value, float(error), "nats")
 
     def row(self, **facts: object) -> Row:
         """As it stands in results.json: what is at the worst point, and the barrier over the higher
@@ -95,41 +111,48 @@ class Profile(NamedTuple):
         Raises RunError where a loss is not finite: the highest point of such a way is not known.
 
         """
-        lost = (~torch.isfinite(self.train_losses.mean(1))).nonzero()
+        is_finite = torch.isfinite(self.train_losses.mean(1))
+        lost = (~is_finite).nonzero()
         if len(lost):
-            raise RunError(f"the loss is not finite at t = {float(self.t[lost[0, 0]]):.3g}")
+            at = float(self.t[lost[0, 0]])
+            raise RunError(f"the loss is not finite at t = {at:.3g}")
         barrier = self.barrier()
-        found = self.highest().columns("train_loss") | {
-            "barrier": {"value": barrier.value, "stderr": barrier.stderr}
-        }
+        row = self.highest().columns("train_loss")
+        row["barrier"] = {"value": barrier.value, "stderr": barrier.stderr}
         tables = {
             "train_error": self.train_errors,
             "test_loss": self.test_losses,
             "test_error": self.test_errors,
         }
         for name, table in tables.items():
-            nothing = Measured.nothing("a formula has no examples")
-            found |= (nothing if table is None else Measured.mean(table[self.worst].cpu())).columns(
-                name
-            )
-        return {**found, **facts}
+            mean = Measured.nothing("a formula has no examples")
+            if table is not None:
+                mean = Measured.mean(table[self.worst].cpu())
+            row |= mean.columns(name)
+        return {**row, **facts}
 
     def curves(self) -> dict[str, list[float] | None]:
         """Means along the path, for pictures."""
-        tables = (
-            ("train_loss", self.train_losses),
-            ("test_loss", self.test_losses),
-            ("test_error", self.test_errors),
-        )
-        means = {name: None if table is None else table.mean(1).tolist() for name, table in tables}
-        return {"t": self.t.tolist(), **means}
+        return {
+            "t": self.t.tolist(),
+            "train_loss": _means(self.train_losses),
+            "test_loss": _means(self.test_losses),
+            "test_error": _means(self.test_errors),
+        }
+
+
+def _means(table: Tensor | None) -> list[float] | None:
+    """Of each point over the examples of a table [T, N]."""
+    if table is None:
+        return None
+    means: list[float] = table.mean(1).tolist()
+    return means
 
 
 def _weights(count: int) -> np.ndarray:
     """The weights of so many examples in each resample [R, N]: the same ones whatever is asked of
     them."""
-    generator = np.random.Generator(np.random.PCG64(0))
-    weights: np.ndarray = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    weights: np.ndarray = resample_counts(count, RESAMPLES) / count
     return weights
 
 
@@ -145,27 +168,34 @@ def _widened(losses: np.ndarray, means: np.ndarray, of: Statistic, weights: np.n
     1 where a mean is normal, 3 where 4 of 400 examples carry it, for a sample that lacks them has a
     low mean and a low error at once. At least 1.
     """
-    small = 1e-6 * max(1e-300, float(np.abs(means).max()))
-    slopes = (
-        of(means + small * np.eye(len(means))) - of(means[None])
-    ) / small  # [T]; a kink counts as one of its sides
-    each = slopes @ (losses - means[:, None])  # what each example contributes [N]
-    if not each.any():
+    size = float(np.abs(means).max())
+    small = 1e-6 * max(1e-300, size)
+    moved = means + small * np.eye(len(means))
+    changes = of(moved) - of(means[None])
+    slopes = changes / small  # [T]; a kink counts as one of its sides
+    contributions = slopes @ (losses - means[:, None])  # of each example [N]
+    if not contributions.any():
         return 1.0
-    again = weights @ np.stack([each, each**2], 1)  # [R, 2]
-    spread = np.sqrt(np.maximum(again[:, 1] - again[:, 0] ** 2, np.finfo(float).tiny) / len(each))
-    return max(1.0, float(np.quantile(np.abs(again[:, 0]) / spread, 0.95) / ndtri(0.975)))
+    powers = np.stack([contributions, contributions**2], 1)
+    again = weights @ powers  # [R, 2]
+    m = again[:, 0]
+    tiny = np.finfo(float).tiny
+    variances = np.maximum(again[:, 1] - m**2, tiny)
+    s = np.sqrt(variances / len(contributions))
+    quantile = np.quantile(np.abs(m) / s, 0.95)
+    return max(1.0, float(quantile / ndtri(0.975)))
 
 
 def profile(landscape: Landscape, points: Cloud, t: Tensor) -> Profile:
     """Score the points [T, n] of a path that stand at arc positions t [T]."""
     if not is_scored(landscape):
-        return Profile(t, values(landscape, points).double()[:, None], None, None, None)
-    scores = [
-        (landscape.score(theta[None], "train"), landscape.score(theta[None], "test"))
-        for theta in points
-    ]
-    train, test = zip(*scores, strict=True)
+        energies = values(landscape, points).double()
+        return Profile(t, energies[:, None], None, None, None)
+    train = []
+    test = []
+    for theta in points:
+        train.append(landscape.score(theta[None], "train"))
+        test.append(landscape.score(theta[None], "test"))
     return Profile(
         t,
         torch.cat([score.losses for score in train]),
@@ -180,7 +210,11 @@ def train_losses(landscape: Landscape, points: Cloud) -> Tensor:
     statistics recomputed, [T]."""
     if not is_scored(landscape):
         return values(landscape, points).double()
-    return torch.stack([landscape.score(theta[None], "train").losses.mean() for theta in points])
+    means = []
+    for theta in points:
+        score = landscape.score(theta[None], "train")
+        means.append(score.losses.mean())
+    return torch.stack(means)
 
 
 def loss_difference_error(landscape: Landscape) -> Callable[[Cloud], float] | None:
@@ -191,6 +225,7 @@ def loss_difference_error(landscape: Landscape) -> Callable[[Cloud], float] | No
 
     def error(pair: Cloud) -> float:
         losses = landscape.score(pair, "train").losses.cpu()
-        return Measured.mean(losses[0] - losses[1]).stderr or 0.0
+        difference = Measured.mean(losses[0] - losses[1])
+        return difference.stderr or 0.0
 
     return error

@@ -20,8 +20,10 @@ def saddle_index(landscape: Landscape, path: Path, along: Profile) -> Row:
     top = along.worst
     if top in (0, len(along.t) - 1):
         return {"index": None, "index_why": "the top of the path is one of its ends"}
-    theta = path.at(path.t[top : top + 1]).double()
-    before = float(value_and_grad(landscape, theta)[1].norm())
+    at = path.t[top : top + 1]
+    theta = path.at(at).double()
+    _, gradient = value_and_grad(landscape, theta)
+    before = float(gradient.norm())
     if theta.shape[1] > DENSE_HESSIAN:
         return {
             "index": None,
@@ -29,13 +31,14 @@ def saddle_index(landscape: Landscape, path: Path, along: Profile) -> Row:
         }
     refined = newton(landscape, theta[0], 20)[None]
     value, gradient = value_and_grad(landscape, refined)
+    left = float(gradient.norm())
     moved = float((refined - theta).norm()) / path.length
-    if float(gradient.norm()) > STATIONARY * max(1.0, before) or moved > 0.1:
-        left = float(gradient.norm())
+    if left > STATIONARY * max(1.0, before) or moved > 0.1:
         return {
             "index": None,
             "index_why": f"no critical point near the top: |∇L| = {left:.2g} after refining",
         }
     eigenvalues = torch.linalg.eigvalsh(hessian(landscape, refined[0]))
-    index = int((eigenvalues < -1e-8 * eigenvalues.abs().max()).sum())
-    return {"index": index, "saddle_value": float(value[0])}
+    rounding = 1e-8 * eigenvalues.abs().max()
+    is_down = eigenvalues < -rounding
+    return {"index": int(is_down.sum()), "saddle_value": float(value[0])}

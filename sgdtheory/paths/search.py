@@ -89,7 +89,9 @@ def keep_state(folder: UnitFolder | None, state: SearchState) -> None:
 def kept_state(folder: UnitFolder | None) -> tuple[dict[str, Tensor], Json] | None:
     """The tensors (`path` [P, n] and others) and facts of the newest state of a search; None at
     its beginning."""
-    return None if folder is None else folder.marked(SEARCH)
+    if folder is None:
+        return None
+    return folder.marked(SEARCH)
 
 
 def report_progress(folder: UnitFolder | None, done: float, words: str) -> None:

@@ -11,7 +11,9 @@ MEASURED_AT = (0.2, 0.4, 0.6, 0.8)  # of the line: where a learning rate is meas
 
 def points_on_line(ends: Cloud, t: Tensor) -> Cloud:
     """(1 − t)θ₀ + tθ₁ at t [T] between ends [2, n], [T, n]; the ends may be one point."""
-    return torch.lerp(ends[:1], ends[1:], t.to(ends)[:, None])
+    first = ends[:1]
+    last = ends[1:]
+    return torch.lerp(first, last, t.to(ends)[:, None])
 
 
 def evenly_spaced(count: int, device: torch.device) -> Tensor:
@@ -23,4 +25,5 @@ def rate_along(landscape: Landscape, sgd: SGD, ends: Cloud, seed: int) -> float:
     """The learning rate as a number, one that suits the whole straight line between ends [2, n]."""
     t = torch.tensor(MEASURED_AT, dtype=torch.float64, device=ends.device)
     line = points_on_line(ends, t)
-    return float(sgd.resolve_learning_rate(landscape, line, seed).learning_rate)
+    resolved = sgd.resolve_learning_rate(landscape, line, seed)
+    return float(resolved.learning_rate)

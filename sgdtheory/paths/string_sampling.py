@@ -92,18 +92,27 @@ def descend_to(
     """
     judge = judge or (lambda points: values(landscape, points))
     sgd = sgd.resolve_learning_rate(landscape, start, seed)
-    cloud, losses, gradients, evaluations = start.clone(), judge(start), 0, len(start)
-    left = (~(losses <= target)).nonzero()[:, 0]
-    state = SGDState(0, cloud[left], sgd.init_state(cloud[left]))
+    cloud = start.clone()
+    losses = judge(start)
+    gradients = 0
+    evaluations = len(start)
+    is_high = ~(losses <= target)
+    left = is_high.nonzero()[:, 0]
+    points = cloud[left]
+    state = SGDState(0, points, sgd.init_state(points))
     while len(left) and state.step < sgd.steps:
-        last = replace(sgd, steps=min(sgd.steps, state.step + every))
         before = state.step
-        *_, state = last.run(landscape, state, seed, Uncoupled(shared_batches=True))
+        steps = min(sgd.steps, before + every)
+        until_then = replace(sgd, steps=steps)
+        *_, state = until_then.run(landscape, state, seed, Uncoupled(shared_batches=True))
         gradients += len(left) * (state.step - before)
-        cloud[left], losses[left] = state.cloud, judge(state.cloud)
+        cloud[left] = state.cloud
+        losses[left] = judge(state.cloud)
         evaluations += len(left)
-        going = torch.isfinite(losses[left]) & (losses[left] > target)
-        left, state = left[going], SGDState(state.step, state.cloud[going], state.velocity[going])
+        newest = losses[left]
+        going = torch.isfinite(newest) & (newest > target)
+        left = left[going]
+        state = SGDState(state.step, state.cloud[going], state.velocity[going])
         watch()
     return Descent(cloud, losses, gradients, evaluations)
 
@@ -148,7 +157,8 @@ class StringSampling:
                 ends.cloud, highest, ends.gradients, ends.evaluations, why, torch.zeros(1, 2)
             )
         string = self.find(landscape, ends.cloud, threshold, seed, watch)
-        spent, seen = string.gradients + ends.gradients, string.evaluations + ends.evaluations
+        spent = string.gradients + ends.gradients
+        seen = string.evaluations + ends.evaluations
         return string._replace(gradients=spent, evaluations=seen)
 
     def find(
@@ -160,7 +170,8 @@ class StringSampling:
         watch: Watch = lambda: None,
     ) -> String:
         """The string between ends [2, n], both of them at or below the threshold L₀."""
-        *_, string = self.grown(landscape, ends, threshold, self.alpha * threshold, seed, watch)
+        target = self.alpha * threshold
+        *_, string = self.grown(landscape, ends, threshold, target, seed, watch)
         return string
 
     def grown(
@@ -185,7 +196,8 @@ class StringSampling:
         judge = judge or (lambda points: values(landscape, points))
         if string is None:
             tops = self._tops(judge, ends, [0], watch)
-            highest = max(float(judge(ends).max()), float(tops[0, 0]))
+            higher_end = float(judge(ends).max())
+            highest = max(higher_end, float(tops[0, 0]))
             string = String(ends, highest, 0, self.points + 2, None, tops)
         while string.why is None:
             string = self._deeper(landscape, judge, string, threshold, target, seed, watch, nudge)
@@ -204,69 +216,75 @@ class StringSampling:
     ) -> String:
         """One more bead in every piece that is too high; a string that is over where there is none,
         or no bead can be had."""
-        path, tops = string.path, string.tops
-        high = [k for k, top in enumerate(tops[:, 0].tolist()) if not top <= threshold]
+        path = string.path
+        tops = string.tops
+        heights, places = tops.T.tolist()
+        high = [k for k, top in enumerate(heights) if not top <= threshold]
+        highest = float(tops[:, 0].max())
         if not high:
-            return string._replace(
-                highest=max(float(judge(path).max()), float(tops[:, 0].max())), why=""
-            )
-        string = string._replace(highest=float(tops[:, 0].max()))
+            highest_bead = float(judge(path).max())
+            return string._replace(highest=max(highest_bead, highest), why="")
+        string = string._replace(highest=highest)
         if string.beads + len(high) > self.most_beads:
             return string._replace(why=f"more than {self.most_beads} beads would be needed")
-        begins = tops[:, 1].tolist() if self.start == "worst" else [0.5] * len(tops)
-        starts = torch.stack([torch.lerp(path[k], path[k + 1], begins[k]) for k in high])
+        beads = []
+        for k in high:
+            begin = places[k] if self.start == "worst" else 0.5
+            beads.append(torch.lerp(path[k], path[k + 1], begin))
+        starts = torch.stack(beads)
         if nudge:
-            away = torch.randn(starts.shape, generator=stream(seed, "nudge", string.depth)).to(
-                starts
-            )
-            starts += (
-                nudge
-                * gaps(path).to(starts)[high, None]
-                * away
-                / torch.linalg.vector_norm(away, dim=1, keepdim=True)
-            )
-        found = descend_to(
-            landscape,
-            self.sgd,
-            starts,
-            target,
-            self.every,
-            key(seed, "depth", string.depth),
-            watch,
-            judge,
+            lengths = gaps(path).to(starts)[high]
+            starts = _nudged(starts, lengths, nudge, stream(seed, "nudge", string.depth))
+        depth_seed = key(seed, "depth", string.depth)
+        descent = descend_to(
+            landscape, self.sgd, starts, target, self.every, depth_seed, watch, judge
         )
+        looked_at = descent.evaluations + len(high) * 2 * self.points
         string = string._replace(
-            gradients=string.gradients + found.gradients,
-            evaluations=string.evaluations + found.evaluations + len(high) * 2 * self.points,
+            gradients=string.gradients + descent.gradients,
+            evaluations=string.evaluations + looked_at,
         )
-        worst = float(found.losses.max())
+        worst = float(descent.losses.max())
         if not worst <= threshold:
             return string._replace(why=f"a bead came down to {worst:.3g} only")
-        path = _inserted(path, found.cloud, high)
-        # the halves, by their new numbers
-        new = [k + i + side for i, k in enumerate(high) for side in (0, 1)]
+        path = _inserted(path, descent.cloud, high)
+        halves = []  # by their new numbers
+        for i, k in enumerate(high):
+            halves += [k + i, k + i + 1]
         tops = _inserted(tops, tops[high], high)
-        tops[new] = self._tops(judge, path, new, watch)
+        tops[halves] = self._tops(judge, path, halves, watch)
         return string._replace(path=path, tops=tops, depth=string.depth + 1)
 
     def _tops(self, judge: Judge, path: Tensor, pieces: list[int], watch: Watch) -> Tensor:
         """The highest loss inside each of some pieces, and where, [pieces, 2] float64; NaN counts
         as infinitely high."""
-        t = torch.arange(1, self.points + 1, dtype=torch.float64, device=path.device) / (
-            self.points + 1
-        )
-        found = []
+        count = self.points + 1
+        t = torch.arange(1, count, dtype=torch.float64, device=path.device) / count
+        tops = []
         for k in pieces:
-            inside = judge(points_at(path[k : k + 2], t)).nan_to_num(torch.inf)
-            found.append((float(inside.max()), float(t[inside.argmax()])))
+            inside = points_at(path[k : k + 2], t)
+            losses = judge(inside).nan_to_num(torch.inf)
+            at = losses.argmax()
+            tops.append((float(losses.max()), float(t[at])))
             watch()
-        return torch.tensor(found, dtype=torch.float64)
+        return torch.tensor(tops, dtype=torch.float64)
+
+
+def _nudged(starts: Cloud, lengths: Tensor, nudge: float, source: torch.Generator) -> Cloud:
+    """Starts [k, n] off their pieces by `nudge` of these lengths [k], in a random direction
+    each."""
+    away = torch.randn(starts.shape, generator=source).to(starts)
+    norms = torch.linalg.vector_norm(away, dim=1, keepdim=True)
+    offsets: Tensor = nudge * lengths[:, None] * away / norms
+    return starts + offsets
 
 
 def _inserted(rows: Tensor, new: Tensor, after: list[int]) -> Tensor:
     """The rows with a new one behind each of some of them."""
-    found: list[Tensor] = []
+    joined: list[Tensor] = []
     follows = dict(zip(after, new, strict=True))
     for k, row in enumerate(rows):
-        found += [row, follows[k]] if k in follows else [row]
-    return torch.stack(found)
+        joined.append(row)
+        if k in follows:
+            joined.append(follows[k])
+    return torch.stack(joined)

@@ -136,7 +136,9 @@ class Strings:
                 f"strings.threshold: {threshold:.6g} is below the higher end, which has {floor:.6g}"
             )
         formula = not is_scored(landscape)
-        alpha = 0.999 if formula else self.alpha
+        alpha = self.alpha
+        if formula:
+            alpha = 0.999
         target = floor + alpha * (threshold - floor)
         sampler = self._sampler(formula)
         judge = partial(train_losses, landscape)
@@ -146,11 +148,16 @@ class Strings:
 
     def _sampler(self, formula: bool) -> StringSampling:
         """Dynamic string sampling with these settings; on a formula without noise."""
-        batch, rate = (None, "auto") if formula else (self.batch_size, self.learning_rate)
-        steps, momentum = self.steps, self.momentum
+        batch_size = self.batch_size
+        rate = self.learning_rate
+        steps = self.steps
+        momentum = self.momentum
         if formula:
-            steps, momentum = max(2000, steps), min(0.5, momentum)
-        sgd = SGD(steps, batch, rate, Constant(), momentum, sampling=self.sampling)
+            batch_size = None
+            rate = "auto"
+            steps = max(2000, steps)
+            momentum = min(0.5, momentum)
+        sgd = SGD(steps, batch_size, rate, Constant(), momentum, sampling=self.sampling)
         return StringSampling(sgd, 0.0, self.start, self.points, self.every, self.most_beads)
 
     def resolve_learning_rate(self, landscape: Landscape, ends: Cloud, seed: int) -> "Strings":
@@ -166,14 +173,17 @@ class Strings:
     def cost(self) -> tuple[int, int, int]:
         """Gradients, evaluated points and kept points of a string of one bead that takes all its
         steps: a rough guess, as the number of beads is what is searched for."""
-        return self.steps, LINE + 1 + 3 * self.points + self.steps // self.every + DENSE, 3
+        looked_at = 3 * self.points + self.steps // self.every
+        points = LINE + 1 + looked_at + DENSE
+        return self.steps, points, 3
 
     def _line_losses(self, landscape: Landscape, ends: Cloud) -> Tensor | None:
         """Training losses [LINE + 1] along the straight line between ends [2, n], where L₀ depends
         on them."""
         if self.threshold is not None:
             return None
-        return train_losses(landscape, points_on_line(ends, evenly_spaced(LINE + 1, ends.device)))
+        t = evenly_spaced(LINE + 1, ends.device)
+        return train_losses(landscape, points_on_line(ends, t))
 
     def _threshold(self, landscape: Landscape, line: Tensor | None) -> float:
         """L₀, by the losses along the straight line."""
@@ -183,7 +193,9 @@ class Strings:
         floor = float(line[[0, -1]].max())
         rise = float(line.max()) - floor
         if states_barrier(landscape):
-            return float(line[0]) + NEAR[0] * float(landscape.barrier()) + NEAR[1] * rise
+            of_barrier, of_rise = NEAR
+            over = of_barrier * float(landscape.barrier())
+            return float(line[0]) + over + of_rise * rise
         return floor + self.above * rise
 
     def finish(
@@ -198,14 +210,20 @@ class Strings:
         if self.learning_rate != "auto":
             rate = self.learning_rate
             facts["learning_rate"] = rate
-        facts |= {"threshold": threshold, "found": not string.why, "found_why": string.why or None}
+        facts["threshold"] = threshold
+        facts["found"] = not string.why
+        facts["found_why"] = string.why or None
+        straight = nan
+        if line is not None:
+            straight = barrier_of(line)
+        measured = LINE + 1 + len(path.t)
         return FoundPath(
             path,
             along,
             barrier_of(along.train_means),
-            nan if line is None else barrier_of(line),
+            straight,
             string.gradients,
-            string.evaluations + LINE + 1 + len(path.t),
+            string.evaluations + measured,
             1,
             facts,
             rate,
@@ -215,7 +233,9 @@ class Strings:
 def _measured_path(string: String) -> Path:
     """The pieces of a string in equal parts, with the highest point that was seen in each."""
     arcs = arc_positions(string.path)
-    tops = arcs[:-1] + arcs.diff() * string.tops[:, 1].to(arcs)
-    parts = min(MOST_PARTS, ceil(DENSE / (string.beads + 1)))
-    t = torch.cat([subdivide(arcs, parts), tops]).unique()  # sorted
-    return Path(string.path, t)
+    fractions = string.tops[:, 1].to(arcs)
+    tops = arcs[:-1] + arcs.diff() * fractions
+    pieces = string.beads + 1
+    parts = min(MOST_PARTS, ceil(DENSE / pieces))
+    t = torch.cat([subdivide(arcs, parts), tops])
+    return Path(string.path, t.unique())  # sorted

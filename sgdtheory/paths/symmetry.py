@@ -33,24 +33,30 @@ class Group(NamedTuple):
 
     def rows(self, slot: Slot, parts: Parts) -> Tensor:
         """What belongs to each unit at one slot, [units, numbers]."""
-        taken = parts[slot.name].narrow(slot.axis, slot.start, self.size * slot.block)
+        taken = self._narrowed(parts[slot.name], slot)
         return taken.movedim(slot.axis, 0).reshape(self.size, -1)
+
+    def _narrowed(self, part: Tensor, slot: Slot) -> Tensor:
+        """What of a parameter [outputs, inputs, …] belongs to the units, a view."""
+        return part.narrow(slot.axis, slot.start, self.size * slot.block)
 
     def permute(self, parts: Parts, permutation: Permutation) -> None:
         """Renumber the units in place, by a permutation [units]."""
-        for name, axis, start, block in self.slots:
-            part = parts[name]
-            offsets = torch.arange(block)
-            index = (permutation[:, None] * block + offsets).flatten() + start  # [units · block]
-            renumbered = part.index_select(axis, index.to(part.device))
-            part.narrow(axis, start, len(index)).copy_(renumbered)
+        for slot in self.slots:
+            part = parts[slot.name]
+            offsets = torch.arange(slot.block)
+            places = permutation[:, None] * slot.block + offsets
+            index = places.flatten() + slot.start  # [units · block]
+            renumbered = part.index_select(slot.axis, index.to(part.device))
+            self._narrowed(part, slot).copy_(renumbered)
 
     def sort(self, part: Tensor, slot: Slot) -> None:
         """Sort the units of a parameter [outputs, inputs, …] by value, in place, for each of their
         block and for each place along the other axes alone."""
-        taken = part.narrow(slot.axis, slot.start, self.size * slot.block)
+        taken = self._narrowed(part, slot)
         units = taken.unflatten(slot.axis, (self.size, slot.block))
-        taken.copy_(units.sort(slot.axis).values.flatten(slot.axis, slot.axis + 1))
+        ordered = units.sort(slot.axis).values
+        taken.copy_(ordered.flatten(slot.axis, slot.axis + 1))
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,11 @@ class Symmetry:
     def parts(self, theta: Tensor) -> Parts:
         """A copy of θ [n], by parameter."""
         sizes = [shape.numel() for shape in self.shapes.values()]
-        flat = theta.detach().clone().split(sizes)
-        named = zip(self.shapes.items(), flat, strict=True)
-        return {name: part.view(shape) for (name, shape), part in named}
+        copy = theta.detach().clone()
+        parts = {}
+        for name, part in zip(self.shapes, copy.split(sizes), strict=True):
+            parts[name] = part.view(self.shapes[name])
+        return parts
 
     def apply(self, theta: Tensor, permutations: Sequence[Permutation]) -> Tensor:
         """θ [n] with the units of every group renumbered, by a permutation [units] each: another
@@ -78,7 +86,8 @@ class Symmetry:
         parts = self.parts(theta)
         for group, permutation in zip(self.groups, permutations, strict=True):
             group.permute(parts, permutation)
-        return torch.cat([part.flatten() for part in parts.values()])
+        flat = [part.flatten() for part in parts.values()]
+        return torch.cat(flat)
 
     def identity(self) -> list[Permutation]:
         return [torch.arange(group.size) for group in self.groups]

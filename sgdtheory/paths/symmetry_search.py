@@ -35,7 +35,8 @@ def find_symmetry(module: nn.Module, shape: tuple[int, ...]) -> Symmetry:
     for part in watched.modules():
         if isinstance(part, _BatchNorm):
             part.train()  # whose running statistics, were they used, would have to move as well
-    images = torch.randn(4, *shape, generator=new_stream(0, "alignment"), dtype=torch.float64)
+    stream = new_stream(0, "alignment")
+    images = torch.randn(4, *shape, generator=stream, dtype=torch.float64)
     labels = ChannelLabels(watched, images)
     with torch.no_grad(), _Watched(labels):
         outputs = watched(images)
@@ -54,16 +55,18 @@ def find_symmetry(module: nn.Module, shape: tuple[int, ...]) -> Symmetry:
 def _try_out(symmetry: Symmetry, module: nn.Module, images: Tensor) -> None:
     """The function of images [b, …] must not change when every group is renumbered: what was
     derived is not taken on trust."""
-    theta = torch.cat([part.detach().flatten() for part in module.parameters()])
+    flat = [part.detach().flatten() for part in module.parameters()]
+    theta = torch.cat(flat)
     stream = new_stream(0, "alignment", "try")
-    # batch norms start all alike
-    theta = theta + 0.1 * torch.randn(theta.shape, generator=stream, dtype=theta.dtype)
+    shakes = torch.randn(theta.shape, generator=stream, dtype=theta.dtype)
+    theta = theta + 0.1 * shakes  # batch norms start all alike
     renumbered = symmetry.apply(theta, symmetry.random(stream))
     with torch.no_grad():
         before = functional_call(module, symmetry.parts(theta), (images,))
         after = functional_call(module, symmetry.parts(renumbered), (images,))
-    most = ROUNDING * before.abs().max().clamp_min(1.0)
-    if not (after - before).abs().max() <= most:
+    size = before.abs().max().clamp_min(1.0)
+    difference = (after - before).abs().max()
+    if not difference <= ROUNDING * size:
         raise UserError(
             f"alignment: renumbering the units that seem alike changes what "
             f"{type(module).__name__} computes"
@@ -87,7 +90,8 @@ class _Watched(TorchFunctionMode):
         named = kwargs or {}
         out = func(*args, **named)
         name = getattr(func, "__name__", str(func))
-        given = [x for x in tensors_in([*args, *named.values()]) if self._is_known(x)]
+        tensors = tensors_in([*args, *named.values()])
+        given = [tensor for tensor in tensors if self._is_known(tensor)]
         if name in CONSTANTS or not given or isinstance(out, FACTS):
             return out
         rule = RULES.get(name.strip("_"))
@@ -109,4 +113,5 @@ class _Watched(TorchFunctionMode):
     def _words(self, tensor: Tensor) -> str:
         """A parameter's name, else a tensor's shape."""
         shape = "x".join(map(str, tensor.shape))
-        return self._labels.names.get(id(tensor), f"a tensor of shape {shape}")
+        unnamed = f"a tensor of shape {shape}"
+        return self._labels.names.get(id(tensor), unnamed)

@@ -15,7 +15,8 @@ APART = "not connected at this budget"
 def verdict_of(landscape: Landscape, along: Profile, row: Row) -> str:
     """In words, what an edge's row says; or why nothing can be said."""
     if doubts := doubts_of(landscape, along):
-        return f"cannot be said: {'; '.join(doubts)}"
+        words = "; ".join(doubts)
+        return f"cannot be said: {words}"
     return verdict(row, not is_scored(landscape))
 
 
@@ -32,11 +33,13 @@ def doubts_of(landscape: Landscape, along: Profile) -> list[str]:
 def verdict(row: Row, formula: bool) -> str:
     """What the lowest of all ways says beside the straight line, in words."""
     lowest = row["lowest_way"]
-    barrier = Measured(lowest["barrier"]["value"], lowest["barrier"]["stderr"])
+    barrier = Measured.from_json(lowest["barrier"])
     way = words_of(lowest["name"], row)
     if formula:
-        return f"barrier {barrier.value:.6g} by {way}{_straight(row, 6)}"
-    words = f"barrier {barrier}{_straight(row, 2)}"
+        beside = _straight(row, 6)
+        return f"barrier {barrier.value:.6g} by {way}{beside}"
+    beside = _straight(row, 2)
+    words = f"barrier {barrier}{beside}"
     if is_flat(row):
         return f"connected by {way}: {words}"
     return f"{APART}: lowest by {way}, {words}"
@@ -44,13 +47,21 @@ def verdict(row: Row, formula: bool) -> str:
 
 def _straight(row: Row, digits: int) -> str:
     """The straight line's barrier to so many digits; empty where it is not known."""
-    value = (row["straight_barrier"] or {"value": None})["value"]
-    return "" if value is None else f", the straight line has {value:.{digits}g}"
+    line = row["straight_barrier"]
+    if not line or line["value"] is None:
+        return ""
+    value = line["value"]
+    return f", the straight line has {value:.{digits}g}"
 
 
 def is_flat(row: Row) -> bool:
     """Whether the lowest way rises by no more than its own error, or by a fraction of the straight
     line's barrier that does not count."""
     lowest = row["lowest_way"]["barrier"]
-    line = (row["straight_barrier"] or {"value": 0.0})["value"]
-    return bool(lowest["value"] <= max(2 * (lowest["stderr"] or 0.0), CONNECTED * line))
+    error = lowest["stderr"] or 0.0
+    line = row["straight_barrier"]
+    height = 0.0
+    if line:
+        height = line["value"]
+    room = max(2 * error, CONNECTED * height)
+    return bool(lowest["value"] <= room)

@@ -23,24 +23,27 @@ def lowest_way(row: Row) -> Row:
     above, and the lowest is the best bound. A way that was not found, or whose loss is not finite
     somewhere, is none.
     """
-    known = {
-        name: row[name]["barrier"]
-        for name in WORDS
-        if row.get(name) and _is_known(row[name].get("barrier"))
-    }
+    known: dict[str, Row] = {}
+    for name in WORDS:
+        way = row.get(name) or {}
+        barrier = way.get("barrier")
+        if barrier is not None and _is_finite(barrier["value"]):
+            known[name] = barrier
     if not known:  # of a run of an earlier version: the path alone
         return {"name": "path", "barrier": dict(row["barrier"])}
     lowest = min(barrier["value"] for barrier in known.values())
-    room = ROUNDING * abs(row["path"]["train_loss"] - row["barrier"]["value"])
-    name = next(name for name, barrier in known.items() if barrier["value"] <= lowest + room)
-    return {"name": name, "barrier": dict(known[name])}
+    higher_end = row["path"]["train_loss"] - row["barrier"]["value"]
+    room = ROUNDING * abs(higher_end)
+    simplest, *_ = (name for name, way in known.items() if way["value"] <= lowest + room)
+    return {"name": simplest, "barrier": dict(known[simplest])}
 
 
 def words_of(name: str, row: Row) -> str:
     """A way as a sentence has it."""
-    string = name == "path" and row["path"].get("method") == "string_sampling"
-    return "the string" if string else WORDS[name]
+    if name == "path" and row["path"].get("method") == "string_sampling":
+        return "the string"
+    return WORDS[name]
 
 
-def _is_known(barrier: Row | None) -> bool:
-    return barrier is not None and barrier["value"] is not None and isfinite(barrier["value"])
+def _is_finite(value: float | None) -> bool:
+    return value is not None and isfinite(value)

@@ -19,15 +19,17 @@ from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import examples_for
 from sgdtheory.paths.distinct_points import DistinctPoints
 from sgdtheory.paths.edge import join
-from sgdtheory.paths.graph import Edge, Pair
+from sgdtheory.paths.graph import Pair
 from sgdtheory.paths.next_pairs import next_pairs
 from sgdtheory.paths.plane import plane
 from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
+from sgdtheory.pipelines.asked_edges import asked_edges
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.connect_costs import ConnectCosts
 from sgdtheory.pipelines.digests import digest_of
-from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, edge_of, finite_losses, merged_claims
+from sgdtheory.pipelines.finished import all_finished, unfinished
+from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, finite_losses, merged_claims
 from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
@@ -59,9 +61,8 @@ class Connect:
     strings: Strings
     baselines: Baselines
     method: Literal["autoneb", "string_sampling"] = "autoneb"
-    minima: Annotated[tuple[Path, ...] | None, Place] = (
-        None  # what they hold is part of the identity
-    )
+    # what they hold is part of the identity
+    minima: Annotated[tuple[Path, ...] | None, Place] = None
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     examples: PositiveInt | Literal["auto", "all"] = "auto"
@@ -77,12 +78,15 @@ class Connect:
     @cached_property
     def given(self) -> Given:
         """The minima as they were read."""
-        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
+        dtype = dtype_of(self.dtype)
+        return given(self.landscape, self.minima, self.checkpoint, dtype)
 
     @property
     def said(self) -> list[str]:
         """What was taken of each file, a line each."""
-        return [] if self.minima is None else self.given.said
+        if self.minima is None:
+            return []
+        return self.given.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
@@ -94,12 +98,15 @@ class Connect:
     def points(self) -> Tensor:
         """The minima as they are given [P, n]; one may be there twice."""
         cloud = self.given.points
-        return cloud if cloud.dtype == torch.float64 else cloud.to(dtype_of(self.dtype))
+        if cloud.dtype == torch.float64:
+            return cloud
+        return cloud.to(dtype_of(self.dtype))
 
     @cached_property
     def _distinct(self) -> DistinctPoints:
         """Points are one where all bits are the same; on a formula, up to rounding."""
-        return DistinctPoints(self.points, 0.0 if is_scored(self.landscape) else SAME)
+        room = 0.0 if is_scored(self.landscape) else SAME
+        return DistinctPoints(self.points, room)
 
     @property
     def nodes(self) -> Tensor:
@@ -113,27 +120,30 @@ class Connect:
         return self._distinct.pairs(self.pairs)
 
     def units(self, run: Run) -> list[Unit]:
-        units = self._minimum_units(run)
-        if all(run.result(unit) is not None for unit in units):
-            edges = [unit for unit, _ in self._edges(run)]
-            on_minima = units_of(self.diagnostic, self.landscape, units, run)
-            on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
-            units += [*on_minima, *self._plane_units(run), *edges, *on_paths]
-        return units
+        minima = self._minimum_units(run)
+        if not all_finished(run, minima):
+            return minima
+        edges = [unit for unit, _ in self._edges(run)]
+        on_minima = units_of(self.diagnostic, self.landscape, minima, run)
+        on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
+        return minima + on_minima + self._plane_units(run) + edges + on_paths
 
     def _score(self, index: int, folder: UnitFolder) -> None:
         """Score one minimum."""
         theta = self.nodes[index]
-        folder.finish({"rows": [describe_point(self.landscape, theta)]}, {"minima": theta[None]})
+        row = describe_point(self.landscape, theta)
+        folder.finish({"rows": [row]}, {"minima": theta[None]})
 
     def _draw_plane(self, folder: UnitFolder) -> None:
         """Score the plane through the first three minima."""
-        found = plane(self._judged, self.nodes[:3], self.plane, folder.tell)
-        folder.finish({"plane": found}, {"minima": self.nodes[:3]})
+        corners = self.nodes[:3]
+        grid = plane(self._judged, corners, self.plane, folder.tell)
+        folder.finish({"plane": grid}, {"minima": corners})
 
     def _join(self, pair: Pair, folder: UnitFolder) -> None:
         """Join two minima."""
-        seed = key(self.seed, "edge", *(self._digests[end] for end in pair))
+        digests = [self._digests[end] for end in pair]
+        seed = key(self.seed, "edge", *digests)
         ends = self.nodes[list(pair)]
         row, tensors = join(self._judged, self._method, self.baselines, ends, seed, folder)
         folder.finish({"row": row}, tensors)
@@ -141,27 +151,31 @@ class Connect:
     def finish(self, run: Run) -> Results:
         graph = GraphOfMinima(self._minima(run))
         clouds: dict[str, Mapping[str, Tensor]] = {"minima.safetensors": self._kept()}
+        edges = []
+        if len(graph.minima) == len(self.nodes):
+            edges = self._edges(run)
         on_paths = []
-        for unit, pair in self._edges(run) if len(graph.minima) == len(self.nodes) else []:
+        for unit, (i, j) in edges:
             result = run.result(unit)
-            if result is not None:
-                graph.rows[pair] = result["row"]
-                tensors = run.folder(unit).clouds()
-                clouds[f"paths/{pair[0]}-{pair[1]}.safetensors"] = tensors
-                on_paths.append((unit, pair, tensors["t"]))
-        tables = {
-            "minima": [{"name": str(i), **row} for i, row in enumerate(graph.minima)],
-            "edges": graph.edge_rows,
-        }
+            if result is None:
+                continue
+            graph.rows[i, j] = result["row"]
+            tensors = run.folder(unit).clouds()
+            clouds[f"paths/{i}-{j}.safetensors"] = tensors
+            on_paths.append((unit, (i, j), tensors["t"]))
+        minima = [{"name": str(i), **row} for i, row in enumerate(graph.minima)]
+        tables = {"minima": minima, "edges": graph.edge_rows}
         numbers = {
             **graph.numbers(),
             "minima_from": origin_of(self.minima),
             "merged": [list(pair) for pair in self._distinct.repeated],
         }
         for unit in self._plane_units(run):
-            numbers["plane"] = (run.result(unit) or {}).get("plane")
+            result = run.result(unit) or {}
+            numbers["plane"] = result.get("plane")
         if points := points_of(self.diagnostic, self.landscape, on_paths, run):
-            tables["points"], numbers["plots"] = points, pictures(points)
+            tables["points"] = points
+            numbers["plots"] = pictures(points)
         claims = graph.claims(self.landscape, self.nodes, self._asked)
         claims += merged_claims(self._distinct)
         return Results(claims, tables, numbers, clouds)
@@ -169,8 +183,10 @@ class Connect:
     def _minima(self, run: Run) -> Rows:
         """A row for each minimum that is finished: its scores, diagnostics and source."""
         units = self._minimum_units(run)
-        results = [run.result(unit) or {"rows": []} for unit in units]
-        scores = [row for result in results for row in result["rows"]]
+        scores = []
+        for unit in units:
+            result = run.result(unit) or {"rows": []}
+            scores += result["rows"]
         diagnostics = units_of(self.diagnostic, self.landscape, units, run)
         measured = columns_of(diagnostics, run, len(scores))
         sources = [self.given.sources[first] for first in self._distinct.kept]
@@ -182,7 +198,9 @@ class Connect:
     def _kept(self) -> dict[str, Tensor]:
         """The minima that were joined, constants, and the points as they were given where one was
         there twice."""
-        again = {STARTS: self.points} if len(self.points) > len(self.nodes) else {}
+        again = {}
+        if len(self.points) > len(self.nodes):
+            again = {STARTS: self.points}
         return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
@@ -192,18 +210,19 @@ class Connect:
         A tree has one fewer than minima, and which they are, the scores say; what may replace them
         is not counted.
         """
-        edge, point, grid = self._costs.of_edge(), self._costs.of_minimum(), self._costs.of_plane()
-        costs = {"minimum": point, "plane": grid}
-        found = [(unit.name, costs.get(unit.name.split("-")[0], edge)) for unit in pending]
-        if all(run.result(unit) is not None for unit in self._minimum_units(run)):
-            return found
-        found += [(unit.name, grid) for unit in self._plane_units(run) if run.result(unit) is None]
-        count = len(self.nodes)
-        if self.pairs == "tree" and count > 2:
-            return found + [(f"edge {k} of the tree's {count - 1}", edge) for k in range(1, count)]
-        known = next_pairs(dict.fromkeys(range(count), 0.0), {}, pairs=self._asked or self.pairs)
-        units = [self._edge_unit(run, pair) for pair in known]
-        return found + [(unit.name, edge) for unit in units if run.result(unit) is None]
+        units = list(pending)
+        tree = []
+        if not all_finished(run, self._minimum_units(run)):
+            units += unfinished(run, self._plane_units(run))
+            count = len(self.nodes)
+            if self.pairs == "tree" and count > 2:
+                tree = [f"edge {k} of the tree's {count - 1}" for k in range(1, count)]
+            else:
+                nodes = dict.fromkeys(range(count), 0.0)
+                pairs = next_pairs(nodes, {}, pairs=self._asked or self.pairs)
+                edges = [self._edge_unit(run, pair) for pair in pairs]
+                units += unfinished(run, edges)
+        return self._costs.of_names([unit.name for unit in units] + tree)
 
     @property
     def _costs(self) -> ConnectCosts:
@@ -212,7 +231,9 @@ class Connect:
 
     @property
     def _method(self) -> PathMethod:
-        return self.autoneb if self.method == "autoneb" else self.strings
+        if self.method == "autoneb":
+            return self.autoneb
+        return self.strings
 
     @cached_property
     def _judged(self) -> Landscape:
@@ -239,10 +260,11 @@ class Connect:
 
     def _minimum_units(self, run: Run) -> list[Unit]:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
-        return [
-            Unit(f"minimum-{i}", {**what, "index": i, "point": point}, partial(self._score, i))
-            for i, point in enumerate(self._digests)
-        ]
+        units = []
+        for i, point in enumerate(self._digests):
+            config = {**what, "index": i, "point": point}
+            units.append(Unit(f"minimum-{i}", config, partial(self._score, i)))
+        return units
 
     def _plane_units(self, run: Run) -> list[Unit]:
         """The plane through three minima."""
@@ -253,43 +275,26 @@ class Connect:
         return [Unit("plane", what, self._draw_plane)]
 
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
-        # an edge knows the one method that made it
-        how = "autoneb" if self.method == "autoneb" else "strings"
-        what = {
-            name: run.science[name] for name in ("landscape", how, "baselines", "dtype", "seed")
-        } | self._sample
-        what["by"] = (
-            "lowest_way, rises undone"  # what of an edge is measured and how; other units are none
-        )
-        what["ends"] = [self._digests[end] for end in pair]
-        return Unit(f"edge-{pair[0]}-{pair[1]}", what, partial(self._join, pair))
+        i, j = pair
+        method = "strings"  # an edge knows the one method that made it
+        if self.method == "autoneb":
+            method = "autoneb"
+        names = ("landscape", method, "baselines", "dtype", "seed")
+        what = {name: run.science[name] for name in names}
+        what |= self._sample
+        # what of an edge is measured and how; other units are none
+        what["by"] = "lowest_way, rises undone"
+        what["ends"] = [self._digests[i], self._digests[j]]
+        return Unit(f"edge-{i}-{j}", what, partial(self._join, pair))
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
-        """All edges asked for so far, in the order they were: what is finished decides what is
-        asked for next.
-
-        A minimum whose scores are not finite is joined with none.
-
-        """
-        scores = [(run.result(unit) or {})["rows"][0] for unit in self._minimum_units(run)]
+        """All edges asked for so far. A minimum whose scores are not finite is joined with none."""
+        scores = []
+        for unit in self._minimum_units(run):
+            result = run.result(unit) or {}
+            scores.append(result["rows"][0])
         nodes = finite_losses(scores)
-        asked = self._asked
-        pairs = self.pairs if asked is None else [pair for pair in asked if set(pair) <= set(nodes)]
-        found: list[tuple[Unit, Pair]] = []
-        edges: dict[Pair, Edge] = {}
-        failed: set[Pair] = set()
-        while wave := next_pairs(nodes, edges, failed, pairs):
-            waiting = False
-            for i, j in wave:
-                unit = self._edge_unit(run, (i, j))
-                found.append((unit, (i, j)))
-                result = run.result(unit)
-                if result is not None:
-                    edges[i, j] = edge_of(result["row"])
-                elif run.folder(unit).status["status"] == "failed":
-                    failed.add((i, j))
-                else:
-                    waiting = True
-            if waiting:
-                break
-        return found
+        pairs = self.pairs
+        if self._asked is not None:
+            pairs = [pair for pair in self._asked if nodes.keys() >= set(pair)]
+        return asked_edges(run, nodes, pairs, partial(self._edge_unit, run))

@@ -1,5 +1,6 @@
 """What the units of `connect` are going to cost, from short measurements."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sgdtheory.landscape import Cloud, Landscape
@@ -19,13 +20,26 @@ class ConnectCosts(NamedTuple):
     minima: Cloud
     plane: int  # points along each side
 
+    def of_names(self, names: Iterable[str]) -> list[tuple[str, Estimate]]:
+        """Units by their names with their costs; what is neither a minimum nor the plane costs what
+        an edge does."""
+        edge = self.of_edge()
+        costs = {"minimum": self.of_minimum(), "plane": self.of_plane()}
+        priced = []
+        for name in names:
+            kind, *_ = name.split("-")
+            priced.append((name, costs.get(kind, edge)))
+        return priced
+
     def of_edge(self) -> Estimate:
         """From the cost of a gradient of one pivot, and of scoring one point."""
-        return estimate_edge(self.landscape, self.method, self.baselines, self.minima[:2])
+        ends = self.minima[:2]
+        return estimate_edge(self.landscape, self.method, self.baselines, ends)
 
     def of_plane(self) -> Estimate:
         """From the cost of scoring one point."""
-        return estimate_scores(self.landscape, self.minima[:1], self.plane**2)
+        points = self.plane**2
+        return estimate_scores(self.landscape, self.minima[:1], points)
 
     def of_minimum(self) -> Estimate:
         """From the cost of scoring one point, on two sets."""

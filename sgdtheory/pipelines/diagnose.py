@@ -22,6 +22,7 @@ from sgdtheory.landscape import Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_score
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of, digest_of_all
+from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
 from sgdtheory.roles.examples import Split, count_of, network_of
@@ -29,14 +30,13 @@ from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
+from sgdtheory.statistics.tables import column_of
 
 # parameters × examples from which `products` and `draws` hold: a second or so a product
 LARGE = 10_000_000
 # a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
-PRODUCT, DOUBLE = (
-    5,
-    4,
-)
+PRODUCT = 5
+DOUBLE = 4
 MOST_FEW = (
     8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
 )
@@ -57,9 +57,8 @@ class Diagnose:
     """
 
     landscape: Landscape
-    minima: Annotated[tuple[Path, ...] | None, Place] = (
-        None  # what they hold is part of the identity
-    )
+    # what they hold is part of the identity
+    minima: Annotated[tuple[Path, ...] | None, Place] = None
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     products: Annotated[int, Ge(MOST_FEW)] | None = 32
     draws: PositiveInt | None = 48
@@ -78,11 +77,12 @@ class Diagnose:
     @cached_property
     def given(self) -> Given:
         """The points as they were read."""
-        found = given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
-        wide = found.points.dtype == torch.float64
-        return found._replace(
-            points=found.points if wide else found.points.to(dtype_of(self.dtype))
-        )
+        dtype = dtype_of(self.dtype)
+        minima = given(self.landscape, self.minima, self.checkpoint, dtype)
+        points = minima.points
+        if points.dtype != torch.float64:
+            points = points.to(dtype)
+        return minima._replace(points=points)
 
     @property
     def said(self) -> list[str]:
@@ -96,76 +96,84 @@ class Diagnose:
 
     def units(self, run: Run) -> list[Unit]:
         points = self._points(run)
-        if any(run.result(unit) is None for unit in points):
+        if not all_finished(run, points):
             return points
-        return [*points, *self._measurements(points, run)]
+        return points + self._measurements(points, run)
 
     def _score(self, index: int, folder: UnitFolder) -> None:
         """Score one point."""
         theta = self.given.points[index]
-        row = describe_point(self.landscape, theta) | self._with_own_statistics(
-            theta, self.given.statistics[index]
-        )
+        statistics = self.given.statistics[index]
+        row = describe_point(self.landscape, theta)
+        row |= self._with_own_statistics(theta, statistics)
         folder.finish({"rows": [row]}, {"minima": theta[None]})
 
     def finish(self, run: Run) -> Results:
         points = self._points(run)
-        measured = columns_of(self._measurements(points, run), run, len(points))
+        measurements = self._measurements(points, run)
+        measured = columns_of(measurements, run, len(points))
         rows = []
         for i, (unit, columns) in enumerate(zip(points, measured, strict=True)):
-            for row in (run.result(unit) or {"rows": []})["rows"]:
-                rows.append({"name": str(i), **row, **columns, "source": self.given.sources[i]})
-        clouds = {"minima.safetensors": {"minima": self.given.points, **self.given.stored()}}
+            source = self.given.sources[i]
+            result = run.result(unit) or {"rows": []}
+            for row in result["rows"]:
+                rows.append({"name": str(i), **row, **columns, "source": source})
+        tensors = {"minima": self.given.points, **self.given.stored()}
+        clouds = {"minima.safetensors": tensors}
         return Results(self._claims(rows), {"minima": rows}, {}, clouds)
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs: diagnostics are asked for when the points are
         scored."""
         asked = {unit.name for unit in pending}
-        points = [name for name in asked if name not in self.diagnostic]
-        measured = [name for name in self.diagnostic if points or name in asked]
-        point = estimate_score(self.landscape, self.given.points[:1])
-        costs = {name: self._cost(self.diagnostic[name]) for name in measured}
-        return [*((name, point) for name in sorted(points)), *costs.items()]
+        points = asked.difference(self.diagnostic)
+        of_point = estimate_score(self.landscape, self.given.points[:1])
+        costs = [(name, of_point) for name in sorted(points)]
+        for name, diagnostic in self.diagnostic.items():
+            if points or name in asked:
+                costs.append((name, self._cost(diagnostic)))
+        return costs
 
     # units
 
     @cached_property
     def _statistics(self) -> list[str | None]:
-        return [None if found is None else digest_of_all(found) for found in self.given.statistics]
+        digests = []
+        for statistics in self.given.statistics:
+            digests.append(None if statistics is None else digest_of_all(statistics))
+        return digests
 
     def _points(self, run: Run) -> list[Unit]:
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, "score": True}
-        digests = [digest_of(theta) for theta in self.given.points]
-        return [
-            Unit(
-                f"point-{i}",
-                {**what, "index": i, "point": point, "statistics": own},
-                partial(self._score, i),
-            )
-            for i, (point, own) in enumerate(zip(digests, self._statistics, strict=True))
-        ]
+        units = []
+        for i, theta in enumerate(self.given.points):
+            content = {"point": digest_of(theta), "statistics": self._statistics[i]}
+            config = {**what, "index": i, **content}
+            units.append(Unit(f"point-{i}", config, partial(self._score, i)))
+        return units
 
     def _measurements(self, points: list[Unit], run: Run) -> list[Unit]:
         """One unit a diagnostic; what it may cost is part of what it is."""
-        affordable = {name: self._affordable(each) for name, each in self.diagnostic.items()}
-        found = []
+        affordable = {}
+        for name, diagnostic in self.diagnostic.items():
+            affordable[name] = self._affordable(diagnostic)
+        units = []
         for unit in units_of(affordable, self.landscape, points, run):
             limit = self._limit(self.diagnostic[unit.name])
-            config = unit.config if limit is None else {**unit.config, "within": limit}
-            found.append(replace(unit, config=config))
-        return found
+            if limit is not None:
+                unit = replace(unit, config={**unit.config, "within": limit})
+            units.append(unit)
+        return units
 
     def _limit(self, diagnostic: Diagnostic) -> int | None:
-        if self.landscape.dim * (count_of(self.landscape) or 0) <= LARGE:
+        count = count_of(self.landscape) or 0
+        if self.landscape.dim * count <= LARGE:
             return None
-        return (
-            self.products
-            if isinstance(diagnostic, Spectrum)
-            else self.draws
-            if isinstance(diagnostic, Noise)
-            else None
-        )
+        if isinstance(diagnostic, Spectrum):
+            return self.products
+        if isinstance(diagnostic, Noise):
+            return self.draws
+        return None
 
     def _affordable(self, diagnostic: Diagnostic) -> Diagnostic:
         limit = self._limit(diagnostic)
@@ -177,61 +185,73 @@ class Diagnose:
 
     def _cost(self, diagnostic: Diagnostic) -> Estimate:
         """So many gradients of the whole objective at every point."""
-        each = self._affordable(diagnostic)
+        measured = self._affordable(diagnostic)
         gradients = 50.0  # of one that is not known here; ours
-        if isinstance(each, BriefSpectrum):
-            gradients = PRODUCT * each.products
-        elif isinstance(each, Spectrum):
-            gradients = PRODUCT * (6 * each.top + each.probes * each.steps)
-        elif isinstance(each, Noise):
-            examples = each.draws * each.batch_size / (count_of(self.landscape) or each.batch_size)
-            gradients = DOUBLE * max(1.0, examples)
-        elif isinstance(each, Sharpness):
-            gradients = DOUBLE * LOOKS * (1 if each.subspace is None else each.draws)
-        elif isinstance(each, Criticality):
-            gradients = PRODUCT * (1 + each.steps)
-        return estimate_score(
-            self.landscape, self.given.points[:1], gradients * len(self.given.points)
-        )
+        if isinstance(measured, BriefSpectrum):
+            gradients = PRODUCT * measured.products
+        elif isinstance(measured, Spectrum):
+            products = 6 * measured.top + measured.probes * measured.steps
+            gradients = PRODUCT * products
+        elif isinstance(measured, Noise):
+            count = count_of(self.landscape) or measured.batch_size
+            passes = measured.draws * measured.batch_size / count
+            gradients = DOUBLE * max(1.0, passes)
+        elif isinstance(measured, Sharpness):
+            draws = 1 if measured.subspace is None else measured.draws
+            gradients = DOUBLE * LOOKS * draws
+        elif isinstance(measured, Criticality):
+            gradients = PRODUCT * (1 + measured.steps)
+        points = self.given.points
+        cost = gradients * len(points)
+        return estimate_score(self.landscape, points[:1], cost)
 
     # what is said
 
     def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> Row:
         """Scores with the statistics of batch norm that the file holds; null, with the reason,
         where there are none."""
-        why = "there is no batch norm" if is_additive(self.landscape) else NO_STATISTICS
+        why = NO_STATISTICS
+        if is_additive(self.landscape):
+            why = "there is no batch norm"
         row: Row = {}
         splits: tuple[Split, ...] = ("train", "test")
         for split in splits:
-            loss = error = Measured.nothing(why)
+            loss = Measured.nothing(why)
+            error = loss
             if own is not None:
-                there = {name: value.to(theta) for name, value in own.items()}
-                score = network_of(self.landscape).score(theta[None], split, buffers=there)
+                network = network_of(self.landscape)
+                buffers = {name: value.to(theta) for name, value in own.items()}
+                score = network.score(theta[None], split, buffers=buffers)
                 loss = Measured.mean(score.losses[0].cpu(), "nats")
                 error = Measured.mean(score.errors[0].cpu())
-            row |= loss.columns(f"{split}_loss_{OWN}") | error.columns(f"{split}_error_{OWN}")
+            row |= loss.columns(f"{split}_loss_{OWN}")
+            row |= error.columns(f"{split}_error_{OWN}")
         return row
 
     def _claims(self, rows: Rows) -> list[Claim]:
         """What was found, in words; nothing was expected, so there is no verdict."""
         title = title_of(self.landscape)
         if not rows:
-            return [
-                Claim(
-                    "points", f"no point of {title}", Measured.nothing("no unit finished"), "", None
-                )
-            ]
-        count = f"{len(rows)} points" if len(rows) > 1 else "a point"
-        words = [f"objective {_range([row['objective'] for row in rows])}"]
-        if rows[0]["train_error"] is not None:
-            words = []
+            unknown = Measured.nothing("no unit finished")
+            return [Claim("points", f"no point of {title}", unknown, "", None)]
+        count = "a point"
+        if len(rows) > 1:
+            count = f"{len(rows)} points"
+        facts = []
+        if rows[0]["train_error"] is None:
+            objectives = _range(column_of(rows, "objective"))
+            facts.append(f"objective {objectives}")
+        else:
             for name, split in SPLITS:
-                percent = [100 * row[f"{name}_error"] for row in rows]
-                words.append(f"{split} error {_range(percent)} %")
-        words.append(f"|∇objective| {_range([row['gradient_norm'] for row in rows])}")
-        largest = Measured(max(row["gradient_norm"] for row in rows))
-        found = [Claim("points", f"{count} of {title}: {', '.join(words)}", largest, "", None)]
-        return [*found, *_of_statistics(rows)]
+                errors = column_of(rows, f"{name}_error")
+                percent = _range([100 * error for error in errors])
+                facts.append(f"{split} error {percent} %")
+        norms = column_of(rows, "gradient_norm")
+        facts.append(f"|∇objective| {_range(norms)}")
+        found = ", ".join(facts)
+        largest = Measured(max(norms))
+        claim = Claim("points", f"{count} of {title}: {found}", largest, "", None)
+        return [claim, *_of_statistics(rows)]
 
 
 SPLITS = (("train", "training"), ("test", "test"))
@@ -239,18 +259,27 @@ SPLITS = (("train", "training"), ("test", "test"))
 
 def _range(values: list[float]) -> str:
     """0.31, or 0.31 … 0.35"""
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} … {high}"
+    low = f"{min(values):.3g}"
+    high = f"{max(values):.3g}"
+    if low == high:
+        return low
+    return f"{low} … {high}"
 
 
 def _of_statistics(rows: Rows) -> list[Claim]:
     """How much worse points do with their files' own statistics."""
-    own = [row for row in rows if row.get(f"test_error_{OWN}") is not None]
-    if not own:
+    column = f"test_error_{OWN}"
+    rises = []
+    for row in rows:
+        error = row.get(column)
+        if error is not None:
+            rises.append(error - row["test_error"])
+    if not rises:
         return []
-    rise = max((row[f"test_error_{OWN}"] - row["test_error"] for row in own), key=abs)
+    percent = 100 * max(rises, key=abs)
     words = (
         f"with the files' own statistics of batch norm test errors move by "
-        f"{100 * rise:+.2f} percentage points at most"
+        f"{percent:+.2f} percentage points at most"
     )
-    return [Claim(OWN, words, Measured(100 * rise, None, "percentage points"), "", None)]
+    moved = Measured(percent, None, "percentage points")
+    return [Claim(OWN, words, moved, "", None)]

@@ -10,12 +10,16 @@ from torch import Tensor
 def digest_of(theta: Tensor) -> str:
     """SHA-256 of the numbers of a tensor [any shape]."""
     flat = theta.detach().cpu().contiguous().reshape(-1)
-    return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()
+    content = flat.view(torch.uint8).numpy()
+    return hashlib.sha256(content.tobytes()).hexdigest()
 
 
 def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of tensors [any shapes] by name."""
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} {digest_of(value)}\n".encode())
+        shape = tuple(value.shape)
+        content = digest_of(value)
+        line = f"{name} {value.dtype} {shape} {content}\n"
+        digest.update(line.encode())
     return digest.hexdigest()

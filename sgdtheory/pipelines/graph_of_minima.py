@@ -42,18 +42,22 @@ class GraphOfMinima:
     def claims(self, landscape: Landscape, nodes: Tensor, asked: list[Pair] | None) -> list[Claim]:
         """What is said of the graph of `nodes` [M, n]. Where pairs were asked for, they alone are
         judged, not a tree."""
-        rows, count = self.edge_rows, len(nodes)
+        rows = self.edge_rows
+        count = len(nodes)
         if asked:
-            ends, wanted = {end for pair in asked for end in pair}, len(asked)
+            ends = {end for pair in asked for end in pair}
+            wanted = len(asked)
         else:
-            ends, wanted = set(range(count)), count - 1
+            ends = set(range(count))
+            wanted = count - 1
             rows = [row for row in rows if tuple(row["pair"]) in self.tree]
         findings = Findings(landscape, nodes, self.minima, rows, ends, bool(asked), wanted)
         return findings.claims()
 
     def numbers(self) -> Json:
         """What the results hold of the graph as a whole."""
-        nodes, edges = self.nodes, self.edges
+        nodes = self.nodes
+        edges = self.edges
         mean_minimum, mean_saddle = tree_means(nodes, edges)
         groups = disconnectivity(nodes, edges)
         return {
@@ -75,18 +79,23 @@ def edge_of(row: Row) -> Edge:
     losses = row["curves"]["path"]["train_loss"]
     lowest = row["lowest_way"]["barrier"]
     line = row["straight_barrier"] or {"value": 0.0}
+    higher_end = max(losses[0], losses[-1])
     return Edge(
         lowest["value"],
         lowest["stderr"] or 0.0,
         line["value"],
-        path=row["path"]["train_loss"] - max(losses[0], losses[-1]),
+        path=row["path"]["train_loss"] - higher_end,
     )
 
 
 def finite_losses(minima: Rows) -> dict[int, float]:
     """The training loss of each minimum that has one."""
-    losses = {i: row["train_loss"] for i, row in enumerate(minima)}
-    return {i: loss for i, loss in losses.items() if loss is not None}
+    losses: dict[int, float] = {}
+    for i, row in enumerate(minima):
+        loss = row["train_loss"]
+        if loss is not None:
+            losses[i] = loss
+    return losses
 
 
 def merged_claims(distinct: DistinctPoints) -> list[Claim]:
@@ -94,10 +103,13 @@ def merged_claims(distinct: DistinctPoints) -> list[Claim]:
     again = distinct.repeated
     if not again:
         return []
-    given, left = len(distinct.points), len(distinct.kept)
+    given = len(distinct.points)
+    left = len(distinct.kept)
     pairs = ", ".join(f"{i} is {first} again" for i, first in again)
     words = (
         f"of {given} minima {left} are different points ({pairs}); each is taken "
         f"once, numbered in this order"
     )
-    return [Claim("distinct", words, Measured(float(left)), f"{given}, each another point", False)]
+    counted = Measured(float(left))
+    expected = f"{given}, each another point"
+    return [Claim("distinct", words, counted, expected, False)]

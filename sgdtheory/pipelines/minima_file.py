@@ -22,7 +22,9 @@ def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
     a run's file of minima; 16-bit numbers as float32, which numpy reads too."""
     kept = {}
     for name, value in constants_of(landscape).items():
-        kept[f"{CONSTANT}{name}"] = value.float() if value.dtype in NARROW else value
+        if value.dtype in NARROW:
+            value = value.float()
+        kept[f"{CONSTANT}{name}"] = value
     return kept
 
 
@@ -55,26 +57,33 @@ def are_own(landscape: Landscape, constants: Mapping[str, Tensor]) -> bool:
 def constants_beside(content: object, landscape: Landscape, where: str) -> dict[str, Tensor]:
     """The constants [their own shapes] in a file of minima; UserError where they are not this
     landscape's."""
-    own, kept = constants_of(landscape), _tensors_named(content, CONSTANT)
+    own = constants_of(landscape)
+    kept = _tensors_named(content, CONSTANT)
     if strange := sorted(set(kept) - set(own)):
-        raise UserError(
-            f"{where} is not of this model: it has {', '.join(strange[:3])}, which is not "
-            f"trained there"
-        )
-    return {name: as_constant(name, value, own[name], where) for name, value in kept.items()}
+        names = ", ".join(strange[:3])
+        raise UserError(f"{where} is not of this model: it has {names}, which is not trained there")
+    constants = {}
+    for name, value in kept.items():
+        constants[name] = as_constant(name, value, own[name], where)
+    return constants
 
 
 def statistics_beside(content: object, point: int) -> dict[str, Tensor] | None:
     """A point's own statistics of batch norm [channels] in a file of minima; None where there are
     none."""
     kept = _tensors_named(content, f"{STATISTIC}{point}.")
-    return {name: value.clone() for name, value in kept.items()} or None
+    if not kept:
+        return None
+    return {name: value.clone() for name, value in kept.items()}
 
 
 def _tensors_named(content: object, prefix: str) -> dict[str, Tensor]:
     """The tensors in what a file holds whose names begin so, by the rest of their names."""
     tensors: dict[str, Tensor] = {}
-    for name, value in content.items() if isinstance(content, Mapping) else ():
-        if str(name).startswith(prefix):
-            tensors[str(name).removeprefix(prefix)] = value
+    if not isinstance(content, Mapping):
+        return tensors
+    for name, value in content.items():
+        word = str(name)
+        if word.startswith(prefix):
+            tensors[word.removeprefix(prefix)] = value
     return tensors

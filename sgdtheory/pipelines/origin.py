@@ -15,7 +15,9 @@ def origin_of(files: tuple[Path, ...] | None) -> Json:
     if files is None:
         return {"landscape": "the minima that it states"}
     run = Folder(files[0].parent)
-    manifest = run.read_json("manifest.json", {}) if len(files) == 1 else {}
+    manifest = {}
+    if len(files) == 1:
+        manifest = run.read_json("manifest.json", {})
     if files[0].name not in manifest.get("files", {}):
         return {"files": [str(file) for file in files]}
     return {"run": str(run.path), **_facts_of(run.path, manifest)}
@@ -24,9 +26,13 @@ def origin_of(files: tuple[Path, ...] | None) -> Json:
 def _facts_of(run: Path, manifest: Json) -> Json:
     """How many minima a run has, the largest of their training errors, and when it ended."""
     rows = results_of(run, manifest).get("minima")
-    errors = [row.get("train_error") for row in rows or []]
-    worst = max((error for error in errors if error is not None), default=None)
-    facts: Json = {"minima": None if rows is None else len(rows)}
-    if rows is None:
-        facts["minima_why"] = "the results of that run were not there"
+    facts: Json = {"minima": None, "minima_why": "the results of that run were not there"}
+    if rows is not None:
+        facts = {"minima": len(rows)}
+    errors = []
+    for row in rows or []:
+        error = row.get("train_error")
+        if error is not None:
+            errors.append(error)
+    worst = max(errors, default=None)
     return {**facts, "train_error": worst, "finished": manifest.get("finished")}

@@ -17,7 +17,8 @@ def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
     """`count` different steps, equally spaced from 0 to the last; of one the last."""
     if count < 2:
         return (steps,) * count
-    return tuple(dict.fromkeys(round(i * steps / (count - 1)) for i in range(count)))
+    spacing = [i * steps / (count - 1) for i in range(count)]
+    return tuple(dict.fromkeys(map(round, spacing)))
 
 
 def along(
@@ -36,7 +37,11 @@ def along(
     losses, gradients = value_and_grad(landscape, cloud.to(like.device))
     rows = []
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
-        rate = sgd.rate * sgd.schedule(max(0, step - 1), sgd.steps)
+        last = max(0, step - 1)
+        rate = sgd.rate * sgd.schedule(last, sgd.steps)
+        edge = None
+        if rate > 0:
+            edge = 2 * (1 + sgd.momentum) / rate
         rows.append(
             {
                 "step": step,
@@ -44,7 +49,7 @@ def along(
                 "objective": float(loss),
                 "gradient_norm": float(gradient.norm()),
                 "parameter_norm": float(theta.norm()),
-                "edge_of_stability": 2 * (1 + sgd.momentum) / rate if rate > 0 else None,
+                "edge_of_stability": edge,
             }
         )
     return {"snapshots": cloud, "steps": torch.tensor(steps)}, {"snapshots": rows}
@@ -54,12 +59,12 @@ def units_along(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
 ) -> list[Unit]:
     """The diagnostics of the snapshots, trajectory by trajectory; none where none were kept."""
-    kept = [unit for unit in minima if (run.result(unit) or {}).get("snapshots")]
-    return [
-        unit
-        for minimum in kept
-        for unit in units_of(diagnostics, landscape, [minimum], run, "snapshots")
-    ]
+    units = []
+    for minimum in minima:
+        result = run.result(minimum) or {}
+        if result.get("snapshots"):
+            units += units_of(diagnostics, landscape, [minimum], run, "snapshots")
+    return units
 
 
 def snapshots_of(
@@ -67,17 +72,19 @@ def snapshots_of(
 ) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
     """A row a snapshot with its diagnostics, and by file name the clouds of the
     trajectories, [snapshots, n], with their steps [snapshots]."""
-    rows, clouds = [], {}
+    rows = []
+    clouds = {}
     for i, unit in enumerate(minima):
-        found = (run.result(unit) or {}).get("snapshots", [])
+        result = run.result(unit) or {}
+        snapshots = result.get("snapshots", [])
         measured = units_of(diagnostics, landscape, [unit], run, "snapshots")
-        columns = columns_of(measured, run, len(found))
-        rows += [{"minimum": i, **row, **more} for row, more in zip(found, columns, strict=True)]
-        if found:
+        columns = columns_of(measured, run, len(snapshots))
+        for row, more in zip(snapshots, columns, strict=True):
+            rows.append({"minimum": i, **row, **more})
+        if snapshots:
             kept = run.folder(unit).clouds()
-            clouds[f"snapshots/{i}.safetensors"] = {
-                name: kept[name] for name in ("snapshots", "steps")
-            }
+            trajectory = {"snapshots": kept["snapshots"], "steps": kept["steps"]}
+            clouds[f"snapshots/{i}.safetensors"] = trajectory
     return rows, clouds
 
 

@@ -92,7 +92,8 @@ def given(
     for i, theta in enumerate(points):
         if not torch.isfinite(theta).all():
             raise UserError(f"minima: minimum {i} holds numbers that are not finite; leave it out")
-    return _together(landscape, files)._replace(points=points.to(device_of(landscape)))
+    together = _together(landscape, files)
+    return together._replace(points=points.to(device_of(landscape)))
 
 
 def _stated(landscape: Landscape) -> Given:
@@ -103,8 +104,9 @@ def _stated(landscape: Landscape) -> Given:
             "run `sgdtheory train` first"
         )
     cloud = lbfgs(landscape, landscape.minima().double(), POLISH)
-    sources = ["stated by the landscape"] * len(cloud)
-    return Given(cloud, landscape, None, [None] * len(cloud), sources, [])
+    count = len(cloud)
+    sources = ["stated by the landscape"] * count
+    return Given(cloud, landscape, None, [None] * count, sources, [])
 
 
 def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[float, ...]) -> Given:
@@ -117,23 +119,27 @@ def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[floa
 def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _File:
     """Points of one path."""
     content = opened(file)
-    pivots = content.get("path") if isinstance(content, Mapping) else None
-    if not isinstance(pivots, Tensor) or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
+    pivots = _tensor_of(content, "path")
+    if pivots is None or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
         raise UserError(
             f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run"
         )
     cloud = points_at(pivots, torch.tensor(at, dtype=torch.float64))
-    said = f"points at {', '.join(f'{t:g}' for t in at)} of its length"
+    positions = ", ".join(f"{t:g}" for t in at)
+    said = f"points at {positions} of its length"
     constants = constants_beside(content, landscape, str(file))
-    return _File(file, cloud, constants, [None] * len(cloud), said)
+    no_statistics: list[dict[str, Tensor] | None] = [None] * len(cloud)
+    return _File(file, cloud, constants, no_statistics, said)
 
 
 def _together(landscape: Landscape, files: list[_File]) -> Given:
     """The points of all files, on the landscape that they share."""
     placed, digest = _with_constants(landscape, files)
-    sources, statistics = [], []
+    sources = []
+    statistics = []
     for file in files:
-        sources += [_source(file, i) for i in range(len(file.cloud))]
+        count = len(file.cloud)
+        sources += [_source(file, i) for i in range(count)]
         statistics += file.statistics
     points = torch.cat([file.cloud for file in files])
     return Given(points, placed, digest, statistics, sources, _told(files))
@@ -146,7 +152,8 @@ def _with_constants(landscape: Landscape, files: list[_File]) -> tuple[Landscape
     first, *others = files
     constants = {**own, **first.constants}
     for file in others:
-        for name, value in {**own, **file.constants}.items():
+        of_file = {**own, **file.constants}
+        for name, value in of_file.items():
             if not same_bits(value, constants[name]):
                 raise UserError(
                     f"{name} in {file.path} is another than in {first.path}: points of one "
@@ -154,7 +161,8 @@ def _with_constants(landscape: Landscape, files: list[_File]) -> tuple[Landscape
                 )
     if are_own(landscape, constants):
         return landscape, None
-    return network_of(landscape).with_constants(constants), digest_of_all(constants)
+    placed = network_of(landscape).with_constants(constants)
+    return placed, digest_of_all(constants)
 
 
 def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype) -> _File:
@@ -164,8 +172,11 @@ def _read(path: Path, landscape: Landscape, how: Checkpoint, dtype: torch.dtype)
     if cloud is None:
         return _read_weights(path, content, landscape, how, dtype)
     cloud = _checked(path, cloud, landscape, dtype)
-    statistics = [statistics_beside(content, i) for i in range(len(cloud))]
-    said = f"{len(cloud)} points" if len(cloud) > 1 else "a point"
+    count = len(cloud)
+    statistics = [statistics_beside(content, i) for i in range(count)]
+    said = "a point"
+    if count > 1:
+        said = f"{count} points"
     constants = constants_beside(content, landscape, str(path))
     return _File(path, cloud, constants, statistics, said)
 
@@ -186,9 +197,19 @@ def _read_weights(
 def _cloud_in(content: object, how: Checkpoint) -> Tensor | None:
     """The points that a file holds as they are: a bare tensor, or one called `minima`, or as
     `checkpoint.key` says."""
-    if isinstance(content, Mapping):
-        content = content.get(how.key or CLOUD)
-    return content if isinstance(content, Tensor) else None
+    if isinstance(content, Tensor):
+        return content
+    return _tensor_of(content, how.key or CLOUD)
+
+
+def _tensor_of(content: object, name: str) -> Tensor | None:
+    """The tensor of this name in what a file holds; None where there is none."""
+    if not isinstance(content, Mapping):
+        return None
+    value = content.get(name)
+    if isinstance(value, Tensor):
+        return value
+    return None
 
 
 def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype) -> Cloud:
@@ -198,7 +219,9 @@ def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype
             f"{path}: its minima are {kind_of(cloud)}; points must be float64, float32, "
             f"bfloat16 or float16"
         )
-    cloud = cloud.detach()[None] if cloud.ndim == 1 else cloud.detach()
+    cloud = cloud.detach()
+    if cloud.ndim == 1:
+        cloud = cloud[None]
     if cloud.ndim != 2 or not len(cloud):
         raise UserError(
             f"{path}: its minima are {list(cloud.shape)}, not [points, {landscape.dim:,}]"
@@ -208,7 +231,9 @@ def _checked(path: Path, cloud: Tensor, landscape: Landscape, dtype: torch.dtype
             f"{path}: its minima have {cloud.shape[-1]:,} parameters, this landscape has "
             f"{landscape.dim:,}"
         )
-    return cloud.to(dtype) if cloud.dtype in NARROW else cloud.clone()
+    if cloud.dtype in NARROW:
+        return cloud.to(dtype)
+    return cloud.clone()
 
 
 # words
@@ -222,8 +247,11 @@ def _source(file: _File, i: int) -> str:
     """Of a run its name and which of its points; of another file its path and what was taken."""
     path = file.path
     if not _is_of_run(path):
-        return f"{path}: {file.said}" if len(file.cloud) == 1 else f"{path}: point {i}"
-    run = f"{path.parent.parent.name}/{path.parent.name}"
+        if len(file.cloud) == 1:
+            return f"{path}: {file.said}"
+        return f"{path}: point {i}"
+    folder = path.parent
+    run = f"{folder.parent.name}/{folder.name}"
     if path.name == "minima.safetensors":
         return f"{run}: minimum {i}"
     return f"{run}/{path.name}: {file.said}"
@@ -235,12 +263,19 @@ def _told(files: list[_File]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for file in files:
         if not _is_of_run(file.path):
-            alike.setdefault(file.said, []).append(str(file.path))
+            names = alike.setdefault(file.said, [])
+            names.append(str(file.path))
     lines = []
     for said, names in alike.items():
-        lines.append(f"{', '.join(names[:2])}{_others(len(names) - 2)}: {said}")
+        first = ", ".join(names[:2])
+        others = _others(len(names) - 2)
+        lines.append(f"{first}{others}: {said}")
     return lines
 
 
 def _others(count: int) -> str:
-    return "" if count <= 0 else f" and {count} other{'s' if count > 1 else ''}"
+    if count <= 0:
+        return ""
+    if count == 1:
+        return " and 1 other"
+    return f" and {count} others"

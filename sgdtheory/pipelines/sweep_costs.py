@@ -17,7 +17,9 @@ GUESS = 3000  # steps of a cell before its minimum is known
 # of records that a cell takes until it is precise enough: two on a network at 2 %, eight on a few
 # directions
 WINDOWS = 4
-DESCENT, QUENCHING = 1500, 200  # full-batch gradients that a minimum, and a quench, cost
+# full-batch gradients that a minimum, and a quench, cost
+DESCENT = 1500
+QUENCHING = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,15 @@ class SweepCosts:
     def of_cell(self, cell: Cell, ground: ReferenceMinimum | None) -> Estimate:
         """One step more and one look more are measured; how many there will be the ground says,
         else a guess."""
-        steps, looks = GUESS, GUESS // 128
+        steps = GUESS
+        looks = GUESS // 128
         if ground is not None:
             schedule = cell.schedule(ground, count_of(self.landscape))
             looks = schedule.window * min(WINDOWS, schedule.windows)
             steps = schedule.burn_in + schedule.thinning * looks
         sgd = replace(cell.sgd, learning_rate=1e-6, steps=min(steps, self.steps))
-        cloud = self._start.to(self.dtype).expand(self.replicas, -1).clone()
+        start = self._start.to(self.dtype)
+        cloud = start.expand(self.replicas, -1).clone()
         return estimate_cell(self.landscape, sgd, cloud, looks)
 
     @property

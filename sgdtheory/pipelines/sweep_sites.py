@@ -39,13 +39,17 @@ class Site(NamedTuple):
 
     def sizes(self, asked: Sequence[int]) -> list[int]:
         """The batch sizes of the cells here."""
-        return [self.batch_size] if self.batch_size else list(asked)
+        if self.batch_size:
+            return [self.batch_size]
+        return list(asked)
 
     def unit_of(self, cell: Cell, config: Config, work: Work, cost: Cost) -> Unit:
         """The unit that records a cell whose cloud is let go here."""
-        prefix = f"cell-{self.number}" if self.number else "cell"
+        name = f"cell-{cell.name}"
+        if self.number:
+            name = f"cell-{self.number}-{cell.name}"
         config = {"minimum": self.unit.config, **config}
-        return Unit(f"{prefix}-{cell.name}", config, work, (self.unit,), cost)
+        return Unit(name, config, work, (self.unit,), cost)
 
     def quench_of(self, recorded: Unit, work: Work, cost: Cost) -> Unit:
         """The unit that quenches points of a cell that was recorded here."""
@@ -68,11 +72,15 @@ class SiteUnits:
         `sizes`, 0 for one that serves all."""
         sites = []
         for index, point in enumerate(points):
-            number = f"-{index}" if len(points) > 1 else ""
+            number = ""
+            if len(points) > 1:
+                number = f"-{index}"
             for size in sizes:
                 batch_size = size or self.smallest
                 own = {"minimum": point, "index": index, "batch_size": batch_size}
-                name = f"minimum{number}-b{size}" if size else f"minimum{number}"
+                name = f"minimum{number}"
+                if size:
+                    name = f"{name}-b{size}"
                 work = partial(self.measure, index, batch_size)
                 unit = Unit(name, {**self.config, **own}, work, cost=self.cost)
                 sites.append(Site(unit, index, size))
@@ -81,18 +89,14 @@ class SiteUnits:
 
 def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     """A row about the bottom of the sweep."""
-    size = {"batch_size": site.batch_size} if site.batch_size else {}
-    numbers = {
-        name: getattr(ground, name) for name in ("gradient_norm", "top_curvature", "noise_trace")
-    }
-    micro = ground.micro_batch_trace.columns("noise_trace_micro_batch")
-    row: Row = {
-        "name": str(site.number),
-        **size,
-        "objective": ground.loss,
-        **numbers,
-        **micro,
-    }
+    row: Row = {"name": str(site.number)}
+    if site.batch_size:
+        row["batch_size"] = site.batch_size
+    row["objective"] = ground.loss
+    row["gradient_norm"] = ground.gradient_norm
+    row["top_curvature"] = ground.top_curvature
+    row["noise_trace"] = ground.noise_trace
+    row |= ground.micro_batch_trace.columns("noise_trace_micro_batch")
     if ground.has_minimum:
         row["relaxation"] = ground.relaxation(0.01)
     return row
@@ -110,7 +114,9 @@ def reference_minima(run: Run, sites: Sequence[Site]) -> Grounds:
 
 def bottom_of(result: Json | None) -> QuenchResult | None:
     """What a finished unit of quenching has found."""
-    return None if result is None else QuenchResult(**result["bottom"])
+    if result is None:
+        return None
+    return QuenchResult(**result["bottom"])
 
 
 def refuse_batches(landscape: Landscape, sampling: Sampling, largest: int) -> None:

@@ -18,6 +18,7 @@ from sgdtheory.landscape import Dtype, Landscape, dtype_of
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
+from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
@@ -73,9 +74,8 @@ class SweepTemperature:
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
-    minima: Annotated[tuple[Path, ...] | None, Place] = (
-        None  # what they hold is part of the identity
-    )
+    # what they hold is part of the identity
+    minima: Annotated[tuple[Path, ...] | None, Place] = None
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     at: tuple[Fraction, ...] | None = None
     estimator: dict[str, Estimator] = field(default_factory=dict)
@@ -90,22 +90,20 @@ class SweepTemperature:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
         elif states_minima(self.landscape):  # others are checked when the minimum is known
-            curvatures, _ = top_eigenpairs(self.landscape, self.landscape.minima()[0].double(), 1)
-            self.sweep.check(float(curvatures[0]), self.momentum)
+            theta = self.landscape.minima()[0].double()
+            (highest,), _ = top_eigenpairs(self.landscape, theta, 1)
+            self.sweep.check(float(highest), self.momentum)
 
     def units(self, run: Run) -> list[Unit]:
         sites = self._sites(run)
-        first = [site.unit for site in sites]
-        if any(run.result(unit) is None for unit in first):
-            return first
+        minima = [site.unit for site in sites]
+        if not all_finished(run, minima):
+            return minima
         cells = list(self._cells(sites, reference_minima(run, sites)))
-        quenched = [unit for unit in self._quenches(run, cells) if unit is not None]
-        return [
-            *first,
-            *units_of(self.diagnostic, self.landscape, first, run),
-            *(unit for unit, _, _ in cells),
-            *quenched,
-        ]
+        recorded = [unit for unit, _, _ in cells]
+        quenched = filter(None, self._quenches(run, cells))
+        measured = units_of(self.diagnostic, self.landscape, minima, run)
+        return [*minima, *measured, *recorded, *quenched]
 
     def _record(self, cell: Cell, folder: UnitFolder) -> None:
         """Record the cloud of one cell."""
@@ -118,8 +116,9 @@ class SweepTemperature:
     def _measure(self, index: int, batch_size: int, folder: UnitFolder) -> None:
         """The minimum, and all that is known there."""
         folder.tell(0.0, "looking for the minimum")
-        starts = self._starts
-        start = None if starts is None else starts[index].to(device_of(self.landscape))
+        start = None
+        if self.given is not None:
+            start = self.given.points[index].to(device_of(self.landscape))
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
         above = None if self.at is None else start
@@ -133,48 +132,49 @@ class SweepTemperature:
         like = torch.empty(0, dtype=dtype_of(self.dtype), device=device_of(self.landscape))
         snapshots = recorded.clouds()["snapshots"].to(like)
         seed = key(self.seed, "quench", *vars(cell).values())
-        found = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
-        folder.finish({"bottom": found}, {})
+        bottom = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
+        folder.finish({"bottom": bottom}, {})
 
     def finish(self, run: Run) -> Results:
         sites = self._sites(run)
         known = reference_minima(run, sites)
+        title = title_of(self.landscape)
         if len(known) < len(sites):
-            return Results(claims_of([], title_of(self.landscape)), {})
+            return Results(claims_of([], title), {})
+        thetas = torch.stack([ground.theta for ground in known.values()])
+        first = known[sites[0].number_and_size]
+        clouds: dict[str, Mapping[str, Tensor]] = {
+            "minima.safetensors": {"minima": thetas, **self._kept},
+            "ground.safetensors": first._asdict(),
+        }
         cells = list(self._cells(sites, known))
-        rows, trajectories = [], {}
+        rows = []
         for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
             if run.result(unit) is None:
                 continue
             tensors = run.folder(unit).clouds()
-            name = cell.name if site.number == 0 else f"{site.number}-{cell.name}"
-            trajectories[f"trajectories/{name}.safetensors"] = tensors
+            name = f"{site.number}-{cell.name}" if site.number else cell.name
+            clouds[f"trajectories/{name}.safetensors"] = tensors
             ground = known[site.number_and_size]
             trajectory = cell.trajectory_from(tensors, self.landscape, ground)
-            bottom = bottom_of(None if quenching is None else run.result(quenching))
+            bottom = None if quenching is None else bottom_of(run.result(quenching))
             row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
-        first = known[sites[0].number_and_size]
-        thetas = torch.stack([ground.theta for ground in known.values()])
-        clouds = {
-            "minima.safetensors": {"minima": thetas, **self._kept},
-            "ground.safetensors": first._asdict(),
-            **trajectories,
-        }
         tables = {"cells": rows, "minima": self._minima(run, known)}
-        claims = claims_of(rows, title_of(self.landscape))
-        return Results(claims, tables, numbers_of(rows), clouds)
+        return Results(claims_of(rows, title), tables, numbers_of(rows), clouds)
 
     def _minima(self, run: Run, grounds: Grounds) -> Rows:
         """A row for each minimum below which clouds were let go, with diagnostics and source."""
         sites = self._sites(run)
-        units = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
-        measured = columns_of(units, run, len(sites))
+        minima = [site.unit for site in sites]
+        diagnostics = units_of(self.diagnostic, self.landscape, minima, run)
+        measured = columns_of(diagnostics, run, len(sites))
         rows = []
         for site, columns in zip(sites, measured, strict=True):
-            row = minimum_row(site, grounds[site.number_and_size]) | columns
-            if self.minima is not None and self.given is not None:
-                row["source"] = self.given.sources[site.number]
+            ground = grounds[site.number_and_size]
+            row = minimum_row(site, ground) | columns
+            if self._from_files is not None:
+                row["source"] = self._from_files.sources[site.number]
             rows.append(row)
         return rows
 
@@ -183,9 +183,9 @@ class SweepTemperature:
         """What is kept beside the minima that were found: where they were looked for from, and
         constants."""
         kept = constants_to_keep(self.landscape)
-        if self.minima is None or self.given is None:
+        if self._from_files is None:
             return kept
-        return {STARTS: self.given.points, **kept}
+        return {STARTS: self._from_files.points, **kept}
 
     def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
@@ -193,71 +193,77 @@ class SweepTemperature:
         sites = self._sites(run)
         grounds = reference_minima(run, sites)
         cells = list(self._cells(sites, grounds))
-        asked = {unit.hash for unit in pending}
         recorded = {unit.hash for unit, _, _ in cells}
-        costs = [
-            (unit.name, (unit.cost or self._costs.of_minimum)())
-            for unit in pending
-            if unit.hash not in recorded
-        ]
+        costs = []
+        for unit in pending:
+            if unit.hash not in recorded:
+                cost = unit.cost or self._costs.of_minimum
+                costs.append((unit.name, cost()))
+        asked = {unit.hash for unit in pending}
         for unit, cell, site in cells:
             if unit.hash in asked:
-                cost = self._costs.of_cell(cell, grounds[site.number_and_size])
-                costs.append((unit.name, cost))
+                of_cell = self._costs.of_cell(cell, grounds[site.number_and_size])
+                costs.append((unit.name, of_cell))
         for site in sites:
-            if site.number_and_size not in grounds:
-                for size in site.sizes(self.sweep.batch_size):
-                    cost = self._costs.of_cell(self._cell(1e-6, size), None)
-                    costs += [(f"cell-{rate}-{size}", cost) for rate in self.sweep.rates_in_words]
+            if site.number_and_size in grounds:
+                continue
+            for size in site.sizes(self.sweep.batch_size):
+                guess = self._costs.of_cell(self._cell(1e-6, size), None)
+                costs += [(f"cell-{rate}-{size}", guess) for rate in self.sweep.rates_in_words]
         return costs
 
     @property
     def _costs(self) -> SweepCosts:
-        return SweepCosts(
-            self.landscape, dtype_of(self.dtype), self.replicas, self.steps, self.seed
-        )
-
-    @cached_property
-    def _starts(self) -> Tensor | None:
-        """The points [P, n] that clouds start from, or that the minima below which they do are
-        looked for from."""
-        if self.given is None:
-            return None
-        return self.given.points if self.minima is not None else self.given.points[:1]
+        dtype = dtype_of(self.dtype)
+        return SweepCosts(self.landscape, dtype, self.replicas, self.steps, self.seed)
 
     @cached_property
     def given(self) -> Given | None:
-        """The points as they were read; None where the command finds its own."""
-        if self.minima is not None and self.at is not None and self.checkpoint.key != STARTS:
-            return given_on_paths(self.landscape, self.minima, self.at)
+        """The points as they were read, that clouds start from, or that the minima below which they
+        do are looked for from; None where the command finds its own."""
         if self.minima is None and not states_minima(self.landscape):
             return None
-        return given(self.landscape, self.minima, self.checkpoint, dtype_of(self.dtype))
+        is_of_sweep = self.checkpoint.key == STARTS
+        if self.minima is not None and self.at is not None and not is_of_sweep:
+            return given_on_paths(self.landscape, self.minima, self.at)
+        dtype = dtype_of(self.dtype)
+        return given(self.landscape, self.minima, self.checkpoint, dtype)
+
+    @property
+    def _from_files(self) -> Given | None:
+        """The points that files hold; None where no file was named."""
+        if self.minima is None:
+            return None
+        return self.given
 
     @property
     def said(self) -> list[str]:
         """What was taken of each file, a line each."""
-        return [] if self.minima is None or self.given is None else self.given.said
+        if self._from_files is None:
+            return []
+        return self._from_files.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        return (
-            science if self.minima is None or self.given is None else self.given.identity(science)
-        )
+        if self._from_files is None:
+            return science
+        return self._from_files.identity(science)
 
     def _sites(self, run: Run) -> list[Site]:
         """The units that find the minima; those that are given are known by their content."""
-        starts = self._starts
         points: list[str | None] = [None]
-        if self.minima is not None and starts is not None:
-            points = [digest_of(theta) for theta in starts]
-        sizes = [0] if is_additive(self.landscape) else list(self.sweep.batch_size)
+        if self._from_files is not None:
+            points = [digest_of(theta) for theta in self._from_files.points]
+        sizes = [0]
+        if not is_additive(self.landscape):
+            sizes = list(self.sweep.batch_size)
         what = {
             "landscape": run.science["landscape"],
             "seed": self.seed,
             "polished": self.at is None,
         }
-        units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))
+        smallest = min(self.sweep.batch_size)
+        units = SiteUnits(what, self._measure, self._costs.of_minimum, smallest)
         return units.below(points, sizes)
 
     def _cells(self, sites: list[Site], grounds: Grounds) -> Iterator[tuple[Unit, Cell, Site]]:
@@ -265,25 +271,27 @@ class SweepTemperature:
             ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
-            top, adapts = ground.top_curvature, not ground.has_minimum
+            top = ground.top_curvature
+            adapts = not ground.has_minimum
             for rate in self.sweep.learning_rates(top, self.momentum, adapts):
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self._cell(rate, size)
                     config = {"cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
+                    work = partial(self._record, cell)
                     cost = partial(self._costs.of_cell, cell, None)
-                    yield site.unit_of(cell, config, partial(self._record, cell), cost), cell, site
+                    yield site.unit_of(cell, config, work, cost), cell, site
 
     def _quenches(self, run: Run, cells: list[tuple[Unit, Cell, Site]]) -> list[Unit | None]:
         """The units that quench points of finished cells, None for cells that are not done or have
         a minimum."""
-        found: list[Unit | None] = []
+        quenches: list[Unit | None] = []
         for unit, cell, site in cells:
             if not site.batch_size or run.result(unit) is None:
-                found.append(None)
+                quenches.append(None)
                 continue
             work = partial(self._quench, cell)
-            found.append(site.quench_of(unit, work, self._costs.of_quench))
-        return found
+            quenches.append(site.quench_of(unit, work, self._costs.of_quench))
+        return quenches
 
     def _cell(self, rate: float, size: int) -> Cell:
         return Cell(

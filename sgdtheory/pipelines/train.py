@@ -16,6 +16,7 @@ from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.rng import key, stream
@@ -24,6 +25,7 @@ from sgdtheory.roles.facts import objective_gap, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
+from sgdtheory.statistics.tables import column_of
 
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
 
@@ -54,36 +56,32 @@ class Train:
 
     def units(self, run: Run) -> list[Unit]:
         minima = self._minima(run)
-        if any(run.result(unit) is None for unit in minima):
+        if not all_finished(run, minima):
             return minima
-        return [
-            *minima,
-            *units_of(self.diagnostic, self.landscape, minima, run),
-            *units_along(self.diagnostic, self.landscape, minima, run),
-        ]
+        at_minima = units_of(self.diagnostic, self.landscape, minima, run)
+        at_snapshots = units_along(self.diagnostic, self.landscape, minima, run)
+        return [*minima, *at_minima, *at_snapshots]
 
     def _minima(self, run: Run) -> list[Unit]:
-        what = {
-            name: value
-            for name, value in run.science.items()
-            if name not in ("minima", "diagnostic")
-        }
-        return [
-            Unit(
-                f"minimum-{i}",
-                {**what, "index": i},
-                partial(self._find, i),
-                cost=partial(self._cost, i),
-            )
-            for i in range(self.minima)
-        ]
+        what = dict(run.science)
+        del what["minima"]
+        del what["diagnostic"]
+        units = []
+        for i in range(self.minima):
+            config = {**what, "index": i}
+            work = partial(self._find, i)
+            cost = partial(self._cost, i)
+            units.append(Unit(f"minimum-{i}", config, work, cost=cost))
+        return units
 
     def _find(self, index: int, folder: UnitFolder) -> None:
         """Train, polish and score one minimum."""
         start = self._start(index)
         polish = self._polish()
         seed = key(self.seed, "minimum", index)
-        trained = 0.9 if polish == "none" else 0.6
+        trained = 0.6
+        if polish == "none":
+            trained = 0.9
         steps = snapshot_steps(self.sgd.steps, self.snapshots)
         cloud, sgd = run_measured(
             folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps
@@ -95,23 +93,19 @@ class Train:
                 folder, "polish", descent, self.landscape, cloud, seed, fraction=(trained, 0.9)
             )
         elif polish == "lbfgs":
-            cloud = lbfgs(
-                self.landscape,
-                cloud,
-                self.polish_steps,
-                lambda done: folder.tell(0.6 + 0.3 * done, "polish"),
-            )
+
+            def tell(done: float) -> None:
+                folder.tell(0.6 + 0.3 * done, "polish")
+
+            cloud = lbfgs(self.landscape, cloud, self.polish_steps, tell)
         folder.tell(0.9, "scoring")
-        rows = [
-            describe_point(
-                self.landscape, theta, steps=self.sgd.steps, learning_rate=sgd.learning_rate
-            )
-            for theta in cloud
-        ]
+        facts = {"steps": self.sgd.steps, "learning_rate": sgd.learning_rate}
+        rows = [describe_point(self.landscape, theta, **facts) for theta in cloud]
         folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 
     def finish(self, run: Run) -> Results:
-        rows, points = [], []
+        rows = []
+        points = []
         minima = self._minima(run)
         for i, unit in enumerate(minima):
             result = run.result(unit)
@@ -119,108 +113,114 @@ class Train:
                 rows += [{"name": str(i), **row} for row in result["rows"]]
                 points.append(run.folder(unit).clouds()["minima"])
         if len(rows) == len(minima):
-            columns = columns_of(
-                units_of(self.diagnostic, self.landscape, minima, run), run, len(rows)
-            )
-            rows = [{**row, **more} for row, more in zip(rows, columns, strict=True)]
+            diagnostics = units_of(self.diagnostic, self.landscape, minima, run)
+            columns = columns_of(diagnostics, run, len(rows))
+            for row, more in zip(rows, columns, strict=True):
+                row |= more
         kept = constants_to_keep(self.landscape)
-        clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}} if points else {}
-        tables, numbers = {"minima": rows}, {}
+        clouds = {}
+        if points:
+            clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}}
+        tables = {"minima": rows}
+        numbers = {}
         if self.snapshots:
-            tables["snapshots"], passed = snapshots_of(self.diagnostic, self.landscape, minima, run)
+            snapshots, passed = snapshots_of(self.diagnostic, self.landscape, minima, run)
+            tables["snapshots"] = snapshots
             clouds |= passed
-            numbers = {"plots": pictures(tables["snapshots"])}
+            numbers = {"plots": pictures(snapshots)}
         return Results(self._claims(rows), tables, numbers, clouds)
 
     def _cost(self, index: int) -> Estimate:
         """From five steps after a warm-up of two, and one score."""
         start = self._start(index)
-        return estimate_stage(
-            self.landscape, self.sgd.resolve_learning_rate(self.landscape, start, 0), start
-        )
+        sgd = self.sgd.resolve_learning_rate(self.landscape, start, 0)
+        return estimate_stage(self.landscape, sgd, start)
 
     def _start(self, index: int) -> Cloud:
-        cloud: Cloud = self.landscape.init(1, stream(self.seed, "init", index))
+        source = stream(self.seed, "init", index)
+        cloud: Cloud = self.landscape.init(1, source)
         return cloud.to(dtype_of(self.dtype))
 
     def _polish(self) -> str:
-        return (
-            self.polish
-            if self.polish != "auto"
-            else "none"
-            if is_scored(self.landscape)
-            else "lbfgs"
-        )
+        if self.polish != "auto":
+            return self.polish
+        if is_scored(self.landscape):
+            return "none"
+        return "lbfgs"
 
     def _claims(self, rows: Rows) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = title_of(self.landscape)
         if not rows:
-            return [
-                Claim(
-                    "minima",
-                    f"no minimum of {title}",
-                    Measured.nothing("no unit finished"),
-                    "training error 0",
-                    None,
-                )
-            ]
+            unknown = Measured.nothing("no unit finished")
+            words = f"no minimum of {title}"
+            return [Claim("minima", words, unknown, "training error 0", None)]
         if not is_scored(self.landscape):
             return [_stationary(rows, title)]
-        doubts = [(row["name"], untrained(self.landscape, row["train_loss"])) for row in rows]
-        doubts = [(name, why) for name, why in doubts if why]
-        more = f", and so for {len(doubts) - 1} more" if len(doubts) > 1 else ""
-        left = (
-            f"; {doubts[0][0]} is no minimum, it is not trained: {doubts[0][1]}{more}"
-            if doubts
-            else ""
-        )
-        worst = max(row["train_error"] for row in rows)
-        test = Measured.mean([row["test_error"] for row in rows])
-        percent = Measured.mean([100 * row["test_error"] for row in rows], "%")
-        at = "at all of them" if len(rows) > 1 else ""
-        error = f"0 {at}".strip() if worst == 0 else f"up to {100 * worst:.2f} %"
-        words = (
-            f"{_counted(rows, bool(doubts))} of {title}: training error {error}, test "
-            f"error {percent}{left}"
-        )
+        doubts = self._doubts(rows)
+        worst = max(column_of(rows, "train_error"))
+        test_errors = column_of(rows, "test_error")
+        test = Measured.mean(test_errors)
+        percents = [100 * error for error in test_errors]
+        percent = Measured.mean(percents, "%")
+        error = f"up to {100 * worst:.2f} %"
+        if worst == 0:
+            error = "0"
+            if len(rows) > 1:
+                error = "0 at all of them"
+        counted = _counted(rows, bool(doubts))
+        words = f"{counted} of {title}: training error {error}, test error {percent}{doubts}"
         fits = "0: a minimum fits its training data"
+        holds = worst == 0 and not doubts
+        mean = f"test error {percent}, mean over minima ± its standard error"
         return [
-            Claim("training_error", words, Measured(worst), fits, worst == 0 and not doubts),
-            Claim(
-                "test_error",
-                f"test error {percent}, mean over minima ± its standard error",
-                test,
-                "no fixed value",
-                None,
-            ),
+            Claim("training_error", words, Measured(worst), fits, holds),
+            Claim("test_error", mean, test, "no fixed value", None),
         ]
+
+    def _doubts(self, rows: Rows) -> str:
+        """Which points are no minima; empty where all are trained."""
+        reasons = {}
+        for row in rows:
+            if why := untrained(self.landscape, row["train_loss"]):
+                reasons[row["name"]] = why
+        if not reasons:
+            return ""
+        first, *others = reasons
+        words = f"; {first} is no minimum, it is not trained: {reasons[first]}"
+        if others:
+            words += f", and so for {len(others)} more"
+        return words
 
 
 def _stationary(rows: Rows, title: str) -> Claim:
     """Points of a formula are judged by the gradient there."""
-    norms = [row["gradient_norm"] for row in rows]
-    if any(norm is None or row["objective"] is None for norm, row in zip(norms, rows, strict=True)):
+    norms = column_of(rows, "gradient_norm")
+    objectives = column_of(rows, "objective")
+    expected = f"|∇L| ≤ {STATIONARY:g}"
+    if None in norms or None in objectives:
         lost = Measured.nothing("the objective or its gradient is not finite at some of them")
-        return Claim(
-            "stationary",
-            f"{_counted(rows, True)} of {title}: not finite",
-            lost,
-            f"|∇L| ≤ {STATIONARY:g}",
-            False,
-        )
-    holds, lowest = max(norms) <= STATIONARY, min(row["objective"] for row in rows)
+        counted = _counted(rows, True)
+        words = f"{counted} of {title}: not finite"
+        return Claim("stationary", words, lost, expected, False)
+    largest = max(norms)
+    holds = largest <= STATIONARY
+    counted = _counted(rows, not holds)
     words = (
-        f"{_counted(rows, not holds)} of {title}: |∇L| ≤ {max(norms):.1e} at all of "
-        f"them, lowest value {lowest:.6g}"
+        f"{counted} of {title}: |∇L| ≤ {largest:.1e} at all of "
+        f"them, lowest value {min(objectives):.6g}"
     )
-    return Claim("stationary", words, Measured(max(norms)), f"|∇L| ≤ {STATIONARY:g}", holds)
+    return Claim("stationary", words, Measured(largest), expected, holds)
 
 
 def _counted(rows: Rows, points: bool) -> str:
     """4 minima; points, where they are none."""
-    one, many = ("point", "points") if points else ("minimum", "minima")
-    return f"{len(rows)} {one if len(rows) == 1 else many}"
+    count = len(rows)
+    if points:
+        word = "point" if count == 1 else "points"
+    else:
+        word = "minimum" if count == 1 else "minima"
+    return f"{count} {word}"
 
 
 def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
@@ -250,12 +250,15 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     for split in ("train", "test"):
         if is_scored(landscape):
             score = landscape.score(theta[None], split)
-            row |= Measured.mean(score.losses[0].cpu(), "nats").columns(f"{split}_loss")
-            row |= Measured.mean(score.errors[0].cpu()).columns(f"{split}_error")
+            loss = Measured.mean(score.losses[0].cpu(), "nats")
+            error = Measured.mean(score.errors[0].cpu())
         else:
-            nothing = Measured.nothing("a formula has no examples")
-            loss = Measured(float(objective[0])) if split == "train" else nothing
-            row |= loss.columns(f"{split}_loss") | nothing.columns(f"{split}_error")
+            error = Measured.nothing("a formula has no examples")
+            loss = error
+            if split == "train":
+                loss = Measured(float(objective[0]))
+        row |= loss.columns(f"{split}_loss")
+        row |= error.columns(f"{split}_error")
     return row | {
         "objective": float(objective[0]),
         **objective_gap(landscape, theta).columns("objective_gap"),

@@ -17,8 +17,7 @@ def resampled_rows(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Arr
     >>> resampled_rows(4, resamples=2).shape
     (2, 4)
     """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return generator.integers(0, count, (resamples, count))
+    return _generator(seed).integers(0, count, (resamples, count))
 
 
 def resample_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Array:
@@ -28,8 +27,12 @@ def resample_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Ar
     >>> resample_counts(5, resamples=3).sum(1)
     array([5, 5, 5])
     """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return generator.multinomial(count, np.full(count, 1 / count), resamples)
+    chances = np.full(count, 1 / count)
+    return _generator(seed).multinomial(count, chances, resamples)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def bootstrap(
@@ -46,8 +49,10 @@ def bootstrap(
     28.5
     """
     value = float(statistic(np.arange(count)))
-    draws = [float(statistic(rows)) for rows in resampled_rows(count, resamples, seed)]
-    return Measured(value, float(np.std(draws, ddof=1)))
+    samples = resampled_rows(count, resamples, seed)
+    draws = [float(statistic(rows)) for rows in samples]
+    stderr = float(np.std(draws, ddof=1))
+    return Measured(value, stderr)
 
 
 def ratio_of_means(above: Array, below: Array, unit: str = "") -> Measured:
@@ -64,13 +69,20 @@ def ratio_of_means(above: Array, below: Array, unit: str = "") -> Measured:
         return Measured.nothing("nothing was recorded")
     if above.shape[1] < 2:
         return Measured.nothing("fewer than two replicas have stayed finite")
-    top, bottom = above.mean(0), below.mean(0)  # [P]
-    if not (np.isfinite(top).all() and bottom.mean() > 0):
+    top = above.mean(0)  # [P]
+    bottom = below.mean(0)
+    scale = bottom.mean()
+    if not np.isfinite(top).all() or not scale > 0:
         return Measured.nothing("not finite")
-    rows = resampled_rows(len(top))
-    draws = top[rows].mean(1) / bottom[rows].mean(1)
-    error = small_sample_correction(len(top)) * float(draws.std(ddof=1))
-    return Measured(float(top.mean() / bottom.mean()), error, unit)
+    count = len(top)
+    rows = resampled_rows(count)
+    numerators = top[rows].mean(1)
+    denominators = bottom[rows].mean(1)
+    draws = numerators / denominators
+    spread = float(draws.std(ddof=1))
+    error = small_sample_correction(count) * spread
+    ratio = float(top.mean() / scale)
+    return Measured(ratio, error, unit)
 
 
 def small_sample_correction(count: int) -> float:
@@ -80,6 +92,8 @@ def small_sample_correction(count: int) -> float:
     >>> round(small_sample_correction(5), 3)
     1.584
     """
-    student = stdtrit(count - 1, 0.975)
+    freedom = count - 1
+    student = stdtrit(freedom, 0.975)
     normal = ndtri(0.975)
-    return float(np.sqrt(count / (count - 1)) * student / normal)
+    unbiased = np.sqrt(count / freedom)
+    return float(unbiased * student / normal)

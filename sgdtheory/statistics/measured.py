@@ -48,7 +48,8 @@ class Measured(NamedTuple):
             return cls.nothing("not finite")
         if values.size == 1:
             return cls(mean, None, unit)
-        stderr = float(values.std(ddof=1) / sqrt(values.size))
+        scatter = values.std(ddof=1)
+        stderr = float(scatter / sqrt(values.size))
         return cls(mean, stderr, unit)
 
     @classmethod
@@ -71,7 +72,10 @@ class Measured(NamedTuple):
     @classmethod
     def from_json(cls, number: Mapping[str, Any]) -> "Measured":
         """The number that `as_json` has written."""
-        return cls(number["value"], number["stderr"], "", number.get("why", ""))
+        value = number["value"]
+        stderr = number["stderr"]
+        why = number.get("why", "")
+        return cls(value, stderr, "", why)
 
     def as_json(self) -> Row:
         """{"value": …, "stderr": …}, and `why` where there is no number.
@@ -80,7 +84,9 @@ class Measured(NamedTuple):
         {'value': 0.5, 'stderr': 0.1}
         """
         number: Row = {"value": self.value, "stderr": self.stderr}
-        return number if self.value is not None else {**number, "why": self.why}
+        if self.value is None:
+            number["why"] = self.why
+        return number
 
     def in_units_of(self, unit: float) -> "Measured":
         """The number and its error over an exact one; no number stays none.
@@ -90,12 +96,17 @@ class Measured(NamedTuple):
         """
         if self.value is None:
             return self
-        return Measured(self.value / unit, None if self.stderr is None else self.stderr / unit)
+        stderr = None
+        if self.stderr is not None:
+            stderr = self.stderr / unit
+        return Measured(self.value / unit, stderr)
 
     def __str__(self) -> str:
         if self.value is None:
             return f"– ({self.why})"
-        unit = f" {self.unit}" if self.unit else ""
+        unit = ""
+        if self.unit:
+            unit = f" {self.unit}"
         return f"{in_sentence(self.value, self.stderr)}{unit}"
 
 

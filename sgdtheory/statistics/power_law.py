@@ -47,31 +47,43 @@ def fit_power_law(points: Sequence[Point]) -> Fit | str:
     >>> round(law.slope, 12), round(law.prefactor, 12)
     (2.0, 3.0)
     """
-    usable = [point for point in points if point.temperature > 0 and point.stderr > 0]
-    if len(usable) < LEAST:
-        return f"{len(usable)} cells are too few for a line: {LEAST} are needed"
+    usable = [point for point in points if _has_logarithm(point)]
+    count = len(usable)
+    if count < LEAST:
+        return f"{count} cells are too few for a line: {LEAST} are needed"
     x = np.log([point.x for point in usable])
     y = np.log([point.temperature for point in usable])
-    weights = np.array([(point.temperature / point.stderr) ** 2 for point in usable])  # 1/σ²(log T)
+    precisions = [point.temperature / point.stderr for point in usable]  # 1/σ(log T)
+    weights = np.array([precision**2 for precision in precisions])
     if np.ptp(x) < 1e-9:
         return "all cells have the same η/b"
     centre = float(np.average(x, weights=weights))
-    spread = float((weights * (x - centre) ** 2).sum())
-    slope = float((weights * (x - centre) * y).sum() / spread)
+    away = x - centre
+    spread = float((weights * away**2).sum())
+    products = weights * away * y
+    slope = float(products.sum() / spread)
     middle = float(np.average(y, weights=weights))  # log T at the centre
-    residuals = y - middle - slope * (x - centre)
-    chi2 = float((weights * residuals**2).sum() / (len(usable) - 2))
+    residuals = y - middle - slope * away
+    freedom = count - 2
+    squares = weights * residuals**2
+    chi2 = float(squares.sum() / freedom)
     scale = sqrt(max(1.0, chi2))
     prefactor = exp(middle - slope * centre)
-    log_error = sqrt(1 / weights.sum() + centre**2 / spread)
+    of_middle = 1 / weights.sum()
+    of_slope = centre**2 / spread
+    log_error = sqrt(of_middle + of_slope)
     return Fit(
         slope=slope,
         slope_stderr=scale / sqrt(spread),
         prefactor=prefactor,
         prefactor_stderr=scale * prefactor * log_error,
         chi2_per_dof=chi2,
-        cells=len(usable),
+        cells=count,
     )
+
+
+def _has_logarithm(point: Point) -> bool:
+    return point.temperature > 0 and point.stderr > 0
 
 
 class Scatter(NamedTuple):
@@ -91,17 +103,26 @@ def scatter(points: Sequence[Point]) -> Scatter | str:
     groups: dict[float, list[Point]] = {}
     for point in points:
         if point.temperature > 0:
-            groups.setdefault(round(log(point.x), 9), []).append(point)
-    squares, freedom, errors = 0.0, 0, []
+            x = round(log(point.x), 9)
+            groups.setdefault(x, []).append(point)
+    squares = 0.0
+    freedom = 0
+    errors = []
     for group in groups.values():
-        if len(group) > 1:
-            logs = np.log([point.temperature for point in group])
-            squares += float(((logs - logs.mean()) ** 2).sum())
-            freedom += len(group) - 1
-            errors += [(point.stderr / point.temperature) ** 2 for point in group]
+        if len(group) < 2:
+            continue
+        logs = np.log([point.temperature for point in group])
+        deviations = logs - logs.mean()
+        squares += float((deviations**2).sum())
+        freedom += len(group) - 1
+        for point in group:
+            relative = point.stderr / point.temperature
+            errors.append(relative**2)
     if not freedom:
         return "no two cells have the same η/b"
-    return Scatter(sqrt(squares / freedom), sqrt(float(np.mean(errors))))
+    observed = sqrt(squares / freedom)
+    expected = sqrt(float(np.mean(errors)))
+    return Scatter(observed, expected)
 
 
 def exponents(
@@ -120,16 +141,18 @@ def exponents(
     2.0
     """
     slopes = []
-    by_sample = grouped(rows, sample)
-    for value in sorted(by_sample):
-        own = by_sample[value]
+    for _, own in sorted(grouped(rows, sample).items()):
         columns = [_log_of(own, factor) for factor in factors]
-        design = np.stack([*columns, np.ones(len(own))], 1)
+        constant = np.ones(len(own))
+        design = np.stack([*columns, constant], 1)
         if np.linalg.matrix_rank(design) < design.shape[1]:
-            return [Measured.nothing("the grid is too small to tell")] * len(columns)
-        solution = np.linalg.lstsq(design, np.log(column_of(own, y)), rcond=None)[0]
+            unknown = Measured.nothing("the grid is too small to tell")
+            return [unknown] * len(columns)
+        logs = np.log(column_of(own, y))
+        solution, *_ = np.linalg.lstsq(design, logs, rcond=None)
         slopes.append(solution[:-1])
-    return [Measured.mean(column) for column in np.array(slopes).T]
+    by_factor = np.array(slopes).T
+    return [Measured.mean(samples) for samples in by_factor]
 
 
 def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
@@ -138,7 +161,8 @@ def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
     for name, power in factor.items():
         logs = np.log(column_of(rows, name))
         terms.append(power * logs)
-    total: Array = sum(terms[1:], terms[0])
+    first, *others = terms
+    total: Array = sum(others, first)
     return total
 
 
@@ -156,21 +180,32 @@ def binned_exponent(x: Array, y: Array) -> Measured:
         return Measured.nothing("fewer than three curvatures above the flat ones")
     logs = np.log(x)
     bins = np.zeros(len(x), int)
-    if logs[-1] > logs[0]:
-        scaled = BINS * (logs - logs[0]) / (logs[-1] - logs[0])
+    width = logs[-1] - logs[0]
+    if width > 0:
+        scaled = BINS * (logs - logs[0]) / width
         bins = np.minimum(scaled.astype(int), BINS - 1)
     used = np.unique(bins)
-    masks = [bins == b for b in used]
-    centres = np.array([logs[mask].mean() for mask in masks])  # [m]
-    means = np.stack([y[:, mask].mean(1) for mask in masks], 1)  # [1 + R, m]
+    log_means = []
+    columns = []
+    for b in used:
+        mask = bins == b
+        log_means.append(logs[mask].mean())
+        columns.append(y[:, mask].mean(1))
+    centres = np.array(log_means)  # [m]
+    means = np.stack(columns, 1)  # [1 + R, m]
     if len(used) < 3 or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
     slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
-    residuals = np.log(means[0]) - slopes[0] * centres - offsets[0]
+    slope = slopes[0]
+    values = np.log(means[0])
+    residuals = values - slope * centres - offsets[0]
     freedom = len(used) - 2
-    spread = ((centres - centres.mean()) ** 2).sum()
-    scatter_error = np.sqrt((residuals**2).sum() / freedom / spread)
+    away = centres - centres.mean()
+    spread = (away**2).sum()
+    variance = (residuals**2).sum() / freedom
+    scatter_error = np.sqrt(variance / spread)
     sampling_error = 0.0
     if len(slopes) > 1:
         sampling_error = float(slopes[1:].std(ddof=1))
-    return Measured(float(slopes[0]), float(np.hypot(scatter_error, sampling_error)))
+    error = np.hypot(scatter_error, sampling_error)
+    return Measured(float(slope), float(error))

@@ -19,7 +19,8 @@ def share(count: int, total: int) -> Measured:
     if total == 0:
         return Measured.nothing("nothing was counted")
     variance = count * (total - count) / total + 0.25
-    return Measured(count / total, sqrt(variance) / (total + 1))
+    error = sqrt(variance) / (total + 1)
+    return Measured(count / total, error)
 
 
 def at_most(count: int, total: int) -> float:
@@ -31,4 +32,5 @@ def at_most(count: int, total: int) -> float:
     """
     if count == total:
         return 1.0
-    return float(beta.ppf(CONFIDENCE, count + 1, total - count))
+    bound = beta.ppf(CONFIDENCE, count + 1, total - count)
+    return float(bound)

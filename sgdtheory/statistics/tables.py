@@ -13,7 +13,10 @@ def grouped(rows: Sequence[Row], column: str) -> dict[Any, Rows]:
     >>> grouped([{"b": 2, "T": 0.1}, {"b": 1, "T": 0.3}, {"b": 2, "T": 0.2}], "b").keys()
     dict_keys([2, 1])
     """
-    return {key: group for (key,), group in grouped_by(rows, column).items()}
+    groups: dict[Any, Rows] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return groups
 
 
 def grouped_by(rows: Sequence[Row], *columns: str) -> dict[tuple[Any, ...], Rows]:
@@ -24,7 +27,8 @@ def grouped_by(rows: Sequence[Row], *columns: str) -> dict[tuple[Any, ...], Rows
     """
     groups: dict[tuple[Any, ...], Rows] = {}
     for row in rows:
-        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
+        values = tuple(row[column] for column in columns)
+        groups.setdefault(values, []).append(row)
     return groups
 
 
@@ -69,15 +73,20 @@ def mean_over(
     >>> mean_over(rows, "way", "pair", "nothing was released")
     Measured(value=3.0, stderr=1.0, unit='', why='')
     """
-    missing = [row for row in rows if row[name] is None]
-    if missing or not rows:
-        return Measured.nothing(missing[0][f"{name}_why"] if missing else unknown)
-    groups = [column_of(own, name) for own in grouped(rows, group).values()]
-    means = [sum(values) / len(values) for values in groups]
+    if not rows:
+        return Measured.nothing(unknown)
+    for row in rows:
+        if row[name] is None:
+            return Measured.nothing(row[f"{name}_why"])
+    means = []
+    for members in grouped(rows, group).values():
+        values = column_of(members, name)
+        means.append(sum(values) / len(values))
     if len(means) > 1:
         return Measured.mean(means)
-    errors = [row.get(f"{name}_stderr") or 0.0 for row in rows]
-    return Measured(means[0], hypot(*errors) / len(rows))
+    errors = _errors_of(rows, name)
+    error = hypot(*errors) / len(rows)
+    return Measured(means[0], error)
 
 
 def mean_of_known(rows: Sequence[Row], name: str) -> Measured:
@@ -89,7 +98,16 @@ def mean_of_known(rows: Sequence[Row], name: str) -> Measured:
     """
     if any(row[name] is None for row in rows):
         return Measured.nothing(f"{name} is not known everywhere")
-    errors = [row.get(f"{name}_stderr") or 0.0 for row in rows]
-    spread = sum(error**2 for error in errors) ** 0.5 / len(rows)
-    mean = sum(column_of(rows, name)) / len(rows)
-    return Measured(mean, spread if any(errors) else None)
+    count = len(rows)
+    mean = sum(column_of(rows, name)) / count
+    errors = _errors_of(rows, name)
+    if not any(errors):
+        return Measured(mean)
+    squares = sum(error**2 for error in errors)
+    return Measured(mean, squares**0.5 / count)
+
+
+def _errors_of(rows: Sequence[Row], name: str) -> list[float]:
+    """The standard errors of a column; 0 for a number without one."""
+    errors = [row.get(f"{name}_stderr") for row in rows]
+    return [error or 0.0 for error in errors]

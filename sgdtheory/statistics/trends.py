@@ -24,8 +24,14 @@ def higher(first: Measured, second: Measured) -> bool | None:
     """
     if first.value is None or second.value is None:
         return None
-    error = hypot(first.stderr or 0.0, second.stderr or 0.0)
-    return first.value - second.value > SIGMAS * error
+    difference = first.value - second.value
+    error = hypot(_error(first), _error(second))
+    return difference > SIGMAS * error
+
+
+def _error(number: Measured) -> float:
+    """The standard error; 0 of an exact number."""
+    return number.stderr or 0.0
 
 
 def sigmas(number: Measured) -> float:
@@ -52,17 +58,22 @@ def rises(samples: Sequence[Sequence[float]]) -> bool | None:
     rise = _difference(samples[0], samples[-1])
     if not _bound(rise, -1) > 0:
         return False
-    steps = [_difference(first, second) for first, second in pairwise(samples)]
-    return all(_bound(step, +1) >= 0 for step in steps)
+    for first, second in pairwise(samples):
+        step = _difference(first, second)
+        if not _bound(step, +1) >= 0:
+            return False
+    return True
 
 
 def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
-    return Measured.mean([b - a for a, b in zip(first, second, strict=True)])
+    pairs = zip(first, second, strict=True)
+    differences = [b - a for a, b in pairs]
+    return Measured.mean(differences)
 
 
 def _bound(mean: Measured, side: int) -> float:
     assert mean.value is not None
-    return mean.value + side * SIGMAS * (mean.stderr or 0.0)
+    return mean.value + side * SIGMAS * _error(mean)
 
 
 def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -> Measured:
@@ -77,8 +88,9 @@ def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -
         assert first.value is not None and second.value is not None
         if first.value < level <= second.value:
             slope = (second.value - first.value) / (next_x - x)
-            error = max(first.stderr or 0.0, second.stderr or 0.0) / slope
-            return Measured(x + (level - first.value) / slope, error)
+            missing = level - first.value
+            error = max(_error(first), _error(second))
+            return Measured(x + missing / slope, error / slope)
     return Measured.nothing(why)
 
 
@@ -94,8 +106,9 @@ def ratio(first: Measured, second: Measured, why: str) -> Measured:
     if second.value <= 0 or not isfinite(first.value):
         return Measured.nothing(why)
     quotient = first.value / second.value
-    relative = quotient * (second.stderr or 0.0) / second.value
-    return Measured(quotient, hypot((first.stderr or 0.0) / second.value, relative))
+    by_first = _error(first) / second.value
+    by_second = quotient * _error(second) / second.value
+    return Measured(quotient, hypot(by_first, by_second))
 
 
 def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
@@ -108,7 +121,8 @@ def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
     numerators = np.asarray(above)
     denominators = np.asarray(below)
     share = numerators.sum() / denominators.sum()
-    spread = Measured.mean((numerators - share * denominators) / denominators.mean())
+    residuals = numerators - share * denominators
+    spread = Measured.mean(residuals / denominators.mean())
     return Measured(float(share), spread.stderr)
 
 
@@ -126,7 +140,8 @@ def weighted_mean(values: ArrayLike, errors: ArrayLike) -> Measured:
     mean = float(np.average(numbers, weights=weights))
     residuals = (numbers - mean) / stderrs
     chi2 = float((residuals**2).sum() / freedom)
-    return Measured(mean, sqrt(max(1.0, chi2) / weights.sum()))
+    variance = max(1.0, chi2) / weights.sum()
+    return Measured(mean, sqrt(variance))
 
 
 def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float]]:
@@ -136,11 +151,16 @@ def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float
     2.0
     """
     if not all(ratio > 0 for ratio in ratios):
-        return Measured.nothing(f"{name} is not above zero everywhere"), ratios
-    mean = Measured.mean([log(ratio) for ratio in ratios])
+        unknown = Measured.nothing(f"{name} is not above zero everywhere")
+        return unknown, ratios
+    logs = [log(ratio) for ratio in ratios]
+    mean = Measured.mean(logs)
     assert mean.value is not None
     value = exp(mean.value)
-    return Measured(value, None if mean.stderr is None else value * mean.stderr), ratios
+    stderr = None
+    if mean.stderr is not None:
+        stderr = value * mean.stderr
+    return Measured(value, stderr), ratios
 
 
 def rank_correlations(
@@ -158,6 +178,8 @@ def rank_correlations(
     correlations = []
     for members in grouped(rows, group).values():
         if len(members) > 2:
-            ranks = spearmanr(column_of(members, x), column_of(members, y))
+            xs = column_of(members, x)
+            ys = column_of(members, y)
+            ranks = spearmanr(xs, ys)
             correlations.append(float(ranks.statistic))
     return correlations

@@ -46,26 +46,28 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     `rise`, `left`: of the objective; `data_rise`, `data_left`: without ½λ|θ|². `gradient_norm` of
     the others at the end.
     """
-    held = Clamped(landscape, index, float(theta[index]) + delta)
+    value = float(theta[index]) + delta
+    held = Clamped(landscape, index, value)
     pushed = held.place(theta[None])
     adapted = held.place(lbfgs(held, pushed, steps))
-    points, decay = (
-        torch.cat([theta[None], pushed, adapted]),
-        weight_decay_of(landscape),
-    )
+    points = torch.cat([theta[None], pushed, adapted])
+    squares = points.square().sum(1)
     objective = values(landscape, points)
-    data = objective - 0.5 * decay * points.square().sum(1)
-    (rise, left), (data_rise, data_left) = ((x[1:] - x[0]).tolist() for x in (objective, data))
-    gradient = float(value_and_grad(held, adapted)[1].norm())
-    facts = {
+    data = objective - 0.5 * weight_decay_of(landscape) * squares
+    rise, left = (objective[1:] - objective[0]).tolist()
+    data_rise, data_left = (data[1:] - data[0]).tolist()
+    _, gradient = value_and_grad(held, adapted)
+    moved = adapted - pushed
+    return {
         "parameter": index,
         "delta": delta,
         "rise": rise,
         "left": left,
         "data_rise": data_rise,
         "data_left": data_left,
+        "gradient_norm": float(gradient.norm()),
+        "moved": float(moved.norm()),
     }
-    return {**facts, "gradient_norm": gradient, "moved": float((adapted - pushed).norm())}
 
 
 def second_order(curvature: Tensor, indices: list[int]) -> list[float]:
@@ -74,4 +76,8 @@ def second_order(curvature: Tensor, indices: list[int]) -> list[float]:
     """
     identity = torch.eye(len(curvature), dtype=curvature.dtype, device=curvature.device)
     inverse = torch.linalg.solve(curvature, identity[:, indices])  # [n, I]
-    return [float(1 / (curvature[i, i] * inverse[i, k])) for k, i in enumerate(indices)]
+    shares = []
+    for k, i in enumerate(indices):
+        product = curvature[i, i] * inverse[i, k]
+        shares.append(float(1 / product))
+    return shares

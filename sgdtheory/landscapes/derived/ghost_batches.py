@@ -25,23 +25,24 @@ class GhostBatchObjective:
         self, landscape: WithExamples, size: int, source: Generator, most: int | None = None
     ) -> None:
         self._landscape = landscape
-        whole = max(1, landscape.count // size)
-        order = torch.randperm(landscape.count, generator=source)[: size * whole]
-        # [parts, size]
-        self._indices = order.view(whole, size)[: most or whole].to(device_of(landscape))
+        count = max(1, landscape.count // size)
+        order = torch.randperm(landscape.count, generator=source)
+        parts = order[: size * count].view(count, size)
+        kept = parts[: most or count]
+        self._indices = kept.to(device_of(landscape))  # [parts, size]
 
     def __getattr__(self, name: str) -> Any:
         """All else is the landscape's own."""
         return getattr(self._landscape, name)
 
     def parts(self) -> Iterator[tuple[Batch, float]]:
+        weight = 1 / len(self._indices)
         for indices in self._indices:
-            yield self._landscape.batch(indices[None]), 1 / len(self._indices)
+            yield self._landscape.batch(indices[None]), weight
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         if batch is None:
-            return torch.stack(
-                [weight * self.losses(cloud, part) for part, weight in self.parts()]
-            ).sum(0)
-        found: Tensor = self._landscape.losses(cloud, batch)
-        return found
+            weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
+            return torch.stack(weighted).sum(0)
+        losses: Tensor = self._landscape.losses(cloud, batch)
+        return losses

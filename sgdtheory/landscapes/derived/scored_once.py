@@ -75,8 +75,10 @@ def scored_once(landscape: Landscape) -> Landscape:
 
 
 def _key(theta: Tensor, split: Split) -> Key:
-    numbers = theta.detach().cpu().contiguous().view(torch.uint8).numpy()
-    return sha256(numbers.tobytes()).digest(), theta.dtype, split
+    values = theta.detach().cpu().contiguous()
+    content = values.view(torch.uint8).numpy()
+    digest = sha256(content.tobytes()).digest()
+    return digest, theta.dtype, split
 
 
 def _size(score: Score) -> int:

@@ -28,7 +28,9 @@ def places(word: str) -> list[Path]:
     is_glob = has_magic(str(path))
     names = sorted(glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
     if not names:
-        what = "no file fits it" if is_glob else "no such run or file"
+        what = "no such run or file"
+        if is_glob:
+            what = "no file fits it"
         raise UserError(f"minima={word}: {what}; `sgdtheory status` lists the runs")
     return [Path(name) for name in names]
 
@@ -37,19 +39,23 @@ def file_in(folder: Path) -> Path:
     """The one checkpoint that a folder holds: a whole model by its usual names, or its only file of
     weights."""
     for name in WHOLE_MODELS:
-        if (folder / name).is_file():
-            return folder / name
+        model = folder / name
+        if model.is_file():
+            return model
     inside = [path for path in sorted(folder.iterdir()) if path.is_file()]
     files = [path for path in inside if path.name.endswith(".index.json")]
     files = files or [path for path in inside if path.suffix in SUFFIXES]
     if len(files) == 1:
         return files[0]
     if not files:
-        raise UserError(f"{folder} holds no run and no checkpoint ({', '.join(SUFFIXES)})")
+        suffixes = ", ".join(SUFFIXES)
+        raise UserError(f"{folder} holds no run and no checkpoint ({suffixes})")
+    count = len(files)
     names = ", ".join(path.name for path in files[:TOLD])
-    more = f" and {len(files) - TOLD} more" if len(files) > TOLD else ""
+    if count > TOLD:
+        names += f" and {count - TOLD} more"
     pattern = folder / f"*{files[0].suffix}"
     raise UserError(
-        f"{folder} holds {len(files)} checkpoints ({names}{more}): name one, or take all "
+        f"{folder} holds {count} checkpoints ({names}): name one, or take all "
         f"with 'minima=\"{pattern}\"'"
     )

@@ -10,8 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import constants_of
 
-# of batch norm: recomputed at every point
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+MOMENTS = ("running_mean", "running_var")  # of a batch norm: recomputed at every point
+COUNT = "num_batches_tracked"
 # what wrapping a part puts into names
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
@@ -38,31 +38,41 @@ class Names(NamedTuple):
 
     def held_in(self, tensors: Mapping[str, Tensor]) -> int:
         """How many coordinates' tensors a state dict holds, of whatever shapes […]."""
-        return sum(self.value(tensors, name) is not None for name in self.weights)
+        held = [self.value(tensors, name) is not None for name in self.weights]
+        return sum(held)
 
 
 def names_of(landscape: NetworkLandscape) -> Names:
     """The names that a state dict for this landscape may hold."""
     module = landscape.module
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    weights, constants = dict(landscape.shapes), constants_of(landscape)
+    weights = dict(landscape.shapes)
+    constants = constants_of(landscape)
     same: dict[int, list[str]] = {}
     for name, parameter in parameters.items():
         same.setdefault(id(parameter), []).append(name)
     aliases = {}
-    for name in (*weights, *(name for name in constants if name in parameters)):
-        names = same[id(parameters[name])] if name in parameters else [name]
-        aliases[name] = [name, *(other for other in names if other != name)]
-    norms = [name for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
-    statistics = [f"{norm}.{kind}".lstrip(".") for norm in norms for kind in STATISTICS]
-    stored = {*module.state_dict(), *parameters}
+    for name in (*weights, *constants):
+        if name in parameters:
+            names = same[id(parameters[name])]
+            others = [other for other in names if other != name]
+            aliases[name] = [name, *others]
+        elif name in weights:
+            aliases[name] = [name]
+    statistics = set()
+    counts = set()
+    for norm, part in module.named_modules():
+        if isinstance(part, _BatchNorm):
+            statistics |= {f"{norm}.{name}".lstrip(".") for name in MOMENTS}
+            counts.add(f"{norm}.{COUNT}".lstrip("."))
+    stored = frozenset({*module.state_dict(), *parameters})
     return Names(
         weights,
         aliases,
         constants,
-        frozenset(name for name in constants if name in stored),
-        frozenset(name for name in statistics if not name.endswith(STATISTICS[2])),
-        frozenset({*stored, *statistics, *weights, *constants}),
+        kept=stored.intersection(constants),
+        statistics=frozenset(statistics),
+        known=stored.union(statistics, counts, weights, constants),
     )
 
 

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ INERT = (
 # bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
 MOST_JSON = 1 << 28
 LEAST_GROWN = 1 << 26  # bytes of a tensor below which it does no harm that it repeats numbers
+# what is read instead of an object, and the name that stands for it in a file
+Inert: TypeAlias = Callable[..., object] | tuple[Callable[..., object], str]
 SHARD = re.compile(r"[^/\\\0]*[^/\\\0.]")  # the name of a file in the same folder
 
 
@@ -38,13 +41,16 @@ def opened(path: Path) -> object:
     for anything else."""
     if path.is_dir():
         return opened(file_in(path))
+    if not path.exists():
+        raise UserError(f"no such file: {path}")
     if not path.is_file():
-        raise UserError(f"{path} is no file" if path.exists() else f"no such file: {path}")
+        raise UserError(f"{path} is no file")
     size, head = _beginning(path)
     if path.name.endswith(".json"):
         return _sharded(path, size)
     refuse_what_does_not_fit(size, str(path))
-    is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
+    header = int.from_bytes(head[:8], "little")  # its length, in a file of safetensors
+    is_safetensors = head[8:9] == b"{" and header < size
     if path.suffix == ".safetensors" or is_safetensors:
         return _safetensors(path)
     content = _torch(path, size, head)
@@ -55,7 +61,9 @@ def opened(path: Path) -> object:
 def names_in(path: Path) -> set[str]:
     """The names of the entries that a file holds; none of a bare tensor."""
     content = opened(path)
-    return {str(name) for name in content} if isinstance(content, Mapping) else set()
+    if isinstance(content, Mapping):
+        return {str(name) for name in content}
+    return set()
 
 
 def _beginning(path: Path) -> tuple[int, bytes]:
@@ -76,14 +84,17 @@ def _refuse_grown(thing: object, path: Path, most: int, depth: int = DEEPEST) ->
     numbers without end."""
     if isinstance(thing, Tensor):
         grown = thing.numel() * thing.element_size()
-        if grown > most and not thing.is_meta and thing.layout == torch.strided:
+        has_bytes = not thing.is_meta and thing.layout == torch.strided
+        if has_bytes and grown > most:
+            shape = list(thing.shape)
             raise UserError(
-                f"{path}: a tensor {list(thing.shape)} has {grown:,} bytes, more than the "
+                f"{path}: a tensor {shape} has {grown:,} bytes, more than the "
                 f"file; save a copy of it"
             )
     elif isinstance(thing, Mapping | list | tuple) and depth:
-        for inner in thing.values() if isinstance(thing, Mapping) else thing:
-            _refuse_grown(inner, path, most, depth - 1)
+        parts = thing.values() if isinstance(thing, Mapping) else thing
+        for part in parts:
+            _refuse_grown(part, path, most, depth - 1)
 
 
 # safetensors
@@ -97,7 +108,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
             names = list(held.keys())
             return {name: held.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, TypeError, OSError, RuntimeError, AttributeError) as fault:
-        raise UserError(f"{path} is damaged or cut short ({short(fault)})") from None
+        why = short(fault)
+        raise UserError(f"{path} is damaged or cut short ({why})") from None
 
 
 def _sharded(path: Path, size: int) -> dict[str, Tensor]:
@@ -106,9 +118,10 @@ def _sharded(path: Path, size: int) -> dict[str, Tensor]:
     shards = _shards(path, files)
     tensors: dict[str, Tensor] = {}
     for shard in shards:
-        content = opened(path.parent / shard)
+        place = path.parent / shard
+        content = opened(place)
         if not isinstance(content, Mapping):
-            raise UserError(f"{path.parent / shard} is no shard: it holds no tensors by name")
+            raise UserError(f"{place} is no shard: it holds no tensors by name")
         for name, value in content.items():
             if isinstance(value, Tensor) and files.get(name) == shard:
                 tensors[name] = value
@@ -120,7 +133,9 @@ def _sharded(path: Path, size: int) -> dict[str, Tensor]:
 def _weight_map(path: Path, size: int) -> dict[str, str]:
     """The file of each tensor, by its name, as an index has them."""
     try:
-        index = json.loads(path.read_text(encoding="utf-8")) if size < MOST_JSON else {}
+        index = {}
+        if size < MOST_JSON:
+            index = json.loads(path.read_text(encoding="utf-8"))
         files: dict[str, str] = index["weight_map"]
         sorted(set(files.values()))  # raises where they are no names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -133,13 +148,17 @@ def _weight_map(path: Path, size: int) -> dict[str, str]:
 def _shards(path: Path, files: dict[str, str]) -> list[str]:
     """The files that an index names, all of them beside it."""
     shards = sorted(set(files.values()))
-    if not shards or not all(isinstance(name, str) and SHARD.fullmatch(name) for name in shards):
+    if not shards or not all(map(_is_name_of_shard, shards)):
         raise UserError(f"{path}: its shards must be names of files beside it")
     if missing := [name for name in shards if not (path.parent / name).is_file()]:
-        raise UserError(
-            f"{path}: {len(missing)} of its {len(shards)} shards are not there ({listed(missing)})"
-        )
+        lost = f"{len(missing)} of its {len(shards)} shards"
+        names = listed(missing)
+        raise UserError(f"{path}: {lost} are not there ({names})")
     return shards
+
+
+def _is_name_of_shard(name: object) -> bool:
+    return isinstance(name, str) and SHARD.fullmatch(name) is not None
 
 
 # torch
@@ -161,33 +180,40 @@ class _Unread:
 
 def _torch(path: Path, size: int, head: bytes) -> object:
     """What torch's weights-only reader makes of a file."""
-    archive = head[:2] == b"PK"
-    if archive:
+    is_archive = head[:2] == b"PK"
+    if is_archive:
         _check_archive(path, size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_inert_names(path) if archive else []):
+            inert = _inert_names(path) if is_archive else []
+            with torch.serialization.safe_globals(inert):
                 content: object = torch.load(
-                    path, map_location="cpu", weights_only=True, mmap=archive
+                    path, map_location="cpu", weights_only=True, mmap=is_archive
                 )
                 return content
     except Exception as fault:
-        raise UserError(f"{path} is not read: {_why(str(fault), path)}") from None
+        why = _why(str(fault), path)
+        raise UserError(f"{path} is not read: {why}") from None
 
 
-def _inert_names(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+def _inert_names(path: Path) -> list[Inert]:
     """The names in an archive that stand for mere numbers and settings, and what is read instead of
     them."""
-    needed = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    return [(_Unread, name) for name in needed if name.split(".")[0] in INERT]
+    inert: list[Inert] = []
+    for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(path)):
+        package, *_ = name.split(".")
+        if package in INERT:
+            inert.append((_Unread, name))
+    return inert
 
 
 def _check_archive(path: Path, size: int) -> None:
     """Refuse what grows when it is read; torch's archives are never compressed."""
     try:
         with zipfile.ZipFile(path) as archive:
-            grown = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        grown = sum(entry.file_size for entry in entries)
     except (zipfile.BadZipFile, OSError, ValueError, EOFError):
         raise UserError(f"{path} is not read: it is damaged or cut short") from None
     if grown > size:
@@ -204,6 +230,9 @@ def _why(fault: str, path: Path) -> str:
         what = f"it holds more than tensors ({name}), and no code of a file is ever run"
         return f"{what}; keep the weights alone: torch.save(model.state_dict(), …)"
     if path.suffix not in SUFFIXES:
-        return f"it is no file of tensors ({', '.join(SUFFIXES)})"
-    words = "" if "eights only" in fault else f" ({short(fault)})"
-    return f"it holds more than tensors, or is damaged{words}"
+        suffixes = ", ".join(SUFFIXES)
+        return f"it is no file of tensors ({suffixes})"
+    words = "it holds more than tensors, or is damaged"
+    if "eights only" in fault:
+        return words
+    return f"{words} ({short(fault)})"

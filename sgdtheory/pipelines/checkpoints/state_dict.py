@@ -51,12 +51,15 @@ def state_dict_in(
 ) -> tuple[StateDict | None, StateDict, str]:
     """(the state dict in what a file holds that fits a model, None where none does; the one that is
     nearest to fit; a word about others that fit)."""
-    entries = dict(_entries(thing)) if isinstance(thing, Mapping) else {}
+    entries = {}
+    if isinstance(thing, Mapping):
+        entries = dict(_entries(thing))
     if how.key is not None:
         entries = {how.key: _entry(thing, entries, how.key, where)}
     if not entries:
         raise UserError(f"{where} holds no state dict: tensors by the names of parameters")
-    chosen, said = _chosen(list(_fits(entries, names, how)), where)
+    fits = list(_fits(entries, names, how))
+    chosen, said = _chosen(fits, where)
     return chosen, chosen or _nearest(entries, names, how), said
 
 
@@ -64,13 +67,20 @@ def _entries(
     thing: Mapping[object, object], key: str = "", depth: int = 2
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Every dictionary that holds tensors, by the keys that lead to it, two levels deep."""
-    named = {name: value for name, value in thing.items() if isinstance(name, str)}
-    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    inner: dict[str, Mapping[object, object]] = {}
+    for name, value in thing.items():
+        if isinstance(name, str) and isinstance(value, Tensor):
+            tensors[name] = value
+        elif isinstance(name, str) and isinstance(value, Mapping):
+            inner[name] = value
     if tensors:
         yield key, tensors
-    for name, value in named.items() if depth else ():
-        if isinstance(value, Mapping):
-            yield from _entries(value, f"{key}.{name}" if key else name, depth - 1)
+    if not depth:
+        return
+    for name, mapping in inner.items():
+        path = f"{key}.{name}" if key else name
+        yield from _entries(mapping, path, depth - 1)
 
 
 def _entry(
@@ -79,17 +89,19 @@ def _entry(
     """What `checkpoint.key` names; in a file without dictionaries, the names that begin with it."""
     if key in entries:
         return entries[key]
-    begun, prefix = {}, f"{key}."
+    begun = {}
+    prefix = f"{key}."
     for name, value in entries.get("", {}).items():
         if name.startswith(prefix):
             begun[name.removeprefix(prefix)] = value
     if begun:
         return begun
-    inside = [str(name) for name in thing] if isinstance(thing, Mapping) else []
-    known = list(dict.fromkeys([*filter(None, entries), *inside]))
+    known = dict.fromkeys(filter(None, entries))
+    if isinstance(thing, Mapping):
+        known |= dict.fromkeys(map(str, thing))
     hint = nearest(key, [printable(name) for name in known])
     if not hint and known:
-        hint = f"; it holds {listed(known)}"
+        hint = f"; it holds {listed(list(known))}"
     raise UserError(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
 
 
@@ -110,15 +122,19 @@ def _views(
     key: str, view: Mapping[str, Tensor], raw: Mapping[str, Tensor], names: Names, how: Checkpoint
 ) -> Iterator[StateDict]:
     """A state dict under each prefix that one of the model's names has in it."""
-    wrappers, whole = WRAPPERS if view is not raw else (), " ".join(raw)
-    inside = "".join(wrapper for wrapper in wrappers if wrapper in whole)
+    inside = ""
+    if view is not raw:
+        whole = " ".join(raw)
+        inside = "".join(wrapper for wrapper in WRAPPERS if wrapper in whole)
     for prefix in _prefixes(view, names, how):
         bare = {}
+        outside = []
         for name, value in view.items():
             if name.startswith(prefix):
-                bare[name[len(prefix) :]] = value
-        outside = tuple(name for name in view if not name.startswith(prefix))
-        yield StateDict(bare, key, f"{inside}{prefix}", outside)
+                bare[name.removeprefix(prefix)] = value
+            else:
+                outside.append(name)
+        yield StateDict(bare, key, f"{inside}{prefix}", tuple(outside))
 
 
 def _prefixes(view: Mapping[str, Tensor], names: Names, how: Checkpoint) -> list[str]:
@@ -126,12 +142,16 @@ def _prefixes(view: Mapping[str, Tensor], names: Names, how: Checkpoint) -> list
     its first."""
     if how.prefix is not None:
         is_whole = how.prefix.endswith(".") or not how.prefix
-        return [how.prefix] if is_whole else [how.prefix + ".", how.prefix]
-    begins = set()
+        if is_whole:
+            return [how.prefix]
+        return [how.prefix + ".", how.prefix]
+    aliases: list[str] = []
     for own in list(names.weights)[:SOUGHT]:
-        for alias in names.aliases[own]:
-            begins |= {name[: len(name) - len(alias)] for name in view if name.endswith(alias)}
-    return [begin for begin in sorted(begins) if not begin or begin.endswith(".")]
+        aliases += names.aliases[own]
+    prefixes = set()
+    for alias in aliases:
+        prefixes |= {name.removesuffix(alias) for name in view if name.endswith(alias)}
+    return [prefix for prefix in sorted(prefixes) if not prefix or prefix.endswith(".")]
 
 
 def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
@@ -140,26 +160,36 @@ def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
     for held in sorted(fits, key=_rank):
         if not any(_equal(held.tensors, other.tensors) for other in different):
             different.append(held)
-    if len(different) < 2:
-        return (different[0] if different else None), ""
-    first, second = different[:2]
-    is_key = first.key != second.key
-    by = "key" if is_key else "prefix"
-    names = [held.key if is_key else held.prefix for held in different]
-    ranks = [_rank(held)[0 if is_key else 1] for held in (first, second)]
+    if not different:
+        return None, ""
+    first, *others = different
+    if not others:
+        return first, ""
+    second = others[0]
+    if first.key != second.key:
+        ranks = [_rank_in(KEYS, held.key) for held in (first, second)]
+        words = [f"checkpoint.key={printable(held.key)}" for held in different]
+    else:
+        ranks = [_rank_in(PREFIXES, held.prefix) for held in (first, second)]
+        words = [f"checkpoint.prefix={printable(held.prefix)}" for held in different]
     if ranks[0] == ranks[1]:
-        both = " or ".join(f"checkpoint.{by}={printable(name)}" for name in names[:TOLD])
-        raise UserError(f"{where} holds {len(different)} sets of weights that fit: say {both}")
-    other = next(name for name in names if name != names[0])
-    return first, f" (checkpoint.{by}={printable(other)} takes another)"
+        both = " or ".join(words[:TOLD])
+        count = len(different)
+        raise UserError(f"{where} holds {count} sets of weights that fit: say {both}")
+    return first, f" ({words[1]} takes another)"
 
 
 def _rank(held: StateDict) -> tuple[int, int]:
     """How usual a place is for the weights that are meant: the raw ones rather than their running
     average."""
-    key = KEYS.index(held.key) if held.key in KEYS else len(KEYS)
-    prefix = PREFIXES.index(held.prefix) if held.prefix in PREFIXES else len(PREFIXES)
-    return key, prefix
+    return _rank_in(KEYS, held.key), _rank_in(PREFIXES, held.prefix)
+
+
+def _rank_in(usual: tuple[str, ...], name: str) -> int:
+    """Where a name stands among the usual ones; behind them where it is none."""
+    if name in usual:
+        return usual.index(name)
+    return len(usual)
 
 
 def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
@@ -171,19 +201,25 @@ def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def same_bits(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors [any shape] hold the same numbers in the same dtype and shape,
     not-a-number included."""
-    if one.shape != other.shape or one.dtype != other.dtype or one.is_meta or other.is_meta:
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    if one.layout != torch.strided or other.layout != torch.strided or one.is_quantized:
+    if one.is_meta or other.is_meta or one.is_quantized:
         return False
-    first, second = (x.detach().cpu().reshape(-1).contiguous() for x in (one, other))
-    return bool(torch.equal(first.view(torch.uint8), second.view(torch.uint8)))
+    if one.layout != torch.strided or other.layout != torch.strided:
+        return False
+    return torch.equal(_bytes_of(one), _bytes_of(other))
+
+
+def _bytes_of(value: Tensor) -> Tensor:
+    flat = value.detach().cpu().reshape(-1).contiguous()
+    return flat.view(torch.uint8)
 
 
 def _nearest(entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint) -> StateDict:
     """Where most of the model's names are, to say what is wrong there."""
-    places = []
+    places: list[StateDict] = []
     for key, tensors in entries.items():
-        places += list(_views(key, tensors, tensors, names, how))
+        places += _views(key, tensors, tensors, names, how)
     if how.prefix is None:
         places += [StateDict(tensors, key, "") for key, tensors in entries.items()]
     if not places:
@@ -199,5 +235,7 @@ def faults_of(held: StateDict, names: Names) -> list[str]:
         if value is None:
             faults.append(f"{name} is missing")
         elif value.shape != shape:
-            faults.append(f"{name} is {list(value.shape)} instead of {list(shape)}")
+            given = list(value.shape)
+            wanted = list(shape)
+            faults.append(f"{name} is {given} instead of {wanted}")
     return faults

@@ -54,15 +54,19 @@ def weights_in(
     left += held.outside
     theta, converted = _vector(held.tensors, names, dtype, where)
     constants, lacking = _constants(held.tensors, names, how, where)
-    said = [
-        f"weights of '{printable(held.key)}'" if held.key else "weights",
-        f"prefix '{printable(held.prefix)}' dropped" if held.prefix else "",
-        converted,
-        f"{listed(left)} left out" if left else "",
-        f"{listed(lacking)} not there, the model's own taken" if lacking else "",
-    ]
+    said = "weights"
+    if held.key:
+        said += f" of '{printable(held.key)}'"
+    if held.prefix:
+        said += f", prefix '{printable(held.prefix)}' dropped"
+    if converted:
+        said += f", {converted}"
+    if left:
+        said += f", {listed(left)} left out"
+    if lacking:
+        said += f", {listed(lacking)} not there, the model's own taken"
     statistics = _statistics(held.tensors, names, dtype)
-    return Weights(theta, constants, statistics, ", ".join(filter(None, said)) + others)
+    return Weights(theta, constants, statistics, said + others)
 
 
 def _refuse(held: StateDict, names: Names, where: str) -> None:
@@ -73,13 +77,16 @@ def _refuse(held: StateDict, names: Names, where: str) -> None:
             _check_weight(name, value, where)
     faults = faults_of(held, names)
     if held.tensors and not names.held_in(held.tensors):
-        few = f"it holds {listed(list(held.tensors))}, the model has {listed(list(names.weights))}"
+        theirs = listed(list(held.tensors))
+        ours = listed(list(names.weights))
         raise UserError(
-            f"{where} is not of this model: {few}; checkpoint.key=, checkpoint.prefix= say "
-            f"where its weights are"
+            f"{where} is not of this model: it holds {theirs}, the model has {ours}; "
+            f"checkpoint.key=, checkpoint.prefix= say where its weights are"
         )
-    more = f", and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
-    raise UserError(f"{where} is not of this model: {'; '.join(faults[:TOLD])}{more}")
+    words = "; ".join(faults[:TOLD])
+    if len(faults) > TOLD:
+        words += f", and {len(faults) - TOLD} more"
+    raise UserError(f"{where} is not of this model: {words}")
 
 
 def has_plain_numbers(value: Tensor) -> bool:
@@ -91,7 +98,9 @@ def kind_of(value: Tensor) -> str:
     """What a tensor [any shape] holds: sparse, meta, or its dtype."""
     if value.layout != torch.strided:
         return "sparse"
-    return "meta" if value.is_meta else name_of(value.dtype)
+    if value.is_meta:
+        return "meta"
+    return name_of(value.dtype)
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -120,15 +129,22 @@ def _vector(
         _check_weight(name, value, where)
         _check_tied(name, value, tensors, names, where)
         dtypes.add(value.dtype)
-        parts[name] = value.detach().reshape(-1).to(dtype)
-    theta = torch.cat(list(parts.values()))
-    if not torch.isfinite(theta).all():
-        bad = [name for name, part in parts.items() if not torch.isfinite(part).all()]
+        flat = value.detach().reshape(-1)
+        parts[name] = flat.to(dtype)
+    bad = []
+    for name, part in parts.items():
+        if not torch.isfinite(part).all():
+            bad.append(name)
+    if bad:
         raise UserError(
             f"{where} holds numbers that are not finite, in {listed(bad)}; leave it out"
         )
+    theta = torch.cat(list(parts.values()))
     others = sorted(name_of(other) for other in dtypes - {dtype})
-    return theta, f"{', '.join(others)} made {name_of(dtype)}" if others else ""
+    if not others:
+        return theta, ""
+    names_of_others = ", ".join(others)
+    return theta, f"{names_of_others} made {name_of(dtype)}"
 
 
 def _check_tied(
@@ -147,7 +163,8 @@ def _constants(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """What the file has of what is not trained, in the landscape's dtypes, and the names that it
     lacks."""
-    constants, lacking = {}, []
+    constants = {}
+    lacking = []
     for name, own in names.constants.items():
         value = names.value(tensors, name)
         if value is not None:
@@ -168,17 +185,15 @@ def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
             f"{where} is not of this model: {name} is {list(value.shape)} instead of "
             f"{list(own.shape)}"
         )
+    kind = name_of(value.dtype)
     is_plain = has_plain_numbers(value)
-    is_alike = (value.is_floating_point(), value.is_complex()) == (
-        own.is_floating_point(),
-        own.is_complex(),
-    )
-    if not is_plain or not is_alike:
-        without = "" if is_plain else " without plain numbers"
-        raise UserError(
-            f"{where}: {name} is {name_of(value.dtype)}{without}, the model's is "
-            f"{name_of(own.dtype)}"
-        )
+    if not is_plain:
+        kind += " without plain numbers"
+    both_real = value.is_floating_point() == own.is_floating_point()
+    both_complex = value.is_complex() == own.is_complex()
+    if not is_plain or not both_real or not both_complex:
+        wanted = name_of(own.dtype)
+        raise UserError(f"{where}: {name} is {kind}, the model's is {wanted}")
     return value.detach().clone().to(own)
 
 

@@ -8,16 +8,23 @@ LONGEST = 100  # characters of a name in a message
 
 def listed(names: Sequence[str]) -> str:
     """a, b, c and 4 more"""
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
-    return ", ".join(map(printable, names[:TOLD])) + more
+    words = ", ".join(map(printable, names[:TOLD]))
+    left = len(names) - TOLD
+    if left <= 0:
+        return words
+    return f"{words} and {left} more"
 
 
 def printable(name: str) -> str:
     """A stranger's name as it may be printed."""
-    return "".join(letter if letter.isprintable() else "�" for letter in name[:LONGEST])
+    letters = []
+    for letter in name[:LONGEST]:
+        letters.append(letter if letter.isprintable() else "�")
+    return "".join(letters)
 
 
 def short(fault: object) -> str:
     """The first line of a fault, at most 80 characters."""
-    lines = (line.strip() for line in str(fault).splitlines())
-    return next((line for line in lines if line), type(fault).__name__)[:80]
+    words = str(fault).strip() or type(fault).__name__
+    first, *_ = words.splitlines()
+    return first.strip()[:80]
