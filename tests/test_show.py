@@ -199,7 +199,7 @@ def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
     path = runs.make_run(tmp_path / "train" / "x", [runs.row("0")])
-    heavy = ["torch", "matplotlib", "jinja2", "polars", "hydra"]
+    heavy = ["torch", "matplotlib", "jinja2", "hydra"]
     code = f"""
 import sys
 from pathlib import Path

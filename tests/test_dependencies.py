@@ -1,0 +1,63 @@
+"""pyproject.toml declares what is imported, and nothing else."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+HERE = Path(__file__).parents[1]
+PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OURS = {"sgdtheory", "tests"} | {file.stem for file in (HERE / "scripts").glob("*.py")}
+# run as commands, by pytest, or by mypy alone
+TOOLS = {
+    "codespell",
+    "mypy",
+    "pre-commit",
+    "pytest-benchmark",
+    "pytest-xdist",
+    "ruff",
+    "types-networkx",
+    "types-pyyaml",
+}
+PROVIDERS = packages_distributions()  # import name → the distributions that have it
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {canonical(re.split(r"[^\w.-]", requirement)[0]) for requirement in requirements}
+
+
+def imported(*folders: str) -> Iterator[str]:
+    """The distributions whose modules the files of some folders import."""
+    for folder in folders:
+        for file in (HERE / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names: list[str] = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                for name in names:
+                    yield from providers(name.partition(".")[0])
+
+
+def providers(name: str) -> list[str]:
+    if name in OURS or name in sys.stdlib_module_names:
+        return []
+    return [canonical(PROVIDERS.get(name, [name])[0])]
+
+
+def test_the_package_declares_what_it_imports() -> None:
+    assert set(imported("sgdtheory")) == declared(PROJECT["dependencies"])
+
+
+def test_developers_are_given_what_tests_and_scripts_import() -> None:
+    own = declared(PROJECT["dependencies"])
+    developers = declared(PROJECT["optional-dependencies"]["dev"])
+    assert set(imported("tests", "scripts", "examples")) - own == developers - TOOLS
