@@ -18,6 +18,12 @@ os.environ.setdefault(
 )  # threads that wait for work leave the core to the other tests
 
 
+def pytest_configure() -> None:
+    from tests.run_time_shapes import check_shapes  # torch, after what is set above
+
+    check_shapes()
+
+
 PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
 
 
