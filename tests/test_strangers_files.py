@@ -24,6 +24,7 @@ from sgdtheory.commandline.schema import Checker
 from sgdtheory.commandline.targets import CONFIGS, targets
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.conftest import Command, Said, call
 
 TOUCH = [sys.executable, "-c", "open('canary', 'w')"]
@@ -105,6 +106,18 @@ NOT_OBEYED: dict[str, Any] = {
 }
 
 
+GOOD = (
+    "train",
+    "landscape=ring",
+    "minima=2",
+    "sgd.steps=3",
+    "polish=none",
+    "executor.workers=1",
+    "threads=1",
+    "run.name=good",
+)
+
+
 @pytest.fixture
 def canary(sgdtheory: Command, tmp_path: Path) -> Iterator[Path]:
     """The working directory, with a module that nobody trusts."""
@@ -121,10 +134,7 @@ def canary(sgdtheory: Command, tmp_path: Path) -> Iterator[Path]:
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one's own, as it might be passed on."""
     home = tmp_path_factory.mktemp("good")
-    said = call(
-        "train", "landscape=ring", "minima=2", "sgd.steps=3", "polish=none", "executor.workers=1", "threads=1", "run.name=good",
-        f"run.root={home / 'runs'}",
-    )  # fmt: skip
+    said = call(*GOOD, f"run.root={home / 'runs'}")
     assert said.code == 0, said.err
     return next((home / "runs" / "train").iterdir())
 
@@ -635,6 +645,31 @@ def test_links_that_lead_out_of_a_run_are_not_followed(name: str, run: Path) -> 
         refused(call("connect", f"minima={run}", "--dry-run"))
         with pytest.raises(UserError, match="leads out of"):
             package.load(run)
+
+
+@pytest.mark.parametrize("name", ["log.txt", ".lock"])
+@pytest.mark.parametrize("present", [True, False])
+def test_nothing_is_written_in_place_where_a_link_leads_out(
+    name: str, present: bool, run: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    if present:
+        outside.write_text("mine\n")
+    edit(run, "manifest.json", status="interrupted")
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(outside)
+    refused(call(*GOOD, f"run.dir={run}"), f"{name} leads out of")
+    assert outside.exists() == present and (not present or outside.read_text() == "mine\n")
+
+
+@pytest.mark.parametrize("text", ['{"done": "\x1b[2J", "what": 3}', "[1]", "{}", "", "/dev/zero"])
+def test_what_a_unit_says_of_itself_is_a_number_and_words(text: str, tmp_path: Path) -> None:
+    folder = UnitFolder(tmp_path, Unit("train-0", {}))
+    if text == "/dev/zero":
+        (tmp_path / ".progress").symlink_to(text)
+    else:
+        (tmp_path / ".progress").write_text(text)
+    assert folder.progress == (0.0, "")
 
 
 def test_a_run_may_be_a_link_and_hold_links_to_itself(run: Path) -> None:

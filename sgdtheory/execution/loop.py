@@ -42,7 +42,7 @@ def execute(
                 f"shows how far it is"
             )
         began, spent = time.monotonic(), run.manifest.get("seconds", 0.0)
-        watcher = replace(watcher, log=run.path / "log.txt")
+        watcher = replace(watcher, log=run.own("log.txt"))
         facts = {**_facts(run, task), "self_check": checks, "config_sha256": sha256_of(task.yaml)}
         run.note(status="running", command_line=command_line, **facts)
         run.write_text("config.yaml", task.yaml)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.foreign import MOST_JSON, MOST_ROWS, bytes_of, held, parsed, refuse_leading_out
-from sgdtheory.runs.locks import LEASE, holding, is_held, still_held
+from sgdtheory.runs.locks import LEASE, LOCK, holding, is_held, still_held
 from sgdtheory.runs.plain import Facts, plain
 from sgdtheory.runs.plain import Json as Json
 from sgdtheory.runs.tensors import State, Tensors, packed, split_stamp, unpacked
@@ -126,16 +126,21 @@ class Folder:
             raise CorruptFile(f"{self.path / name} is damaged (no list of JSON objects); {AGAIN}")
         return rows
 
+    def own(self, name: str) -> Path:
+        """Where a file is written in place, there already or not; UserError where it is a link that
+        leads out, or no file."""
+        path = self.path / name
+        if path.is_symlink():
+            held(self.path, name)
+        return path
+
     # append-only files of one JSON object a line
 
     def append(self, name: str, rows: list[Json]) -> None:
         """Append rows; what a killed process left of a torn last line is cut off first."""
         self.demand_presence()
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            held(self.path, name)
-        append_lines(path, "".join(json.dumps(plain(row)) + "\n" for row in rows))
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        append_lines(self.own(name), "".join(json.dumps(plain(row)) + "\n" for row in rows))
 
     def rows(self, name: str) -> list[Json]:
         """All whole rows of an append-only file; a torn last line does not count."""
@@ -194,6 +199,7 @@ class Folder:
 
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self.own(LOCK)
         with holding(self.path) as is_mine:
             if is_mine:
                 sweep(self.path)

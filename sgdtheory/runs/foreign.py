@@ -14,6 +14,7 @@ from sgdtheory.errors import UserError
 MOST_YAML = 1 << 18  # bytes of a configuration; the longest of ours has 6,000
 MOST_JSON = 1 << 28  # bytes of one JSON file
 MOST_ROWS = 1 << 31  # bytes of a log of rows
+MOST_SIGN = 1 << 16  # bytes of a sign of life
 HOLLOW = 1000  # times what lies on the disk: a file that grows so much when it is read
 DEEPEST = 60  # nested lists and mappings
 NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")  # what becomes a part of a file's name

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sgdtheory.errors import UserError
+from sgdtheory.runs.foreign import MOST_SIGN, bytes_of
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.processes import Process, this
 
@@ -177,8 +179,8 @@ def _beat(path: Path, token: str, over: threading.Event) -> None:
 
 def _read(path: Path) -> Json:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(bytes_of(path.parent, path.name, MOST_SIGN))
+    except (OSError, UserError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sgdtheory.errors import RunError
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.folder import UNDO, CorruptFile, Folder
+from sgdtheory.runs.foreign import MOST_SIGN, bytes_of
 from sgdtheory.runs.interrupt import is_stop_requested, stop_if_asked
 from sgdtheory.runs.plain import Facts, Json, plain_object
 from sgdtheory.runs.tensors import State, Tensors
@@ -251,9 +252,9 @@ class UnitFolder(Folder):
     def progress(self) -> tuple[float, str]:
         """(fraction done, what it is doing)."""
         try:
-            found = json.loads((self.path / ".progress").read_text(encoding="utf-8"))
-            return found["done"], found["what"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = json.loads(bytes_of(self.path, ".progress", MOST_SIGN))
+            return float(found["done"]), str(found["what"])
+        except (OSError, UserError, ValueError, KeyError, TypeError):
             return 0.0, ""
 
     def finish(self, result: Facts, tensors: Tensors) -> None:

@@ -91,7 +91,7 @@ def _start(run: Run, settings: Settings, workers: int) -> "subprocess.Popen[byte
         str(settings.threads or 0),
         *settings.trust,
     ]
-    with (run.path / "log.txt").open("ab") as log:
+    with run.own("log.txt").open("ab") as log:
         # -P: no module of the working directory
         return subprocess.Popen(
             [
