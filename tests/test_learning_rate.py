@@ -84,6 +84,11 @@ class Rescaled:
     inner: Any
     scale: float
 
+    @property
+    def dim(self) -> int:
+        dim: int = self.inner.dim
+        return dim
+
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         losses: Tensor = self.inner.losses(self.scale * cloud, batch)
         return losses

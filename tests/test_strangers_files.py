@@ -654,12 +654,12 @@ def test_nothing_is_written_in_place_where_a_link_leads_out(
 ) -> None:
     outside = tmp_path / "outside"
     if present:
-        outside.write_text("mine\n")
+        outside.write_bytes(b"mine\n")
     edit(run, "manifest.json", status="interrupted")
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(outside)
     refused(call(*GOOD, f"run.dir={run}"), f"{name} leads out of")
-    assert outside.exists() == present and (not present or outside.read_text() == "mine\n")
+    assert outside.exists() == present and (not present or outside.read_bytes() == b"mine\n")
 
 
 @pytest.mark.parametrize("text", ['{"done": "\x1b[2J", "what": 3}', "[1]", "{}", "", "/dev/zero"])
@@ -668,7 +668,7 @@ def test_what_a_unit_says_of_itself_is_a_number_and_words(text: str, tmp_path: P
     if text == "/dev/zero":
         (tmp_path / ".progress").symlink_to(text)
     else:
-        (tmp_path / ".progress").write_text(text)
+        (tmp_path / ".progress").write_text(text, encoding="utf-8")
     assert folder.progress == (0.0, "")
 
 

@@ -1,7 +1,7 @@
 """What may be a `_target_` of this package: what the files of configs/ build, and nothing else."""
 
 import re
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -31,16 +31,16 @@ def public_name(name: str) -> str:
 def nearest_target(name: str) -> str:
     """A hint with the target whose own name comes closest, and of several the one whose module
     does."""
+    known: dict[str, list[str]] = {}  # by own name
+    for target in sorted(targets()):
+        known.setdefault(public_name(target), []).append(target)
+    own = _closest(name.rpartition(".")[2], list(known))
+    return f"; did you mean {_closest(name, known[own])!r}?"
 
-    def likeness(target: str) -> tuple[float, float]:
-        own = _likeness(name.rpartition(".")[2], public_name(target))
-        return own, _likeness(name, target)
 
-    return f"; did you mean {max(sorted(targets()), key=likeness)!r}?"
-
-
-def _likeness(one: str, other: str) -> float:
-    return SequenceMatcher(None, one, other).ratio()
+def _closest(name: str, known: list[str]) -> str:
+    (closest,) = get_close_matches(name, known, n=1, cutoff=0.0)
+    return closest
 
 
 def is_anothers(command: str, target: str, own: bool = False) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
@@ -20,9 +20,6 @@ from sgdtheory.commandline.hints import (
     short,
 )
 from sgdtheory.errors import nearest
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 OPTIONS = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -51,7 +48,7 @@ def validated(annotation: Annotation, value: object, leaf: str) -> object:
             # 0.1 where [0.1] is meant, [0, 1] where [[0, 1]] is
             with suppress(ValidationError):
                 return _adapter(annotation).validate_python([value])
-        raise _unfit(error.errors()[0], annotation, value, leaf) from None
+        raise _unfit(error, annotation, value, leaf) from None
 
 
 def _refuse_truth(annotation: Annotation, value: object, leaf: str) -> None:
@@ -80,23 +77,24 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
         return TypeAdapter(annotation)
 
 
-def _unfit(problem: "ErrorDetails", annotation: Annotation, value: object, leaf: str) -> Unfit:
+def _unfit(error: ValidationError, annotation: Annotation, value: object, leaf: str) -> Unfit:
+    problem = error.errors()[0]
     place = "".join(f"[{part}]" for part in problem["loc"] if isinstance(part, int))
-    complaint = _complaint(problem, annotation, value)
+    is_plain = isinstance(problem["input"], str | int | float | bool | type(None))
+    given = problem["input"] if is_plain else value
+    complaint = _complaint(problem["msg"], annotation, given)
     if advice := value_meant(leaf, value):
         complaint = complaint.partition("; did you mean")[0] + advice
     return Unfit(place, complaint)
 
 
-def _complaint(problem: "ErrorDetails", annotation: Annotation, value: object) -> str:
-    is_plain = isinstance(problem["input"], str | int | float | bool | type(None))
-    given = problem["input"] if is_plain else value
+def _complaint(message: str, annotation: Annotation, given: object) -> str:
     others = [leaf.__name__ for leaf in leaves(annotation) if inspect.isclass(leaf)]
     names = [str(choice) for choice in choices(annotation)]
     if names and (isinstance(given, str) or not others):
         known = ", ".join([*names, *others])
         return f"{given!r} is not one of {known}{nearest(str(given), names)}"
-    message = _shortened(problem["msg"])
+    message = _shortened(message)
     return f"{message[0].lower()}{message[1:]}, not {given!r}"
 
 
