@@ -1,7 +1,7 @@
 """What may be a `_target_` of this package: what the files of configs/ build, and nothing else."""
 
 import re
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -31,16 +31,15 @@ def public_name(name: str) -> str:
 def nearest_target(name: str) -> str:
     """A hint with the target whose own name comes closest, and of several the one whose module
     does."""
-    known: dict[str, list[str]] = {}  # by own name
-    for target in sorted(targets()):
-        known.setdefault(public_name(target), []).append(target)
-    own = _closest(name.rpartition(".")[2], list(known))
-    return f"; did you mean {_closest(name, known[own])!r}?"
-
-
-def _closest(name: str, known: list[str]) -> str:
-    (closest,) = get_close_matches(name, known, n=1, cutoff=0.0)
-    return closest
+    matcher = SequenceMatcher(None, "", name.rpartition(".")[2])
+    likeness: dict[str, float] = {}  # by own name
+    for own in map(public_name, targets()):
+        matcher.set_seq1(own)
+        likeness[own] = matcher.ratio()
+    highest = max(likeness.values())
+    closest = sorted(target for target in targets() if likeness[public_name(target)] == highest)
+    (nearest,) = get_close_matches(name, closest, n=1, cutoff=0.0)
+    return f"; did you mean {nearest!r}?"
 
 
 def is_anothers(command: str, target: str, own: bool = False) -> bool:
