@@ -131,10 +131,10 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
         ResNet(data.shape, 10, depth=20, width=16).to(DEVICE).to(memory_format=torch.channels_last)
     )
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
-    images = data.scaled(data.train_images[:batch], torch.float32).contiguous(
+    images = data.scaled(data.train_inputs[:batch], torch.float32).contiguous(
         memory_format=torch.channels_last
     )
-    labels = data.train_labels[:batch]
+    labels = data.train_targets[:batch]
 
     def bare() -> None:
         for _ in range(steps):
@@ -221,8 +221,8 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
     optimisers = [
         torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3) for m in modules
     ]
-    images = data.scaled(data.train_images[:batch], torch.float32)
-    labels = data.train_labels[:batch]
+    images = data.scaled(data.train_inputs[:batch], torch.float32)
+    labels = data.train_targets[:batch]
 
     def loops() -> None:
         for module, optimiser in zip(modules, optimisers, strict=True):

@@ -177,11 +177,11 @@ def an_executor(executor: Any) -> None:
 
 def data(images: Any) -> None:
     assert (
-        images.train_images.shape[1:] == images.shape and images.train_images.dtype == torch.uint8
+        images.train_inputs.shape[1:] == images.shape and images.train_inputs.dtype == torch.uint8
     )
     assert (
-        images.train_labels.shape == images.train_images.shape[:1]
-        and int(images.train_labels.max()) < images.classes
+        images.train_targets.shape == images.train_inputs.shape[:1]
+        and int(images.train_targets.max()) < images.classes
     )
 
 

@@ -89,8 +89,8 @@ def seeded(factory: Any, seed: int) -> nn.Module:
 def plain_loss(module: nn.Module) -> float:
     """Mean cross-entropy of the training images, in plain code."""
     with torch.no_grad():
-        outputs = module.eval()(DATA.scaled(DATA.train_images, torch.float32)).double()
-        return float(F.cross_entropy(outputs, DATA.train_labels))
+        outputs = module.eval()(DATA.scaled(DATA.train_inputs, torch.float32)).double()
+        return float(F.cross_entropy(outputs, DATA.train_targets))
 
 
 def only(command: str) -> Path:

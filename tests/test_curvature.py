@@ -195,13 +195,13 @@ def test_a_peer_finds_the_same(small: tuple[Network, Tensor, Tensor]) -> None:
     """hessian-eigenthings, on the same module and data, with the L2 term in its loss."""
     landscape, theta, _ = small
     module: Any = landscape.model_at(theta)
-    images = landscape.data.scaled(landscape.data.train_images, torch.float32).double()
+    images = landscape.data.scaled(landscape.data.train_inputs, torch.float32).double()
 
     def loss(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
         decay = sum(p.square().sum() for p in model.parameters())
         return F.cross_entropy(model(batch[0]), batch[1]) + 0.5 * landscape.weight_decay * decay
 
-    operator = peer.HessianOperator(module, [(images, landscape.data.train_labels)], loss)
+    operator = peer.HessianOperator(module, [(images, landscape.data.train_targets)], loss)
     theirs = peer.lanczos(operator, k=1, which="LA", max_iter=60, seed=0)
     values, _ = top_eigenpairs(landscape, theta, 1)
     assert float(values[0]) == pytest.approx(float(theirs.eigenvalues[0]), rel=1e-6)

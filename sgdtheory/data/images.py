@@ -1,9 +1,9 @@
 """Labelled images, held whole as bytes: 60,000 of CIFAR are 184 MB, so nothing is loaded while a
 network trains."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
+from sgdtheory.data.examples import Examples, described
 from sgdtheory.data.remarks import remarks_on
 from sgdtheory.errors import UserError
 
@@ -22,35 +23,21 @@ Split: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
-    """Training and test images uint8 [N, C, H, W], labels int64 [N] in 0 … classes − 1, and what
-    becomes of a byte.
+class Images(Examples):
+    """Images uint8 [N, C, H, W] with classes int64 [N], and what becomes of a byte.
 
     scaling="standard" gives pixels a mean of 0 and a spread of 1 over the training images, a
     channel; "unit" leaves them in 0 … 1. That is no detail: it decides the Hessian's top eigenvalue
-    and how much of the spectrum lies near zero.
+    and how much of the spectrum lies near zero. `stated_mean`, `stated_std`: others than those of
+    the training images, in units of 255, a channel each.
     """
 
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    classes: int
-    name: str
     augment: Augment = "none"
     padding: PositiveInt = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
-    told: tuple[str, ...] = ()  # what whoever read them wants the user to know
-    content_sha256: str | None = None  # of what was read, where nothing else says what it is
-
-    def __post_init__(self) -> None:
-        _check(self.name, "train", self.train_images, self.train_labels, self.classes)
-        _check(self.name, "test", self.test_images, self.test_labels, self.classes)
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            sizes = " but ".join(
-                f"{tuple(x.shape[1:])}" for x in (self.train_images, self.test_images)
-            )
-            raise UserError(f"data {self.name}: training images are {sizes} in the test set")
+    stated_mean: tuple[float, ...] | None = None
+    stated_std: tuple[float, ...] | None = None
+    nouns: ClassVar = ("images", "labels")
 
     @classmethod
     def from_arrays(
@@ -64,6 +51,8 @@ class Images:
         scaling: Scaling = "standard",
         limit: int | None = None,
         told: tuple[str, ...] = (),
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
     ) -> "Images":
         """The same from numpy arrays, whatever their strides and the width of the labels: all, or
         `limit` of each split, drawn evenly over the classes. Raises UserError where all training
@@ -99,29 +88,37 @@ class Images:
             labels[1],
             classes,
             name,
-            augment,
-            padding,
-            scaling,
             told,
+            augment=augment,
+            padding=padding,
+            scaling=scaling,
+            stated_mean=mean,
+            stated_std=std,
         )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        _, channels, height, width = self.train_images.shape
-        return channels, height, width
+    def classes(self) -> int:
+        """K, how many there are."""
+        return self.outputs
 
-    @property
-    def count(self) -> int:
-        """N, the number of training images."""
-        return self.train_images.shape[0]
+    def _check(self, where: str, inputs: Tensor, targets: Tensor) -> None:
+        if inputs.ndim != 4 or inputs.dtype != torch.uint8:
+            raise UserError(f"{where} images must be uint8 [N, C, H, W], not {described(inputs)}")
+        if targets.ndim != 1 or targets.dtype != torch.int64:
+            raise UserError(f"{where} labels must be int64 [N], not {described(targets)}")
+        for name, stated in (("mean", self.stated_mean), ("std", self.stated_std)):
+            channels = inputs.shape[1]
+            if stated is not None and len(stated) != channels:
+                raise UserError(
+                    f"data.{name} has {len(stated)} numbers for images of {channels} channels"
+                )
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
         # Through histograms of the 256 values: exact, the same on every device, and without a float
         # copy of all pixels.
         counts = torch.stack(
-            [torch.bincount(x.flatten(), minlength=256).cpu() for x in self.train_images.unbind(1)]
+            [torch.bincount(x.flatten(), minlength=256).cpu() for x in self.train_inputs.unbind(1)]
         )
         share = counts.double() / counts.sum(1, keepdim=True)  # [C, 256]
         values = torch.arange(256, dtype=torch.float64) / 255
@@ -135,27 +132,45 @@ class Images:
 
     @cached_property
     def _fill(self) -> Tensor:
-        return (255 * self._origin[0]).round().to(self.train_images.device, torch.uint8)
+        return (255 * self._origin[0]).round().to(self.train_inputs.device, torch.uint8)
 
     @property
     def mean(self) -> Tensor:
-        """Mean of pixel/255 over the training images, a channel [C], float64 on the CPU."""
+        """Mean of pixel/255 over the training images, or the stated one, a channel [C], float64 on
+        the CPU."""
+        if self.stated_mean is not None:
+            return torch.tensor(self.stated_mean, dtype=torch.float64)
         return self._moments[0]
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation of pixel/255 over the training images, a channel [C]; 1 where a
-        channel is constant."""
+        """Standard deviation of pixel/255 over the training images, or the stated one, a channel
+        [C]; 1 where a channel is constant."""
+        if self.stated_std is not None:
+            return torch.tensor(self.stated_std, dtype=torch.float64)
         return self._moments[1]
 
     @property
     def _origin(self) -> tuple[Tensor, Tensor]:
         """Which pixel/255 becomes 0, and how much of it becomes 1, a channel [C]."""
-        return (
-            self._moments
-            if self.scaling == "standard"
-            else (torch.zeros_like(self.mean), torch.ones_like(self.mean))
-        )
+        if self.scaling == "standard":
+            return self.mean, self.std
+        return torch.zeros_like(self.mean), torch.ones_like(self.mean)
+
+    def kept_inputs(self, most: int) -> Tensor:
+        """The training images [N, C, H, W]: small sets that nothing is done to are kept as a
+        network sees them; large ones stay bytes."""
+        is_small = self.train_inputs.numel() <= most and self.augment == "none"
+        if is_small:
+            return self.scaled(self.train_inputs, torch.float32)
+        return self.train_inputs
+
+    def prepared(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Bytes [..., C, H, W] as a network takes them, scaled in float32 whatever the dtype, so
+        that kept and fresh ones are the same numbers."""
+        if not inputs.is_floating_point():
+            inputs = self.scaled(inputs, torch.float32)
+        return inputs.to(dtype)
 
     def scaled(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """(pixel/255 − mean)/std, or pixel/255, of bytes [..., C, H, W]: one multiplication and one
@@ -181,47 +196,13 @@ class Images:
         """
         return crop_flip(images, draws, self.padding, self._fill)
 
-    def to(self, device: torch.device | str) -> "Images":
-        """The same images on another device."""
-        names = ("train_images", "train_labels", "test_images", "test_labels")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What a user should know of these images before believing what is measured on them, a line
         each."""
-        splits = ((self.train_images, self.train_labels), (self.test_images, self.test_labels))
+        splits = ((self.train_inputs, self.train_targets), (self.test_inputs, self.test_targets))
         train, test = ((images.cpu().numpy(), labels.cpu().numpy()) for images, labels in splits)
-        return (*self.told, *remarks_on(train, test, self.classes))
-
-    def first(self, train: int, test: int) -> "Images":
-        """The first `train` training and `test` test images, whatever their classes; mean and std
-        become theirs."""
-        return replace(
-            self,
-            train_images=self.train_images[:train],
-            train_labels=self.train_labels[:train],
-            test_images=self.test_images[:test],
-            test_labels=self.test_labels[:test],
-        )
-
-
-def _check(name: str, split: str, images: Tensor, labels: Tensor, classes: int) -> None:
-    where = f"data {name}: {split}"
-    if images.ndim != 4 or images.dtype != torch.uint8:
-        raise UserError(f"{where} images must be uint8 [N, C, H, W], not {_described(images)}")
-    if labels.ndim != 1 or labels.dtype != torch.int64:
-        raise UserError(f"{where} labels must be int64 [N], not {_described(labels)}")
-    if images.shape[0] != labels.shape[0]:
-        raise UserError(f"{where} has {images.shape[0]} images but {labels.shape[0]} labels")
-    if images.numel() == 0:
-        raise UserError(f"{where} has no images")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise UserError(
-            f"{where} labels lie in {low} … {high}, but there are {classes} classes: 0 … "
-            f"{classes - 1}"
-        )
+        return (*self.told, *remarks_on(train, test, self.outputs))
 
 
 def _drawn(split: Split, limit: int) -> Split:
@@ -229,7 +210,3 @@ def _drawn(split: Split, limit: int) -> Split:
     # other labels are refused by and by
     rows = evenly(labels, limit) if labels.ndim == 1 else np.arange(limit)
     return images[rows], labels[rows]
-
-
-def _described(x: Tensor) -> str:
-    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"

@@ -2,62 +2,20 @@
 downloaded."""
 
 import re
-from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
+from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz"
 TEST_SHARE = 0.1  # of the text, its end: no window of one split overlaps one of the other
 
 
-@dataclass(frozen=True, eq=False)
-class Text:
-    """Windows of T characters uint8 [N, T] and, at each character, the next one int64 [N, T]; codes
-    0 … classes − 1.
-
-    The names are those of `Images`, so that whatever knows a labelled data set knows this one: a
-    window is an example.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    classes: int
-    name: str
-    augment: Literal["none"] = "none"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(T,) of one window."""
-        return tuple(self.train_images.shape[1:])
-
-    @property
-    def count(self) -> int:
-        """N, the number of training windows."""
-        return self.train_images.shape[0]
-
-    def scaled(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Codes are names, not quantities: only their dtype changes, […] → […]."""
-        return codes.to(dtype)
-
-    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> None:
-        """Nothing is done to text."""
-        return
-
-    def to(self, device: torch.device | str) -> "Text":
-        """The same windows on another device."""
-        names = ("train_images", "train_labels", "test_images", "test_labels")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
-
-def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveInt = 16) -> Text:
+def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveInt = 16) -> Examples:
     """The reference manual that Python's own `help()` reads out, `pydoc_data.topics`: 376,000
     characters in Python 3.11.
 
@@ -72,11 +30,9 @@ def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveIn
     text = re.sub(r"[^a-z]+", " ", words.lower())
     codes = torch.tensor([SYMBOLS.index(symbol) for symbol in text])
     cut = round((1 - TEST_SHARE) * len(codes))
-    train_images, train_labels = _windows(codes[:cut], train, window)
-    test_images, test_labels = _windows(codes[cut:], test, window)
-    return Text(
-        train_images, train_labels, test_images, test_labels, len(SYMBOLS), "Python's help topics"
-    )
+    name = "Python's help topics"
+    split = [_windows(codes[:cut], train, window), _windows(codes[cut:], test, window)]
+    return Examples(*split[0], *split[1], len(SYMBOLS), name)
 
 
 def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:

@@ -31,11 +31,11 @@ def refusal(few: "Network", theta: Tensor, what: str, rows: int | None = None) -
     return f"model: {culprit} {what}; {REFUSED}"
 
 
-def with_others(images: Tensor, rows: int) -> Tensor:
-    """Images [b, …] with others from a row on: the same ones, turned over."""
-    mixed = images.clone()
-    axes = tuple(range(1, images.ndim))
-    mixed[rows:] = images[rows:].flip(axes)
+def with_others(inputs: Tensor, rows: int) -> Tensor:
+    """Inputs [b, …] with others from a row on: the same ones, turned over and in another order."""
+    mixed = inputs.clone()
+    axes = tuple(range(inputs.ndim))
+    mixed[rows:] = inputs[rows:].flip(axes)
     return mixed
 
 

@@ -12,7 +12,6 @@ from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
 from sgdtheory.fokker_planck.law import drag_of
-from sgdtheory.landscapes.regression import standardised
 
 # of the fixed point; it contracts by about the share of the noise that grows with the cloud
 ROUNDS = 2000
@@ -41,10 +40,10 @@ class LinearRegression:
         self.device = torch.device(device)
         self.weight_decay = weight_decay
         self.title = f"linear regression on {data.name}"
-        pixels = data.scaled(data.train_images, torch.float64).flatten(1)
+        pixels = data.scaled(data.train_inputs, torch.float64).flatten(1)
         ones = torch.ones(len(pixels), 1, dtype=torch.float64)
         inputs = torch.cat([pixels, ones], 1)
-        targets = standardised(data.train_labels.double())
+        targets = standardised(data.train_targets.double())
         self.inputs = inputs.to(self.device)  # X [N, n]
         self.targets = targets.to(self.device)  # y [N]
         self.count, self.dim = inputs.shape
@@ -167,3 +166,8 @@ class LinearRegression:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], exact, without momentum."""
         covariance = self.stationary_covariance(learning_rate, batch_size)
         return linear_area(self.hessian, covariance, learning_rate)
+
+
+def standardised(x: Tensor) -> Tensor:
+    """Numbers [N], centred and scaled to variance 1."""
+    return (x - x.mean()) / x.std(correction=0)

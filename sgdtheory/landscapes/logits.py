@@ -1,4 +1,4 @@
-"""The logits among what a forward pass returns."""
+"""A network's outputs among what a forward pass returns."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,11 @@ from torch import Tensor
 from sgdtheory.errors import UserError
 
 
-def logits_of(outputs: object) -> Tensor:
-    """The logits [b, K, …] among what a forward pass returned: itself, or its entry `logits`."""
+def logits_of(outputs: object, entry: str | int | None = None) -> Tensor:
+    """The outputs [b, …] among what a forward pass returned: the entry of this name or number, or
+    without one itself, or what is called `logits`."""
+    if entry is not None:
+        return _entry_of(outputs, entry)
     if isinstance(outputs, Tensor):
         return outputs
     logits = None
@@ -23,9 +26,25 @@ def logits_of(outputs: object) -> Tensor:
     if not isinstance(logits, Tensor):
         raise UserError(
             f"model: forward returns {_words(outputs)}; return the logits [b, classes] alone, "
-            f"or under the name logits"
+            f"or under the name logits, or say landscape.output="
         )
     return logits
+
+
+def _entry_of(outputs: object, entry: str | int) -> Tensor:
+    named = None
+    if isinstance(entry, int) and isinstance(outputs, tuple | list):
+        named = outputs[entry] if -len(outputs) <= entry < len(outputs) else None
+    elif isinstance(outputs, Mapping):
+        named = outputs.get(entry)
+    elif isinstance(entry, str):
+        named = getattr(outputs, entry, None)
+    if not isinstance(named, Tensor):
+        raise UserError(
+            f"landscape.output={entry}: forward returns {_words(outputs)}, and no tensor is called "
+            f"so among it"
+        )
+    return named
 
 
 def _words(outputs: object) -> str:

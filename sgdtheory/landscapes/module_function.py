@@ -44,18 +44,20 @@ class ModuleFunction:
     `build` gives a fresh module; torch's, numpy's and Python's generators stand at a fixed place
     when it is called, so that buffers drawn in a constructor are the same in every process.
     `parameters`: a regular expression; parameters whose names it does not match are constants, as
-    are those that do not require a gradient. `example`: two inputs, for modules that find out their
-    shapes in the first pass.
+    are those that do not require a gradient. `output`: see `logits_of`. `example`: two inputs, for
+    modules that find out their shapes in the first pass.
     """
 
     def __init__(
         self,
         build: Callable[[], nn.Module],
         parameters: str | None,
+        output: str | int | None,
         example: Tensor,
         device: torch.device,
     ) -> None:
         self._build = build
+        self._output = output
         self._example = example
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
@@ -82,7 +84,8 @@ class ModuleFunction:
         weights = self.weights(theta.to(device))
         for module in (self.module, self.plain):
             attempt = partial(self._try, module, weights)
-            self._left[module] = _left_behind(module, attempt)
+            self._left[module], outputs = _left_behind(module, attempt)
+        self.example_outputs = outputs  # of the two inputs at the first random point, [2, …]
 
     @property
     def name(self) -> str:
@@ -149,13 +152,16 @@ class ModuleFunction:
             like = next(iter(values.values()))
             named |= self.constants_in(like.dtype)
         outputs = functional_call(module, named, (inputs,))
-        return logits_of(outputs)
+        return logits_of(outputs, self._output)
 
-    def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        """One pass over the example, to see what it leaves behind."""
-        example = self._example.float()
+    def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
+        return logits_of(module(inputs), self._output)
+
+    def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> Tensor:
+        """Outputs [2, …] of one pass over the example, to see what it leaves behind."""
         with torch.no_grad(), as_written(torch.float32):
-            self._call(module, weights, example.to(self.device))
+            return self._call(module, weights, self._example.to(self.device))
 
     def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The constants [their own shapes], those that are floating numbers in the dtype of what is
@@ -218,18 +224,21 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             )
 
 
-def _left_behind(module: nn.Module, forward: Callable[[], None]) -> list[_Attribute]:
-    """What a forward pass changes of a module's plain attributes, with their values before it.
+def _left_behind(
+    module: nn.Module, forward: Callable[[], Tensor]
+) -> tuple[list[_Attribute], Tensor]:
+    """What a forward pass changes of a module's plain attributes, with their values before it, and
+    its outputs [2, …].
 
     A kept result would be that of other weights at the next point, so it is put back before every
     call. What a pass leaves inside lists or dictionaries is seen by the self-check.
     """
     before = {part: dict(part.__dict__) for part in module.modules()}
-    forward()
+    outputs = forward()
     changed = []
     for part, attributes in before.items():
         for name, value in part.__dict__.items():
             old = attributes.get(name, _ABSENT)
             if value is not old:
                 changed.append(_Attribute(part, name, old))
-    return changed
+    return changed, outputs

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from sgdtheory.landscape import Cloud, Dtype, dtype_of
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
-from sgdtheory.landscapes.example_losses import loss_of_constant
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
@@ -18,7 +17,7 @@ from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.statistics.measured import Measured
 
 NO_POINT: tuple[Tensor | None, Population] = (None, Population({}, None))
-Examples = tuple[Tensor, Tensor]  # images [N, C, H, W] and labels [N]
+Some = tuple[Tensor, Tensor]  # inputs [N, …] and targets [N, …]
 
 
 class Network(NetworkObjective):
@@ -30,7 +29,7 @@ class Network(NetworkObjective):
     """
 
     _newest = NO_POINT  # the point whose statistics were asked for last, and these
-    _scored: Mapping[Split, Examples] | None = None  # None: all examples
+    _scored: Mapping[Split, Some] | None = None  # None: all examples
 
     def with_constants(self, constants: Mapping[str, Tensor]) -> Self:
         """The same landscape with other constants [their own shapes]."""
@@ -41,7 +40,7 @@ class Network(NetworkObjective):
     def scored_on(self, most: int) -> Self:
         """The same landscape, scored on `most` of its examples: the same ones at every point, and
         their own statistics."""
-        if most >= max(self.count, len(self.data.test_images)):
+        if most >= max(self.count, len(self.data.test_inputs)):
             return self
         other = copy(self)
         other._newest = NO_POINT
@@ -51,24 +50,24 @@ class Network(NetworkObjective):
         }
         return other
 
-    def examples(self, split: Split) -> Examples:
-        """The examples [N, C, H, W] that scores are of, and their labels [N]."""
+    def examples(self, split: Split) -> Some:
+        """The inputs [N, …] that scores are of, and their targets [N, …]."""
         if self._scored is not None:
             return self._scored[split]
         data = self.data
         if split == "train":
-            return data.train_images, data.train_labels
-        return data.test_images, data.test_labels
+            return data.train_inputs, data.train_targets
+        return data.test_inputs, data.test_targets
 
     def constant_loss(self) -> float:
         """The training loss of the best prediction that is the same for all."""
-        return loss_of_constant(self.loss, self.data.train_labels, self.data.classes)
+        return self.loss.of_constant(self.data.train_targets, self.data.outputs)
 
     @property
     def scored(self) -> int:
         """How many training examples a score is of."""
-        images, _ = self.examples("train")
-        return len(images)
+        inputs, _ = self.examples("train")
+        return len(inputs)
 
     def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
         """Data loss and error [P, N] of every un-augmented example, with population statistics
@@ -77,7 +76,7 @@ class Network(NetworkObjective):
         `buffers`: other statistics instead, to show what they do.
 
         """
-        images, labels = self.examples(split)
+        inputs, targets = self.examples(split)
         losses = []
         errors = []
         for theta in cloud:
@@ -88,31 +87,32 @@ class Network(NetworkObjective):
             if split == "train":
                 outputs = population.outputs
             if outputs is None:
-                outputs = self._outputs_in_chunks(theta, population.buffers, images)
-            losses.append(self._scored_losses(outputs, labels))
-            errors.append(self.example_errors(outputs, labels))
+                outputs = self._outputs_in_chunks(theta, population.buffers, inputs)
+            losses.append(self._scored_losses(outputs, targets))
+            errors.append(self.loss.errors(outputs, targets))
         return Score(torch.stack(losses), torch.stack(errors))
 
-    def _scored_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each example [N], float64, from outputs [N, K] and labels [N]."""
+    def _scored_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each example [N], float64, from outputs [N, …] and targets [N, …]."""
         of_point = outputs.double()[None]
-        return self.example_losses(of_point, labels[None])[0]
+        return self.loss.losses(of_point, targets[None])[0]
 
     def _outputs_in_chunks(
-        self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor
+        self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor
     ) -> Tensor:
-        """`outputs_with` of many images [N, C, H, W], [N, K]."""
-        chunks = images.split(len(self._parts[0]))
+        """`outputs_with` of many inputs [N, …], [N, …]."""
+        chunks = inputs.split(len(self._parts[0]))
         outputs = [self.outputs_with(theta, buffers, chunk) for chunk in chunks]
         return torch.cat(outputs)
 
-    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
-        """Outputs [b, K] of the author's module in evaluation mode, batch norms using `buffers`."""
+    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """Outputs [b, …] of the author's module in evaluation mode for inputs [b, …] of the data,
+        batch norms using `buffers`."""
         stop_if_asked()
         with torch.no_grad(), as_written(theta.dtype):
-            inputs = self._layout(self._inputs(images, theta))
+            prepared = self._layout(self.data.prepared(inputs, theta.dtype))
             weights = self._weights(theta)
-            return self.function.with_statistics(weights, buffers, inputs)
+            return self.function.with_statistics(weights, buffers, prepared)
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:
         """Batch-norm buffers [channels] of the un-augmented training set at θ [n]; empty without
@@ -127,32 +127,32 @@ class Network(NetworkObjective):
         at, population = self._newest
         is_kept = at is not None and at.dtype == theta.dtype and torch.equal(at, theta)
         if not is_kept:
-            images, _ = self.examples("train")
-            population = self._recorded(theta, images)
+            inputs, _ = self.examples("train")
+            population = self._recorded(theta, inputs)
             kept = theta.detach().clone()
             self._newest = (kept, population)
         return population
 
-    def _recorded(self, theta: Tensor, images: Tensor) -> Population:
+    def _recorded(self, theta: Tensor, inputs: Tensor) -> Population:
         weights = self._weights(theta)
 
         def forward(chunk: Tensor) -> Tensor:
-            return self._call(weights, self._inputs(chunk, theta))
+            return self._call(weights, self.data.prepared(chunk, theta.dtype))
 
         with torch.no_grad(), as_written(theta.dtype):
-            return population_statistics(self.module, forward, images, theta)
+            return population_statistics(self.module, forward, inputs, theta)
 
     def gap(self, theta: Tensor, most: int | None = None) -> Measured:
-        """|loss descended − loss scored| at θ [n] on one part of the training set, in nats:
-        rounding alone.
+        """|loss descended − loss scored| at θ [n] on one part of the training set: rounding
+        alone.
 
         The first is the objective of that part without ½λ|θ|², the second the score of the author's
         module in evaluation mode with the statistics of that part. `most`: of so many examples.
 
         """
         part = self._parts[0][:most]
-        images = self.data.train_images.index_select(0, part)
-        labels = self.data.train_labels.index_select(0, part)
+        inputs = self.data.train_inputs.index_select(0, part)
+        targets = self.data.train_targets.index_select(0, part)
         with torch.no_grad():
             batch = self.first_batch(most)
             (objective,) = self.losses(theta[None], batch)
@@ -160,11 +160,11 @@ class Network(NetworkObjective):
             descended = objective.double() - 0.5 * self.weight_decay * square
             buffers = {}
             if self.function.has_batch_norm:
-                buffers = self._recorded(theta, images).buffers
-            outputs = self.outputs_with(theta, buffers, images)
-        scored = self._scored_losses(outputs, labels).mean()
+                buffers = self._recorded(theta, inputs).buffers
+            outputs = self.outputs_with(theta, buffers, inputs)
+        scored = self._scored_losses(outputs, targets).mean()
         difference = descended - scored
-        return Measured(float(difference.abs()), None, "nats")
+        return Measured(float(difference.abs()), None, self.loss.unit)
 
     def check(self, dtype: Dtype = "float32") -> str:
         """What the self-check found, in words; a UserError where this is no function of θ alone."""
@@ -179,10 +179,10 @@ class Network(NetworkObjective):
         return self.function.at(theta, self.statistics(theta))
 
 
-def _drawn(most: int, split: Split, images: Tensor, labels: Tensor) -> Examples:
-    """`most` of the examples [N, …] and labels [N] at random, for folders come sorted by class; in
-    their own order."""
-    order = torch.randperm(len(images), generator=stream(0, "scored", split))
+def _drawn(most: int, split: Split, inputs: Tensor, targets: Tensor) -> Some:
+    """`most` of the inputs [N, …] and targets [N, …] at random, for folders come sorted by class;
+    in their own order."""
+    order = torch.randperm(len(inputs), generator=stream(0, "scored", split))
     chosen = order[:most].sort().values
-    chosen = chosen.to(images.device)
-    return images.index_select(0, chosen), labels.index_select(0, chosen)
+    chosen = chosen.to(inputs.device)
+    return inputs.index_select(0, chosen), targets.index_select(0, chosen)

@@ -1,4 +1,4 @@
-"""What is descended of a network on a data set: any nn.Module × any Images × a loss + ½λ|θ|²."""
+"""What is descended of a network: any nn.Module × any examples × a loss + ½λ|θ|²."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -10,32 +10,30 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from sgdtheory.annotations import NonNegative, Place, PositiveFloat, PositiveInt
-from sgdtheory.data.images import Images
+from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt
+from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
     by_products,
 )
-from sgdtheory.landscapes.example_losses import (
-    Loss,
-    losses_of_outputs,
-    squared_norm,
-)
 from sgdtheory.landscapes.layout import layout_of
 from sgdtheory.landscapes.module_function import ModuleFunction
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for
+from sgdtheory.landscapes.squared_norm import squared_norm
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
+from sgdtheory.losses.loss import Loss
+from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.rng import stream
 
-PART_VALUES = 1 << 21  # pixel values in a part of the objective: all of digits, 682 images of CIFAR
+PART_VALUES = 1 << 21  # numbers in a part of the objective: all of digits, 682 images of CIFAR
 
 
-class ImageBatch(NamedTuple):
-    images: Tensor  # uint8 [P or 1, b, C, H, W]
-    labels: Tensor  # int64 [P or 1, b]
+class MiniBatch(NamedTuple):
+    inputs: Tensor  # [P or 1, b, …]
+    targets: Tensor  # [P or 1, b, …]
 
 
 class NetworkObjective:
@@ -45,12 +43,14 @@ class NetworkObjective:
     module in evaluation mode, as its author wrote it, batch norm's statistics the one difference
     (see `ModuleFunction`).
 
-    `loss`: cross_entropy in nats, or mse, the squared distance of the outputs to the one-hot label,
-    over the classes. Batch-norm buffers are no coordinates: a mini-batch is normalised by its own
-    statistics, so its loss is a pure function of (θ, batch); the whole objective is the mean over a
-    fixed partition of the training images into equal parts of about `part` images (None: what holds
-    2²¹ pixel values), each normalised by itself; scores recompute population statistics over the
-    un-augmented training images at every point.
+    `loss`: of each example, by name or as an object (`sgdtheory.losses`); `loss_factory`: the
+    function (outputs, targets) → [b] that `custom` is. `output`: which entry of what the module
+    returns are its outputs (None: the tensor itself, or `logits`). Batch-norm buffers are no
+    coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function of
+    (θ, batch); the whole objective is the mean over a fixed partition of the training examples into
+    equal parts of about `part` of them (None: what holds 2²¹ numbers of inputs or of outputs), each
+    normalised by itself; scores recompute population statistics over the un-augmented training
+    examples at every point.
 
     `parameters`: a regular expression; only parameters whose names it matches are coordinates, the
     others are constants (None: all that require a gradient). `rows`: how P points are evaluated:
@@ -63,35 +63,38 @@ class NetworkObjective:
     def __init__(
         self,
         model: Callable[..., nn.Module],
-        data: Images,
+        data: Examples,
         weight_decay: NonNegative = 1e-3,
-        loss: Loss = "cross_entropy",
+        loss: Loss | LossName = "cross_entropy",
         learning_rate: PositiveFloat | Literal["auto"] = "auto",
         rows: Rows | Literal["auto"] = "auto",
         part: PositiveInt | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
         parameters: str | None = None,
+        loss_factory: Annotated[Callable[..., Tensor] | None, Importable] = None,
+        output: str | int | None = None,
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
         self.data = data.to(self.device)
         self.weight_decay = weight_decay
-        self.loss = loss
         self._rate = learning_rate
-        build = partial(model, shape=data.shape, classes=data.classes)
-        self.function = self._function(build, parameters)
+        build = partial(model, shape=data.shape, classes=data.outputs)
+        self.function = self._function(build, parameters, output)
+        example = self.function.example_outputs
+        self.loss = loss_named(loss, loss_factory).suited(example, self.data)
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
-        self.count = len(data.train_images)
+        self.count = data.count
         self.rows = rows_for(self.module, rows, bool(self.constants))
         self._batched: Batched | None = None
         if isinstance(self.module, Batched):
             self._batched = self.module
         if part is None:
-            at_most = PART_VALUES // data.train_images[0].numel()
-            part = max(1, min(EXACT_IMAGES, at_most))
+            largest = max(data.train_inputs[0].numel(), example[0].numel())
+            part = max(1, min(EXACT_IMAGES, PART_VALUES // largest))
         self._parts = self._partition(part)
-        self._train_images = self._kept_images()
+        self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
         is_to_try = rows == "auto" and self.rows == "vmap"
         if is_to_try and not self._vectorises():
@@ -106,28 +109,19 @@ class NetworkObjective:
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
 
     def _partition(self, part: int) -> list[Tensor]:
-        """The indices of the parts of about `part` images each, [part], drawn once: folders come
+        """The indices of the parts of about `part` examples each, [part], drawn once: folders come
         sorted by class."""
         order = torch.randperm(self.count, generator=stream(0, "partition"))
         parts = order.chunk(ceil(self.count / part))
         return [indices.to(self.device) for indices in parts]
 
-    def _kept_images(self) -> Tensor:
-        """The training images [N, C, H, W]: small sets that nothing is done to are kept as the
-        network sees them; large ones stay bytes."""
-        data = self.data
-        images = data.train_images
-        is_small = images.numel() <= PART_VALUES and data.augment == "none"
-        if is_small:
-            return data.scaled(images, torch.float32)
-        return images
-
-    def _function(self, build: Callable[[], nn.Module], parameters: str | None) -> ModuleFunction:
+    def _function(
+        self, build: Callable[[], nn.Module], parameters: str | None, output: str | int | None
+    ) -> ModuleFunction:
         """The module as a function; a UserError where it does not take such data."""
-        images = self.data.train_images[:2]
-        example = self.data.scaled(images, torch.float32)
+        example = self.data.prepared(self.data.train_inputs[:2], torch.float32)
         try:
-            function = ModuleFunction(build, parameters, example, self.device)
+            function = ModuleFunction(build, parameters, output, example, self.device)
             self._layout = layout_of(function, example)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
             if isinstance(fault, UserError):
@@ -192,89 +186,74 @@ class NetworkObjective:
 
     # mini-batches
 
-    def batch(self, indices: Tensor, draws: Tensor | None = None) -> ImageBatch:
+    def batch(self, indices: Tensor, draws: Tensor | None = None) -> MiniBatch:
         """Examples [P, b] of the training set, augmented by the draws of `augmentation`."""
         shape = indices.shape
         flat = indices.reshape(-1)  # index_select is twice as fast as advanced indexing
-        images = self._train_images.index_select(0, flat)
-        images = images.view(*shape, *self.data.shape)
+        inputs = self._train_inputs.index_select(0, flat)
+        inputs = inputs.view(*shape, *inputs.shape[1:])
         if draws is not None:
-            images = self.data.augmented(images, draws)
-        labels = self.data.train_labels.index_select(0, flat)
-        return ImageBatch(images, labels.view(shape))
+            inputs = self.data.augmented(inputs, draws)
+        targets = self.data.train_targets.index_select(0, flat)
+        return MiniBatch(inputs, targets.view(*shape, *targets.shape[1:]))
 
     def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
         """The random draws that augmented examples [S, P, b] need, None when the data are not
         augmented."""
         return self.data.augmentation(shape, stream)
 
-    def parts(self) -> Iterator[tuple[ImageBatch, float]]:
+    def parts(self) -> Iterator[tuple[MiniBatch, float]]:
         """The fixed partition of the training set that the objective is the mean over, with weights
         that sum to 1."""
         for indices in self._parts:
             weight = len(indices) / self.count
             yield self.batch(indices[None]), weight
 
-    def first_batch(self, most: int | None = None) -> ImageBatch:
+    def first_batch(self, most: int | None = None) -> MiniBatch:
         """The first part of the training set, or `most` of its examples."""
         indices = self._parts[0][:most]
         return self.batch(indices[None])
 
     # the objective
 
-    def losses(self, cloud: Cloud, batch: ImageBatch | None = None) -> Tensor:
+    def losses(self, cloud: Cloud, batch: MiniBatch | None = None) -> Tensor:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
             weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
             return torch.stack(weighted).sum(0)
         return self._losses(cloud, batch, self._row_losses)
 
-    def twice_differentiable_losses(self, cloud: Cloud, batch: ImageBatch) -> Tensor:
+    def twice_differentiable_losses(self, cloud: Cloud, batch: MiniBatch) -> Tensor:
         """`losses` [P] of operations that have a second derivative, and a fast one. Not compiled:
         torch.compile does not support double backward."""
         with by_products(self.module), twice_differentiable():
             return self._losses(cloud, batch, self._losses_of_rows)
 
-    def _losses(self, cloud: Cloud, batch: ImageBatch, of_rows: Callable[..., Tensor]) -> Tensor:
-        inputs = self._inputs(batch.images, cloud)
+    def _losses(self, cloud: Cloud, batch: MiniBatch, of_rows: Callable[..., Tensor]) -> Tensor:
+        inputs = self.data.prepared(batch.inputs, cloud.dtype)
         with as_written(cloud.dtype):
             if self.rows != "loop" or cloud.shape[0] == 1:
-                return of_rows(cloud, inputs, batch.labels)
+                return of_rows(cloud, inputs, batch.targets)
             is_shared = inputs.shape[0] == 1
             rows = []
             for p in range(cloud.shape[0]):
                 i = 0 if is_shared else p
                 theta = cloud[p : p + 1]
                 own_inputs = inputs[i : i + 1]
-                own_labels = batch.labels[i : i + 1]
-                rows.append(of_rows(theta, own_inputs, own_labels))
+                own_targets = batch.targets[i : i + 1]
+                rows.append(of_rows(theta, own_inputs, own_targets))
             return torch.cat(rows)
 
-    def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, labels: Tensor) -> Tensor:
-        outputs = self._outputs(cloud, inputs)  # [P, b, K]
-        data_losses = self.example_losses(outputs, labels).mean(1)
+    def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, targets: Tensor) -> Tensor:
+        outputs = self._outputs(cloud, inputs)  # [P, b, …]
+        data_losses = self.loss.losses(outputs, targets).mean(1)
         if not self.weight_decay:
             return data_losses
         penalties = 0.5 * self.weight_decay * squared_norm(cloud)
         return data_losses + penalties
 
-    def example_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each example [P, b] from outputs [P, b, K] and labels [P or 1, b]."""
-        return losses_of_outputs(self.loss, outputs, labels)
-
-    def example_errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """1 where the largest output [b, K] is not the label's [b], else 0, float64 [b]."""
-        return (outputs.argmax(1) != labels).double()
-
-    def _inputs(self, images: Tensor, cloud: Cloud) -> Tensor:
-        """Pixels are normalised in float32 whatever the cloud's dtype, so that kept and fresh ones
-        are the same numbers."""
-        if not images.is_floating_point():
-            images = self.data.scaled(images, torch.float32)
-        return images.to(cloud.dtype)
-
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
-        """Outputs [P, b, K] of each point on its own or the shared images [P or 1, b, C, H, W]."""
+        """Outputs [P, b, …] of each point on its own or the shared inputs [P or 1, b, …]."""
         if self.rows == "batched" and self._batched is not None:
             weights = self._weights(cloud)
             return self._batched.forward_rows(weights, inputs)

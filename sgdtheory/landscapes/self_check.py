@@ -21,14 +21,13 @@ from sgdtheory.landscapes.culprit import (
     relative_difference,
     with_others,
 )
-from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
     from sgdtheory.landscapes.network import Network
-    from sgdtheory.landscapes.network_objective import ImageBatch
+    from sgdtheory.landscapes.network_objective import MiniBatch
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 FEW = 4  # of them, where a gradient is looked at that any number of examples shows alike
@@ -48,7 +47,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     shakes = torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype)
     cloud += SHAKE * shakes.to(cloud)
     try:
-        _logits(few, cloud[0])
+        _outputs_are_finite(few, cloud[0])
         _buffers_stay(few)
         _same_bits(few, cloud)
         _same_bits(few, cloud.to(dtype))
@@ -88,8 +87,8 @@ def _buffers_stay(few: "Network") -> None:
 
 
 def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tensor]) -> None:
-    images, _ = few.examples("train")
-    inputs = few.data.scaled(images, torch.float32)
+    some, _ = few.examples("train")
+    inputs = few.data.prepared(some, torch.float32)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module.train()(inputs)
@@ -137,7 +136,7 @@ def _same_bits(few: "Network", cloud: Tensor) -> None:
         raise UserError(refusal(few, cloud[0], what))
 
 
-def _evaluated(few: "Network", cloud: Tensor, batch: "ImageBatch", images: Tensor) -> list[Tensor]:
+def _evaluated(few: "Network", cloud: Tensor, batch: "MiniBatch", images: Tensor) -> list[Tensor]:
     """Loss, gradient and scored outputs of one point."""
     value, gradient = value_and_grad(few, cloud, batch)
     if not bool(torch.isfinite(gradient).all()):
@@ -156,19 +155,14 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "ImageBatch", images: Tenso
     return [value, gradient, outputs]
 
 
-def _logits(few: "Network", theta: Tensor) -> None:
-    """Finite outputs [b, K, …], K ≥ classes."""
-    images, _ = few.examples("train")
-    outputs = few.outputs_with(theta, few.statistics(theta), images)
+def _outputs_are_finite(few: "Network", theta: Tensor) -> None:
+    """Finite outputs, and as many as there are examples."""
+    inputs, _ = few.examples("train")
+    outputs = few.outputs_with(theta, few.statistics(theta), inputs)
     model = few.function.name
-    classes = few.data.classes
-    examples = len(images)
-    shape = list(outputs.shape)
-    if outputs.ndim < 2 or shape[0] != examples or shape[1] < classes:
-        raise UserError(
-            f"model: {model} gives outputs {shape} for {examples} "
-            f"examples of {classes} classes; they must be logits [{examples}, {classes}]"
-        )
+    if len(outputs) != len(inputs):
+        shape = list(outputs.shape)
+        raise UserError(f"model: {model} gives outputs {shape} for {len(inputs)} examples")
     are_finite = outputs.is_floating_point() and bool(torch.isfinite(outputs).all())
     if not are_finite:
         raise UserError(f"model: outputs of {model} at a random point are not finite")
@@ -210,16 +204,15 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
 def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
     """How much `model_at`, a module made anew, differs from the scores, at one point after
     another."""
-    images, labels = few.examples("train")
-    inputs = few.data.scaled(images, torch.float32)
+    some, targets = few.examples("train")
     worst = 0.0
     for theta in cloud:
         score = few.score(theta[None], "train")
         module = few.model_at(theta)
         with torch.no_grad(), as_written(theta.dtype):
-            outputs = logits_of(module(inputs.to(theta.dtype)))
+            outputs = few.function.outputs_of(module, few.data.prepared(some, theta.dtype))
         of_point = outputs.double()[None]
-        expected = few.example_losses(of_point, labels[None])
+        expected = few.loss.losses(of_point, targets[None])
         difference = relative_difference(score.losses, expected)
         worst = max(worst, difference)
     if worst > ROUNDING:

@@ -11,14 +11,15 @@ from sgdtheory.errors import UserError
 
 
 def custom(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classes: PositiveInt,
     factory: Annotated[Callable[..., nn.Module], Importable],
 ) -> nn.Module:
-    """`factory(shape=(C, H, W), classes=…)`, called with those of the two that its signature takes.
+    """`factory(shape=…, classes=…)`, called with those of the two that its signature takes: the
+    shape of one input, (C, H, W) of an image, and how many numbers are to be given for a target.
 
-    What it returns maps images [b, C, H, W] to logits [b, classes]. Its batch statistics may be
-    plain batch norm.
+    What it returns maps inputs [b, …] to logits [b, classes]. Its batch statistics may be plain
+    batch norm.
     """
     name = f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
     given = _accepted(factory, name, {"shape": shape, "classes": classes})
@@ -32,7 +33,7 @@ def custom(
         said = next(iter(str(fault).splitlines()), "without a word")
         size = "×".join(map(str, shape))
         raise UserError(
-            f"model.factory={name}: makes no model for images of {size} in {classes} classes "
+            f"model.factory={name}: makes no model for inputs of {size} in {classes} classes "
             f"({type(fault).__name__}: {said}); "
             "give the data= that it is made for, or a factory that takes shape= and classes="
         ) from fault

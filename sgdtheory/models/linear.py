@@ -8,5 +8,5 @@ class Linear(MLP):
     """Logits W x + b: an MLP without hidden layers. Cross-entropy is convex in W, b: with weight
     decay, one minimum."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: PositiveInt) -> None:
+    def __init__(self, shape: tuple[int, ...], classes: PositiveInt) -> None:
         super().__init__(shape, classes, hidden=())

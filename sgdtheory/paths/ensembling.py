@@ -35,10 +35,10 @@ def ensembling(landscape: Landscape, path: Path, along: Profile, members: int = 
 
 def _ensemble(landscape: NetworkLandscape, path: Path, members: int) -> Row:
     t = torch.linspace(0, 1, members, dtype=torch.float64)
-    probabilities = [_probabilities(landscape, theta) for theta in path.at(t)]
-    votes = torch.stack(probabilities).mean(0)
-    wrong = votes.argmax(1) != landscape.data.test_labels
-    error = Measured.mean(wrong.double().cpu())
+    predictions = [_predictions(landscape, theta) for theta in path.at(t)]
+    votes = torch.stack(predictions).mean(0)
+    errors = landscape.loss.errors(votes, landscape.data.test_targets)
+    error = Measured.mean(errors.cpu())
     return {"ensemble": {"points": members, **error.columns("test_error")}}
 
 
@@ -61,13 +61,11 @@ def _shared_mistakes(along: Profile) -> Row:
     return {"shared_mistakes": {"both": both, "either": either, "share": share}}
 
 
-def _probabilities(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
-    data = landscape.data
-    with torch.no_grad():
-        inputs = data.scaled(data.test_images, torch.float32)
-        module = landscape.model_at(theta)
-        logits: Tensor = module(inputs.to(theta.dtype))
-    return logits.softmax(1)
+def _predictions(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
+    """For the test inputs, [N, …]."""
+    buffers = landscape.statistics(theta)
+    outputs = landscape.outputs_with(theta, buffers, landscape.data.test_inputs)
+    return landscape.loss.predictions(outputs)
 
 
 def _interpolated(landscape: NetworkLandscape, path: Path, members: int) -> Row:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeIs
 
+from sgdtheory.data.examples import Examples
 from sgdtheory.errors import RunError
 from sgdtheory.landscape import Batch, Cloud, Landscape
+from sgdtheory.losses.loss import Loss
 from sgdtheory.roles.asking import has
 from sgdtheory.roles.facts import title_of
 
@@ -64,7 +66,8 @@ class Scored(Landscape, Protocol):
 class NetworkLandscape(Scored, WithExamples, Protocol):
     """The landscape of a module on a data set (landscapes/network.py)."""
 
-    data: Any
+    data: Examples
+    loss: Loss
     weight_decay: float
 
     @property
@@ -87,11 +90,11 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
         self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None
     ) -> Score: ...
     def examples(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The examples [N, C, H, W] that scores are of, and their labels [N]."""
+        """The inputs [N, …] that scores are of, and their targets [N, …]."""
         ...
 
-    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], images: Tensor) -> Tensor:
-        """Outputs [b, K] at one point θ [n], batch norms using `buffers`."""
+    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """Outputs [b, …] at one point θ [n] for inputs [b, …], batch norms using `buffers`."""
         ...
 
     def statistics(self, theta: Tensor) -> dict[str, Tensor]:

@@ -128,7 +128,7 @@ class Saddles(Study):
         noise = torch.randn(landscape.dim, generator=stream(seed, "shake"), dtype=torch.float64)
         shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
         back = self.search.find(landscape, shaken)
-        index = known_index(landscape.data.classes, self.hidden - trained)
+        index = known_index(landscape.data.outputs, self.hidden - trained)
         row = saddle_row(landscape.weight_decay, trained, index, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 

@@ -11,24 +11,24 @@ from sgdtheory.errors import UserError
 
 def test_sizes_and_values() -> None:
     images = digits()
-    assert (images.shape, images.count, len(images.test_labels), images.classes) == (
+    assert (images.shape, images.count, len(images.test_targets), images.classes) == (
         (1, 8, 8),
         1437,
         360,
         10,
     )
-    levels = torch.cat([images.train_images, images.test_images]).unique()
+    levels = torch.cat([images.train_inputs, images.test_inputs]).unique()
     assert levels.tolist() == [round(level * 255 / 16) for level in range(17)]
 
 
 def test_the_split_is_stratified() -> None:
     images = digits()
-    train, test = (torch.bincount(labels) for labels in (images.train_labels, images.test_labels))
+    train, test = (torch.bincount(labels) for labels in (images.train_targets, images.test_targets))
     assert ((test - (train + test) * 360 / 1797).abs() < 1.01).all()
 
 
 def test_the_split_is_the_one_that_published_numbers_refer_to() -> None:
-    assert sha256(digits().test_images.numpy().tobytes()).hexdigest()[:16] == "a1f1407cd03809c9"
+    assert sha256(digits().test_inputs.numpy().tobytes()).hexdigest()[:16] == "a1f1407cd03809c9"
 
 
 def test_no_example_is_lost_or_doubled() -> None:
@@ -36,7 +36,7 @@ def test_no_example_is_lost_or_doubled() -> None:
 
     images = digits(test_share=0.3)
     found = (
-        torch.cat([images.train_images, images.test_images]).flatten(1).long().sum(1).sort().values
+        torch.cat([images.train_inputs, images.test_inputs]).flatten(1).long().sum(1).sort().values
     )
     expected = (
         torch.from_numpy(load_digits().images)
@@ -60,7 +60,7 @@ def test_an_empty_split_is_refused() -> None:
 
 def test_a_limit_is_even_over_the_digits() -> None:
     few = digits(limit=25)
-    for labels in (few.train_labels, few.test_labels):
+    for labels in (few.train_targets, few.test_targets):
         assert (
             labels.bincount(minlength=10).min() >= 2
             and labels.bincount(minlength=10).max() <= 3

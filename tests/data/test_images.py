@@ -18,11 +18,11 @@ from sgdtheory.rng import stream
 def some_images(**changes: Any) -> Images:
     draws = stream(0, "some images")
     parts: dict[str, Any] = {
-        "train_images": torch.randint(0, 256, (12, 3, 5, 4), generator=draws).byte(),
-        "train_labels": torch.arange(12) % 3,
-        "test_images": torch.randint(0, 256, (6, 3, 5, 4), generator=draws).byte(),
-        "test_labels": torch.arange(6) % 3,
-        "classes": 3,
+        "train_inputs": torch.randint(0, 256, (12, 3, 5, 4), generator=draws).byte(),
+        "train_targets": torch.arange(12) % 3,
+        "test_inputs": torch.randint(0, 256, (6, 3, 5, 4), generator=draws).byte(),
+        "test_targets": torch.arange(6) % 3,
+        "outputs": 3,
         "name": "some",
     }
     return Images(**{**parts, **changes})
@@ -37,27 +37,27 @@ def test_shape_and_count() -> None:
     ("changes", "message"),
     [
         (
-            {"train_images": torch.zeros(12, 3, 5, 4)},
+            {"train_inputs": torch.zeros(12, 3, 5, 4)},
             r"train images must be uint8 \[N, C, H, W\], not float32",
         ),
         (
-            {"test_images": torch.zeros(6, 5, 4).byte()},
+            {"test_inputs": torch.zeros(6, 5, 4).byte()},
             r"test images must be .* not uint8 \[6, 5, 4\]",
         ),
-        ({"train_labels": torch.arange(12).int() % 3}, "train labels must be int64"),
-        ({"test_labels": torch.zeros(6, 1).long()}, r"test labels must be int64 \[N\]"),
-        ({"train_labels": torch.zeros(11).long()}, "12 images but 11 labels"),
+        ({"train_targets": torch.arange(12).int() % 3}, "train labels must be int64"),
+        ({"test_targets": torch.zeros(6, 1).long()}, r"test labels must be int64 \[N\]"),
+        ({"train_targets": torch.zeros(11).long()}, "12 images but 11 labels"),
         (
-            {"test_labels": torch.full((6,), 3)},
+            {"test_targets": torch.full((6,), 3)},
             r"test labels lie in 3 … 3, but there are 3 classes",
         ),
-        ({"train_labels": torch.arange(12) % 3 - 1}, "lie in -1"),
+        ({"train_targets": torch.arange(12) % 3 - 1}, "lie in -1"),
         (
-            {"test_images": torch.zeros(0, 3, 5, 4).byte(), "test_labels": torch.zeros(0).long()},
+            {"test_inputs": torch.zeros(0, 3, 5, 4).byte(), "test_targets": torch.zeros(0).long()},
             "test has no images",
         ),
         (
-            {"test_images": torch.zeros(6, 1, 5, 4).byte()},
+            {"test_inputs": torch.zeros(6, 1, 5, 4).byte()},
             r"\(3, 5, 4\) but \(1, 5, 4\) in the test set",
         ),
     ],
@@ -69,46 +69,46 @@ def test_defects_are_named(changes: dict[str, Any], message: str) -> None:
 
 def test_scaling_unit_leaves_pixels_between_0_and_1_and_pads_with_black() -> None:
     images = some_images(augment="crop_flip", padding=4, scaling="unit")
-    x = images.scaled(images.train_images, torch.float64)
-    torch.testing.assert_close(x, images.train_images.double() / 255, rtol=1e-14, atol=0)
-    away = images.augmented(images.train_images[:1], torch.tensor([[0, 0, 0]]))
+    x = images.scaled(images.train_inputs, torch.float64)
+    torch.testing.assert_close(x, images.train_inputs.double() / 255, rtol=1e-14, atol=0)
+    away = images.augmented(images.train_inputs[:1], torch.tensor([[0, 0, 0]]))
     assert away[0, :, :4].max() == 0
 
 
 def test_standard_training_images_have_mean_0_and_variance_1() -> None:
     images = some_images()
-    x = images.scaled(images.train_images, torch.float64)
+    x = images.scaled(images.train_inputs, torch.float64)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-14)
     torch.testing.assert_close(
         x.var((0, 2, 3), correction=0), torch.ones(3).double(), rtol=1e-13, atol=0
     )
-    plain = images.train_images.double() / 255
+    plain = images.train_inputs.double() / 255
     torch.testing.assert_close(images.mean, plain.mean((0, 2, 3)), rtol=1e-14, atol=0)
     torch.testing.assert_close(images.std, plain.std((0, 2, 3), correction=0), rtol=1e-13, atol=0)
 
 
 def test_scaling_keeps_leading_axes_dtype_and_its_argument() -> None:
     images = some_images()
-    before = images.train_images.clone()
-    x = images.scaled(images.train_images.reshape(2, 6, 3, 5, 4), torch.float32)
+    before = images.train_inputs.clone()
+    x = images.scaled(images.train_inputs.reshape(2, 6, 3, 5, 4), torch.float32)
     assert x.shape == (2, 6, 3, 5, 4)
     assert x.dtype == torch.float32
-    assert torch.equal(images.train_images, before)
+    assert torch.equal(images.train_inputs, before)
 
 
 def test_a_constant_channel_becomes_zero() -> None:
-    pixels = some_images().train_images.clone()
+    pixels = some_images().train_inputs.clone()
     pixels[:, 1] = 77
-    images = some_images(train_images=pixels)
+    images = some_images(train_inputs=pixels)
     assert images.std[1] == 1
     assert images.scaled(pixels, torch.float64)[:, 1].abs().max() < 1e-15
 
 
 def test_moved_and_cut_images_are_images() -> None:
     images = some_images(augment="crop_flip", padding=2)
-    assert torch.equal(images.to("cpu").train_images, images.train_images)
+    assert torch.equal(images.to("cpu").train_inputs, images.train_inputs)
     small = images.first(train=6, test=3)
-    assert (small.count, len(small.test_labels), small.augment, small.padding) == (
+    assert (small.count, len(small.test_targets), small.augment, small.padding) == (
         6,
         3,
         "crop_flip",
@@ -133,7 +133,7 @@ def crop_flip_one(image: Tensor, draw: Tensor, padding: int, fill: Tensor) -> Te
 @pytest.mark.parametrize("padding", [1, 2, 4])
 def test_augmentation_against_a_plain_loop(padding: int) -> None:
     images = some_images(augment="crop_flip", padding=padding)
-    batch = images.train_images.reshape(3, 4, 3, 5, 4)
+    batch = images.train_inputs.reshape(3, 4, 3, 5, 4)
     draws = images.augmentation((3, 4), stream(1))
     assert draws is not None
     found = images.augmented(batch, draws)
@@ -164,7 +164,7 @@ def test_nothing_is_drawn_when_nothing_is_augmented() -> None:
 def test_the_border_is_nearly_zero_after_scaling() -> None:
     images = some_images(augment="crop_flip", padding=4)
     away = images.augmented(
-        images.train_images[:1], torch.tensor([[0, 0, 0]])
+        images.train_inputs[:1], torch.tensor([[0, 0, 0]])
     )  # only the last row keeps pixels
     border = images.scaled(away, torch.float64)[0, :, :4, :]
     assert (border.abs() <= 1 / (510 * images.std[:, None, None]) + 1e-12).all()
@@ -183,11 +183,11 @@ def test_nothing_is_told_of_good_images() -> None:
 
 def test_images_in_both_splits_are_counted() -> None:
     images = some_images()
-    test = images.test_images.clone()
-    test[1], test[4] = images.train_images[7], images.train_images[0]
-    assert told(test_images=test).startswith("2 of 6 test images are training images too")
+    test = images.test_inputs.clone()
+    test[1], test[4] = images.train_inputs[7], images.train_inputs[0]
+    assert told(test_inputs=test).startswith("2 of 6 test images are training images too")
     test[4, 0, 0, 0] ^= 1  # one bit of one pixel
-    assert told(test_images=test).startswith("1 of 6 test images are training images too")
+    assert told(test_inputs=test).startswith("1 of 6 test images are training images too")
 
 
 def test_a_mark_that_is_equal_by_chance_is_no_equal_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,28 +198,28 @@ def test_a_mark_that_is_equal_by_chance_is_no_equal_image(monkeypatch: pytest.Mo
 
 
 def test_equal_training_images_with_other_labels_are_counted() -> None:
-    images = some_images().train_images.clone()
+    images = some_images().train_inputs.clone()
     images[3], images[6] = images[0], images[0]  # one class
-    assert told(train_images=images) == ""
+    assert told(train_inputs=images) == ""
     images[4] = images[0]
-    assert told(train_images=images).startswith("4 training images occur again with another label")
+    assert told(train_inputs=images).startswith("4 training images occur again with another label")
 
 
 def test_images_of_one_colour_are_counted() -> None:
-    images = some_images().train_images.clone()
+    images = some_images().train_inputs.clone()
     images[2], images[5] = 0, torch.tensor([1, 2, 3])[:, None, None]
     images[8, 1] = 7  # two channels more vary
     images[9] = 9
     images[9, 0, 1, 1] = 8
-    assert told(train_images=images) == "2 training and 0 test images are of one colour throughout"
+    assert told(train_inputs=images) == "2 training and 0 test images are of one colour throughout"
 
 
 def test_classes_without_an_example_are_named() -> None:
     assert (
-        told(test_labels=torch.tensor([0, 0, 2, 2, 0, 2]))
+        told(test_targets=torch.tensor([0, 0, 2, 2, 0, 2]))
         == "no test image is of class 1 (2 of 3 classes have one)"
     )
-    assert told(classes=5).splitlines() == [
+    assert told(outputs=5).splitlines() == [
         "no training image is of class 3, 4 (3 of 5 classes have one)",
         "no test image is of class 3, 4 (3 of 5 classes have one)",
     ]

@@ -70,23 +70,28 @@ def test_plain_colour(tmp_path: Path) -> None:
         "crop_flip",
         2,
     )
-    assert np.array_equal(found.train_images.permute(0, 2, 3, 1).numpy(), arrays["train_images"])
-    assert found.train_images.is_contiguous()
-    assert found.test_labels.tolist() == [0, 1, 2, 3]
+    assert np.array_equal(found.train_inputs.permute(0, 2, 3, 1).numpy(), arrays["train_images"])
+    assert found.train_inputs.is_contiguous()
+    assert found.test_targets.tolist() == [0, 1, 2, 3]
 
 
 def test_plain_grey(tmp_path: Path) -> None:
     arrays = {**plain(), "train_images": pictures(8, 6, 5), "test_images": pictures(4, 6, 5)}
     found = images(saved(tmp_path, arrays))
     assert found.shape == (1, 6, 5)
-    assert np.array_equal(found.test_images[:, 0].numpy(), arrays["test_images"])
+    assert np.array_equal(found.test_inputs[:, 0].numpy(), arrays["test_images"])
 
 
 @pytest.mark.parametrize("classes", [np.array(["cat", "dog"]), np.int64(2)], ids=["names", "count"])
 def test_jpeg(tmp_path: Path, classes: Any) -> None:
     found = images(saved(tmp_path, packed(FILES, classes=classes)))
-    assert (found.count, len(found.test_labels), found.classes, found.shape) == (4, 2, 2, (3, 8, 9))
-    for image, file in zip([*found.train_images, *found.test_images], FILES, strict=True):
+    assert (found.count, len(found.test_targets), found.classes, found.shape) == (
+        4,
+        2,
+        2,
+        (3, 8, 9),
+    )
+    for image, file in zip([*found.train_inputs, *found.test_inputs], FILES, strict=True):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(Image.open(BytesIO(file))))
 
 
@@ -243,13 +248,13 @@ def test_folder(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "train" / ".cache").mkdir()
     found = images(tmp_path)
     assert (found.classes, found.shape) == (2, (3, 6, 5))
-    assert (found.train_labels.tolist(), found.test_labels.tolist()) == (
+    assert (found.train_targets.tolist(), found.test_targets.tolist()) == (
         [0, 0, 0, 1, 1, 1],
         [0, 0, 1, 1],
     )
     if suffix == "png":  # ant comes first, and is the brighter one
         assert np.array_equal(
-            found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
+            found.test_inputs[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
         )
 
 
@@ -300,11 +305,11 @@ def test_a_bad_folder_is_refused_with_what_is_wrong(tmp_path: Path, defect: str)
 def test_a_limit_draws_from_both_splits_evenly(tmp_path: Path) -> None:
     folder(tmp_path)  # sorted by class: the first three of each split are ants
     whole, few = images(tmp_path), images(tmp_path, limit=2)
-    assert few.train_labels.tolist() == few.test_labels.tolist() == [0, 1]
-    known = {x.numpy().tobytes() for x in whole.train_images}
-    assert all(x.numpy().tobytes() in known for x in few.train_images)
-    assert images(tmp_path, limit=2).train_images.equal(few.train_images)
-    assert images(tmp_path, limit=100).train_images.equal(whole.train_images)
+    assert few.train_targets.tolist() == few.test_targets.tolist() == [0, 1]
+    known = {x.numpy().tobytes() for x in whole.train_inputs}
+    assert all(x.numpy().tobytes() in known for x in few.train_inputs)
+    assert images(tmp_path, limit=2).train_inputs.equal(few.train_inputs)
+    assert images(tmp_path, limit=100).train_inputs.equal(whole.train_inputs)
 
 
 def test_a_limit_below_the_number_of_classes_is_told_or_refused(tmp_path: Path) -> None:
@@ -338,13 +343,13 @@ def test_every_kind_of_picture_is_read(tmp_path: Path, suffix: str) -> None:
     assert (found.count, found.shape, found.told) == (6, (3, 6, 5), ())
     if suffix.lower() in ("bmp", "tif", "tiff", "ppm", "png"):  # without loss
         assert np.array_equal(
-            found.test_images[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
+            found.test_inputs[0].permute(1, 2, 0).numpy(), pictures(2, 6, 5, 3)[0] // 2 + 100
         )
 
 
 def test_pictures_in_folders_of_a_class_and_behind_links_are_read_in_order(tmp_path: Path) -> None:
     ant = folder(tmp_path / "all") / "train" / "ant"
-    plain_order = images(tmp_path / "all").train_images
+    plain_order = images(tmp_path / "all").train_inputs
     (ant / "b").mkdir()
     (ant / "1.png").rename(ant / "b" / "1.png")
     (ant / "2.png").rename(tmp_path / "2.png")
@@ -354,7 +359,7 @@ def test_pictures_in_folders_of_a_class_and_behind_links_are_read_in_order(tmp_p
     (tmp_path / "all" / "train" / "zebra").rename(tmp_path / "zebra")
     (tmp_path / "all" / "train" / "zebra").symlink_to(tmp_path / "zebra", target_is_directory=True)
     found = images(tmp_path / "all")
-    assert found.train_images.equal(plain_order) and found.train_labels.tolist() == [
+    assert found.train_inputs.equal(plain_order) and found.train_targets.tolist() == [
         0,
         0,
         0,
@@ -400,7 +405,7 @@ def animated(width: int, height: int) -> bytes:
 def test_a_folder_with_val_instead_of_test_is_read_and_told(tmp_path: Path, name: str) -> None:
     (folder(tmp_path) / "test").rename(tmp_path / name)
     found = images(tmp_path)
-    assert found.test_labels.tolist() == [0, 0, 1, 1]
+    assert found.test_targets.tolist() == [0, 0, 1, 1]
     assert found.told == (f"{name}/ is the test set, for there is no test/",)
 
 

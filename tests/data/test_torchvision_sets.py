@@ -44,8 +44,8 @@ def test_mnist(tmp_path: Path, name: Name, kind: str) -> None:
         10,
         "crop_flip",
     )
-    assert np.array_equal(found.test_images[:, 0].numpy(), pixels[10:])
-    assert found.test_labels.tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(found.test_inputs[:, 0].numpy(), pixels[10:])
+    assert found.test_targets.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_files_from_a_mirror_are_verified_and_unpacked(
@@ -67,7 +67,7 @@ def test_files_from_a_mirror_are_verified_and_unpacked(
     monkeypatch.setattr(datasets.MNIST, "mirrors", [NOWHERE])
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     found = torchvision_set("mnist", tmp_path)
-    assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 1, 2], [3, 4])
+    assert (found.train_targets.tolist(), found.test_targets.tolist()) == ([0, 1, 2], [3, 4])
 
 
 def write_cifar(
@@ -99,8 +99,8 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     found = torchvision_set("cifar10", tmp_path, download=False)
     assert (found.shape, found.count, found.classes, found.name) == ((3, 32, 32), 5, 10, "cifar10")
-    assert np.array_equal(found.train_images.numpy(), pixels[:5])
-    assert (found.train_labels.tolist(), found.test_labels.tolist()) == ([0, 1, 2, 3, 4], [9])
+    assert np.array_equal(found.train_inputs.numpy(), pixels[:5])
+    assert (found.train_targets.tolist(), found.test_targets.tolist()) == ([0, 1, 2, 3, 4], [9])
 
 
 @pytest.mark.parametrize("name", list(SETS))

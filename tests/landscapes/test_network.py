@@ -59,7 +59,7 @@ def test_losses_gradients_and_products_are_the_plain_modules(name: str, rows: st
     for p in range(2):
         theta = cloud[p].clone().requires_grad_()
         loss = plain_loss(
-            network, theta, FEW.train_images[indices[p]], FEW.train_labels[indices[p]]
+            network, theta, FEW.train_inputs[indices[p]], FEW.train_targets[indices[p]]
         )
         (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
         (product,) = torch.autograd.grad(gradient @ vectors[p], theta)
@@ -89,7 +89,7 @@ def product_and_plain(network: Network) -> tuple[Tensor, Tensor]:
     """H(θ)v on the whole training set in float64, by the landscape and by the plain module."""
     theta, vector = network.init(2, stream(0, "init")).double()
     leaf = theta.clone().requires_grad_()
-    loss = plain_loss(network, leaf, network.data.train_images, network.data.train_labels)
+    loss = plain_loss(network, leaf, network.data.train_inputs, network.data.train_targets)
     (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
     return hvp(network, theta[None], vector[None])[0], torch.autograd.grad(gradient @ vector, leaf)[
         0
@@ -166,12 +166,12 @@ def test_population_statistics_are_those_of_the_whole_set() -> None:
     network = Network(MODELS["resnet8"], FEW, weight_decay=0.0)
     theta = network.init(1, stream(0, "init"))[0].double()
     score = network.score(theta[None], "train")
-    in_training_mode = plain_loss(network, theta, FEW.train_images, FEW.train_labels)
+    in_training_mode = plain_loss(network, theta, FEW.train_inputs, FEW.train_targets)
     assert float(score.losses.mean()) == pytest.approx(float(in_training_mode), abs=1e-12)
     module = network.model_at(theta)
     assert not module.training
-    outputs = module(FEW.scaled(FEW.test_images, torch.float32).double())
-    expected = F.cross_entropy(outputs, FEW.test_labels, reduction="none")
+    outputs = module(FEW.scaled(FEW.test_inputs, torch.float32).double())
+    expected = F.cross_entropy(outputs, FEW.test_targets, reduction="none")
     assert torch.allclose(network.score(theta[None], "test").losses[0], expected, atol=1e-12)
 
 
@@ -202,8 +202,8 @@ def test_training_scores_are_evaluation_modes(model: Callable[..., nn.Module]) -
     theta = network.init(1, stream(0, "init"))[0].double()
     module = network.model_at(theta)
     expected = F.cross_entropy(
-        module(FEW.scaled(FEW.train_images, torch.float32).double()),
-        FEW.train_labels,
+        module(FEW.scaled(FEW.train_inputs, torch.float32).double()),
+        FEW.train_targets,
         reduction="none",
     )
     assert network._population(theta).outputs is not None
@@ -215,14 +215,14 @@ def test_scores_on_some_of_the_examples_are_those_of_a_smaller_set() -> None:
     some, theta = network.scored_on(25), network.init(1, stream(0, "init")).double()
     assert network.scored_on(60) is network and (network.scored, some.scored) == (60, 25)
     (images, labels), (test_images, test_labels) = some.examples("train"), some.examples("test")
-    alone = Network(MODELS["resnet8"], replace(FEW, train_images=images, train_labels=labels))
+    alone = Network(MODELS["resnet8"], replace(FEW, train_inputs=images, train_targets=labels))
     assert torch.equal(some.score(theta, "train").losses, alone.score(theta, "train").losses)
     assert torch.equal(
         some.statistics(theta[0])["stem.1.running_mean"],
         alone.statistics(theta[0])["stem.1.running_mean"],
     )
     assert len(test_labels) == 25 and not torch.equal(
-        test_images, FEW.test_images[:25]
+        test_images, FEW.test_inputs[:25]
     )  # folders come sorted by class
     assert torch.equal(some.losses(theta), network.losses(theta))  # what is descended is the whole
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.data.text import SYMBOLS, Text, topics
+from sgdtheory.data.text import SYMBOLS, topics
 from sgdtheory.errors import UserError
 from sgdtheory.landscape import hvp, value_and_grad, values
-from sgdtheory.landscapes.regression import Regression
-from sgdtheory.landscapes.text_model import TextModel
+from sgdtheory.landscapes.network import Network
 from sgdtheory.models.lstm import LSTM
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.rng import stream
 from tests.landscapes import contracts
+from tests.small_networks import regression
 
 
 def twin(theta: Tensor, degree: int) -> Tensor:
@@ -33,24 +33,24 @@ def twin(theta: Tensor, degree: int) -> Tensor:
 
 @pytest.mark.parametrize("degree", [2, 3])
 def test_the_regression_is_its_formula(degree: int) -> None:
-    contracts.derivatives_agree(Regression(degree), lambda theta: twin(theta, degree))
+    contracts.derivatives_agree(regression(degree), lambda theta: twin(theta, degree))
 
 
 def test_a_wrong_target_is_seen() -> None:
     with pytest.raises(AssertionError):
-        contracts.derivatives_agree(Regression(2), lambda theta: twin(theta, 3))
+        contracts.derivatives_agree(regression(2), lambda theta: twin(theta, 3))
 
 
 def test_the_regression_keeps_the_promises_of_rows_and_precision() -> None:
-    contracts.rows_are_independent(Regression())
-    contracts.precision_follows_the_cloud(Regression())
+    contracts.rows_are_independent(regression())
+    contracts.precision_follows_the_cloud(regression())
 
 
 @pytest.mark.parametrize(("degree", "left"), [(2, 1 / 16), (3, 4 / 25)])
 def test_its_loss_is_the_share_of_variance_left(degree: int, left: float) -> None:
     """A constant leaves 1; a unit in its linear range leaves what a straight line does, 1 − r² of
     uniform x."""
-    net = Regression(degree, hidden=(1,), examples=4000)
+    net = regression(degree, hidden=(1,), examples=4000)
     nothing = torch.zeros(1, net.dim, dtype=torch.float64)
     assert float(net.losses(nothing)) == pytest.approx(1.0)
     slope = 1e-3  # σ(sx) ≈ ½ + sx/4
@@ -60,8 +60,8 @@ def test_its_loss_is_the_share_of_variance_left(degree: int, left: float) -> Non
 
 
 def test_batches_are_unbiased_and_exact() -> None:
-    net = Regression()
-    cloud = net.init(3, stream(0, "init"))
+    net = regression()
+    cloud = net.init(3, stream(0, "init")).double()
     every = torch.arange(net.count).view(8, 16)
     parts = torch.stack([net.losses(cloud, net.batch(indices.expand(3, 16))) for indices in every])
     torch.testing.assert_close(parts.mean(0), net.losses(cloud))
@@ -72,16 +72,16 @@ def test_batches_are_unbiased_and_exact() -> None:
 
 def test_the_text_is_english_and_its_splits_do_not_meet() -> None:
     text = topics(train=50, test=20, window=30)
-    assert text.train_images.shape == text.train_labels.shape == (
+    assert text.train_inputs.shape == text.train_targets.shape == (
         50,
         30,
-    ) and text.test_images.shape == (20, 30)
+    ) and text.test_inputs.shape == (20, 30)
     assert torch.equal(
-        text.train_images[:, 1:].long(), text.train_labels[:, :-1]
+        text.train_inputs[:, 1:].long(), text.train_targets[:, :-1]
     )  # the next character is the next one
-    said = "".join(SYMBOLS[code] for code in text.train_images.flatten().tolist())
+    said = "".join(SYMBOLS[code] for code in text.train_inputs.flatten().tolist())
     assert 0.1 < said.count(" ") / len(said) < 0.25 and said.count("e") > said.count("q")
-    assert torch.equal(text.train_images, topics(50, 20, 30).train_images)
+    assert torch.equal(text.train_inputs, topics(50, 20, 30).train_inputs)
 
 
 def test_more_text_than_there_is_is_refused() -> None:
@@ -89,8 +89,8 @@ def test_more_text_than_there_is_is_refused() -> None:
         topics(train=100_000)
 
 
-def small(**changes: int) -> TextModel:
-    return TextModel(partial(LSTM, embedding=3, hidden=4), topics(24, 12, 6), **changes)
+def small(weight_decay: float = 0.0) -> Network:
+    return Network(partial(LSTM, embedding=3, hidden=4), topics(24, 12, 6), weight_decay)
 
 
 def test_at_zero_weights_every_character_is_as_likely() -> None:
@@ -101,12 +101,12 @@ def test_at_zero_weights_every_character_is_as_likely() -> None:
 
 
 def test_its_loss_is_that_of_an_ordinary_module() -> None:
-    model = small(weight_decay=0.1)  # type: ignore[arg-type]
+    model = small(weight_decay=0.1)
     theta = model.init(1, stream(0, "init")).double()
     module = model.model_at(theta[0])
-    data: Text = model.data  # type: ignore[assignment]
-    logits = module(data.train_images)
-    plain = nn.functional.cross_entropy(logits, data.train_labels) + 0.05 * theta.square().sum()
+    data = model.data
+    logits = module(data.train_inputs)
+    plain = nn.functional.cross_entropy(logits, data.train_targets) + 0.05 * theta.square().sum()
     torch.testing.assert_close(model.losses(theta)[0], plain.detach())
     torch.testing.assert_close(
         model.losses(theta)[0] - 0.05 * theta.square().sum(),
@@ -138,5 +138,5 @@ def test_an_order_of_characters_that_does_not_matter_would_be_seen() -> None:
 
 
 def test_the_regression_goes_down_to_a_minimum() -> None:
-    found = lbfgs(Regression(), Regression().init(1, stream(0, "init")), 300)
-    assert float(Regression().losses(found)) < 1e-4
+    found = lbfgs(regression(), regression().init(1, stream(0, "init")).double(), 300)
+    assert float(regression().losses(found)) < 1e-4

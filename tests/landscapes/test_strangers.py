@@ -56,7 +56,7 @@ def shaken(landscape: Network, points: int) -> Tensor:
 
 def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
     """The author's module in evaluation mode, its batch norms in training mode, written out."""
-    inputs = landscape.data.scaled(landscape.data.train_images[rows], torch.float32)
+    inputs = landscape.data.scaled(landscape.data.train_inputs[rows], torch.float32)
     with torch.random.fork_rng():
         module = custom(landscape.data.shape, landscape.data.classes, factory).eval()
         if any(is_lazy(parameter) for parameter in module.parameters()):
@@ -75,7 +75,7 @@ def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: T
         outputs = logits_of(functional_call(module, weights, (inputs,)))
     finally:
         torch.set_default_dtype(before)
-    data_loss = F.cross_entropy(outputs, landscape.data.train_labels[rows])
+    data_loss = F.cross_entropy(outputs, landscape.data.train_targets[rows])
     return data_loss + 0.5 * landscape.weight_decay * theta.square().sum()
 
 
@@ -110,12 +110,12 @@ def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
     torch.set_default_dtype(torch.float64)
     try:
-        images = landscape.data.scaled(landscape.data.test_images, torch.float32).double()
+        images = landscape.data.scaled(landscape.data.test_inputs, torch.float32).double()
         with torch.no_grad():
             outputs = logits_of(module(images))
     finally:
         torch.set_default_dtype(before)
-    expected = F.cross_entropy(outputs, landscape.data.test_labels, reduction="none")
+    expected = F.cross_entropy(outputs, landscape.data.test_targets, reduction="none")
     score = landscape.score(theta[None], "test").losses[0]
     assert ((score - expected).abs() <= BAR * (1 + expected)).all()
     gap = landscape.gap(theta)

@@ -12,12 +12,12 @@ from sgdtheory.landscape import values
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.landscapes.regression import Regression
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.polyline import subdivide
 from sgdtheory.paths.string_sampling import StringSampling, descend_to
 from sgdtheory.rng import stream
+from tests.small_networks import regression
 
 DOWN = SGD(3000, None, 0.02, Constant())
 
@@ -102,8 +102,8 @@ def test_points_that_were_never_trained_would_be_found_out() -> None:
 
 
 def test_each_point_stops_where_it_first_meets_the_target_whoever_else_is_there() -> None:
-    net = Regression(2)
-    start = net.init(5, stream(0, "start"))
+    net = regression(2)
+    start = net.init(5, stream(0, "start")).double()
     sgd = SGD(2000, 16, 0.05, Constant(), 0.9)
     together = descend_to(net, sgd, start, 0.05, 5, 3)
     assert bool((together.losses <= 0.05).all())
@@ -116,8 +116,8 @@ def test_each_point_stops_where_it_first_meets_the_target_whoever_else_is_there(
 
 
 def test_it_is_the_one_loop_of_sgd() -> None:
-    net = Regression(3)
-    start = net.init(1, stream(0, "start"))
+    net = regression(3)
+    start = net.init(1, stream(0, "start")).double()
     *_, last = SGD(40, None, 0.1, Constant(), 0.9).run(net, start, 0)
     ours = descend_to(net, SGD(40, None, 0.1, Constant(), 0.9), start, 0.0, 7, 0)
     torch.testing.assert_close(ours.cloud, last.cloud, rtol=1e-12, atol=1e-12)
@@ -138,8 +138,8 @@ def test_a_diverged_point_is_not_trained_for_ever() -> None:
 
 
 def test_from_any_depth_on_it_comes_to_the_same_bits() -> None:
-    net, sgd = Regression(3), SGD(2000, 16, 0.05, Constant(), 0.9)
-    ends = descend_to(net, sgd, net.init(2, stream(1, "start")), 0.03, 5, 0).cloud
+    net, sgd = regression(3), SGD(2000, 16, 0.05, Constant(), 0.9)
+    ends = descend_to(net, sgd, net.init(2, stream(1, "start")).double(), 0.03, 5, 0).cloud
     one = StringSampling(sgd, every=5)
     depths = list(one.grown(net, ends, 0.04, 0.03, 7, nudge=0.01))
     assert (

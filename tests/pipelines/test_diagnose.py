@@ -41,12 +41,12 @@ def plain(module: nn.Module) -> dict[str, float]:
     """What a row should say, in float64 and plain code."""
     module = module.double().eval()
     splits = {
-        "train": (DATA.train_images, DATA.train_labels),
-        "test": (DATA.test_images, DATA.test_labels),
+        "train": (DATA.train_inputs, DATA.train_targets),
+        "test": (DATA.test_inputs, DATA.test_targets),
     }
     found = _scores(module, splits, "_own_statistics")
     module.train()
-    loss = F.cross_entropy(module(pixels(DATA.train_images)), DATA.train_labels)
+    loss = F.cross_entropy(module(pixels(DATA.train_inputs)), DATA.train_targets)
     loss = loss + DECAY / 2 * sum((p.square().sum() for p in module.parameters()), torch.zeros(()))
     loss.backward()  # type: ignore[no-untyped-call]
     found["objective"] = float(loss.detach())
@@ -61,7 +61,7 @@ def plain(module: nn.Module) -> dict[str, float]:
             lambda m, x: seen.__setitem__(m, x[0].numel() // x[0].shape[1])
         )
     with torch.no_grad():
-        module(pixels(DATA.train_images))
+        module(pixels(DATA.train_inputs))
         for part in norms:
             assert part.running_var is not None
             part.running_var *= (seen[part] - 1) / seen[part]  # torch keeps the unbiased variance

@@ -101,7 +101,7 @@ def newest(command: str) -> dict[str, Any]:
 
 def test_the_best_constant_prediction(landscape: Network) -> None:
     """Its losses by hand: a network whose last layer is nothing but biases, log p or p."""
-    p = torch.bincount(landscape.data.train_labels).double() / landscape.count
+    p = torch.bincount(landscape.data.train_targets).double() / landscape.count
     theta = torch.zeros(1, landscape.dim, dtype=torch.float64)
     theta[0, -10:] = p.log()
     assert landscape.constant_loss() == pytest.approx(
@@ -187,9 +187,9 @@ def test_an_end_whose_scores_are_not_finite_is_joined_with_none(minima: Tensor) 
 def test_shuffled_labels(landscape: Network, minima: Tensor) -> None:
     """What fits the true labels is no minimum of shuffled ones, and training for a while makes it none."""
     data = digits(0.9)
-    order = torch.randperm(len(data.train_labels), generator=stream(0, "shuffled"))
+    order = torch.randperm(len(data.train_targets), generator=stream(0, "shuffled"))
     shuffled = Network(
-        partial(MLP, hidden=(8,)), replace(data, train_labels=data.train_labels[order])
+        partial(MLP, hidden=(8,)), replace(data, train_targets=data.train_targets[order])
     )
     line = torch.linspace(0, 1, 3, dtype=torch.float64)
     assert not doubts_of(landscape, profile(landscape, points_at(minima, line), line))

@@ -273,10 +273,10 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     theta = lbfgs(landscape, start, 400)[0]
     at = critical_point_at(landscape, theta)
     assert at.gradient_norm < 1e-8 and ((theta == 0) == (mask_of_trained(landscape, 1) == 0)).all()
-    images = data.scaled(data.train_images, torch.float32).double().flatten(1)
+    images = data.scaled(data.train_inputs, torch.float32).double().flatten(1)
     seen = torch.cat([images, torch.ones(len(images), 1)], 1)  # [N, 65]
     logits = landscape.model_at(theta)(images.view(-1, 1, 8, 8)).detach()
-    lacking = logits.softmax(1) - torch.nn.functional.one_hot(data.train_labels, 10)
+    lacking = logits.softmax(1) - torch.nn.functional.one_hot(data.train_targets, 10)
     sizes = torch.linalg.svdvals(lacking.T @ seen / len(seen))  # of G [10, 65]
     assert int((sizes > decay).sum()) == 9 and at.index == 2 * 9
     spectrum = torch.linalg.eigvalsh(hessian(landscape, theta))

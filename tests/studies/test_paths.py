@@ -256,7 +256,7 @@ def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None
 def small() -> Network:
     whole = digits()
     few = replace(
-        whole, train_images=whole.train_images[:100], train_labels=whole.train_labels[:100]
+        whole, train_inputs=whole.train_inputs[:100], train_targets=whole.train_targets[:100]
     )
     return Network(partial(MLP, hidden=(4,), activation="tanh"), few, 1e-3)
 

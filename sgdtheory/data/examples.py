@@ -1,0 +1,160 @@
+"""Examples of any kind, held whole: inputs with their targets."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from sgdtheory.errors import UserError
+
+IGNORED = -100  # a class that counts for nothing, as torch's cross entropy has it
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Training and test inputs [N, …] of any dtype, and their targets: classes int64 [N] or, at
+    each place, [N, …]; or numbers, floating [N, …].
+
+    `outputs`: how many numbers a network is to give for one target: the number of classes, or the
+    last axis of floating targets.
+    """
+
+    train_inputs: Tensor
+    train_targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
+    outputs: int
+    name: str
+    told: tuple[str, ...] = ()  # what whoever read them wants the user to know
+    content_sha256: str | None = None  # of what was read, where nothing else says what it is
+    nouns: ClassVar = ("inputs", "targets")  # what they are called in messages
+
+    def __post_init__(self) -> None:
+        for split, inputs, targets in (
+            ("train", self.train_inputs, self.train_targets),
+            ("test", self.test_inputs, self.test_targets),
+        ):
+            where = f"data {self.name}: {split}"
+            self._check(where, inputs, targets)
+            if len(inputs) != len(targets):
+                of_inputs, of_targets = self.nouns
+                counts = f"{len(inputs)} {of_inputs} but {len(targets)} {of_targets}"
+                raise UserError(f"{where} has {counts}")
+            if inputs.numel() == 0:
+                raise UserError(f"{where} has no {self.nouns[0]}")
+            if not targets.is_floating_point():
+                self._check_classes(where, targets)
+        self._check_alike(self.train_inputs, self.test_inputs, self.nouns[0])
+        self._check_alike(self.train_targets, self.test_targets, self.nouns[1])
+
+    def _check(self, where: str, inputs: Tensor, targets: Tensor) -> None:
+        """Raise UserError where a split's inputs [N, …] or targets [N, …] are not of this kind."""
+        if not inputs.ndim or not targets.ndim:
+            raise UserError(f"{where} inputs and targets must be [N, …], not single numbers")
+        _check_finite(f"{where} inputs", inputs)
+        _check_finite(f"{where} targets", targets)
+        if not targets.is_floating_point() and targets.dtype != torch.int64:
+            raise UserError(f"{where} targets must be int64 or floating, not {described(targets)}")
+
+    def _check_classes(self, where: str, targets: Tensor) -> None:
+        what = self.nouns[1]
+        counted = targets[targets != IGNORED]
+        if not len(counted):
+            raise UserError(f"{where} has no {what} that count: all are {IGNORED}")
+        low = int(counted.min())
+        high = int(counted.max())
+        if low < 0 or high >= self.outputs:
+            raise UserError(
+                f"{where} {what} lie in {low} … {high}, but there are {self.outputs} classes: 0 … "
+                f"{self.outputs - 1}"
+            )
+
+    def _check_alike(self, train: Tensor, test: Tensor, what: str) -> None:
+        shapes = [tuple(x.shape[1:]) for x in (train, test)]
+        kinds = [x.dtype for x in (train, test)]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"data {self.name}: training {what} are {shapes[0]} but {shapes[1]} in the test set"
+            )
+        if kinds[0] != kinds[1]:
+            first, second = (str(kind).removeprefix("torch.") for kind in kinds)
+            raise UserError(
+                f"data {self.name}: training {what} are {first} but {second} in the test set"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W) of an image."""
+        return tuple(self.train_inputs.shape[1:])
+
+    @property
+    def count(self) -> int:
+        """N, the number of training examples."""
+        return len(self.train_inputs)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether targets are classes, or numbers."""
+        return not self.train_targets.is_floating_point()
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of these examples before believing what is measured on them, a
+        line each."""
+        return self.told
+
+    # what a network is given
+
+    def kept_inputs(self, most: int) -> Tensor:
+        """The training inputs [N, …] from which mini-batches are taken, of at most `most` numbers
+        as a network takes them, else as they are."""
+        return self.train_inputs
+
+    def prepared(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Inputs [...] as a network takes them: numbers in the dtype of its weights; codes are
+        names, not quantities, and stay integers."""
+        if inputs.is_floating_point():
+            return inputs.to(dtype)
+        return inputs.long()
+
+    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+        """Random draws for examples [*shape], on the CPU; None when nothing is augmented."""
+        return None
+
+    def augmented(self, inputs: Tensor, draws: Tensor) -> Tensor:
+        """Inputs [...] changed as drawn."""
+        raise NotImplementedError(f"{self.name} is not augmented")
+
+    # others of the same kind
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same examples on another device."""
+        names = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    def first(self, train: int, test: int) -> Self:
+        """The first `train` training and `test` test examples, whatever their classes."""
+        return replace(
+            self,
+            train_inputs=self.train_inputs[:train],
+            train_targets=self.train_targets[:train],
+            test_inputs=self.test_inputs[:test],
+            test_targets=self.test_targets[:test],
+        )
+
+
+def _check_finite(what: str, numbers: Tensor) -> None:
+    if not numbers.is_floating_point():
+        return
+    unfit = ~numbers.isfinite().flatten(1).all(1) if numbers.ndim > 1 else ~numbers.isfinite()
+    count = int(unfit.sum())
+    if count:
+        first = int(unfit.nonzero()[0])
+        raise UserError(f"{what}: {count} have no finite numbers, the first is number {first}")
+
+
+def described(x: Tensor) -> str:
+    """The dtype and shape of a tensor [...], for messages."""
+    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"

@@ -1,0 +1,1 @@
+"""Losses of examples: functions of a network's outputs and their targets, one a file."""

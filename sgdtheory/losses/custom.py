@@ -1,0 +1,72 @@
+"""A loss from outside: any function of outputs and targets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
+
+import torch
+from torch import Tensor
+
+from sgdtheory.annotations import Importable
+from sgdtheory.data.examples import Examples
+from sgdtheory.errors import UserError, first_line
+from sgdtheory.losses.loss import lowest_of_constants
+from sgdtheory.losses.mse import unexplained, variance_of
+
+
+@dataclass(frozen=True)
+class Custom:
+    """`factory(outputs, targets)` → [b], the loss of each example.
+
+    The errors beside it are those of `CrossEntropy` or `MSE`, where outputs and targets are of
+    their shapes, else nothing is known of them.
+    """
+
+    factory: Annotated[Callable[[Tensor, Tensor], Tensor], Importable]
+    unit: str = ""
+    variance: float | None = None  # of the training targets: known when the data are
+    shape: tuple[int, ...] = ()  # of the outputs for one example: known when there are some
+
+    def suited(self, outputs: Tensor, data: Examples) -> Self:
+        """The loss for these data; UserError where the function does not give a number for each
+        example of outputs [b, …]."""
+        name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
+        targets = data.train_targets[: len(outputs)]
+        try:
+            losses = self.factory(outputs, targets)
+        except Exception as fault:
+            raise UserError(
+                f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)} and "
+                f"targets {list(targets.shape)} ({type(fault).__name__}: {first_line(fault)[:100]})"
+            ) from fault
+        if not isinstance(losses, Tensor) or losses.shape != outputs.shape[:1]:
+            given = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+            raise UserError(
+                f"landscape.loss_factory={name}: gives {given} for {len(outputs)} examples; it "
+                f"must give the loss of each, [{len(outputs)}]"
+            )
+        variance = None if data.has_classes else variance_of(data.train_targets)
+        return replace(self, variance=variance, shape=tuple(outputs.shape[1:]))
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
+        points, examples = outputs.shape[:2]
+        targets = targets.expand(points, *targets.shape[1:])
+        losses = self.factory(outputs.flatten(0, 1), targets.flatten(0, 1))
+        return losses.view(points, examples)
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Errors of outputs and targets [b, …], float64 [b]; NaN where nothing is known of them."""
+        of_classes = not targets.is_floating_point() and outputs.ndim == 2 and targets.ndim == 1
+        of_numbers = targets.is_floating_point() and outputs[0].numel() == targets[0].numel()
+        if of_classes or of_numbers:
+            return unexplained(outputs, targets, self.variance)
+        return torch.full((len(outputs),), torch.nan, dtype=torch.float64, device=outputs.device)
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """The outputs [b, …] themselves."""
+        return outputs
+
+    def of_constant(self, targets: Tensor, outputs: int) -> float:
+        """The lowest mean over targets [N, …] that is found from outputs of 0."""
+        return lowest_of_constants(self.losses, targets.cpu(), self.shape)

@@ -1,0 +1,68 @@
+"""What a loss is: a function of outputs and targets that gives a number for each example."""
+
+from collections.abc import Callable
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.data.examples import Examples
+
+
+class Loss(Protocol):
+    """A loss, its unit, and the errors that are shown beside it."""
+
+    @property
+    def unit(self) -> str:
+        """Nats, or empty."""
+        ...
+
+    def suited(self, outputs: Tensor, data: Examples) -> Self:
+        """The loss for these data; UserError where outputs [b, …] of their first b training inputs
+        do not fit the targets."""
+        ...
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
+        ...
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Error of each example, float64 [b], from outputs [b, …] and targets [b, …]."""
+        ...
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """What outputs [b, …] say, as numbers [b, …] whose mean over networks is a prediction too:
+        probabilities of classes."""
+        ...
+
+    def of_constant(self, targets: Tensor, outputs: int) -> float:
+        """The mean loss over targets [N, …] of the best `outputs` numbers that are the same for
+        all."""
+        ...
+
+
+def per_example(values: Tensor) -> Tensor:
+    """The means [P, b] of values [P, b, …] over all axes of an example."""
+    if values.ndim == 2:
+        return values
+    return values.flatten(2).mean(2)
+
+
+def lowest_of_constants(
+    losses: Callable[[Tensor, Tensor], Tensor], targets: Tensor, shape: tuple[int, ...]
+) -> float:
+    """min over c of the mean of losses(c, target), c [shape] the outputs for every target [N, …]:
+    by L-BFGS from 0, the lowest where the loss is convex in the outputs."""
+    from scipy.optimize import minimize  # here, because importing it costs a third of a second
+
+    def mean_loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        c = torch.tensor(flat, dtype=torch.float64, requires_grad=True)
+        outputs = c.view(1, 1, *shape).expand(1, len(targets), *shape)
+        mean = losses(outputs, targets[None]).mean()
+        (gradient,) = torch.autograd.grad(mean, c)
+        return float(mean), gradient.numpy()
+
+    start = np.zeros(int(np.prod(shape)))
+    found = minimize(mean_loss, start, jac=True, method="L-BFGS-B")
+    return float(found.fun)

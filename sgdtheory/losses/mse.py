@@ -1,0 +1,94 @@
+"""Squared distance of the outputs to the target."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgdtheory.data.examples import Examples
+from sgdtheory.errors import UserError
+from sgdtheory.losses.cross_entropy import frequencies
+from sgdtheory.losses.loss import per_example
+
+
+@dataclass(frozen=True)
+class MSE:
+    """|y − f|², the mean over the numbers of a target; a class is its one-hot vector.
+
+    The error beside it is the share of the training targets' variance that is left unexplained, of
+    classes whether the largest output is another one.
+    """
+
+    variance: float | None = None  # of the training targets: known when the data are
+    unit = ""
+
+    def suited(self, outputs: Tensor, data: Examples) -> Self:
+        """The loss for the training targets of `data`."""
+        refuse_other_counts(outputs, data)
+        if data.has_classes:
+            return self
+        return replace(self, variance=variance_of(data.train_targets))
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
+        return per_example((outputs - beside(outputs, targets)).square())
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The unexplained share of each example, float64 [b], from outputs and targets [b, …]."""
+        return unexplained(outputs, targets, self.variance)
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """The outputs [b, …] themselves."""
+        return outputs
+
+    def of_constant(self, targets: Tensor, outputs: int) -> float:
+        """The variance of targets [N, …], the mean over their numbers; of classes of frequencies p
+        (1 − Σ p²)/K."""
+        if targets.is_floating_point():
+            return variance_of(targets)
+        p = frequencies(targets, outputs)
+        unpredicted = 1 - p.square().sum()
+        return float(unpredicted / outputs)
+
+
+def beside(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Targets [P or 1, b, …] in the shape [P or 1, b, …] and dtype of outputs [P, b, …]; a class is
+    its one-hot vector."""
+    if not targets.is_floating_point():
+        targets = F.one_hot(targets, outputs.shape[-1])
+    return targets.to(outputs.dtype).reshape(*targets.shape[:2], *outputs.shape[2:])
+
+
+def refuse_other_counts(outputs: Tensor, data: Examples) -> None:
+    """Raise UserError where outputs [b, …] are not one number for each of a target's."""
+    given = outputs[0].numel()
+    target = data.train_targets[0]
+    if data.has_classes:
+        wanted, what = data.outputs, f"{data.outputs} classes"
+        is_fit = target.ndim == 0 and outputs.ndim == 2 and given == wanted
+    else:
+        wanted, what = target.numel(), f"targets of {list(target.shape) or 'one number'}"
+        is_fit = given == wanted
+    if not is_fit:
+        shape = list(outputs.shape)
+        raise UserError(
+            f"model: gives outputs {shape} for {len(outputs)} examples with {what}; they must be "
+            f"{wanted} numbers an example"
+        )
+
+
+def unexplained(outputs: Tensor, targets: Tensor, variance: float | None) -> Tensor:
+    """|y − f|²/variance of each example, float64 [b], from outputs and targets [b, …]: its mean is
+    1 − R²; of classes, whether the largest output is another one."""
+    if not targets.is_floating_point() or variance is None:
+        return (outputs.argmax(-1) != targets).double()
+    residuals = outputs.double().flatten(1) - targets.double().reshape(len(targets), -1)
+    return residuals.square().mean(1) / variance
+
+
+def variance_of(targets: Tensor) -> float:
+    """The variance over targets [N, …], the mean over the numbers of a target."""
+    numbers = targets.double().reshape(len(targets), -1)
+    return float(torch.var(numbers, 0, correction=0).mean())
