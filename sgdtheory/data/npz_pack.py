@@ -2,54 +2,29 @@
 
 from io import BytesIO
 from itertools import pairwise
-from lzma import LZMAError
-from math import prod
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
-from zipfile import BadZipFile, ZipFile, ZipInfo
-from zlib import error as ZlibError
 
 import numpy as np
-from numpy.lib import format
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.errors import UserError, nearest
-from sgdtheory.runs.memory import refuse_what_does_not_fit
+from sgdtheory.data.npz import Pack, arrays_of
+from sgdtheory.errors import UserError
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
 COMPRESSED = ("jpeg", "offsets", "labels", "train_count", "classes")
-
-GROWS = 500  # times: deflate packs nothing but repetition more densely
-LARGE = 1 << 28  # bytes from which that is looked at
-# what zipfile and numpy raise for a file that is no pack, or a damaged one
-DAMAGED = (
-    BadZipFile,
-    EOFError,
-    OSError,
-    KeyError,
-    ZlibError,
-    LZMAError,
-    RuntimeError,
-    NotImplementedError,
-)
-
-Pack: TypeAlias = dict[str, np.ndarray]
-
-
-class Header(NamedTuple):
-    """What an array says of itself before its bytes."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
 
 
 def read_npz(path: Path) -> tuple[Split, Split, int]:
     """The training split, the test split, and the number of classes; the two forms are described in
     `pack.images`."""
     where = f"data.path={path}"
-    pack = _arrays(path, where)
+    pack = arrays_of(path, where, _wanted)
     return _from_jpegs(pack, where) if "jpeg" in pack else _from_plain(pack, where)
+
+
+def _wanted(there: list[str]) -> tuple[str, ...]:
+    return COMPRESSED if "jpeg" in there else PLAIN
 
 
 def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
@@ -65,88 +40,6 @@ def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
 def _split(pack: Pack, name: str, where: str) -> Split:
     images = _pixels(pack, f"{name}_images", where)
     return images, _labels(pack, f"{name}_labels", where)
-
-
-def _arrays(path: Path, where: str) -> Pack:
-    """The arrays of the pack that are asked for, each looked at before it is read; pickled ones are
-    refused."""
-    try:
-        with ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = COMPRESSED if "jpeg" in members else PLAIN
-            _demand(list(members), wanted, where)
-            sizes = [_size_of(archive, members[name], f"{where}: {name}") for name in wanted]
-            refuse_what_does_not_fit(sum(sizes), where)
-            return {name: _read(archive, members[name]) for name in wanted}
-    except UserError:
-        raise
-    except ValueError as fault:
-        raise UserError(
-            f"{where}: not an .npz pack of plain arrays (pickled objects are not read)"
-        ) from fault
-    except DAMAGED as fault:
-        if _is_bare(path):
-            raise UserError(
-                f"{where}: one bare array, not an .npz pack; write it with numpy.savez"
-            ) from fault
-        raise UserError(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
-
-
-def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
-    """The bytes of one array, from the headers of zip and numpy alone; refuses what they should not
-    announce."""
-    with archive.open(member) as stream:
-        shape, dtype = _header(stream)
-        held = member.file_size - stream.tell()
-    size = prod(shape) * dtype.itemsize
-    if dtype.hasobject:
-        raise ValueError("pickled")
-    if size != held:
-        announced = f"{dtype} {list(shape)}, {size:,} bytes"
-        raise UserError(f"{where} announces {announced}, but holds {max(held, 0):,}")
-    refuse_what_does_not_fit(size, where)
-    if size > LARGE and size > GROWS * member.compress_size:
-        raise UserError(
-            f"{where} grows from {member.compress_size:,} to {size:,} bytes unpacked: it "
-            f"holds no pictures"
-        )
-    return size
-
-
-def _header(stream: IO[bytes]) -> Header:
-    version = format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"numpy format {version}")
-    return Header(shape, dtype)
-
-
-def _read(archive: ZipFile, member: ZipInfo) -> np.ndarray:
-    with archive.open(member) as stream:
-        array: np.ndarray = format.read_array(stream, allow_pickle=False)
-        stream.read(1)  # to the end, where the checksum is compared
-        return array
-
-
-def _is_bare(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            _header(stream)
-    except (ValueError, OSError):
-        return False
-    return True
-
-
-def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
-    missing = [name for name in names if name not in there]
-    if missing:
-        others = [name for name in there if name not in names]
-        hint = nearest(missing[0], others)
-        known = ", ".join(there) or "none"
-        raise UserError(f"{where}: array {missing[0]!r} is missing (there are: {known}){hint}")
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:

@@ -1,0 +1,81 @@
+"""Ten shapes of twelve numbers, padded, stretched, moved, sheared and made noisy: a data set as
+telling as MNIST and a twentieth of its size (Greydanus & Kobak 2020, 2011.14439)."""
+
+import numpy as np
+import torch
+
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.data.examples import Examples
+
+# the digits, drawn by hand (Greydanus & Kobak 2020, Figure 2)
+SHAPES = np.array(
+    [
+        [5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5],
+        [5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5],
+        [5, 6, 6.5, 6.5, 6, 5.25, 4.75, 4, 3.5, 3.5, 4, 5],
+        [5, 6, 6.5, 6.5, 6, 5, 5, 6, 6.5, 6.5, 6, 5],
+        [5, 4.4, 3.8, 3.2, 2.6, 2.6, 5, 5, 5, 5, 5, 5],
+        [5, 3, 3, 3, 3, 5, 6, 6.5, 6.5, 6, 4.5, 5],
+        [5, 4, 3.5, 3.25, 3, 3, 3, 3, 3.25, 3.5, 4, 5],
+        [5, 7, 7, 6.6, 6.2, 5.8, 5.4, 5, 4.6, 4.2, 5, 5],
+        [5, 4, 3.5, 3.5, 4, 5, 5, 4, 3.5, 3.5, 4, 5],
+        [5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5],
+    ]
+)
+# the parameters of the paper's Appendix A and of its code
+PADDING = (36, 60)  # zeros behind a shape
+SCALES = 0.4  # spread of its height, relative
+SHIFTS = 48  # places that it is moved by, at most
+CORRELATED, CORRELATION = 0.25, 2.0  # noise where there is no shape, and its width in places
+INDEPENDENT = 0.02  # noise everywhere
+SHEAR = 0.75  # spread of the slope
+LENGTH = 40  # numbers of an example
+TRAIN_SHARE = 0.8
+
+
+def mnist1d(examples: PositiveInt = 5000, draw: NonNegativeInt = 42) -> Examples:
+    """`examples` curves float32 [N, 40] of mean 0 and variance 1 in ten classes, four fifths of
+    them for training, made by the paper's recipe from the seed `draw`; not the paper's own draws.
+    """
+    generator = np.random.Generator(np.random.PCG64(draw))
+    labels = generator.permutation(np.arange(examples) % 10)
+    signals = np.stack([_placed(SHAPES[label], generator) for label in labels])
+    curves = _noisy(signals, generator)
+    curves = (curves - curves.mean()) / curves.std()
+    inputs = torch.from_numpy(curves).float()
+    targets = torch.from_numpy(labels)
+    cut = round(TRAIN_SHARE * examples)
+    return Examples(inputs[:cut], targets[:cut], inputs[cut:], targets[cut:], 10, "MNIST-1D")
+
+
+def _placed(shape: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A shape [12] of mean 0 and variance 1/36, padded, stretched, scaled and moved, [72]."""
+    signal = (shape - shape.mean()) / shape.std()
+    signal = (signal - signal[0]) / 6
+    zeros = generator.integers(PADDING[0], PADDING[1] + 1)
+    padded = np.concatenate([signal + 1e-8, np.zeros(zeros)])  # a shape's own zeros are no padding
+    long = _stretched(padded, len(shape) + PADDING[1])
+    long = long * (1 + SCALES * (generator.random() - 0.5))
+    placed: np.ndarray = np.roll(long, generator.integers(SHIFTS))
+    return placed
+
+
+def _noisy(signals: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Curves [N, 40] from signals [N, 72]: noise with a correlation where there is no shape,
+    independent noise everywhere, and a slope."""
+    from scipy.ndimage import gaussian_filter1d  # here, because importing it costs time
+
+    count, length = signals.shape
+    noise = CORRELATED * generator.standard_normal(signals.shape)
+    curves = np.where(signals != 0, signals, gaussian_filter1d(noise, CORRELATION, axis=1))
+    curves = curves + INDEPENDENT * generator.standard_normal(signals.shape)
+    slopes = SHEAR * (generator.random((count, 1)) - 0.5)
+    curves = curves - slopes * np.linspace(-0.5, 0.5, length)
+    return np.stack([_stretched(curve, LENGTH) for curve in curves])
+
+
+def _stretched(curve: np.ndarray, length: int) -> np.ndarray:
+    """A curve [m] at `length` places, linear between its own."""
+    places = np.linspace(0, len(curve) - 1, length)
+    stretched: np.ndarray = np.interp(places, np.arange(len(curve)), curve)
+    return stretched

@@ -1,0 +1,207 @@
+"""A table of one's own: a row an example, its columns features and a target."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.annotations import Content, Fraction, PositiveInt
+from sgdtheory.data.draw import evenly
+from sgdtheory.data.examples import Examples
+from sgdtheory.data.npz import arrays_of
+from sgdtheory.errors import UserError, first_line, nearest
+from sgdtheory.runs.memory import refuse_what_does_not_fit
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+SPLIT = 0  # the seed of the split: part of the data set, not of an experiment
+ARRAYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+MOST_CLASSES = 1000  # that integers are taken for
+
+Scaling = Literal["standard", "none"]
+
+
+class Split(NamedTuple):
+    """Features float64 [N, d] and targets: classes int64 [N], or numbers float64 [N] or [N, k]."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def table(
+    path: Annotated[Path, Content],
+    target: str | None = None,
+    kind: Literal["auto", "classes", "numbers"] = "auto",
+    test_share: Fraction = 0.2,
+    limit: PositiveInt | None = None,
+    scaling: Scaling = "standard",
+    target_scaling: Scaling = "standard",
+) -> Examples:
+    """Features [N, d] and a target of each row, from `path`:
+
+    - `.csv` or `.parquet`: numeric columns, one of them the `target` (None: the last);
+    - `.npz` with `inputs` [N, d] and `targets` [N] or [N, k], or with the four arrays
+      `train_inputs`, `train_targets`, `test_inputs` and `test_targets`.
+
+    `kind` of the targets, auto: integers, booleans and words are classes, the words in the order of
+    the alphabet; other numbers are numbers. Where there is one set, `test_share` of its rows,
+    drawn by numpy's PCG64 with seed 0 (evenly over the classes), are for testing. `limit`: so many
+    rows of each split, drawn likewise. scaling="standard" gives each feature, and each number of a
+    target, mean 0 and variance 1 over the training rows, so that a mean squared error is the share
+    of the variance that is left unexplained.
+    """
+    where = f"data.path={path}"
+    if not path.is_file():
+        raise UserError(f"{where}: no such file")
+    refuse_what_does_not_fit(path.stat().st_size, where)
+    if path.suffix == ".npz":
+        splits = _of_arrays(path, where)
+    elif path.suffix in (".csv", ".parquet"):
+        splits = [_of_columns(_frame(path, where), target, where)]
+    else:
+        raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
+    is_classes = _holds_classes(splits[0].targets, kind, where)
+    splits = _coded(splits, where) if is_classes else _numbers(splits, where)
+    if len(splits) == 1:
+        splits = _split(splits[0], test_share, where)
+    if limit is not None:
+        splits = [_rows(some, _drawn(some.targets, limit)) for some in splits]
+    train, test = splits
+    inputs = _scaled(train.inputs, test.inputs, scaling)
+    if is_classes:
+        outputs = int(train.targets.max()) + 1
+        targets = [torch.from_numpy(some.targets) for some in splits]
+    else:
+        outputs = 1 if train.targets.ndim == 1 else train.targets.shape[1]
+        targets = _scaled(train.targets, test.targets, target_scaling)
+    return Examples(inputs[0], targets[0], inputs[1], targets[1], outputs, path.stem)
+
+
+def _frame(path: Path, where: str) -> "DataFrame":
+    import polars as pl  # here, because only tables need it
+
+    try:
+        if path.suffix == ".csv":
+            return pl.read_csv(path, infer_schema_length=None)
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
+        raise UserError(f"{where}: cannot be read ({first_line(fault)[:160]})") from fault
+
+
+def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
+    columns = frame.columns
+    if len(columns) < 2 or not len(frame):
+        raise UserError(f"{where}: has {len(columns)} columns and {len(frame)} rows")
+    name = columns[-1] if target is None else target
+    if name not in columns:
+        raise UserError(f"{where}: has no column {name!r}{nearest(name, columns)}")
+    for column in columns:
+        missing = frame[column].null_count()
+        if missing:
+            row = int(frame[column].is_null().arg_true()[0]) + 1
+            raise UserError(
+                f"{where}: column {column!r} is empty in {missing} rows, first in row {row}"
+            )
+    features = [column for column in columns if column != name]
+    for column in features:
+        values = frame[column].to_numpy()
+        if values.dtype.kind not in "fiub":
+            word = values[0]
+            raise UserError(
+                f"{where}: column {column!r} holds words ({word!r}), not numbers; leave it out or "
+                f"write it as numbers"
+            )
+    inputs = [frame[column].to_numpy().astype(np.float64) for column in features]
+    return Split(np.stack(inputs, 1), frame[name].to_numpy())
+
+
+def _of_arrays(path: Path, where: str) -> list[Split]:
+    pack = arrays_of(path, where, _wanted)
+    names = list(pack)
+    splits = []
+    for inputs, targets in zip(names[::2], names[1::2], strict=True):
+        if pack[inputs].ndim != 2 or pack[inputs].dtype.kind not in "fiub":
+            found = f"{pack[inputs].dtype} {list(pack[inputs].shape)}"
+            raise UserError(f"{where}: {inputs} must be numbers [N, d], not {found}")
+        if pack[targets].ndim not in (1, 2) or len(pack[targets]) != len(pack[inputs]):
+            shape = list(pack[targets].shape)
+            rows = len(pack[inputs])
+            raise UserError(f"{where}: {targets} must be [{rows}] or [{rows}, k], not {shape}")
+        splits.append(Split(pack[inputs].astype(np.float64), pack[targets]))
+    return splits
+
+
+def _wanted(there: list[str]) -> tuple[str, ...]:
+    return ("inputs", "targets") if "inputs" in there else ARRAYS
+
+
+def _holds_classes(targets: np.ndarray, kind: str, where: str) -> bool:
+    if kind != "auto":
+        return kind == "classes"
+    if targets.dtype.kind == "f" or targets.ndim > 1:
+        return False
+    known = len(np.unique(targets))
+    if known > MOST_CLASSES:
+        raise UserError(
+            f"{where}: the target has {known:,} different values; say data.kind=numbers, or "
+            f"data.kind=classes"
+        )
+    return True
+
+
+def _coded(splits: list[Split], where: str) -> list[Split]:
+    """Targets as classes int64 [N], numbered in the order of their values."""
+    known = np.unique(np.concatenate([some.targets for some in splits]))
+    missing = np.setdiff1d(known, splits[0].targets)
+    if len(missing):
+        raise UserError(f"{where}: no training row has the target {missing[0]!r} of the test set")
+    if len(known) < 2:
+        raise UserError(f"{where}: all targets are {known[0]!r}, and nothing is to be learned")
+    return [
+        Split(some.inputs, np.searchsorted(known, some.targets).astype(np.int64)) for some in splits
+    ]
+
+
+def _numbers(splits: list[Split], where: str) -> list[Split]:
+    """Targets as numbers float64 [N] or [N, k]."""
+    for some in splits:
+        if some.targets.dtype.kind not in "fiub":
+            raise UserError(f"{where}: the target holds words; say data.kind=classes")
+    return [Split(some.inputs, some.targets.astype(np.float64)) for some in splits]
+
+
+def _split(whole: Split, share: float, where: str) -> list[Split]:
+    """Rows for training and for testing."""
+    count = len(whole.targets)
+    size = round(share * count)
+    if not 0 < size < count:
+        raise UserError(f"{where}: data.test_share={share:g} of {count} rows leaves a split empty")
+    is_test = np.zeros(count, dtype=bool)
+    is_test[_drawn(whole.targets, size)] = True
+    return [_rows(whole, ~is_test), _rows(whole, is_test)]
+
+
+def _drawn(targets: np.ndarray, count: int) -> np.ndarray:
+    """Which `count` rows are drawn, in order: evenly over classes, of numbers at random."""
+    if targets.dtype == np.int64:
+        return evenly(targets, count)
+    order = np.random.Generator(np.random.PCG64(SPLIT)).permutation(len(targets))
+    return np.sort(order[:count])
+
+
+def _rows(some: Split, chosen: np.ndarray) -> Split:
+    return Split(some.inputs[chosen], some.targets[chosen])
+
+
+def _scaled(train: np.ndarray, test: np.ndarray, scaling: Scaling) -> list[Tensor]:
+    """Both [N, …] with mean 0 and variance 1 over the training rows, a column each; a constant
+    column becomes 0."""
+    if scaling == "standard":
+        mean = train.mean(0)
+        spread = train.std(0)
+        spread = np.where(spread > 0, spread, 1.0)
+        train, test = (train - mean) / spread, (test - mean) / spread
+    return [torch.from_numpy(np.ascontiguousarray(some)) for some in (train, test)]

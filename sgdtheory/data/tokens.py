@@ -1,0 +1,111 @@
+"""Sequences of one's own: integers, or the characters of a text; the target is the next one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgdtheory.annotations import Content, Fraction, PositiveInt
+from sgdtheory.data.examples import Examples
+from sgdtheory.data.npz import arrays_of
+from sgdtheory.errors import UserError
+from sgdtheory.runs.foreign import text_of
+
+MOST_TEXT = 1 << 30  # bytes of a text
+BYTE = 256  # codes that fit into one
+
+
+def tokens(
+    path: Annotated[Path, Content],
+    window: PositiveInt = 64,
+    test_share: Fraction = 0.1,
+    limit: PositiveInt | None = None,
+    vocabulary: PositiveInt | None = None,
+) -> Examples:
+    """Windows of T codes [N, T] with, at each, the code that comes next [N, T], from `path`:
+
+    - `.npz` with integers `train` [N, T + 1] and `test` [M, T + 1], whole sequences; or `tokens`
+      [L], one long sequence that is cut into windows of `window` + 1;
+    - a text in UTF-8: its characters, numbered in the order of their code points.
+
+    Of one long sequence the last `test_share` is for testing. `limit`: so many windows of each
+    split, evenly spread (None: all). `vocabulary`: how many codes there are (None: the largest
+    and one).
+    """
+    where = f"data.path={path}"
+    if path.suffix == ".npz":
+        train, test = _of_arrays(path, where, window, test_share)
+    else:
+        codes = _characters(path)
+        train, test = _cut(codes, window, test_share, where)
+    if limit is not None:
+        train, test = (_some(split, limit) for split in (train, test))
+    most = max(int(train.max()), int(test.max()))
+    known = vocabulary or most + 1
+    if most >= known:
+        raise UserError(f"{where}: holds code {most}, but data.vocabulary={known} ends before it")
+    inputs = [_small(split[:, :-1], known) for split in (train, test)]
+    targets = [split[:, 1:].long().contiguous() for split in (train, test)]
+    return Examples(inputs[0], targets[0], inputs[1], targets[1], known, path.stem)
+
+
+def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tensor, Tensor]:
+    pack = arrays_of(path, where, _wanted)
+    for name, array in pack.items():
+        axes = 1 if name == "tokens" else 2
+        if array.dtype.kind not in "iu" or array.ndim != axes:
+            wanted = "[L]" if axes == 1 else "[N, T + 1]"
+            raise UserError(
+                f"{where}: {name} must be integers {wanted}, not {array.dtype} {list(array.shape)}"
+            )
+        if array.size and array.min() < 0:
+            raise UserError(f"{where}: {name} holds {array.min()}; codes are 0, 1, …")
+    codes = {name: torch.from_numpy(array.astype(np.int64)) for name, array in pack.items()}
+    if "tokens" in codes:
+        return _cut(codes["tokens"], window, share, where)
+    for name, split in codes.items():
+        if split.shape[0] < 1 or split.shape[1] < 2:
+            raise UserError(f"{where}: {name} {list(split.shape)} holds no sequence of 2 codes")
+    return codes["train"], codes["test"]
+
+
+def _wanted(there: list[str]) -> tuple[str, ...]:
+    return ("tokens",) if "tokens" in there else ("train", "test")
+
+
+def _characters(path: Path) -> Tensor:
+    text = text_of(path, MOST_TEXT, "text")
+    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    known, codes = np.unique(points, return_inverse=True)
+    if len(known) < 2:
+        raise UserError(f"data.path={path}: a text of {len(known)} different characters")
+    return torch.from_numpy(codes.astype(np.int64))
+
+
+def _cut(codes: Tensor, window: int, share: float, where: str) -> tuple[Tensor, Tensor]:
+    """Windows [N, window + 1] of a sequence [L] that do not overlap, its last part for testing."""
+    cut = round((1 - share) * len(codes))
+    splits = []
+    for name, part in (("train", codes[:cut]), ("test", codes[cut:])):
+        count = len(part) // (window + 1)
+        if not count:
+            raise UserError(
+                f"{where}: {len(part):,} codes to {name} are no window of {window} + 1; set "
+                f"data.window or data.test_share"
+            )
+        splits.append(part[: count * (window + 1)].view(count, window + 1))
+    return splits[0], splits[1]
+
+
+def _some(windows: Tensor, limit: int) -> Tensor:
+    """At most `limit` windows [N, T + 1], evenly spread."""
+    count = min(limit, len(windows))
+    return windows[torch.arange(count) * len(windows) // count]
+
+
+def _small(codes: Tensor, known: int) -> Tensor:
+    """Codes [N, T] in as few bytes as hold them."""
+    kind = torch.uint8 if known <= BYTE else torch.int32
+    return codes.to(kind).contiguous()
