@@ -1,0 +1,27 @@
+"""AdamW: Adam whose decay is no part of the gradient."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sgdtheory.annotations import NonNegative
+from sgdtheory.landscape import Cloud
+from sgdtheory.optim.adam import Adam
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """θ ← (1 − ηλ)θ, then Adam's step of the gradient alone (Loshchilov & Hutter 2019, 1711.05101,
+    Algorithm 2).
+
+    λ is `decay`. It acts on the weights, is divided by no √ŝ, and is no landscape's potential: what
+    is descended is not the loss + ½λ|θ|², and where it comes to rest the gradient of neither
+    vanishes. `landscape.weight_decay` is another one, in the loss.
+    """
+
+    decay: NonNegative = 0.01
+
+    def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
+        """One step of the cloud [P, n] and of m and s [P, 2, n], in place."""
+        cloud.mul_(1 - rate * self.decay)
+        super().step(cloud, velocity, force, rate, step)
