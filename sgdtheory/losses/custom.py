@@ -32,6 +32,8 @@ class Custom:
         example of outputs [b, …]."""
         name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
         targets = data.train_targets[: len(outputs)]
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
         try:
             losses = self.factory(outputs, targets)
         except Exception as fault:
@@ -52,6 +54,8 @@ class Custom:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
         points, examples = outputs.shape[:2]
         targets = targets.expand(points, *targets.shape[1:])
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
         losses = self.factory(outputs.flatten(0, 1), targets.flatten(0, 1))
         return losses.view(points, examples)
 
