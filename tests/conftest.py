@@ -19,9 +19,11 @@ os.environ.setdefault(
 
 
 def pytest_configure() -> None:
+    from tests.composed_once import compose_once
     from tests.run_time_shapes import check_shapes  # torch, after what is set above
 
     check_shapes()
+    compose_once()
 
 
 PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
