@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests import forks
+
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_WAIT = 5.0  # seconds for nobody
 NAMESPACE = ("unshare", "-pf", "--mount-proc")
@@ -26,11 +28,6 @@ COMMANDS = {
         "sgd.steps=1500", "executor.workers=2", *WORDS,
     ),
 }  # fmt: skip
-SHORTLY = (
-    ("train", *NET, "sgd.steps=2", "minima=1"),
-    ("connect", "landscape=double_well", "plane=0", "autoneb.steps=2", "autoneb.last_steps=2", "baselines.gradients=4"),
-    ("sweep-temperature", "landscape=quadratic", "sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "replicas=4", "sgd.steps=8"),
-)  # fmt: skip
 # The first process of a namespace: everything is imported once, by short commands of each kind; then it says so, makes a
 # namespace, and runs the command in a child there. A killed namespace takes all of its processes along, and the next has the
 # same numbers.
@@ -43,8 +40,11 @@ with tempfile.TemporaryDirectory() as nowhere:
     os.chdir(nowhere)
     for words in json.loads(sys.stdin.readline()):
         sys.argv = ["sgdtheory", *words]
-        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            sgdtheory.cli.main()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                sgdtheory.cli.main()
+            except SystemExit as end:
+                assert not end.code, end.code
     os.chdir("/")
 print(json.dumps("ready"), flush=True)
 sgdtheory.runs.unit.CHECKPOINT_SECONDS = 0.05
@@ -107,8 +107,7 @@ class Namespaces:
             encoding="utf-8",
             env=environment,
         )
-        here = ("device=cpu", "threads=1", "executor.workers=1")
-        self.say([[*words, *here] for words in SHORTLY])
+        self.say([[*words, *forks.WORDS] for words in forks.SHORTLY])
         assert self.heard() == "ready"
 
     def say(self, question: Any) -> None:

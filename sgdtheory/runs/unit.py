@@ -124,6 +124,8 @@ class UnitFolder(Folder):
     def _forget_rows(self, kept: Logged) -> None:
         """Have the rows of metrics alone that were there when a state was kept; CorruptFile
         where they are others now."""
+        if self._written and self._written[0].logged() == kept:
+            return  # this process has written them
         rows = self._rows_since(kept)[: kept.rows]
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         self._written[:] = [GrowingLog(rows)]
