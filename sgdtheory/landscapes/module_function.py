@@ -82,6 +82,7 @@ class ModuleFunction:
         self._left: dict[nn.Module, list[_Attribute]] = {}
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
+        self._shares = {module: _shares_tensors(module) for module in (self.module, self.plain)}
         for module in (self.module, self.plain):
             attempt = partial(self._try, module, weights)
             self._left[module], outputs = _left_behind(module, attempt)
@@ -151,7 +152,7 @@ class ModuleFunction:
         if self.constants:
             like = next(iter(values.values()))
             named |= self.constants_in(like.dtype)
-        outputs = functional_call(module, named, (inputs,))
+        outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
         return logits_of(outputs, self._output)
 
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
@@ -224,11 +225,8 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             )
 
 
-def _left_behind(
-    module: nn.Module, forward: Callable[[], Tensor]
-) -> tuple[list[_Attribute], Tensor]:
-    """What a forward pass changes of a module's plain attributes, with their values before it, and
-    its outputs [2, …].
+        outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
+        return logits_of(outputs, self._output)
 
     A kept result would be that of other weights at the next point, so it is put back before every
     call. What a pass leaves inside lists or dictionaries is seen by the self-check.

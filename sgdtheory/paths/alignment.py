@@ -1,7 +1,6 @@
 """Weight matching: the renumbering of hidden units that brings one network closest to another."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from sgdtheory.paths.symmetry import Group, Parts, Permutation, Symmetry
@@ -107,6 +106,8 @@ def _really_gains(group: Group, here: Parts, there: Parts, step: Permutation, le
 
 def _assignment(costs: Tensor) -> Permutation:
     """For each row the column that makes the sum of costs [units, units] least."""
+    from scipy.optimize import linear_sum_assignment  # here, because importing it takes its time
+
     _, columns = linear_sum_assignment(costs.numpy())
     return torch.from_numpy(columns)
 
