@@ -225,8 +225,20 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             )
 
 
-        outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
-        return logits_of(outputs, self._output)
+def _shares_tensors(module: nn.Module) -> bool:
+    """Whether a parameter or buffer has several names; to look for them anew is a seventh of a call
+    of a small network."""
+    parameters = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    buffers = [name for name, _ in module.named_buffers(remove_duplicate=False)]
+    tensors = {*module.parameters(), *module.buffers()}
+    return len(tensors) < len(parameters) + len(buffers)
+
+
+def _left_behind(
+    module: nn.Module, forward: Callable[[], Tensor]
+) -> tuple[list[_Attribute], Tensor]:
+    """What a forward pass changes of a module's plain attributes, with their values before it, and
+    its outputs [2, …].
 
     A kept result would be that of other weights at the next point, so it is put back before every
     call. What a pass leaves inside lists or dictionaries is seen by the self-check.
