@@ -1,15 +1,123 @@
-"""sgdtheory: the loss landscape and the noise of SGD. Importing it costs nothing; `load` opens a
-run in a notebook."""
+"""sgdtheory: the loss landscape and the noise of SGD. Importing it costs nothing.
+
+For a module, data and a loss of one's own: `landscape`, `connect`, `sweep_temperature`, `diagnose`.
+Of runs: `load` opens one, `table` compares many.
+"""
 
 TYPE_CHECKING = False  # typing's own, whose import would be most of what this costs
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sgdtheory.notebook import LoadedRun
+    from polars import DataFrame
+    from torch import Tensor
+
+    from sgdtheory.landscapes.network import Network
+    from sgdtheory.losses.loss import Loss
+    from sgdtheory.losses.named import LossName
+    from sgdtheory.notebook.joined import Joined, Point
+    from sgdtheory.notebook.loaded_run import LoadedRun
+    from sgdtheory.notebook.own_landscape import Own, Split
+    from sgdtheory.notebook.swept import Swept
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "__version__",
+    "connect",
+    "diagnose",
+    "landscape",
+    "load",
+    "sweep_temperature",
+    "table",
+]
+
+
+def landscape(
+    module: "Own",
+    train: "Split",
+    test: "Split | None" = None,
+    loss: "Loss | LossName | Callable[[Tensor, Tensor], Tensor]" = "cross_entropy",
+    weight_decay: float = 1e-3,
+    parameters: str | None = None,
+    output: str | int | None = None,
+    device: str = "cpu",
+) -> "Network":
+    """L(θ) = mean loss of the training examples + ½λ|θ|², λ the `weight_decay`, θ [n] the trainable
+    parameters of a module.
+
+    `module`: a torch.nn.Module, whose frozen parameters and buffers are kept, or a function that
+    makes one, called with those of shape= and classes= that it takes. `train`, `test`: (inputs
+    [N, …], targets [N, …]) as tensors or arrays, or a Dataset of such pairs; integer targets are
+    classes, floating ones numbers. `loss`: by name, or a function (outputs, targets) → [b].
+    `parameters`: a regular expression of names; the others are constants. `output`: which entry of
+    what the module returns.
+
+    >>> import torch
+    >>> inputs, targets = torch.randn(60, 4), torch.arange(60) % 3
+    >>> own = landscape(torch.nn.Linear(4, 3), (inputs, targets))
+    >>> own.dim, own.losses(torch.zeros(1, 15)).shape
+    (15, torch.Size([1]))
+
+    Raises UserError for what does not fit together.
+    """
+    from sgdtheory.notebook.own_landscape import own_landscape
+
+    return own_landscape(module, train, test, loss, weight_decay, parameters, output, device)
+
+
+def connect(
+    landscape: "Network",
+    a: "Point",
+    b: "Point",
+    words: "Sequence[str]" = (),
+    run: "str | Path | None" = None,
+    quiet: bool = True,
+) -> "Joined":
+    """The path between two points by AutoNEB (Draxler et al. 2018, 1803.00885), and the other ways
+    beside: `.barrier` ± its error, `.points(t)`, `.profile`, `.plot()`.
+
+    The points are vectors [n], modules or state dicts. `words`: overrides as `sgdtheory connect`
+    takes them, such as "seed=1". `run`: a directory that is left behind, and where what is done
+    already stays; None: nothing is written.
+    """
+    from sgdtheory.notebook.joined import joined
+
+    return joined(landscape, a, b, words, run, quiet)
+
+
+def sweep_temperature(
+    landscape: "Network",
+    minimum: "Point",
+    learning_rates: "Sequence[float] | None" = None,
+    batch_sizes: "Sequence[int] | None" = None,
+    words: "Sequence[str]" = (),
+    run: "str | Path | None" = None,
+    quiet: bool = True,
+) -> "Swept":
+    """The temperature of SGD's noise around the minimum below a point, against η/2b(1−μ) (Chaudhari
+    & Soatto 2018, 1710.11029): `.table`, `.fit`, `.plot()`.
+
+    None: rates and batch sizes are those of the command. `words`, `run`: as in `connect`.
+    """
+    from sgdtheory.notebook.swept import swept
+
+    return swept(landscape, minimum, learning_rates, batch_sizes, words, run, quiet)
+
+
+def diagnose(
+    landscape: "Network",
+    points: "Tensor | Sequence[Point]",
+    diagnostics: "Sequence[str]" = (),
+    words: "Sequence[str]" = (),
+    run: "str | Path | None" = None,
+    quiet: bool = True,
+) -> "DataFrame":
+    """A row for each point, vectors [P, n], modules or state dicts: scores, gradient norm, and the
+    columns of diagnostics such as spectrum, noise and sharpness. `words`, `run`: as in `connect`.
+    """
+    from sgdtheory.notebook.diagnosed import diagnosed
+
+    return diagnosed(landscape, points, diagnostics, words, run, quiet)
 
 
 def load(run: "str | Path", trust: "Sequence[str]" = (), device: str = "auto") -> "LoadedRun":
@@ -20,6 +128,16 @@ def load(run: "str | Path", trust: "Sequence[str]" = (), device: str = "auto") -
     """
     from pathlib import Path
 
-    from sgdtheory.notebook import load_run
+    from sgdtheory.notebook.loaded_run import load_run
 
     return load_run(Path(run), tuple(trust), device)
+
+
+def table(runs: "str | Path | Sequence[str | Path]") -> "DataFrame":
+    """A row for each run, folders or globs of them: command, seed, overrides, whether its claim
+    holds, and its headline number."""
+    from pathlib import Path
+
+    from sgdtheory.notebook.many_runs import table_of
+
+    return table_of([runs] if isinstance(runs, str | Path) else runs)

@@ -1,0 +1,149 @@
+"""The landscape of a module, data and a loss of one's own."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from sgdtheory.data.examples import Examples
+from sgdtheory.errors import UserError
+from sgdtheory.landscapes.network import Network
+from sgdtheory.losses.custom import Custom
+from sgdtheory.losses.loss import Loss
+from sgdtheory.losses.named import LossName, loss_named
+from sgdtheory.models.custom import custom
+from sgdtheory.roles.facts import constants_of
+
+# inputs and targets, as tensors or arrays, or a data set that gives pairs of them
+Split: TypeAlias = tuple[Tensor | np.ndarray, Tensor | np.ndarray] | Dataset[Any]
+Own: TypeAlias = nn.Module | Callable[..., nn.Module]
+
+
+def own_landscape(
+    module: Own,
+    train: Split,
+    test: Split | None = None,
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
+    weight_decay: float = 1e-3,
+    parameters: str | None = None,
+    output: str | int | None = None,
+    device: str = "cpu",
+    name: str = "own data",
+) -> Network:
+    """L(θ) = mean loss of the training examples + ½λ|θ|², λ the `weight_decay`; see
+    `sgdtheory.landscape`."""
+    data = _examples(train, test, name)
+    known = loss_named(loss, None) if isinstance(loss, str | Loss) else Custom(loss)
+    landscape = Network(
+        _builder(module),
+        data,
+        weight_decay,
+        known,
+        parameters=parameters,
+        output=output,
+        device=device,
+    )
+    if not isinstance(module, nn.Module):
+        return landscape
+    return landscape.with_constants(_constants_in(module, landscape))
+
+
+def _builder(module: Own) -> Callable[..., nn.Module]:
+    """Makes modules of this architecture, each with parameters of its own."""
+
+    def made_by_factory(shape: tuple[int, ...], classes: int) -> nn.Module:
+        return custom(shape, classes, module)
+
+    def copied(shape: tuple[int, ...], classes: int) -> nn.Module:
+        assert isinstance(module, nn.Module)
+        fresh = deepcopy(module).cpu().float()
+        for part in fresh.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        return fresh
+
+    if isinstance(module, nn.Module):
+        return copied
+    if not callable(module):
+        kind = type(module).__name__
+        raise UserError(f"landscape: give an nn.Module or a function that makes one, not {kind}")
+    return made_by_factory
+
+
+def _constants_in(module: nn.Module, landscape: Network) -> dict[str, Tensor]:
+    """Frozen parameters and buffers [their own shapes] as the given module has them."""
+    own: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: own[name].detach() for name in constants_of(landscape) if name in own}
+
+
+def _examples(train: Split, test: Split | None, name: str) -> Examples:
+    """Training and test examples; without test ones the training set's stand for them, and that is
+    said."""
+    told: tuple[str, ...] = ()
+    if test is None:
+        test = train
+        told = ("no test set was given: what is called test is the training set",)
+    inputs, targets = _pair(train, "train")
+    test_inputs, test_targets = _pair(test, "test")
+    outputs = _outputs(targets, test_targets)
+    return Examples(inputs, targets, test_inputs, test_targets, outputs, name, told)
+
+
+def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
+    if isinstance(split, Dataset):
+        count = len(split)  # type: ignore[arg-type]
+        pairs = [split[i] for i in range(count)]
+        inputs = torch.stack([torch.as_tensor(pair[0]) for pair in pairs])
+        targets = torch.stack([torch.as_tensor(pair[1]) for pair in pairs])
+    elif isinstance(split, tuple | list) and len(split) == 2:
+        inputs, targets = (torch.as_tensor(part) for part in split)
+    else:
+        raise UserError(f"{name}: give (inputs, targets), or a data set of such pairs")
+    if not targets.is_floating_point():
+        targets = targets.long()
+    return inputs.detach().cpu(), targets.detach().cpu()
+
+
+def _outputs(train: Tensor, test: Tensor) -> int:
+    """How many numbers a network gives for a target of [N, …]."""
+    if train.is_floating_point():
+        return 1 if train.ndim == 1 else train.shape[-1]
+    return int(max(train.max(), test.max())) + 1
+
+
+def point_of(landscape: Network, point: Tensor | nn.Module | Mapping[str, Tensor]) -> Tensor:
+    """The point θ [n] that a vector [n], a module or its state dict stands for; UserError where it
+    is of another network, or of other constants."""
+    if isinstance(point, nn.Module):
+        point = point.state_dict()
+    if isinstance(point, Mapping):
+        return _point_of_weights(landscape, point)
+    if point.shape != (landscape.dim,):
+        raise UserError(f"a point of this landscape is [{landscape.dim}], not {list(point.shape)}")
+    return point.detach().to(landscape.device)
+
+
+def _point_of_weights(landscape: Network, weights: Mapping[str, Tensor]) -> Tensor:
+    missing = [name for name in landscape.shapes if name not in weights]
+    if missing:
+        raise UserError(f"the state dict has no {', '.join(missing[:3])}")
+    parts = []
+    for name, shape in landscape.shapes.items():
+        if weights[name].shape != shape:
+            raise UserError(
+                f"{name} is {list(weights[name].shape)} in the state dict, {list(shape)} in the "
+                f"landscape"
+            )
+        parts.append(weights[name].detach().reshape(-1).to(landscape.device))
+    for name, value in constants_of(landscape).items():
+        if name in weights and not torch.equal(weights[name].to(value), value):
+            raise UserError(
+                f"{name} is not trained, and another one in the state dict than in the landscape; "
+                f"make the landscape of the module that these weights belong to"
+            )
+    return torch.cat(parts)
