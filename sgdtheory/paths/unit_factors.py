@@ -1,0 +1,240 @@
+"""Splitting and merging the factors of an axis, and letting them stay where they are."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+
+from sgdtheory.paths.unit_label import Label, unlabelled
+from sgdtheory.paths.units import NONE, Ids, Units
+
+
+def freeze(units: Units, label: Label, factor: int) -> Label:
+    """With one factor's units staying where they are."""
+    size = label.sizes[factor]
+    indices = _along(np.arange(size), factor, len(label.ids))
+    for ids in label.dependents(factor):
+        units.tell_apart(ids, indices)
+        units.bend(ids)
+    parts = list(label.ids)
+    parts[factor] = None
+    return _with_ids(label, parts)
+
+
+def frozen_axes(units: Units, label: Label, axes: Sequence[int]) -> Label:
+    """With the units of these axes staying where they are."""
+    for axis in axes:
+        for factor in label.span(axis):
+            label = freeze(units, label, factor)
+    return label
+
+
+def frozen(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+    """Of a tensor [*shape] that holds the same numbers, all of which stay where they are."""
+    frozen_axes(units, label, range(len(label.axes)))
+    return unlabelled(shape)
+
+
+def alike_along(units: Units, label: Label, factor: int) -> Label:
+    """With the units of the other factors the same for each index of this one."""
+    parts = list(label.ids)
+    for k, ids in enumerate(parts):
+        if ids is not None and k != factor and ids.shape[factor] > 1:
+            parts[k] = first = ids.take([0], factor)
+            units.unify(first, ids)
+    return _with_ids(label, parts)
+
+
+def without_axis(units: Units, label: Label, axis: int, keep: bool) -> Label:
+    """After a sum over an axis, which is of length 1 then or gone."""
+    for factor in label.span(axis):
+        label = alike_along(units, label, factor)
+    gone = tuple(label.span(axis))
+    parts: list[Ids | None] = []
+    for factor, ids in enumerate(label.ids):
+        if factor not in gone:
+            parts.append(None if ids is None else ids.squeeze(gone))
+    axes = list(label.axes)
+    axes[axis] = ()
+    if not keep:
+        del axes[axis]
+    return Label(tuple(axes), tuple(parts))
+
+
+def split(units: Units, label: Label, factor: int, outer: int) -> Label:
+    """With one factor as two, the first of them `outer` long; its units are parts of the first
+    one's."""
+    inner = label.sizes[factor] // outer
+    parts: list[Ids | None] = []
+    for k, ids in enumerate(label.ids):
+        shape = (1, 1)
+        if ids is not None and ids.shape[factor] > 1:
+            shape = (outer, inner)
+        new = None
+        if ids is not None:
+            new = ids.reshape(ids.shape[:factor] + shape + ids.shape[factor + 1 :])
+        if k == factor:
+            wholes = None if new is None else _wholes(units, new, factor)
+            parts.append(wholes)
+        parts.append(new)
+    split_axes = []
+    for axis, factors in enumerate(label.axes):
+        k = factor - label.span(axis).start
+        if 0 <= k < len(factors):
+            factors = (*factors[:k], outer, inner, *factors[k + 1 :])
+        split_axes.append(factors)
+    return _with_ids(label.with_axes(tuple(split_axes)), parts)
+
+
+def _wholes(units: Units, ids: Ids, factor: int) -> Ids:
+    """What the units [… outer, inner …] of a split factor belong to, [… outer, 1 …]: what is known
+    already, or new units between them and what they belong to."""
+    units.bend(ids)
+    parts = ids
+    while True:
+        wholes = units.whole(parts)
+        is_whole = _is_alike(wholes, factor + 1)
+        if (wholes == NONE).any() or (is_whole and _is_alike(wholes, factor)):
+            new = units.new(ids.take([0], factor + 1).shape)
+            above = wholes.take([0], factor + 1)
+            units.put_into(parts, new)
+            if (above != NONE).all():
+                units.put_into(new, above)
+            return new
+        if is_whole:
+            return wholes.take([0], factor + 1)
+        parts = wholes
+
+
+def _is_alike(ids: Ids, axis: int) -> bool:
+    return bool((ids == ids.take([0], axis)).all())
+
+
+def refined(units: Units, label: Label, axis: int, sizes: Sequence[int]) -> Label:
+    """With an axis in factors of these sizes, finer than its own."""
+    todo = list(sizes)
+    factor = label.span(axis).start
+    while todo:
+        size = todo.pop(0)
+        if label.sizes[factor] != size:
+            label = split(units, label, factor, size)
+        factor += 1
+    return label
+
+
+def common_factors(axes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The coarsest factors that are finer than all of these; None where there are none."""
+    strides = {1, prod(axes[0])}
+    for factors in axes:
+        strides |= {prod(factors[k:]) for k in range(len(factors))}
+    ordered = sorted(strides, reverse=True)
+    sizes = []
+    for wide, narrow in pairwise(ordered):
+        if wide % narrow:
+            return None
+        sizes.append(wide // narrow)
+    return tuple(sizes)
+
+
+def viewed(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+    """Of the same numbers as a tensor of another shape."""
+    whole = tuple(label.sizes)
+    target = tuple(size for size in shape if size != 1)
+    sizes = common_factors([whole, target])
+    if sizes is None:
+        return frozen(units, label, shape)
+    label = refined(units, label.with_axes((whole,)), 0, sizes)
+    axes = []
+    rest = list(sizes)
+    for size in shape:
+        factors: list[int] = []
+        while prod(factors) < size:
+            factors.append(rest.pop(0))
+        axes.append(tuple(factors))
+    return label.with_axes(tuple(axes))
+
+
+def merged(units: Units, label: Label, axis: int) -> Label:
+    """With an axis that has one factor at most."""
+    span = label.span(axis)
+    if len(span) < 2:
+        return label
+    labelled = [k for k in span if label.ids[k] is not None]
+    ids = None
+    if labelled:
+        ids = label.ids[labelled[-1]]
+    if ids is not None:
+        free = [k for k in span if ids.shape[k] == 1]
+        for k in free:
+            label = freeze(units, label, k)
+        ids = _with_own_for_each(units, ids, free, label.sizes)
+    shape = label.axes[axis]
+    size = prod(shape)
+    first, end = span.start, span.stop
+    parts: list[Ids | None] = []
+    for k, part in enumerate(label.ids):
+        new = ids if k in span else part
+        if new is not None:
+            if any(new.shape[j] > 1 for j in span):
+                wide = new.shape[:first] + shape + new.shape[end:]
+                new = np.broadcast_to(new, wide).reshape(*wide[:first], size, *wide[end:])
+            else:
+                new = new.reshape(*new.shape[:first], 1, *new.shape[end:])
+        if k not in span or k == first:
+            parts.append(new)
+    axes = list(label.axes)
+    axes[axis] = (size,)
+    return _with_ids(label.with_axes(tuple(axes)), parts)
+
+
+def _with_own_for_each(units: Units, ids: Ids, factors: list[int], sizes: list[int]) -> Ids:
+    """Units that are other ones for each index of these factors, told apart by it: a channel's
+    pixels, each a part of the channel."""
+    for k in factors:
+        shape = list(ids.shape)
+        shape[k] = sizes[k]
+        own = units.new(tuple(shape))
+        units.put_into(own, ids)
+        units.tell_apart(own, _along(np.arange(sizes[k]), k, own.ndim))
+        ids = own
+    return ids
+
+
+def taken(units: Units, label: Label, axis: int, indices: Sequence[int]) -> Label:
+    """Of some of an axis's indices, in this order. What is taken is told apart from what is not."""
+    label = merged(units, label, axis)
+    if not len(label.span(axis)):
+        size = len(indices)
+        return label if size == 1 else label.with_factor(axis, size, None)
+    (factor,) = label.span(axis)
+    is_taken = np.zeros(label.sizes[factor], np.int64)
+    is_taken[list(indices)] = 1
+    known = label.ids[factor]
+    if known is not None:
+        units.bend(known)
+    parts: list[Ids | None] = []
+    for ids in label.ids:
+        new = ids
+        if ids is not None and ids.shape[factor] > 1:
+            units.tell_apart(ids, _along(is_taken, factor, ids.ndim))
+            new = ids.take(list(indices), factor)
+        parts.append(new)
+    axes = list(label.axes)
+    axes[axis] = (len(indices),)
+    if len(indices) == 1:
+        del parts[factor]
+        parts = [None if ids is None else ids.squeeze(factor) for ids in parts]
+        axes[axis] = ()
+    return _with_ids(label.with_axes(tuple(axes)), parts)
+
+
+def _along(values: Ids, axis: int, ndim: int) -> Ids:
+    """Values [size] along one axis of an array of so many."""
+    shape = [1] * ndim
+    shape[axis] = len(values)
+    return values.reshape(shape)
+
+
+def _with_ids(label: Label, ids: Sequence[Ids | None]) -> Label:
+    return Label(label.axes, tuple(ids), label.parameter, label.scaled_by, label.is_square)
