@@ -36,30 +36,37 @@ def frozen(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
     return unlabelled(shape)
 
 
-def alike_along(units: Units, label: Label, factor: int) -> Label:
-    """With the units of the other factors the same for each index of this one."""
+def alike_along(units: Units, label: Label, axes: Sequence[int]) -> Label:
+    """With the units of the other axes the same for each index of these."""
+    within = {factor for axis in axes for factor in label.span(axis)}
     parts = list(label.ids)
     for k, ids in enumerate(parts):
-        if ids is not None and k != factor and ids.shape[factor] > 1:
-            parts[k] = first = ids.take([0], factor)
+        if ids is None or k in within:
+            continue
+        first = ids
+        for factor in within:
+            first = first.take([0], factor)
+        if first.size < ids.size:
             units.unify(first, ids)
+        parts[k] = first
     return _with_ids(label, parts)
 
 
-def without_axis(units: Units, label: Label, axis: int, keep: bool) -> Label:
-    """After a sum over an axis, which is of length 1 then or gone."""
-    for factor in label.span(axis):
-        label = alike_along(units, label, factor)
-    gone = tuple(label.span(axis))
+def without_axes(units: Units, label: Label, axes: Sequence[int], keep: bool) -> Label:
+    """After a sum over axes, which are of length 1 then or gone."""
+    label = alike_along(units, label, axes)
+    gone = tuple(factor for axis in axes for factor in label.span(axis))
     parts: list[Ids | None] = []
     for factor, ids in enumerate(label.ids):
         if factor not in gone:
             parts.append(None if ids is None else ids.squeeze(gone))
-    axes = list(label.axes)
-    axes[axis] = ()
-    if not keep:
-        del axes[axis]
-    return Label(tuple(axes), tuple(parts))
+    left = []
+    for axis, factors in enumerate(label.axes):
+        if axis not in axes:
+            left.append(factors)
+        elif keep:
+            left.append(())
+    return Label(tuple(left), tuple(parts))
 
 
 def split(units: Units, label: Label, factor: int, outer: int) -> Label:
@@ -160,11 +167,10 @@ def merged(units: Units, label: Label, axis: int) -> Label:
     span = label.span(axis)
     if len(span) < 2:
         return label
-    labelled = [k for k in span if label.ids[k] is not None]
+    labelled = [part for k in span if (part := label.ids[k]) is not None]
     ids = None
     if labelled:
-        ids = label.ids[labelled[-1]]
-    if ids is not None:
+        ids = max(labelled, key=lambda part: sum(part.shape[k] > 1 for k in span))
         free = [k for k in span if ids.shape[k] == 1]
         for k in free:
             label = freeze(units, label, k)

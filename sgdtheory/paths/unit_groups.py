@@ -50,7 +50,7 @@ class FoundGroups:
     def _sorted_members(self) -> list[list[int]]:
         """The units of each group; wholes before their parts, else in the order in which they were
         seen."""
-        wholes = self._units.whole(self._units.all())
+        wholes = self._units.own_whole(self._units.all())
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for unit in self._places:
             alike[int(wholes[unit]), int(self._kinds[unit])].append(unit)

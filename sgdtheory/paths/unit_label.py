@@ -57,15 +57,14 @@ class Label:
         return replace(self, axes=axes)
 
     def with_factor(self, axis: int, size: int, ids: Ids | None) -> "Label":
-        """With one factor for an axis of length 1; `ids` [size]."""
+        """With one factor for an axis of length 1; `ids` [size], or with an axis for each of the
+        others before it, [… size]."""
         at = self.span(axis).start
-        count = len(self.ids) + 1
         parts = [None if part is None else np.expand_dims(part, at) for part in self.ids]
         new = None
         if ids is not None:
-            shape = [1] * count
-            shape[at] = size
-            new = ids.reshape(shape)
+            lead = (1,) * (len(parts) - ids.ndim + 1)
+            new = np.moveaxis(ids.reshape(lead + ids.shape), -1, at)
         parts.insert(at, new)
         axes = list(self.axes)
         axes[axis] = (size,)

@@ -54,6 +54,7 @@ RULES: dict[str, Rule] = {
     "native_group_norm": sums.group_norm,
     "glu": sums.halves,
     "log_sigmoid_forward": product.pointwise,
+    "prelu_kernel": product.pointwise,
     "add": product.add,
     "sub": product.add,
     "div": product.divide,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from sgdtheory.paths.unit_factors import frozen_axes, viewed, without_axis
+from sgdtheory.paths.unit_factors import frozen_axes, viewed, without_axes
 from sgdtheory.paths.unit_join import Operand, joined
 from sgdtheory.paths.unit_label import Label
 from sgdtheory.paths.unit_labels import UnitLabels, tensors_in
@@ -249,7 +249,7 @@ def embedding(
     units = labels.units
     frozen_axes(units, labels.of(indices), range(indices.ndim))
     label = frozen_axes(units, labels.of(weight), [0])
-    label = without_axis(units, label, 0, keep=False)
+    label = without_axes(units, label, [0], keep=False)
     return with_fixed_axes(label, 0, tuple(indices.shape))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.paths.unit_factors import frozen_axes, merged, taken, viewed, without_axis
+from sgdtheory.paths.unit_factors import frozen_axes, merged, taken, viewed, without_axes
 from sgdtheory.paths.unit_join import Operand, joined
 from sgdtheory.paths.unit_label import Label, labelled_alone, unlabelled
 from sgdtheory.paths.unit_labels import UnitLabels
@@ -42,14 +42,25 @@ def transpose(
 
 
 def expand(labels: UnitLabels, out: Tensor, x: Tensor, *_: object, **__: object) -> Label:
-    """Copies along an axis of length 1: they may be in any order."""
-    extra = out.ndim - x.ndim
+    """Copies along an axis of length 1: they may be in any order, another one for each unit."""
     label = labels.of(x)
-    label = label.with_axes(((),) * extra + label.axes)
-    for axis, size in enumerate(out.shape):
-        if size != 1 and not label.axes[axis]:
-            label = label.with_factor(axis, size, labels.units.new((size,)))
+    label = label.with_axes(((),) * (out.ndim - x.ndim) + label.axes)
+    copied = [axis for axis, size in enumerate(out.shape) if size > 1 and not label.axes[axis]]
+    for k, axis in enumerate(copied):
+        shape = _unit_sizes(label, copied[:k])
+        copies = labels.units.new((*shape, out.shape[axis]))
+        label = label.with_factor(axis, out.shape[axis], copies)
     return label
+
+
+def _unit_sizes(label: Label, copied: Sequence[int]) -> list[int]:
+    """How many units each factor has: 1 where its indices stay where they are, or are copies."""
+    sizes = []
+    for axis in range(len(label.axes)):
+        for factor in label.span(axis):
+            is_of_units = axis not in copied and label.ids[factor] is not None
+            sizes.append(label.sizes[factor] if is_of_units else 1)
+    return sizes
 
 
 def repeat(labels: UnitLabels, out: Tensor, x: Tensor, times: Sequence[int]) -> Label:
@@ -128,9 +139,8 @@ def index_(labels: UnitLabels, out: Tensor, x: Tensor, indices: Sequence[Tensor 
         of_index = labels.of(index)
         frozen_axes(labels.units, of_index, range(index.ndim))
     label = frozen_axes(labels.units, label, list(given))
-    for axis in sorted(given, reverse=True):
-        label = without_axis(labels.units, label, axis, keep=False)
     axes = list(given)
+    label = without_axes(labels.units, label, axes, keep=False)
     is_together = axes == list(range(axes[0], axes[-1] + 1))
     at = axes[0] if is_together else 0
     return with_fixed_axes(label, at, tuple(out.shape[at : at + out.ndim - len(label.axes)]))

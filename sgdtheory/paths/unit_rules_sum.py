@@ -10,7 +10,7 @@ from sgdtheory.paths.unit_factors import (
     frozen_axes,
     taken,
     viewed,
-    without_axis,
+    without_axes,
 )
 from sgdtheory.paths.unit_join import Operand, joined
 from sgdtheory.paths.unit_label import Label, Rule
@@ -35,9 +35,7 @@ def reduce(
     """Along axes (None: all), whose indices may be in any order: a mean, a largest number."""
     label = labels.of(x)
     labels.bend(label)
-    for axis in _axes(dim, x.ndim):
-        label = without_axis(labels.units, label, axis, bool(keepdim))
-    return label
+    return without_axes(labels.units, label, _axes(dim, x.ndim), bool(keepdim))
 
 
 def sum_(
@@ -72,30 +70,31 @@ def _summed(
     labels: UnitLabels, label: Label, ndim: int, dim: int | Sequence[int] | None, keep: bool
 ) -> Label:
     is_square = label.is_square
-    for axis in _axes(dim, ndim):
+    axes = _axes(dim, ndim)
+    for axis in axes:
         for factor in label.span(axis):
             ids = label.ids[factor]
             if ids is not None and is_square:
                 labels.units.measured[ids] = True
             elif ids is not None:
                 labels.units.bend(ids)
-        label = without_axis(labels.units, label, axis, keep)
+    label = without_axes(labels.units, label, axes, keep)
     if is_square:
         labels.bend(label)
     return label
 
 
 def _axes(dim: int | Sequence[int] | None, ndim: int) -> list[int]:
-    """The axes that an operation is over, the last first; None and none are all."""
+    """The axes that an operation is over; None and none are all."""
     axes = [dim] if isinstance(dim, int) else list(dim or range(ndim))
-    return sorted({axis % ndim for axis in axes}, reverse=True)
+    return sorted({axis % ndim for axis in axes})
 
 
 def spread(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, *_: object, **__: object) -> Label:
     """Each number by all along an axis, in any order: softmax."""
     label = labels.of(x)
     labels.bend(label)
-    return _alike_along_axes(labels, label, [dim % x.ndim])
+    return alike_along(labels.units, label, [dim % x.ndim])
 
 
 def in_order(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, *_: object) -> Label:
@@ -126,8 +125,7 @@ def over_pixels(labels: UnitLabels, label: Label, axes: int, shape: tuple[int, .
     first = len(label.axes) - axes
     pixels = range(first, len(label.axes))
     label = frozen_axes(labels.units, label, pixels)
-    for axis in reversed(pixels):
-        label = without_axis(labels.units, label, axis, keep=False)
+    label = without_axes(labels.units, label, pixels, keep=False)
     return with_fixed_axes(label, first, shape[first:])
 
 
@@ -147,7 +145,7 @@ def layer_norm(
             operands.append(Operand(labels.of(part), names[-part.ndim :]))
     label = joined(labels.units, operands, names)
     labels.bend(label)
-    return _alike_along_axes(labels, label, range(x.ndim - len(shape), x.ndim))
+    return alike_along(labels.units, label, range(x.ndim - len(shape), x.ndim))
 
 
 def batch_norm(
@@ -169,7 +167,7 @@ def batch_norm(
             operands.append(Operand(labels.of(part), names[1]))
     label = joined(labels.units, operands, names)
     labels.bend(label)
-    return _alike_along_axes(labels, label, [k for k in range(x.ndim) if k != 1])
+    return alike_along(labels.units, label, [k for k in range(x.ndim) if k != 1])
 
 
 def group_norm(
@@ -195,7 +193,7 @@ def group_norm(
             operands.append(Operand(viewed(units, labels.of(part), own), names[1:3]))
     label = joined(units, operands, names)
     labels.bend(label)
-    label = _alike_along_axes(labels, label, range(2, x.ndim + 1))
+    label = alike_along(labels.units, label, range(2, x.ndim + 1))
     return together(label, 1)
 
 
@@ -217,11 +215,4 @@ def halves(labels: UnitLabels, out: Tensor, x: Tensor, dim: int = -1) -> Label:
         operands.append(Operand(half, names))
     label = joined(labels.units, operands, names)
     labels.bend(label)
-    return label
-
-
-def _alike_along_axes(labels: UnitLabels, label: Label, axes: Sequence[int]) -> Label:
-    for axis in axes:
-        for factor in label.span(axis):
-            label = alike_along(labels.units, label, factor)
     return label

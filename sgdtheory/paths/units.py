@@ -55,6 +55,11 @@ class Units:
                 return found
             found = further
 
+    def own_whole(self, ids: Ids) -> Ids:
+        """What each unit […] was put into itself: where two wholes became one, their parts did
+        not."""
+        return self._whole[self.one(ids)]
+
     def whole(self, ids: Ids) -> Ids:
         """What each unit […] belongs to, NONE where it is nothing's part or is NONE itself."""
         of_units = self._whole[self.one(np.where(ids == NONE, 0, ids))]
@@ -96,11 +101,8 @@ class Units:
         above = self._root(whole)
         while above != unit and self._whole[above] != NONE:
             above = self._root(int(self._whole[above]))
-        if above == unit:  # part of itself: it cannot move
-            self.tell_apart(np.array([unit]), np.array([0]))
-            self._whole[unit] = NONE
-            return
-        self._whole[unit] = whole
+        is_itself = above == unit  # where a whole became one with its part
+        self._whole[unit] = NONE if is_itself else whole
 
     def _root(self, unit: int) -> int:
         while self._one[unit] != unit:
