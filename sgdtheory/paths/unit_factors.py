@@ -69,48 +69,62 @@ def without_axes(units: Units, label: Label, axes: Sequence[int], keep: bool) ->
     return Label(tuple(left), tuple(parts))
 
 
-def split(units: Units, label: Label, factor: int, outer: int) -> Label:
-    """With one factor as two, the first of them `outer` long; its units are parts of the first
-    one's."""
-    inner = label.sizes[factor] // outer
+def split(
+    units: Units, label: Label, factor: int, sizes: Sequence[int], order: Sequence[int]
+) -> Label:
+    """With one factor as several of these sizes; `order` is how they are nested, the outermost
+    first: the units of each are parts of those of the one before."""
     parts: list[Ids | None] = []
     for k, ids in enumerate(label.ids):
-        shape = (1, 1)
-        if ids is not None and ids.shape[factor] > 1:
-            shape = (outer, inner)
         new = None
         if ids is not None:
-            new = ids.reshape(ids.shape[:factor] + shape + ids.shape[factor + 1 :])
+            own = tuple(sizes) if ids.shape[factor] > 1 else (1,) * len(sizes)
+            new = ids.reshape(ids.shape[:factor] + own + ids.shape[factor + 1 :])
         if k == factor:
-            wholes = None if new is None else _wholes(units, new, factor)
-            parts.append(wholes)
-        parts.append(new)
+            parts += _nested(units, new, factor, order)
+        else:
+            parts.append(new)
     split_axes = []
     for axis, factors in enumerate(label.axes):
         k = factor - label.span(axis).start
         if 0 <= k < len(factors):
-            factors = (*factors[:k], outer, inner, *factors[k + 1 :])
+            factors = (*factors[:k], *sizes, *factors[k + 1 :])
         split_axes.append(factors)
     return _with_ids(label.with_axes(tuple(split_axes)), parts)
 
 
-def _wholes(units: Units, ids: Ids, factor: int) -> Ids:
-    """What the units [… outer, inner …] of a split factor belong to, [… outer, 1 …]: what is known
-    already, or new units between them and what they belong to."""
+def _nested(
+    units: Units, ids: Ids | None, factor: int, order: Sequence[int]
+) -> Sequence[Ids | None]:
+    """For each factor of those that a factor with these units [… factors …] was split into, its
+    units."""
+    found: list[Ids | None] = [None for _ in order]
+    if ids is None:
+        return found
     units.bend(ids)
+    found[order[-1]] = ids
+    for deep, above in pairwise(reversed(order)):
+        ids = _wholes(units, ids, factor + above, factor + deep)
+        found[above] = ids
+    return found
+
+
+def _wholes(units: Units, ids: Ids, outer: int, inner: int) -> Ids:
+    """What units belong to that are other ones along two factors, the same for each index of the
+    inner one: what is known already, or new units between them and what they belong to."""
     parts = ids
     while True:
         wholes = units.whole(parts)
-        is_whole = _is_alike(wholes, factor + 1)
-        if (wholes == NONE).any() or (is_whole and _is_alike(wholes, factor)):
-            new = units.new(ids.take([0], factor + 1).shape)
-            above = wholes.take([0], factor + 1)
+        is_whole = _is_alike(wholes, inner)
+        if (wholes == NONE).any() or (is_whole and _is_alike(wholes, outer)):
+            new = units.new(ids.take([0], inner).shape)
+            above = wholes.take([0], inner)
             units.put_into(parts, new)
             if (above != NONE).all():
                 units.put_into(new, above)
             return new
         if is_whole:
-            return wholes.take([0], factor + 1)
+            return wholes.take([0], inner)
         parts = wholes
 
 
@@ -118,16 +132,36 @@ def _is_alike(ids: Ids, axis: int) -> bool:
     return bool((ids == ids.take([0], axis)).all())
 
 
-def refined(units: Units, label: Label, axis: int, sizes: Sequence[int]) -> Label:
-    """With an axis in factors of these sizes, finer than its own."""
-    todo = list(sizes)
+def refined(
+    units: Units, label: Label, axis: int, sizes: Sequence[int], ranks: Sequence[int] | None = None
+) -> Label:
+    """With an axis in factors of these sizes, finer than its own, nested by their ranks, the
+    outermost first (None: the first first)."""
+    todo = list(range(len(sizes)))
     factor = label.span(axis).start
     while todo:
-        size = todo.pop(0)
-        if label.sizes[factor] != size:
-            label = split(units, label, factor, size)
-        factor += 1
+        taken_up = [todo.pop(0)]
+        while prod(sizes[k] for k in taken_up) < label.sizes[factor]:
+            taken_up.append(todo.pop(0))
+        if len(taken_up) > 1:
+            order = list(range(len(taken_up)))
+            if ranks is not None:
+                own = [ranks[k] for k in taken_up]
+                order.sort(key=own.__getitem__)
+            label = split(units, label, factor, [sizes[k] for k in taken_up], order)
+        factor += len(taken_up)
     return label
+
+
+def ranks_of(label: Label, axis: int) -> list[int]:
+    """How deep each factor of an axis is nested in the others, those that stay where they are
+    last."""
+    span = label.span(axis)
+    ranks = []
+    for factor in span:
+        ids = label.ids[factor]
+        ranks.append(len(span) if ids is None else sum(ids.shape[k] > 1 for k in span))
+    return ranks
 
 
 def common_factors(axes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:

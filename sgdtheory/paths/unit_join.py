@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgdtheory.paths.unit_factors import common_factors, frozen_axes, refined
+from sgdtheory.paths.unit_factors import common_factors, frozen_axes, ranks_of, refined
 from sgdtheory.paths.unit_label import Label
 from sgdtheory.paths.units import Ids, Units
 
@@ -50,6 +50,12 @@ def _in_common_factors(
     if not having:
         return list(operands), ()
     sizes = common_factors(list(having.values()))
+    ranks = None
+    for k, own in having.items():
+        if own == sizes:
+            label, names = operands[k]
+            ranks = ranks_of(label, names.index(name))
+            break
     changed = list(operands)
     for k, own in having.items():
         label, names = operands[k]
@@ -57,7 +63,7 @@ def _in_common_factors(
         if sizes is None:
             label = _as_one_frozen(units, label, axis, prod(own))
         else:
-            label = refined(units, label, axis, sizes)
+            label = refined(units, label, axis, sizes, ranks)
         changed[k] = Operand(label, names)
     if sizes is None:
         sizes = (prod(next(iter(having.values()))),)

@@ -14,11 +14,14 @@ REDUCTIONS = "amax amin max min var std prod any all logsumexp"
 POOLS = """max_pool{}d max_pool{}d_with_indices avg_pool{}d adaptive_avg_pool{}d
 adaptive_max_pool{}d upsample_nearest{}d upsample_linear{}d upsample_bilinear{}d
 upsample_bicubic{}d upsample_trilinear{}d reflection_pad{}d replication_pad{}d"""
+UNTAGGED = """log_sigmoid_forward prelu_kernel hardswish hardsigmoid hardtanh relu6 elu celu selu
+leaky_relu softplus mish silu threshold hardshrink softshrink rrelu_with_noise"""
 LAYOUT: dict[str, Rule] = {
     **dict.fromkeys(SAME.split(), shape.same),
     **dict.fromkeys(("view", "unsafe_view", "reshape_alias", "unsqueeze", "squeeze"), shape.view),
     **dict.fromkeys(("transpose", "t"), shape.transpose),
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split"), shape.split_),
+    "as_strided": shape.restride,
     "permute": shape.permute,
     "expand": shape.expand,
     "repeat": shape.repeat,
@@ -53,8 +56,7 @@ RULES: dict[str, Rule] = {
     "native_layer_norm": sums.layer_norm,
     "native_group_norm": sums.group_norm,
     "glu": sums.halves,
-    "log_sigmoid_forward": product.pointwise,
-    "prelu_kernel": product.pointwise,
+    **dict.fromkeys(UNTAGGED.split(), product.pointwise),
     "add": product.add,
     "sub": product.add,
     "div": product.divide,
@@ -63,6 +65,8 @@ RULES: dict[str, Rule] = {
     "convolution": product.convolution,
     "embedding": product.embedding,
     "scaled_dot_product_flash_attention_for_cpu": product.attention,
+    "flip": shape.flip,
+    "roll": shape.roll,
     "cat": shape.cat,
     "stack": shape.stack,
     "index": shape.index_,

@@ -26,6 +26,13 @@ def view(labels: UnitLabels, out: Tensor, x: Tensor, *_: object) -> Label | None
     return viewed(labels.units, labels.of(x), tuple(out.shape))
 
 
+def restride(labels: UnitLabels, out: Tensor, x: Tensor, *_: object) -> Label | None:
+    """The same numbers at the same places, laid out otherwise in memory."""
+    if out.shape == x.shape and torch.equal(out, x):
+        return labels.of(x)
+    return None
+
+
 def permute(labels: UnitLabels, out: Tensor, x: Tensor, dims: Sequence[int]) -> Label:
     order = tuple(dim % x.ndim for dim in dims)
     return labels.of(x).permuted(order)
@@ -102,6 +109,27 @@ def slice_(
     if len(indices) == x.shape[dim]:
         return labels.of(x)
     return taken(labels.units, labels.of(x), dim, indices)
+
+
+def flip(labels: UnitLabels, out: Tensor, x: Tensor, dims: Sequence[int]) -> Label:
+    label = labels.of(x)
+    for dim in dims:
+        label = taken(labels.units, label, dim % x.ndim, range(x.shape[dim])[::-1])
+    return label
+
+
+def roll(
+    labels: UnitLabels, out: Tensor, x: Tensor, shifts: Sequence[int], dims: Sequence[int] = ()
+) -> Label | None:
+    """Indices moved on, the last ones to the front."""
+    if not dims:
+        return None
+    label = labels.of(x)
+    for shift, dim in zip(shifts, dims, strict=True):
+        size = x.shape[dim]
+        indices = [(k - shift) % size for k in range(size)]
+        label = taken(labels.units, label, dim % x.ndim, indices)
+    return label
 
 
 def split_(
