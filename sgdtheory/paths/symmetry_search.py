@@ -15,12 +15,12 @@ from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.paths.matching import random_rotation
 from sgdtheory.paths.symmetry import Parts, Symmetry
-from sgdtheory.paths.unit_factors import frozen
-from sgdtheory.paths.unit_groups import FoundGroups
-from sgdtheory.paths.unit_label import Label
-from sgdtheory.paths.unit_labels import UnitLabels, tensors_in
-from sgdtheory.paths.unit_rules import CONTRACTIONS, LAYOUT, POINTWISE, RULES, SCALINGS, SUMS
-from sgdtheory.paths.unit_rules_product import note_read
+from sgdtheory.paths.units.factors import frozen
+from sgdtheory.paths.units.groups import FoundGroups
+from sgdtheory.paths.units.label import Label
+from sgdtheory.paths.units.labels import UnitLabels, tensors_in
+from sgdtheory.paths.units.products import note_read
+from sgdtheory.paths.units.rules import CONTRACTIONS, LAYOUT, POINTWISE, RULES, SCALINGS, SUMS
 from sgdtheory.rng import stream as new_stream
 
 CONSTANTS = ("zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty")
@@ -170,7 +170,7 @@ class _Watched(TorchDispatchMode):
             raise UserError(
                 f"alignment: it is not known how hidden units may be renumbered across "
                 f"{name!r} of {self._words(given[0])}, as this network"
-                " uses it; a rule for it belongs in RULES of sgdtheory/paths/unit_rules.py"
+                " uses it; a rule for it belongs in RULES of sgdtheory/paths/units/rules.py"
             )
         self._add(made, found)
         return out

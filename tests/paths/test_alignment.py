@@ -19,8 +19,8 @@ from sgdtheory.models.resnet import ResNet
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
-from sgdtheory.paths.unit_rules import RULES
-from sgdtheory.paths.unit_rules_shape import same
+from sgdtheory.paths.units.layout import same
+from sgdtheory.paths.units.rules import RULES
 from sgdtheory.rng import stream
 
 SHAPE = (1, 8, 8)
@@ -216,8 +216,8 @@ class Applied(nn.Module):
 @pytest.mark.parametrize(
     ("something", "named"),
     [
-        (lambda x: x.flip(1), "flip"),
-        (lambda x: x.roll(1, 1), "roll"),
+        (lambda x: x.median(1, keepdim=True).values * x, "median"),
+        (lambda x: x.cummax(1).values, "cummax"),
         (lambda x: x.sort(1).values, "sort"),
         (lambda x: torch.zeros_like(x).copy_(x), "copy"),
     ],

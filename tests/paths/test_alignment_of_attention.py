@@ -24,9 +24,9 @@ from sgdtheory.paths.baselines import Baselines, Ways, symmetry_of
 from sgdtheory.paths.matching import random_rotation
 from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
-from sgdtheory.paths.unit_join import Operand
-from sgdtheory.paths.unit_rules import RULES
-from sgdtheory.paths.unit_rules_product import contract
+from sgdtheory.paths.units.join import Operand
+from sgdtheory.paths.units.products import contract
+from sgdtheory.paths.units.rules import RULES
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.paths import attention_networks as others

@@ -5,16 +5,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from sgdtheory.paths.unit_factors import frozen_axes, viewed, without_axes
-from sgdtheory.paths.unit_join import Operand, joined
-from sgdtheory.paths.unit_label import Label
-from sgdtheory.paths.unit_labels import UnitLabels, tensors_in
-from sgdtheory.paths.unit_rules_shape import with_fixed_axes
-from sgdtheory.paths.unit_rules_sum import letters, over_pixels, together
+from sgdtheory.paths.units.join import Operand, joined
+from sgdtheory.paths.units.label import Label, letters
+from sgdtheory.paths.units.labels import UnitLabels, tensors_in
 
 
 def pointwise(labels: UnitLabels, out: Tensor, *args: object, **named: object) -> Label:
-    """Number by number, of tensors that are broadcast from the right."""
+    """Number by number, of tensors […] that are broadcast from the right."""
     return _pointwise(labels, out, list(tensors_in([args, named])))
 
 
@@ -33,7 +30,7 @@ def _operands(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor]) -> lis
 
 
 def add(labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__: object) -> Label:
-    """A sum of two tensors bends no units that both have."""
+    """A sum of two tensors […] bends no units that both have."""
     tensors = list(tensors_in([x, y]))
     if len(tensors) == 1 or not all(map(labels.is_labelled, tensors)):
         return _pointwise(labels, out, tensors)
@@ -48,8 +45,8 @@ def add(labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__:
 def multiply(
     labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__: object
 ) -> Label:
-    """A product bends the units that both tensors have, but for a scale: a parameter with a number
-    a unit, which what comes next may take in."""
+    """A product of tensors […] bends the units that both have, but for a scale: a parameter with
+    a number a unit, which what comes next may take in."""
     tensors = list(tensors_in([x, y]))
     if x is y and isinstance(x, Tensor):
         return square(labels, out, x)
@@ -66,7 +63,7 @@ def multiply(
 def divide(
     labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__: object
 ) -> Label:
-    """A quotient bends the units of what is below."""
+    """A quotient of tensors […] bends the units of what is below."""
     tensors = list(tensors_in([x, y]))
     if isinstance(y, Tensor):
         labels.bend(labels.of(y))
@@ -74,12 +71,14 @@ def divide(
 
 
 def power(labels: UnitLabels, out: Tensor, x: object, exponent: object, *_: object) -> Label | None:
+    """x […] to a power: the second sees units all together where it is summed."""
     if isinstance(x, Tensor) and exponent == 2 and not isinstance(exponent, Tensor):
         return square(labels, out, x)
     return _pointwise(labels, out, list(tensors_in([x, exponent])))
 
 
 def square(labels: UnitLabels, out: Tensor, x: Tensor) -> Label:
+    """The squares of x […]."""
     return replace(labels.of(x), is_square=True, parameter=None, scaled_by=None)
 
 
@@ -174,24 +173,29 @@ def _read(labels: UnitLabels, weight: Operand, read: Operand, out: str) -> None:
 
 
 def mm(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
+    """[n, k] times [k, m]."""
     return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "km"), "nm")
 
 
 def bmm(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
+    """[b, n, k] times [b, k, m]."""
     return contract(labels, Operand(labels.of(x), "bnk"), Operand(labels.of(y), "bkm"), "bnm")
 
 
 def mv(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
+    """[n, k] times [k]."""
     return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "k"), "n")
 
 
 def dot(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
+    """[k] times [k]."""
     return contract(labels, Operand(labels.of(x), "k"), Operand(labels.of(y), "k"), "")
 
 
 def addmm(
     labels: UnitLabels, out: Tensor, bias: Tensor, x: Tensor, y: Tensor, **_: object
 ) -> Label:
+    """[n, k] times [k, m], and a bias [m]."""
     added = Operand(labels.of(bias), "nm"[-bias.ndim :])
     return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "km"), "nm", added)
 
@@ -199,83 +203,7 @@ def addmm(
 def baddbmm(
     labels: UnitLabels, out: Tensor, bias: Tensor, x: Tensor, y: Tensor, **_: object
 ) -> Label:
+    """[b, n, k] times [b, k, m], and what is added [b, n, m]."""
     added = Operand(labels.of(bias), "bnm"[-bias.ndim :])
     first, second = Operand(labels.of(x), "bnk"), Operand(labels.of(y), "bkm")
     return contract(labels, first, second, "bnm", added)
-
-
-def convolution(
-    labels: UnitLabels,
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: object,
-    padding: object,
-    dilation: object,
-    transposed: bool,
-    output_padding: object,
-    groups: int,
-) -> Label:
-    """Groups of channels may be renumbered whole; those that a group reads stay in their order."""
-    units = labels.units
-    count = x.ndim - 2
-    of_input = _without_pixels(labels, labels.of(x), count)
-    of_weight = _without_pixels(labels, labels.of(weight), count)
-    of_input = viewed(units, of_input, (x.shape[0], groups, x.shape[1] // groups))
-    first, second = weight.shape[:2]
-    of_weight = viewed(units, of_weight, (groups, first // groups, second))
-    names = "gic" if not transposed else "gci"
-    if groups > 1:
-        of_input = frozen_axes(units, of_input, [2])
-        of_weight = frozen_axes(units, of_weight, [names.index("c")])
-    operands = [Operand(of_input, "ngc"), Operand(of_weight, names)]
-    if bias is not None:
-        of_bias = viewed(units, labels.of(bias), (groups, out.shape[1] // groups))
-        operands.append(Operand(of_bias, "gi"))
-    label = together(joined(units, operands, "ngi"), 1)
-    return with_fixed_axes(label, 2, tuple(out.shape[2:]))
-
-
-def _without_pixels(labels: UnitLabels, label: Label, count: int) -> Label:
-    fixed = over_pixels(labels, label, count, (1,) * len(label.axes))
-    return fixed.with_axes(fixed.axes[:2])
-
-
-def embedding(
-    labels: UnitLabels, out: Tensor, weight: Tensor, indices: Tensor, *_: object
-) -> Label:
-    """A table's rows stay where they are."""
-    units = labels.units
-    frozen_axes(units, labels.of(indices), range(indices.ndim))
-    label = frozen_axes(units, labels.of(weight), [0])
-    label = without_axes(units, label, [0], keep=False)
-    return with_fixed_axes(label, 0, tuple(indices.shape))
-
-
-def attention(
-    labels: UnitLabels,
-    out: object,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *settings: object,
-    attn_mask: Tensor | None = None,
-    is_causal: bool = False,
-    **_: object,
-) -> Label:
-    """softmax(QKᵀ) V for each example and head."""
-    lead = letters(query.ndim - 2)
-    of_query, of_key, of_value = (labels.of(x) for x in (query, key, value))
-    if is_causal or any(setting is True for setting in settings):
-        of_query = frozen_axes(labels.units, of_query, [query.ndim - 2])
-        of_key = frozen_axes(labels.units, of_key, [query.ndim - 2])
-    operands = [
-        Operand(of_query, lead + "td"),
-        Operand(of_key, lead + "sd"),
-        Operand(of_value, lead + "se"),
-    ]
-    for mask in (attn_mask, *settings):
-        if isinstance(mask, Tensor):
-            operands.append(Operand(labels.of(mask), (lead + "ts")[-mask.ndim :]))
-    return joined(labels.units, operands, lead + "te", bends=lead)

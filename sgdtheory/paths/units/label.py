@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sgdtheory.paths.units import Ids
+from sgdtheory.paths.units.units import Ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +89,17 @@ def labelled_alone(axes: tuple[Ids | None, ...], shape: tuple[int, ...]) -> Labe
         if size != 1:
             label = label.with_factor(axis, size, ids)
     return label
+
+
+def with_fixed_axes(label: Label, at: int, shape: tuple[int, ...]) -> Label:
+    """With new axes [*shape] before an axis, whose indices stay where they are."""
+    label = label.with_axes(label.axes[:at] + ((),) * len(shape) + label.axes[at:])
+    for k, size in enumerate(shape):
+        if size != 1:
+            label = label.with_factor(at + k, size, None)
+    return label
+
+
+def letters(count: int) -> str:
+    """Names of so many axes."""
+    return "".join(chr(ord("a") + k) for k in range(count))

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgdtheory.paths.unit_factors import common_factors, frozen_axes, ranks_of, refined
-from sgdtheory.paths.unit_label import Label
-from sgdtheory.paths.units import Ids, Units
+from sgdtheory.paths.units.factors import common_factors, frozen_axes, ranks_of, refined
+from sgdtheory.paths.units.label import Label
+from sgdtheory.paths.units.units import Ids, Units
 
 
 class Operand(NamedTuple):

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor
 
-from sgdtheory.paths.unit_label import Label, labelled_alone, unlabelled
-from sgdtheory.paths.units import Ids, Units
+from sgdtheory.paths.units.label import Label, labelled_alone, unlabelled
+from sgdtheory.paths.units.units import Ids, Units
 
 Axis: TypeAlias = tuple[str, int]  # of a parameter
 

@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 
-from sgdtheory.paths.unit_label import Label, unlabelled
-from sgdtheory.paths.units import NONE, Ids, Units
+from sgdtheory.paths.units.label import Label, unlabelled
+from sgdtheory.paths.units.units import NONE, Ids, Units
 
 
 def freeze(units: Units, label: Label, factor: int) -> Label:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from sgdtheory.paths.symmetry import Group, Scale, Slot, Turnable
-from sgdtheory.paths.unit_labels import Axis, UnitLabels
-from sgdtheory.paths.units import NONE, Ids, Units
+from sgdtheory.paths.units.labels import Axis, UnitLabels
+from sgdtheory.paths.units.units import NONE, Ids, Units
 
 Places: TypeAlias = dict[int, dict[Axis, list[int]]]  # of each unit, along each axis
 
