@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
+from sgdtheory.data.modular_addition import modular_addition
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import fill
@@ -229,6 +230,18 @@ def test_constants_hold_what_meets_them() -> None:
 
 
 # a network's landscape
+
+
+def test_a_landscape_of_codes() -> None:
+    model = partial(GPT, heads=2, width=8, norm="rms")
+    units = symmetry_of(Network(model, modular_addition(7)))
+    assert [group.size for group in units.groups] == [8, *BLOCK, 32]
+    assert [turnable.group.size for turnable in units.turnable] == [8]
+
+
+def test_frozen_parameters_of_a_landscape_hold_their_units() -> None:
+    landscape = Network(ViT, digits(), parameters="blocks.0")
+    assert [group.size for group in symmetry_of(landscape).groups] == [4, *[8] * 8, 128]
 
 
 def test_between_copies_of_a_vit_the_aligned_line_is_level(tmp_path: Path) -> None:
