@@ -24,13 +24,13 @@ demo: $(STAMP) ## the pipelines on their defaults, real data, some minutes
 	@echo; echo "reports:"; ls -1t runs/*/*/report.html | head -3
 
 test: $(STAMP) ## the test suite
-	$(BIN)/pytest -n 2 -m 'not slow'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
 
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
 test-lowest: .venv-lowest/.installed ## the test suite on the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/pytest -n 2 -m 'not slow'
+	.venv-lowest/bin/pytest -n 2 --dist worksteal -m 'not slow'
 
 .venv-lowest/.installed: pyproject.toml scripts/lowest.py
 	$(PYTHON) -m venv --clear .venv-lowest

@@ -147,9 +147,9 @@ def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
                 if (
                     gradients.requires_grad
                 ):  # a landscape linear in θ has no second derivative to ask for
-                    (product,) = torch.autograd.grad(
-                        gradients, leaf, vectors[rows], allow_unused=True
-                    )
+                    # of g·v, and not of g with v as `grad_outputs`, which imports sympy
+                    along = (gradients * vectors[rows]).sum()
+                    (product,) = torch.autograd.grad(along, leaf, allow_unused=True)
                     products[rows] += 0 if product is None else weight * product
     return products
 

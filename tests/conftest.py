@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +19,20 @@ os.environ.setdefault(
 
 
 def pytest_configure() -> None:
+    from tests.composed_once import compose_once
     from tests.run_time_shapes import check_shapes  # torch, after what is set above
 
     check_shapes()
+    compose_once()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disks_are_not_waited_for() -> Iterator[None]:
+    """A process that is killed loses nothing that it has written, and no test switches a machine
+    off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'

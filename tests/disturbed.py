@@ -49,14 +49,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 VOUCHED = ("results.json", "table.csv", "metrics.jsonl", "minima.safetensors")
 # Hydra composes each command once; every file operation is one at which a process may be killed; a
-# page is a line that tells which results it is of; and a killed process loses nothing that it has
-# written, so that no disk is waited for.
+# page is a line that tells which results it is of; a path has few steps, each of which is kept; and a
+# killed process loses nothing that it has written, so that no disk is waited for.
 PREPARE = """
 import copy, os
+from dataclasses import replace
 from pathlib import Path
 import sgdtheory.runs.run, sgdtheory.report.page, sgdtheory.execution.loop, sgdtheory.pipelines.connect
 from sgdtheory.commandline import front as config, task as tasks
-from sgdtheory.report.figures.figure import RunData
+from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.folder import Folder
 os.fsync = lambda descriptor: None
@@ -65,6 +66,12 @@ def draw(path):
     Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"
 sgdtheory.report.page.draw = draw
+sgdtheory.runs.unit.CHECKPOINT_SECONDS = -1.0
+exact = AutoNEB.on_formula
+def on_formula(self):
+    found = exact(self)
+    return replace(found, cycles=tuple(replace(cycle, steps=4) for cycle in found.cycles))
+AutoNEB.on_formula = on_formula
 front, made, composed = config.launch, tasks.task, {}
 def launch(command, words, trust, from_file, job, again=None):
     key = (command, *words)
@@ -128,11 +135,7 @@ def server() -> Server:
 
 def do(home: Path, *words: str, kill_at: int | None = None, torn: bool = False) -> Ended:
     """A command in a process of its own, killed at one of its file operations or not at all."""
-    before = (
-        f"import sgdtheory.runs.unit\nsgdtheory.runs.unit.CHECKPOINT_SECONDS = "
-        f"{-1.0 if words[0] == 'train' else 0.05}\n"
-    )
-    before += "" if kill_at is None else KILL.format(left=kill_at, torn=torn)
+    before = "" if kill_at is None else KILL.format(left=kill_at, torn=torn)
     return server().run(home, *words, before=before)
 
 

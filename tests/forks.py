@@ -18,6 +18,20 @@ from typing import Any, NamedTuple
 
 WORDS = ["device=cpu", "threads=1", "executor.workers=1"]
 
+# short commands of each kind: what they import is imported once
+SHORTLY = (
+    ("train", "model=mlp", "sgd.steps=2", "minima=1"),
+    ("train", "landscape=quadratic", "sgd.steps=2", "minima=1"),
+    (
+        *("connect", "landscape=ring", "plane=0", "autoneb.steps=2", "autoneb.last_steps=2"),
+        *("autoneb.retries=0", "baselines.gradients=4", "baselines.dense=3"),
+    ),
+    (
+        *("sweep-temperature", "landscape=quadratic", "sweep.learning_rate=[0.1]"),
+        *("sweep.batch_size=[8]", "replicas=4", "sgd.steps=100"),
+    ),
+)
+
 
 class Ended(NamedTuple):
     code: int  # the exit code; minus the signal that killed it
@@ -155,10 +169,13 @@ def _serve() -> None:
         where, stderr = Path.cwd(), sys.stderr
         os.chdir(nowhere)
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        import scipy.integrate  # noqa: F401
+        import scipy.stats  # noqa: F401
+
         from sgdtheory.cli import main
 
-        for words in (["model=mlp", "sgd.steps=2"], ["landscape=quadratic", "sgd.steps=2"]):
-            sys.argv = ["sgdtheory", "train", "minima=1", *words, *WORDS]
+        for words in SHORTLY:
+            sys.argv = ["sgdtheory", *words, *WORDS]
             try:
                 main()
             except SystemExit as end:

@@ -7,6 +7,7 @@ from torch import nn
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
+from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGDState
 from sgdtheory.rng import stream
@@ -25,6 +26,23 @@ def test_a_step_is_torchs_step() -> None:
         twin.step()
     *_, state = Adam(30, None, 0.05, schedule, 0.8, beta2=0.99, epsilon=1e-6).run(BOWL, start, 0)
     assert (state.cloud - parameter.detach()).abs().max() < 1e-13
+
+
+def test_adamw_is_torchs() -> None:
+    start = torch.randn(3, 5, generator=stream(0, "start"), dtype=torch.float64)
+    parameter, schedule = nn.Parameter(start.clone()), Cosine()
+    twin = torch.optim.AdamW([parameter], lr=0.05, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.3)
+    for step in range(30):
+        twin.param_groups[0]["lr"] = 0.05 * schedule(step, 30)
+        twin.zero_grad()
+        BOWL.losses(parameter).sum().backward()
+        twin.step()
+    ours = AdamW(30, None, 0.05, schedule, 0.8, beta2=0.99, epsilon=1e-6, decay=0.3)
+    *_, state = ours.run(BOWL, start, 0)
+    assert (state.cloud - parameter.detach()).abs().max() < 1e-13
+    assert (
+        state.cloud - [*Adam(30, None, 0.05, schedule).run(BOWL, start, 0)][-1].cloud
+    ).norm() > 0
 
 
 def test_it_goes_on_to_the_same_bits() -> None:

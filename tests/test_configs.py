@@ -27,6 +27,7 @@ from sgdtheory.commandline.studies import studies
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.task import task
 from sgdtheory.data.digits import digits
+from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
@@ -126,16 +127,44 @@ def images_pack(folder: Path) -> Path:
     return folder / "pack.npz"
 
 
+def table(folder: Path) -> Path:
+    np.savez(folder / "table.npz", inputs=np.eye(9), targets=np.arange(9) % 2)
+    return folder / "table.npz"
+
+
+def sequence(folder: Path) -> Path:
+    (folder / "sequence.txt").write_text("to be or not to be " * 50, encoding="utf-8")
+    return folder / "sequence.txt"
+
+
+FILES_OF = {"images": images_pack, "table": table, "tokens": sequence}
+
+
 def a_model(model: Callable[..., torch.nn.Module]) -> None:
-    for shape in ((1, 8, 8), (3, 32, 32)):
+    for inputs in (torch.zeros(2, 1, 8, 8), torch.zeros(2, 3, 32, 32), torch.zeros(2, 5).long()):
         try:
-            module = model(shape=shape, classes=7).eval()
-            logits = module(torch.zeros(2, *shape))
+            module = model(shape=inputs.shape[1:], classes=7).eval()
+            logits = module(inputs)
         except (UserError, RuntimeError):
             continue
-        assert logits.shape == (2, 7) and torch.isfinite(logits).all()
+        assert logits.shape in ((2, 7), (2, 5, 7)) and torch.isfinite(logits).all()
         return
-    raise AssertionError("fits neither digits nor CIFAR")
+    raise AssertionError("fits neither digits nor CIFAR nor sequences")
+
+
+def half(step: int, steps: int) -> float:
+    return 1.0 if step < steps / 2 else 0.5
+
+
+def distance(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs[:, 0] - targets).abs()
+
+
+FACTORIES = {
+    "model": "sgdtheory.models.linear:Linear",
+    "schedule": "tests.test_configs:half",
+    "loss": "tests.test_configs:distance",
+}
 
 
 def a_schedule(schedule: Callable[[int, int], float]) -> None:
@@ -175,14 +204,30 @@ def an_executor(executor: Any) -> None:
     assert executor.count(Settings(executor)) >= 1 and callable(executor.do)
 
 
-def data(images: Any) -> None:
-    assert (
-        images.train_inputs.shape[1:] == images.shape and images.train_inputs.dtype == torch.uint8
-    )
-    assert (
-        images.train_targets.shape == images.train_inputs.shape[:1]
-        and int(images.train_targets.max()) < images.classes
-    )
+def data(examples: Any) -> None:
+    assert examples.train_inputs.shape == (examples.count, *examples.shape)
+    assert len(examples.train_targets) == examples.count
+    assert examples.train_targets.max() < examples.outputs
+    prepared = examples.prepared(examples.train_inputs[:2], torch.float32)
+    assert prepared.dtype in (torch.float32, torch.int64)
+
+
+def a_loss(loss: Any) -> None:
+    inputs, numbers = torch.randn(6, 3), torch.rand(6)
+    classes = torch.arange(6) % 2
+    for targets, outputs in ((numbers, 1), (classes, 2)):
+        known = Examples(inputs, targets, inputs, targets, outputs, "some")
+        guesses = torch.randn(6, outputs)
+        try:
+            suited = loss.suited(guesses, known)
+        except UserError:
+            continue
+        losses = suited.losses(guesses[None].expand(4, -1, -1), targets[None])
+        assert losses.shape == (4, 6) and torch.isfinite(losses).all()
+        assert suited.errors(guesses, targets).shape == (6,)
+        assert suited.of_constant(targets, outputs) <= float(losses.mean()) + 1e-6
+        return
+    raise AssertionError("fits neither classes nor numbers")
 
 
 CONTRACTS: dict[str, Callable[[Any], None]] = {
@@ -192,6 +237,7 @@ CONTRACTS: dict[str, Callable[[Any], None]] = {
     "sgd": an_sgd,
     "executor": an_executor,
     "data": data,
+    "loss": a_loss,
 }
 
 
@@ -208,10 +254,10 @@ def test_a_choice_keeps_its_groups_promise(group: str, choice: str, tmp_path: Pa
         OmegaConf.update(
             cfg,
             key,
-            {"factory": "sgdtheory.models.linear:Linear", "path": str(images_pack(tmp_path))}[leaf],
+            FACTORIES[group] if leaf == "factory" else str(FILES_OF[choice](tmp_path)),
         )
     tree: Any = OmegaConf.to_container(cfg[group], resolve=True)
-    checker = Checker()
+    checker = Checker(("tests",))
     checked, _ = checker.value(Any, tree, group)
     assert checker.faults == []
     if not any("download" in node for node in nodes(tree)):

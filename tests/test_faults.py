@@ -453,6 +453,21 @@ def test_lost_metrics_are_noticed(tmp_path: Path, prepared: Path) -> None:
     completes(where, SHORT)
 
 
+KILLED_AT_ITS_RESULT = """
+import os, sgdtheory.runs.unit as run
+run.UnitFolder.finish = lambda *args: os.kill(os.getpid(), 9)
+"""
+
+
+def test_metrics_that_are_lost_after_the_last_stage_are_noticed(tmp_path: Path) -> None:
+    assert go(tmp_path, *SHORT, before=KILLED_AT_ITS_RESULT).code == -signal.SIGKILL
+    (unit,) = units(tmp_path)
+    (unit / "metrics.jsonl").unlink()
+    told(go(tmp_path, *SHORT), 1, r"metrics\.jsonl has 0 of the 80 rows it had: put it back")
+    shutil.rmtree(unit)
+    completes(tmp_path, SHORT)
+
+
 @pytest.mark.parametrize("state", ["polishing", "done"])
 def test_an_edited_configuration_is_refused(tmp_path: Path, prepared: Path, state: str) -> None:
     where = tmp_path / "here"

@@ -17,7 +17,7 @@ from tests import test_faults
 from tests.forks import WORDS
 from tests.test_faults import OFTEN, completes, go, killed_at_random, undisturbed
 
-RING = ("connect", "landscape=ring", *WORDS)  # some seconds of work, most of it inside one edge
+RING = ("connect", "landscape=ring", *WORDS)  # two seconds of work, most of it inside one edge
 # 2,000 steps of a fifth of a millisecond
 SOMETIMES = "import sgdtheory.runs.unit as run; run.CHECKPOINT_SECONDS = 0.2\n"
 NETWORKS: dict[str, tuple[type[nn.Module], dict[str, int | tuple[int, ...]]]] = {
@@ -65,7 +65,7 @@ def test_killed_inside_an_edge_it_comes_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(test_faults, "OFTEN", SOMETIMES)
     undisturbed(RING)
-    killed_at_random(tmp_path, RING, 10, 3.0)
+    killed_at_random(tmp_path, RING, 10, 1.5)
 
 
 @pytest.mark.slow

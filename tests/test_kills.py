@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import forks
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_WAIT = 5.0  # seconds for nobody
@@ -25,14 +28,25 @@ COMMANDS = {
         "sgd.steps=1500", "executor.workers=2", *WORDS,
     ),
 }  # fmt: skip
-# The first process of a namespace: everything is imported once; then it says so, makes a namespace, and runs the command in a
-# child there. A killed namespace takes all of its processes along, and the next has the same numbers.
+# The first process of a namespace: everything is imported once, by short commands of each kind; then it says so, makes a
+# namespace, and runs the command in a child there. A killed namespace takes all of its processes along, and the next has the
+# same numbers.
 SERVER = """
-import ctypes, json, os, signal, sys, time
-import torch, sgdtheory.cli, sgdtheory.execution.loop, sgdtheory.report.page, sgdtheory.commandline.front, sgdtheory.execution.executors.local
+import contextlib, ctypes, io, json, os, signal, sys, tempfile
+import torch, sgdtheory.cli, sgdtheory.report.page, sgdtheory.runs.unit
 torch.set_num_threads(1)
-import sgdtheory.pipelines.train, sgdtheory.pipelines.connect, sgdtheory.pipelines.sweep_temperature
 sgdtheory.report.page.draw = lambda path: path
+with tempfile.TemporaryDirectory() as nowhere:
+    os.chdir(nowhere)
+    for words in json.loads(sys.stdin.readline()):
+        sys.argv = ["sgdtheory", *words]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                sgdtheory.cli.main()
+            except SystemExit as end:
+                assert not end.code, end.code
+    os.chdir("/")
+print(json.dumps("ready"), flush=True)
 sgdtheory.runs.unit.CHECKPOINT_SECONDS = 0.05
 libc = ctypes.CDLL(None, use_errno=True)
 for line in sys.stdin:
@@ -93,16 +107,24 @@ class Namespaces:
             encoding="utf-8",
             env=environment,
         )
+        self.say([[*words, *forks.WORDS] for words in forks.SHORTLY])
+        assert self.heard() == "ready"
+
+    def say(self, question: Any) -> None:
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(question) + "\n")
+        self.server.stdin.flush()
+
+    def heard(self) -> Any:
+        assert self.server.stdout is not None
+        return json.loads(self.server.stdout.readline())
 
     def start(self, where: Path, words: tuple[str, ...]) -> int:
-        assert self.server.stdin is not None and self.server.stdout is not None
-        self.server.stdin.write(json.dumps([words, str(where), str(where / "said")]) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
+        self.say([words, str(where), str(where / "said")])
+        return int(self.heard())
 
     def end(self) -> int:
-        assert self.server.stdout is not None
-        return int(self.server.stdout.readline())
+        return int(self.heard())
 
     def close(self) -> None:
         assert self.server.stdin is not None
@@ -175,49 +197,55 @@ def _wants_to_run(pid: int) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def spaces() -> Iterator[Namespaces]:
+    made = Namespaces()
+    yield made
+    made.close()
+
+
 def killed_at_random(
-    where: Path, words: tuple[str, ...], kills: int, seed: int
+    spaces: Namespaces, where: Path, words: tuple[str, ...], kills: int, seed: int
 ) -> tuple[int, float]:
     """Kill a command so often, each run at random moments until it is done; gives (runs, longest time of no work)."""
-    spaces, chance, done, runs, longest = Namespaces(), random.Random(seed), 0, 0, 0.0
-    try:
-        quiet = where / "quiet"
-        quiet.mkdir(parents=True)
-        began = time.monotonic()
-        spaces.start(quiet, words)
-        assert spaces.end() == 0, (quiet / "said").read_text(encoding="utf-8")
-        lasts, wanted = time.monotonic() - began, bits(quiet)
-        while done < kills:
-            here = where / str(runs)
-            here.mkdir()
-            runs += 1
-            for _ in range(1000):
-                pid, kill_at = (
-                    spaces.start(here, words),
-                    time.monotonic() + chance.uniform(0.0, 0.8 * lasts),
-                )
-                watch = Watch(pid)
-                while done < kills and time.monotonic() < kill_at and Path(f"/proc/{pid}").exists():
-                    time.sleep(0.02)
-                    watch.look()
-                longest = max(longest, watch.longest)
-                if done < kills:
-                    subprocess.run(["kill", str(pid)], capture_output=True)
-                code = spaces.end()
-                if code == 0:
-                    break
-                assert code == 9, (here / "said").read_text(encoding="utf-8")
-                done += 1
-            assert bits(here) == wanted, f"run {runs} after {done} kills"
-            shutil.rmtree(here)
-    finally:
-        spaces.close()
+    chance, done, runs, longest = random.Random(seed), 0, 0, 0.0
+    quiet = where / "quiet"
+    quiet.mkdir(parents=True)
+    began = time.monotonic()
+    spaces.start(quiet, words)
+    assert spaces.end() == 0, (quiet / "said").read_text(encoding="utf-8")
+    lasts, wanted = time.monotonic() - began, bits(quiet)
+    while done < kills:
+        here = where / str(runs)
+        here.mkdir()
+        runs += 1
+        for _ in range(1000):
+            pid, kill_at = (
+                spaces.start(here, words),
+                time.monotonic() + chance.uniform(0.0, 0.8 * lasts),
+            )
+            watch = Watch(pid)
+            while done < kills and time.monotonic() < kill_at and Path(f"/proc/{pid}").exists():
+                time.sleep(0.02)
+                watch.look()
+            longest = max(longest, watch.longest)
+            if done < kills:
+                subprocess.run(["kill", str(pid)], capture_output=True)
+            code = spaces.end()
+            if code == 0:
+                break
+            assert code == 9, (here / "said").read_text(encoding="utf-8")
+            done += 1
+        assert bits(here) == wanted, f"run {runs} after {done} kills"
+        shutil.rmtree(here)
     return runs, longest
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(67, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_killed_where_numbers_come_again(command: str, kills: int, tmp_path: Path) -> None:
-    runs, longest = killed_at_random(tmp_path, COMMANDS[command], kills, seed=kills)
+def test_killed_where_numbers_come_again(
+    spaces: Namespaces, command: str, kills: int, tmp_path: Path
+) -> None:
+    runs, longest = killed_at_random(spaces, tmp_path, COMMANDS[command], kills, seed=kills)
     print(f"{command}: {kills} kills, {runs} runs, longest wait {longest:.2f} s")
     assert longest < LONGEST_WAIT

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md at its word: its eight examples, one file and one yaml each, are added to a copy
+"""CONTRIBUTING.md at its word: its eleven examples, one file and one yaml each, are added to a copy
 of the project in which no other line is touched; commands use them, mypy and the tests of the house
 accept them."""
 
@@ -26,11 +26,17 @@ GROUPS = {
     "study",
     "schedule",
     "executor",
+    "loss",
+    "sgd",
 }
+EXAMPLES = len(GROUPS) + 1  # two of data
 SMALL = "executor=serial threads=1 device=cpu"
 TRAIN = (
     "train model=vgg data=photographs schedule=linear_decay diagnostic=[radial] minima=1 "
     f"sgd.steps=3 sgd.learning_rate=0.1 {SMALL}"
+)
+TRAIN_POINTS = (
+    f"train model=mlp data=spirals loss=focal sgd=lion minima=1 sgd.steps=3 {SMALL} run.name=points"
 )
 SWEEP = (
     "sweep-temperature landscape=rosenbrock estimator=[excess_loss,signal_share] replicas=4 "
@@ -56,7 +62,7 @@ HOUSE = (
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the eight examples in it."""
+    """A copy of the project with the eleven examples in it."""
     copy = tmp_path_factory.mktemp("newcomer")
     for name in COPIED:
         shutil.copytree(HERE / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -80,8 +86,8 @@ def python(house: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def results_of(house: Path, command: str) -> dict[str, Any]:
-    (file,) = house.glob(f"runs/{command}/*/results.json")
+def results_of(house: Path, which: str) -> dict[str, Any]:
+    (file,) = house.glob(f"runs/{which}/results.json")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
@@ -91,18 +97,19 @@ def test_each_is_one_file_and_one_yaml_that_names_it() -> None:
     modules = [".".join(file.with_suffix("").parts) for file in files if file.suffix == ".py"]
     configs = [file for file in files if file.suffix == ".yaml"]
     assert {config.parent.name for config in configs} == GROUPS
-    assert len(configs) == len(modules) == len(GROUPS)
+    assert len(configs) == len(modules) == EXAMPLES
     targets = [yaml.safe_load(recipes()[str(config)])["_target_"] for config in configs]
     assert [target.rpartition(".")[0] for target in targets] == modules
 
 
-def test_commands_use_all_eight(house: Path) -> None:
-    done = python(house, "-c", COMMANDS, TRAIN, SWEEP, STUDY)
+def test_commands_use_all_of_them(house: Path) -> None:
+    done = python(house, "-c", COMMANDS, TRAIN, SWEEP, STUDY, TRAIN_POINTS)
     assert done.returncode == 0, done.stderr
-    assert [code for code, _ in json.loads(done.stdout)] == [0, 0, 0], done.stdout
+    assert [code for code, _ in json.loads(done.stdout)] == [0, 0, 0, 0], done.stdout
     trained, swept, studied = (
-        results_of(house, name) for name in ("train", "sweep-temperature", "study")
+        results_of(house, name) for name in ("train/vgg*", "sweep-temperature/*", "study/*")
     )
+    assert "spirals" in results_of(house, "train/points*")["landscape"]
     (minimum,) = trained["minima"]
     assert "VGG" in trained["landscape"] and "photographs" in trained["landscape"]
     assert 0 < minimum["radial"] < 1

@@ -675,31 +675,22 @@ def test_what_is_done_is_known_without_torch(tmp_path: Path) -> None:
         "executor.workers=1",
         "threads=1",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = warm().run(tmp_path, *words)
     code = "import sys; from sgdtheory.cli import main\ntry:\n main()\nfinally:\n print('torch' in sys.modules)"
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", code, *words],
-            cwd=tmp_path,
-            capture_output=True,
-            encoding="utf-8",
-            env=environment,
-        )
-        for _ in range(2)
-    ]
-    assert [done.returncode for done in said] == [0, 0]
-    assert "already done" in said[1].stderr and said[1].stdout.splitlines()[-1] == "False"
-    assert said[1].stdout.splitlines()[:-1] == said[0].stdout.splitlines()[:-1]
+    second = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (first.code, second.returncode) == (0, 0)
+    assert "already done" in second.stderr and second.stdout.splitlines()[-1] == "False"
+    assert second.stdout.splitlines()[:-1] == first.out.splitlines()
     # what else decides what is computed: an edited configuration, a deleted file
     (run,) = (tmp_path / "runs/train").iterdir()
     (run / "config.yaml").write_text(
         (run / "config.yaml").read_text(encoding="utf-8") + "# x\n", encoding="utf-8"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words],
-        cwd=tmp_path,
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-    )
-    assert done.returncode == 2 and "was edited" in done.stderr
+    third = warm().run(tmp_path, *words)
+    assert third.code == 2 and "was edited" in third.err

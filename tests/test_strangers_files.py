@@ -26,6 +26,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.conftest import Command, Said, call
+from tests.forks import Ended, warm
 
 TOUCH = [sys.executable, "-c", "open('canary', 'w')"]
 EVIL = "hydra.callbacks.x._target_"  # what Hydra would build by itself
@@ -825,19 +826,13 @@ def test_json_that_python_cannot_follow(run: Path) -> None:
 # words that are true: what is to be pasted goes on
 
 
-def pasted(command: str, where: Path) -> "subprocess.CompletedProcess[str]":
-    """A command in a shell, where `sgdtheory` is this one."""
-    home = Path(__file__).parents[1]
-    code = "from sgdtheory.cli import main; main()"
-    function = f'sgdtheory() {{ {sys.executable} -P -c {code!r} "$@"; }}\n'
-    environment = {**os.environ, "PYTHONPATH": str(home), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        ["bash", "-c", function + command],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        cwd=where,
+def pasted(command: str, where: Path) -> Ended:
+    """A command read by a shell, where `sgdtheory` is this one, in a process of its own."""
+    function = "sgdtheory() { printf '%s\\0' \"$@\"; }\n"
+    read = subprocess.run(
+        ["bash", "-c", function + command], capture_output=True, encoding="utf-8", check=True
     )
+    return warm().run(where, *read.stdout.split("\0")[:-1])
 
 
 NET = """import torch
@@ -890,8 +885,8 @@ def test_the_command_to_go_on_with_goes_on(
         if "go on with: " in line
     }
     assert len(lines) == 1, said
-    done = pasted(lines.pop().removesuffix(" --retry-failed"), Path())
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    done = pasted(lines.pop().removesuffix(" --retry-failed"), Path.cwd())
+    assert done.code == 0 and "Traceback" not in done.err, done.err
     assert {path for path in Path().rglob("manifest.json") if run not in path.parents} == before
     assert all(
         Folder(path.parent).read_json("manifest.json")["status"] == "done" for path in before

@@ -26,7 +26,7 @@ from sgdtheory.runs.run import demand_as_written, status_of
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-SOURCES = ("landscape", "model", "data")  # root keys that come with an earlier run
+SOURCES = ("landscape", "model", "data", "loss")  # root keys that come with an earlier run
 
 
 def adopt(

@@ -75,6 +75,8 @@ def launch(
         is_multirun = {"-m", "--multirun"} & set(flags)
         firsts = [first_of(word) for word in spoken] if is_multirun else spoken
         composer = ConfigComposer(name, directory)
+        if only_flags_say_how_many and not flags:  # nothing but composing can have failed
+            composer.composed[tuple(firsts)] = fault
         refuse(faults_of(firsts, composer) or [first_line(str(fault))])
     return raised
 

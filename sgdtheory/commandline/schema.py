@@ -15,6 +15,7 @@ from sgdtheory.annotations import ContentOf, Importable, Place
 from sgdtheory.commandline.hints import (
     Annotation,
     Target,
+    allows_none,
     hints_of,
     inner,
     marks,
@@ -143,7 +144,7 @@ class Checker:
     def _data(self, annotation: Annotation, value: object, where: str) -> Checked:
         """Check plain data: its identity is itself, or what the files that it names hold."""
         known = marks(annotation)
-        if Importable in known:
+        if Importable in known and not (value is None and allows_none(annotation)):
             target = self.resolve(value, where)
             sources = self._sources(str(value)) if target is not None else {}
             return Checked(target, {"_target_": value, **sources} if sources else value)

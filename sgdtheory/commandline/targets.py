@@ -31,15 +31,27 @@ def public_name(name: str) -> str:
 def nearest_target(name: str) -> str:
     """A hint with the target whose own name comes closest, and of several the one whose module
     does."""
-    matcher = SequenceMatcher(None, "", name.rpartition(".")[2])
-    likeness: dict[str, float] = {}  # by own name
-    for own in map(public_name, targets()):
-        matcher.set_seq1(own)
-        likeness[own] = matcher.ratio()
-    highest = max(likeness.values())
-    closest = sorted(target for target in targets() if likeness[public_name(target)] == highest)
+    nearest_names = _nearest_names(name.rpartition(".")[2])
+    closest = sorted(target for target in targets() if public_name(target) in nearest_names)
     (nearest,) = get_close_matches(name, closest, n=1, cutoff=0.0)
     return f"; did you mean {nearest!r}?"
+
+
+@cache
+def _nearest_names(name: str) -> frozenset[str]:
+    """Those of the targets' own names that are most like a name."""
+    matcher = SequenceMatcher(None, "", name)
+    highest, nearest = 0.0, list[str]()
+    for own in set(map(public_name, targets())):
+        matcher.set_seq1(own)
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < highest:
+            continue  # both are bounds on the ratio, which takes the time
+        likeness = matcher.ratio()
+        if likeness > highest:
+            highest, nearest = likeness, []
+        if likeness == highest:
+            nearest.append(own)
+    return frozenset(nearest)
 
 
 def is_anothers(command: str, target: str, own: bool = False) -> bool:

@@ -1,11 +1,15 @@
 """Handwritten digits that come with scikit-learn: the default, because nothing has to be
 downloaded."""
 
+from importlib.metadata import distribution
+from pathlib import Path
+
 import numpy as np
 
 from sgdtheory.annotations import Fraction, PositiveInt
 from sgdtheory.data.images import Augment, Images, Scaling
 
+FILE = "sklearn/datasets/data/digits.csv.gz"  # 64 pixels and the class, an image a line
 SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
 
 
@@ -24,16 +28,26 @@ def digits(
     for training, 360 for testing at 0.2. `limit` of each split are drawn evenly over the classes
     (None: all).
     """
-    from sklearn.datasets import load_digits  # here, because importing it costs a second
-
-    loaded = load_digits()
-    pixels = np.rint(loaded.images * (255 / 16)).astype(np.uint8)[:, None]  # [N, 1, 8, 8]
-    labels = loaded.target
+    images, labels = _loaded()
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8)[:, None]  # [N, 1, 8, 8]
     test = _stratified(labels, test_share)
     train_split, test_split = ((pixels[rows], labels[rows]) for rows in (~test, test))
     return Images.from_arrays(
         train_split, test_split, 10, "digits", augment, padding, scaling, limit
     )
+
+
+def _loaded() -> tuple[np.ndarray, np.ndarray]:
+    """Images [N, 8, 8] of 0 … 16 and classes [N], from scikit-learn's file where it lies there:
+    importing it costs a second."""
+    file = Path(str(distribution("scikit-learn").locate_file(FILE)))
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        images, labels = load_digits(return_X_y=True)
+        return images.reshape(-1, 8, 8), labels
+    rows = np.loadtxt(file, delimiter=",")  # [N, 65]
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
 
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:

@@ -63,6 +63,7 @@ def table(
         splits = [_of_columns(_frame(path, where), target, where)]
     else:
         raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
+    _refuse_what_is_not_finite(splits, where)
     is_classes = _holds_classes(splits[0].targets, kind, where)
     splits = _coded(splits, where) if is_classes else _numbers(splits, where)
     if len(splits) == 1:
@@ -116,6 +117,19 @@ def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
             )
     inputs = [frame[column].to_numpy().astype(np.float64) for column in features]
     return Split(np.stack(inputs, 1), frame[name].to_numpy())
+
+
+def _refuse_what_is_not_finite(splits: list[Split], where: str) -> None:
+    for some in splits:
+        for what, numbers in (("features", some.inputs), ("targets", some.targets)):
+            if numbers.dtype.kind != "f":
+                continue
+            rows = ~np.isfinite(numbers.reshape(len(numbers), -1)).all(1)
+            if rows.any():
+                raise UserError(
+                    f"{where}: {rows.sum()} rows have {what} that are no finite numbers, the first "
+                    f"is row {rows.argmax() + 1}"
+                )
 
 
 def _of_arrays(path: Path, where: str) -> list[Split]:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
@@ -55,6 +54,8 @@ class Sharpness:
 
     def _rise(self, landscape: Landscape, theta: Tensor, frame: Tensor | None) -> float:
         """The sharpness at θ [n] in the span of the columns of `frame` A [n, p]."""
+        from scipy.optimize import minimize  # here, because importing it takes its time
+
         half = half_box(theta, frame, self.epsilon).cpu().numpy()  # [p]
         loss = float(values(landscape, theta[None])[0])
 

@@ -20,7 +20,7 @@ from sgdtheory.geometry.spectral_density import (
 )
 from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.rng import stream
-from sgdtheory.roles.facts import weight_decay_of
+from sgdtheory.roles.facts import decays_alike, weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
@@ -87,7 +87,7 @@ class Spectrum:
             size=float(eigenvalues.abs().max()),
             rounding=_rounding_of(theta),
         )
-        return columns | self._shares(spectrum, scale, weight_decay_of(landscape))
+        return columns | self._shares(spectrum, scale, _shift(landscape))
 
     def _shares(
         self, spectrum: SpectralDensity, scale: "Scale", decay: float
@@ -165,7 +165,12 @@ class BriefSpectrum(Spectrum):
         columns["trace"] = rest.total(lambda h: h)
         size = float(pairs.density.quadratures()[0].abs().max())
         scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
-        return columns | self._shares(pairs.density, scale, weight_decay_of(landscape))
+        return columns | self._shares(pairs.density, scale, _shift(landscape))
+
+
+def _shift(landscape: Landscape) -> float:
+    """By how much weight decay moves every eigenvalue: λ where it acts on every coordinate."""
+    return weight_decay_of(landscape) if decays_alike(landscape) else 0.0
 
 
 def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:

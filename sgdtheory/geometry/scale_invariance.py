@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.roles.examples import WithExamples, is_network
-from sgdtheory.roles.facts import weight_decay_of
+from sgdtheory.roles.facts import decay_gradient
 
 BATCHES = 4  # of the measurement
 EXAMPLES = 32  # in a batch
@@ -58,7 +58,7 @@ def _cosines(
     batch = landscape.batch(indices.to(theta.device))
     _, gradients = value_and_grad(landscape, theta, batch)
     weights = theta[0]
-    gradient = gradients[0] - weight_decay_of(landscape) * weights
+    gradient = gradients[0] - decay_gradient(landscape, theta)[0]
     tensors = zip(weights.split(sizes), gradient.split(sizes), strict=True)
     cosines = []
     for w, g in tensors:

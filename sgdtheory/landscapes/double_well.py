@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import exp, pi, sqrt
 
 import torch
-from scipy.integrate import quad
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
@@ -78,6 +77,8 @@ class DoubleWell(Formula):
                 f"DoubleWell: mean_first_passage goes upwards in x, not from {start:g} to "
                 f"{end:g}; swap signs"
             )
+        from scipy.integrate import quad  # here, because importing it takes its time
+
         diffusion = self._diffusion(temperature)
         far = min(self._far(diffusion), start - 1)
 
@@ -109,6 +110,8 @@ class DoubleWell(Formula):
 
     def stationary_density(self, x: Tensor, temperature: PositiveFloat) -> Tensor:
         """ρ(x) = e^{−V(x)/D}/Z of the first native coordinate, […] like x, float64."""
+        from scipy.integrate import quad  # here, because importing it takes its time
+
         diffusion = self._diffusion(temperature)
         far = self._far(diffusion)
 

@@ -82,6 +82,7 @@ class ModuleFunction:
         self._left: dict[nn.Module, list[_Attribute]] = {}
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
+        self._shares = {module: _shares_tensors(module) for module in (self.module, self.plain)}
         for module in (self.module, self.plain):
             attempt = partial(self._try, module, weights)
             self._left[module], outputs = _left_behind(module, attempt)
@@ -151,7 +152,7 @@ class ModuleFunction:
         if self.constants:
             like = next(iter(values.values()))
             named |= self.constants_in(like.dtype)
-        outputs = functional_call(module, named, (inputs,))
+        outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
         return logits_of(outputs, self._output)
 
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
@@ -222,6 +223,15 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             raise UserError(
                 f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
             )
+
+
+def _shares_tensors(module: nn.Module) -> bool:
+    """Whether a parameter or buffer has several names; to look for them anew is a seventh of a call
+    of a small network."""
+    parameters = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    buffers = [name for name, _ in module.named_buffers(remove_duplicate=False)]
+    tensors = {*module.parameters(), *module.buffers()}
+    return len(tensors) < len(parameters) + len(buffers)
 
 
 def _left_behind(

@@ -156,8 +156,8 @@ class Network(NetworkObjective):
         with torch.no_grad():
             batch = self.first_batch(most)
             (objective,) = self.losses(theta[None], batch)
-            square = theta.double().square().sum()
-            descended = objective.double() - 0.5 * self.weight_decay * square
+            (penalty,) = self.penalty(theta[None].double())
+            descended = objective.double() - penalty
             buffers = {}
             if self.function.has_batch_norm:
                 buffers = self._recorded(theta, inputs).buffers

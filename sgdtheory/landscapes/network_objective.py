@@ -20,8 +20,8 @@ from sgdtheory.landscapes.batch_norm import (
 )
 from sgdtheory.landscapes.layout import layout_of
 from sgdtheory.landscapes.module_function import ModuleFunction
+from sgdtheory.landscapes.penalty import Decay, Penalty
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for
-from sgdtheory.landscapes.squared_norm import squared_norm
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
@@ -53,7 +53,8 @@ class NetworkObjective:
     examples at every point.
 
     `parameters`: a regular expression; only parameters whose names it matches are coordinates, the
-    others are constants (None: all that require a gradient). `rows`: how P points are evaluated:
+    others are constants (None: all that require a gradient). `decay`: whether λ acts on all of θ or
+    on weights alone, not on biases and scales of norms. `rows`: how P points are evaluated:
     batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is the fixed
     table that `make bench` found: batched where offered, a loop for convolutions, vmap for the
     rest. `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
@@ -73,6 +74,7 @@ class NetworkObjective:
         parameters: str | None = None,
         loss_factory: Annotated[Callable[..., Tensor] | None, Importable] = None,
         output: str | int | None = None,
+        decay: Decay = "all",
         device: Annotated[str, Place] = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -85,6 +87,8 @@ class NetworkObjective:
         self.loss = loss_named(loss, loss_factory).suited(example, self.data)
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
+        self.decay = decay
+        self.penalty = Penalty.over(weight_decay, decay, self.shapes.values(), self.device)
         self.count = data.count
         self.rows = rows_for(self.module, rows, bool(self.constants))
         self._batched: Batched | None = None
@@ -253,8 +257,7 @@ class NetworkObjective:
         data_losses = self.loss.losses(outputs, targets).mean(1)
         if not self.weight_decay:
             return data_losses
-        penalties = 0.5 * self.weight_decay * squared_norm(cloud)
-        return data_losses + penalties
+        return data_losses + self.penalty(cloud)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, …] of each point on its own or the shared inputs [P or 1, b, …]."""

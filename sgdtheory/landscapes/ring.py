@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import pi, sqrt
 
 import torch
-from scipy.stats import norm
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegative, PositiveFloat
@@ -59,6 +58,8 @@ class Ring(Formula):
     def mean_square_radius(self, temperature: PositiveFloat) -> float:
         """⟨r²⟩ in e^{−V/D} of a level ring, D = temperature·noise: r² is Gaussian (1, D/2wall), cut
         off at 0."""
+        from scipy.stats import norm  # here, because importing it costs half a second
+
         if self.height:
             raise UserError(
                 f"Ring: ⟨r²⟩ is known for a level ring only, not height={self.height:g}; use "

@@ -24,6 +24,7 @@ from sgdtheory.landscapes.culprit import (
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.rng import stream
+from sgdtheory.roles.facts import decay_gradient
 
 if TYPE_CHECKING:
     from sgdtheory.landscapes.network import Network
@@ -144,7 +145,7 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "MiniBatch", images: Tensor
             f"model: the gradient of {few.function.name} at a random point is not finite; "
             f"see its initialisation and its data"
         )
-    of_data = gradient - few.weight_decay * cloud
+    of_data = gradient - decay_gradient(few, cloud)
     if not bool(of_data.any()):
         raise UserError(
             f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "

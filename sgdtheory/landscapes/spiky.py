@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from math import cos, exp, hypot, log, pi, sin, sqrt
 
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegative, PositiveFloat, PositiveInt
@@ -110,6 +109,8 @@ class Spiky(Formula):
         both sides of tan u = u."""
         if self.seen == 0:
             return []
+        from scipy.optimize import brentq  # here, because importing it takes its time
+
         level = 2 / (self.seen * self.frequency**2)
 
         def above(u: float) -> float:

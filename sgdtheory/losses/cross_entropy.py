@@ -136,6 +136,11 @@ def _axes_of(outputs: Tensor, targets: Tensor, classes: int) -> list[Axis]:
 
 def _unfit(outputs: Tensor, targets: Tensor, classes: int) -> str:
     given = list(outputs.shape)
+    if targets.is_floating_point():
+        return (
+            f"data: targets are numbers {list(targets.shape)}, and no probabilities of outputs "
+            f"{given}: cross entropy is of classes; use landscape.loss=mse, huber or binary"
+        )
     examples, *places = targets.shape
     if not places:
         return (

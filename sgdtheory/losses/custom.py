@@ -1,7 +1,8 @@
 """A loss from outside: any function of outputs and targets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 import torch
@@ -24,14 +25,17 @@ class Custom:
 
     factory: Annotated[Callable[[Tensor, Tensor], Tensor], Importable]
     unit: str = ""
-    variance: float | None = None  # of the training targets: known when the data are
-    shape: tuple[int, ...] = ()  # of the outputs for one example: known when there are some
+    # of the training targets, and of the outputs for one example: known when there are some
+    variance: float | None = field(default=None, init=False)
+    shape: tuple[int, ...] = field(default=(), init=False)
 
     def suited(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each
         example of outputs [b, …]."""
         name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
         targets = data.train_targets[: len(outputs)]
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
         try:
             losses = self.factory(outputs, targets)
         except Exception as fault:
@@ -45,13 +49,18 @@ class Custom:
                 f"landscape.loss_factory={name}: gives {given} for {len(outputs)} examples; it "
                 f"must give the loss of each, [{len(outputs)}]"
             )
-        variance = None if data.has_classes else variance_of(data.train_targets)
-        return replace(self, variance=variance, shape=tuple(outputs.shape[1:]))
+        suited = copy(self)
+        if not data.has_classes:
+            object.__setattr__(suited, "variance", variance_of(data.train_targets))
+        object.__setattr__(suited, "shape", tuple(outputs.shape[1:]))
+        return suited
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
         points, examples = outputs.shape[:2]
         targets = targets.expand(points, *targets.shape[1:])
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
         losses = self.factory(outputs.flatten(0, 1), targets.flatten(0, 1))
         return losses.view(points, examples)
 

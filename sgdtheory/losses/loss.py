@@ -1,7 +1,7 @@
 """What a loss is: a function of outputs and targets that gives a number for each example."""
 
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from sgdtheory.data.examples import Examples
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A loss, its unit, and the errors that are shown beside it."""
 

@@ -1,6 +1,7 @@
 """Squared distance of the outputs to the target."""
 
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -21,15 +22,19 @@ class MSE:
     classes whether the largest output is another one.
     """
 
-    variance: float | None = None  # of the training targets: known when the data are
     unit = ""
+    # of the training targets: known when the data are
+    variance: float | None = field(default=None, init=False)
 
     def suited(self, outputs: Tensor, data: Examples) -> Self:
-        """The loss for the training targets of `data`."""
+        """The loss that knows the training targets of `data`; UserError where outputs [b, …] do not
+        fit them."""
         refuse_other_counts(outputs, data)
         if data.has_classes:
             return self
-        return replace(self, variance=variance_of(data.train_targets))
+        suited = copy(self)
+        object.__setattr__(suited, "variance", variance_of(data.train_targets))
+        return suited
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""

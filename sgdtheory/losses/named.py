@@ -23,7 +23,8 @@ NAMED: dict[str, Callable[[], Loss]] = {
 
 
 def loss_named(loss: Loss | LossName, factory: Callable[..., Tensor] | None) -> Loss:
-    """The loss itself, the one of this name, or the function from outside that `custom` is."""
+    """The loss itself, the one of this name, or the function from outside that `custom` is, from
+    outputs and targets to the losses of examples [b]."""
     if loss == "custom":
         if factory is None:
             raise UserError("landscape.loss=custom: give landscape.loss_factory=package.module:f")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
@@ -72,6 +71,8 @@ def quasi_newton(
     the search would go on until s·y of its last steps is no normal number and scipy's 1/(s·y)
     infinite. |∇|∞ ≤ FLOOR ends it: s·y ≥ FLOOR²/h there.
     """
+
+    from scipy.optimize import minimize  # here, because importing it takes its time
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         # a pass over a large set takes minutes, and nothing on disk is in the making

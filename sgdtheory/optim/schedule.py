@@ -6,11 +6,13 @@ Fractions of the run, not step numbers, place its corners: halving `sgd.steps` s
 curve.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
-from typing import Protocol, runtime_checkable
+from math import cos, inf, pi
+from typing import Annotated, Protocol, runtime_checkable
 
-from sgdtheory.annotations import Fraction
+from sgdtheory.annotations import Fraction, Importable
+from sgdtheory.errors import UserError
 
 
 @runtime_checkable
@@ -74,3 +76,19 @@ class Warmup:
     def __call__(self, step: int, steps: int) -> float:
         rise = (step + 1) / (self.share * steps) if self.share else 1.0
         return min(1.0, rise) * self.then(step, steps)
+
+
+@dataclass(frozen=True)
+class Custom:
+    """`factory(step, steps)`, from outside: the factor on the peak learning rate."""
+
+    factory: Annotated[Callable[[int, int], float], Importable]
+
+    def __call__(self, step: int, steps: int) -> float:
+        factor = float(self.factory(step, steps))
+        if not 0 <= factor < inf:
+            raise UserError(
+                f"schedule.factory: gives {factor} at step {step} of {steps}; it must be a number "
+                f"of at least 0"
+            )
+        return factor

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from sgdtheory.paths.symmetry import Group, Parts, Permutation, Symmetry
@@ -69,6 +68,8 @@ def turning(symmetry: Symmetry) -> Matching:
 
 def assignment(costs: Tensor) -> Permutation:
     """For each row the column that makes the sum of costs [units, units] least."""
+    from scipy.optimize import linear_sum_assignment  # here, because importing it takes its time
+
     _, columns = linear_sum_assignment(costs.numpy())
     return torch.from_numpy(columns)
 

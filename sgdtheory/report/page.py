@@ -1,12 +1,13 @@
 """A run directory as one page, report.html with figures/; several runs as one page that compares
 them. No torch."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.errors import UserError
@@ -29,6 +30,9 @@ from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import refuse_strange_yaml
 from sgdtheory.statistics.numbers import duration
 from sgdtheory.statistics.rows import Row
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # of results.json; table.csv is the first
 TABLES = {
@@ -89,6 +93,12 @@ def finished(path: Path) -> RunData:
 
 
 def _page(template: str, **content: object) -> str:
+    return _house().get_template(template).render(**content)
+
+
+@functools.cache
+def _house() -> "Environment":
+    """The templates, each compiled once a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     house = Environment(
@@ -108,7 +118,7 @@ def _page(template: str, **content: object) -> str:
         "pasted": pasted,
     }
     house.globals |= {"verdicts": VERDICTS, "why_of": why_of}
-    return house.get_template(template).render(**content)
+    return house
 
 
 def _readable(thing: object) -> object:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeIs
 
-from sgdtheory.landscape import Landscape
+from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.roles.asking import has, of
 from sgdtheory.statistics.measured import Measured
 
@@ -46,6 +46,28 @@ def title_of(landscape: object, default: str | None = None) -> str:
 def weight_decay_of(landscape: Landscape) -> float:
     """λ of ½λ|θ|²; 0 where none is stated."""
     return float(of(landscape, "weight_decay", 0.0))
+
+
+def penalty_of(landscape: Landscape, cloud: Cloud) -> Tensor:
+    """½λ|θ|² [P] of the points of a cloud [P, n], as far as they decay."""
+    penalty = of(landscape, "penalty")
+    if penalty is None:
+        return 0.5 * weight_decay_of(landscape) * cloud.square().sum(1)
+    found: Tensor = penalty(cloud)
+    return found
+
+
+def decay_gradient(landscape: Landscape, cloud: Cloud) -> Tensor:
+    """The gradients [P, n] of `penalty_of`."""
+    with torch.enable_grad():
+        points = cloud.detach().requires_grad_()
+        (gradients,) = torch.autograd.grad(penalty_of(landscape, points).sum(), points)
+    return gradients
+
+
+def decays_alike(landscape: Landscape) -> bool:
+    """Whether λ acts on every coordinate, so that it moves every eigenvalue by λ."""
+    return bool(of(landscape, "decay", "all") == "all")
 
 
 def augmentation_of(landscape: Landscape) -> str:

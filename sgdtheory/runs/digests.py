@@ -10,8 +10,13 @@ from pathlib import Path
 def digest(thing: object) -> str:
     """SHA-256 of the canonical JSON of plain data: equal things have equal digests on every
     machine."""
+    return hashlib.sha256(canonical(thing)).hexdigest()
+
+
+def canonical(thing: object) -> bytes:
+    """The canonical JSON of plain data."""
     text = json.dumps(thing, sort_keys=True, separators=(",", ":"), allow_nan=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text.encode()
 
 
 def sha256_of(text: str) -> str:

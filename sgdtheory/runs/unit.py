@@ -11,6 +11,7 @@ from sgdtheory.runs.digests import digest
 from sgdtheory.runs.folder import UNDO, CorruptFile, Folder
 from sgdtheory.runs.foreign import MOST_SIGN, bytes_of
 from sgdtheory.runs.interrupt import is_stop_requested, stop_if_asked
+from sgdtheory.runs.logged import GrowingLog, Logged
 from sgdtheory.runs.plain import Facts, Json, plain_object
 from sgdtheory.runs.tensors import State, Tensors
 from sgdtheory.runs.writing import naming, temporary_of
@@ -54,18 +55,6 @@ class Unit:
         return digest(self.config)[:16]
 
 
-class Logged(NamedTuple):
-    """What a unit had logged when a state of it was kept."""
-
-    rows: int
-    rows_sha256: str | None  # None in a state of an older version
-
-    @classmethod
-    def of(cls, facts: Json) -> "Logged":
-        """As the facts of a state have it."""
-        return cls(facts["rows"], facts.get("rows_sha256"))
-
-
 @dataclass(frozen=True)
 class UnitFolder(Folder):
     """The directory of one unit: whoever runs it reads the newest state from here."""
@@ -74,7 +63,9 @@ class UnitFolder(Folder):
     _times: dict[str, float] = field(default_factory=dict, compare=False)
     _kept: list[Json] = field(default_factory=list, compare=False)
     # stages so far, and what was logged after each
-    _passed: dict[str, "Logged"] = field(default_factory=dict, compare=False)
+    _passed: dict[str, Logged] = field(default_factory=dict, compare=False)
+    # the rows of metrics on disk, once this process has read them
+    _written: list[GrowingLog] = field(default_factory=list, compare=False)
 
     @property
     def status(self) -> Json:
@@ -124,25 +115,31 @@ class UnitFolder(Folder):
         for path in self.path.glob("stage-*.safetensors"):
             if path.stem.removeprefix("stage-") not in self._passed:
                 path.unlink()
-        last = max(self._passed.values(), key=lambda logged: logged.rows, default=Logged(0, None))
-        self._forget_rows(Logged.of(state[1]) if state is not None else last)
+        self._forget_rows(Logged.of(state[1]) if state is not None else self._last_passed())
         return state
 
-    def _forget_rows(self, kept: "Logged") -> None:
+    def _last_passed(self) -> Logged:
+        return max(self._passed.values(), key=lambda logged: logged.rows, default=Logged(0, None))
+
+    def _forget_rows(self, kept: Logged) -> None:
         """Have the rows of metrics alone that were there when a state was kept; CorruptFile
         where they are others now."""
-        rows, (count, sha256), where = self.rows("metrics.jsonl"), kept, self.path / "metrics.jsonl"
-        if len(rows) < count:
-            raise CorruptFile(
-                f"{where} has {len(rows)} of the {count} rows it had: put it back, or delete "
-                f"{self.path}"
-            )
-        if sha256 not in (None, digest(rows[:count])):
-            raise CorruptFile(
-                f"{where} is not what this unit wrote (checksums differ): put it back, or "
-                f"delete {self.path}"
-            )
-        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows[:count]))
+        if self._written and self._written[0].logged() == kept:
+            return  # this process has written them
+        rows = self._rows_since(kept)[: kept.rows]
+        self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        self._written[:] = [GrowingLog(rows)]
+
+    def _rows_since(self, kept: Logged) -> list[Json]:
+        """The rows of metrics; CorruptFile where they do not begin with those that were there when
+        a state was kept."""
+        rows, where = self.rows("metrics.jsonl"), self.path / "metrics.jsonl"
+        undo = f"put it back, or delete {self.path}"
+        if len(rows) < kept.rows:
+            raise CorruptFile(f"{where} has {len(rows)} of the {kept.rows} rows it had: {undo}")
+        if kept.rows_sha256 not in (None, digest(rows[: kept.rows])):
+            raise CorruptFile(f"{where} is not what this unit wrote (checksums differ): {undo}")
+        return rows
 
     def _kept_in(self, name: str) -> State | None:
         """(tensors, facts) of a file that this unit has kept."""
@@ -181,15 +178,19 @@ class UnitFolder(Folder):
     def flush(self) -> None:
         """Have the rows that were logged on disk."""
         if self._kept:
-            self.append("metrics.jsonl", self._kept)
+            rows = [plain_object(row) for row in self._kept]
+            self.append("metrics.jsonl", rows)
             self._kept.clear()
+            for log in self._written:
+                log.add(rows)
 
-    def save(self, tensors: Tensors, facts: Facts, name: str = "state.safetensors") -> "Logged":
+    def save(self, tensors: Tensors, facts: Facts, name: str = "state.safetensors") -> Logged:
         """Keep a state now. Metrics first: rows beyond what was kept last are cut when it is read.
         Gives what there is of them, by which the state knows them again."""
         self.flush()
-        rows = self.rows("metrics.jsonl")
-        kept = Logged(len(rows), digest(rows))
+        if not self._written:
+            self._written.append(GrowingLog(self.rows("metrics.jsonl")))
+        kept = self._written[0].logged()
         self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, **kept._asdict()})
         return kept
 
@@ -260,8 +261,8 @@ class UnitFolder(Folder):
     def finish(self, result: Facts, tensors: Tensors) -> None:
         """Keep the result: tensors, then the numbers that vouch for them and for themselves."""
         self.flush()
+        rows = digest(self._rows_since(self._last_passed()))
         sha256 = self.write_tensors("result.safetensors", tensors)
-        rows = digest(self.rows("metrics.jsonl"))
         known = {**result, "unit": self.unit.hash, "sha256": sha256, "rows_sha256": rows}
         numbers = plain_object(known)
         self.write_json("result.json", {**numbers, "checksum": digest(numbers)})

@@ -2,8 +2,6 @@
 
 from math import sqrt
 
-from scipy.stats import beta
-
 from sgdtheory.statistics.measured import Measured
 
 CONFIDENCE = 0.95
@@ -30,6 +28,8 @@ def at_most(count: int, total: int) -> float:
     >>> round(at_most(0, 100), 4)
     0.0295
     """
+    from scipy.stats import beta  # here, because importing it costs half a second
+
     if count == total:
         return 1.0
     bound = beta.ppf(CONFIDENCE, count + 1, total - count)

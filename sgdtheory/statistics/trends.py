@@ -7,7 +7,6 @@ from math import exp, hypot, isfinite, log, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
 
 from sgdtheory.statistics.measured import Measured, Row
 from sgdtheory.statistics.tables import column_of, grouped
@@ -175,6 +174,8 @@ def rank_correlations(
     >>> rank_correlations(rows, "loss", "index", "decay")
     [1.0]
     """
+    from scipy.stats import spearmanr  # here, because importing it costs half a second
+
     correlations = []
     for members in grouped(rows, group).values():
         if len(members) > 2:

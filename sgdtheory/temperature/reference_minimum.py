@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import RunError
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.geometry.gradient_noise import (
     is_additive,
     noise_vectors,
@@ -26,7 +26,7 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
-from sgdtheory.roles.facts import weight_decay_of
+from sgdtheory.roles.facts import decay_gradient, decays_alike, weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
@@ -190,6 +190,7 @@ def reference_minimum_at(
     """
     source = stream(seed, "ground")
     invariant = scale_invariant(landscape, stream(seed, "invariance"))
+    _refuse_lengths_without_decay(landscape, theta, invariant)
     vectors = VECTORS
     steps = LANCZOS
     micro = MICRO
@@ -252,3 +253,16 @@ def _noise(
 
 def _is_afforded(landscape: WithExamples, theta: Tensor) -> bool:
     return landscape.count * theta.numel() <= AFFORDED
+
+
+def _refuse_lengths_without_decay(landscape: Landscape, theta: Tensor, groups: Tensor) -> None:
+    """Raise UserError where some parameters decay and scale-invariant ones, `groups` [n] > 0, do
+    not: noise makes these longer and longer."""
+    if decays_alike(landscape):
+        return
+    decays = decay_gradient(landscape, torch.ones_like(theta)[None])[0] != 0
+    if bool((~decays[groups.to(decays.device) > 0]).any()):
+        raise UserError(
+            "landscape.decay=weights: parameters whose length the loss does not feel do not decay, "
+            "and never come to rest; use landscape.decay=all"
+        )

@@ -51,6 +51,13 @@ def test_no_example_is_lost_or_doubled() -> None:
     assert torch.equal(found, expected)
 
 
+def test_without_the_file_they_are_scikit_learns_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from_file = digits()
+    monkeypatch.setattr("sgdtheory.data.digits.FILE", "sklearn/elsewhere.csv.gz")
+    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+        assert torch.equal(getattr(digits(), name), getattr(from_file, name))
+
+
 def test_an_empty_split_is_refused() -> None:
     with pytest.raises(UserError, match="test has no images"):
         digits(test_share=0.0)

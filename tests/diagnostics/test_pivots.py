@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.pictures
 
-
+@pytest.mark.pictures
 def test_the_curvature_along_a_path_is_the_formulas(sgdtheory: Any) -> None:
     """The double well (x² − 1)²/4: L″ = 3x² − 1 at every pivot, negative in the middle, 2 at both
     ends."""

@@ -570,6 +570,27 @@ def torchvision(name: str) -> Factory:
     return build
 
 
+def thin_resnet18(classes: int) -> nn.Module:
+    """torchvision's ResNet-18, a quarter as wide: the same layers of the same kinds."""
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    class Thin(ResNet):
+        def _make_layer(self, block: Any, planes: int, *rest: Any, **named: Any) -> nn.Sequential:
+            return super()._make_layer(block, planes // 4, *rest, **named)
+
+    net = Thin(BasicBlock, [2, 2, 2, 2])
+    net.fc = nn.Linear(512 // 4, classes)
+    return net
+
+
+def thin_efficientnet(classes: int) -> nn.Module:
+    """torchvision's EfficientNet-B0, a quarter as wide: the same layers of the same kinds."""
+    from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
+
+    stages, last = _efficientnet_conf("efficientnet_b0", width_mult=0.25, depth_mult=1.0)
+    return EfficientNet(stages, dropout=0.2, last_channel=last, num_classes=classes)
+
+
 RIGHT: dict[str, Factory] = {
     "fourier": Fourier,
     "fourier_not_persistent": lambda: Fourier(persistent=False),
@@ -627,10 +648,10 @@ RIGHT: dict[str, Factory] = {
     "view_colour": ViewAfterConvolution,
     "view_grey": lambda: ViewAfterConvolution(1, 8, 10),
     "prelu": lambda: small_cnn(nn.BatchNorm2d(6), nn.PReLU()),
-    "colour_resnet18": torchvision("resnet18"),
+    "colour_resnet18": thin_resnet18,
     "colour_mobilenet_v3_small": torchvision("mobilenet_v3_small"),
     "colour_shufflenet_v2_x0_5": torchvision("shufflenet_v2_x0_5"),
-    "colour_efficientnet_b0": torchvision("efficientnet_b0"),
+    "colour_efficientnet_b0": thin_efficientnet,
 }
 REFUSED: dict[str, tuple[Factory, str]] = {
     "fresh_numpy": (FreshNumpy, "W of FreshNumpy is different each time"),

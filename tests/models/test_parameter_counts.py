@@ -1,15 +1,20 @@
 """Every architecture has exactly the parameters it should, and they round to the number its paper
 prints."""
 
+from collections.abc import Callable
+
 import pytest
+import torch
 from torch import nn
 
 from sgdtheory.errors import UserError
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
+from sgdtheory.models.gpt import GPT
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.models.vit import ViT
 
 CIFAR, DIGITS = (3, 32, 32), (1, 8, 8)
 
@@ -100,3 +105,28 @@ def test_densenet_refuses_a_depth_it_cannot_have(
 def test_densenet_refuses_images_it_cannot_halve_twice() -> None:
     with pytest.raises(UserError, match="2x2"):
         DenseNet((1, 2, 2), 10, 10)
+
+
+def test_gpt2_small_has_its_124_million() -> None:
+    with torch.device("meta"):
+        model = GPT((1024,), 50257, layers=12, heads=12, width=768, tied=True)
+    assert count(model) == 124_439_808
+
+
+def test_vit_b_16_has_its_86_million() -> None:
+    with torch.device("meta"):
+        model = ViT((3, 224, 224), 1000, patch=16, layers=12, heads=12, width=768)
+    assert count(model) == 86_567_656
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        (lambda: GPT((3,), 24), 53_376),
+        (lambda: GPT((3,), 24, tied=True), 53_376 - 24 * 64),
+        (lambda: GPT((3,), 24, norm="rms"), 53_376 - 3 * 64),
+        (lambda: ViT(DIGITS, 10), 26_538),
+    ],
+)
+def test_small_transformers(model: Callable[[], nn.Module], parameters: int) -> None:
+    assert count(model()) == parameters

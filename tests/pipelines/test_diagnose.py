@@ -21,6 +21,9 @@ from tests.conftest import Said, call
 from tests.small_cnn import DATA, NET, WORDS
 
 DECAY = 1e-3
+# what the command and a plain call are both asked for: some seconds of products less than by default
+FEW = {"probes": 2, "steps": 12}
+SPECTRUM = [f"diagnostic.spectrum.{name}={number}" for name, number in FEW.items()]
 
 
 def module_of(seed: int) -> nn.Module:
@@ -89,8 +92,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
     bare = {name: x for name, x in module_of(2).state_dict().items() if "running" not in name}
     torch.save(bare, folder / "2.pt")
     said = call(
-        "diagnose", *WORDS, f"minima={folder}/*.pt", "diagnostic=[spectrum,sharpness]", "diagnostic.sharpness.iterations=3",
-        f"run.root={folder / 'runs'}",
+        "diagnose", *WORDS, f"minima={folder}/*.pt", "diagnostic=[spectrum,sharpness]", *SPECTRUM,
+        "diagnostic.sharpness.iterations=3", f"run.root={folder / 'runs'}",
     )  # fmt: skip
     assert said.code == 0, said
     (path,) = (folder / "runs" / "diagnose").iterdir()
@@ -130,7 +133,7 @@ def test_diagnostics_are_those_of_other_commands_where_they_are_cheap(
     theta = sgdtheory.load(done[0]).minima[:1]
     row = rows_of(done[0])[0]
     assert NET.dim * NET.count < 1e7
-    for diagnostic in (Spectrum(), Sharpness(iterations=3)):
+    for diagnostic in (Spectrum(**FEW), Sharpness(iterations=3)):
         for name, measured in diagnostic(NET, theta)[0].items():
             assert row[name] == pytest.approx(measured.value, rel=1e-4, abs=1e-6), name
 
@@ -178,6 +181,7 @@ def test_it_is_a_run_like_any_other(done: tuple[Path, Said], tmp_path: Path) -> 
         "diagnose",
         f"minima={path}",
         "diagnostic=[spectrum,noise,critical]",
+        *SPECTRUM,
         f"run.root={root}",
         "--dry-run",
     )

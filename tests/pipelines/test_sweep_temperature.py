@@ -1,6 +1,7 @@
 """`sgdtheory sweep-temperature`: the law on landscapes that obey it, honesty on those that do not, mistakes before work."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from sgdtheory.runs import interrupt
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.unit import UnitFolder
-from tests.conftest import Command
+from tests.conftest import PLAIN, Command, call
 from tests.test_outside import OPTIONS, outside  # noqa: F401  (a fixture)
 
 SMALL = (
@@ -48,10 +49,23 @@ def test_a_quadratic_follows_the_law(sgdtheory: Command, tmp_path: Path) -> None
     assert (found["claims"][0]["name"], found["claims"][0]["holds"]) == ("slope", True)
 
 
-def test_one_more_rate_is_one_more_column(sgdtheory: Command, tmp_path: Path) -> None:
-    first = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]")
+@pytest.fixture(scope="module")
+def two_rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of a sweep of the rates 0.1 and 0.2, whose cells other sweeps share."""
+    where = tmp_path_factory.mktemp("two_rates")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(where)
+        patch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
+        assert call("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]").code == 0
+    return where / "runs"
+
+
+def test_one_more_rate_is_one_more_column(
+    sgdtheory: Command, tmp_path: Path, two_rates: Path
+) -> None:
+    shutil.copytree(two_rates, tmp_path / "runs")
     more = sgdtheory("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2,0.4]")
-    assert first.code == more.code == 0 and "5 of 7 units are done already" in more.err
+    assert more.code == 0 and "5 of 7 units are done already" in more.err
     again = sgdtheory(
         "sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]", "estimator=[equipartition]"
     )
@@ -59,10 +73,12 @@ def test_one_more_rate_is_one_more_column(sgdtheory: Command, tmp_path: Path) ->
 
 
 def test_killed_now_and_then_it_gives_the_same_numbers(
-    sgdtheory: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sgdtheory: Command, tmp_path: Path, two_rates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*SMALL, "sweep.learning_rate=[0.1]")
-    assert sgdtheory("sweep-temperature", *words).code == 0
+    shutil.copytree(two_rates / "units", tmp_path / "runs/units")
+    said = sgdtheory("sweep-temperature", *words)
+    assert said.code == 0 and "3 of 3 units are done already" in said.err
     whole = results(tmp_path)
     real, calls = UnitFolder.keep, [0]
 
@@ -130,13 +146,13 @@ def test_clouds_are_let_go_on_a_path(sgdtheory: Command, tmp_path: Path) -> None
     assert results(tmp_path)["minima"][0]["objective"] < 1e-6
 
 
-def test_a_dry_run_tells_of_all_cells(sgdtheory: Command, tmp_path: Path) -> None:
+def test_a_dry_run_tells_of_all_cells(sgdtheory: Command, tmp_path: Path, two_rates: Path) -> None:
     words = (*SMALL, "sweep.learning_rate=[0.1,0.2,0.4]")
     said = sgdtheory("sweep-temperature", *words, "--dry-run")
     assert said.code == 0 and "7 units: 7 to do" in said.out and "cell-0.4-16" in said.out, said
     assert not (tmp_path / "runs").exists()
-    assert sgdtheory("sweep-temperature", *words[:-1], "sweep.learning_rate=[0.1]").code == 0
-    assert "7 units: 4 to do" in sgdtheory("sweep-temperature", *words, "--dry-run").out
+    shutil.copytree(two_rates / "units", tmp_path / "runs/units")
+    assert "7 units: 2 to do" in sgdtheory("sweep-temperature", *words, "--dry-run").out
 
 
 def test_no_stationary_state_is_said(sgdtheory: Command, tmp_path: Path) -> None:

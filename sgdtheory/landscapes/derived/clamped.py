@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgdtheory.landscape import Batch, Cloud, value_and_grad, values
 from sgdtheory.optim.descent import lbfgs
-from sgdtheory.roles.facts import weight_decay_of
+from sgdtheory.roles.facts import penalty_of
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,8 @@ def push(landscape: Any, theta: Tensor, index: int, delta: float, steps: int) ->
     pushed = held.place(theta[None])
     adapted = held.place(lbfgs(held, pushed, steps))
     points = torch.cat([theta[None], pushed, adapted])
-    squares = points.square().sum(1)
     objective = values(landscape, points)
-    data = objective - 0.5 * weight_decay_of(landscape) * squares
+    data = objective - penalty_of(landscape, points)
     rise, left = (objective[1:] - objective[0]).tolist()
     data_rise, data_left = (data[1:] - data[0]).tolist()
     _, gradient = value_and_grad(held, adapted)

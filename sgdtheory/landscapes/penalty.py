@@ -1,0 +1,67 @@
+"""½λ|θ|² of the parameters that decay."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self, TypeAlias
+
+import torch
+from torch import Tensor
+
+from sgdtheory.landscape import Cloud
+from sgdtheory.landscapes.autograd_context import Context
+
+Decay: TypeAlias = Literal["all", "weights"]
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """½λ|θ|², λ the `weight_decay`, over all of θ or over what `mask` [n] is 1 for."""
+
+    weight_decay: float
+    mask: Tensor | None = None
+
+    @classmethod
+    def over(
+        cls,
+        weight_decay: float,
+        decay: Decay,
+        shapes: Iterable[torch.Size],
+        device: torch.device,
+    ) -> Self:
+        """Over all parameters of these shapes, or over the weights alone: biases and the scales of
+        norms have one axis."""
+        if decay == "all":
+            return cls(weight_decay)
+        parts = [torch.full((shape.numel(),), float(len(shape) > 1)) for shape in shapes]
+        return cls(weight_decay, torch.cat(parts).to(device))
+
+    def __call__(self, cloud: Cloud) -> Tensor:
+        """Of each point, [P]."""
+        if self.mask is not None:
+            cloud = cloud * self.mask.to(cloud)
+        return 0.5 * self.weight_decay * squared_norm(cloud)
+
+
+class _SquaredNorm(torch.autograd.Function):
+    """|θ|² and its derivative 2θ."""
+
+    @staticmethod
+    def forward(ctx: Context, cloud: Tensor) -> Tensor:
+        """Of a cloud [P, n], [P]."""
+        ctx.save_for_backward(cloud)
+        norms: Tensor = torch.linalg.vector_norm(cloud, dim=1)
+        return norms.square()
+
+    @staticmethod
+    def backward(ctx: Context, *gradients: Tensor) -> Tensor:
+        """From the derivatives by the norms [P], [P, n]."""
+        (cloud,) = ctx.saved_tensors
+        twice = 2 * gradients[0]
+        return cloud * twice[:, None]
+
+
+def squared_norm(cloud: Cloud) -> Tensor:
+    """|θ|² of each point [P]: one product forward and one backward, a third of what autograd makes
+    of θ.square().sum()."""
+    norms: Tensor = _SquaredNorm.apply(cloud)
+    return norms
