@@ -234,3 +234,51 @@ class Shuffled(nn.Module):
         x = x - x.mean(1, keepdim=True)
         logits: Tensor = self.head(x.mean((2, 3))[:, [1, 0, 2, 3, 4, 5, 6, 7]])
         return logits
+
+
+class Recurrent(nn.Module):
+    """Two layers in both directions: each has hidden units of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.head = nn.Embedding(13, 6), nn.Linear(16, 13)
+        self.layers = nn.GRU(6, 8, batch_first=True, bidirectional=True, num_layers=2)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.layers(self.token(codes))[0])
+        return logits
+
+
+class Queries(nn.Module):
+    """Learned queries, which are units themselves, look at what is not masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.head = nn.Embedding(13, 8), nn.Linear(8, 10)
+        self.queries = nn.Parameter(torch.randn(5, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x = self.token(codes)
+        queries = self.queries.expand(len(codes), -1, -1)
+        seen = self.attention(queries, x, x, key_padding_mask=codes == 0)[0]
+        logits: Tensor = self.head(seen).amax(1)
+        return logits
+
+
+class Mixer(nn.Module):
+    """Layers over the places, then over the numbers of a place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(1, 8, 2, 2), nn.Linear(8, 10)
+        self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.places = nn.Sequential(nn.Linear(16, 12), nn.GELU(), nn.Linear(12, 16))
+        self.numbers = nn.Sequential(nn.Linear(8, 24), nn.GELU(), nn.Linear(24, 8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2).mT
+        x = x + self.places(self.norm1(x).mT).mT
+        x = x + self.numbers(self.norm2(x))
+        logits: Tensor = self.head(x.mean(1))
+        return logits

@@ -71,6 +71,9 @@ MODELS: dict[str, tuple[Build, Tensor, list[int]]] = {
     "einsums": (others.Einsums, CODES, [8, 2, 4, 4]),
     "gated": (others.Gated, IMAGES, [24, 16, 12]),
     "grouped": (others.Grouped, IMAGES, [2, 2, 2, 3, 3, 3, 3]),
+    "recurrent": (others.Recurrent, CODES, [6, 8, 8, 8, 8]),
+    "queries": (others.Queries, CODES, [8, 5, *BLOCK, 8]),
+    "mixer": (others.Mixer, IMAGES, [8, 12, 24]),
     "shuffled": (others.Shuffled, IMAGES, [2, 4, 4]),
 }
 

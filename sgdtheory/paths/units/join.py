@@ -3,13 +3,16 @@ units."""
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from sgdtheory.paths.units.factors import common_factors, frozen_axes, ranks_of, refined
 from sgdtheory.paths.units.label import Label
 from sgdtheory.paths.units.units import Ids, Units
+
+# for each factor, whether a tensor has it, and its units
+Spread: TypeAlias = list[tuple[bool, Ids | None]]
 
 
 class Operand(NamedTuple):
@@ -28,18 +31,18 @@ def joined(units: Units, operands: Sequence[Operand], out: str, bends: str = "")
         names += "".join(name for name in operand.names if name not in names)
     sizes = {}
     for name in names:
-        operands, sizes[name] = _in_common_factors(units, operands, name)
-    spread = [_spread(operand, names, sizes) for operand in operands]
+        operands, sizes[name] = in_common_factors(units, operands, name)
+    spreads = [spread(operand, names, sizes) for operand in operands]
     factors = [name for name in names for _ in sizes[name]]
     met: list[Ids | None] = []
     for k in range(len(factors)):
-        met.append(_meet(units, spread, k, factors[k] in bends))
+        met.append(_meet(units, spreads, k, factors[k] in bends))
     count = sum(len(sizes[name]) for name in out)
     kept = [_summed(units, ids, count) for ids in met[:count]]
     return Label(tuple(sizes[name] for name in out), tuple(kept))
 
 
-def _in_common_factors(
+def in_common_factors(
     units: Units, operands: Sequence[Operand], name: str
 ) -> tuple[list[Operand], tuple[int, ...]]:
     """The operands with the axis of one name in the same factors, and these."""
@@ -90,9 +93,7 @@ def _as_one_frozen(units: Units, label: Label, axis: int, size: int) -> Label:
     return Label(tuple(axes), tuple(parts))
 
 
-def _spread(
-    operand: Operand, names: str, sizes: dict[str, tuple[int, ...]]
-) -> list[tuple[bool, Ids | None]]:
+def spread(operand: Operand, names: str, sizes: dict[str, tuple[int, ...]]) -> Spread:
     """For every factor of all names whether the operand has it, and its units in an array with an
     axis for every factor."""
     label = operand.label
@@ -104,35 +105,35 @@ def _spread(
         order += list(span)
         has = len(span) > 0
         shape_from += [has] * len(sizes[name])
-    spread: list[tuple[bool, Ids | None]] = []
+    found: Spread = []
     own = iter(order)
     missing = tuple(k for k, has in enumerate(shape_from) if not has)
     for has in shape_from:
         if not has:
-            spread.append((False, None))
+            found.append((False, None))
             continue
         ids = label.ids[next(own)]
         if ids is not None:
             ids = np.expand_dims(ids.transpose(order), missing)
-        spread.append((True, ids))
-    return spread
+        found.append((True, ids))
+    return found
 
 
 def _meet(
     units: Units,
-    spread: list[list[tuple[bool, Ids | None]]],
+    spreads: list[Spread],
     factor: int,
     bends: bool,
 ) -> Ids | None:
     """The units of one factor that all operands have in common; None where one's stay where they
     are, and so all."""
-    having = [k for k, parts in enumerate(spread) if parts[factor][0]]
-    is_free = all(spread[k][factor][1] is not None for k in having)
+    having = [k for k, parts in enumerate(spreads) if parts[factor][0]]
+    is_free = all(spreads[k][factor][1] is not None for k in having)
     if not is_free:
         for k in having:
-            _hold(units, spread[k], factor)
+            hold(units, spreads[k], factor)
         return None
-    met = [ids for k in having if (ids := spread[k][factor][1]) is not None]
+    met = [ids for k in having if (ids := spreads[k][factor][1]) is not None]
     if not met:
         return None
     first = min(met, key=lambda ids: ids.size)
@@ -144,7 +145,7 @@ def _meet(
     return first
 
 
-def _hold(units: Units, parts: list[tuple[bool, Ids | None]], factor: int) -> None:
+def hold(units: Units, parts: Spread, factor: int) -> None:
     """Tell apart all units of an operand that are others for each index of a factor."""
     for _, ids in parts:
         if ids is not None and ids.shape[factor] > 1:

@@ -7,10 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from sgdtheory.paths.units.factors import merged, taken
-from sgdtheory.paths.units.join import Operand, joined
-from sgdtheory.paths.units.label import Label, labelled_alone
+from sgdtheory.paths.units.join import Operand, Spread, hold, in_common_factors, spread
+from sgdtheory.paths.units.label import Label, labelled_alone, letters
 from sgdtheory.paths.units.labels import UnitLabels
-from sgdtheory.paths.units.units import Ids
+from sgdtheory.paths.units.units import Ids, Units
 
 
 def cat(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Label:
@@ -30,50 +30,78 @@ def stack(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor], dim: int =
 
 
 def lined_up(labels: UnitLabels, parts: Sequence[Label], axis: int) -> Label:
-    """One behind the other along an axis; along the others all have the same units."""
+    """One behind the other along an axis; along the others each keeps its own units."""
     units = labels.units
     parts = [merged(units, part, axis) for part in parts]
-    count = len(parts[0].axes)
-    others = "".join(chr(ord("a") + k) for k in range(count) if k != axis)
-    own = "".join(chr(ord("A") + k) for k in range(len(parts)))
-    operands = []
-    for name, part in zip(own, parts, strict=True):
-        operands.append(Operand(part, others[:axis] + name + others[axis:]))
-    together = joined(units, operands, others + own)
-    base = joined(units, [Operand(together, others + own)], others)
-    pieces: list[Ids | None] = []
-    for k in range(len(parts)):
-        pieces.append(_piece(together, count - 1 + k, len(base.ids)))
-    label = base.with_axes((*base.axes[:axis], (), *base.axes[axis:]))
-    sizes = [prod(part.axes[axis]) for part in parts]
-    total = sum(sizes)
-    if total == 1:
-        return label
-    label = label.with_factor(axis, total, None)
+    letters_of_all = letters(len(parts[0].axes))
+    own = letters_of_all[axis]
+    others = letters_of_all.replace(own, "")
+    operands = [Operand(part, letters_of_all) for part in parts]
+    sizes = {}
+    for name in others:
+        operands, sizes[name] = in_common_factors(units, operands, name)
+    lengths = [prod(part.axes[axis]) for part in parts]
+    spreads = []
+    for operand in operands:
+        factors = operand.label.axes[axis]
+        found = spread(operand, others + own, {**sizes, own: factors})
+        spreads.append(found if factors else _with_last_axis(found))
+    count = sum(map(len, sizes.values()))
+    arrays = [_together(units, spreads, k, lengths) for k in range(count)]
+    arrays.append(_one_behind_the_other(labels, spreads, lengths))
+    label = Label((*(sizes[name] for name in others), (sum(lengths),)), tuple(arrays))
+    if sum(lengths) == 1:
+        arrays = [None if ids is None else ids.squeeze(-1) for ids in arrays[:-1]]
+        label = Label((*label.axes[:-1], ()), tuple(arrays))
+    last = len(parts[0].axes) - 1
+    return label.permuted((*range(axis), last, *range(axis, last)))
+
+
+def _with_last_axis(found: Spread) -> Spread:
+    """Units with one more axis, for a part of one index."""
+    wide = [(has, None if ids is None else ids[..., None]) for has, ids in found]
+    return [*wide, (False, None)]
+
+
+def _together(
+    units: Units, spreads: Sequence[Spread], factor: int, lengths: Sequence[int]
+) -> Ids | None:
+    """The units of one factor of the other axes, [factors …, indices of all parts]; 1 where they
+    are the same in all."""
+    having = [k for k, found in enumerate(spreads) if found[factor][0]]
+    known = {k: ids for k in having if (ids := spreads[k][factor][1]) is not None}
+    if len(known) < len(having):
+        for k in having:
+            hold(units, spreads[k], factor)
+        return None
+    arrays = list(known.values())
+    first = arrays[0][..., :1]
+    are_alike = all(np.array_equal(units.one(ids), units.one(first)) for ids in arrays)
+    if are_alike or len(having) < len(spreads):
+        for ids in arrays:
+            units.unify(first, ids)
+        return first
+    wide = [np.broadcast_to(ids, (*ids.shape[:-1], lengths[k])) for k, ids in known.items()]
+    return _concatenated(wide)
+
+
+def _one_behind_the_other(
+    labels: UnitLabels, spreads: Sequence[Spread], lengths: Sequence[int]
+) -> Ids | None:
+    """The units of the axis along which parts are lined up, [factors …, indices of all parts]."""
+    pieces = [found[-1][1] for found in spreads]
     if all(piece is None for piece in pieces):
-        return label
-    filled = [_told_apart(labels, p, n) for p, n in zip(pieces, sizes, strict=True)]
+        for found in spreads:
+            hold(labels.units, found, -1)
+        return None
+    filled = [_told_apart(labels, p, n) for p, n in zip(pieces, lengths, strict=True)]
     ids = _concatenated(filled)
-    units.bend(ids)
-    at = label.span(axis).start
-    arrays = list(label.ids)
-    arrays[at] = np.moveaxis(ids, -1, at)
-    return Label(label.axes, tuple(arrays))
-
-
-def _piece(together: Label, axis: int, others: int) -> Ids | None:
-    """The units of one part's axis, [factors of the other axes …, units]."""
-    span = together.span(axis)
-    if not len(span):
-        return None
-    ids = together.ids[span.start]
-    if ids is None:
-        return None
-    apart = tuple(k for k in range(others, ids.ndim) if k != span.start)
-    return ids.squeeze(apart)
+    labels.units.bend(ids)
+    return ids
 
 
 def _told_apart(labels: UnitLabels, piece: Ids | None, size: int) -> Ids:
+    """The units [factors …, indices] of a part; those of one that has none stay where they are."""
     if piece is not None:
         return piece
     ids = labels.units.new((size,))

@@ -12,8 +12,8 @@ REDUCTIONS = "amax amin max min var std prod any all logsumexp"
 POOLS = """max_pool{}d max_pool{}d_with_indices avg_pool{}d adaptive_avg_pool{}d
 adaptive_max_pool{}d upsample_nearest{}d upsample_linear{}d upsample_bilinear{}d
 upsample_bicubic{}d upsample_trilinear{}d reflection_pad{}d replication_pad{}d"""
-UNTAGGED = """log_sigmoid_forward prelu_kernel hardswish hardsigmoid hardtanh relu6 elu celu selu
-leaky_relu softplus mish silu threshold hardshrink softshrink rrelu_with_noise"""
+UNTAGGED = """masked_fill log_sigmoid_forward prelu_kernel hardswish hardsigmoid hardtanh relu6
+elu celu selu leaky_relu softplus mish silu threshold hardshrink softshrink rrelu_with_noise"""
 LAYOUT: dict[str, Rule] = {
     **dict.fromkeys(SAME.split(), layout.same),
     **dict.fromkeys(("view", "unsafe_view", "reshape_alias", "unsqueeze", "squeeze"), layout.view),
