@@ -25,7 +25,6 @@ from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.execution.machine import keep_memory
 from sgdtheory.geometry import hessian
-from sgdtheory.landscape import hvp, values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.normalised import normalised
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -36,6 +35,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, Coupling, Uncoupled
 from sgdtheory.paths.band import ElasticBand
 from sgdtheory.paths.polyline import arc_positions, points_at
+from sgdtheory.protocol import hvp, values
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell

@@ -1,5 +1,5 @@
 """The shapes of the landscape protocol, checked at run time in every test: whatever is derived of a
-landscape passes through three functions of sgdtheory.landscape."""
+landscape passes through three functions of sgdtheory.protocol."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sgdtheory import landscape as gate
+from sgdtheory import protocol as gate
 
 Derived = Callable[..., Any]
 

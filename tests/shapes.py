@@ -14,7 +14,7 @@ SIZE = r"(?:[\w\s·−+*/()'`⌈⌉Σ]+|…|\.\.\.)"
 SHAPE = re.compile(rf"\[(?:{SIZE}(?:,\s{SIZE})*)?\]")
 Function = ast.FunctionDef
 ROLES = (
-    "landscape.py",
+    "protocol.py",
     "roles/examples.py",
     "roles/closed_forms.py",
 )  # whose protocols state shapes for all that play them

@@ -16,7 +16,6 @@ from sgdtheory.geometry import hessian as hessians
 from sgdtheory.geometry.hessian import hessian, top_eigenpairs
 from sgdtheory.geometry.lanczos import lanczos, weighted_spectrum
 from sgdtheory.geometry.spectral_density import density, ritz_pairs
-from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
@@ -24,6 +23,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 
 LANCZOS = lanczos

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from sgdtheory.data.digits import digits
-from sgdtheory.landscape import Landscape, top_curvature, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.descent import FLOOR, full_batch, lbfgs, newton
+from sgdtheory.protocol import Landscape, top_curvature, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs import interrupt
 from tests.cases import NATIVE, Case

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Batch, Cloud, value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
@@ -20,6 +19,7 @@ from sgdtheory.optim.learning_rate import LOWER, has_risen, look_steps, measured
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGD, Diverged, Uncoupled
 from sgdtheory.optim.training_loop import run_measured
+from sgdtheory.protocol import Batch, Cloud, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import Interrupted
 from sgdtheory.runs.unit import UnitFolder

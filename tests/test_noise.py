@@ -14,12 +14,12 @@ from sgdtheory.geometry.gradient_noise import (
     per_sample_noise,
     whole_pass,
 )
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from tests.test_outside import BOWL
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import hvp, value_and_grad, values
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.protocol import hvp, value_and_grad, values
 
 
 class Wrong(Quadratic):

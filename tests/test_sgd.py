@@ -10,12 +10,12 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
-from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
+from sgdtheory.protocol import Cloud
 from sgdtheory.rng import stream
 
 BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile

@@ -11,7 +11,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, noise_vectors
 from sgdtheory.geometry.hessian import hessian
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import count_of, has_examples

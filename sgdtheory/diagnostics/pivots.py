@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 from sgdtheory.statistics.measured import Plot, Rows

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad, values
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
 

@@ -18,7 +18,7 @@ from sgdtheory.geometry.spectral_density import (
     density_without,
     ritz_pairs,
 )
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decays_alike, weight_decay_of
 from sgdtheory.statistics.measured import Measured

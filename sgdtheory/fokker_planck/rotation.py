@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import Coupling
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.closed_forms import is_isotropic
 from sgdtheory.roles.facts import title_of
 

@@ -14,8 +14,8 @@ from sgdtheory.fokker_planck.density import Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesArea, has_isotropic_noise, states_area
 from sgdtheory.roles.facts import device_of

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState, non_finite
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.unit import UnitFolder
 
 Seen = dict[str, Tensor]  # what is observed, by name; tensors of a fixed size

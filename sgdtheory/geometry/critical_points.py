@@ -11,8 +11,8 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import DIAGONALISED, hessian
-from sgdtheory.landscape import Landscape, hvp, value_and_grad
 from sgdtheory.optim.descent import quasi_newton
+from sgdtheory.protocol import Landscape, hvp, value_and_grad
 from sgdtheory.statistics.measured import Row
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.landscapes.batch_norm import has_batch_norm
+from sgdtheory.protocol import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import WithExamples, has_examples, is_network, sampled_of
 

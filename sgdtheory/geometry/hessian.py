@@ -6,7 +6,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape, hvp
+from sgdtheory.protocol import Landscape, hvp
 
 # Parameters up to which the whole Hessian is written down,
 DENSE = 256  # because that is quicker than Lanczos,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.geometry.hessian import hessian_products
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 
 CONVERGED = 1e-7  # of |α₀|: a remainder below this is rounding, and the Krylov space is complete
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from sgdtheory.geometry.gradient_noise import example_gradients
 from sgdtheory.geometry.hessian import hessian
-from sgdtheory.landscape import Cloud, value_and_grad
+from sgdtheory.protocol import Cloud, value_and_grad
 from sgdtheory.roles.examples import WithExamples
 
 AT_ONCE = 256  # examples whose gradients are taken together

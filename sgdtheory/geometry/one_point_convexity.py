@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of
 

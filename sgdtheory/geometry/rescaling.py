@@ -1,6 +1,6 @@
 """The same function of a network with ReLUs at other points of its landscape."""
 
-from sgdtheory.landscape import Cloud
+from sgdtheory.protocol import Cloud
 from sgdtheory.roles.examples import NetworkLandscape
 
 

@@ -4,7 +4,7 @@ follows."""
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.roles.examples import WithExamples, is_network
 from sgdtheory.roles.facts import decay_gradient
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.geometry.hessian import DENSE, top_eigenpairs
 from sgdtheory.geometry.lanczos import eigen_jacobi, lanczos, quadratures
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.measured import Measured
 
 

@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 
 from sgdtheory.geometry.gradient_noise import is_additive, per_sample_noise, whole_pass
 from sgdtheory.geometry.hessian import hessian_products
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import has_examples
 from sgdtheory.statistics.measured import Measured

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.rotation import Stirring, turned
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.double_well import DoubleWell
+from sgdtheory.protocol import Cloud, Landscape
 
 KNOWN = (0.25, 2, 1.0, None)  # height, directions, stiffness, ambient of the double well
 

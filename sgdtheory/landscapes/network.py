@@ -7,10 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.landscape import Cloud, Dtype, dtype_of
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.written import as_written
+from sgdtheory.protocol import Cloud, Dtype, dtype_of
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import Score, Split
 from sgdtheory.runs.interrupt import stop_if_asked

@@ -13,7 +13,6 @@ from torch.func import vmap
 from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, first_line
-from sgdtheory.landscape import Cloud, value_and_grad
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
     by_products,
@@ -26,6 +25,7 @@ from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
+from sgdtheory.protocol import Cloud, value_and_grad
 from sgdtheory.rng import stream
 
 PART_VALUES = 1 << 21  # numbers in a part of the objective: all of digits, 682 images of CIFAR

@@ -7,8 +7,8 @@ from typing import Literal, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud
 from sgdtheory.landscapes.autograd_context import Context
+from sgdtheory.protocol import Cloud
 
 Decay: TypeAlias = Literal["all", "weights"]
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.errors import UserError, first_line
-from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes.culprit import (
     REFUSED,
     ROUNDING,
@@ -23,6 +22,7 @@ from sgdtheory.landscapes.culprit import (
 )
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
+from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
 

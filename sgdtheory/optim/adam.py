@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, PositiveFloat
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud
 
 
 @dataclass(frozen=True)

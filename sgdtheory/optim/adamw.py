@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegative
-from sgdtheory.landscape import Cloud
 from sgdtheory.optim.adam import Adam
+from sgdtheory.protocol import Cloud
 
 
 @dataclass(frozen=True)

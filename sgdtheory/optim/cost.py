@@ -7,9 +7,9 @@ from resource import RUSAGE_SELF, getrusage
 
 import torch
 
-from sgdtheory.landscape import Cloud, Landscape, parts_of, value_and_grad, values
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Landscape, parts_of, value_and_grad, values
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.unit import Estimate
 

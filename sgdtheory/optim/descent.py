@@ -8,9 +8,9 @@ import torch
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape, hvp, top_curvature, value_and_grad
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Landscape, hvp, top_curvature, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Batch, Cloud, Landscape, value_and_grad
+from sgdtheory.protocol import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.roles.facts import states_rate
 
 PRODUCTS = 3  # with the Hessian, a gradient each: with the first one 12 forward passes of a batch

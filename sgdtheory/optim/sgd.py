@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Batch, Cloud, Landscape, top_curvature, value_and_grad
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, indices
 from sgdtheory.optim.schedule import Schedule
+from sgdtheory.protocol import Batch, Cloud, Landscape, top_curvature, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import (

@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.facts import constant_loss_of
 
 # of the best constant prediction's loss: above it a network has not learned its training set

@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import UnitFolder
 

@@ -19,7 +19,6 @@ from sgdtheory.annotations import (
     PositiveInt,
 )
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant, Schedule
@@ -36,6 +35,7 @@ from sgdtheory.paths.search import (
     report_progress,
     run_stage_in,
 )
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.unit import UnitFolder
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Cloud, Landscape
-from sgdtheory.landscape import values as objective
 from sgdtheory.optim.learning_rate import is_measured
 from sgdtheory.optim.sgd import SGD, Coupling, Diverged
 from sgdtheory.paths.autoneb_state import AutoNEBState
@@ -25,6 +23,8 @@ from sgdtheory.paths.path import (
     values_along,
 )
 from sgdtheory.paths.straight_line import rate_along
+from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import values as objective
 from sgdtheory.rng import key, stream
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from sgdtheory.annotations import PositiveInt
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.learning_rate import is_measured
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
@@ -18,6 +17,7 @@ from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape, has_examples, is_network
 from sgdtheory.runs.extra import FAULTS, nothing, reason

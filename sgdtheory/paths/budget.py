@@ -4,10 +4,10 @@ end."""
 from itertools import accumulate
 from typing import NamedTuple
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_scores, seconds_of_step
 from sgdtheory.paths.baselines import BEND_BATCH, BENDS, Baselines, bend_batch_size
 from sgdtheory.paths.search import PathMethod, StepCost
+from sgdtheory.protocol import Cloud, Landscape
 
 REST = 20  # points that are scored for what a path is good for
 # examples that paths are judged by, where there are so many: a loss is then known to 2 % of its

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape
 from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.verdict import APART, is_flat
 from sgdtheory.paths.ways import WORDS, words_of
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.roles.facts import title_of

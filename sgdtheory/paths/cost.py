@@ -1,11 +1,11 @@
 """What joining two minima is going to cost, from short measurements."""
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import STEPS, memory_at, score_seconds, step_seconds
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.search import PathMethod
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.unit import Estimate
 
 

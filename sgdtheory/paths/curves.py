@@ -13,7 +13,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
-from sgdtheory.landscape import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape
 from sgdtheory.roles.examples import examples_of, has_examples, is_augmented, sampled_of
 from sgdtheory.roles.facts import rows_at_once_of, states_rate
 

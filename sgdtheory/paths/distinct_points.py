@@ -6,9 +6,9 @@ from functools import cached_property
 from torch import Tensor
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud
 from sgdtheory.paths.graph import Pair, Pairs
 from sgdtheory.paths.next_pairs import next_pairs
+from sgdtheory.protocol import Cloud
 
 
 @dataclass(frozen=True, eq=False)

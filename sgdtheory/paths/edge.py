@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.paths.baselines import BENDS, Baselines, Ways
 from sgdtheory.paths.budget import EdgeProgress, edge_progress
@@ -16,6 +15,7 @@ from sgdtheory.paths.saddle_index import saddle_index
 from sgdtheory.paths.search import PathMethod, Progress
 from sgdtheory.paths.verdict import verdict_of
 from sgdtheory.paths.ways import lowest_way
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.roles.facts import objective_gap, scored_count_of
 from sgdtheory.runs.extra import extra

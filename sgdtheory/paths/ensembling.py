@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import NetworkLandscape, network_of
 from sgdtheory.runs.extra import extra
 from sgdtheory.statistics.measured import Measured, Row

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud
 from sgdtheory.paths.polyline import length, points_at
+from sgdtheory.protocol import Cloud
 from sgdtheory.statistics.measured import Measured, Row, row_of
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud
 from sgdtheory.paths.polyline import arc_positions, length, points_at, straight_length, subdivide
 from sgdtheory.paths.profile import Profile
+from sgdtheory.protocol import Cloud
 from sgdtheory.statistics.measured import Row
 
 # points [T, n] → values [T], e.g. training loss with recomputed statistics

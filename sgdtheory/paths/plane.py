@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape
 from sgdtheory.paths.profile import profile
+from sgdtheory.protocol import Landscape
 from sgdtheory.runs.folder import Json
 
 MARGIN = 0.25  # of the triangle's extent, around it

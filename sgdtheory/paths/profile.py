@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Cloud, Landscape, values
+from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.bootstrap import resample_counts
 from sgdtheory.statistics.measured import Measured, Row

@@ -4,10 +4,10 @@ there."""
 import torch
 
 from sgdtheory.geometry.hessian import hessian
-from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.optim.descent import newton
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.statistics.measured import Row
 
 STATIONARY = 1e-6  # |∇L| at a refined top: below, it is a critical point

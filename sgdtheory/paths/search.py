@@ -5,10 +5,10 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.path import FoundPath
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import UnitFolder
 

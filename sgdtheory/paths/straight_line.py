@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Landscape
 
 MEASURED_AT = (0.2, 0.4, 0.6, 0.8)  # of the line: where a learning rate is measured
 

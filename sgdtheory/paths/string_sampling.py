@@ -10,9 +10,9 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
-from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
 from sgdtheory.paths.polyline import gaps, length, points_at, straight_length
+from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.folder import Json
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
@@ -30,6 +29,7 @@ from sgdtheory.paths.search import (
 )
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.string_sampling import String, StringSampling, Watch
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.closed_forms import states_barrier
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.interrupt import stop_if_asked

@@ -1,9 +1,9 @@
 """What is said of an edge: whether its minima are connected, and when that cannot be said."""
 
-from sgdtheory.landscape import Landscape
 from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.profile import Profile
 from sgdtheory.paths.ways import words_of
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, Row
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
-from sgdtheory.landscape import Dtype, Landscape, dtype_of
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import examples_for
@@ -34,6 +33,7 @@ from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
+from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.examples import is_network, is_scored, network_of
 from sgdtheory.runs.run import Run

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_scores
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.cost import estimate_edge
 from sgdtheory.paths.search import PathMethod
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.unit import Estimate
 
 

@@ -18,13 +18,13 @@ from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
-from sgdtheory.landscape import Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_score
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of, digest_of_all
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
+from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.roles.examples import Split, count_of, network_of
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.run import Run

@@ -5,11 +5,11 @@ from functools import cached_property
 
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape
 from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.disconnectivity import disconnectivity
 from sgdtheory.paths.distinct_points import DistinctPoints
 from sgdtheory.paths.graph import Edge, Pair, spanning_tree, tree_means, violations
+from sgdtheory.protocol import Landscape
 from sgdtheory.runs.folder import Json
 from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Landscape
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import NARROW, as_constant
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import network_of
 from sgdtheory.roles.facts import constants_of
 

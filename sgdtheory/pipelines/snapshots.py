@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
-from sgdtheory.landscape import Cloud, Landscape, value_and_grad
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot, Rows

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.pipelines.checkpoints.checkpoint import Checkpoint
@@ -31,6 +30,7 @@ from sgdtheory.pipelines.minima_file import (
     statistics_beside,
     statistics_to_keep,
 )
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import is_network, network_of
 from sgdtheory.roles.facts import constants_of, device_of

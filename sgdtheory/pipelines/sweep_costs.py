@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import estimate_descent
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.runs.unit import Estimate

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Landscape
 from sgdtheory.optim.sampling import Sampling
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json

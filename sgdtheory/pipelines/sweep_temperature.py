@@ -14,7 +14,6 @@ from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, Pos
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
-from sgdtheory.landscape import Dtype, Landscape, dtype_of
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
@@ -32,6 +31,7 @@ from sgdtheory.pipelines.sweep_sites import (
     refuse_batches,
     refuse_points,
 )
+from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of, title_of

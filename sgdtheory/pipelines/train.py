@@ -10,7 +10,6 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of, value_and_grad
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
@@ -19,6 +18,7 @@ from sgdtheory.optim.training_loop import run_measured, run_stage
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, is_sampled, is_scored
 from sgdtheory.roles.facts import objective_gap, title_of

@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import TypeIs
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.asking import has
 from sgdtheory.roles.facts import title_of
 

@@ -9,8 +9,8 @@ from typing_extensions import TypeIs
 
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import Batch, Cloud, Landscape
 from sgdtheory.losses.loss import Loss
+from sgdtheory.protocol import Batch, Cloud, Landscape
 from sgdtheory.roles.asking import has
 from sgdtheory.roles.facts import title_of
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeIs
 
-from sgdtheory.landscape import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.asking import has, of
 from sgdtheory.statistics.measured import Measured
 

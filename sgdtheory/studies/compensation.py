@@ -14,9 +14,9 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.geometry.hessian import SOLVED, hessian
-from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.clamped import push, second_order
 from sgdtheory.optim.descent import lbfgs
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.fokker_planck.stirred import Stirred
-from sgdtheory.landscape import Dtype, dtype_of
 from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.protocol import Dtype, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

@@ -9,8 +9,8 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.linearised import Linearised
-from sgdtheory.landscape import Landscape, dtype_of
 from sgdtheory.pipelines.sweep_temperature import SweepTemperature
+from sgdtheory.protocol import Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.examples import examples_of
 from sgdtheory.runs.run import Run

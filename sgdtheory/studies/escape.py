@@ -12,9 +12,9 @@ from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

@@ -12,13 +12,13 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.landscape import Cloud, Dtype, Landscape, values
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
+from sgdtheory.protocol import Cloud, Dtype, Landscape, values
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import title_of

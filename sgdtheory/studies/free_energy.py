@@ -17,9 +17,9 @@ from sgdtheory.fokker_planck.generator import FokkerPlanck
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

@@ -10,11 +10,11 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.one_point_convexity import OnePoint
-from sgdtheory.landscape import Cloud, Dtype, Landscape
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.pipelines.train import check_batch_size
+from sgdtheory.protocol import Cloud, Dtype, Landscape
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import has_examples
 from sgdtheory.runs.interrupt import stop_if_asked

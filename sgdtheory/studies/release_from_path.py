@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.fokker_planck.law import noise_temperature
-from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.frame import Frame
+from sgdtheory.protocol import Cloud
 from sgdtheory.rng import key
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

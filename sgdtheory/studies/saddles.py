@@ -21,10 +21,10 @@ from sgdtheory.geometry.critical_points import (
     critical_point_at,
 )
 from sgdtheory.geometry.units_left_out import known_index, mask_of_trained
-from sgdtheory.landscape import Cloud
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked

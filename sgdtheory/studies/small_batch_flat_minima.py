@@ -13,11 +13,11 @@ from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.rescaling import rescaled
-from sgdtheory.landscape import Cloud, Dtype, Landscape, values
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
+from sgdtheory.protocol import Cloud, Dtype, Landscape, values
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import Smoothable, is_smoothable
 from sgdtheory.runs.interrupt import stop_if_asked

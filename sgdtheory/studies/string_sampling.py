@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.paths.string_sampling import String, StringSampling
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

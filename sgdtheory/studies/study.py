@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Cloud, Dtype
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.protocol import Cloud, Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked

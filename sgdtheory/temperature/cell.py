@@ -8,10 +8,10 @@ import torch
 
 from sgdtheory.fokker_planck.law import noise_temperature
 from sgdtheory.geometry.gradient_noise import MOST_EXAMPLES
-from sgdtheory.landscape import Landscape
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import in_full

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured, Row
 from sgdtheory.temperature.cell import WINDOW, Cell

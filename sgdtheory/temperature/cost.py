@@ -3,9 +3,9 @@
 import time
 
 from sgdtheory.geometry.gradient_noise import whole_pass
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.cost import memory_at, step_seconds
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sgdtheory.geometry.gradient_noise import whole_pass
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import device_of

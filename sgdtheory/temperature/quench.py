@@ -10,12 +10,12 @@ from sgdtheory.errors import RunError
 from sgdtheory.geometry.gradient_noise import noise_vectors, whole_pass
 from sgdtheory.geometry.lanczos import weighted_spectrum
 from sgdtheory.geometry.scale_invariance import with_norms_of
-from sgdtheory.landscape import Cloud, Landscape
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.optim.descent import MOMENTUM
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import examples_of
 from sgdtheory.roles.facts import weight_decay_of

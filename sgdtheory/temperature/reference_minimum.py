@@ -18,12 +18,12 @@ from sgdtheory.geometry.gradient_noise import (
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.lanczos import weighted_spectrum
 from sgdtheory.geometry.scale_invariance import scale_invariant
-from sgdtheory.landscape import Landscape, value_and_grad
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
 from sgdtheory.roles.facts import decay_gradient, decays_alike, weight_decay_of

@@ -14,7 +14,6 @@ from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
 from sgdtheory.fokker_planck.rotation import Rotation
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.limit_cycle import LimitCycle
 from sgdtheory.landscapes.linear_regression import LinearRegression
@@ -22,6 +21,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.ring import Ring
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.trends import sigmas

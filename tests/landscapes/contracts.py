@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Batch, hvp, value_and_grad
+from sgdtheory.protocol import Batch, hvp, value_and_grad
 from sgdtheory.rng import stream
 
 

@@ -7,7 +7,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Landscape, top_curvature, value_and_grad, values
+from sgdtheory.protocol import Landscape, top_curvature, value_and_grad, values
 from sgdtheory.rng import stream
 
 

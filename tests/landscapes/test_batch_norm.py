@@ -15,7 +15,6 @@ from torch.overrides import TorchFunctionMode
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import batch_norm
 from sgdtheory.landscapes.batch_norm import (
     batch_statistics_only,
@@ -26,6 +25,7 @@ from sgdtheory.landscapes.batch_norm import (
 )
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 
 LAST = torch.channels_last

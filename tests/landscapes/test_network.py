@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
-from sgdtheory.landscape import hvp, value_and_grad, values
 from sgdtheory.landscapes import batch_norm
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
@@ -19,6 +18,7 @@ from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.protocol import hvp, value_and_grad, values
 from sgdtheory.rng import stream
 
 FEW = digits().first(60, 40)

@@ -9,8 +9,8 @@ import torch
 from scipy.linalg import solve_discrete_lyapunov
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import hvp
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.protocol import hvp
 
 H = (1.3, 0.4, 0.05)
 NON_COMMUTING = [

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from sgdtheory.data.text import SYMBOLS, topics
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import hvp, value_and_grad, values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.lstm import LSTM
 from sgdtheory.optim.descent import lbfgs
+from sgdtheory.protocol import hvp, value_and_grad, values
 from sgdtheory.rng import stream
 from tests.landscapes import contracts
 from tests.small_networks import regression

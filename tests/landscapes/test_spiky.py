@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.spiky import LOWEST_SINC, Spiky
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(

@@ -19,12 +19,12 @@ from torch.nn.parameter import is_lazy
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import hvp, value_and_grad
 from sgdtheory.landscapes import twice
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.custom import custom
+from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 from tests.landscapes.strangers import REFUSED, RIGHT, Factory
 

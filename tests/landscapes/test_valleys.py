@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.bent_valley import BentValley
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.ring import Ring
+from sgdtheory.protocol import value_and_grad
 
 ANGLES = torch.linspace(0, pi, 201, dtype=torch.float64)
 

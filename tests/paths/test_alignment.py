@@ -10,7 +10,6 @@ from torch.func import functional_call
 
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.cnn import CNN
 from sgdtheory.models.densenet import DenseNet
@@ -21,6 +20,7 @@ from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.paths.units.layout import same
 from sgdtheory.paths.units.rules import RULES
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 
 SHAPE = (1, 8, 8)

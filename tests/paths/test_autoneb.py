@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import RunError
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
 from sgdtheory.landscapes.ring import Ring
@@ -24,6 +23,7 @@ from sgdtheory.paths.path import FoundPath, values_along
 from sgdtheory.paths.polyline import arc_positions, gaps, points_at
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.search import run_stage_in
+from sgdtheory.protocol import values
 from tests.cases import NATIVE, WIDE, Case
 
 SOME_WIDE = ("ring", "bent_valley", "linear_net_1", "linear_net_2", "muller_brown")

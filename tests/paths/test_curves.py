@@ -7,11 +7,11 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points, straight
+from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 
 CURVES = [straight, bezier, chain]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
@@ -25,6 +24,7 @@ from sgdtheory.paths.edge import join
 from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.search import keep_state, kept_state, run_stage_in
 from sgdtheory.paths.strings import Strings
+from sgdtheory.protocol import values
 from sgdtheory.report.progress import Clock
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder

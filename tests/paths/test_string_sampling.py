@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -16,6 +15,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.polyline import subdivide
 from sgdtheory.paths.string_sampling import StringSampling, descend_to
+from sgdtheory.protocol import values
 from sgdtheory.rng import stream
 from tests.small_networks import regression
 

@@ -14,11 +14,11 @@ from sgdtheory.data.digits import digits
 from sgdtheory.fokker_planck.density import Binned
 from sgdtheory.fokker_planck.rotation import Rotation
 from sgdtheory.geometry.linearised import Linearised
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sgdtheory.geometry.hessian import hessian as whole_hessian
-from sgdtheory.landscape import value_and_grad
 from sgdtheory.landscapes.derived import clamped
 from sgdtheory.landscapes.derived.clamped import Clamped, push, second_order
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.studies.compensation import claims_of, made_up
 from tests.conftest import Said

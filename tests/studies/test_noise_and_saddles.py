@@ -15,7 +15,6 @@ from sgdtheory.geometry.critical_points import critical_point_at, kind_of
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.geometry.one_point_convexity import OnePoint
 from sgdtheory.geometry.units_left_out import mask_of_trained
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.spiky import Spiky
@@ -23,6 +22,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.studies import one_point_convexity, saddles, smoothing

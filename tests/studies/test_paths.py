@@ -16,7 +16,6 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.geometry import traces
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
-from sgdtheory.landscape import value_and_grad, values
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -24,6 +23,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.frame import Frame
+from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.studies import noise_along_path, release_from_path

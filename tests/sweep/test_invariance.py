@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
 from sgdtheory.geometry.scale_invariance import scale_invariant, with_norms_of
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -19,6 +18,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import values
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.estimators.angular_update import AngularUpdate

@@ -9,9 +9,9 @@ import torch
 
 from sgdtheory.errors import RunError
 from sgdtheory.geometry.scale_invariance import scale_invariant
-from sgdtheory.landscape import values
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.protocol import values
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell

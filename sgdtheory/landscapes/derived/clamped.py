@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Batch, Cloud, value_and_grad, values
 from sgdtheory.optim.descent import lbfgs
+from sgdtheory.protocol import Batch, Cloud, value_and_grad, values
 from sgdtheory.roles.facts import penalty_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.landscape import Batch, Cloud
+from sgdtheory.protocol import Batch, Cloud
 from sgdtheory.roles.examples import WithExamples
 from sgdtheory.roles.facts import device_of
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.landscape import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape
 from sgdtheory.roles.examples import Score, Scored, Split, is_scored
 
 MOST_BYTES = 1 << 28  # of the scores that are kept: of 50,000 examples some three hundred points

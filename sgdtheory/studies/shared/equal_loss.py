@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.landscape import Cloud, Landscape, values
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
+from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, Row, Rows, row_of

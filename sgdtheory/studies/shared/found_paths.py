@@ -9,13 +9,13 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
-from sgdtheory.landscape import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.search import Progress
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.trajectory import Trajectory
 

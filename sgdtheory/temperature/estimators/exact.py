@@ -4,7 +4,7 @@ covariance."""
 import numpy as np
 
 from sgdtheory.errors import UserError
-from sgdtheory.landscape import Landscape, hvp
+from sgdtheory.protocol import Landscape, hvp
 from sgdtheory.roles.closed_forms import states_covariance
 from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured, Row, row_of

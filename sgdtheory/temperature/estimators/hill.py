@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sgdtheory.landscape import Landscape
+from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.bootstrap import bootstrap
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.trajectory import Array, Trajectory
