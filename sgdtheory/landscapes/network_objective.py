@@ -177,6 +177,10 @@ class NetworkObjective:
             return None
         return float(self._rate)
 
+    def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
+        return self.function.outputs_of(module, inputs)
+
     def init(self, points: int, stream: torch.Generator) -> Cloud:
         """Points [points, n] as the model's author initialises them: its constructor is run anew,
         its random draws taken from `stream`."""

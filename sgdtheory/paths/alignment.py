@@ -1,9 +1,13 @@
-"""Weight matching: the renumbering of hidden units that brings one network closest to another."""
+"""Weight matching: the change of hidden units that brings one network closest to another."""
 
 import torch
 from torch import Tensor
 
-from sgdtheory.paths.symmetry import Group, Parts, Permutation, Symmetry
+from sgdtheory.paths.fingerprints import match_fingerprints
+from sgdtheory.paths.matching import Matching, renumbering, turning
+from sgdtheory.paths.symmetry import Parts, Symmetry
+
+LEAST = 1e-12  # of |moving||fixed|: a smaller gain is rounding
 
 
 def align(
@@ -15,134 +19,98 @@ def align(
     Coordinate descent over the groups, each an exact linear assignment given the others (Ainsworth
     et al. 2023, 2209.04836, Algorithm 1). It ends in a local minimum, in residual networks often a
     poor one, because all blocks of a stage hold one group in place. So it starts twice: from units
-    paired by what no other renumbering can change (see `_by_fingerprint`), which alone finds a
+    paired by what no other renumbering can change (see `match_fingerprints`), which alone finds a
     planted permutation, and from `moving` as it is, so that the distance never grows. Then
     `restarts` times two groups of the best are shuffled and descended again: on trained ResNets and
     DenseNets this came closer, in less time, than as many random starts. The closest of all is
     kept.
+
+    Where streams may be turned the same is done once more with them turned instead of renumbered,
+    each by the best orthogonal matrix R given the others (Procrustes): W out of the stream becomes
+    W Rᵀ, W into it R W, an embedding E Rᵀ. For this the scales γ of RMS norms are taken into the
+    weights behind them in both networks, and in the end those weights are divided by the scales of
+    `fixed`, which the outcome has: the function stays the same to rounding, as does every number of
+    θ in networks without such streams.
     """
-    best = symmetry.identity()
-    closest = float((moving - fixed).double().norm())
+    best = _aligned(renumbering(symmetry), moving, fixed, stream, restarts)
+    if symmetry.turnable:
+        start = symmetry.folded(moving.double())
+        end = symmetry.folded(fixed.double())
+        turned = _aligned(turning(symmetry), start, end, stream, restarts)
+        turned = symmetry.unfolded(turned, fixed).to(moving)
+        if _distance(turned, fixed) < _distance(best, fixed):
+            best = turned
+    return best
+
+
+def _aligned(
+    matching: Matching, moving: Tensor, fixed: Tensor, stream: torch.Generator, restarts: int
+) -> Tensor:
+    """`moving` [n] after the changes that bring it closest to `fixed` [n]."""
+    symmetry = matching.symmetry
+    best = moving
+    closest = _distance(moving, fixed)
+    start = symmetry.parts(moving.cpu().double())
+    there = symmetry.parts(fixed.cpu().double())
     for attempt in range(2 + restarts):
         if closest == 0:
             break
+        here = {name: part.clone() for name, part in start.items()}
         if attempt == 0:
-            start = _by_fingerprint(symmetry, moving, fixed)
-        elif attempt == 1:
-            start = symmetry.identity()
-        else:
-            start = _shuffle_two(symmetry, best, stream)
-        permutations = _descend(symmetry, start, moving, fixed, stream)
-        moved = symmetry.apply(moving, permutations)
-        distance = float((moved - fixed).double().norm())
+            match_fingerprints(matching, here, there)
+        elif attempt > 1:
+            here = symmetry.parts(best.cpu().double())
+            _shuffle_two(matching, here, stream)
+        _descend(matching, here, there, stream)
+        moved = symmetry.vector(here).to(moving)
+        distance = _distance(moved, fixed)
         if distance < closest:
-            best = permutations
+            best = moved
             closest = distance
-    return symmetry.apply(moving, best)
+    return best
 
 
-def _shuffle_two(
-    symmetry: Symmetry, permutations: list[Permutation], stream: torch.Generator
-) -> list[Permutation]:
-    shuffled = list(permutations)
-    drawn = symmetry.random(stream)
-    order = torch.randperm(len(drawn), generator=stream)
-    for k in order[:2].tolist():
-        shuffled[k] = drawn[k]
-    return shuffled
+def _distance(first: Tensor, second: Tensor) -> float:
+    return float((first - second).double().norm())
 
 
-def _descend(
-    symmetry: Symmetry,
-    start: list[Permutation],
-    moving: Tensor,
-    fixed: Tensor,
-    stream: torch.Generator,
-) -> list[Permutation]:
-    """Assign one group after the other, in random order, until no group gains: maximises ⟨moved,
-    fixed⟩."""
-    permutations = list(start)
-    there = symmetry.parts(fixed.cpu().double())
-    moved = symmetry.apply(moving.cpu().double(), start)
-    here = symmetry.parts(moved)
-    scale = float(fixed.double().norm() * moving.double().norm())
-    least = 1e-12 * scale  # below, a gain is rounding
+def _shuffle_two(matching: Matching, parts: Parts, stream: torch.Generator) -> None:
+    order = torch.randperm(len(matching.groups), generator=stream)
+    for number in order[:2].tolist():
+        matching.change(number, parts, matching.random(number, stream))
+
+
+def _descend(matching: Matching, here: Parts, there: Parts, stream: torch.Generator) -> None:
+    """Change one group of `here` after the other, in place and in random order, until none gains:
+    maximises ⟨here, there⟩."""
+    squares = [sum(float(part.square().sum()) for part in of.values()) for of in (here, there)]
+    least = LEAST * (squares[0] * squares[1]) ** 0.5
     gained = True
     while gained:
         gained = False
-        order = torch.randperm(len(symmetry.groups), generator=stream)
-        for k in order.tolist():
-            group = symmetry.groups[k]
-            products = torch.zeros(group.size, group.size, dtype=torch.float64)  # [units, units]
-            for slot in group.slots:
-                wanted = group.rows(slot, there)
-                present = group.rows(slot, here)
-                products = products + wanted @ present.T
-            step = _assignment(-products)
-            assigned = products[torch.arange(group.size), step]
-            gain = assigned.sum() - products.trace()
-            if gain > least and _really_gains(group, here, there, step, least):
-                group.permute(here, step)
-                permutations[k] = permutations[k][step]
+        order = torch.randperm(len(matching.groups), generator=stream)
+        for number in order.tolist():
+            products = matching.products(number, there, here)
+            step, gain = matching.best(number, products)
+            if gain > least and _really_gains(matching, number, here, there, step, least):
+                matching.change(number, here, step)
                 gained = True
-    return permutations
 
 
-def _really_gains(group: Group, here: Parts, there: Parts, step: Permutation, least: float) -> bool:
+def _really_gains(
+    matching: Matching, number: int, here: Parts, there: Parts, step: Tensor, least: float
+) -> bool:
     """Whether ⟨here, there⟩ grows: certain unless a parameter has the group on two axes, where the
     problem is quadratic."""
-    axes = {(slot.name, slot.axis) for slot in group.slots}
-    names = {slot.name for slot in group.slots}
+    slots = matching.groups[number].slots
+    axes = {(slot.name, slot.axis) for slot in slots}
+    names = {slot.name for slot in slots}
     if len(axes) == len(names):
         return True
-    moved = {name: here[name].clone() for name, _ in axes}
-    group.permute(moved, step)
+    moved = {name: here[name].clone() for name in names}
+    matching.change(number, moved, step)
     gain = 0.0
     for name, part in moved.items():
         change = part - here[name]
         gain += float((change * there[name]).sum())
     return gain > least
-
-
-def _assignment(costs: Tensor) -> Permutation:
-    """For each row the column that makes the sum of costs [units, units] least."""
-    from scipy.optimize import linear_sum_assignment  # here, because importing it takes its time
-
-    _, columns = linear_sum_assignment(costs.numpy())
-    return torch.from_numpy(columns)
-
-
-def _by_fingerprint(symmetry: Symmetry, moving: Tensor, fixed: Tensor) -> list[Permutation]:
-    """From the inputs on, each group's units paired by what no renumbering of the groups to come
-    can change."""
-    here = symmetry.parts(moving.cpu().double())
-    there = symmetry.parts(fixed.cpu().double())
-    permutations = []
-    for k, group in enumerate(symmetry.groups):
-        ours = _fingerprints(symmetry, here, k)
-        theirs = _fingerprints(symmetry, there, k)
-        # not by matrix products, which are faster but round away what tells two nearly dead units
-        # apart
-        distances = torch.cdist(theirs, ours, compute_mode="donot_use_mm_for_euclid_dist")
-        permutation = _assignment(distances.square())
-        permutations.append(permutation)
-        group.permute(here, permutation)
-    return permutations
-
-
-def _fingerprints(symmetry: Symmetry, parts: Parts, k: int) -> Tensor:
-    """Of each unit of group k all its weights [units, numbers]; those to and from units of later
-    groups (and its own) sorted over these units, apart for each pixel of the kernel. Two
-    networks that differ by a permutation of the groups from k on have the same set of
-    fingerprints."""
-    group = symmetry.groups[k]
-    rows = []
-    for slot in group.slots:
-        part = parts[slot.name].clone()
-        for later in symmetry.groups[k:]:
-            for place in later.slots:
-                if place.name == slot.name and place.axis != slot.axis:
-                    later.sort(part, place)
-        rows_here = group.rows(slot, {slot.name: part})
-        rows.append(rows_here)
-    return torch.cat(rows, 1)

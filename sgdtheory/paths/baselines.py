@@ -15,10 +15,11 @@ from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_p
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
+from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import key, stream
-from sgdtheory.roles.examples import has_examples, is_network
+from sgdtheory.roles.examples import NetworkLandscape, has_examples, is_network
 from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.unit import UnitFolder
@@ -30,6 +31,7 @@ CORNERS = 65  # points of a curve whose polyline has the curve's length
 # of its length: an end that is no further from the other, once aligned, is that end but for
 # rounding
 SAME = 1e-6
+WATCHED = 4  # examples on which a network's symmetry is found
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Ways:
         if not is_network(self.landscape):
             return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
         first, second = self.ends
-        units = find_symmetry(self.landscape.module, self.landscape.data.shape)
+        units = symmetry_of(self.landscape)
         renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align"))
         renumbered = renumbered.to(first)
         line = self._along_line(torch.stack([first, renumbered]))
@@ -136,6 +138,15 @@ class Ways:
             return sgd
         rate = bend_rate(self.landscape, sgd, self.ends, curve, self.seed)
         return replace(sgd, learning_rate=rate)
+
+
+def symmetry_of(landscape: NetworkLandscape) -> Symmetry:
+    """The symmetry of a landscape's network, watched on a few of its examples."""
+    data = landscape.data
+    inputs = data.prepared(data.train_inputs[:WATCHED], torch.float64)
+    return find_symmetry(
+        landscape.module, inputs, landscape.shapes, landscape.constants, landscape.outputs_of
+    )
 
 
 def bend_batch_size(landscape: Landscape) -> int | None:

@@ -79,6 +79,10 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
         """Frozen parameters and buffers by name, […] each."""
         ...
 
+    def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
+        ...
+
     @property
     def scored(self) -> int: ...
     def with_constants(self, constants: Mapping[str, Tensor]) -> Self:

@@ -22,13 +22,12 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.paths import baselines, edge
-from sgdtheory.paths.baselines import Baselines, Ways
+from sgdtheory.paths.baselines import Baselines, Ways, symmetry_of
 from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.edge import join
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.presets import fast
 from sgdtheory.paths.profile import profile
-from sgdtheory.paths.symmetry_search import find_symmetry
 from sgdtheory.paths.verdict import doubts_of
 from sgdtheory.paths.ways import lowest_way
 from sgdtheory.pipelines.train import describe_point
@@ -227,7 +226,7 @@ def test_training_that_never_left_the_constant_is_no_minimum() -> None:
 def test_a_permuted_copy_is_connected_by_the_aligned_line(
     landscape: Network, minima: Tensor
 ) -> None:
-    units = find_symmetry(landscape.module, landscape.data.shape)
+    units = symmetry_of(landscape)
     copy = units.apply(minima[0], units.random(stream(0, "permuted")))
     assert not torch.equal(copy, minima[0])
     found, _ = connect(torch.stack([minima[0], copy]))

@@ -1,0 +1,1 @@
+"""Which hidden units a network has, watched in one forward pass."""
