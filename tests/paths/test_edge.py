@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.network_objective import MiniBatch
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.schedule import Constant
@@ -51,15 +52,23 @@ def test_judging_costs_no_more_than_descending(
         landscape, landscape.init(2, stream(0, "init")), 0
     )
     passes = {True: 0, False: 0}  # by whether gradients are asked for
-    inputs = Network._inputs
+    losses, outputs, recorded = Network._losses, Network.outputs_with, Network._recorded
 
-    def counted(self: Network, images: Tensor, cloud: Tensor) -> Tensor:
-        passes[torch.is_grad_enabled()] += images.shape[-4] * (
-            cloud.shape[0] if cloud.ndim == 2 else 1
-        )
-        return inputs(self, images, cloud)
+    def of_losses(self: Network, cloud: Tensor, batch: MiniBatch, of_rows: Any) -> Tensor:
+        passes[torch.is_grad_enabled()] += batch.inputs.shape[1] * cloud.shape[0]
+        return losses(self, cloud, batch, of_rows)
 
-    monkeypatch.setattr(Network, "_inputs", counted)
+    def of_outputs(self: Network, theta: Tensor, buffers: Any, inputs: Tensor) -> Tensor:
+        passes[False] += len(inputs)
+        return outputs(self, theta, buffers, inputs)
+
+    def of_statistics(self: Network, theta: Tensor, inputs: Tensor) -> Any:
+        passes[False] += len(inputs)
+        return recorded(self, theta, inputs)
+
+    monkeypatch.setattr(Network, "_losses", of_losses)
+    monkeypatch.setattr(Network, "outputs_with", of_outputs)
+    monkeypatch.setattr(Network, "_recorded", of_statistics)
     row, _ = join(
         landscape, SHORT, baselines, trained.cloud, 0, UnitFolder(tmp_path, Unit("edge", {}))
     )

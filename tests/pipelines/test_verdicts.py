@@ -17,6 +17,7 @@ import sgdtheory as package
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.landscapes.network import Network
+from sgdtheory.losses.cross_entropy import CrossEntropy
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
@@ -309,7 +310,7 @@ def test_a_run_of_one_minimum_falls_back_to_those_that_are_stated() -> None:
     ("where", "lost"),
     [
         ("sgdtheory.paths.baselines.align", ("aligned", "aligned_barrier")),
-        ("sgdtheory.landscapes.network.Network.model_at", ("ensemble",)),
+        ("sgdtheory.losses.cross_entropy.CrossEntropy.predictions", ("ensemble",)),
         (
             "sgdtheory.landscapes.network.Network.statistics",
             ("interpolated_statistics", "ensemble"),
@@ -383,7 +384,7 @@ def test_a_run_whose_baselines_all_fail_has_its_page(
         monkeypatch.setattr(baselines, name, failing)
     monkeypatch.setattr(edge, "saddle_index", failing)
     monkeypatch.setattr(Ways, "straight", failing)
-    monkeypatch.setattr(Network, "model_at", failing)
+    monkeypatch.setattr(CrossEntropy, "predictions", failing)
     monkeypatch.setattr(Network, "check", lambda *_: "")  # which would refuse such a module
     found, said = connect(
         torch.cat([minima, minima[:1] + 0.01]), "pairs=all", "plane=3", *NEXT_TO_NOTHING
