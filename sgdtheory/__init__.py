@@ -39,7 +39,7 @@ def landscape(
     loss: "Loss | LossName | Callable[[Tensor, Tensor], Tensor]" = "cross_entropy",
     weight_decay: float = 1e-3,
     parameters: str | None = None,
-    output: str | int | None = None,
+    entry: str | int | None = None,
     device: str = "cpu",
 ) -> "Network":
     """L(θ) = mean loss of the training examples + ½λ|θ|², λ the `weight_decay`, θ [n] the trainable
@@ -49,7 +49,7 @@ def landscape(
     makes one, called with those of shape= and classes= that it takes. `train`, `test`: (inputs
     [N, …], targets [N, …]) as tensors or arrays, or a Dataset of such pairs; integer targets are
     classes, floating ones numbers. `loss`: by name, or a function (outputs, targets) → [b].
-    `parameters`: a regular expression of names; the others are constants. `output`: which entry of
+    `parameters`: a regular expression of names; the others are constants. `entry`: which one of
     what the module returns.
 
     >>> import torch
@@ -62,7 +62,7 @@ def landscape(
     """
     from sgdtheory.notebook.own_landscape import own_landscape
 
-    return own_landscape(module, train, test, loss, weight_decay, parameters, output, device)
+    return own_landscape(module, train, test, loss, weight_decay, parameters, entry, device)
 
 
 def connect(

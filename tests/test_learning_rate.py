@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import RunError
 from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.network_objective import MiniBatch
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.learning_rate import LOWER, has_risen, look_steps, measured_rate, steepness
@@ -128,15 +129,15 @@ def test_it_is_a_pure_function_of_seed_and_start() -> None:
 def test_it_costs_a_hundredth_of_the_default_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 400 steps: four gradients. Counted in images, for a mini-batch might be split."""
     seen = [0]
-    inputs = Network._inputs
+    losses = Network._losses
 
-    def counted(self: Network, images: Tensor, cloud: Tensor) -> Tensor:
-        seen[0] += images.shape[-4] if torch.is_grad_enabled() else 10**9
-        return inputs(self, images, cloud)
+    def counted(self: Network, cloud: Tensor, batch: MiniBatch, of_rows: Any) -> Tensor:
+        seen[0] += batch.inputs.shape[1] if torch.is_grad_enabled() else 10**9
+        return losses(self, cloud, batch, of_rows)
 
     landscape = a_network()
     start = landscape.init(1, stream(0, "init"))
-    monkeypatch.setattr(Network, "_inputs", counted)
+    monkeypatch.setattr(Network, "_losses", counted)
     TRAIN.resolve_learning_rate(landscape, start, 0)
     assert 0 < seen[0] <= 0.01 * 400 * 128
 

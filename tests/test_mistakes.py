@@ -126,7 +126,7 @@ OBJECTS = [
     wrong(
         RING + "schedule._target_=sgdtheory.landscapes.ring.Ring", "schedule: Ring is no Schedule"
     ),
-    wrong("train data._target_=sgdtheory.models.mlp.MLP", "data: MLP is no Images"),
+    wrong("train data._target_=sgdtheory.models.mlp.MLP", "data: MLP is no Examples"),
     wrong("train model._target_=sgdtheory.optim.schedule.Cosine", "model: Cosine is no Module"),
     wrong("train _target_=sgdtheory.optim.schedule.Constant", "Constant is no Pipeline"),
     wrong("train model=custom", "model.factory", "must be given"),

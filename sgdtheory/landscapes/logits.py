@@ -26,7 +26,7 @@ def logits_of(outputs: object, entry: str | int | None = None) -> Tensor:
     if not isinstance(logits, Tensor):
         raise UserError(
             f"model: forward returns {_words(outputs)}; return the logits [b, classes] alone, "
-            f"or under the name logits, or say landscape.output="
+            f"or under the name logits, or say landscape.entry="
         )
     return logits
 
@@ -41,7 +41,7 @@ def _entry_of(outputs: object, entry: str | int) -> Tensor:
         named = getattr(outputs, entry, None)
     if not isinstance(named, Tensor):
         raise UserError(
-            f"landscape.output={entry}: forward returns {_words(outputs)}, and no tensor is called "
+            f"landscape.entry={entry}: forward returns {_words(outputs)}, and no tensor is called "
             f"so among it"
         )
     return named

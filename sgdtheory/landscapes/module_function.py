@@ -44,7 +44,7 @@ class ModuleFunction:
     `build` gives a fresh module; torch's, numpy's and Python's generators stand at a fixed place
     when it is called, so that buffers drawn in a constructor are the same in every process.
     `parameters`: a regular expression; parameters whose names it does not match are constants, as
-    are those that do not require a gradient. `output`: see `logits_of`. `example`: two inputs, for
+    are those that do not require a gradient. `entry`: see `logits_of`. `example`: two inputs, for
     modules that find out their shapes in the first pass.
     """
 
@@ -52,12 +52,12 @@ class ModuleFunction:
         self,
         build: Callable[[], nn.Module],
         parameters: str | None,
-        output: str | int | None,
+        entry: str | int | None,
         example: Tensor,
         device: torch.device,
     ) -> None:
         self._build = build
-        self._output = output
+        self._entry = entry
         self._example = example
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
@@ -153,11 +153,11 @@ class ModuleFunction:
             like = next(iter(values.values()))
             named |= self.constants_in(like.dtype)
         outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
-        return logits_of(outputs, self._output)
+        return logits_of(outputs, self._entry)
 
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
-        return logits_of(module(inputs), self._output)
+        return logits_of(module(inputs), self._entry)
 
     def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> Tensor:
         """Outputs [2, …] of one pass over the example, to see what it leaves behind."""

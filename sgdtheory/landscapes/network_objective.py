@@ -44,7 +44,7 @@ class NetworkObjective:
     (see `ModuleFunction`).
 
     `loss`: of each example, by name or as an object (`sgdtheory.losses`); `loss_factory`: the
-    function (outputs, targets) → [b] that `custom` is. `output`: which entry of what the module
+    function (outputs, targets) → [b] that `custom` is. `entry`: which one of what the module
     returns are its outputs (None: the tensor itself, or `logits`). Batch-norm buffers are no
     coordinates: a mini-batch is normalised by its own statistics, so its loss is a pure function of
     (θ, batch); the whole objective is the mean over a fixed partition of the training examples into
@@ -73,7 +73,7 @@ class NetworkObjective:
         compile: bool | Literal["cuda_graphs"] = False,
         parameters: str | None = None,
         loss_factory: Annotated[Callable[..., Tensor] | None, Importable] = None,
-        output: str | int | None = None,
+        entry: str | int | None = None,
         decay: Decay = "all",
         device: Annotated[str, Place] = "cpu",
     ) -> None:
@@ -82,7 +82,7 @@ class NetworkObjective:
         self.weight_decay = weight_decay
         self._rate = learning_rate
         build = partial(model, shape=data.shape, classes=data.outputs)
-        self.function = self._function(build, parameters, output)
+        self.function = self._function(build, parameters, entry)
         example = self.function.example_outputs
         self.loss = loss_named(loss, loss_factory).suited(example, self.data)
         self.shapes = self.function.shapes
@@ -120,12 +120,12 @@ class NetworkObjective:
         return [indices.to(self.device) for indices in parts]
 
     def _function(
-        self, build: Callable[[], nn.Module], parameters: str | None, output: str | int | None
+        self, build: Callable[[], nn.Module], parameters: str | None, entry: str | int | None
     ) -> ModuleFunction:
         """The module as a function; a UserError where it does not take such data."""
         example = self.data.prepared(self.data.train_inputs[:2], torch.float32)
         try:
-            function = ModuleFunction(build, parameters, output, example, self.device)
+            function = ModuleFunction(build, parameters, entry, example, self.device)
             self._layout = layout_of(function, example)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
             if isinstance(fault, UserError):

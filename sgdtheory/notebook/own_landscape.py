@@ -30,7 +30,7 @@ def own_landscape(
     loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
     weight_decay: float = 1e-3,
     parameters: str | None = None,
-    output: str | int | None = None,
+    entry: str | int | None = None,
     device: str = "cpu",
     name: str = "own data",
 ) -> Network:
@@ -44,7 +44,7 @@ def own_landscape(
         weight_decay,
         known,
         parameters=parameters,
-        output=output,
+        entry=entry,
         device=device,
     )
     if not isinstance(module, nn.Module):

@@ -506,7 +506,7 @@ def test_an_array_that_grows_a_thousandfold_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = announcing(tmp_path / "mine.npz", (300, 1000, 1000), bytes(300_000_000))
-    monkeypatch.setattr("sgdtheory.data.npz_pack._read", lambda *given: pytest.fail("it was read"))
+    monkeypatch.setattr("sgdtheory.data.npz._read", lambda *given: pytest.fail("it was read"))
     with pytest.raises(
         UserError, match=r"train_images grows from .* to 300,000,000 bytes unpacked"
     ):

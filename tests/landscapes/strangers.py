@@ -692,7 +692,7 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "single_precision": (SinglePrecision, "float64"),
     "detached": (Detached, "no gradient of the loss reaches a parameter of Detached"),
     "infinite": (Infinite, "not finite"),
-    "few_classes": (few_classes, r"outputs \[24, 7\]"),
+    "few_classes": (few_classes, r"outputs \[2, 7\]"),
     "three_channels": (for_colour, "does not take examples 1×8×8 of digits"),
     "no_parameters": (nn.Flatten, "has no parameters"),
 }

@@ -91,7 +91,7 @@ def test_an_objective_in_parts_is_the_mean_over_batches_of_exactly_that_size() -
     landscape = normed()
     parts, theta = GhostBatchObjective(landscape, 100, stream(0)), landscape.init(2, stream(0))
     batches = [batch for batch, _ in parts.parts()]
-    assert [batch.labels.shape for batch in batches] == [(1, 100)] * 14
+    assert [batch.targets.shape for batch in batches] == [(1, 100)] * 14
     mean = torch.stack([landscape.losses(theta, batch) for batch in batches]).mean(0)
     torch.testing.assert_close(values(parts, theta), mean)  # type: ignore[arg-type]
     assert (
