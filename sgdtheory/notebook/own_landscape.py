@@ -34,8 +34,8 @@ def own_landscape(
     device: str = "cpu",
     name: str = "own data",
 ) -> Network:
-    """L(θ) = mean loss of the training examples + ½λ|θ|², λ the `weight_decay`; see
-    `sgdtheory.landscape`."""
+    """L(θ) = mean loss of the training examples, inputs [N, …] and targets [N, …], + ½λ|θ|², λ the
+    `weight_decay`; see `sgdtheory.landscape`."""
     data = _examples(train, test, name)
     known = loss_named(loss, None) if isinstance(loss, str | Loss) else Custom(loss)
     landscape = Network(

@@ -54,7 +54,7 @@ def test_no_example_is_lost_or_doubled() -> None:
 def test_without_the_file_they_are_scikit_learns_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from_file = digits()
     monkeypatch.setattr("sgdtheory.data.digits.FILE", "sklearn/elsewhere.csv.gz")
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+    for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
         assert torch.equal(getattr(digits(), name), getattr(from_file, name))
 
 

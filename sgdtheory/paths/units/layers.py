@@ -200,4 +200,4 @@ def attention(
     for mask in (attn_mask, *settings):
         if isinstance(mask, Tensor):
             operands.append(Operand(labels.of(mask), (lead + "ts")[-mask.ndim :]))
-    return joined(labels.units, operands, lead + "te", bends=lead)
+    return joined(labels.units, operands, f"{lead}t" + "e", bends=lead)
