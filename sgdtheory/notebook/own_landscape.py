@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
@@ -18,8 +17,17 @@ from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.models.custom import custom
 from sgdtheory.roles.facts import constants_of
 
+
+@runtime_checkable
+class Pairs(Protocol):
+    """A data set that gives inputs with their targets, one example at a time."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
+
+
 # inputs and targets, as tensors or arrays, or a data set that gives pairs of them
-Split: TypeAlias = tuple[Tensor | np.ndarray, Tensor | np.ndarray] | Dataset[Any]
+Split: TypeAlias = tuple[Tensor | np.ndarray, Tensor | np.ndarray] | Pairs
 Own: TypeAlias = nn.Module | Callable[..., nn.Module]
 
 
@@ -95,13 +103,12 @@ def _examples(train: Split, test: Split | None, name: str) -> Examples:
 
 
 def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
-    if isinstance(split, Dataset):
-        count = len(split)  # type: ignore[arg-type]
-        pairs = [split[i] for i in range(count)]
+    if isinstance(split, tuple | list) and len(split) == 2:
+        inputs, targets = (torch.as_tensor(part) for part in split)
+    elif isinstance(split, Pairs) and not isinstance(split, tuple | list | Tensor | np.ndarray):
+        pairs = [split[i] for i in range(len(split))]
         inputs = torch.stack([torch.as_tensor(pair[0]) for pair in pairs])
         targets = torch.stack([torch.as_tensor(pair[1]) for pair in pairs])
-    elif isinstance(split, tuple | list) and len(split) == 2:
-        inputs, targets = (torch.as_tensor(part) for part in split)
     else:
         raise UserError(f"{name}: give (inputs, targets), or a data set of such pairs")
     if not targets.is_floating_point():

@@ -80,11 +80,15 @@ def _shuffle_two(matching: Matching, parts: Parts, stream: torch.Generator) -> N
         matching.change(number, parts, matching.random(number, stream))
 
 
+def _square(parts: Parts) -> float:
+    """|θ|² of a point by parameter."""
+    return sum(float(part.square().sum()) for part in parts.values())
+
+
 def _descend(matching: Matching, here: Parts, there: Parts, stream: torch.Generator) -> None:
     """Change one group of `here` after the other, in place and in random order, until none gains:
     maximises ⟨here, there⟩."""
-    squares = [sum(float(part.square().sum()) for part in of.values()) for of in (here, there)]
-    least = LEAST * (squares[0] * squares[1]) ** 0.5
+    least = LEAST * (_square(here) * _square(there)) ** 0.5
     gained = True
     while gained:
         gained = False

@@ -36,7 +36,7 @@ from sgdtheory.paths.search import (
     run_stage_in,
 )
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.runs.unit import UnitFolder
 
 
@@ -142,10 +142,14 @@ class AutoNEB:
         )
 
     def adapted_to(self, landscape: Landscape) -> "AutoNEB":
-        """The method as a landscape needs it: formulas have settings of their own."""
-        if is_scored(landscape):
+        """The method as a landscape needs it: formulas have settings of their own, and of fewer
+        examples than a mini-batch has all are taken."""
+        if not is_scored(landscape):
+            return self.on_formula()
+        count = count_of(landscape)
+        if count is None or self.batch_size is None or self.batch_size <= count:
             return self
-        return self.on_formula()
+        return replace(self, batch_size=count)
 
     @property
     def points_together(self) -> int:

@@ -31,7 +31,7 @@ from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_al
 from sgdtheory.paths.string_sampling import String, StringSampling, Watch
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.closed_forms import states_barrier
-from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Row
@@ -73,8 +73,12 @@ class Strings:
     nudge: NonNegative = 1e-2
 
     def adapted_to(self, landscape: Landscape) -> "Strings":
-        """The same: beads see to it themselves what they are on."""
-        return self
+        """The same, but that of fewer examples than a mini-batch has all are taken; beads see to it
+        themselves what else they are on."""
+        count = count_of(landscape)
+        if count is None or self.batch_size is None or self.batch_size <= count:
+            return self
+        return replace(self, batch_size=count)
 
     @property
     def points_together(self) -> int:

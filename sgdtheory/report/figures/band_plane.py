@@ -29,8 +29,11 @@ SEEN = 0.995  # of a path's squared distance from the straight line: nothing is 
 
 def band_plane(run: RunData) -> Figure | None:
     """The band and the straight line, coloured by loss on one scale."""
-    edges = tree_edges(run)[:MOST_PANELS]
-    bands = [band for band in (_band(run, edge) for edge in edges) if band is not None]
+    bands = []
+    for edge in tree_edges(run)[:MOST_PANELS]:
+        band = _band(run, edge)
+        if band is not None:
+            bands.append(band)
     if not bands:
         return None
     losses, heights = [], []
