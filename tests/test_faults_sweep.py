@@ -47,7 +47,7 @@ def test_killed_at_random_it_comes_to_the_same_bits(
 ) -> None:
     undisturbed(SMALL)
     monkeypatch.setattr(test_faults, "OFTEN", LOGGED)
-    runs = killed_at_random(tmp_path, SMALL, kills, 3.0)
+    runs = killed_at_random(tmp_path, SMALL, kills, 1.5)  # it takes two seconds
     logs = [
         (tmp_path / str(number) / "log").read_text(encoding="utf-8").splitlines()
         for number in range(runs)
