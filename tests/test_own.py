@@ -162,6 +162,10 @@ def test_a_temperature_is_measured(own: Network, ends: tuple[nn.Module, nn.Modul
         (lambda own: sgdtheory.landscape(net, (X, X[:, 0])), "use landscape.loss=mse"),
         (lambda own: sgdtheory.connect(own, torch.zeros(3), torch.zeros(3)), "a point of this"),
         (lambda own: sgdtheory.connect(own, {}, {}), "the state dict has no 0.weight"),
+        (
+            lambda own: sgdtheory.diagnose(own, [nn.Sequential(*net(), nn.Linear(3, 3))]),
+            "is it a larger model",
+        ),
         (lambda own: sgdtheory.diagnose(own, [net()], ["spectre"]), "did you mean 'spectrum'"),
         (lambda own: sgdtheory.diagnose(own, [net()], (), ["x=1"]), "x=1|x: "),
         (lambda own: sgdtheory.table("nowhere/*"), "no run is there"),

@@ -15,6 +15,10 @@ from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.models.custom import custom
+from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
+from sgdtheory.pipelines.checkpoints.state_dict import same_bits
+from sgdtheory.pipelines.checkpoints.weights import weights_in
+from sgdtheory.pipelines.minima_file import are_own
 from sgdtheory.roles.facts import constants_of
 
 
@@ -136,21 +140,15 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Mapping[str, Tensor
 
 
 def _point_of_weights(landscape: Network, weights: Mapping[str, Tensor]) -> Tensor:
-    missing = [name for name in landscape.shapes if name not in weights]
-    if missing:
-        raise UserError(f"the state dict has no {', '.join(missing[:3])}")
-    parts = []
-    for name, shape in landscape.shapes.items():
-        if weights[name].shape != shape:
-            raise UserError(
-                f"{name} is {list(weights[name].shape)} in the state dict, {list(shape)} in the "
-                f"landscape"
-            )
-        parts.append(weights[name].detach().reshape(-1).to(landscape.device))
-    for name, value in constants_of(landscape).items():
-        if name in weights and not torch.equal(weights[name].to(value), value):
-            raise UserError(
-                f"{name} is not trained, and another one in the state dict than in the landscape; "
-                f"make the landscape of the module that these weights belong to"
-            )
-    return torch.cat(parts)
+    """The point θ [n], found as in a file."""
+    if not weights:
+        raise UserError(f"the state dict has no {next(iter(landscape.shapes))}")
+    found = weights_in(weights, "the state dict", landscape, AS_FOUND, torch.float32)
+    if not are_own(landscape, found.constants):
+        own = constants_of(landscape)
+        name = next(name for name, x in found.constants.items() if not same_bits(x, own[name]))
+        raise UserError(
+            f"{name} is not trained, and another one in the state dict than in the landscape; "
+            f"make the landscape of the module that these weights belong to"
+        )
+    return found.theta.to(landscape.device)
