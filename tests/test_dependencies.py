@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from tests.test_layers import imports
+
 HERE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {"sgdtheory", "tests"} | {file.stem for file in (HERE / "scripts").glob("*.py")}
@@ -37,14 +39,8 @@ def imported(*folders: str) -> Iterator[str]:
     """The distributions whose modules the files of some folders import."""
     for folder in folders:
         for file in (HERE / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                names: list[str] = []
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom):
-                    names = [node.module or ""]
-                for name in names:
-                    yield from providers(name.partition(".")[0])
+            for name in imports(ast.parse(file.read_text(encoding="utf-8"))):
+                yield from providers(name.partition(".")[0])
 
 
 def providers(name: str) -> list[str]:
