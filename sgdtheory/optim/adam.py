@@ -1,9 +1,9 @@
 """Adam, as another way for the one loop to make its step."""
 
 from dataclasses import dataclass
-from math import sqrt
 
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from sgdtheory.annotations import BelowOne, PositiveFloat
 from sgdtheory.errors import UserError
@@ -35,8 +35,27 @@ class Adam(SGD):
         return cloud.new_zeros(cloud.shape[0], 2, cloud.shape[1])
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
-        mean, square = velocity.unbind(1)  # views
-        mean.mul_(self.momentum).add_(force, alpha=1 - self.momentum)
-        square.mul_(self.beta2).addcmul_(force, force, value=1 - self.beta2)
-        scale = square.sqrt().div_(sqrt(1 - self.beta2 ** (step + 1))).add_(self.epsilon)
-        cloud.addcdiv_(mean, scale, value=-rate / (1 - self.momentum ** (step + 1)))
+        """One step of the cloud [P, n] and of m and s [P, 2, n], in place, by torch's own kernel:
+        it goes once through memory."""
+        means, squares = velocity.unbind(1)  # views
+        adamw(
+            list(cloud.unbind()),
+            list(force.unbind()),
+            list(means.unbind()),
+            list(squares.unbind()),
+            [],  # of AMSGrad
+            [cloud.new_tensor(float(step)) for _ in cloud],
+            fused=True,
+            amsgrad=False,
+            beta1=self.momentum,
+            beta2=self.beta2,
+            lr=rate,
+            weight_decay=self.decoupled_decay,
+            eps=self.epsilon,
+            maximize=False,
+        )
+
+    @property
+    def decoupled_decay(self) -> float:
+        """λ of θ ← (1 − ηλ)θ before a step."""
+        return 0.0

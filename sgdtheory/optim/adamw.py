@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from sgdtheory.annotations import NonNegative
 from sgdtheory.optim.adam import Adam
-from sgdtheory.protocol import Cloud
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,6 @@ class AdamW(Adam):
 
     decay: NonNegative = 0.01
 
-    def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
-        """One step of the cloud [P, n] and of m and s [P, 2, n], in place."""
-        cloud.mul_(1 - rate * self.decay)
-        super().step(cloud, velocity, force, rate, step)
+    @property
+    def decoupled_decay(self) -> float:
+        return self.decay
