@@ -4,8 +4,10 @@
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 
-def crop_flip_draws(shape: tuple[int, ...], padding: int, stream: torch.Generator) -> Tensor:
+
+def crop_flip_draws(shape: Shape, padding: int, stream: torch.Generator) -> Tensor:
     """Draws int16 [*shape, 3] on the CPU, one triple an image: (dy, dx) in 0 … 2·padding, flip in 0
     … 1.
 

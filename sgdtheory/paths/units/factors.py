@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.label import Label, unlabelled
 from sgdtheory.paths.units.units import NONE, Ids, Units
 
@@ -30,7 +31,7 @@ def frozen_axes(units: Units, label: Label, axes: Sequence[int]) -> Label:
     return label
 
 
-def frozen(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+def frozen(units: Units, label: Label, shape: Shape) -> Label:
     """Of a tensor [*shape] that holds the same numbers, all of which stay where they are."""
     frozen_axes(units, label, range(len(label.axes)))
     return unlabelled(shape)
@@ -164,7 +165,7 @@ def ranks_of(label: Label, axis: int) -> list[int]:
     return ranks
 
 
-def common_factors(axes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+def common_factors(axes: Sequence[Shape]) -> Shape | None:
     """The coarsest factors that are finer than all of these; None where there are none."""
     strides = {1, prod(axes[0])}
     for factors in axes:
@@ -178,7 +179,7 @@ def common_factors(axes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
     return tuple(sizes)
 
 
-def viewed(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+def viewed(units: Units, label: Label, shape: Shape) -> Label:
     """Of the same numbers as a tensor of another shape."""
     whole = tuple(label.sizes)
     target = tuple(size for size in shape if size != 1)

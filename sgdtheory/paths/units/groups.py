@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.symmetry import Group, Scale, Slot, Turnable
 from sgdtheory.paths.units.labels import Axis, UnitLabels
 from sgdtheory.paths.units.units import NONE, Ids, Units
@@ -131,7 +132,7 @@ def _kinds(units: Units, depths: Ids) -> Ids:
     for unit, mark in sorted(zip(one.tolist(), units.marks.tolist(), strict=True)):
         marks[unit].append(mark)
     parts: dict[int, list[int]] = defaultdict(list)
-    numbers: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    numbers: dict[tuple[Shape, Shape], int] = {}
     kinds = np.zeros(len(every), np.int64)
     for unit in sorted(marks, key=lambda unit: -depths[unit]):
         key = tuple(marks[unit]), tuple(sorted(parts[unit]))

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.factors import common_factors, frozen_axes, ranks_of, refined
 from sgdtheory.paths.units.label import Label
 from sgdtheory.paths.units.units import Ids, Units
@@ -44,7 +45,7 @@ def joined(units: Units, operands: Sequence[Operand], out: str, bends: str = "")
 
 def in_common_factors(
     units: Units, operands: Sequence[Operand], name: str
-) -> tuple[list[Operand], tuple[int, ...]]:
+) -> tuple[list[Operand], Shape]:
     """The operands with the axis of one name in the same factors, and these."""
     having = {}
     for k, (label, names) in enumerate(operands):
@@ -93,7 +94,7 @@ def _as_one_frozen(units: Units, label: Label, axis: int, size: int) -> Label:
     return Label(tuple(axes), tuple(parts))
 
 
-def spread(operand: Operand, names: str, sizes: dict[str, tuple[int, ...]]) -> Spread:
+def spread(operand: Operand, names: str, sizes: dict[str, Shape]) -> Spread:
     """For every factor of all names whether the operand has it, and its units in an array with an
     axis for every factor."""
     label = operand.label

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.units import Ids
 
 
@@ -23,7 +24,7 @@ class Label:
     this was just multiplied by, unit by unit. `is_square`: of numbers that were just squared.
     """
 
-    axes: tuple[tuple[int, ...], ...]
+    axes: tuple[Shape, ...]
     ids: tuple[Ids | None, ...]
     parameter: str | None = None
     scaled_by: str | None = None
@@ -44,7 +45,7 @@ class Label:
         known = [ids for ids in self.ids if ids is not None]
         return [ids for ids in known if ids.shape[factor] > 1]
 
-    def permuted(self, order: tuple[int, ...]) -> "Label":
+    def permuted(self, order: Shape) -> "Label":
         """Of the tensor with its axes in another order."""
         factors = [factor for axis in order for factor in self.span(axis)]
         ids = [self.ids[factor] for factor in factors]
@@ -52,7 +53,7 @@ class Label:
         axes = tuple(self.axes[axis] for axis in order)
         return replace(self, axes=axes, ids=tuple(moved))
 
-    def with_axes(self, axes: tuple[tuple[int, ...], ...]) -> "Label":
+    def with_axes(self, axes: tuple[Shape, ...]) -> "Label":
         """The same factors, shared out to other axes."""
         return replace(self, axes=axes)
 
@@ -75,14 +76,14 @@ class Label:
 Rule: TypeAlias = Callable[..., Label | list[Label] | None]
 
 
-def unlabelled(shape: tuple[int, ...]) -> Label:
+def unlabelled(shape: Shape) -> Label:
     """Of a tensor [*shape] whose numbers all stay where they are."""
     axes = tuple((size,) if size != 1 else () for size in shape)
     ids: list[Ids | None] = [None for factors in axes for _ in factors]
     return Label(axes, tuple(ids))
 
 
-def labelled_alone(axes: tuple[Ids | None, ...], shape: tuple[int, ...]) -> Label:
+def labelled_alone(axes: tuple[Ids | None, ...], shape: Shape) -> Label:
     """Of a tensor [*shape] whose axes have these units [size], each for itself."""
     label = Label(tuple(() for _ in shape), ())
     for axis, (size, ids) in enumerate(zip(shape, axes, strict=True)):
@@ -91,7 +92,7 @@ def labelled_alone(axes: tuple[Ids | None, ...], shape: tuple[int, ...]) -> Labe
     return label
 
 
-def with_fixed_axes(label: Label, at: int, shape: tuple[int, ...]) -> Label:
+def with_fixed_axes(label: Label, at: int, shape: Shape) -> Label:
     """With new axes [*shape] before an axis, whose indices stay where they are."""
     label = label.with_axes(label.axes[:at] + ((),) * len(shape) + label.axes[at:])
     for k, size in enumerate(shape):

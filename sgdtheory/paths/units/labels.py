@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgdtheory.paths.units.label import Label, labelled_alone, unlabelled
 from sgdtheory.paths.units.units import Ids, Units
+from sgdtheory.runs.tensors import Tensors
 
 Axis: TypeAlias = tuple[str, int]  # of a parameter
 
@@ -19,7 +20,7 @@ class UnitLabels:
     constant: its indices are interchangeable where its numbers are equal.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> None:
+    def __init__(self, parameters: Tensors, inputs: Tensor) -> None:
         self.units = Units()
         self.axes: dict[Axis, Ids] = {}  # in the order in which they were seen first
         self.scaled: dict[str, set[Axis]] = {}  # by a scale, what reads the numbers it scaled

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.factors import alike_along, frozen_axes, taken, viewed, without_axes
 from sgdtheory.paths.units.join import Operand, joined
 from sgdtheory.paths.units.label import Label, Rule, letters, with_fixed_axes
@@ -22,7 +23,7 @@ def pool(axes: int) -> Rule:
     return rule
 
 
-def over_pixels(labels: UnitLabels, label: Label, axes: int, shape: tuple[int, ...]) -> Label:
+def over_pixels(labels: UnitLabels, label: Label, axes: int, shape: Shape) -> Label:
     """With the last `axes` axes fixed, and as long as those of the outcome [*shape]."""
     first = len(label.axes) - axes
     pixels = range(first, len(label.axes))

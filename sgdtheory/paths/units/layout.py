@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.factors import viewed
 from sgdtheory.paths.units.label import (
     Label,
@@ -75,7 +76,7 @@ def repeat(labels: UnitLabels, out: Tensor, x: Tensor, times: Sequence[int]) -> 
     """Copies of x […] along any axis, one behind the other."""
     label = labels.of(x)
     own = ((),) * (len(times) - x.ndim) + label.axes
-    apart: list[tuple[int, ...]] = []
+    apart: list[Shape] = []
     for factors in own:
         apart += [(), factors]
     label = label.with_axes(tuple(apart))

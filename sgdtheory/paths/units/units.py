@@ -6,6 +6,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdtheory.annotations import Shape
+
 Ids: TypeAlias = NDArray[np.int64]  # numbers of units, […]
 Array: TypeAlias = NDArray[np.int64]
 NONE = -1  # in place of a unit
@@ -28,7 +30,7 @@ class Units:
         self.measured = np.zeros(0, bool)  # whether the sum of their squares was taken
         self._marks_used = 0
 
-    def new(self, shape: tuple[int, ...]) -> Ids:
+    def new(self, shape: Shape) -> Ids:
         """Units that nothing is known of, marked alike, [*shape]."""
         start = len(self._one)
         ids = np.arange(start, start + int(np.prod(shape)))
@@ -114,7 +116,7 @@ class Units:
         ids, by = np.broadcast_arrays(ids, by)
         pairs = np.unique(np.stack([ids.reshape(-1), by.reshape(-1)]), axis=1)
         starts = np.flatnonzero(np.diff(pairs[0], prepend=NONE))
-        new: dict[tuple[int, tuple[int, ...]], int] = {}
+        new: dict[tuple[int, Shape], int] = {}
         ends = [*starts[1:].tolist(), pairs.shape[1]]
         values = pairs[1].tolist()
         for start, end in zip(starts.tolist(), ends, strict=True):
