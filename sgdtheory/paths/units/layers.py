@@ -217,4 +217,5 @@ def attention(
         if isinstance(mask, Tensor):
             names = lead + "ts"
             operands.append(Operand(labels.of(mask), names[-mask.ndim :]))
-    return joined(labels.units, operands, lead + "te", bends=lead)
+    queries = lead + "t"
+    return joined(labels.units, operands, queries + "e", bends=lead)

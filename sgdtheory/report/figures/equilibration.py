@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sgdtheory.report.figures.cloud_panels import draw_cloud, panels_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
 from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 GROUPS = 4  # of directions of neighbouring curvature, a curve each
-PANELS = 4  # moments of the spreading cloud
 Array = np.ndarray
 
 
@@ -254,14 +254,6 @@ def _rest(clouds: Clouds) -> Rows:
     return [dict(zip(names, row, strict=True)) for row in numbers]
 
 
-class _Panel(NamedTuple):
-    """Positions of the replicas at one moment."""
-
-    name: str
-    x: Array
-    y: Array
-
-
 def spreading(run: RunData) -> Figure | None:
     """The cloud in the plane of its steepest and its flattest recorded direction, at a few
     moments."""
@@ -273,13 +265,13 @@ def spreading(run: RunData) -> Figure | None:
     steep = in_short(clouds.curvatures[i], 2)
     flat = in_short(clouds.curvatures[j], 2)
     cell, trajectory = clouds.slow[0]
-    *moments, rest = _panels(trajectory, i, j)
+    *moments, rest = panels_of(trajectory, i, j)
 
     def paint(canvas: "Canvas") -> None:
         panels = [*moments, rest]
         all_axes = canvas.subplots(1, len(panels), sharex=True, sharey=True)
         for axes, panel in zip(all_axes, panels, strict=True):
-            _draw_cloud(axes, panel, rest)
+            draw_cloud(axes, panel, rest)
         all_axes[0].set_ylabel(f"along h = {flat}")
         canvas.supxlabel(f"along h = {steep}", fontsize=9.5)
 
@@ -295,44 +287,3 @@ def spreading(run: RunData) -> Figure | None:
             rows.append({"panel": name, "x": x, "y": y})
     svg = svg_of("spreading", 2.2, paint)
     return Figure("spreading", "The cloud as it spreads", caption, svg, rows)
-
-
-def _panels(trajectory: dict[str, Array], i: int, j: int) -> list[_Panel]:
-    """A few moments, and last the cloud at rest, along two directions."""
-    steps = trajectory["early_steps"]
-    early = trajectory["early_positions"]  # [E, P, k]
-    late = trajectory["positions"]  # [S, P, k]
-    moments = np.linspace(0, len(steps) - 1, PANELS)
-    panels = []
-    for moment in np.unique(moments.round().astype(int)):
-        name = f"step {int(steps[moment])}"
-        positions = early[moment]
-        panels.append(_Panel(name, positions[:, i], positions[:, j]))
-    steep = late[:, :, i]
-    flat = late[:, :, j]
-    panels.append(_Panel("at rest", steep.ravel(), flat.ravel()))
-    return panels
-
-
-def _draw_cloud(axes: "Axes", panel: _Panel, rest: _Panel) -> None:
-    size = 4.0
-    alpha = 0.8
-    if panel.x.size > 100:
-        size = 2.5
-        alpha = 0.3
-    axes.plot(
-        panel.x,
-        panel.y,
-        ".",
-        color=TRAIN,
-        markersize=size,
-        alpha=alpha,
-        markeredgewidth=0,
-    )
-    angle = np.linspace(0, 2 * np.pi, 100)
-    x = 2 * rest.x.std() * np.cos(angle)
-    y = 2 * rest.y.std() * np.sin(angle)
-    axes.plot(x, y, color=INK, linewidth=0.7)
-    axes.set_title(panel.name)
-    axes.tick_params(labelsize=7)
-    axes.locator_params(nbins=4)
