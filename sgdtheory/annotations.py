@@ -38,6 +38,7 @@ NonNegativeInt = Annotated[int, Ge(0)]  # how many of something, possibly none
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
+Shape = tuple[int, ...]  # how long each axis of a tensor is
 BelowOne = Annotated[float, Ge(0), Lt(1)]  # momentum: at 1 nothing would ever be forgotten
 ContentPath = Annotated[Path, Content]
 PlacePath = Annotated[Path, Place]

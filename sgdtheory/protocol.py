@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 Cloud: TypeAlias = Tensor  # [P, n]: P points in parameter space; device and dtype travel with it
+TensorsByName: TypeAlias = dict[str, Tensor]  # parameters, constants, what a state holds
 Dtype: TypeAlias = Literal["float32", "float64"]  # of a cloud, as a configuration names it
 Batch: TypeAlias = Any  # tensors whose first axis is the points; size 1: shared by all
 

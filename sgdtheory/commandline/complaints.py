@@ -26,16 +26,23 @@ class Composer(Protocol):
 
 def faults_of(words: list[str], composer: Composer) -> list[str]:
     """All faults: drop the override that is at fault, ask again, until what is left composes."""
-    faults, left = [], []
+    faults = []
+    left = []
     for word in words:
         said = composer.parse(word)
-        left.append(word) if said is None else faults.append(said)
-    while isinstance(fault := composer.compose(left), Exception):
-        guilty = _guilty(left, str(fault), composer)
+        if said is None:
+            left.append(word)
+        else:
+            faults.append(said)
+    composed = composer.compose(left)
+    while isinstance(composed, Exception):
+        said = str(composed)
+        guilty = _guilty(left, said, composer)
         if guilty is None:
-            return [*faults, first_line(str(fault))]
+            return [*faults, first_line(said)]
         left.remove(guilty)
-        faults.append(_explain(guilty, fault, left, composer))
+        faults.append(_explain(guilty, said, left, composer))
+        composed = composer.compose(left)
     return faults
 
 
@@ -43,29 +50,49 @@ def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
     named_first = sorted(words, key=lambda word: key_of(word) not in said)
     for word in named_first:  # most complaints name the key
-        without = composer.compose([other for other in words if other != word])
+        others = [other for other in words if other != word]
+        without = composer.compose(others)
         if not isinstance(without, Exception) or str(without) != said:
             return word
     return None
 
 
-def _explain(word: str, fault: Exception, others: list[str], composer: Composer) -> str:
-    key, value = key_of(word), word.partition("=")[2]
-    known = composer.choices.get(key, [])
-    wrong = [name for name in value.strip("[]").split(",") if name not in known]
-    if key in composer.choices and wrong:
-        hint = choice_meant(key, wrong[0]) or nearest(wrong[0], known)
-        hint = hint or f"; there are {', '.join(known) or 'none'}"
-        return f"{word}: there is no {key} {wrong[0]!r}{hint}"
+def _explain(word: str, said: str, others: list[str], composer: Composer) -> str:
+    key = key_of(word)
+    value = word.partition("=")[2]
+    wrong = _wrong_choice(key, value, composer)
+    if wrong:
+        return f"{word}: {wrong}"
     tree = _tree_of(others, composer)
     keys = [*paths_of(tree), *composer.choices]
-    if key in composer.choices and "No match in the defaults" in str(fault):
-        return f"{word}: this command has no {key}= to choose{group_meant(key, keys)}"
-    if key in keys and word.startswith("+"):
+    is_added = word.startswith("+")
+    if key in composer.choices and "No match in the defaults" in said:
+        hint = group_meant(key, keys)
+        return f"{word}: this command has no {key}= to choose{hint}"
+    if key in keys and is_added:
         return f"{word}: there is {key!r} already; leave the + out"
-    if key not in keys and not word.startswith("+"):
-        return f"{word}: there is no key {key!r}{key_hint(key, value, keys, tree)}"
-    return f"{word}: {first_line(str(fault))}"
+    if key not in keys and not is_added:
+        hint = key_hint(key, value, keys, tree)
+        return f"{word}: there is no key {key!r}{hint}"
+    return f"{word}: {first_line(said)}"
+
+
+def _wrong_choice(key: str, value: str, composer: Composer) -> str:
+    """What is chosen from a group that is not there, and what is there instead; empty where
+    nothing is."""
+    if key not in composer.choices:
+        return ""
+    known = composer.choices[key]
+    chosen = value.strip("[]").split(",")
+    wrong = [name for name in chosen if name not in known]
+    if not wrong:
+        return ""
+    first = wrong[0]
+    hint = choice_meant(key, first) or nearest(first, known)
+    if not hint:
+        there = ", ".join(known) or "none"
+        hint = f"; there are {there}"
+    return f"there is no {key} {first!r}{hint}"
 
 
 def _tree_of(words: list[str], composer: Composer) -> Json | None:
@@ -80,19 +107,25 @@ def _tree_of(words: list[str], composer: Composer) -> Json | None:
 
 def key_of(word: str) -> str:
     """`+model.width=3`, `~model`, `data@x=…` → model.width, model, data."""
-    return word.lstrip("+~").partition("=")[0].partition("@")[0]
+    target, _, _ = word.lstrip("+~").partition("=")
+    key, _, _ = target.partition("@")
+    return key
 
 
 def key_hint(key: str, value: str, keys: list[str], tree: object) -> str:
     """The key that is meant: by habit, of the same name elsewhere (`width` → 'model.width'),
     similar beside it, or similar."""
-    folder, _, leaf = key.rpartition(".")
-    if hint := meant(key, keys, value, tree):
+    hint = meant(key, keys, value, tree)
+    if hint:
         return hint
+    folder, _, leaf = key.rpartition(".")
+    beside = []
     for path in keys:
-        if path.rpartition(".")[2] == leaf:
+        its_folder, _, its_leaf = path.rpartition(".")
+        if its_leaf == leaf:
             return f"; did you mean {path!r}?"
-    beside = [path.rpartition(".")[2] for path in keys if path.rpartition(".")[0] == folder]
+        if its_folder == folder:
+            beside.append(its_leaf)
     close = nearest(leaf, beside) if beside else nearest(key, keys)
     if beside and folder:
         close = close.replace("mean '", f"mean '{folder}.")
@@ -105,10 +138,15 @@ def paths_of(tree: object, prefix: str = "") -> list[str]:
         return []
     paths: list[str] = []
     for key, value in tree.items():
-        paths += [f"{prefix}{key}", *paths_of(value, f"{prefix}{key}.")]
+        path = f"{prefix}{key}"
+        paths.append(path)
+        paths += paths_of(value, f"{path}.")
     return paths
 
 
 def first_line(text: str) -> str:
     """The first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "unknown")
+    for line in text.splitlines():
+        if line.strip():
+            return line.strip()
+    return "unknown"

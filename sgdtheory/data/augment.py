@@ -4,16 +4,19 @@
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 
-def crop_flip_draws(shape: tuple[int, ...], padding: int, stream: torch.Generator) -> Tensor:
+
+def crop_flip_draws(shape: Shape, padding: int, stream: torch.Generator) -> Tensor:
     """Draws int16 [*shape, 3] on the CPU, one triple an image: (dy, dx) in 0 … 2·padding, flip in 0
     … 1.
 
     `padding` pixels are added on every side; (dy, dx) is the crop's upper left corner: padding
     means not moved.
     """
-    corners = torch.randint(0, 2 * padding + 1, (*shape, 2), generator=stream, dtype=torch.int16)
-    flips = torch.randint(0, 2, (*shape, 1), generator=stream, dtype=torch.int16)
+    places = 2 * padding + 1
+    corners = torch.randint(places, (*shape, 2), generator=stream, dtype=torch.int16)
+    flips = torch.randint(2, (*shape, 1), generator=stream, dtype=torch.int16)
     return torch.cat([corners, flips], -1)
 
 
@@ -26,22 +29,27 @@ def crop_flip(images: Tensor, draws: Tensor, padding: int, fill: Tensor) -> Tens
     """
     channels, height, width = images.shape[-3:]
     flat = images.reshape(-1, channels, height, width)
-    padded = _padded(flat, padding, fill).flatten(2)  # [M, C, (H+2p)(W+2p)]
-    dy, dx, flip = draws.to(images.device).long().reshape(-1, 3, 1).unbind(1)  # each [M, 1]
-    rows = dy + torch.arange(height, device=images.device)  # [M, H]
-    columns = torch.arange(width, device=images.device)
-    columns = dx + torch.where(flip == 1, width - 1 - columns, columns)  # [M, W]
-    pixels = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]  # [M, H, W]
+    padded = _padded(flat, padding, fill)  # [M, C, H + 2p, W + 2p]
+    padded_width = padded.shape[3]
+    triples = draws.to(images.device).long().reshape(-1, 3, 1)
+    dy, dx, flip = triples.unbind(1)  # each [M, 1]
+    y = torch.arange(height, device=images.device)
+    x = torch.arange(width, device=images.device)
+    mirrored = width - 1 - x
+    rows = dy + y  # [M, H]
+    columns = dx + torch.where(flip == 1, mirrored, x)  # [M, W]
+    pixels = rows[:, :, None] * padded_width + columns[:, None, :]  # [M, H, W]
     # all channels of an image move together
     pixels = pixels.flatten(1)[:, None].expand(-1, channels, -1)
-    return padded.gather(2, pixels).view_as(images)
+    moved = padded.flatten(2).gather(2, pixels)
+    return moved.view_as(images)
 
 
 def _padded(images: Tensor, padding: int, fill: Tensor) -> Tensor:
     count, channels, height, width = images.shape
-    size = (count, channels, height + 2 * padding, width + 2 * padding)
-    padded = (
-        fill.to(images)[:, None, None].expand(size).clone(memory_format=torch.contiguous_format)
-    )
-    padded[:, :, padding : padding + height, padding : padding + width] = images
+    bottom = padding + height
+    right = padding + width
+    padded = images.new_empty((count, channels, bottom + padding, right + padding))
+    padded[:] = fill.to(images)[:, None, None]
+    padded[:, :, padding:bottom, padding:right] = images
     return padded

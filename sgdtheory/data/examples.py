@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.errors import UserError
 
 IGNORED = -100  # a class that counts for nothing, as torch's cross entropy has it
@@ -85,7 +86,7 @@ class Examples:
             )
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """Of one input: (C, H, W) of an image."""
         return tuple(self.train_inputs.shape[1:])
 
@@ -119,7 +120,7 @@ class Examples:
             return inputs.to(dtype)
         return inputs.long()
 
-    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+    def augmentation(self, shape: Shape, stream: torch.Generator) -> Tensor | None:
         """Random draws for examples [*shape], on the CPU; None when nothing is augmented."""
         return None
 

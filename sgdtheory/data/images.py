@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import PositiveInt
+from sgdtheory.annotations import PositiveInt, Shape
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.examples import Examples, described
@@ -183,7 +183,7 @@ class Images(Examples):
         scale, shift = self._affine[where]
         return images.to(dtype).mul_(scale).add_(shift)
 
-    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+    def augmentation(self, shape: Shape, stream: torch.Generator) -> Tensor | None:
         """Random draws for images [*shape, C, H, W], on the CPU; None when nothing is augmented."""
         return None if self.augment == "none" else crop_flip_draws(shape, self.padding, stream)
 

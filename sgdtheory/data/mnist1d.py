@@ -38,25 +38,31 @@ def mnist1d(examples: PositiveInt = 5000, draw: NonNegativeInt = 42) -> Examples
     them for training, made by the paper's recipe from the seed `draw`; not the paper's own draws.
     """
     generator = np.random.Generator(np.random.PCG64(draw))
-    labels = generator.permutation(np.arange(examples) % 10)
-    signals = np.stack([_placed(SHAPES[label], generator) for label in labels])
-    curves = _noisy(signals, generator)
+    classes = len(SHAPES)
+    labels = generator.permutation(np.arange(examples) % classes)
+    signals = [_placed(shape, generator) for shape in SHAPES[labels]]
+    curves = _noisy(np.stack(signals), generator)
     curves = (curves - curves.mean()) / curves.std()
     inputs = torch.from_numpy(curves).float()
     targets = torch.from_numpy(labels)
     cut = round(TRAIN_SHARE * examples)
-    return Examples(inputs[:cut], targets[:cut], inputs[cut:], targets[cut:], 10, "MNIST-1D")
+    train = (inputs[:cut], targets[:cut])
+    test = (inputs[cut:], targets[cut:])
+    return Examples(*train, *test, classes, "MNIST-1D")
 
 
 def _placed(shape: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A shape [12] of mean 0 and variance 1/36, padded, stretched, scaled and moved, [72]."""
     signal = (shape - shape.mean()) / shape.std()
     signal = (signal - signal[0]) / 6
-    zeros = generator.integers(PADDING[0], PADDING[1] + 1)
-    padded = np.concatenate([signal + 1e-8, np.zeros(zeros)])  # a shape's own zeros are no padding
-    long = _stretched(padded, len(shape) + PADDING[1])
-    long = long * (1 + SCALES * (generator.random() - 0.5))
-    placed: np.ndarray = np.roll(long, generator.integers(SHIFTS))
+    signal = signal + 1e-8  # a shape's own zeros are no padding
+    fewest, most = PADDING
+    zeros = generator.integers(fewest, most + 1)
+    padded = np.append(signal, np.zeros(zeros))
+    stretched = _stretched(padded, len(shape) + most)
+    scale = 1 + SCALES * (generator.random() - 0.5)
+    shift = generator.integers(SHIFTS)
+    placed: np.ndarray = np.roll(stretched * scale, shift)
     return placed
 
 
@@ -67,15 +73,20 @@ def _noisy(signals: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
     count, length = signals.shape
     noise = CORRELATED * generator.standard_normal(signals.shape)
-    curves = np.where(signals != 0, signals, gaussian_filter1d(noise, CORRELATION, axis=1))
-    curves = curves + INDEPENDENT * generator.standard_normal(signals.shape)
+    correlated = gaussian_filter1d(noise, CORRELATION, axis=1)
+    curves = np.where(signals != 0, signals, correlated)
+    independent = INDEPENDENT * generator.standard_normal(signals.shape)
+    curves = curves + independent
     slopes = SHEAR * (generator.random((count, 1)) - 0.5)
-    curves = curves - slopes * np.linspace(-0.5, 0.5, length)
-    return np.stack([_stretched(curve, LENGTH) for curve in curves])
+    places = np.linspace(-0.5, 0.5, length)
+    curves = curves - slopes * places
+    stretched = [_stretched(curve, LENGTH) for curve in curves]
+    return np.stack(stretched)
 
 
 def _stretched(curve: np.ndarray, length: int) -> np.ndarray:
     """A curve [m] at `length` places, linear between its own."""
-    places = np.linspace(0, len(curve) - 1, length)
-    stretched: np.ndarray = np.interp(places, np.arange(len(curve)), curve)
+    count = len(curve)
+    places = np.linspace(0, count - 1, length)
+    stretched: np.ndarray = np.interp(places, np.arange(count), curve)
     return stretched

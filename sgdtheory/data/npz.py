@@ -11,6 +11,7 @@ from zlib import error as ZlibError
 import numpy as np
 from numpy.lib import format
 
+from sgdtheory.annotations import Shape
 from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
@@ -34,7 +35,7 @@ Pack: TypeAlias = dict[str, np.ndarray]
 class Header(NamedTuple):
     """What an array says of itself before its bytes."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: np.dtype
 
 

@@ -1,5 +1,6 @@
 """An .npz pack of images, plain or as JPEG files end to end: checked, array by array."""
 
+from collections.abc import Iterator
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -20,16 +21,22 @@ def read_npz(path: Path) -> tuple[Split, Split, int]:
     `pack.images`."""
     where = f"data.path={path}"
     pack = arrays_of(path, where, _wanted)
-    return _from_jpegs(pack, where) if "jpeg" in pack else _from_plain(pack, where)
+    if "jpeg" in pack:
+        return _from_jpegs(pack, where)
+    return _from_plain(pack, where)
 
 
 def _wanted(there: list[str]) -> tuple[str, ...]:
-    return COMPRESSED if "jpeg" in there else PLAIN
+    if "jpeg" in there:
+        return COMPRESSED
+    return PLAIN
 
 
 def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
-    train, test = _split(pack, "train", where), _split(pack, "test", where)
-    known = np.unique(train[1])
+    train = _split(pack, "train", where)
+    test = _split(pack, "test", where)
+    _, labels = train
+    known = np.unique(labels)
     classes = len(known)
     if not np.array_equal(known, np.arange(classes)):
         needed = "train_labels must be 0 … K − 1, each at least once"
@@ -39,7 +46,8 @@ def _from_plain(pack: Pack, where: str) -> tuple[Split, Split, int]:
 
 def _split(pack: Pack, name: str, where: str) -> Split:
     images = _pixels(pack, f"{name}_images", where)
-    return images, _labels(pack, f"{name}_labels", where)
+    labels = _labels(pack, f"{name}_labels", where)
+    return images, labels
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
@@ -49,11 +57,12 @@ def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
         raise UserError(
             f"{where}: {name} must be uint8 [N, H, W] or [N, H, W, C], not {_described(pixels)}"
         )
-    if pixels.ndim == 4 and pixels.shape[3] > 4 >= pixels.shape[1]:
-        raise UserError(
-            f"{where}: {name} {list(pixels.shape)} has its channels second; write [N, H, W, C]"
-        )
-    return pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    if pixels.ndim == 3:
+        return pixels[:, None]
+    shape = list(pixels.shape)
+    if shape[3] > 4 >= shape[1]:
+        raise UserError(f"{where}: {name} {shape} has its channels second; write [N, H, W, C]")
+    return pixels.transpose(0, 3, 1, 2)
 
 
 def _labels(pack: Pack, name: str, where: str) -> np.ndarray:
@@ -66,7 +75,8 @@ def _labels(pack: Pack, name: str, where: str) -> np.ndarray:
 def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
     labels = _labels(pack, "labels", where)
     count = len(labels)
-    offsets = _offsets(pack["offsets"], pack["jpeg"], count, where)
+    data = pack["jpeg"]
+    offsets = _offsets(pack["offsets"], data, count, where)
     classes = _classes(pack["classes"], where)
     train = _whole(pack["train_count"], "train_count", where)
     if not 0 < train < count:
@@ -74,11 +84,18 @@ def _from_jpegs(pack: Pack, where: str) -> tuple[Split, Split, int]:
             f"{where}: train_count={train} of {count} images leaves a split empty; it must "
             f"be 1 … {count - 1}"
         )
-    data = pack["jpeg"]
-    files = (data[start:end].tobytes() for start, end in pairwise(offsets))
-    sources = ((f"{where}: image {i}", BytesIO(file)) for i, file in enumerate(files))
+    sources = _pictures(data, offsets, where)
     pixels, _ = decoded(sources, count, ("JPEG",))
-    return (pixels[:train], labels[:train]), (pixels[train:], labels[train:]), classes
+    train_split = (pixels[:train], labels[:train])
+    test_split = (pixels[train:], labels[train:])
+    return train_split, test_split, classes
+
+
+def _pictures(data: np.ndarray, offsets: list[int], where: str) -> Iterator[tuple[str, BytesIO]]:
+    """Each compressed picture of data uint8 [bytes], and where it lies."""
+    for i, (start, end) in enumerate(pairwise(offsets)):
+        picture = data[start:end].tobytes()
+        yield f"{where}: image {i}", BytesIO(picture)
 
 
 def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> list[int]:
@@ -94,7 +111,8 @@ def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> l
     for i, (start, end) in enumerate(pairwise(places)):
         if end <= start:
             raise UserError(f"{where}: offsets do not increase after image {i}")
-    first, last = places[0], places[-1]
+    first = places[0]
+    last = places[-1]
     if first < 0 or last > len(jpeg):
         beyond = f"beyond the {len(jpeg)} bytes of jpeg"
         raise UserError(f"{where}: offsets run from {first} to {last}, {beyond}")
@@ -103,7 +121,9 @@ def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> l
 
 def _classes(classes: np.ndarray, where: str) -> int:
     are_names = classes.ndim == 1 and classes.dtype.kind in "US"
-    return len(classes) if are_names else _whole(classes, "classes", where)
+    if are_names:
+        return len(classes)
+    return _whole(classes, "classes", where)
 
 
 def _whole(number: np.ndarray, name: str, where: str) -> int:
@@ -117,5 +137,7 @@ def _described(x: np.ndarray) -> str:
 
 
 def _listed(labels: np.ndarray) -> str:
-    shown = ", ".join(map(str, labels[:6]))
-    return f"{shown} …" if len(labels) > 6 else shown
+    shown = [str(label) for label in labels[:6]]
+    if len(labels) > 6:
+        shown[-1] += " …"
+    return ", ".join(shown)

@@ -1,5 +1,6 @@
 """What a user should know of images before believing what is measured on them, a line each."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -18,21 +19,24 @@ def remarks_on(
     label, images of one colour throughout, and classes without an example. 60,000 images of CIFAR
     take 0.15 s.
     """
-    groups = _identical(train[0], test[0])
-    count = len(train[0])
-    both = torn = 0
-    for group in groups:
+    train_images, train_labels = train
+    test_images, test_labels = test
+    count = len(train_images)
+    both = 0
+    torn = 0
+    for group in _identical(train_images, test_images):
         of_train = [i for i in group if i < count]
+        labels = np.unique(train_labels[of_train])
         if of_train:
             both += len(group) - len(of_train)
-        if len(set(train[1][of_train].tolist())) > 1:
+        if len(labels) > 1:
             torn += len(of_train)
-    blank = [_constant(images) for images, _ in (train, test)]
+    blank = [_constant(images) for images in (train_images, test_images)]
     remarks = []
     if both:
         remarks.append(
-            f"{both:,} of {len(test[0]):,} test images are training images too: test errors say "
-            f"too little"
+            f"{both:,} of {len(test_images):,} test images are training images too: test errors "
+            f"say too little"
         )
     if torn:
         remarks.append(
@@ -43,20 +47,22 @@ def remarks_on(
         remarks.append(
             f"{blank[0]:,} training and {blank[1]:,} test images are of one colour throughout"
         )
-    remarks.append(_absent(train[1], classes, "training"))
-    remarks.append(_absent(test[1], classes, "test"))
+    remarks.append(_absent(train_labels, classes, "training"))
+    remarks.append(_absent(test_labels, classes, "test"))
     return tuple(filter(None, remarks))
 
 
 def _absent(labels: np.ndarray, classes: int, split: str) -> str:
-    absent = np.flatnonzero(np.bincount(labels, minlength=classes) == 0).tolist()
-    if not absent:
+    counts = np.bincount(labels, minlength=classes)
+    absent = np.flatnonzero(counts == 0)
+    if not len(absent):
         return ""
-    more = " …" if len(absent) > MOST_CLASSES else ""
-    named = ", ".join(map(str, absent[:MOST_CLASSES]))
+    named = [str(label) for label in absent[:MOST_CLASSES]]
+    if len(absent) > MOST_CLASSES:
+        named[-1] += " …"
+    present = classes - len(absent)
     return (
-        f"no {split} image is of class {named}{more} ({classes - len(absent)} of {classes} "
-        f"classes have one)"
+        f"no {split} image is of class {', '.join(named)} ({present} of {classes} classes have one)"
     )
 
 
@@ -64,23 +70,36 @@ def _identical(*splits: np.ndarray) -> list[list[int]]:
     """Groups of equal images, as rows of the splits one after another, each in order."""
     marks = np.concatenate([_marks(images) for images in splits])
     order = np.argsort(marks, kind="stable")
-    same = marks[order[1:]] == marks[order[:-1]]
-    alike = np.flatnonzero(np.append(False, same) | np.append(same, False))
-    starts = np.cumsum([0, *map(len, splits)])
+    ordered = marks[order]
+    same = ordered[1:] == ordered[:-1]
+    as_before = np.append(False, same)
+    as_after = np.append(same, False)
+    alike = order[as_before | as_after]
     groups: dict[bytes, list[int]] = {}
-    for row in order[alike].tolist():  # few: only these are looked at byte by byte
-        split = int(np.searchsorted(starts, row, "right")) - 1
-        digest = blake2b(splits[split][row - starts[split]].tobytes()).digest()
+    for row in alike.tolist():  # few: only these are looked at byte by byte
+        image = _image(splits, row)
+        digest = blake2b(image.tobytes()).digest()
         groups.setdefault(digest, []).append(row)
     return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+def _image(splits: Sequence[np.ndarray], row: int) -> np.ndarray:
+    """The image of one row of the splits one after another."""
+    for images in splits:
+        if row < len(images):
+            break
+        row -= len(images)
+    image: np.ndarray = images[row]
+    return image
 
 
 def _marks(images: np.ndarray) -> np.ndarray:
     """A number of each image [N], equal for equal ones and seldom for others: its 64-bit words
     times random odd numbers."""
     rows = images.reshape(len(images), -1)
-    if short := -rows.shape[1] % WORD:
-        rows = np.pad(rows, ((0, 0), (0, short)))
+    missing = -rows.shape[1] % WORD
+    if missing:
+        rows = np.pad(rows, ((0, 0), (0, missing)))
     words = np.ascontiguousarray(rows).view(np.uint64)
     generator = np.random.Generator(np.random.PCG64(0))
     drawn = generator.integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
@@ -100,4 +119,6 @@ def _constant(images: np.ndarray) -> int:
     probed = np.ones(len(images), dtype=bool)
     for place in (size // 2, size // 3, size - 1):
         probed &= (pixels[:, :, place] == first).all(1)
-    return int((pixels[probed] == first[probed][:, :, None]).all((1, 2)).sum())
+    colours = first[probed][:, :, None]
+    is_constant = (pixels[probed] == colours).all((1, 2))
+    return int(is_constant.sum())

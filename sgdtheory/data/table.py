@@ -69,14 +69,16 @@ def table(
     if len(splits) == 1:
         splits = _split(splits[0], test_share, where)
     if limit is not None:
-        splits = [_rows(some, _drawn(some.targets, limit)) for some in splits]
+        splits = [_some(split, limit) for split in splits]
     train, test = splits
     inputs = _scaled(train.inputs, test.inputs, scaling)
     if is_classes:
         outputs = int(train.targets.max()) + 1
-        targets = [torch.from_numpy(some.targets) for some in splits]
+        targets = [torch.from_numpy(split.targets) for split in splits]
     else:
-        outputs = 1 if train.targets.ndim == 1 else train.targets.shape[1]
+        outputs = 1
+        if train.targets.ndim > 1:
+            outputs = train.targets.shape[1]
         targets = _scaled(train.targets, test.targets, target_scaling)
     return Examples(inputs[0], targets[0], inputs[1], targets[1], outputs, path.stem)
 
@@ -102,12 +104,15 @@ def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
     for column in columns:
         missing = frame[column].null_count()
         if missing:
-            row = int(frame[column].is_null().arg_true()[0]) + 1
+            empty = frame[column].is_null().arg_true()
+            row = int(empty[0]) + 1
             raise UserError(
                 f"{where}: column {column!r} is empty in {missing} rows, first in row {row}"
             )
-    features = [column for column in columns if column != name]
-    for column in features:
+    inputs = []
+    for column in columns:
+        if column == name:
+            continue
         values = frame[column].to_numpy()
         if values.dtype.kind not in "fiub":
             word = values[0]
@@ -115,41 +120,52 @@ def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
                 f"{where}: column {column!r} holds words ({word!r}), not numbers; leave it out or "
                 f"write it as numbers"
             )
-    inputs = [frame[column].to_numpy().astype(np.float64) for column in features]
+        inputs.append(values.astype(np.float64))
     return Split(np.stack(inputs, 1), frame[name].to_numpy())
 
 
 def _refuse_what_is_not_finite(splits: list[Split], where: str) -> None:
-    for some in splits:
-        for what, numbers in (("features", some.inputs), ("targets", some.targets)):
-            if numbers.dtype.kind != "f":
-                continue
-            rows = ~np.isfinite(numbers.reshape(len(numbers), -1)).all(1)
-            if rows.any():
-                raise UserError(
-                    f"{where}: {rows.sum()} rows have {what} that are no finite numbers, the first "
-                    f"is row {rows.argmax() + 1}"
-                )
+    for split in splits:
+        _refuse_non_finite(split.inputs, "features", where)
+        _refuse_non_finite(split.targets, "targets", where)
+
+
+def _refuse_non_finite(numbers: np.ndarray, what: str, where: str) -> None:
+    if numbers.dtype.kind != "f":
+        return
+    rows = numbers.reshape(len(numbers), -1)
+    is_wrong = ~np.isfinite(rows).all(1)
+    count = is_wrong.sum()
+    if count:
+        first = is_wrong.argmax() + 1
+        raise UserError(
+            f"{where}: {count} rows have {what} that are no finite numbers, the first "
+            f"is row {first}"
+        )
 
 
 def _of_arrays(path: Path, where: str) -> list[Split]:
     pack = arrays_of(path, where, _wanted)
     names = list(pack)
     splits = []
-    for inputs, targets in zip(names[::2], names[1::2], strict=True):
-        if pack[inputs].ndim != 2 or pack[inputs].dtype.kind not in "fiub":
-            found = f"{pack[inputs].dtype} {list(pack[inputs].shape)}"
-            raise UserError(f"{where}: {inputs} must be numbers [N, d], not {found}")
-        if pack[targets].ndim not in (1, 2) or len(pack[targets]) != len(pack[inputs]):
-            shape = list(pack[targets].shape)
-            rows = len(pack[inputs])
-            raise UserError(f"{where}: {targets} must be [{rows}] or [{rows}, k], not {shape}")
-        splits.append(Split(pack[inputs].astype(np.float64), pack[targets]))
+    for inputs_name, targets_name in zip(names[::2], names[1::2], strict=True):
+        inputs = pack[inputs_name]
+        targets = pack[targets_name]
+        if inputs.ndim != 2 or inputs.dtype.kind not in "fiub":
+            found = f"{inputs.dtype} {list(inputs.shape)}"
+            raise UserError(f"{where}: {inputs_name} must be numbers [N, d], not {found}")
+        rows = len(inputs)
+        if targets.ndim not in (1, 2) or len(targets) != rows:
+            shape = list(targets.shape)
+            raise UserError(f"{where}: {targets_name} must be [{rows}] or [{rows}, k], not {shape}")
+        splits.append(Split(inputs.astype(np.float64), targets))
     return splits
 
 
 def _wanted(there: list[str]) -> tuple[str, ...]:
-    return ("inputs", "targets") if "inputs" in there else ARRAYS
+    if "inputs" in there:
+        return ("inputs", "targets")
+    return ARRAYS
 
 
 def _holds_classes(targets: np.ndarray, kind: str, where: str) -> bool:
@@ -168,23 +184,28 @@ def _holds_classes(targets: np.ndarray, kind: str, where: str) -> bool:
 
 def _coded(splits: list[Split], where: str) -> list[Split]:
     """Targets as classes int64 [N], numbered in the order of their values."""
-    known = np.unique(np.concatenate([some.targets for some in splits]))
+    targets = np.concatenate([split.targets for split in splits])
+    known = np.unique(targets)
     missing = np.setdiff1d(known, splits[0].targets)
     if len(missing):
         raise UserError(f"{where}: no training row has the target {missing[0]!r} of the test set")
     if len(known) < 2:
         raise UserError(f"{where}: all targets are {known[0]!r}, and nothing is to be learned")
-    return [
-        Split(some.inputs, np.searchsorted(known, some.targets).astype(np.int64)) for some in splits
-    ]
+    coded = []
+    for split in splits:
+        classes = np.searchsorted(known, split.targets)
+        coded.append(Split(split.inputs, classes.astype(np.int64)))
+    return coded
 
 
 def _numbers(splits: list[Split], where: str) -> list[Split]:
     """Targets as numbers float64 [N] or [N, k]."""
-    for some in splits:
-        if some.targets.dtype.kind not in "fiub":
+    numbers = []
+    for inputs, targets in splits:
+        if targets.dtype.kind not in "fiub":
             raise UserError(f"{where}: the target holds words; say data.kind=classes")
-    return [Split(some.inputs, some.targets.astype(np.float64)) for some in splits]
+        numbers.append(Split(inputs, targets.astype(np.float64)))
+    return numbers
 
 
 def _split(whole: Split, share: float, where: str) -> list[Split]:
@@ -202,12 +223,18 @@ def _drawn(targets: np.ndarray, count: int) -> np.ndarray:
     """Which `count` rows are drawn, in order: evenly over classes, of numbers at random."""
     if targets.dtype == np.int64:
         return evenly(targets, count)
-    order = np.random.Generator(np.random.PCG64(SPLIT)).permutation(len(targets))
+    generator = np.random.Generator(np.random.PCG64(SPLIT))
+    order = generator.permutation(len(targets))
     return np.sort(order[:count])
 
 
-def _rows(some: Split, chosen: np.ndarray) -> Split:
-    return Split(some.inputs[chosen], some.targets[chosen])
+def _some(split: Split, count: int) -> Split:
+    chosen = _drawn(split.targets, count)
+    return _rows(split, chosen)
+
+
+def _rows(split: Split, chosen: np.ndarray) -> Split:
+    return Split(split.inputs[chosen], split.targets[chosen])
 
 
 def _scaled(train: np.ndarray, test: np.ndarray, scaling: Scaling) -> list[Tensor]:
@@ -217,5 +244,7 @@ def _scaled(train: np.ndarray, test: np.ndarray, scaling: Scaling) -> list[Tenso
         mean = train.mean(0)
         spread = train.std(0)
         spread = np.where(spread > 0, spread, 1.0)
-        train, test = (train - mean) / spread, (test - mean) / spread
-    return [torch.from_numpy(np.ascontiguousarray(some)) for some in (train, test)]
+        train = (train - mean) / spread
+        test = (test - mean) / spread
+    scaled = [np.ascontiguousarray(numbers) for numbers in (train, test)]
+    return [torch.from_numpy(numbers) for numbers in scaled]

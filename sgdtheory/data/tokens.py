@@ -41,14 +41,22 @@ def tokens(
         codes = _characters(path)
         train, test = _cut(codes, window, test_share, where)
     if limit is not None:
-        train, test = (_some(split, limit) for split in (train, test))
+        train = _some(train, limit)
+        test = _some(test, limit)
     most = max(int(train.max()), int(test.max()))
     known = vocabulary or most + 1
     if most >= known:
         raise UserError(f"{where}: holds code {most}, but data.vocabulary={known} ends before it")
-    inputs = [_small(split[:, :-1], known) for split in (train, test)]
-    targets = [split[:, 1:].long().contiguous() for split in (train, test)]
-    return Examples(inputs[0], targets[0], inputs[1], targets[1], known, path.stem)
+    train_pair = _inputs_and_targets(train, known)
+    test_pair = _inputs_and_targets(test, known)
+    return Examples(*train_pair, *test_pair, known, path.stem)
+
+
+def _inputs_and_targets(windows: Tensor, known: int) -> tuple[Tensor, Tensor]:
+    """The codes of windows [N, T + 1] but for the last, and at each the next, both [N, T]."""
+    inputs = windows[:, :-1]
+    targets = windows[:, 1:]
+    return _small(inputs, known), targets.long().contiguous()
 
 
 def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tensor, Tensor]:
@@ -57,22 +65,26 @@ def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tenso
         axes = 1 if name == "tokens" else 2
         if array.dtype.kind not in "iu" or array.ndim != axes:
             wanted = "[L]" if axes == 1 else "[N, T + 1]"
-            raise UserError(
-                f"{where}: {name} must be integers {wanted}, not {array.dtype} {list(array.shape)}"
-            )
+            found = f"{array.dtype} {list(array.shape)}"
+            raise UserError(f"{where}: {name} must be integers {wanted}, not {found}")
         if array.size and array.min() < 0:
             raise UserError(f"{where}: {name} holds {array.min()}; codes are 0, 1, …")
-    codes = {name: torch.from_numpy(array.astype(np.int64)) for name, array in pack.items()}
+    codes = {}
+    for name, array in pack.items():
+        codes[name] = torch.from_numpy(array.astype(np.int64))
     if "tokens" in codes:
         return _cut(codes["tokens"], window, share, where)
     for name, split in codes.items():
-        if split.shape[0] < 1 or split.shape[1] < 2:
+        sequences, length = split.shape
+        if sequences < 1 or length < 2:
             raise UserError(f"{where}: {name} {list(split.shape)} holds no sequence of 2 codes")
     return codes["train"], codes["test"]
 
 
 def _wanted(there: list[str]) -> tuple[str, ...]:
-    return ("tokens",) if "tokens" in there else ("train", "test")
+    if "tokens" in there:
+        return ("tokens",)
+    return ("train", "test")
 
 
 def _characters(path: Path) -> Tensor:
@@ -87,22 +99,28 @@ def _characters(path: Path) -> Tensor:
 def _cut(codes: Tensor, window: int, share: float, where: str) -> tuple[Tensor, Tensor]:
     """Windows [N, window + 1] of a sequence [L] that do not overlap, its last part for testing."""
     cut = round((1 - share) * len(codes))
-    splits = []
-    for name, part in (("train", codes[:cut]), ("test", codes[cut:])):
-        count = len(part) // (window + 1)
-        if not count:
-            raise UserError(
-                f"{where}: {len(part):,} codes to {name} are no window of {window} + 1; set "
-                f"data.window or data.test_share"
-            )
-        splits.append(part[: count * (window + 1)].view(count, window + 1))
-    return splits[0], splits[1]
+    train = _windows(codes[:cut], window, "train", where)
+    test = _windows(codes[cut:], window, "test", where)
+    return train, test
+
+
+def _windows(codes: Tensor, window: int, split: str, where: str) -> Tensor:
+    """Windows [N, window + 1] of a sequence [L] that do not overlap."""
+    length = window + 1
+    count = len(codes) // length
+    if not count:
+        raise UserError(
+            f"{where}: {len(codes):,} codes to {split} are no window of {window} + 1; set "
+            f"data.window or data.test_share"
+        )
+    return codes[: count * length].view(count, length)
 
 
 def _some(windows: Tensor, limit: int) -> Tensor:
     """At most `limit` windows [N, T + 1], evenly spread."""
     count = min(limit, len(windows))
-    return windows[torch.arange(count) * len(windows) // count]
+    places = torch.arange(count) * len(windows) // count
+    return windows[places]
 
 
 def _small(codes: Tensor, known: int) -> Tensor:

@@ -4,14 +4,13 @@ on after a stop."""
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from sgdtheory.errors import RunError
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState, non_finite
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.runs.unit import UnitFolder
 
-Seen = dict[str, Tensor]  # what is observed, by name; tensors of a fixed size
+Seen = TensorsByName  # what is observed, by name; tensors of a fixed size
 LOOKS = 200  # how often it is checked that the cloud is finite
 
 

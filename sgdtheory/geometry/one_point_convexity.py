@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
-from sgdtheory.protocol import Cloud, Landscape, value_and_grad
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of
 
@@ -35,7 +35,7 @@ class OnePoint:
         rates: Tensor,
         batch_size: int,
         seed: int,
-    ) -> dict[str, Tensor]:
+    ) -> TensorsByName:
         """By name, of a cloud [S, n]: `loss` and `smoothed_loss` E_ω L(θ − ηω) [S]; `product`, its
         `cosine`, and `other`, the product towards another end, [S]; `ball` [S, points], each
         from its own place; `smoothed`, with E_ω ∇L(θ − ηω), [S]. η `rates` [S], ω = g_B − ∇L

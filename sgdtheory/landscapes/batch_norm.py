@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.channel_sums import averages, joined, suits_torch, sums_of_few
 from sgdtheory.landscapes.normalised import moments, normalised
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.runs.interrupt import stop_if_asked
 
 # up to here the whole training set is one batch; beyond, statistics are averages over batches
@@ -145,7 +146,7 @@ def _normalised(norm: _BatchNorm, inputs: Tensor) -> Tensor:
 class Population(NamedTuple):
     """What a pass over all images finds."""
 
-    buffers: dict[str, Tensor]  # mean and (biased) variance of every batch norm's input, by name
+    buffers: TensorsByName  # mean and (biased) variance of every batch norm's input, by name
     # of the network with these buffers, where one pass saw all images: it normalised by them; else
     # None
     outputs: Tensor | None
@@ -266,7 +267,7 @@ def _tracking(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> Iterator[None
 
 
 def with_population_statistics(
-    module: nn.Module, weights: dict[str, Tensor], buffers: dict[str, Tensor]
+    module: nn.Module, weights: TensorsByName, buffers: TensorsByName
 ) -> nn.Module:
     """A module in evaluation mode that holds these weights [their own shapes] and buffers
     [channels]; its norms without running statistics get some.

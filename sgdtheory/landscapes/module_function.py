@@ -6,7 +6,7 @@ neither a trainable parameter nor a statistic of batch norm is a constant, the s
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
 from functools import partial
 from typing import NamedTuple
@@ -25,7 +25,9 @@ from sgdtheory.landscapes.batch_norm import (
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
 from sgdtheory.landscapes.written import as_written, drawing_from
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.rng import stream
+from sgdtheory.runs.tensors import Tensors
 
 _ABSENT = object()  # an attribute that was not there
 
@@ -78,7 +80,7 @@ class ModuleFunction:
             raise UserError(f"model: {kind} has no parameters to train; give a model that has some")
         self.constants = constants_of(self.plain, self.shapes)
         self.has_batch_norm = has_batch_norm(self.module)
-        self._cast: dict[torch.dtype, dict[str, Tensor]] = {}
+        self._cast: dict[torch.dtype, TensorsByName] = {}
         self._left: dict[nn.Module, list[_Attribute]] = {}
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
@@ -102,7 +104,7 @@ class ModuleFunction:
                 module.eval()(self._example)
         return module
 
-    def with_constants(self, constants: Mapping[str, Tensor]) -> "ModuleFunction":
+    def with_constants(self, constants: Tensors) -> "ModuleFunction":
         """The same function with other constants [their own shapes]; UserError where they are not
         this module's."""
         changed = {}
@@ -119,7 +121,7 @@ class ModuleFunction:
 
     # calling it
 
-    def weights(self, cloud: Tensor) -> dict[str, Tensor]:
+    def weights(self, cloud: Tensor) -> TensorsByName:
         """Parameters by name [..., their own shapes], views of θ [..., n]. One split: its backward
         pass is one cat."""
         lead = cloud.shape[:-1]
@@ -130,19 +132,17 @@ class ModuleFunction:
             weights[name] = piece.view(shape)
         return weights
 
-    def on_batch(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    def on_batch(self, weights: Tensors, inputs: Tensor) -> Tensor:
         """Outputs [b, K] of inputs [b, …], batch norms using the statistics of these inputs."""
         return self._call(self.module, weights, inputs)
 
-    def with_statistics(
-        self, weights: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor
-    ) -> Tensor:
+    def with_statistics(self, weights: Tensors, statistics: Tensors, inputs: Tensor) -> Tensor:
         """Outputs [b, K] of inputs [b, …] of the author's own module in evaluation mode, batch
         norms using `statistics` [channels]."""
         values = {**weights, **statistics}
         return self._call(self.plain, values, inputs)
 
-    def _call(self, module: nn.Module, values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    def _call(self, module: nn.Module, values: Tensors, inputs: Tensor) -> Tensor:
         for part, name, before in self._left.get(module, ()):
             if before is _ABSENT:
                 part.__dict__.pop(name, None)
@@ -159,12 +159,12 @@ class ModuleFunction:
         """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
         return logits_of(module(inputs), self._entry)
 
-    def _try(self, module: nn.Module, weights: Mapping[str, Tensor]) -> Tensor:
+    def _try(self, module: nn.Module, weights: Tensors) -> Tensor:
         """Outputs [2, …] of one pass over the example, to see what it leaves behind."""
         with torch.no_grad(), as_written(torch.float32):
             return self._call(module, weights, self._example.to(self.device))
 
-    def constants_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
+    def constants_in(self, dtype: torch.dtype) -> TensorsByName:
         """The constants [their own shapes], those that are floating numbers in the dtype of what is
         computed."""
         if dtype not in self._cast:
@@ -189,7 +189,7 @@ class ModuleFunction:
             parts.append(weights.reshape(-1))
         return torch.cat(parts)
 
-    def at(self, theta: Tensor, statistics: Mapping[str, Tensor]) -> nn.Module:
+    def at(self, theta: Tensor, statistics: Tensors) -> nn.Module:
         """An ordinary module in evaluation mode with the weights θ [n] and statistics
         [channels]."""
         module = self.fresh(stream(0, "module"))

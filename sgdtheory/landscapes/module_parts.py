@@ -1,30 +1,32 @@
 """What a module computes with: trained parameters, constants, and statistics of batch norm."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sgdtheory.landscapes.batch_norm import (
     batch_norms_of,
     statistic_of,
     with_population_statistics,
 )
+from sgdtheory.protocol import TensorsByName
+from sgdtheory.runs.tensors import Tensors
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm: recomputed
 
 
-def fill(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+def fill(module: nn.Module, values: Tensors) -> None:
     """Copy values [their own shapes] into the parameters and buffers of these names, persistent or
     not."""
-    places: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    places: TensorsByName = dict(module.named_parameters(remove_duplicate=False))
     places |= dict(module.named_buffers(remove_duplicate=False))
     with torch.no_grad():
         for name, value in values.items():
             places[name].copy_(value)
 
 
-def constants_of(module: nn.Module, trained: Collection[str]) -> dict[str, Tensor]:
+def constants_of(module: nn.Module, trained: Collection[str]) -> TensorsByName:
     """Everything [their own shapes] that a module computes with besides trained parameters and
     batch norm's statistics."""
     statistics = statistics_names(module)

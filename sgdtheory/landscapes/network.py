@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.written import as_written
-from sgdtheory.protocol import Cloud, Dtype, dtype_of
+from sgdtheory.protocol import Cloud, Dtype, TensorsByName, dtype_of
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import Score, Split
 from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
 NO_POINT: tuple[Tensor | None, Population] = (None, Population({}, None))
@@ -31,7 +32,7 @@ class Network(NetworkObjective):
     _newest = NO_POINT  # the point whose statistics were asked for last, and these
     _scored: Mapping[Split, Some] | None = None  # None: all examples
 
-    def with_constants(self, constants: Mapping[str, Tensor]) -> Self:
+    def with_constants(self, constants: Tensors) -> Self:
         """The same landscape with other constants [their own shapes]."""
         other = super().with_constants(constants)
         other._newest = NO_POINT
@@ -69,7 +70,7 @@ class Network(NetworkObjective):
         inputs, _ = self.examples("train")
         return len(inputs)
 
-    def score(self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None) -> Score:
+    def score(self, cloud: Cloud, split: Split, buffers: TensorsByName | None = None) -> Score:
         """Data loss and error [P, N] of every un-augmented example, with population statistics
         recomputed at every point.
 
@@ -97,15 +98,13 @@ class Network(NetworkObjective):
         of_point = outputs.double()[None]
         return self.loss.losses(of_point, targets[None])[0]
 
-    def _outputs_in_chunks(
-        self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor
-    ) -> Tensor:
+    def _outputs_in_chunks(self, theta: Tensor, buffers: TensorsByName, inputs: Tensor) -> Tensor:
         """`outputs_with` of many inputs [N, …], [N, …]."""
         chunks = inputs.split(len(self._parts[0]))
         outputs = [self.outputs_with(theta, buffers, chunk) for chunk in chunks]
         return torch.cat(outputs)
 
-    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def outputs_with(self, theta: Tensor, buffers: TensorsByName, inputs: Tensor) -> Tensor:
         """Outputs [b, …] of the author's module in evaluation mode for inputs [b, …] of the data,
         batch norms using `buffers`."""
         stop_if_asked()
@@ -114,7 +113,7 @@ class Network(NetworkObjective):
             weights = self._weights(theta)
             return self.function.with_statistics(weights, buffers, prepared)
 
-    def statistics(self, theta: Tensor) -> dict[str, Tensor]:
+    def statistics(self, theta: Tensor) -> TensorsByName:
         """Batch-norm buffers [channels] of the un-augmented training set at θ [n]; empty without
         batch norm."""
         return self._population(theta).buffers

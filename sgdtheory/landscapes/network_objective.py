@@ -1,6 +1,6 @@
 """What is descended of a network: any nn.Module × any examples × a loss + ½λ|θ|²."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
 from math import ceil
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt
+from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.landscapes.batch_norm import (
@@ -25,8 +25,9 @@ from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
-from sgdtheory.protocol import Cloud, value_and_grad
+from sgdtheory.protocol import Cloud, TensorsByName, value_and_grad
 from sgdtheory.rng import stream
+from sgdtheory.runs.tensors import Tensors
 
 PART_VALUES = 1 << 21  # numbers in a part of the objective: all of digits, 682 images of CIFAR
 
@@ -155,12 +156,12 @@ class NetworkObjective:
         return self.function.module
 
     @property
-    def constants(self) -> dict[str, Tensor]:
+    def constants(self) -> TensorsByName:
         """Frozen parameters, and buffers other than batch norm's statistics [their own shapes];
         empty for most."""
         return self.function.constants
 
-    def with_constants(self, constants: Mapping[str, Tensor]) -> Self:
+    def with_constants(self, constants: Tensors) -> Self:
         """The same landscape with other constants [their own shapes]."""
         other = copy(self)
         other.function = self.function.with_constants(constants)
@@ -205,7 +206,7 @@ class NetworkObjective:
         targets = self.data.train_targets.index_select(0, flat)
         return MiniBatch(inputs, targets.view(*shape, *targets.shape[1:]))
 
-    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Tensor | None:
+    def augmentation(self, shape: Shape, stream: torch.Generator) -> Tensor | None:
         """The random draws that augmented examples [S, P, b] need, None when the data are not
         augmented."""
         return self.data.augmentation(shape, stream)
@@ -275,8 +276,8 @@ class NetworkObjective:
         of_own = vmap(self.function.on_batch)
         return of_own(weights, inputs)
 
-    def _call(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def _call(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))
 
-    def _weights(self, cloud: Tensor) -> dict[str, Tensor]:
+    def _weights(self, cloud: Tensor) -> TensorsByName:
         return self.function.weights(cloud)

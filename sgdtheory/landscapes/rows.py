@@ -5,6 +5,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor, nn
 
 from sgdtheory.errors import UserError
+from sgdtheory.protocol import TensorsByName
 
 Rows: TypeAlias = Literal["batched", "vmap", "loop"]
 # a loop is faster for these, vmap for the rest: the table that `make bench` found
@@ -15,7 +16,7 @@ LOOPED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase, nn.RNNCellBase)
 class Batched(Protocol):
     """A model that evaluates many sets of weights by batched products."""
 
-    def forward_rows(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def forward_rows(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         """Outputs [P, b, K] of inputs [P or 1, b, …] at weights [P, their own shapes]."""
         ...
 

@@ -22,7 +22,7 @@ from sgdtheory.landscapes.culprit import (
 )
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
-from sgdtheory.protocol import hvp, value_and_grad
+from sgdtheory.protocol import TensorsByName, hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
 
@@ -87,7 +87,7 @@ def _buffers_stay(few: "Network") -> None:
     _moved_in_training(few, module, own)
 
 
-def _moved_in_training(few: "Network", module: nn.Module, before: dict[str, Tensor]) -> None:
+def _moved_in_training(few: "Network", module: nn.Module, before: TensorsByName) -> None:
     some, _ = few.examples("train")
     inputs = few.data.prepared(some, torch.float32)
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import Importable
+from sgdtheory.annotations import Importable, Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.losses.loss import lowest_of_constants
@@ -27,7 +27,7 @@ class Custom:
     unit: str = ""
     # of the training targets, and of the outputs for one example: known when there are some
     variance: float | None = field(default=None, init=False)
-    shape: tuple[int, ...] = field(default=(), init=False)
+    shape: Shape = field(default=(), init=False)
 
     def suited(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each

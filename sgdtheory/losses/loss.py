@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
 
 
@@ -51,7 +52,7 @@ def per_example(values: Tensor) -> Tensor:
 
 
 def lowest_of_constants(
-    losses: Callable[[Tensor, Tensor], Tensor], targets: Tensor, shape: tuple[int, ...]
+    losses: Callable[[Tensor, Tensor], Tensor], targets: Tensor, shape: Shape
 ) -> float:
     """min over c of the mean of losses(c, target), c [shape] the outputs for every target [N, …]:
     by L-BFGS from 0, the lowest where the loss is convex in the outputs."""

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from sgdtheory.annotations import Importable, PositiveInt
+from sgdtheory.annotations import Importable, PositiveInt, Shape
 from sgdtheory.errors import UserError
 
 
 def custom(
-    shape: tuple[int, ...],
+    shape: Shape,
     classes: PositiveInt,
     factory: Annotated[Callable[..., nn.Module], Importable],
 ) -> nn.Module:

@@ -1,6 +1,6 @@
 """Softmax regression: a convex landscape."""
 
-from sgdtheory.annotations import PositiveInt
+from sgdtheory.annotations import PositiveInt, Shape
 from sgdtheory.models.mlp import MLP
 
 
@@ -8,5 +8,5 @@ class Linear(MLP):
     """Logits W x + b: an MLP without hidden layers. Cross-entropy is convex in W, b: with weight
     decay, one minimum."""
 
-    def __init__(self, shape: tuple[int, ...], classes: PositiveInt) -> None:
+    def __init__(self, shape: Shape, classes: PositiveInt) -> None:
         super().__init__(shape, classes, hidden=())

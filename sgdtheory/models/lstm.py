@@ -3,7 +3,7 @@ next."""
 
 from torch import Tensor, nn
 
-from sgdtheory.annotations import PositiveInt
+from sgdtheory.annotations import PositiveInt, Shape
 
 
 class LSTM(nn.Module):
@@ -16,7 +16,7 @@ class LSTM(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         classes: PositiveInt,
         embedding: PositiveInt = 8,
         hidden: PositiveInt = 16,

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.annotations import PositiveInt
+from sgdtheory.annotations import PositiveInt, Shape
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -21,7 +21,7 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         classes: PositiveInt,
         hidden: tuple[PositiveInt, ...] = (32, 32),
         activation: Literal["relu", "tanh", "sigmoid"] = "relu",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.annotations import PositiveInt
+from sgdtheory.annotations import PositiveInt, Shape
 from sgdtheory.errors import UserError
 from sgdtheory.models.transformer import Block, norm_of
 
@@ -21,7 +21,7 @@ class ViT(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
+        shape: Shape,
         classes: PositiveInt,
         patch: PositiveInt = 2,
         layers: PositiveInt = 2,

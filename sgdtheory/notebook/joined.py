@@ -12,6 +12,7 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.paths.polyline import points_at
+from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Joined:
         return f"<p>{escape(self.claim)}</p>"
 
 
-Point = Tensor | nn.Module | Mapping[str, Tensor]
+Point = Tensor | nn.Module | Tensors
 
 
 def joined(

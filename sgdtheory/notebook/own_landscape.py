@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
@@ -19,7 +20,9 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import weights_in
 from sgdtheory.pipelines.minima_file import are_own
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.roles.facts import constants_of
+from sgdtheory.runs.tensors import Tensors
 
 
 @runtime_checkable
@@ -67,10 +70,10 @@ def own_landscape(
 def _builder(module: Own) -> Callable[..., nn.Module]:
     """Makes modules of this architecture, each with parameters of its own."""
 
-    def made_by_factory(shape: tuple[int, ...], classes: int) -> nn.Module:
+    def made_by_factory(shape: Shape, classes: int) -> nn.Module:
         return custom(shape, classes, module)
 
-    def copied(shape: tuple[int, ...], classes: int) -> nn.Module:
+    def copied(shape: Shape, classes: int) -> nn.Module:
         assert isinstance(module, nn.Module)
         fresh = deepcopy(module).cpu().float()
         for part in fresh.modules():
@@ -87,9 +90,9 @@ def _builder(module: Own) -> Callable[..., nn.Module]:
     return made_by_factory
 
 
-def _constants_in(module: nn.Module, landscape: Network) -> dict[str, Tensor]:
+def _constants_in(module: nn.Module, landscape: Network) -> TensorsByName:
     """Frozen parameters and buffers [their own shapes] as the given module has them."""
-    own: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    own: TensorsByName = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {name: own[name].detach() for name in constants_of(landscape) if name in own}
 
 
@@ -127,7 +130,7 @@ def _outputs(train: Tensor, test: Tensor) -> int:
     return int(max(train.max(), test.max())) + 1
 
 
-def point_of(landscape: Network, point: Tensor | nn.Module | Mapping[str, Tensor]) -> Tensor:
+def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
     """The point θ [n] that a vector [n], a module or its state dict stands for; UserError where it
     is of another network, or of other constants."""
     if isinstance(point, nn.Module):
@@ -139,7 +142,7 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Mapping[str, Tensor
     return point.detach().to(landscape.device)
 
 
-def _point_of_weights(landscape: Network, weights: Mapping[str, Tensor]) -> Tensor:
+def _point_of_weights(landscape: Network, weights: Tensors) -> Tensor:
     """The point θ [n], found as in a file."""
     if not weights:
         raise UserError(f"the state dict has no {next(iter(landscape.shapes))}")

@@ -15,7 +15,7 @@ from sgdtheory.errors import RunError
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, indices
 from sgdtheory.optim.schedule import Schedule
-from sgdtheory.protocol import Batch, Cloud, Landscape, top_curvature, value_and_grad
+from sgdtheory.protocol import Batch, Cloud, Landscape, TensorsByName, top_curvature, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import (
@@ -89,7 +89,7 @@ class SGDState(NamedTuple):
     losses: Tensor | None = None
     gradients: Tensor | None = None
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """Cloud and velocity [P, n]."""
         return {"cloud": self.cloud, "velocity": self.velocity}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.runs.folder import Json
+from sgdtheory.runs.tensors import State
 from sgdtheory.runs.unit import UnitFolder
 
 RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
@@ -150,9 +150,7 @@ def run_stage(
     return last.cloud
 
 
-def _state_to_keep(
-    name: str, state: SGDState, window: list[Tensor]
-) -> tuple[dict[str, Tensor], Json]:
+def _state_to_keep(name: str, state: SGDState, window: list[Tensor]) -> State:
     """The tensors and facts of a state, with the losses [P] of the steps since the last record."""
     empty = state.cloud.new_zeros((0, state.cloud.shape[0]))
     record = torch.stack(window) if window else empty

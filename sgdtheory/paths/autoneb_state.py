@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.tensors import State
 
 
 class AutoNEBState(NamedTuple):
@@ -34,7 +36,7 @@ class AutoNEBState(NamedTuple):
     over: bool = False
     lowered: bool = False  # whether `multiple` was lowered after a rise, and is not a planned one
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """Copies of its tensors, `path` [P, n] and the others: `path` and `best` may be one tensor,
         and safetensors stores none twice."""
         return {name: x.clone() for name, x in self._asdict().items() if isinstance(x, Tensor)}
@@ -43,9 +45,7 @@ class AutoNEBState(NamedTuple):
         return {name: x for name, x in self._asdict().items() if not isinstance(x, Tensor)}
 
     @classmethod
-    def read(
-        cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
-    ) -> "AutoNEBState | None":
+    def read(cls, kept: State | None, device: torch.device) -> "AutoNEBState | None":
         """The state as a unit has kept it, `path` [P, n] and the others; JSON has null where a
         number is infinite."""
         if kept is None:

@@ -13,6 +13,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.protocol import Batch, Cloud, Landscape
 from sgdtheory.roles.examples import examples_of, has_examples, is_augmented, sampled_of
 from sgdtheory.roles.facts import rows_at_once_of, states_rate
@@ -146,7 +147,7 @@ class CurveLandscape:
         inner = sampled_of(self.inner).sample(points, size, stream)
         return CurveBatch(t, inner)
 
-    def augmentation(self, shape: tuple[int, ...], stream: Generator) -> CurveDraws:
+    def augmentation(self, shape: Shape, stream: Generator) -> CurveDraws:
         """One t a step and bend, and the inner landscape's own draws."""
         t = torch.rand(shape[:2], generator=stream)
         inner = None

@@ -3,8 +3,6 @@ measured alike."""
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.paths.baselines import BENDS, Baselines, Ways
 from sgdtheory.paths.budget import EdgeProgress, edge_progress
@@ -15,7 +13,7 @@ from sgdtheory.paths.saddle_index import saddle_index
 from sgdtheory.paths.search import PathMethod, Progress
 from sgdtheory.paths.verdict import verdict_of
 from sgdtheory.paths.ways import lowest_way
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.roles.facts import objective_gap, scored_count_of
 from sgdtheory.runs.extra import extra
@@ -32,7 +30,7 @@ def join(
     ends: Cloud,
     seed: int,
     folder: UnitFolder,
-) -> tuple[Row, dict[str, Tensor]]:
+) -> tuple[Row, TensorsByName]:
     """Everything about one pair of minima, ends [2, n]: (row of results, tensors to keep).
 
     The path and its barrier are what an edge is for. All else is extra: what a module cannot give

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
-from torch import Tensor
-
 from sgdtheory.optim.sgd import SGD, Coupling
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.path import FoundPath
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.tensors import State
 from sgdtheory.runs.unit import UnitFolder
 
 SEARCH = "search"  # the name of a search's state among those of its unit
@@ -73,7 +72,7 @@ class PathMethod(Protocol):
 class SearchState(Protocol):
     """Where a search stands: tensors, and facts that are plain data."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """What the search needs to go on: `path` [P, n], and others of its own."""
         ...
 
@@ -86,7 +85,7 @@ def keep_state(folder: UnitFolder | None, state: SearchState) -> None:
         folder.mark(SEARCH, state.tensors(), state.facts())
 
 
-def kept_state(folder: UnitFolder | None) -> tuple[dict[str, Tensor], Json] | None:
+def kept_state(folder: UnitFolder | None) -> State | None:
     """The tensors (`path` [P, n] and others) and facts of the newest state of a search; None at
     its beginning."""
     if folder is None:

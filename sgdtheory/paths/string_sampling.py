@@ -12,9 +12,10 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.optim.sgd import SGD, SGDState, Uncoupled
 from sgdtheory.paths.polyline import gaps, length, points_at, straight_length
-from sgdtheory.protocol import Cloud, Landscape, values
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName, values
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.tensors import State
 
 
 class Descent(NamedTuple):
@@ -40,7 +41,7 @@ class String(NamedTuple):
     tops: Tensor
     depth: int = 0  # how often all pieces that were too high were split
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """`path` [B + 2, n] and `tops` [B + 1, 2]."""
         return {"path": self.path, "tops": self.tops}
 
@@ -48,9 +49,7 @@ class String(NamedTuple):
         return {name: x for name, x in self._asdict().items() if not isinstance(x, Tensor)}
 
     @classmethod
-    def read(
-        cls, kept: tuple[dict[str, Tensor], Json] | None, device: torch.device
-    ) -> "String | None":
+    def read(cls, kept: State | None, device: torch.device) -> "String | None":
         """The string as a unit has kept it: `path` [B + 2, n] and `tops` [B + 1, 2]."""
         if kept is None:
             return None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sgdtheory.annotations import Shape
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import fill
@@ -22,6 +23,7 @@ from sgdtheory.paths.units.labels import UnitLabels, tensors_in
 from sgdtheory.paths.units.products import note_read
 from sgdtheory.paths.units.rules import CONTRACTIONS, LAYOUT, POINTWISE, RULES, SCALINGS, SUMS
 from sgdtheory.rng import stream as new_stream
+from sgdtheory.runs.tensors import Tensors
 
 CONSTANTS = ("zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty")
 ROUNDING = 1e-6  # relative, in float64: by how much outputs may move where units are renumbered
@@ -36,9 +38,9 @@ def outputs_of(module: nn.Module, inputs: Tensor) -> Tensor:
 
 def find_symmetry(
     module: nn.Module,
-    inputs: Tensor | tuple[int, ...],
+    inputs: Tensor | Shape,
     trained: Collection[str] | None = None,
-    constants: Mapping[str, Tensor] | None = None,
+    constants: Tensors | None = None,
     forward: Forward = outputs_of,
 ) -> Symmetry:
     """The symmetry of a module that maps inputs [b, …] to outputs [b, …].
@@ -80,7 +82,7 @@ def find_symmetry(
     return symmetry
 
 
-def _copy(module: nn.Module, constants: Mapping[str, Tensor]) -> nn.Module:
+def _copy(module: nn.Module, constants: Tensors) -> nn.Module:
     """Without dropout. Batch norms use the statistics of the batch: running ones, were they used,
     would have to move as well."""
     watched = deepcopy(module).cpu().double().eval()
@@ -91,7 +93,7 @@ def _copy(module: nn.Module, constants: Mapping[str, Tensor]) -> nn.Module:
     return watched
 
 
-def _examples(inputs: Tensor | tuple[int, ...]) -> Tensor:
+def _examples(inputs: Tensor | Shape) -> Tensor:
     """Four inputs [4, …], or those given, [b, …]."""
     if not isinstance(inputs, Tensor):
         stream = new_stream(0, "alignment")

@@ -33,10 +33,11 @@ from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
-from sgdtheory.protocol import Dtype, Landscape, dtype_of
+from sgdtheory.protocol import Dtype, Landscape, TensorsByName, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.examples import is_network, is_scored, network_of
 from sgdtheory.runs.run import Run
+from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results, Rows
 
@@ -150,7 +151,7 @@ class Connect:
 
     def finish(self, run: Run) -> Results:
         graph = GraphOfMinima(self._minima(run))
-        clouds: dict[str, Mapping[str, Tensor]] = {"minima.safetensors": self._kept()}
+        clouds: dict[str, Tensors] = {"minima.safetensors": self._kept()}
         edges = []
         if len(graph.minima) == len(self.nodes):
             edges = self._edges(run)
@@ -195,7 +196,7 @@ class Connect:
             minima.append({**row, **columns, "source": source})
         return minima
 
-    def _kept(self) -> dict[str, Tensor]:
+    def _kept(self) -> TensorsByName:
         """The minima that were joined, constants, and the points as they were given where one was
         there twice."""
         again = {}

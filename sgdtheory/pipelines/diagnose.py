@@ -24,7 +24,7 @@ from sgdtheory.pipelines.digests import digest_of, digest_of_all
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
-from sgdtheory.protocol import Dtype, Landscape, dtype_of
+from sgdtheory.protocol import Dtype, Landscape, TensorsByName, dtype_of
 from sgdtheory.roles.examples import Split, count_of, network_of
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.run import Run
@@ -207,7 +207,7 @@ class Diagnose:
 
     # what is said
 
-    def _with_own_statistics(self, theta: Tensor, own: dict[str, Tensor] | None) -> Row:
+    def _with_own_statistics(self, theta: Tensor, own: TensorsByName | None) -> Row:
         """Scores with the statistics of batch norm that the file holds; null, with the reason,
         where there are none."""
         why = NO_STATISTICS

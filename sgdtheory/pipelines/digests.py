@@ -1,10 +1,11 @@
 """What a point is known by, whatever file it came from."""
 
 import hashlib
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from sgdtheory.runs.tensors import Tensors
 
 
 def digest_of(theta: Tensor) -> str:
@@ -14,7 +15,7 @@ def digest_of(theta: Tensor) -> str:
     return hashlib.sha256(content.tobytes()).hexdigest()
 
 
-def digest_of_all(tensors: Mapping[str, Tensor]) -> str:
+def digest_of_all(tensors: Tensors) -> str:
     """SHA-256 of tensors [any shapes] by name."""
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import NARROW, as_constant
-from sgdtheory.protocol import Landscape
+from sgdtheory.protocol import Landscape, TensorsByName
 from sgdtheory.roles.examples import network_of
 from sgdtheory.roles.facts import constants_of
+from sgdtheory.runs.tensors import Tensors
 
 CLOUD = "minima"  # the points [P, n]
 STARTS = "starts"  # of a sweep: the points [P, n] that it was given
@@ -17,7 +16,7 @@ CONSTANT = "constants."  # before the names of constants
 STATISTIC = "statistics."  # before a point's number and the names of its statistics
 
 
-def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
+def constants_to_keep(landscape: Landscape) -> TensorsByName:
     """What a landscape computes with and does not train [their own shapes], by the names it has in
     a run's file of minima; 16-bit numbers as float32, which numpy reads too."""
     kept = {}
@@ -28,7 +27,7 @@ def constants_to_keep(landscape: Landscape) -> dict[str, Tensor]:
     return kept
 
 
-def statistics_to_keep(statistics: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+def statistics_to_keep(statistics: list[TensorsByName | None]) -> TensorsByName:
     """Each point's own statistics of batch norm [channels], by the names that they have there."""
     kept = {}
     for point, own in enumerate(statistics):
@@ -37,9 +36,7 @@ def statistics_to_keep(statistics: list[dict[str, Tensor] | None]) -> dict[str, 
     return kept
 
 
-def with_kept_constants(
-    landscape: Landscape, tensors: Mapping[str, Tensor], where: str
-) -> Landscape:
+def with_kept_constants(landscape: Landscape, tensors: Tensors, where: str) -> Landscape:
     """The landscape with the constants [their own shapes] that a run's file of minima holds."""
     constants = constants_beside(tensors, landscape, where)
     if are_own(landscape, constants):
@@ -48,13 +45,13 @@ def with_kept_constants(
     return network.with_constants({**network.constants, **constants})
 
 
-def are_own(landscape: Landscape, constants: Mapping[str, Tensor]) -> bool:
+def are_own(landscape: Landscape, constants: Tensors) -> bool:
     """Whether constants [their own shapes] are those of the landscape, to the bit."""
     own = constants_of(landscape)
     return all(same_bits(value, own[name]) for name, value in constants.items())
 
 
-def constants_beside(content: object, landscape: Landscape, where: str) -> dict[str, Tensor]:
+def constants_beside(content: object, landscape: Landscape, where: str) -> TensorsByName:
     """The constants [their own shapes] in a file of minima; UserError where they are not this
     landscape's."""
     own = constants_of(landscape)
@@ -68,7 +65,7 @@ def constants_beside(content: object, landscape: Landscape, where: str) -> dict[
     return constants
 
 
-def statistics_beside(content: object, point: int) -> dict[str, Tensor] | None:
+def statistics_beside(content: object, point: int) -> TensorsByName | None:
     """A point's own statistics of batch norm [channels] in a file of minima; None where there are
     none."""
     kept = _tensors_named(content, f"{STATISTIC}{point}.")
@@ -77,9 +74,9 @@ def statistics_beside(content: object, point: int) -> dict[str, Tensor] | None:
     return {name: value.clone() for name, value in kept.items()}
 
 
-def _tensors_named(content: object, prefix: str) -> dict[str, Tensor]:
+def _tensors_named(content: object, prefix: str) -> TensorsByName:
     """The tensors in what a file holds whose names begin so, by the rest of their names."""
-    tensors: dict[str, Tensor] = {}
+    tensors: TensorsByName = {}
     if not isinstance(content, Mapping):
         return tensors
     for name, value in content.items():

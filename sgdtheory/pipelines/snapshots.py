@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Cloud, Landscape, value_and_grad
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName, value_and_grad
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot, Rows
@@ -23,7 +22,7 @@ def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
 
 def along(
     folder: UnitFolder, landscape: Landscape, sgd: SGD, steps: tuple[int, ...], like: Cloud
-) -> tuple[dict[str, Tensor], dict[str, Rows]]:
+) -> tuple[TensorsByName, dict[str, Rows]]:
     """The snapshots [S, n] of a unit that followed one point, with their steps, and a row of facts
     for each.
 
@@ -69,7 +68,7 @@ def units_along(
 
 def snapshots_of(
     diagnostics: Mapping[str, Diagnostic], landscape: Landscape, minima: list[Unit], run: Run
-) -> tuple[Rows, dict[str, dict[str, Tensor]]]:
+) -> tuple[Rows, dict[str, TensorsByName]]:
     """A row a snapshot with its diagnostics, and by file name the clouds of the
     trajectories, [snapshots, n], with their steps [snapshots]."""
     rows = []

@@ -30,7 +30,7 @@ from sgdtheory.pipelines.minima_file import (
     statistics_beside,
     statistics_to_keep,
 )
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import is_network, network_of
 from sgdtheory.roles.facts import constants_of, device_of
@@ -46,7 +46,7 @@ class Given(NamedTuple):
     points: Cloud  # [P, n]
     landscape: Landscape  # the one that the points are of: with the constants that the files hold
     constants: str | None  # digest of these where they are not the landscape's own
-    statistics: list[dict[str, Tensor] | None]  # of each point, its file's own of every batch norm
+    statistics: list[TensorsByName | None]  # of each point, its file's own of every batch norm
     sources: list[str]  # of each point: which file, and what was taken
     said: list[str]  # a line for files that were opened alike
 
@@ -59,7 +59,7 @@ class Given(NamedTuple):
         minima = [digest_of(theta) for theta in self.points]
         return {**science, "landscape": landscape, "minima": minima}
 
-    def stored(self) -> dict[str, Tensor]:
+    def stored(self) -> TensorsByName:
         """What a run's file of minima holds beside them [their own shapes]."""
         return {**constants_to_keep(self.landscape), **statistics_to_keep(self.statistics)}
 
@@ -69,8 +69,8 @@ class _File(NamedTuple):
 
     path: Path
     cloud: Cloud
-    constants: dict[str, Tensor]
-    statistics: list[dict[str, Tensor] | None]
+    constants: TensorsByName
+    statistics: list[TensorsByName | None]
     said: str
 
 
@@ -128,7 +128,7 @@ def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _F
     positions = ", ".join(f"{t:g}" for t in at)
     said = f"points at {positions} of its length"
     constants = constants_beside(content, landscape, str(file))
-    no_statistics: list[dict[str, Tensor] | None] = [None] * len(cloud)
+    no_statistics: list[TensorsByName | None] = [None] * len(cloud)
     return _File(file, cloud, constants, no_statistics, said)
 
 

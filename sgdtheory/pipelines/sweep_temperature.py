@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
@@ -36,6 +35,7 @@ from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of, title_of
 from sgdtheory.runs.run import Run
+from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results, Rows
 from sgdtheory.temperature.cell import Cell
@@ -143,7 +143,7 @@ class SweepTemperature:
             return Results(claims_of([], title), {})
         thetas = torch.stack([ground.theta for ground in known.values()])
         first = known[sites[0].number_and_size]
-        clouds: dict[str, Mapping[str, Tensor]] = {
+        clouds: dict[str, Tensors] = {
             "minima.safetensors": {"minima": thetas, **self._kept},
             "ground.safetensors": first._asdict(),
         }
@@ -179,7 +179,7 @@ class SweepTemperature:
         return rows
 
     @property
-    def _kept(self) -> Mapping[str, Tensor]:
+    def _kept(self) -> Tensors:
         """What is kept beside the minima that were found: where they were looked for from, and
         constants."""
         kept = constants_to_keep(self.landscape)

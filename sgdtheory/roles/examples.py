@@ -1,18 +1,19 @@
 """Roles of landscapes that are means over examples, and of networks."""
 
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import TypeIs
 
+from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import RunError
 from sgdtheory.losses.loss import Loss
-from sgdtheory.protocol import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape, TensorsByName
 from sgdtheory.roles.asking import has
 from sgdtheory.roles.facts import title_of
+from sgdtheory.runs.tensors import Tensors
 
 Split = Literal["train", "test"]
 
@@ -40,7 +41,7 @@ class Augmented(Landscape, Protocol):
 
     @property
     def count(self) -> int: ...
-    def augmentation(self, shape: tuple[int, ...], stream: torch.Generator) -> Any:
+    def augmentation(self, shape: Shape, stream: torch.Generator) -> Any:
         """What an index each of `shape` needs, its leading axes that shape."""
         ...
 
@@ -75,7 +76,7 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
     @property
     def shapes(self) -> dict[str, torch.Size]: ...
     @property
-    def constants(self) -> dict[str, Tensor]:
+    def constants(self) -> TensorsByName:
         """Frozen parameters and buffers by name, […] each."""
         ...
 
@@ -85,23 +86,21 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
 
     @property
     def scored(self) -> int: ...
-    def with_constants(self, constants: Mapping[str, Tensor]) -> Self:
+    def with_constants(self, constants: Tensors) -> Self:
         """The same landscape with other constants, […] each."""
         ...
 
     def scored_on(self, most: int) -> Self: ...
-    def score(
-        self, cloud: Cloud, split: Split, buffers: dict[str, Tensor] | None = None
-    ) -> Score: ...
+    def score(self, cloud: Cloud, split: Split, buffers: TensorsByName | None = None) -> Score: ...
     def examples(self, split: Split) -> tuple[Tensor, Tensor]:
         """The inputs [N, …] that scores are of, and their targets [N, …]."""
         ...
 
-    def outputs_with(self, theta: Tensor, buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def outputs_with(self, theta: Tensor, buffers: TensorsByName, inputs: Tensor) -> Tensor:
         """Outputs [b, …] at one point θ [n] for inputs [b, …], batch norms using `buffers`."""
         ...
 
-    def statistics(self, theta: Tensor) -> dict[str, Tensor]:
+    def statistics(self, theta: Tensor) -> TensorsByName:
         """Batch-norm buffers [channels] of the training set at one point θ [n]."""
         ...
 

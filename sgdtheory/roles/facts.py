@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeIs
 
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.roles.asking import has, of
 from sgdtheory.statistics.measured import Measured
 
@@ -75,7 +75,7 @@ def augmentation_of(landscape: Landscape) -> str:
     return str(of(of(landscape, "data"), "augment", "none"))
 
 
-def constants_of(landscape: Landscape) -> dict[str, Tensor]:
+def constants_of(landscape: Landscape) -> TensorsByName:
     """Frozen parameters and buffers […] that a network computes with; empty for most."""
     return dict(of(landscape, "constants", {}))
 

@@ -30,12 +30,17 @@ def in_cell(value: float, stderr: float | None = None) -> str:
     ('12,350 ± 120', '(1.23 ± 0.21)e-7', '1,234')
     """
     if not _is_error(stderr) or not isfinite(value):
-        return f"{value:,}" if isinstance(value, int) else _tidy(f"{value:.4g}")
+        if isinstance(value, int):
+            return f"{value:,}"
+        return _tidy(f"{value:.4g}")
     stderr = float(f"{stderr:.1e}")
-    power = floor(log10(max(abs(value), stderr)))
-    if not -4 < power < 6:
-        return f"({_fixed(value / 10**power, stderr / 10**power)})e{power}"
-    return _fixed(value, stderr)
+    largest = max(abs(value), stderr)
+    power = floor(log10(largest))
+    if -4 < power < 6:
+        return _fixed(value, stderr)
+    unit = 10**power
+    scaled = _fixed(value / unit, stderr / unit)
+    return f"({scaled})e{power}"
 
 
 def _is_error(stderr: float | None) -> TypeGuard[float]:
@@ -44,19 +49,22 @@ def _is_error(stderr: float | None) -> TypeGuard[float]:
 
 def _decimals(stderr: float) -> int:
     """Decimals that show two digits of an error; below zero where its tens are rounded away."""
-    return min(MOST_DECIMALS, 1 - floor(log10(stderr)))
+    power = floor(log10(stderr))
+    return min(MOST_DECIMALS, 1 - power)
 
 
 def _fixed(value: float, stderr: float) -> str:
     decimals = _decimals(stderr)
     if decimals < 0:
-        return f"{round(value, decimals):,.0f} ± {round(stderr, decimals):,.0f}"
+        value = round(value, decimals)
+        stderr = round(stderr, decimals)
+        return f"{value:,.0f} ± {stderr:,.0f}"
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
 
 
 def _tidy(text: str) -> str:
     """1e-07 as 1e-7, 1e+08 as 1e8."""
-    return re.sub(r"e([+-])0*(\d)", lambda power: f"e{power[1].strip('+')}{power[2]}", text)
+    return re.sub(r"e\+?(-?)0*(\d)", r"e\1\2", text)
 
 
 def on_page(text: str) -> str:
@@ -68,9 +76,12 @@ def on_page(text: str) -> str:
     if not NUMBER.fullmatch(text):
         return text
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
-    return re.sub(
-        r"(?<=[\d)])e(-?\d+)(?= %|$)", lambda power: " × 10" + power[1].translate(RAISED), text
-    )
+    return re.sub(r"(?<=[\d)])e(-?\d+)(?= %|$)", _power_of_ten, text)
+
+
+def _power_of_ten(exponent: re.Match[str]) -> str:
+    raised = exponent[1].translate(RAISED)
+    return f" × 10{raised}"
 
 
 def on_axis(value: float) -> str:
@@ -79,7 +90,9 @@ def on_axis(value: float) -> str:
     >>> on_axis(-0.25), on_axis(2e-5)
     ('−0.25', '2e-5')
     """
-    return _tidy(f"{value:.4g}").replace("-", "−").replace("e−", "e-")
+    tick = _tidy(f"{value:.4g}")
+    with_minus = tick.replace("-", "−")
+    return with_minus.replace("e−", "e-")
 
 
 def on_log_axis(value: float) -> str:
@@ -116,7 +129,9 @@ def in_full(number: float) -> str:
     ('0.25', '0.3333333333333333')
     """
     short = f"{number:g}"
-    return short if float(short) == number else repr(float(number))
+    if float(short) == number:
+        return short
+    return repr(float(number))
 
 
 def duration(seconds: float) -> str:
@@ -130,7 +145,9 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+    if hours < 48:
+        return f"{hours:.1f} h"
+    return f"{hours / 24:.1f} days"
 
 
 def size(count: float) -> str:

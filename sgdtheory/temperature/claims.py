@@ -21,12 +21,14 @@ def points_of(cells: Cells, name: str = "excess_loss", harmonic: bool = True) ->
     η/b at μ = 0."""
     points = []
     for cell in cells:
-        if not cell["stationary"] or (harmonic and not cell["harmonic"]):
+        is_fitted = cell["harmonic"] or not harmonic
+        if not cell["stationary"] or not is_fitted:
             continue
         number = cell["temperature"].get(name, {})
-        if number.get("value") is not None:
-            point = Point(2 * cell["predicted"], number["value"], number["stderr"] or 0.0)
-            points.append(point)
+        value = number.get("value")
+        if value is not None:
+            x = 2 * cell["predicted"]
+            points.append(Point(x, value, number["stderr"] or 0.0))
     return points
 
 
@@ -51,13 +53,16 @@ def fit_over_minima(cells: Cells, harmonic: bool = True) -> Fit | str:
     """One line through the cells of all minima; its slope's error is at least the standard error of
     the slopes of single minima."""
     line = fit_power_law(points_of(cells, harmonic=harmonic))
-    minima = _by_minimum(cells)
-    fits = [fit_power_law(points_of(group, harmonic=harmonic)) for group in minima]
-    slopes = [fit.slope for fit in fits if isinstance(fit, Fit)]
+    slopes = []
+    for group in _by_minimum(cells):
+        fit = fit_power_law(points_of(group, harmonic=harmonic))
+        if isinstance(fit, Fit):
+            slopes.append(fit.slope)
     if not isinstance(line, Fit) or len(slopes) < 2:
         return line
     spread = float(np.std(slopes, ddof=1)) / sqrt(len(slopes))
-    return line._replace(slope_stderr=max(line.slope_stderr, spread))
+    stderr = max(line.slope_stderr, spread)
+    return line._replace(slope_stderr=stderr)
 
 
 def _by_minimum(cells: Cells) -> list[list[Row]]:
@@ -70,16 +75,17 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
     if not cells:
         unknown = Measured.nothing("no cell is finished")
         return [Claim("slope", f"no temperature on {title}", unknown, "1", None)]
-    headline = [_epoch(cells)] if cells[0]["sampling"] == "epoch" else []
-    others = [
+    claims: list[Claim | None] = [
         _slope(cells, title),
         _ratio(cells),
         _scatter(cells),
         _swelling(cells),
         _modes(cells),
     ]
-    stated = [claim for claim in others if claim is not None]
-    return [*headline, *stated, *norm_claims(cells)]
+    if cells[0]["sampling"] == "epoch":
+        claims.insert(0, _epoch(cells))
+    stated = [claim for claim in claims if claim is not None]
+    return [*stated, *norm_claims(cells)]
 
 
 def _slope(cells: Cells, title: str) -> Claim:
@@ -92,13 +98,17 @@ def _slope(cells: Cells, title: str) -> Claim:
     slope = Measured(fit.slope, fit.slope_stderr)
     holds = None
     if fit.slope_stderr < 0.1:
-        holds = abs(fit.slope - 1) < max(CLOSE, 2 * fit.slope_stderr)
+        within = max(CLOSE, 2 * fit.slope_stderr)
+        holds = abs(fit.slope - 1) < within
     does = {True: "follows", False: "does not follow", None: "may follow"}[holds]
     law = "η/2b" if cells[0]["momentum"] == 0 else "η/2b(1−μ)"
+    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells"
     minima = len(_by_minimum(cells))
-    of = f" at {minima} minima" if minima > 1 else ""
-    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells{of}"
-    return Claim("slope", words + (f"; {left_out}" if left_out else ""), slope, expected, holds)
+    if minima > 1:
+        words += f" at {minima} minima"
+    if left_out:
+        words += f"; {left_out}"
+    return Claim("slope", words, slope, expected, holds)
 
 
 def _left_out(cells: Cells) -> str:
@@ -118,15 +128,22 @@ def _left_out(cells: Cells) -> str:
     ]
     told = []
     for number, many, one, rest in parts:
-        if number:
-            cell, verb = ("cells", many) if number > 1 else ("cell", one)
-            told.append(f"{number} {cell} {verb} {rest}")
+        if number > 1:
+            told.append(f"{number} cells {many} {rest}")
+        elif number == 1:
+            told.append(f"1 cell {one} {rest}")
     return ", ".join(told)
 
 
 def _excess(cell: Row) -> float | None:
     """T from the excess loss; None where there is no number."""
-    value: float | None = cell["temperature"].get("excess_loss", {}).get("value")
+    return _temperature(cell, "excess_loss")
+
+
+def _temperature(cell: Row, name: str) -> float | None:
+    """T from one estimator; None where there is no number."""
+    number = cell["temperature"].get(name, {})
+    value: float | None = number.get("value")
     return value
 
 
@@ -135,8 +152,11 @@ def _ratio(cells: Cells) -> Claim | None:
     points = points_of(cells)
     if not points:
         return None
-    ratios = [2 * point.temperature / point.x for point in points]
-    errors = [max(2 * point.stderr / point.x, 1e-12) for point in points]
+    ratios = []
+    errors = []
+    for x, temperature, stderr in points:
+        ratios.append(2 * temperature / x)
+        errors.append(max(2 * stderr / x, 1e-12))
     mean = weighted_mean(ratios, errors)
     if cells[0]["sampling"] == "epoch":
         words = f"T/T_law of white noise is {mean} on average"
@@ -166,16 +186,17 @@ def _swelling(cells: Cells) -> Claim | None:
     if not stationary or not stationary[0]["noise_trace_at_minimum"]:
         return None
     swellings = [cell["noise_trace"] / cell["noise_trace_at_minimum"] for cell in stationary]
-    worst = int(np.argmax(swellings))
-    excess = _excess(stationary[worst])
+    least = min(swellings)
+    most = max(swellings)
+    worst = stationary[swellings.index(most)]
+    excess = _excess(worst)
     assert excess is not None
+    ratio = excess / worst["predicted"]
     words = (
-        f"⟨Tr C⟩/Tr C(θ*) runs from {min(swellings):.2f} to {max(swellings):.2f}: where it is "
-        f"largest T/T_law "
-        f"is {excess / stationary[worst]['predicted']:.2f}, the anharmonicity that one temperature "
-        "cannot tell"
+        f"⟨Tr C⟩/Tr C(θ*) runs from {least:.2f} to {most:.2f}: where it is largest T/T_law "
+        f"is {ratio:.2f}, the anharmonicity that one temperature cannot tell"
     )
-    return Claim("anharmonicity", words, Measured(max(swellings)), "no fixed value", None)
+    return Claim("anharmonicity", words, Measured(most), "no fixed value", None)
 
 
 def _modes(cells: Cells) -> Claim | None:
@@ -183,9 +204,10 @@ def _modes(cells: Cells) -> Claim | None:
     names = ("equipartition", "equipartition_low", "equipartition_high")
     rows = []
     for cell in cells:
-        values = [cell["temperature"].get(name, {}).get("value") for name in names]
-        if cell["harmonic"] and all(values):
-            rows.append([value / cell["predicted"] for value in values])
+        values = [_temperature(cell, name) for name in names]
+        known = [value for value in values if value]
+        if cell["harmonic"] and len(known) == len(names):
+            rows.append([value / cell["predicted"] for value in known])
     if not rows:
         return None
     middle, low, high = np.median(np.array(rows), 0)
@@ -203,8 +225,8 @@ def _epoch(cells: Cells) -> Claim:
     for cell in cells:
         excess = _excess(cell)
         if cell["stationary"] and excess is not None:
-            factor = cell["predicted_epoch"] / cell["predicted"]
-            rows.append((excess / cell["predicted"], factor))
+            law = cell["predicted"]
+            rows.append((excess / law, cell["predicted_epoch"] / law))
     expected = f"T/T_law within {EPOCH} of Σ r(x_i)C_ii/Tr C"
     if not rows:
         unknown = Measured.nothing(_left_out(cells))

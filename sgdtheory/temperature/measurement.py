@@ -10,11 +10,12 @@ from torch import Tensor
 from sgdtheory.geometry.gradient_noise import whole_pass
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.tensors import State
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.temperature.norm_dynamics import NormDynamics
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
@@ -99,7 +100,7 @@ class Records:
         groups = self.reference.groups.to(device_of(self.landscape))
         return NormDynamics(groups, rate, self.reference.weight_decay, self.replicas, sums)
 
-    def resume(self, tensors: dict[str, Tensor], facts: Json) -> None:
+    def resume(self, tensors: TensorsByName, facts: Json) -> None:
         """Continue from a checkpoint: the cloud [P, n], its velocity [P, n], and records by
         name."""
         device = device_of(self.landscape)
@@ -110,7 +111,7 @@ class Records:
         self.rows = {name: list(values) for name, values in tensors.items()}
         self.steps = facts["steps"]
 
-    def checkpoint(self) -> tuple[dict[str, Tensor], Json]:
+    def checkpoint(self) -> State:
         """Tensors and facts enough to continue from: the cloud [P, n], its velocity [P, n], and
         records by name."""
         assert isinstance(self.state, SGDState)
@@ -145,7 +146,7 @@ class Records:
         for name in RECORDED:
             self.rows[name] = self.rows[name][1::2]
 
-    def _measure(self, state: SGDState) -> dict[str, Tensor]:
+    def _measure(self, state: SGDState) -> TensorsByName:
         source = stream(self.seed, "record", state.step)
         record = measure(
             self.landscape,
@@ -178,7 +179,7 @@ def measure(
     directions: Tensor,
     source: torch.Generator,
     invariant: Tensor | None = None,
-) -> dict[str, Tensor]:
+) -> TensorsByName:
     """One record [P] or [P, k] by name, all at the point where the last step began, θ = θ_new + ηv
     (to rounding), float64.
 

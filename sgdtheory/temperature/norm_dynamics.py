@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.optim.sgd import SGDState
+from sgdtheory.protocol import TensorsByName
 
 COLUMNS = ("mean_norms_squared", "mean_norms_fourth", "mean_velocities_squared", "mean_pulls")
 
@@ -46,7 +47,7 @@ class NormDynamics:
         ones = torch.ones_like(norms)
         self.sums += torch.stack([norms, norms.square(), speeds, norms * pull, ones])
 
-    def means(self) -> dict[str, Tensor]:
+    def means(self) -> TensorsByName:
         """The means [P] by name; counting begins anew."""
         *sums, steps = self.sums
         means = {}
@@ -55,6 +56,6 @@ class NormDynamics:
         self.sums = torch.zeros_like(self.sums)
         return means
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """The sums [5, P], enough to continue from."""
         return {"pace": self.sums}

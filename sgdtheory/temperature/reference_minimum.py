@@ -1,6 +1,5 @@
 """The minimum θ* below a thermal cloud: its loss, its noise, and how fast clouds relax there."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
 from sgdtheory.roles.facts import decay_gradient, decays_alike, weight_decay_of
+from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
@@ -64,7 +64,7 @@ class ReferenceMinimum(NamedTuple):
     numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
 
     @classmethod
-    def kept_in(cls, tensors: Mapping[str, Tensor]) -> "ReferenceMinimum":
+    def kept_in(cls, tensors: Tensors) -> "ReferenceMinimum":
         """From the tensors of a unit or a file, with the shapes of the fields, such as `theta`
         [n]."""
         return cls(**{name: tensors[name] for name in cls._fields})

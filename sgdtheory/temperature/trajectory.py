@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sgdtheory.fokker_planck.law import finite_population_correction
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 Array = np.ndarray
@@ -70,7 +70,7 @@ class Trajectory:
             return 1.0
         return finite_population_correction(self.count, self.batch_size)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> TensorsByName:
         """All records by name, with the shapes of the fields, such as `losses` [S, P]."""
         names = (*RECORDED, "early_positions", "steps", "early_steps", "snapshots")
         return {name: torch.from_numpy(np.array(getattr(self, name))) for name in names}

@@ -1,13 +1,17 @@
 """Splitting and merging the factors of an axis, and letting them stay where they are."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import accumulate, chain, pairwise
 from math import prod
+from operator import mul
 
 import numpy as np
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.label import Label, unlabelled
-from sgdtheory.paths.units.units import NONE, Ids, Units
+from sgdtheory.paths.units.nesting import nested
+from sgdtheory.paths.units.units import FactorIds, Ids, Units
 
 
 def freeze(units: Units, label: Label, factor: int) -> Label:
@@ -24,13 +28,12 @@ def freeze(units: Units, label: Label, factor: int) -> Label:
 
 def frozen_axes(units: Units, label: Label, axes: Sequence[int]) -> Label:
     """With the units of these axes staying where they are."""
-    for axis in axes:
-        for factor in label.span(axis):
-            label = freeze(units, label, factor)
+    for factor in _factors_of(label, axes):
+        label = freeze(units, label, factor)
     return label
 
 
-def frozen(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+def frozen(units: Units, label: Label, shape: Shape) -> Label:
     """Of a tensor [*shape] that holds the same numbers, all of which stay where they are."""
     frozen_axes(units, label, range(len(label.axes)))
     return unlabelled(shape)
@@ -38,7 +41,7 @@ def frozen(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
 
 def alike_along(units: Units, label: Label, axes: Sequence[int]) -> Label:
     """With the units of the other axes the same for each index of these."""
-    within = {factor for axis in axes for factor in label.span(axis)}
+    within = _factors_of(label, axes)
     parts = list(label.ids)
     for k, ids in enumerate(parts):
         if ids is None or k in within:
@@ -52,14 +55,22 @@ def alike_along(units: Units, label: Label, axes: Sequence[int]) -> Label:
     return _with_ids(label, parts)
 
 
+def _factors_of(label: Label, axes: Sequence[int]) -> tuple[int, ...]:
+    spans = map(label.span, axes)
+    return tuple(chain.from_iterable(spans))
+
+
 def without_axes(units: Units, label: Label, axes: Sequence[int], keep: bool) -> Label:
     """After a sum over axes, which are of length 1 then or gone."""
     label = alike_along(units, label, axes)
-    gone = tuple(factor for axis in axes for factor in label.span(axis))
-    parts: list[Ids | None] = []
+    gone = _factors_of(label, axes)
+    parts: list[FactorIds] = []
     for factor, ids in enumerate(label.ids):
-        if factor not in gone:
-            parts.append(None if ids is None else ids.squeeze(gone))
+        if factor in gone:
+            continue
+        if ids is not None:
+            ids = ids.squeeze(gone)
+        parts.append(ids)
     left = []
     for axis, factors in enumerate(label.axes):
         if axis not in axes:
@@ -74,62 +85,29 @@ def split(
 ) -> Label:
     """With one factor as several of these sizes; `order` is how they are nested, the outermost
     first: the units of each are parts of those of the one before."""
-    parts: list[Ids | None] = []
-    for k, ids in enumerate(label.ids):
-        new = None
+    parts: list[FactorIds] = []
+    for ids in label.ids:
         if ids is not None:
-            own = tuple(sizes) if ids.shape[factor] > 1 else (1,) * len(sizes)
-            new = ids.reshape(ids.shape[:factor] + own + ids.shape[factor + 1 :])
-        if k == factor:
-            parts += _nested(units, new, factor, order)
-        else:
-            parts.append(new)
+            ids = _reshaped(ids, factor, sizes)
+        parts.append(ids)
+    parts[factor : factor + 1] = nested(units, parts[factor], factor, order)
     split_axes = []
     for axis, factors in enumerate(label.axes):
-        k = factor - label.span(axis).start
-        if 0 <= k < len(factors):
-            factors = (*factors[:k], *sizes, *factors[k + 1 :])
-        split_axes.append(factors)
+        span = label.span(axis)
+        sizes_of_axis = list(factors)
+        if factor in span:
+            place = span.index(factor)
+            sizes_of_axis[place : place + 1] = sizes
+        split_axes.append(tuple(sizes_of_axis))
     return _with_ids(label.with_axes(tuple(split_axes)), parts)
 
 
-def _nested(
-    units: Units, ids: Ids | None, factor: int, order: Sequence[int]
-) -> Sequence[Ids | None]:
-    """For each factor of those that a factor with these units [… factors …] was split into, its
-    units."""
-    found: list[Ids | None] = [None for _ in order]
-    if ids is None:
-        return found
-    units.bend(ids)
-    found[order[-1]] = ids
-    for deep, above in pairwise(reversed(order)):
-        ids = _wholes(units, ids, factor + above, factor + deep)
-        found[above] = ids
-    return found
-
-
-def _wholes(units: Units, ids: Ids, outer: int, inner: int) -> Ids:
-    """What units belong to that are other ones along two factors, the same for each index of the
-    inner one: what is known already, or new units between them and what they belong to."""
-    parts = ids
-    while True:
-        wholes = units.whole(parts)
-        is_whole = _is_alike(wholes, inner)
-        if (wholes == NONE).any() or (is_whole and _is_alike(wholes, outer)):
-            new = units.new(ids.take([0], inner).shape)
-            above = wholes.take([0], inner)
-            units.put_into(parts, new)
-            if (above != NONE).all():
-                units.put_into(new, above)
-            return new
-        if is_whole:
-            return wholes.take([0], inner)
-        parts = wholes
-
-
-def _is_alike(ids: Ids, axis: int) -> bool:
-    return bool((ids == ids.take([0], axis)).all())
+def _reshaped(ids: Ids, factor: int, sizes: Sequence[int]) -> Ids:
+    """Units with an axis for each of the parts that a factor is split into."""
+    shape = list(ids.shape)
+    makes_a_difference = shape[factor] > 1
+    shape[factor : factor + 1] = sizes if makes_a_difference else [1] * len(sizes)
+    return ids.reshape(shape)
 
 
 def refined(
@@ -137,19 +115,21 @@ def refined(
 ) -> Label:
     """With an axis in factors of these sizes, finer than its own, nested by their ranks, the
     outermost first (None: the first first)."""
-    todo = list(range(len(sizes)))
+    if ranks is None:
+        ranks = range(len(sizes))
     factor = label.span(axis).start
-    while todo:
-        taken_up = [todo.pop(0)]
-        while prod(sizes[k] for k in taken_up) < label.sizes[factor]:
-            taken_up.append(todo.pop(0))
-        if len(taken_up) > 1:
-            order = list(range(len(taken_up)))
-            if ranks is not None:
-                own = [ranks[k] for k in taken_up]
-                order.sort(key=own.__getitem__)
-            label = split(units, label, factor, [sizes[k] for k in taken_up], order)
-        factor += len(taken_up)
+    start = 0
+    while start < len(sizes):
+        end = start + 1
+        while prod(sizes[start:end]) < label.sizes[factor]:
+            end += 1
+        parts = end - start
+        if parts > 1:
+            own_ranks = ranks[start:end]
+            order = sorted(range(parts), key=own_ranks.__getitem__)
+            label = split(units, label, factor, sizes[start:end], order)
+        factor += parts
+        start = end
     return label
 
 
@@ -160,32 +140,44 @@ def ranks_of(label: Label, axis: int) -> list[int]:
     ranks = []
     for factor in span:
         ids = label.ids[factor]
-        ranks.append(len(span) if ids is None else sum(ids.shape[k] > 1 for k in span))
+        rank = len(span)
+        if ids is not None:
+            rank = _depth(ids, span)
+        ranks.append(rank)
     return ranks
 
 
-def common_factors(axes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+def _depth(ids: Ids, factors: Sequence[int]) -> int:
+    """Along how many factors these are other units for each index."""
+    lengths = [ids.shape[factor] for factor in factors]
+    return sum(length > 1 for length in lengths)
+
+
+def common_factors(axes: Sequence[Shape]) -> Shape | None:
     """The coarsest factors that are finer than all of these; None where there are none."""
     strides = {1, prod(axes[0])}
     for factors in axes:
-        strides |= {prod(factors[k:]) for k in range(len(factors))}
+        from_last = accumulate(reversed(factors), mul)
+        strides.update(from_last)
     ordered = sorted(strides, reverse=True)
     sizes = []
     for wide, narrow in pairwise(ordered):
-        if wide % narrow:
+        size, rest = divmod(wide, narrow)
+        if rest:
             return None
-        sizes.append(wide // narrow)
+        sizes.append(size)
     return tuple(sizes)
 
 
-def viewed(units: Units, label: Label, shape: tuple[int, ...]) -> Label:
+def viewed(units: Units, label: Label, shape: Shape) -> Label:
     """Of the same numbers as a tensor of another shape."""
     whole = tuple(label.sizes)
     target = tuple(size for size in shape if size != 1)
     sizes = common_factors([whole, target])
     if sizes is None:
         return frozen(units, label, shape)
-    label = refined(units, label.with_axes((whole,)), 0, sizes)
+    flat = label.with_axes((whole,))
+    label = refined(units, flat, 0, sizes)
     axes = []
     rest = list(sizes)
     for size in shape:
@@ -201,31 +193,36 @@ def merged(units: Units, label: Label, axis: int) -> Label:
     span = label.span(axis)
     if len(span) < 2:
         return label
-    labelled = [part for k in span if (part := label.ids[k]) is not None]
-    ids = None
+    of_span = [label.ids[k] for k in span]
+    labelled = [ids for ids in of_span if ids is not None]
+    own = None
     if labelled:
-        ids = max(labelled, key=lambda part: sum(part.shape[k] > 1 for k in span))
-        free = [k for k in span if ids.shape[k] == 1]
+        own = max(labelled, key=lambda ids: _depth(ids, span))
+        free = [k for k in span if own.shape[k] == 1]
         for k in free:
             label = freeze(units, label, k)
-        ids = _with_own_for_each(units, ids, free, label.sizes)
-    shape = label.axes[axis]
-    size = prod(shape)
-    first, end = span.start, span.stop
-    parts: list[Ids | None] = []
-    for k, part in enumerate(label.ids):
-        new = ids if k in span else part
-        if new is not None:
-            if any(new.shape[j] > 1 for j in span):
-                wide = new.shape[:first] + shape + new.shape[end:]
-                new = np.broadcast_to(new, wide).reshape(*wide[:first], size, *wide[end:])
-            else:
-                new = new.reshape(*new.shape[:first], 1, *new.shape[end:])
-        if k not in span or k == first:
-            parts.append(new)
+        own = _with_own_for_each(units, own, free, label.sizes)
     axes = list(label.axes)
-    axes[axis] = (size,)
+    sizes = axes[axis]
+    axes[axis] = (prod(sizes),)
+    parts = list(label.ids)
+    parts[span.start : span.stop] = [own]
+    for k, ids in enumerate(parts):
+        if ids is not None:
+            parts[k] = _with_one_axis(ids, span, sizes)
     return _with_ids(label.with_axes(tuple(axes)), parts)
+
+
+def _with_one_axis(ids: Ids, factors: range, sizes: Shape) -> Ids:
+    """Units with one axis for factors of these sizes."""
+    shape = list(ids.shape)
+    length = 1
+    if _depth(ids, factors):
+        length = prod(sizes)
+        shape[factors.start : factors.stop] = sizes
+        ids = np.broadcast_to(ids, shape)
+    shape[factors.start : factors.stop] = [length]
+    return ids.reshape(shape)
 
 
 def _with_own_for_each(units: Units, ids: Ids, factors: list[int], sizes: list[int]) -> Ids:
@@ -236,7 +233,8 @@ def _with_own_for_each(units: Units, ids: Ids, factors: list[int], sizes: list[i
         shape[k] = sizes[k]
         own = units.new(tuple(shape))
         units.put_into(own, ids)
-        units.tell_apart(own, _along(np.arange(sizes[k]), k, own.ndim))
+        indices = np.arange(sizes[k])
+        units.tell_apart(own, _along(indices, k, own.ndim))
         ids = own
     return ids
 
@@ -244,29 +242,29 @@ def _with_own_for_each(units: Units, ids: Ids, factors: list[int], sizes: list[i
 def taken(units: Units, label: Label, axis: int, indices: Sequence[int]) -> Label:
     """Of some of an axis's indices, in this order. What is taken is told apart from what is not."""
     label = merged(units, label, axis)
-    if not len(label.span(axis)):
-        size = len(indices)
-        return label if size == 1 else label.with_factor(axis, size, None)
+    size = len(indices)
+    if not label.axes[axis]:
+        if size == 1:
+            return label
+        return label.with_factor(axis, size, None)
     (factor,) = label.span(axis)
     is_taken = np.zeros(label.sizes[factor], np.int64)
     is_taken[list(indices)] = 1
     known = label.ids[factor]
     if known is not None:
         units.bend(known)
-    parts: list[Ids | None] = []
+    parts: list[FactorIds] = []
     for ids in label.ids:
-        new = ids
         if ids is not None and ids.shape[factor] > 1:
             units.tell_apart(ids, _along(is_taken, factor, ids.ndim))
-            new = ids.take(list(indices), factor)
-        parts.append(new)
+            ids = ids.take(list(indices), factor)
+        parts.append(ids)
     axes = list(label.axes)
-    axes[axis] = (len(indices),)
-    if len(indices) == 1:
-        del parts[factor]
-        parts = [None if ids is None else ids.squeeze(factor) for ids in parts]
-        axes[axis] = ()
-    return _with_ids(label.with_axes(tuple(axes)), parts)
+    axes[axis] = (size,)
+    label = _with_ids(label.with_axes(tuple(axes)), parts)
+    if size == 1:
+        return without_axes(units, label, [axis], keep=True)
+    return label
 
 
 def _along(values: Ids, axis: int, ndim: int) -> Ids:
@@ -276,5 +274,5 @@ def _along(values: Ids, axis: int, ndim: int) -> Ids:
     return values.reshape(shape)
 
 
-def _with_ids(label: Label, ids: Sequence[Ids | None]) -> Label:
-    return Label(label.axes, tuple(ids), label.parameter, label.scaled_by, label.is_square)
+def _with_ids(label: Label, ids: Sequence[FactorIds]) -> Label:
+    return replace(label, ids=tuple(ids))

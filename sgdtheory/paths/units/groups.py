@@ -11,6 +11,7 @@ from sgdtheory.paths.units.labels import Axis, UnitLabels
 from sgdtheory.paths.units.units import NONE, Ids, Units
 
 Places: TypeAlias = dict[int, dict[Axis, list[int]]]  # of each unit, along each axis
+Traits: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]  # a unit's marks, its parts' kinds
 
 
 class FoundGroups:
@@ -27,10 +28,7 @@ class FoundGroups:
         self._kinds = _kinds(labels.units, self._depths)
         self._places = self._all_places()
         self._members = self._sorted_members()
-        numbers: dict[int, int] = {}
-        for number, members in enumerate(self._members):
-            numbers |= dict.fromkeys(members, number)
-        self.groups = tuple(self._group(members, numbers) for members in self._members)
+        self.groups = tuple(self._all_groups())
         self.turnable = tuple(self._all_turnable())
 
     def _all_places(self) -> Places:
@@ -38,39 +36,56 @@ class FoundGroups:
         places: Places = defaultdict(dict)
         for axis, own in self._labels.axes.items():
             units = self._units.one(own)
-            order = np.lexsort([np.arange(len(units)), self._kinds[units]])
+            kinds = self._kinds[units]
+            order = np.argsort(kinds, kind="stable")
             while (units != NONE).any():
-                for place in order.tolist():
-                    unit = int(units[place])
+                ordered = zip(order.tolist(), units[order].tolist(), strict=True)
+                for place, unit in ordered:
                     if unit != NONE:
-                        places[unit].setdefault(axis, []).append(place)
+                        along_axis = places[unit].setdefault(axis, [])
+                        along_axis.append(place)
                 units = self._units.whole(units)
         return places
 
     def _sorted_members(self) -> list[list[int]]:
         """The units of each group; wholes before their parts, else in the order in which they were
         seen."""
-        wholes = self._units.own_whole(self._units.all())
+        every = self._units.all()
+        wholes = self._units.own_whole(every)
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for unit in self._places:
-            alike[int(wholes[unit]), int(self._kinds[unit])].append(unit)
-        axes = {axis: k for k, axis in enumerate(self._labels.axes)}
+            whole = int(wholes[unit])
+            kind = int(self._kinds[unit])
+            alike[whole, kind].append(unit)
+        axes = list(self._labels.axes)
 
         def seen(members: list[int]) -> tuple[int, int, int]:
-            axis, places = next(iter(self._places[members[0]].items()))
-            return axes[axis], int(self._depths[members[0]]), places[0]
+            first = members[0]
+            axis, places = next(iter(self._places[first].items()))
+            depth = int(self._depths[first])
+            return axes.index(axis), depth, places[0]
 
         groups = [members for members in alike.values() if len(members) > 1]
         return sorted(groups, key=seen)
 
+    def _all_groups(self) -> list[Group]:
+        numbers: dict[int, int] = {}  # which group each unit of a group is in
+        for number, members in enumerate(self._members):
+            numbers |= dict.fromkeys(members, number)
+        groups = []
+        for members in self._members:
+            groups.append(self._group(members, numbers))
+        return groups
+
     def _group(self, members: list[int], numbers: dict[int, int]) -> Group:
         """Of these units; `numbers`: which group each unit of a group is in."""
         inside = set()
-        (above,) = self._units.whole(np.array(members[:1])).tolist()
+        above = self._units.whole(np.array(members[0]))
         while above != NONE:
-            if above in numbers:
-                inside.add(numbers[above])
-            (above,) = self._units.whole(np.array([above])).tolist()
+            number = numbers.get(int(above))
+            if number is not None:
+                inside.add(number)
+            above = self._units.whole(above)
         slots = []
         for axis in self._places[members[0]]:
             places = [self._places[unit][axis] for unit in members]
@@ -80,14 +95,16 @@ class FoundGroups:
     def _all_turnable(self) -> list[Turnable]:
         """Streams that nothing bends and whose length something takes."""
         one = self._units.one(self._units.all())
-        bent = set(one[self._units.bent].tolist())
-        measured = set(one[self._units.measured].tolist())
+        bent = one[self._units.bent]
+        measured = one[self._units.measured]
         turnable = []
         for number, group in enumerate(self.groups):
             members = self._members[number]
-            is_straight = not bent & set(members) and measured & set(members)
+            is_bent = np.isin(members, bent).any()
+            is_measured = np.isin(members, measured).any()
             has_one_place = all(slot.places.shape[1] == 1 for slot in group.slots)
-            if not is_straight or not has_one_place or self._depths[members[0]]:
+            is_part = self._depths[members[0]] > 0
+            if is_bent or is_part or not is_measured or not has_one_place:
                 continue
             found = self._turnable(number, group)
             if found is not None:
@@ -104,11 +121,15 @@ class FoundGroups:
             if readers is None:
                 slots.append(slot)
                 continue
-            for name in (slot.name, *(name for name, _ in readers)):
-                if self._labels.readings.get(name) != {slot.name}:
+            names = {slot.name} | {name for name, _ in readers}
+            for name in names:
+                scales_met = self._labels.readings.get(name)
+                if scales_met != {slot.name}:
                     return None
-            scales.append(Scale(slot.name, tuple(sorted(readers))))
-        return Turnable(number, Group(group.size, tuple(slots)), tuple(scales))
+            axes = tuple(sorted(readers))
+            scales.append(Scale(slot.name, axes))
+        straight = Group(group.size, tuple(slots))
+        return Turnable(number, straight, tuple(scales))
 
 
 def _depths(units: Units) -> Ids:
@@ -128,14 +149,19 @@ def _kinds(units: Units, depths: Ids) -> Ids:
     one = units.one(every)
     wholes = units.whole(every)
     marks: dict[int, list[int]] = defaultdict(list)
-    for unit, mark in sorted(zip(one.tolist(), units.marks.tolist(), strict=True)):
+    marked = zip(one.tolist(), units.marks.tolist(), strict=True)
+    for unit, mark in sorted(marked):
         marks[unit].append(mark)
     parts: dict[int, list[int]] = defaultdict(list)
-    numbers: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    numbers: dict[Traits, int] = {}
     kinds = np.zeros(len(every), np.int64)
     for unit in sorted(marks, key=lambda unit: -depths[unit]):
-        key = tuple(marks[unit]), tuple(sorted(parts[unit]))
-        kinds[unit] = numbers.setdefault(key, len(numbers))
-        if wholes[unit] != NONE:
-            parts[int(wholes[unit])].append(int(kinds[unit]))
+        own_marks = tuple(marks[unit])
+        kinds_of_parts = tuple(sorted(parts[unit]))
+        traits = (own_marks, kinds_of_parts)
+        kind = numbers.setdefault(traits, len(numbers))
+        kinds[unit] = kind
+        whole = int(wholes[unit])
+        if whole != NONE:
+            parts[whole].append(kind)
     return kinds[one]

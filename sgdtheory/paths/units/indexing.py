@@ -16,13 +16,19 @@ from sgdtheory.paths.units.labels import UnitLabels
 def select(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, index: int) -> Label:
     """One index of an axis of x […]."""
     dim = dim % x.ndim
-    label = taken(labels.units, labels.of(x), dim, [index % x.shape[dim]])
-    return label.with_axes(label.axes[:dim] + label.axes[dim + 1 :])
+    place = index % x.shape[dim]
+    label = taken(labels.units, labels.of(x), dim, [place])
+    axes = list(label.axes)
+    del axes[dim]
+    return label.with_axes(tuple(axes))
 
 
 def unbind(labels: UnitLabels, out: Sequence[Tensor], x: Tensor, dim: int = 0) -> list[Label]:
     """Each index of an axis of x […]."""
-    return [select(labels, part, x, dim, index) for index, part in enumerate(out)]
+    parts = []
+    for index, part in enumerate(out):
+        parts.append(select(labels, part, x, dim, index))
+    return parts
 
 
 def slice_(
@@ -46,7 +52,8 @@ def flip(labels: UnitLabels, out: Tensor, x: Tensor, dims: Sequence[int]) -> Lab
     """x […] with the indices of axes from the last on."""
     label = labels.of(x)
     for dim in dims:
-        label = taken(labels.units, label, dim % x.ndim, range(x.shape[dim])[::-1])
+        indices = range(x.shape[dim])
+        label = taken(labels.units, label, dim % x.ndim, indices[::-1])
     return label
 
 
@@ -88,20 +95,27 @@ def index_select(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, index: Te
 def index_(labels: UnitLabels, out: Tensor, x: Tensor, indices: Sequence[Tensor | None]) -> Label:
     """x […] by tensors of indices […]: constant ones of one axis are followed one by one, else the
     axes' indices stay where they are."""
-    given = {axis: index for axis, index in enumerate(indices) if index is not None}
+    given = [index for index in indices if index is not None]
+    axes = [axis for axis, index in enumerate(indices) if index is not None]
     label = labels.of(x)
-    if len(given) == 1:
-        ((axis, index),) = given.items()
-        is_constant = index.ndim == 1 and not labels.is_labelled(index)
-        if is_constant and index.dtype == torch.int64:
-            places = (index % x.shape[axis]).tolist()
-            return taken(labels.units, label, axis, places)
-    for index in given.values():
+    if len(given) == 1 and _is_constant(labels, given[0]):
+        (axis,) = axes
+        places = given[0] % x.shape[axis]
+        return taken(labels.units, label, axis, places.tolist())
+    for index in given:
         of_index = labels.of(index)
         frozen_axes(labels.units, of_index, range(index.ndim))
-    label = frozen_axes(labels.units, label, list(given))
-    axes = list(given)
+    label = frozen_axes(labels.units, label, axes)
     label = without_axes(labels.units, label, axes, keep=False)
-    is_together = axes == list(range(axes[0], axes[-1] + 1))
-    at = axes[0] if is_together else 0
-    return with_fixed_axes(label, at, tuple(out.shape[at : at + out.ndim - len(label.axes)]))
+    first = axes[0]
+    is_together = axes[-1] - first == len(axes) - 1
+    at = first if is_together else 0
+    new_axes = out.ndim - len(label.axes)
+    return with_fixed_axes(label, at, tuple(out.shape[at : at + new_axes]))
+
+
+def _is_constant(labels: UnitLabels, index: Tensor) -> bool:
+    """Whether an index is a list of places that are the same for all inputs."""
+    if index.ndim != 1 or index.dtype != torch.int64:
+        return False
+    return not labels.is_labelled(index)

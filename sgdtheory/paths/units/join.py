@@ -2,17 +2,19 @@
 units."""
 
 from collections.abc import Sequence
+from itertools import chain
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from sgdtheory.paths.units.factors import common_factors, frozen_axes, ranks_of, refined
+from sgdtheory.annotations import Shape
+from sgdtheory.paths.units.factors import common_factors, frozen_axes, merged, ranks_of, refined
 from sgdtheory.paths.units.label import Label
-from sgdtheory.paths.units.units import Ids, Units
+from sgdtheory.paths.units.units import FactorIds, Ids, Units
 
 # for each factor, whether a tensor has it, and its units
-Spread: TypeAlias = list[tuple[bool, Ids | None]]
+Spread: TypeAlias = list[tuple[bool, FactorIds]]
 
 
 class Operand(NamedTuple):
@@ -26,33 +28,36 @@ def joined(units: Units, operands: Sequence[Operand], out: str, bends: str = "")
     """The label of what an einsum of these names makes, or any operation that treats all indices of
     an axis alike: units that meet are one, and what is not in `out` is summed over. `bends`: the
     axes where units that meet are multiplied one by one."""
-    names = out
-    for operand in operands:
-        names += "".join(name for name in operand.names if name not in names)
+    letters = [*out, *chain.from_iterable(operand.names for operand in operands)]
+    names = "".join(dict.fromkeys(letters))
     sizes = {}
     for name in names:
         operands, sizes[name] = in_common_factors(units, operands, name)
     spreads = [spread(operand, names, sizes) for operand in operands]
-    factors = [name for name in names for _ in sizes[name]]
-    met: list[Ids | None] = []
-    for k in range(len(factors)):
-        met.append(_meet(units, spreads, k, factors[k] in bends))
-    count = sum(len(sizes[name]) for name in out)
+    met: list[FactorIds] = []
+    for name, of_axis in sizes.items():
+        for _ in of_axis:
+            factor = len(met)
+            met.append(_meet(units, spreads, factor, name in bends))
+    axes = tuple(sizes[name] for name in out)
+    count = sum(map(len, axes))
     kept = [_summed(units, ids, count) for ids in met[:count]]
-    return Label(tuple(sizes[name] for name in out), tuple(kept))
+    return Label(axes, tuple(kept))
 
 
 def in_common_factors(
     units: Units, operands: Sequence[Operand], name: str
-) -> tuple[list[Operand], tuple[int, ...]]:
+) -> tuple[list[Operand], Shape]:
     """The operands with the axis of one name in the same factors, and these."""
     having = {}
     for k, (label, names) in enumerate(operands):
-        if name in names and label.axes[names.index(name)]:
-            having[k] = label.axes[names.index(name)]
+        axis = names.find(name)
+        if axis >= 0 and label.axes[axis]:
+            having[k] = label.axes[axis]
     if not having:
         return list(operands), ()
-    sizes = common_factors(list(having.values()))
+    all_sizes = list(having.values())
+    sizes = common_factors(all_sizes)
     ranks = None
     for k, own in having.items():
         if own == sizes:
@@ -60,80 +65,72 @@ def in_common_factors(
             ranks = ranks_of(label, names.index(name))
             break
     changed = list(operands)
-    for k, own in having.items():
+    for k in having:
         label, names = operands[k]
         axis = names.index(name)
         if sizes is None:
-            label = _as_one_frozen(units, label, axis, prod(own))
+            label = _as_one_frozen(units, label, axis)
         else:
             label = refined(units, label, axis, sizes, ranks)
         changed[k] = Operand(label, names)
     if sizes is None:
-        sizes = (prod(next(iter(having.values()))),)
+        sizes = (prod(all_sizes[0]),)
     return changed, sizes
 
 
-def _as_one_frozen(units: Units, label: Label, axis: int, size: int) -> Label:
+def _as_one_frozen(units: Units, label: Label, axis: int) -> Label:
     label = frozen_axes(units, label, [axis])
-    span = label.span(axis)
-    parts: list[Ids | None] = []
-    for k, ids in enumerate(label.ids):
-        new = ids
-        if ids is not None and k not in span:
-            along = ids.shape[span.start : span.stop]
-            wide = ids.shape[: span.start] + label.axes[axis] + ids.shape[span.stop :]
-            length = size if prod(along) > 1 else 1
-            if length > 1:
-                ids = np.broadcast_to(ids, wide)
-            new = ids.reshape(*ids.shape[: span.start], length, *ids.shape[span.stop :])
-        if k not in span or k == span.start:
-            parts.append(new)
-    axes = list(label.axes)
-    axes[axis] = (size,)
-    return Label(tuple(axes), tuple(parts))
+    label = merged(units, label, axis)
+    return Label(label.axes, label.ids)
 
 
-def spread(operand: Operand, names: str, sizes: dict[str, tuple[int, ...]]) -> Spread:
+def spread(operand: Operand, names: str, sizes: dict[str, Shape]) -> Spread:
     """For every factor of all names whether the operand has it, and its units in an array with an
     axis for every factor."""
     label = operand.label
-    order = []
-    shape_from = []
+    order: list[int] = []  # the operand's factors, as the names have them
+    missing: list[int] = []  # what it has not, of all factors
+    spread_ids: Spread = []
     for name in names:
         axis = operand.names.find(name)
-        span = label.span(axis) if axis >= 0 else range(0)
-        order += list(span)
-        has = len(span) > 0
-        shape_from += [has] * len(sizes[name])
-    found: Spread = []
-    own = iter(order)
-    missing = tuple(k for k, has in enumerate(shape_from) if not has)
-    for has in shape_from:
-        if not has:
-            found.append((False, None))
-            continue
-        ids = label.ids[next(own)]
+        if axis >= 0 and label.axes[axis]:
+            span = label.span(axis)
+            order += span
+            spread_ids += [(True, label.ids[factor]) for factor in span]
+        else:
+            count = len(sizes[name])
+            start = len(spread_ids)
+            missing += range(start, start + count)
+            spread_ids += [(False, None)] * count
+    for k, (has, ids) in enumerate(spread_ids):
         if ids is not None:
-            ids = np.expand_dims(ids.transpose(order), missing)
-        found.append((True, ids))
-    return found
+            moved = ids.transpose(order)
+            spread_ids[k] = (has, np.expand_dims(moved, missing))
+    return spread_ids
 
 
-def _meet(
-    units: Units,
-    spreads: list[Spread],
-    factor: int,
-    bends: bool,
-) -> Ids | None:
+def units_along(spreads: Sequence[Spread], factor: int) -> tuple[list[Spread], list[Ids]]:
+    """The operands that have a factor, and its units in those where they do not stay where they
+    are."""
+    having = []
+    free = []
+    for found in spreads:
+        has, ids = found[factor]
+        if has:
+            having.append(found)
+        if ids is not None:
+            free.append(ids)
+    return having, free
+
+
+def _meet(units: Units, spreads: list[Spread], factor: int, bends: bool) -> FactorIds:
     """The units of one factor that all operands have in common; None where one's stay where they
     are, and so all."""
-    having = [k for k, parts in enumerate(spreads) if parts[factor][0]]
-    is_free = all(spreads[k][factor][1] is not None for k in having)
-    if not is_free:
-        for k in having:
-            hold(units, spreads[k], factor)
+    having, met = units_along(spreads, factor)
+    if len(met) < len(having):
+        for found in having:
+            hold(units, found, factor)
         return None
-    met = [ids for k in having if (ids := spreads[k][factor][1]) is not None]
     if not met:
         return None
     first = min(met, key=lambda ids: ids.size)
@@ -148,15 +145,19 @@ def _meet(
 def hold(units: Units, parts: Spread, factor: int) -> None:
     """Tell apart all units of an operand that are others for each index of a factor."""
     for _, ids in parts:
-        if ids is not None and ids.shape[factor] > 1:
-            indices = np.arange(ids.shape[factor])
-            shape = [1] * ids.ndim
-            shape[factor] = len(indices)
-            units.tell_apart(ids, indices.reshape(shape))
-            units.bend(ids)
+        if ids is None:
+            continue
+        size = ids.shape[factor]
+        if size == 1:
+            continue
+        shape = [1] * ids.ndim
+        shape[factor] = size
+        indices = np.arange(size).reshape(shape)
+        units.tell_apart(ids, indices)
+        units.bend(ids)
 
 
-def _summed(units: Units, ids: Ids | None, count: int) -> Ids | None:
+def _summed(units: Units, ids: FactorIds, count: int) -> FactorIds:
     """Units of a factor of the outcome, the same for each index of the factors that are summed
     over, which are those from `count` on."""
     if ids is None:

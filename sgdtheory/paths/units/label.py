@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
+from string import ascii_lowercase
 from typing import TypeAlias
 
 import numpy as np
 
-from sgdtheory.paths.units.units import Ids
+from sgdtheory.annotations import Shape
+from sgdtheory.paths.units.units import FactorIds, Ids
+
+Axes: TypeAlias = tuple[Shape, ...]  # the factors that each axis is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +28,8 @@ class Label:
     this was just multiplied by, unit by unit. `is_square`: of numbers that were just squared.
     """
 
-    axes: tuple[tuple[int, ...], ...]
-    ids: tuple[Ids | None, ...]
+    axes: Axes
+    ids: tuple[FactorIds, ...]
     parameter: str | None = None
     scaled_by: str | None = None
     is_square: bool = False
@@ -32,40 +37,53 @@ class Label:
     @property
     def sizes(self) -> list[int]:
         """Of all factors."""
-        return [size for factors in self.axes for size in factors]
+        return list(chain.from_iterable(self.axes))
 
     def span(self, axis: int) -> range:
         """The factors of an axis."""
-        start = sum(len(factors) for factors in self.axes[:axis])
-        return range(start, start + len(self.axes[axis]))
+        counts = [len(factors) for factors in self.axes]
+        start = sum(counts[:axis])
+        return range(start, start + counts[axis])
 
     def dependents(self, factor: int) -> list[Ids]:
         """Units of all factors, this one included, that are others for each index of it."""
-        known = [ids for ids in self.ids if ids is not None]
-        return [ids for ids in known if ids.shape[factor] > 1]
+        dependents = []
+        for ids in self.ids:
+            if ids is not None and ids.shape[factor] > 1:
+                dependents.append(ids)
+        return dependents
 
-    def permuted(self, order: tuple[int, ...]) -> "Label":
+    def permuted(self, order: Shape) -> "Label":
         """Of the tensor with its axes in another order."""
-        factors = [factor for axis in order for factor in self.span(axis)]
-        ids = [self.ids[factor] for factor in factors]
-        moved = [None if part is None else part.transpose(factors) for part in ids]
+        spans = map(self.span, order)
+        factors = list(chain.from_iterable(spans))
+        moved: list[FactorIds] = []
+        for factor in factors:
+            ids = self.ids[factor]
+            if ids is not None:
+                ids = ids.transpose(factors)
+            moved.append(ids)
         axes = tuple(self.axes[axis] for axis in order)
         return replace(self, axes=axes, ids=tuple(moved))
 
-    def with_axes(self, axes: tuple[tuple[int, ...], ...]) -> "Label":
+    def with_axes(self, axes: Axes) -> "Label":
         """The same factors, shared out to other axes."""
         return replace(self, axes=axes)
 
-    def with_factor(self, axis: int, size: int, ids: Ids | None) -> "Label":
+    def with_factor(self, axis: int, size: int, ids: FactorIds) -> "Label":
         """With one factor for an axis of length 1; `ids` [size], or with an axis for each of the
         others before it, [… size]."""
         at = self.span(axis).start
-        parts = [None if part is None else np.expand_dims(part, at) for part in self.ids]
-        new = None
+        parts: list[FactorIds] = []
+        for part in self.ids:
+            if part is not None:
+                part = np.expand_dims(part, at)
+            parts.append(part)
         if ids is not None:
-            lead = (1,) * (len(parts) - ids.ndim + 1)
-            new = np.moveaxis(ids.reshape(lead + ids.shape), -1, at)
-        parts.insert(at, new)
+            missing = len(parts) + 1 - ids.ndim
+            shape = (1,) * missing + ids.shape
+            ids = np.moveaxis(ids.reshape(shape), -1, at)
+        parts.insert(at, ids)
         axes = list(self.axes)
         axes[axis] = (size,)
         return replace(self, axes=tuple(axes), ids=tuple(parts))
@@ -75,31 +93,33 @@ class Label:
 Rule: TypeAlias = Callable[..., Label | list[Label] | None]
 
 
-def unlabelled(shape: tuple[int, ...]) -> Label:
+def unlabelled(shape: Shape) -> Label:
     """Of a tensor [*shape] whose numbers all stay where they are."""
-    axes = tuple((size,) if size != 1 else () for size in shape)
-    ids: list[Ids | None] = [None for factors in axes for _ in factors]
-    return Label(axes, tuple(ids))
+    no_units: list[FactorIds] = [None] * len(shape)
+    return labelled_alone(tuple(no_units), shape)
 
 
-def labelled_alone(axes: tuple[Ids | None, ...], shape: tuple[int, ...]) -> Label:
+def labelled_alone(axes: tuple[FactorIds, ...], shape: Shape) -> Label:
     """Of a tensor [*shape] whose axes have these units [size], each for itself."""
-    label = Label(tuple(() for _ in shape), ())
-    for axis, (size, ids) in enumerate(zip(shape, axes, strict=True)):
+    no_factors = ((),) * len(shape)
+    label = Label(no_factors, ())
+    for axis, size in enumerate(shape):
         if size != 1:
-            label = label.with_factor(axis, size, ids)
+            label = label.with_factor(axis, size, axes[axis])
     return label
 
 
-def with_fixed_axes(label: Label, at: int, shape: tuple[int, ...]) -> Label:
+def with_fixed_axes(label: Label, at: int, shape: Shape) -> Label:
     """With new axes [*shape] before an axis, whose indices stay where they are."""
-    label = label.with_axes(label.axes[:at] + ((),) * len(shape) + label.axes[at:])
-    for k, size in enumerate(shape):
+    axes = list(label.axes)
+    axes[at:at] = [()] * len(shape)
+    label = label.with_axes(tuple(axes))
+    for axis, size in enumerate(shape, at):
         if size != 1:
-            label = label.with_factor(at + k, size, None)
+            label = label.with_factor(axis, size, None)
     return label
 
 
 def letters(count: int) -> str:
     """Names of so many axes."""
-    return "".join(chr(ord("a") + k) for k in range(count))
+    return ascii_lowercase[:count]

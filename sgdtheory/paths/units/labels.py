@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from sgdtheory.paths.units.label import Label, labelled_alone, unlabelled
-from sgdtheory.paths.units.units import Ids, Units
+from sgdtheory.paths.units.units import FactorIds, Ids, Units
+from sgdtheory.runs.tensors import Tensors
 
 Axis: TypeAlias = tuple[str, int]  # of a parameter
 
@@ -19,7 +20,7 @@ class UnitLabels:
     constant: its indices are interchangeable where its numbers are equal.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> None:
+    def __init__(self, parameters: Tensors, inputs: Tensor) -> None:
         self.units = Units()
         self.axes: dict[Axis, Ids] = {}  # in the order in which they were seen first
         self.scaled: dict[str, set[Axis]] = {}  # by a scale, what reads the numbers it scaled
@@ -60,7 +61,7 @@ class UnitLabels:
         return label
 
     def _of_parameter(self, tensor: Tensor, name: str) -> Label:
-        axes: list[Ids | None] = []
+        axes: list[FactorIds] = []
         for axis, size in enumerate(tensor.shape):
             ids = self.units.new((size,))
             self.axes[name, axis] = ids
@@ -69,7 +70,7 @@ class UnitLabels:
         return Label(label.axes, label.ids, parameter=name)
 
     def _of_constant(self, tensor: Tensor) -> Label:
-        axes: list[Ids | None] = []
+        axes: list[FactorIds] = []
         for axis, size in enumerate(tensor.shape):
             ids = None
             if bool((tensor == tensor.narrow(axis, 0, 1)).all()):

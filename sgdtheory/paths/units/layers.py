@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.factors import alike_along, frozen_axes, taken, viewed, without_axes
 from sgdtheory.paths.units.join import Operand, joined
 from sgdtheory.paths.units.label import Label, Rule, letters, with_fixed_axes
@@ -16,13 +17,14 @@ def pool(axes: int) -> Rule:
     def rule(labels: UnitLabels, out: object, x: Tensor, *_: object, **__: object) -> Label:
         made = out[0] if isinstance(out, tuple) else out
         assert isinstance(made, Tensor)
-        labels.bend(labels.of(x))
-        return over_pixels(labels, labels.of(x), axes, tuple(made.shape))
+        label = labels.of(x)
+        labels.bend(label)
+        return over_pixels(labels, label, axes, tuple(made.shape))
 
     return rule
 
 
-def over_pixels(labels: UnitLabels, label: Label, axes: int, shape: tuple[int, ...]) -> Label:
+def over_pixels(labels: UnitLabels, label: Label, axes: int, shape: Shape) -> Label:
     """With the last `axes` axes fixed, and as long as those of the outcome [*shape]."""
     first = len(label.axes) - axes
     pixels = range(first, len(label.axes))
@@ -46,10 +48,12 @@ def layer_norm(
     operands = [Operand(labels.of(x), names)]
     for part in (weight, bias):
         if part is not None:
-            operands.append(Operand(labels.of(part), names[-part.ndim :]))
+            names_of_part = names[-part.ndim :]
+            operands.append(Operand(labels.of(part), names_of_part))
     label = joined(labels.units, operands, names)
     labels.bend(label)
-    return alike_along(labels.units, label, range(x.ndim - len(shape), x.ndim))
+    first = x.ndim - len(shape)
+    return alike_along(labels.units, label, range(first, x.ndim))
 
 
 def batch_norm(
@@ -73,7 +77,8 @@ def batch_norm(
             operands.append(Operand(labels.of(part), names[1]))
     label = joined(labels.units, operands, names)
     labels.bend(label)
-    return alike_along(labels.units, label, [k for k in range(x.ndim) if k != 1])
+    examples_and_pixels = [0, *range(2, x.ndim)]
+    return alike_along(labels.units, label, examples_and_pixels)
 
 
 def group_norm(
@@ -92,23 +97,27 @@ def group_norm(
     each."""
     units = labels.units
     own = (groups, channels // groups)
-    label = viewed(units, labels.of(x), (x.shape[0], *own, *x.shape[2:]))
+    count, _, *of_pixels = x.shape
+    label = viewed(units, labels.of(x), (count, *own, *of_pixels))
     names = letters(x.ndim + 1)
     operands = [Operand(label, names)]
     for part in (weight, bias):
         if part is not None:
-            operands.append(Operand(viewed(units, labels.of(part), own), names[1:3]))
+            of_part = viewed(units, labels.of(part), own)
+            operands.append(Operand(of_part, names[1:3]))
     label = joined(units, operands, names)
     labels.bend(label)
-    label = alike_along(labels.units, label, range(2, x.ndim + 1))
+    inside = range(2, x.ndim + 1)
+    label = alike_along(units, label, inside)
     return together(label, 1)
 
 
 def together(label: Label, axis: int) -> Label:
     """With an axis and the next as one."""
-    axes = label.axes
-    both = axes[axis] + axes[axis + 1]
-    return label.with_axes((*axes[:axis], both, *axes[axis + 2 :]))
+    axes = list(label.axes)
+    following = axes.pop(axis + 1)
+    axes[axis] += following
+    return label.with_axes(tuple(axes))
 
 
 def halves(labels: UnitLabels, out: Tensor, x: Tensor, dim: int = -1) -> Label:
@@ -118,7 +127,8 @@ def halves(labels: UnitLabels, out: Tensor, x: Tensor, dim: int = -1) -> Label:
     names = letters(x.ndim)
     operands = []
     for start in (0, size):
-        half = taken(labels.units, labels.of(x), dim, range(start, start + size))
+        indices = range(start, start + size)
+        half = taken(labels.units, labels.of(x), dim, indices)
         operands.append(Operand(half, names))
     label = joined(labels.units, operands, names)
     labels.bend(label)
@@ -144,7 +154,8 @@ def convolution(
     count = x.ndim - 2
     of_input = _without_pixels(labels, labels.of(x), count)
     of_weight = _without_pixels(labels, labels.of(weight), count)
-    of_input = viewed(units, of_input, (x.shape[0], groups, x.shape[1] // groups))
+    examples, channels = x.shape[:2]
+    of_input = viewed(units, of_input, (examples, groups, channels // groups))
     first, second = weight.shape[:2]
     of_weight = viewed(units, of_weight, (groups, first // groups, second))
     names = "gic" if not transposed else "gci"
@@ -153,9 +164,11 @@ def convolution(
         of_weight = frozen_axes(units, of_weight, [names.index("c")])
     operands = [Operand(of_input, "ngc"), Operand(of_weight, names)]
     if bias is not None:
-        of_bias = viewed(units, labels.of(bias), (groups, out.shape[1] // groups))
+        size = out.shape[1] // groups
+        of_bias = viewed(units, labels.of(bias), (groups, size))
         operands.append(Operand(of_bias, "gi"))
-    label = together(joined(units, operands, "ngi"), 1)
+    label = joined(units, operands, "ngi")
+    label = together(label, 1)
     return with_fixed_axes(label, 2, tuple(out.shape[2:]))
 
 
@@ -187,11 +200,14 @@ def attention(
     **_: object,
 ) -> Label:
     """softmax(QKᵀ) V for each example and head, of queries, keys and values [b, heads, T, d]."""
-    lead = letters(query.ndim - 2)
-    of_query, of_key, of_value = (labels.of(x) for x in (query, key, value))
+    places = query.ndim - 2  # the axis of queries, and of keys
+    lead = letters(places)
+    of_query = labels.of(query)
+    of_key = labels.of(key)
+    of_value = labels.of(value)
     if is_causal or any(setting is True for setting in settings):
-        of_query = frozen_axes(labels.units, of_query, [query.ndim - 2])
-        of_key = frozen_axes(labels.units, of_key, [query.ndim - 2])
+        of_query = frozen_axes(labels.units, of_query, [places])
+        of_key = frozen_axes(labels.units, of_key, [places])
     operands = [
         Operand(of_query, lead + "td"),
         Operand(of_key, lead + "sd"),
@@ -199,5 +215,7 @@ def attention(
     ]
     for mask in (attn_mask, *settings):
         if isinstance(mask, Tensor):
-            operands.append(Operand(labels.of(mask), (lead + "ts")[-mask.ndim :]))
-    return joined(labels.units, operands, f"{lead}t" + "e", bends=lead)
+            names = lead + "ts"
+            operands.append(Operand(labels.of(mask), names[-mask.ndim :]))
+    queries = lead + "t"
+    return joined(labels.units, operands, queries + "e", bends=lead)

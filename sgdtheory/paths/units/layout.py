@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sgdtheory.annotations import Shape
 from sgdtheory.paths.units.factors import viewed
 from sgdtheory.paths.units.label import (
     Label,
 )
 from sgdtheory.paths.units.labels import UnitLabels
+from sgdtheory.paths.units.layers import together
 
 
 def same(labels: UnitLabels, out: Tensor, x: Tensor, *_: object, **__: object) -> Label:
@@ -43,8 +45,10 @@ def transpose(
     """x […] with two axes exchanged."""
     order = list(range(x.ndim))
     if x.ndim > 1:
-        first, second = first % x.ndim, second % x.ndim
-        order[first], order[second] = second, first
+        first = order[first]
+        second = order[second]
+        order[first] = second
+        order[second] = first
     return labels.of(x).permuted(tuple(order))
 
 
@@ -52,12 +56,16 @@ def expand(labels: UnitLabels, out: Tensor, x: Tensor, *_: object, **__: object)
     """Copies of x […] along an axis of length 1: they may be in any order, another one for each
     unit."""
     label = labels.of(x)
-    label = label.with_axes(((),) * (out.ndim - x.ndim) + label.axes)
-    copied = [axis for axis, size in enumerate(out.shape) if size > 1 and not label.axes[axis]]
-    for k, axis in enumerate(copied):
-        shape = _unit_sizes(label, copied[:k])
-        copies = labels.units.new((*shape, out.shape[axis]))
-        label = label.with_factor(axis, out.shape[axis], copies)
+    new_axes = ((),) * (out.ndim - x.ndim)
+    label = label.with_axes(new_axes + label.axes)
+    copied: list[int] = []
+    for axis, size in enumerate(out.shape):
+        if size <= 1 or label.axes[axis]:
+            continue
+        shape = _unit_sizes(label, copied)
+        copies = labels.units.new((*shape, size))
+        label = label.with_factor(axis, size, copies)
+        copied.append(axis)
     return label
 
 
@@ -66,21 +74,25 @@ def _unit_sizes(label: Label, copied: Sequence[int]) -> list[int]:
     sizes = []
     for axis in range(len(label.axes)):
         for factor in label.span(axis):
-            is_of_units = axis not in copied and label.ids[factor] is not None
-            sizes.append(label.sizes[factor] if is_of_units else 1)
+            size = 1
+            if axis not in copied and label.ids[factor] is not None:
+                size = label.sizes[factor]
+            sizes.append(size)
     return sizes
 
 
 def repeat(labels: UnitLabels, out: Tensor, x: Tensor, times: Sequence[int]) -> Label:
     """Copies of x […] along any axis, one behind the other."""
     label = labels.of(x)
-    own = ((),) * (len(times) - x.ndim) + label.axes
-    apart: list[tuple[int, ...]] = []
-    for factors in own:
+    new_axes = ((),) * (len(times) - x.ndim)
+    apart: list[Shape] = []
+    for factors in new_axes + label.axes:
         apart += [(), factors]
     label = label.with_axes(tuple(apart))
     for axis, count in enumerate(times):
         if count != 1:
-            label = label.with_factor(2 * axis, count, labels.units.new((count,)))
-    pairs = zip(label.axes[::2], label.axes[1::2], strict=True)
-    return label.with_axes(tuple(copies + factors for copies, factors in pairs))
+            copies = labels.units.new((count,))
+            label = label.with_factor(2 * axis, count, copies)
+    for axis in range(len(times)):
+        label = together(label, axis)
+    return label

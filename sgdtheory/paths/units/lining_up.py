@@ -7,10 +7,17 @@ import numpy as np
 from torch import Tensor
 
 from sgdtheory.paths.units.factors import merged, taken
-from sgdtheory.paths.units.join import Operand, Spread, hold, in_common_factors, spread
+from sgdtheory.paths.units.join import (
+    Operand,
+    Spread,
+    hold,
+    in_common_factors,
+    spread,
+    units_along,
+)
 from sgdtheory.paths.units.label import Label, labelled_alone, letters
 from sgdtheory.paths.units.labels import UnitLabels
-from sgdtheory.paths.units.units import Ids, Units
+from sgdtheory.paths.units.units import FactorIds, Ids, Units
 
 
 def cat(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Label:
@@ -25,7 +32,9 @@ def stack(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor], dim: int =
     parts = []
     for x in tensors:
         label = labels.of(x)
-        parts.append(label.with_axes((*label.axes[:dim], (), *label.axes[dim:])))
+        axes = list(label.axes)
+        axes.insert(dim, ())
+        parts.append(label.with_axes(tuple(axes)))
     return lined_up(labels, parts, dim)
 
 
@@ -33,74 +42,96 @@ def lined_up(labels: UnitLabels, parts: Sequence[Label], axis: int) -> Label:
     """One behind the other along an axis; along the others each keeps its own units."""
     units = labels.units
     parts = [merged(units, part, axis) for part in parts]
-    letters_of_all = letters(len(parts[0].axes))
-    own = letters_of_all[axis]
-    others = letters_of_all.replace(own, "")
-    operands = [Operand(part, letters_of_all) for part in parts]
+    names = letters(len(parts[0].axes))
+    own = names[axis]
+    others = names.replace(own, "")
+    operands = [Operand(part, names) for part in parts]
     sizes = {}
     for name in others:
         operands, sizes[name] = in_common_factors(units, operands, name)
-    lengths = [prod(part.axes[axis]) for part in parts]
+    lengths = []
     spreads = []
     for operand in operands:
         factors = operand.label.axes[axis]
+        lengths.append(prod(factors))
         found = spread(operand, others + own, {**sizes, own: factors})
-        spreads.append(found if factors else _with_last_axis(found))
+        if not factors:
+            found = _with_last_axis(found)
+        spreads.append(found)
     count = sum(map(len, sizes.values()))
     arrays = [_together(units, spreads, k, lengths) for k in range(count)]
-    arrays.append(_one_behind_the_other(labels, spreads, lengths))
-    label = Label((*(sizes[name] for name in others), (sum(lengths),)), tuple(arrays))
-    if sum(lengths) == 1:
-        arrays = [None if ids is None else ids.squeeze(-1) for ids in arrays[:-1]]
-        label = Label((*label.axes[:-1], ()), tuple(arrays))
-    last = len(parts[0].axes) - 1
-    return label.permuted((*range(axis), last, *range(axis, last)))
+    length = sum(lengths)
+    along = _one_behind_the_other(labels, spreads, lengths)
+    axes = tuple(sizes[name] for name in others)
+    if length == 1:
+        arrays = [_without_last_axis(ids) for ids in arrays]
+        label = Label((*axes, ()), tuple(arrays))
+    else:
+        label = Label((*axes, (length,)), (*arrays, along))
+    order = list(range(len(others)))
+    order.insert(axis, len(others))
+    return label.permuted(tuple(order))
 
 
 def _with_last_axis(found: Spread) -> Spread:
     """Units with one more axis, for a part of one index."""
-    wide = [(has, None if ids is None else ids[..., None]) for has, ids in found]
-    return [*wide, (False, None)]
+    wide: Spread = []
+    for has, ids in found:
+        if ids is not None:
+            ids = ids[..., None]
+        wide.append((has, ids))
+    wide.append((False, None))
+    return wide
+
+
+def _without_last_axis(ids: FactorIds) -> FactorIds:
+    if ids is None:
+        return None
+    return ids.squeeze(-1)
 
 
 def _together(
     units: Units, spreads: Sequence[Spread], factor: int, lengths: Sequence[int]
-) -> Ids | None:
+) -> FactorIds:
     """The units of one factor of the other axes, [factors …, indices of all parts]; 1 where they
     are the same in all."""
-    having = [k for k, found in enumerate(spreads) if found[factor][0]]
-    known = {k: ids for k in having if (ids := spreads[k][factor][1]) is not None}
-    if len(known) < len(having):
-        for k in having:
-            hold(units, spreads[k], factor)
+    having, arrays = units_along(spreads, factor)
+    if len(arrays) < len(having):
+        for found in having:
+            hold(units, found, factor)
         return None
-    arrays = list(known.values())
     first = arrays[0][..., :1]
-    are_alike = all(np.array_equal(units.one(ids), units.one(first)) for ids in arrays)
+    one = units.one(first)
+    are_alike = all(np.array_equal(units.one(ids), one) for ids in arrays)
     if are_alike or len(having) < len(spreads):
         for ids in arrays:
             units.unify(first, ids)
         return first
-    wide = [np.broadcast_to(ids, (*ids.shape[:-1], lengths[k])) for k, ids in known.items()]
+    wide = []
+    for ids, length in zip(arrays, lengths, strict=True):
+        shape = (*ids.shape[:-1], length)
+        wide.append(np.broadcast_to(ids, shape))
     return _concatenated(wide)
 
 
 def _one_behind_the_other(
     labels: UnitLabels, spreads: Sequence[Spread], lengths: Sequence[int]
-) -> Ids | None:
+) -> FactorIds:
     """The units of the axis along which parts are lined up, [factors …, indices of all parts]."""
     pieces = [found[-1][1] for found in spreads]
     if all(piece is None for piece in pieces):
         for found in spreads:
             hold(labels.units, found, -1)
         return None
-    filled = [_told_apart(labels, p, n) for p, n in zip(pieces, lengths, strict=True)]
+    filled = []
+    for piece, length in zip(pieces, lengths, strict=True):
+        filled.append(_told_apart(labels, piece, length))
     ids = _concatenated(filled)
     labels.units.bend(ids)
     return ids
 
 
-def _told_apart(labels: UnitLabels, piece: Ids | None, size: int) -> Ids:
+def _told_apart(labels: UnitLabels, piece: FactorIds, size: int) -> Ids:
     """The units [factors …, indices] of a part; those of one that has none stay where they are."""
     if piece is not None:
         return piece
@@ -111,8 +142,12 @@ def _told_apart(labels: UnitLabels, piece: Ids | None, size: int) -> Ids:
 
 def _concatenated(pieces: Sequence[Ids]) -> Ids:
     """Units [factors …, units] of all pieces, along the last axis."""
-    leads = np.broadcast_shapes(*(piece.shape[:-1] for piece in pieces))
-    wide = [np.broadcast_to(piece, leads + piece.shape[-1:]) for piece in pieces]
+    leads = [piece.shape[:-1] for piece in pieces]
+    lead = np.broadcast_shapes(*leads)
+    wide = []
+    for piece in pieces:
+        shape = (*lead, piece.shape[-1])
+        wide.append(np.broadcast_to(piece, shape))
     return np.concatenate(wide, -1)
 
 
@@ -123,7 +158,9 @@ def pad(labels: UnitLabels, out: Tensor, x: Tensor, pad: Sequence[int], value: f
         axis = x.ndim - 1 - k // 2
         before, after = pad[k : k + 2]
         if before < 0 or after < 0:
-            indices = range(x.shape[axis])[max(0, -before) : x.shape[axis] + min(0, after)]
+            start = max(0, -before)
+            end = x.shape[axis] + min(0, after)
+            indices = range(x.shape[axis])[start:end]
             label = taken(labels.units, label, axis, indices)
         label = _padded(labels, label, axis, max(0, before), max(0, after))
     return label
@@ -131,18 +168,22 @@ def pad(labels: UnitLabels, out: Tensor, x: Tensor, pad: Sequence[int], value: f
 
 def _padded(labels: UnitLabels, label: Label, axis: int, before: int, after: int) -> Label:
     label = merged(labels.units, label, axis)
-    is_fixed = all(label.ids[k] is None for k in label.span(axis))
-    parts = []
-    for size in (before, None, after):
-        if size is None:
-            parts.append(label)
-        elif size:
-            shape = [1] * len(label.axes)
-            shape[axis] = size
-            axes: list[Ids | None] = [None] * len(shape)
-            if not is_fixed:
-                axes[axis] = labels.units.new((size,))
-            parts.append(labelled_alone(tuple(axes), tuple(shape)))
+    parts = [label]
+    if before:
+        parts.insert(0, _padding(labels, label, axis, before))
+    if after:
+        parts.append(_padding(labels, label, axis, after))
     if len(parts) == 1:
         return label
     return lined_up(labels, parts, axis)
+
+
+def _padding(labels: UnitLabels, label: Label, axis: int, size: int) -> Label:
+    """Of so many new indices along an axis, which stay where they are if its own do."""
+    shape = [1] * len(label.axes)
+    shape[axis] = size
+    axes: list[FactorIds] = [None] * len(shape)
+    is_fixed = all(label.ids[k] is None for k in label.span(axis))
+    if not is_fixed:
+        axes[axis] = labels.units.new((size,))
+    return labelled_alone(tuple(axes), tuple(shape))

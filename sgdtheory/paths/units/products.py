@@ -8,6 +8,7 @@ from torch import Tensor
 from sgdtheory.paths.units.join import Operand, joined
 from sgdtheory.paths.units.label import Label, letters
 from sgdtheory.paths.units.labels import UnitLabels, tensors_in
+from sgdtheory.paths.units.units import FactorIds
 
 
 def pointwise(labels: UnitLabels, out: Tensor, *args: object, **named: object) -> Label:
@@ -25,8 +26,14 @@ def _operands(labels: UnitLabels, out: Tensor, tensors: Sequence[Tensor]) -> lis
     names = letters(out.ndim)
     operands = []
     for x in tensors:
-        operands.append(Operand(labels.of(x), names[out.ndim - x.ndim :]))
+        missing = out.ndim - x.ndim
+        operands.append(_operand(labels, x, names[missing:]))
     return operands
+
+
+def _operand(labels: UnitLabels, x: Tensor, names: str) -> Operand:
+    label = labels.of(x)
+    return Operand(label, names)
 
 
 def add(labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__: object) -> Label:
@@ -34,12 +41,13 @@ def add(labels: UnitLabels, out: Tensor, x: object, y: object, *_: object, **__:
     tensors = list(tensors_in([x, y]))
     if len(tensors) == 1 or not all(map(labels.is_labelled, tensors)):
         return _pointwise(labels, out, tensors)
+    names = letters(out.ndim)
     operands = _operands(labels, out, tensors)
-    for axis in range(out.ndim):
-        having = [one for one in operands if _units_along(one, letters(out.ndim)[axis])]
+    for name in names:
+        having = [one for one in operands if _units_along(one, name)]
         if len(having) == 1:
-            _bend_along(labels, having[0], letters(out.ndim)[axis])
-    return joined(labels.units, operands, letters(out.ndim))
+            _bend_along(labels, having[0], name)
+    return joined(labels.units, operands, names)
 
 
 def multiply(
@@ -47,10 +55,10 @@ def multiply(
 ) -> Label:
     """A product of tensors […] bends the units that both have, but for a scale: a parameter with
     a number a unit, which what comes next may take in."""
-    tensors = list(tensors_in([x, y]))
     if x is y and isinstance(x, Tensor):
         return square(labels, out, x)
     names = letters(out.ndim)
+    tensors = list(tensors_in([x, y]))
     operands = _operands(labels, out, tensors)
     scale = _scale(labels, operands)
     if scale is not None:
@@ -67,14 +75,16 @@ def divide(
     tensors = list(tensors_in([x, y]))
     if isinstance(y, Tensor):
         labels.bend(labels.of(y))
-    return joined(labels.units, _operands(labels, out, tensors), letters(out.ndim))
+    operands = _operands(labels, out, tensors)
+    return joined(labels.units, operands, letters(out.ndim))
 
 
 def power(labels: UnitLabels, out: Tensor, x: object, exponent: object, *_: object) -> Label | None:
     """x […] to a power: the second sees units all together where it is summed."""
-    if isinstance(x, Tensor) and exponent == 2 and not isinstance(exponent, Tensor):
+    is_two = not isinstance(exponent, Tensor) and exponent == 2
+    if is_two and isinstance(x, Tensor):
         return square(labels, out, x)
-    return _pointwise(labels, out, list(tensors_in([x, exponent])))
+    return pointwise(labels, out, x, exponent)
 
 
 def square(labels: UnitLabels, out: Tensor, x: Tensor) -> Label:
@@ -83,27 +93,36 @@ def square(labels: UnitLabels, out: Tensor, x: Tensor) -> Label:
 
 
 def _units_along(operand: Operand, name: str) -> bool:
-    label, names = operand
-    if name not in names:
-        return False
-    return any(label.ids[k] is not None for k in label.span(names.index(name)))
+    return any(ids is not None for ids in _ids_along(operand, name))
 
 
 def _bend_along(labels: UnitLabels, operand: Operand, name: str) -> None:
-    label, names = operand
-    for k in label.span(names.index(name)):
-        ids = label.ids[k]
+    for ids in _ids_along(operand, name):
         if ids is not None:
             labels.units.bend(ids)
 
 
+def _ids_along(operand: Operand, name: str) -> Sequence[FactorIds]:
+    """The units of each factor of an axis, none where the operand has no such axis."""
+    label, names = operand
+    axis = names.find(name)
+    if axis < 0:
+        return ()
+    span = label.span(axis)
+    return label.ids[span.start : span.stop]
+
+
 def _scale(labels: UnitLabels, operands: Sequence[Operand]) -> str | None:
     """The name of the parameter [units] among two operands that the other is scaled by."""
+    if len(operands) != 2:
+        return None
     for label, _ in operands:
-        if label.parameter is not None and len(label.ids) == 1 and len(operands) == 2:
-            ids = label.ids[0]
-            if ids is not None and labels.axis_of(ids) == (label.parameter, 0):
-                return label.parameter
+        name = label.parameter
+        if name is None or len(label.ids) != 1:
+            continue
+        (ids,) = label.ids
+        if ids is not None and labels.axis_of(ids) == (name, 0):
+            return name
     return None
 
 
@@ -112,22 +131,28 @@ def _scaled(labels: UnitLabels, operands: Sequence[Operand], scale: str, names: 
     next may be changed in the scale's place."""
     units = labels.units
     label = joined(units, operands, names)
-    parameters = [operand for operand in operands if operand.label.parameter == scale]
-    axis = next(k for k, name in enumerate(names) if _units_along(parameters[0], name))
-    (factor,) = label.span(axis)
-    ids = label.ids[factor]
-    others = [k for k, part in enumerate(label.ids) if part is not None and k != factor]
-    if ids is None or ids.size != label.sizes[factor] or len(parameters) == 2 or others:
+    parameters: list[Operand] = []
+    others: list[Operand] = []
+    for operand in operands:
+        of_kind = parameters if operand.label.parameter == scale else others
+        of_kind.append(operand)
+    parameter = parameters[0]
+    axes = [name for name in names if _units_along(parameter, name)]
+    (factor,) = label.span(names.index(axes[0]))
+    parts = list(label.ids)
+    ids = parts[factor]
+    parts[factor] = None
+    has_one = ids is not None and ids.size == label.sizes[factor]
+    has_others = any(part is not None for part in parts)
+    if ids is None or not has_one or has_others or not others:
         labels.bend(label)
         return label
-    for operand in operands:
-        if operand.label.parameter != scale:
-            note_read(labels, operand.label)
+    for operand in others:
+        note_read(labels, operand.label)
     own = units.new(ids.shape)
     units.unify(ids, own)
     labels.scaled.setdefault(scale, set())
-    note_read(labels, parameters[0].label, scale)
-    parts = list(label.ids)
+    note_read(labels, parameter.label, scale)
     parts[factor] = own
     return Label(label.axes, tuple(parts), scaled_by=scale)
 
@@ -135,21 +160,23 @@ def _scaled(labels: UnitLabels, operands: Sequence[Operand], scale: str, names: 
 def note_read(labels: UnitLabels, label: Label, scale: str | None = None) -> None:
     """Note that a parameter was used, with numbers of this scale."""
     if label.parameter is not None:
-        labels.readings.setdefault(label.parameter, set()).add(scale)
+        scales = labels.readings.setdefault(label.parameter, set())
+        scales.add(scale)
 
 
 def contract(
     labels: UnitLabels, first: Operand, second: Operand, out: str, bias: Operand | None = None
 ) -> Label:
     """The sum over the axes that are not in `out`."""
-    for one, other in ((first, second), (second, first)):
-        _read(labels, one, other, out)
+    _read(labels, first, second, out)
+    _read(labels, second, first, out)
     operands = [first, second]
     if bias is not None:
         operands.append(bias)
         note_read(labels, bias.label)
-    shared = "".join(name for name in first.names if name in second.names and name in out)
-    return joined(labels.units, operands, out, bends=shared)
+    shared = set(first.names) & set(second.names)
+    bends = "".join(name for name in out if name in shared)
+    return joined(labels.units, operands, out, bends)
 
 
 def _read(labels: UnitLabels, weight: Operand, read: Operand, out: str) -> None:
@@ -160,13 +187,17 @@ def _read(labels: UnitLabels, weight: Operand, read: Operand, out: str) -> None:
     note_read(labels, weight.label, scale)
     if scale is None:
         return
-    for axis, letter in enumerate(weight.names):
-        span = weight.label.span(axis)
-        if letter in out or len(span) != 1 or name is None:
+    for letter in weight.names:
+        factors = _ids_along(weight, letter)
+        if letter in out or len(factors) != 1 or name is None:
             continue
-        ids = weight.label.ids[span.start]
-        place = None if ids is None else labels.axis_of(ids)
-        if place is not None and place[0] == name and _units_along(read, letter):
+        (ids,) = factors
+        if ids is None:
+            continue
+        place = labels.axis_of(ids)
+        if place is None or place[0] != name:
+            continue
+        if _units_along(read, letter):
             labels.scaled[scale].add(place)
             return
     labels.bend(read.label)
@@ -174,36 +205,47 @@ def _read(labels: UnitLabels, weight: Operand, read: Operand, out: str) -> None:
 
 def mm(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
     """[n, k] times [k, m]."""
-    return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "km"), "nm")
+    first = _operand(labels, x, "nk")
+    second = _operand(labels, y, "km")
+    return contract(labels, first, second, "nm")
 
 
 def bmm(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
     """[b, n, k] times [b, k, m]."""
-    return contract(labels, Operand(labels.of(x), "bnk"), Operand(labels.of(y), "bkm"), "bnm")
+    first = _operand(labels, x, "bnk")
+    second = _operand(labels, y, "bkm")
+    return contract(labels, first, second, "bnm")
 
 
 def mv(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
     """[n, k] times [k]."""
-    return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "k"), "n")
+    first = _operand(labels, x, "nk")
+    second = _operand(labels, y, "k")
+    return contract(labels, first, second, "n")
 
 
 def dot(labels: UnitLabels, out: Tensor, x: Tensor, y: Tensor) -> Label:
     """[k] times [k]."""
-    return contract(labels, Operand(labels.of(x), "k"), Operand(labels.of(y), "k"), "")
+    first = _operand(labels, x, "k")
+    second = _operand(labels, y, "k")
+    return contract(labels, first, second, "")
 
 
 def addmm(
     labels: UnitLabels, out: Tensor, bias: Tensor, x: Tensor, y: Tensor, **_: object
 ) -> Label:
     """[n, k] times [k, m], and a bias [m]."""
-    added = Operand(labels.of(bias), "nm"[-bias.ndim :])
-    return contract(labels, Operand(labels.of(x), "nk"), Operand(labels.of(y), "km"), "nm", added)
+    first = _operand(labels, x, "nk")
+    second = _operand(labels, y, "km")
+    added = _operand(labels, bias, "nm"[-bias.ndim :])
+    return contract(labels, first, second, "nm", added)
 
 
 def baddbmm(
     labels: UnitLabels, out: Tensor, bias: Tensor, x: Tensor, y: Tensor, **_: object
 ) -> Label:
     """[b, n, k] times [b, k, m], and what is added [b, n, m]."""
-    added = Operand(labels.of(bias), "bnm"[-bias.ndim :])
-    first, second = Operand(labels.of(x), "bnk"), Operand(labels.of(y), "bkm")
+    first = _operand(labels, x, "bnk")
+    second = _operand(labels, y, "bkm")
+    added = _operand(labels, bias, "bnm"[-bias.ndim :])
     return contract(labels, first, second, "bnm", added)

@@ -64,9 +64,11 @@ def _summed(
     for axis in axes:
         for factor in label.span(axis):
             ids = label.ids[factor]
-            if ids is not None and is_square:
+            if ids is None:
+                continue
+            if is_square:
                 labels.units.measured[ids] = True
-            elif ids is not None:
+            else:
                 labels.units.bend(ids)
     label = without_axes(labels.units, label, axes, keep)
     if is_square:
@@ -76,7 +78,9 @@ def _summed(
 
 def _axes(dim: int | Sequence[int] | None, ndim: int) -> list[int]:
     """The axes that an operation is over; None and none are all."""
-    axes = [dim] if isinstance(dim, int) else list(dim or range(ndim))
+    if isinstance(dim, int):
+        return [dim % ndim]
+    axes = dim or range(ndim)
     return sorted({axis % ndim for axis in axes})
 
 
@@ -89,10 +93,13 @@ def spread(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, *_: object, **_
 
 def in_order(labels: UnitLabels, out: Tensor, x: Tensor, dim: int, *_: object) -> Label:
     """Of x […] along an axis whose order matters: cumulative sums."""
-    labels.bend(labels.of(x))
-    return frozen_axes(labels.units, labels.of(x), [dim % x.ndim])
+    label = labels.of(x)
+    labels.bend(label)
+    return frozen_axes(labels.units, label, [dim % x.ndim])
 
 
 def triangle(labels: UnitLabels, out: Tensor, x: Tensor, *_: object) -> Label:
     """x […] with zeros above or below the diagonal of the last two axes."""
-    return frozen_axes(labels.units, labels.of(x), [x.ndim - 2, x.ndim - 1])
+    rows = x.ndim - 2
+    columns = x.ndim - 1
+    return frozen_axes(labels.units, labels.of(x), [rows, columns])

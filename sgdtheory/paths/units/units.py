@@ -1,12 +1,16 @@
 """Hidden units by number: which of them are one, which belong to a larger one, and what tells them
 apart."""
 
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdtheory.annotations import Shape
+
 Ids: TypeAlias = NDArray[np.int64]  # numbers of units, […]
+FactorIds: TypeAlias = Ids | None  # of a factor; None where its indices stay where they are
 Array: TypeAlias = NDArray[np.int64]
 NONE = -1  # in place of a unit
 
@@ -28,17 +32,19 @@ class Units:
         self.measured = np.zeros(0, bool)  # whether the sum of their squares was taken
         self._marks_used = 0
 
-    def new(self, shape: tuple[int, ...]) -> Ids:
+    def new(self, shape: Shape) -> Ids:
         """Units that nothing is known of, marked alike, [*shape]."""
         start = len(self._one)
-        ids = np.arange(start, start + int(np.prod(shape)))
-        count = len(ids)
+        count = prod(shape)
+        ids = np.arange(start, start + count)
+        wholes = np.full(count, NONE)
         marks = np.full(count, self._marks_used)
-        self._one = np.concatenate([self._one, ids])
-        self._whole = np.concatenate([self._whole, np.full(count, NONE)])
-        self.marks = np.concatenate([self.marks, marks])
-        self.bent = np.concatenate([self.bent, np.zeros(count, bool)])
-        self.measured = np.concatenate([self.measured, np.zeros(count, bool)])
+        no_facts = np.zeros(count, bool)
+        self._one = np.append(self._one, ids)
+        self._whole = np.append(self._whole, wholes)
+        self.marks = np.append(self.marks, marks)
+        self.bent = np.append(self.bent, no_facts)
+        self.measured = np.append(self.measured, no_facts)
         self._marks_used += 1
         return ids.reshape(shape)
 
@@ -62,35 +68,38 @@ class Units:
 
     def whole(self, ids: Ids) -> Ids:
         """What each unit […] belongs to, NONE where it is nothing's part or is NONE itself."""
-        of_units = self._whole[self.one(np.where(ids == NONE, 0, ids))]
-        wholes = np.where(ids == NONE, NONE, of_units)
+        is_none = ids == NONE
+        units = np.where(is_none, 0, ids)
+        of_units = self.own_whole(units)
+        wholes = np.where(is_none, NONE, of_units)
         known = wholes != NONE
         wholes[known] = self.one(wholes[known])
         return wholes
 
     def unify(self, first: Ids, second: Ids) -> None:
         """Units […] and […], broadcast, are one from now on; and what they belong to is one."""
-        pairs = np.stack(np.broadcast_arrays(self.one(first), self.one(second)))
-        pairs = np.unique(pairs.reshape(2, -1), axis=1)
-        todo: list[tuple[int, int]] = list(zip(*pairs.tolist(), strict=True))
+        pairs = _pairs(self.one(first), self.one(second))
+        distinct = np.unique(pairs, axis=0)
+        todo: list[list[int]] = distinct.tolist()
         while todo:
-            a, b = (self._root(unit) for unit in todo.pop())
+            roots = [self._root(unit) for unit in todo.pop()]
+            a = min(roots)
+            b = max(roots)
             if a == b:
                 continue
-            a, b = min(a, b), max(a, b)
             self._one[b] = a
-            wholes = [int(self._whole[unit]) for unit in (a, b)]
+            wholes: list[int] = self._whole[[a, b]].tolist()
             known = [whole for whole in wholes if whole != NONE]
             if len(known) == 2:
-                todo.append((known[0], known[1]))
+                todo.append(known)
             if known:
                 self._put_into(a, known[0])
 
     def put_into(self, ids: Ids, wholes: Ids) -> None:
         """Units […] belong to wholes […], broadcast; those of a unit of two become one."""
-        pairs = np.stack(np.broadcast_arrays(self.one(ids), wholes)).reshape(2, -1)
+        pairs = _pairs(self.one(ids), wholes)
         taken: dict[int, int] = {}
-        for unit, whole in zip(*pairs.tolist(), strict=True):
+        for unit, whole in pairs.tolist():
             first = taken.setdefault(unit, whole)
             if first != whole:
                 self.unify(np.array(first), np.array(whole))
@@ -101,8 +110,9 @@ class Units:
         above = self._root(whole)
         while above != unit and self._whole[above] != NONE:
             above = self._root(int(self._whole[above]))
-        is_itself = above == unit  # where a whole became one with its part
-        self._whole[unit] = NONE if is_itself else whole
+        if above == unit:  # where a whole became one with its part
+            whole = NONE
+        self._whole[unit] = whole
 
     def _root(self, unit: int) -> int:
         while self._one[unit] != unit:
@@ -111,18 +121,23 @@ class Units:
 
     def tell_apart(self, ids: Ids, by: Array) -> None:
         """Units […] of different values […], broadcast, may not take each other's place."""
-        ids, by = np.broadcast_arrays(ids, by)
-        pairs = np.unique(np.stack([ids.reshape(-1), by.reshape(-1)]), axis=1)
-        starts = np.flatnonzero(np.diff(pairs[0], prepend=NONE))
-        new: dict[tuple[int, tuple[int, ...]], int] = {}
-        ends = [*starts[1:].tolist(), pairs.shape[1]]
-        values = pairs[1].tolist()
-        for start, end in zip(starts.tolist(), ends, strict=True):
-            unit = pairs[0, start]
-            key = int(self.marks[unit]), tuple(values[start:end])
-            self.marks[unit] = new.setdefault(key, self._marks_used + len(new))
+        distinct = np.unique(_pairs(ids, by), axis=0)
+        values: dict[int, list[int]] = {}
+        for unit, value in distinct.tolist():
+            values.setdefault(unit, []).append(value)
+        new: dict[tuple[int, ...], int] = {}
+        for unit, own in values.items():
+            mark = int(self.marks[unit])
+            next_mark = self._marks_used + len(new)
+            self.marks[unit] = new.setdefault((mark, *own), next_mark)
         self._marks_used += len(new)
 
     def bend(self, ids: Ids) -> None:
         """Units […] are seen one by one: no rotation of them keeps the function."""
         self.bent[ids] = True
+
+
+def _pairs(first: Array, second: Array) -> Array:
+    """The pairs [N, 2] of two arrays […] and […], broadcast."""
+    both = np.broadcast_arrays(first, second)
+    return np.stack(both, -1).reshape(-1, 2)

@@ -1,14 +1,15 @@
 """The names that a state dict of a model may hold."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import constants_of
+from sgdtheory.runs.tensors import Tensors
 
 MOMENTS = ("running_mean", "running_var")  # of a batch norm: recomputed at every point
 COUNT = "num_batches_tracked"
@@ -23,12 +24,12 @@ class Names(NamedTuple):
     # every name of a coordinate's tensor, its own first: tied parameters have several
     aliases: dict[str, list[str]]
     # what is neither a coordinate nor batch norm's statistics, as the landscape has it
-    constants: dict[str, Tensor]
+    constants: TensorsByName
     kept: frozenset[str]  # of the constants, those that a state dict holds
     statistics: frozenset[str]  # mean and variance of each batch norm
     known: frozenset[str]
 
-    def value(self, tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
+    def value(self, tensors: Tensors, name: str) -> Tensor | None:
         """A coordinate's tensor [its shape] or a constant's in a state dict, under any of its
         names."""
         for alias in self.aliases.get(name, [name]):
@@ -36,7 +37,7 @@ class Names(NamedTuple):
                 return tensors[alias]
         return None
 
-    def held_in(self, tensors: Mapping[str, Tensor]) -> int:
+    def held_in(self, tensors: Tensors) -> int:
         """How many coordinates' tensors a state dict holds, of whatever shapes […]."""
         held = [self.value(tensors, name) is not None for name in self.weights]
         return sum(held)
@@ -76,7 +77,7 @@ def names_of(landscape: NetworkLandscape) -> Names:
     )
 
 
-def unwrapped(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+def unwrapped(tensors: Tensors, names: Names) -> TensorsByName:
     """The same tensors […] without what torch.compile and FSDP put into the names of the parts they
     wrap."""
     known = " ".join(names.known)

@@ -14,6 +14,7 @@ from torch import Tensor
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.checkpoints.files import SUFFIXES, file_in
 from sgdtheory.pipelines.checkpoints.words import listed, short
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.runs.foreign import DEEPEST
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
@@ -100,7 +101,7 @@ def _refuse_grown(thing: object, path: Path, most: int, depth: int = DEEPEST) ->
 # safetensors
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _safetensors(path: Path) -> TensorsByName:
     from safetensors import SafetensorError, safe_open
 
     try:  # the header is checked against the file's size before anything is read
@@ -112,11 +113,11 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is damaged or cut short ({why})") from None
 
 
-def _sharded(path: Path, size: int) -> dict[str, Tensor]:
+def _sharded(path: Path, size: int) -> TensorsByName:
     """All tensors of the files that an index names."""
     files = _weight_map(path, size)
     shards = _shards(path, files)
-    tensors: dict[str, Tensor] = {}
+    tensors: TensorsByName = {}
     for shard in shards:
         place = path.parent / shard
         content = opened(place)

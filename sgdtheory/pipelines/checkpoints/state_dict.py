@@ -10,6 +10,8 @@ from sgdtheory.errors import UserError, nearest
 from sgdtheory.pipelines.checkpoints.checkpoint import Checkpoint
 from sgdtheory.pipelines.checkpoints.names import WRAPPERS, Names, unwrapped
 from sgdtheory.pipelines.checkpoints.words import TOLD, listed, printable
+from sgdtheory.protocol import TensorsByName
+from sgdtheory.runs.tensors import Tensors
 
 # where state dicts and their names usually stand, the most usual first
 KEYS = (
@@ -40,7 +42,7 @@ SOUGHT = 8  # names of the model by which prefixes are found
 class StateDict(NamedTuple):
     """A state dict by the model's own names, and where it was found."""
 
-    tensors: dict[str, Tensor]
+    tensors: TensorsByName
     key: str
     prefix: str  # as it is told
     outside: tuple[str, ...] = ()  # names that the prefix does not stand before
@@ -65,9 +67,9 @@ def state_dict_in(
 
 def _entries(
     thing: Mapping[object, object], key: str = "", depth: int = 2
-) -> Iterator[tuple[str, dict[str, Tensor]]]:
+) -> Iterator[tuple[str, TensorsByName]]:
     """Every dictionary that holds tensors, by the keys that lead to it, two levels deep."""
-    tensors: dict[str, Tensor] = {}
+    tensors: TensorsByName = {}
     inner: dict[str, Mapping[object, object]] = {}
     for name, value in thing.items():
         if isinstance(name, str) and isinstance(value, Tensor):
@@ -83,9 +85,7 @@ def _entries(
         yield from _entries(mapping, path, depth - 1)
 
 
-def _entry(
-    thing: object, entries: dict[str, dict[str, Tensor]], key: str, where: str
-) -> dict[str, Tensor]:
+def _entry(thing: object, entries: dict[str, TensorsByName], key: str, where: str) -> TensorsByName:
     """What `checkpoint.key` names; in a file without dictionaries, the names that begin with it."""
     if key in entries:
         return entries[key]
@@ -105,9 +105,7 @@ def _entry(
     raise UserError(f"{where}: there is no state dict under checkpoint.key={key}{hint}")
 
 
-def _fits(
-    entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint
-) -> Iterator[StateDict]:
+def _fits(entries: dict[str, TensorsByName], names: Names, how: Checkpoint) -> Iterator[StateDict]:
     """Every place where all weights of the model are, in their shapes."""
     for key, tensors in entries.items():
         for view in (tensors, unwrapped(tensors, names)):
@@ -119,7 +117,7 @@ def _fits(
 
 
 def _views(
-    key: str, view: Mapping[str, Tensor], raw: Mapping[str, Tensor], names: Names, how: Checkpoint
+    key: str, view: Tensors, raw: Tensors, names: Names, how: Checkpoint
 ) -> Iterator[StateDict]:
     """A state dict under each prefix that one of the model's names has in it."""
     inside = ""
@@ -137,7 +135,7 @@ def _views(
         yield StateDict(bare, key, f"{inside}{prefix}", tuple(outside))
 
 
-def _prefixes(view: Mapping[str, Tensor], names: Names, how: Checkpoint) -> list[str]:
+def _prefixes(view: Tensors, names: Names, how: Checkpoint) -> list[str]:
     """What may stand before the model's names: what the user says, else what stands before one of
     its first."""
     if how.prefix is not None:
@@ -192,7 +190,7 @@ def _rank_in(usual: tuple[str, ...], name: str) -> int:
     return len(usual)
 
 
-def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+def _equal(one: Tensors, other: Tensors) -> bool:
     if one.keys() != other.keys():
         return False
     return all(same_bits(value, other[name]) for name, value in one.items())
@@ -215,7 +213,7 @@ def _bytes_of(value: Tensor) -> Tensor:
     return flat.view(torch.uint8)
 
 
-def _nearest(entries: dict[str, dict[str, Tensor]], names: Names, how: Checkpoint) -> StateDict:
+def _nearest(entries: dict[str, TensorsByName], names: Names, how: Checkpoint) -> StateDict:
     """Where most of the model's names are, to say what is wrong there."""
     places: list[StateDict] = []
     for key, tensors in entries.items():

@@ -1,6 +1,5 @@
 """The point of a landscape that a state dict stands for, and what belongs to it."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,9 @@ from sgdtheory.pipelines.checkpoints.state_dict import (
     state_dict_in,
 )
 from sgdtheory.pipelines.checkpoints.words import TOLD, listed, printable
+from sgdtheory.protocol import TensorsByName
 from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.runs.tensors import Tensors
 
 WIDE = (torch.float64, torch.float32)
 NARROW = (torch.float16, torch.bfloat16)
@@ -26,8 +27,8 @@ class Weights(NamedTuple):
     """What a state dict says of a landscape."""
 
     theta: Tensor  # [n]
-    constants: dict[str, Tensor]
-    statistics: dict[str, Tensor] | None  # the file's own mean and variance of every batch norm
+    constants: TensorsByName
+    statistics: TensorsByName | None  # the file's own mean and variance of every batch norm
     said: str  # what was taken, and what was left
 
 
@@ -117,11 +118,9 @@ def _check_weight(name: str, value: Tensor, where: str) -> None:
     )
 
 
-def _vector(
-    tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype, where: str
-) -> tuple[Tensor, str]:
+def _vector(tensors: Tensors, names: Names, dtype: torch.dtype, where: str) -> tuple[Tensor, str]:
     """θ [n] in the model's order, of `dtype`, and what was converted."""
-    parts: dict[str, Tensor] = {}
+    parts: TensorsByName = {}
     dtypes = set()
     for name in names.weights:
         value = names.value(tensors, name)
@@ -147,9 +146,7 @@ def _vector(
     return theta, f"{names_of_others} made {name_of(dtype)}"
 
 
-def _check_tied(
-    name: str, value: Tensor, tensors: Mapping[str, Tensor], names: Names, where: str
-) -> None:
+def _check_tied(name: str, value: Tensor, tensors: Tensors, names: Names, where: str) -> None:
     """Refuse a file in which the names of one parameter hold different numbers."""
     for alias in names.aliases[name]:
         if alias in tensors and not same_bits(tensors[alias], value):
@@ -159,8 +156,8 @@ def _check_tied(
 
 
 def _constants(
-    tensors: Mapping[str, Tensor], names: Names, how: Checkpoint, where: str
-) -> tuple[dict[str, Tensor], list[str]]:
+    tensors: Tensors, names: Names, how: Checkpoint, where: str
+) -> tuple[TensorsByName, list[str]]:
     """What the file has of what is not trained, in the landscape's dtypes, and the names that it
     lacks."""
     constants = {}
@@ -197,9 +194,7 @@ def as_constant(name: str, value: Tensor, own: Tensor, where: str) -> Tensor:
     return value.detach().clone().to(own)
 
 
-def _statistics(
-    tensors: Mapping[str, Tensor], names: Names, dtype: torch.dtype
-) -> dict[str, Tensor] | None:
+def _statistics(tensors: Tensors, names: Names, dtype: torch.dtype) -> TensorsByName | None:
     """The file's own statistics of all batch norms, of `dtype`; None where there are none, or not
     all, or no numbers."""
     statistics = {}

@@ -36,12 +36,14 @@ def band_plane(run: RunData) -> Figure | None:
             bands.append(band)
     if not bands:
         return None
-    losses, heights = [], []
+    losses = []
+    heights = []
     for band in bands:
         heights += [y for _, y, _ in band["path"]]
-        losses += [loss for *_, loss in (*band["path"], *band["linear"])]
+        losses += [loss for _, _, loss in band["path"] + band["linear"]]
     rows, columns = grid_of(len(bands))
-    low, high = min(heights), max(heights)
+    low = min(heights)
+    high = max(heights)
     room = 0.08 * max(high - low, 1)
 
     def paint(canvas: "Canvas") -> None:
@@ -49,8 +51,10 @@ def band_plane(run: RunData) -> Figure | None:
         from matplotlib.colors import LogNorm, Normalize
 
         is_log = wants_log(losses)
-        least, most = min(losses), max(losses)
-        most = most if most > least else most + 1
+        least = min(losses)
+        most = max(losses)
+        if most <= least:
+            most = most + 1
         norm = LogNorm(least, most) if is_log else Normalize(least, most)
         panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for k, axes in enumerate(panels.flat):
@@ -75,7 +79,9 @@ def band_plane(run: RunData) -> Figure | None:
     ratio = min(1.3, (high - low + 2 * room) / 1.2)
     height = min(8.5, rows * (width * ratio + 0.55) + 0.25)
     svg = svg_of("band_plane", max(2.2, height), paint)
-    return Figure("band_plane", "Where the paths run", _caption(run, bands), svg, _numbers(bands))
+    caption = _caption(run, bands)
+    numbers = _numbers(bands)
+    return Figure("band_plane", "Where the paths run", caption, svg, numbers)
 
 
 def _draw(axes: "Axes", band: Row, norm: "Normalize") -> None:
@@ -104,7 +110,8 @@ def _draw_way(axes: "Axes", way: list[Point], norm: "Normalize", width: float) -
 
     rows = np.array(way, dtype=np.float64)  # [T, 3]
     step = ceil(len(rows) / MOST_PIECES)
-    begins = [*range(0, len(rows) - 1, step), len(rows) - 1]
+    last = len(rows) - 1
+    begins = [*range(0, last, step), last]
     points = rows[begins, :2]
     pieces = np.stack([points[:-1], points[1:]], axis=1)
     losses = []
@@ -131,11 +138,13 @@ def _band(run: RunData, edge: Row) -> Row | None:
     tensors = run.tensors(path_file(edge))
     if "path" not in tensors or not edge["curves"].get("linear"):
         return None
-    path, arcs = tensors["path"].astype(np.float64), tensors["t"].astype(np.float64)  # [P, n], [P]
+    path = tensors["path"].astype(np.float64)  # [P, n]
+    arcs = tensors["t"].astype(np.float64)  # [P]
     path = path - path[0]
     path /= float(np.linalg.norm(path[-1]))
     first = path[-1]
-    off = path - np.outer(path @ first, first)  # [P, n], what the straight line leaves
+    along = path @ first
+    off = path - np.outer(along, first)  # [P, n], what the straight line leaves
     distances = np.linalg.norm(off, axis=1)
     saddle_at = edge["path"]["saddle_at"]
     top = _at(path, arcs, saddle_at)
@@ -143,42 +152,57 @@ def _band(run: RunData, edge: Row) -> Row | None:
     if np.linalg.norm(second) < 0.1 * distances.max():  # the top is an end, or on the line
         second = off[distances.argmax()]
     second = second / (np.linalg.norm(second) or 1)
-    flat = np.stack([path @ first, path @ second], axis=1)  # [P, 2]
+    across = path @ second
+    flat = np.stack([along, across], axis=1)  # [P, 2]
     total = float(np.square(off).sum())
-    inside = float(np.square(flat[:, 1]).sum())
-    curve, line = edge["curves"]["path"], edge["curves"]["linear"]
-    seen = []
-    for t, loss in zip(curve["t"], curve["train_loss"], strict=True):
-        x, y = _at(flat, arcs, t).tolist()
-        seen.append((x, y, loss))
+    share = 1.0
+    if total:
+        share = float(np.square(flat[:, 1]).sum()) / total
     return {
         "pair": edge["pair"],
         "pivots": flat.tolist(),
         "top": _at(flat, arcs, saddle_at).tolist(),
-        "path": seen,
-        "linear": [(t, 0.0, loss) for t, loss in zip(line["t"], line["train_loss"], strict=True)],
-        "inside": inside / total if total else 1.0,
+        "path": _seen_path(edge["curves"]["path"], flat, arcs),
+        "linear": _seen_line(edge["curves"]["linear"]),
+        "inside": share,
     }
+
+
+def _seen_path(curve: Row, flat: "np.ndarray", arcs: "np.ndarray") -> list[Point]:
+    """The losses along a path whose pivots [P, 2] stand at these arc positions [P]."""
+    points = []
+    for t, loss in zip(curve["t"], curve["train_loss"], strict=True):
+        x, y = _at(flat, arcs, t).tolist()
+        points.append((x, y, loss))
+    return points
+
+
+def _seen_line(curve: Row) -> list[Point]:
+    points = []
+    for t, loss in zip(curve["t"], curve["train_loss"], strict=True):
+        points.append((t, 0.0, loss))
+    return points
 
 
 def _at(points: "np.ndarray", arcs: "np.ndarray", t: float) -> "np.ndarray":
     """The point at arc position t of rows of points [P, k]; [k]."""
     import numpy as np
 
-    return np.array([np.interp(t, arcs, column) for column in points.T])
+    coordinates = [np.interp(t, arcs, column) for column in points.T]
+    return np.array(coordinates)
 
 
 def _caption(run: RunData, bands: Rows) -> str:
     what = quantity(run).partition(" /")[0]
-    hidden = min(band["inside"] for band in bands) < SEEN
-    seen = (
-        "A plane shows little of a path in many dimensions: above each panel stands the "
-        "share of the pivots' squared "
-        "distances from the straight line that lies in it; the rest is hidden, and the path "
-        "is longer than it looks."
-        if hidden
-        else "The paths lie in these planes, nothing is hidden."
-    )
+    shares = [band["inside"] for band in bands]
+    seen = "The paths lie in these planes, nothing is hidden."
+    if min(shares) < SEEN:
+        seen = (
+            "A plane shows little of a path in many dimensions: above each panel stands the "
+            "share of the pivots' squared "
+            "distances from the straight line that lies in it; the rest is hidden, and the path "
+            "is longer than it looks."
+        )
     return (
         "Each path in the plane through its two ends (numbered) and its highest point (×), "
         "in units of the distance of "
@@ -192,9 +216,11 @@ def _caption(run: RunData, bands: Rows) -> str:
 
 
 def _numbers(bands: Rows) -> Rows:
-    return [
-        {"pair": named(band["pair"]), "way": way, "along": x, "across": y, "train_loss": loss}
-        for band in bands
-        for way in ("path", "linear")
-        for x, y, loss in band[way]
-    ]
+    numbers = []
+    for band in bands:
+        pair = named(band["pair"])
+        for way in ("path", "linear"):
+            for x, y, loss in band[way]:
+                row = {"pair": pair, "way": way, "along": x, "across": y, "train_loss": loss}
+                numbers.append(row)
+    return numbers

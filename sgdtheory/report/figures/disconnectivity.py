@@ -28,17 +28,22 @@ def disconnectivity(run: RunData) -> Figure | None:
     leaves = {int(node): loss for node, loss in tree["leaves"].items()}
     names = [str(row["name"]) for row in run.results["minima"]]
     joints = list(_joints(leaves, tree["merges"], edges))
-    bottom, top = min(leaves.values()), max(joint["height"] for joint in joints)
+    bottom = min(leaves.values())
+    top = max(joint["height"] for joint in joints)
     lines = [joint["straight"] for joint in joints if joint["straight"] is not None]
     is_close = bool(lines) and top - bottom < FLAT * (max(lines) - bottom)
+    has_bars = any(joint["stderr"] for joint in joints)
+    labels = [names[node] for node in leaves]
+    if len(labels) > MOST_NAMED:
+        labels = []
 
     def paint(canvas: "Canvas") -> None:
         ratios = [2, 3] if is_close else [1]
         panels = canvas.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
-        ticks = list(range(len(leaves))) if len(leaves) <= MOST_NAMED else []
+        ticks = range(len(labels))
         for axes in panels:
             _draw(axes, leaves, joints)
-            axes.set_xticks(ticks, [names[node] for node in leaves][: len(ticks)])
+            axes.set_xticks(ticks, labels)
             axes.tick_params(axis="x", length=0)
             axes.set(xlabel="minimum", xlim=(-0.6, len(leaves) - 0.4))
             axes.spines["bottom"].set_visible(False)
@@ -46,11 +51,15 @@ def disconnectivity(run: RunData) -> Figure | None:
         panels[0].set_ylabel(quantity(run))
         if is_close:
             _enlarge(panels[0], panels[1], joints, bottom)
-        _legend(canvas, bool(lines), any(joint["stderr"] for joint in joints))
+        _legend(canvas, bool(lines), has_bars)
 
-    width = 7.2 if is_close else min(7.2, 4.9 + 0.25 * len(leaves))
+    width = 7.2
+    if not is_close:
+        width = min(7.2, 4.9 + 0.25 * len(leaves))
     svg = svg_of("disconnectivity", 3.4, paint, width=width)
-    numbers: Rows = [{"minimum": names[node], "train_loss": loss} for node, loss in leaves.items()]
+    numbers: Rows = []
+    for node, loss in leaves.items():
+        numbers.append({"minimum": names[node], "train_loss": loss})
     for joint in joints:
         heights = {name: joint[name] for name in ("height", "stderr", "straight")}
         numbers.append({"joined_by": named(joint["pair"]), **heights})
@@ -76,24 +85,30 @@ def _joints(
 ) -> Iterator[Row]:
     """Merges with where they stand: the middle of what they join, and where each side comes
     from."""
-    # group → (x, height)
-    stand = {frozenset([node]): (float(x), loss) for x, (node, loss) in enumerate(leaves.items())}
+    stand = {}  # group → (x, height)
+    for x, (node, loss) in enumerate(leaves.items()):
+        stand[frozenset([node])] = (float(x), loss)
     for merge in merges:
-        left, right = (frozenset(merge[side]) for side in ("left", "right"))
-        x = (stand[left][0] + stand[right][0]) / 2
-        line = edges.get(tuple(merge["pair"]), {}).get("linear") or {}
+        left = frozenset(merge["left"])
+        right = frozenset(merge["right"])
+        sides = [stand[left], stand[right]]
+        middle = (sides[0][0] + sides[1][0]) / 2
+        edge = edges.get(tuple(merge["pair"]), {})
+        line = edge.get("linear") or {}
         yield {
             **merge,
-            "x": x,
-            "from": [stand[left], stand[right]],
+            "x": middle,
+            "from": sides,
             "straight": line.get("train_loss"),
         }
-        stand[left | right] = (x, merge["height"])
+        stand[left | right] = (middle, merge["height"])
 
 
 def _draw(axes: "Axes", leaves: dict[int, float], joints: Rows) -> None:
     for joint in joints:
-        x, height, straight = joint["x"], joint["height"], joint["straight"]
+        x = joint["x"]
+        height = joint["height"]
+        straight = joint["straight"]
         (left, low), (right, other) = joint["from"]
         branches = [low, height, height, other]
         axes.plot(
@@ -115,20 +130,24 @@ def _draw(axes: "Axes", leaves: dict[int, float], joints: Rows) -> None:
 def _legend(canvas: "Canvas", has_lines: bool, has_bars: bool) -> None:
     from matplotlib.lines import Line2D
 
-    joined = f"joined by the lowest way{' ± 1 σ' if has_bars else ''}"
+    joined = "joined by the lowest way"
+    if has_bars:
+        joined += " ± 1 σ"
     handles = {
         "minimum": Line2D([], [], color=TRAIN, marker="o", linestyle="none"),
         joined: Line2D([], [], color=INK, linewidth=1.3),
     }
     if has_lines:
         handles["top of the straight line"] = Line2D([], [], color=LINE, linewidth=1.6, alpha=0.75)
-    lines, labels = list(handles.values()), list(handles)
+    lines = list(handles.values())
+    labels = list(handles)
     canvas.legend(lines, labels, loc="outside upper right", ncols=3, columnspacing=1.2)
 
 
 def _caption(run: RunData, is_close: bool) -> str:
     quantity_drawn = quantity(run).partition(" /")[0]
-    bars, scales = "", ""
+    bars = ""
+    scales = ""
     if not run.is_formula:
         bars = (
             " Bars are one standard error of the height of the top over the higher end, over "

@@ -4,17 +4,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sgdtheory.report.figures.cloud_panels import draw_cloud, panels_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
 from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tables import grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 GROUPS = 4  # of directions of neighbouring curvature, a curve each
-PANELS = 4  # moments of the spreading cloud
 Array = np.ndarray
 
 
@@ -38,20 +39,36 @@ class Clouds(NamedTuple):
     @classmethod
     def of(cls, run: RunData) -> "Clouds | None":
         minimum = run.tensors("ground.safetensors")
-        harmonic = [cell for cell in run.results.get("cells", []) if _is_harmonic(cell)]
-        recorded = [Cloud(cell, run.tensors(_file(cell))) for cell in harmonic]
-        clouds = [cloud for cloud in recorded if _is_resolved(cloud.trajectory)]
+        clouds = _recorded(run)
         if not minimum or not clouds:
             return None
-        h, noise = minimum["curvatures"], minimum["noise_diagonal"]
-        kept = np.flatnonzero((h > 0) & (noise > 1e-6 * noise.max()))
-        slowest = min(cloud.cell["learning_rate"] for cloud in clouds)
-        slow = [cloud for cloud in clouds if cloud.cell["learning_rate"] == slowest]
+        h = minimum["curvatures"]
+        noise = minimum["noise_diagonal"]
+        is_curved = h > 0
+        is_stirred = noise > 1e-6 * noise.max()
+        kept = np.flatnonzero(is_curved & is_stirred)
+        rates = [cloud.cell["learning_rate"] for cloud in clouds]
+        slowest = min(rates)
+        slow = [cloud for cloud, rate in zip(clouds, rates, strict=True) if rate == slowest]
         return cls(slow, clouds, h, noise, kept)
 
 
+def _recorded(run: RunData) -> list[Cloud]:
+    """The harmonic cells whose warming was recorded."""
+    clouds = []
+    for cell in run.results.get("cells", []):
+        if not _is_harmonic(cell):
+            continue
+        trajectory = run.tensors(_file(cell))
+        if _is_resolved(trajectory):
+            clouds.append(Cloud(cell, trajectory))
+    return clouds
+
+
 def _is_harmonic(cell: Row) -> bool:
-    return bool(cell["harmonic"] and not cell.get("minimum") and "quench_time" not in cell)
+    if cell.get("minimum") or "quench_time" in cell:
+        return False
+    return bool(cell["harmonic"])
 
 
 def _is_resolved(trajectory: dict[str, Array]) -> bool:
@@ -59,7 +76,8 @@ def _is_resolved(trajectory: dict[str, Array]) -> bool:
 
 
 def _file(cell: Row) -> str:
-    return f"trajectories/{in_full(cell['learning_rate'])}-{cell['batch_size']}.safetensors"
+    rate = in_full(cell["learning_rate"])
+    return f"trajectories/{rate}-{cell['batch_size']}.safetensors"
 
 
 def equilibration(run: RunData) -> Figure | None:
@@ -67,8 +85,10 @@ def equilibration(run: RunData) -> Figure | None:
     clouds = Clouds.of(run)
     if clouds is None or not clouds.kept.size:
         return None
-    warming, rest = _warming(clouds), _rest(clouds)
-    is_white = clouds.slow[0].cell["sampling"] != "epoch"
+    warming = _warming(clouds)
+    rest = _rest(clouds)
+    cell = clouds.slow[0].cell
+    is_white = cell["sampling"] != "epoch"
 
     def paint(canvas: "Canvas") -> None:
         axes = canvas.subplot_mosaic(
@@ -91,22 +111,25 @@ def equilibration(run: RunData) -> Figure | None:
 
 def _draw_warming(axes: "Axes", rows: Rows, is_white: bool) -> None:
     """A curve for each group of directions; lines where the exact warming is known."""
-    for k, group in enumerate(dict.fromkeys(row["group"] for row in rows)):
-        curve = [row for row in rows if row["group"] == group]
+    curves = grouped(rows, "group").values()
+    for colour, curve in zip(COLOURS, curves, strict=False):
         time = [row["time"] for row in curve]
+        warmth = [row["warmth"] for row in curve]
+        errors = [row["warmth_stderr"] for row in curve]
+        curvature = in_short(curve[0]["curvature"], 2)
         axes.errorbar(
             time,
-            [row["warmth"] for row in curve],
-            [row["warmth_stderr"] for row in curve],
+            warmth,
+            errors,
             fmt="o",
             markersize=3.5,
-            color=COLOURS[k],
+            color=colour,
             elinewidth=0.7,
-            label=f"h ≈ {in_short(curve[0]['curvature'], 2)}",
+            label=f"h ≈ {curvature}",
         )
         if is_white:
             expected = [row["expected"] for row in curve]
-            axes.plot(time, expected, color=COLOURS[k], linewidth=0.9)
+            axes.plot(time, expected, color=colour, linewidth=0.9)
     axes.set(xlabel="time η·step/(1−μ)", ylabel="Tᵢ / law while it warms", ylim=(0, None))
 
 
@@ -124,7 +147,8 @@ def _draw_rest(above: "Axes", below: "Axes", rows: Rows) -> None:
 
 
 def _caption(clouds: Clouds, is_white: bool) -> str:
-    cell, count = clouds.slow[0].cell, len(clouds.slow)
+    cell = clouds.slow[0].cell
+    count = len(clouds.slow)
     lines = ""
     if is_white:
         lines = "Lines are the exact warming of a mode: steep ones at once, flat ones last. "
@@ -142,19 +166,22 @@ def _caption(clouds: Clouds, is_white: bool) -> str:
 def _warming(clouds: Clouds) -> Rows:
     """A row for each group and moment: the mean of T_i/law over directions, cells and replicas, and
     what it must be."""
-    cell, steps = clouds.slow[0].cell, clouds.slow[0].trajectory["early_steps"]
-    eta, mu, h = cell["learning_rate"], cell["momentum"], clouds.curvatures
-    scale = h * (1 - eta * h / (2 * (1 + mu))) / clouds.noise
-    ratios = []  # each [E, P, k]
-    for slow, trajectory in clouds.slow:
-        ratios.append(scale * trajectory["early_positions"] ** 2 / slow["predicted"])
-    joined = np.concatenate(ratios, 1)
+    cell, trajectory = clouds.slow[0]
+    steps = trajectory["early_steps"]
+    eta = cell["learning_rate"]
+    mu = cell["momentum"]
+    h = clouds.curvatures
+    joined = _early_ratios(clouds)
+    count = min(GROUPS, len(clouds.kept))
     rows = []
-    for g, group in enumerate(np.array_split(clouds.kept, min(GROUPS, len(clouds.kept)))):
+    for g, group in enumerate(np.array_split(clouds.kept, count)):
         warmth = joined[:, :, group].mean(2)  # [E, P]
-        errors = warmth.std(1, ddof=1) / np.sqrt(warmth.shape[1])
-        expected = np.mean([exact_warming(h[i], eta, mu, steps) for i in group], 0)
-        curvature = np.exp(np.log(h[group]).mean())
+        replicas = warmth.shape[1]
+        errors = warmth.std(1, ddof=1) / np.sqrt(replicas)
+        laws = [exact_warming(h[i], eta, mu, steps) for i in group]
+        expected = np.mean(laws, 0)
+        logarithms = np.log(h[group])
+        curvature = np.exp(logarithms.mean())
         moments = zip(steps, warmth.mean(1), errors, expected, strict=True)
         for step, mean, error, law in moments:
             row = {
@@ -170,44 +197,61 @@ def _warming(clouds: Clouds) -> Rows:
     return rows
 
 
+def _early_ratios(clouds: Clouds) -> Array:
+    """T_i/law of every replica of the slow cells while it warms, [E, P, k]."""
+    cell = clouds.slow[0].cell
+    eta = cell["learning_rate"]
+    mu = cell["momentum"]
+    h = clouds.curvatures
+    scale = h * (1 - eta * h / (2 * (1 + mu))) / clouds.noise
+    ratios = []
+    for slow, trajectory in clouds.slow:
+        squares = trajectory["early_positions"] ** 2
+        ratios.append(scale * squares / slow["predicted"])
+    return np.concatenate(ratios, 1)
+
+
 def exact_warming(curvature: float, rate: float, momentum: float, steps: Array) -> Array:
     """Σ_ii after so many steps from θ* over Σ_ii at rest: 1 − (AᵗΣ_augAᵗᵀ)₀₀/Σ₀₀, A = [[1−ηh, −ημ],
     [h, μ]]; [E]."""
     from scipy.linalg import solve_discrete_lyapunov  # half a second that other pages need not wait
 
-    step = np.array([[1 - rate * curvature, -rate * momentum], [curvature, momentum]])
+    of_position = [1 - rate * curvature, -rate * momentum]
+    of_momentum = [curvature, momentum]
+    step = np.array([of_position, of_momentum])
     kick = np.array([[-rate], [1.0]])
     at_rest = solve_discrete_lyapunov(step, kick @ kick.T)
-    powers = [np.linalg.matrix_power(step, int(count)) for count in steps]
-    return np.array([1 - (power @ at_rest @ power.T)[0, 0] / at_rest[0, 0] for power in powers])
+    warmed = []
+    for count in steps:
+        power = np.linalg.matrix_power(step, int(count))
+        missing = power @ at_rest @ power.T
+        warmed.append(1 - missing[0, 0] / at_rest[0, 0])
+    return np.array(warmed)
 
 
 def _rest(clouds: Clouds) -> Rows:
     """A row for each direction: T_i/law and the energy over T, over all harmonic cells; errors from
     the spread of replicas."""
-    means, variances, energies = [], [], []
-    h = clouds.curvatures[clouds.kept]
+    means = []
+    variances = []
+    energies = []
+    kept = clouds.kept
+    h = clouds.curvatures[kept]
     for cell, trajectory in clouds.all:
+        law = cell["predicted"]
         bend = cell["learning_rate"] / (2 * (1 + cell["momentum"]))
-        second = (trajectory["positions"] ** 2).mean(0)[:, clouds.kept]  # [P, k]
-        noise = trajectory["noise_diagonal"].mean((0, 1))[clouds.kept]
-        ratios = h * (1 - bend * h) * second / noise / cell["predicted"]
+        squares = trajectory["positions"] ** 2
+        second = squares.mean(0)[:, kept]  # [P, k]
+        noise = trajectory["noise_diagonal"].mean((0, 1))[kept]
+        ratios = h * (1 - bend * h) * second / noise / law
         means.append(ratios.mean(0))
         variances.append(ratios.var(0, ddof=1) / len(ratios))
-        energies.append(h * second.mean(0) / 2 / cell["predicted"])
+        energies.append(h * second.mean(0) / 2 / law)
     errors = np.sqrt(np.mean(variances, 0) / len(variances))
     names = ("curvature", "warmth", "warmth_stderr", "energy")
     columns = [h, np.mean(means, 0), errors, np.mean(energies, 0)]
     numbers = np.stack(columns, axis=1).astype(np.float64).tolist()
     return [dict(zip(names, row, strict=True)) for row in numbers]
-
-
-class _Panel(NamedTuple):
-    """Positions of the replicas at one moment."""
-
-    name: str
-    x: Array
-    y: Array
 
 
 def spreading(run: RunData) -> Figure | None:
@@ -216,18 +260,21 @@ def spreading(run: RunData) -> Figure | None:
     clouds = Clouds.of(run)
     if clouds is None or len(clouds.kept) < 2:
         return None
-    i, j = clouds.kept[0], clouds.kept[-1]
-    *moments, rest = _panels(clouds.slow[0].trajectory, i, j)
+    i = clouds.kept[0]
+    j = clouds.kept[-1]
+    steep = in_short(clouds.curvatures[i], 2)
+    flat = in_short(clouds.curvatures[j], 2)
+    cell, trajectory = clouds.slow[0]
+    *moments, rest = panels_of(trajectory, i, j)
 
     def paint(canvas: "Canvas") -> None:
         panels = [*moments, rest]
         all_axes = canvas.subplots(1, len(panels), sharex=True, sharey=True)
         for axes, panel in zip(all_axes, panels, strict=True):
-            _draw_cloud(axes, panel, rest)
-        all_axes[0].set_ylabel(f"along h = {in_short(clouds.curvatures[j], 2)}")
-        canvas.supxlabel(f"along h = {in_short(clouds.curvatures[i], 2)}", fontsize=9.5)
+            draw_cloud(axes, panel, rest)
+        all_axes[0].set_ylabel(f"along h = {flat}")
+        canvas.supxlabel(f"along h = {steep}", fontsize=9.5)
 
-    cell = clouds.slow[0].cell
     caption = (
         f"Every dot is a replica of the cell η = {cell['learning_rate']:g}, b = "
         f"{cell['batch_size']}, seen in the plane of two Hessian directions through the minimum; "
@@ -235,36 +282,8 @@ def spreading(run: RunData) -> Figure | None:
         f"the flat one later; which of the two is wider at rest is decided by Cᵢᵢ/hᵢ."
     )
     rows: Rows = []
-    for panel in moments:
-        places = zip(panel.x.tolist(), panel.y.tolist(), strict=True)
-        rows += [{"panel": panel.name, "x": x, "y": y} for x, y in places]
+    for name, along_steep, along_flat in moments:
+        for x, y in zip(along_steep.tolist(), along_flat.tolist(), strict=True):
+            rows.append({"panel": name, "x": x, "y": y})
     svg = svg_of("spreading", 2.2, paint)
     return Figure("spreading", "The cloud as it spreads", caption, svg, rows)
-
-
-def _panels(trajectory: dict[str, Array], i: int, j: int) -> list[_Panel]:
-    """A few moments, and last the cloud at rest, along two directions."""
-    steps = trajectory["early_steps"]
-    early, late = trajectory["early_positions"], trajectory["positions"]  # [E, P, k]
-    moments = np.unique(np.linspace(0, len(steps) - 1, PANELS).round().astype(int))
-    panels = [_Panel(f"step {int(steps[m])}", early[m, :, i], early[m, :, j]) for m in moments]
-    return [*panels, _Panel("at rest", late[:, :, i].ravel(), late[:, :, j].ravel())]
-
-
-def _draw_cloud(axes: "Axes", panel: _Panel, rest: _Panel) -> None:
-    are_many = panel.x.size > 100
-    axes.plot(
-        panel.x,
-        panel.y,
-        ".",
-        color=TRAIN,
-        markersize=2.5 if are_many else 4,
-        alpha=0.3 if are_many else 0.8,
-        markeredgewidth=0,
-    )
-    angle = np.linspace(0, 2 * np.pi, 100)
-    x, y = 2 * rest.x.std() * np.cos(angle), 2 * rest.y.std() * np.sin(angle)
-    axes.plot(x, y, color=INK, linewidth=0.7)
-    axes.set_title(panel.name)
-    axes.tick_params(labelsize=7)
-    axes.locator_params(nbins=4)

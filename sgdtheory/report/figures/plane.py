@@ -44,10 +44,12 @@ class _Grid(NamedTuple):
     def size(self) -> tuple[float, float]:
         """Inches: (width, height)."""
         is_pair = len(self.splits) > 1
-        ratio = (self.y[-1] - self.y[0]) / (self.x[-1] - self.x[0])
+        across = self.x[-1] - self.x[0]
+        ratio = (self.y[-1] - self.y[0]) / across
         width = 7.2 if is_pair or ratio < 0.6 else 5.0
         panel = 2.6 if is_pair else width - 1.6
-        return width, max(1.8, min(5.0, 0.7 + ratio * panel))
+        height = 0.7 + ratio * panel
+        return width, max(1.8, min(5.0, height))
 
 
 def plane(run: RunData) -> Figure | None:
@@ -56,25 +58,30 @@ def plane(run: RunData) -> Figure | None:
     if not run.results.get("plane"):
         return None
     grid = _Grid.of(run.results["plane"])
-    names = [str(row["name"]) for row in run.results.get("minima", [])[:3]]
-    paths = _paths(run) if run.results.get("dim") == 2 else []
+    minima = run.results.get("minima", [])
+    names = [str(row["name"]) for row in minima[:3]]
+    paths = []
+    if run.results.get("dim") == 2:
+        paths = _paths(run)
     is_log = wants_log(grid.losses.ravel().tolist())
+    label = quantity(run)
+    titles = [""]
+    if len(grid.splits) > 1:
+        label = label.replace("training ", "")
+        titles = [SPLITS[split] for split in grid.splits]
 
     def paint(canvas: "Canvas") -> None:
         levels = _levels(run, grid, is_log)
-        panels = canvas.subplots(1, len(grid.splits), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, split, losses in zip(panels, grid.splits, grid.losses, strict=True):
+        panels = canvas.subplots(1, len(titles), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, title, losses in zip(panels, titles, grid.losses, strict=True):
             drawn = _contours(axes, grid, losses, levels, is_log)
             for path in paths:
                 axes.plot(*path.T, color="#ffffff", linewidth=1.3)
-            axes.set(xlim=(grid.x[0], grid.x[-1]), ylim=(grid.y[0], grid.y[-1]))
+            axes.set_xlim(grid.x[0], grid.x[-1])
+            axes.set_ylim(grid.y[0], grid.y[-1])
             _corners(axes, grid.corners, names)
-            title = SPLITS[split] if len(grid.splits) > 1 else ""
             axes.set(aspect="equal", xlabel="x", title=title)
         panels[0].set_ylabel("y")
-        label = quantity(run)
-        if len(grid.splits) > 1:
-            label = label.replace("training ", "")
         bar = canvas.colorbar(drawn, ax=list(panels), label=label, aspect=18, shrink=0.85)
         bar.outline.set_visible(False)
         if is_log:
@@ -82,7 +89,8 @@ def plane(run: RunData) -> Figure | None:
 
     width, height = grid.size
     svg = svg_of("plane", height, paint, width=width)
-    caption, numbers = _caption(run, names, is_log), _numbers(grid)
+    caption = _caption(run, names, is_log)
+    numbers = _numbers(grid)
     return Figure("plane", "The plane through three minima", caption, svg, numbers)
 
 
@@ -92,14 +100,18 @@ def _levels(run: RunData, grid: _Grid, is_log: bool) -> Array:
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
-    low, high = float(grid.losses.min()), float(grid.losses.max())
-    high = high if high > low else low + 1
+    low = float(grid.losses.min())
+    high = float(grid.losses.max())
+    if high <= low:
+        high = low + 1
     if is_log:
         return np.geomspace(low, high, LEVELS)
-    worst = next(iter(tree_edges(run)), None)
-    if worst is not None and worst["linear"]:
-        high = min(high, low + 1.5 * (worst["linear"]["train_loss"] - low))
-    return np.asarray(MaxNLocator(LEVELS).tick_values(low, high))
+    edges = tree_edges(run)
+    if edges and edges[0]["linear"]:
+        straight = edges[0]["linear"]["train_loss"]  # of the worst edge
+        high = min(high, low + 1.5 * (straight - low))
+    locator = MaxNLocator(LEVELS)
+    return np.asarray(locator.tick_values(low, high))
 
 
 def _contours(
@@ -107,11 +119,12 @@ def _contours(
 ) -> "QuadContourSet":
     from matplotlib.colors import LogNorm, Normalize
 
+    lowest = levels[0]
+    highest = levels[-1]
     norm = LogNorm if is_log else Normalize
-    clipped = losses.clip(levels[0], levels[-1])  # no holes where it is higher
-    filled = axes.contourf(
-        grid.x, grid.y, clipped, levels=levels, norm=norm(levels[0], levels[-1]), cmap="viridis"
-    )
+    scale = norm(lowest, highest)
+    clipped = losses.clip(lowest, highest)  # no holes where it is higher
+    filled = axes.contourf(grid.x, grid.y, clipped, levels=levels, norm=scale, cmap="viridis")
     axes.contour(
         grid.x,
         grid.y,
@@ -151,14 +164,18 @@ def _paths(run: RunData) -> list[Array]:
     dimensions."""
     import numpy as np
 
-    corners = run.tensors("minima.safetensors")["minima"][:3].astype(np.float64)
-    side = corners[1] - corners[0]
+    minima = run.tensors("minima.safetensors")["minima"]
+    origin, second, third = minima[:3].astype(np.float64)
+    side = second - origin
     x = side / np.linalg.norm(side)
     y = np.array([-x[1], x[0]])
-    y *= np.sign(y @ (corners[2] - corners[0]))
+    y *= np.sign(y @ (third - origin))
     axes = np.stack([x, y], axis=1)
-    paths = [run.tensors(path_file(edge))["path"] for edge in tree_edges(run)]
-    return [(path - corners[0]) @ axes for path in paths]
+    paths = []
+    for edge in tree_edges(run):
+        path = run.tensors(path_file(edge))["path"]
+        paths.append((path - origin) @ axes)
+    return paths
 
 
 def _corners(axes: "Axes", corners: list[tuple[float, float]], names: list[str]) -> None:
@@ -176,5 +193,6 @@ def _numbers(grid: _Grid) -> Rows:
     for j, y in enumerate(grid.y):
         for i, x in enumerate(grid.x):
             losses = grid.losses[:, j, i].tolist()
-            rows.append({"x": x, "y": y, **dict(zip(grid.splits, losses, strict=True))})
+            of_splits = dict(zip(grid.splits, losses, strict=True))
+            rows.append({"x": x, "y": y, **of_splits})
     return rows

@@ -4,6 +4,7 @@ missing."""
 import csv
 import io
 import json
+from itertools import accumulate
 from typing import NamedTuple, TypeGuard
 
 from sgdtheory.report.stdio import harmless
@@ -70,7 +71,9 @@ def number(value: object, stderr: float | None = None) -> str:
         return Text(pair_name(value))
     if isinstance(value, list):
         return ", ".join(map(number, value))
-    return in_cell(value, stderr) if isinstance(value, int | float) else Text(value)
+    if isinstance(value, int | float):
+        return in_cell(value, stderr)
+    return Text(value)
 
 
 def is_pair(value: object) -> TypeGuard[list[int]]:
@@ -82,12 +85,15 @@ def is_pair(value: object) -> TypeGuard[list[int]]:
 
 def pair_name(pair: list[int]) -> str:
     """0-1: two minima, as they are called everywhere."""
-    return f"{pair[0]}-{pair[1]}"
+    first, second = pair
+    return f"{first}-{second}"
 
 
 def typeset(text: str) -> str:
     """A number for a page: a true minus, and × 10⁻⁷ for e-7. Text is left as it is."""
-    return text if isinstance(text, Text) else on_page(text)
+    if isinstance(text, Text):
+        return text
+    return on_page(text)
 
 
 def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
@@ -111,23 +117,28 @@ def _missing(rows: Rows, named: dict[str, str]) -> list[str]:
     """Why there are dashes, a line for each reason with the columns it is one for."""
     missing: dict[str, list[str]] = {}
     for name, label in named.items():
-        reasons = {str(row.get(f"{name}_why") or "") for row in rows if row.get(name) is None}
-        for reason in sorted(reasons):
-            missing.setdefault(reason, []).append(label.replace("\n", " "))
-    return [f"– {', '.join(labels)}: {reason}" for reason, labels in missing.items() if reason]
+        one_line = label.replace("\n", " ")
+        reasons = [row.get(f"{name}_why") for row in rows if row.get(name) is None]
+        for reason in sorted({str(reason) for reason in reasons if reason}):
+            missing.setdefault(reason, []).append(one_line)
+    return [f"– {', '.join(labels)}: {reason}" for reason, labels in missing.items()]
 
 
 def _is_constant(rows: Rows, name: str) -> bool:
     """A setting that is the same in all of several rows."""
-    return name in SETTINGS and len(rows) > 1 and len({str(row.get(name)) for row in rows}) == 1
+    if name not in SETTINGS or len(rows) < 2:
+        return False
+    values = {str(row.get(name)) for row in rows}
+    return len(values) == 1
 
 
 def heading(name: str) -> str:
     """What a column is called; nested ones as "path: training loss"."""
-    *parents, last = name.split(".")
-    words = HEADINGS.get(last, last.replace("_", " "))
-    unit = " / %" if _is_fraction(last) else ""
-    return ": ".join([*(parent.replace("_", " ") for parent in parents), f"{words}{unit}"])
+    *words, last = name.replace("_", " ").split(".")
+    column = name.rpartition(".")[2]
+    words.append(HEADINGS.get(column, last))
+    unit = " / %" if _is_fraction(column) else ""
+    return ": ".join(words) + unit
 
 
 def percent(value: object, stderr: float | None = None) -> str:
@@ -140,12 +151,13 @@ def percent(value: object, stderr: float | None = None) -> str:
 def claimed(claim: Row) -> str:
     """What a claim has measured, in the unit of its sentence: errors are fractions in files and per
     cent for people."""
-    unit = percent if _is_fraction(claim["name"]) else number
-    return unit(claim["value"], claim["stderr"])
+    written = percent if _is_fraction(claim["name"]) else number
+    return written(claim["value"], claim["stderr"])
 
 
 def _is_fraction(name: str) -> bool:
-    return name.rpartition(".")[2] in ("train_error", "training_error", "test_error")
+    column = name.rpartition(".")[2]
+    return column in ("train_error", "training_error", "test_error")
 
 
 def _has_values(rows: Rows, name: str) -> bool:
@@ -157,14 +169,17 @@ def _cells(row: Row, names: list[str]) -> list[str]:
 
 
 def _cell(row: Row, name: str) -> str:
-    value, stderr = row.get(name), row.get(f"{name}_stderr")
+    value = row.get(name)
+    stderr = row.get(f"{name}_stderr")
     if value is not None and _is_fraction(name):
         return number(100 * value, _times_100(stderr))
     return number(value, stderr)
 
 
 def _times_100(stderr: float | None) -> float | None:
-    return None if stderr is None else 100 * stderr
+    if stderr is None:
+        return None
+    return 100 * stderr
 
 
 def _is_curve(thing: object) -> bool:
@@ -176,12 +191,12 @@ def _columns(rows: Rows) -> list[str]:
     """Names in the order in which they first appear, without errors and reasons, and without
     parents of others."""
     names = _names(rows)
-    beside = {f"{name}{end}" for name in names for end in BESIDE}
-    parents: set[str] = set()
+    others: set[str] = set()
     for name in names:
-        parts = name.split(".")
-        parents |= {".".join(parts[:depth]) for depth in range(1, len(parts))}
-    return [name for name in names if name not in beside and name not in parents]
+        others |= {name + ending for ending in BESIDE}
+        parents = accumulate(name.split("."), "{}.{}".format)
+        others |= set(parents) - {name}
+    return [name for name in names if name not in others]
 
 
 def _names(rows: Rows) -> list[str]:
@@ -236,11 +251,15 @@ def _as_csv(value: object) -> object:
         return pair_name(value)
     if isinstance(value, list | bool):
         return json.dumps(value)
-    return _neutral(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _neutral(value)
+    return value
 
 
 def _neutral(text: str) -> str:
     """A text that no spreadsheet takes for a formula: an apostrophe before what begins like one.
     Numbers are no text."""
     text = harmless(text)
-    return f"'{text}" if text.lstrip().startswith(FORMULAS) else text
+    if text.lstrip().startswith(FORMULAS):
+        return f"'{text}"
+    return text
