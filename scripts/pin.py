@@ -137,8 +137,9 @@ JOBS: dict[str, list[str]] = {
     "current": [
         "study current systems.ring.strengths=[0.0,0.1] systems.ring.replicas=200 "
         "systems.ring.sgd.steps=200 "
-        "systems.ring.burn=50 systems.two_wells.strengths=[0.0,0.5] systems.two_wells.replicas=200 "
-        "systems.two_wells.sgd.steps=200 systems.two_wells.burn=50 systems.regression.replicas=32 "
+        "systems.ring.burn_in=50 systems.two_wells.strengths=[0.0,0.5] "
+        "systems.two_wells.replicas=200 systems.two_wells.sgd.steps=200 "
+        "systems.two_wells.burn_in=50 systems.regression.replicas=32 "
         "systems.regression.sgd.steps=100"
     ],
     "epoch_noise": [

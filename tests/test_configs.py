@@ -219,14 +219,14 @@ def a_loss(loss: Any) -> None:
         known = Examples(inputs, targets, inputs, targets, outputs, "some")
         guesses = torch.randn(6, outputs)
         try:
-            suited = loss.suited(guesses, known)
+            adapted = loss.adapted_to(guesses, known)
         except UserError:
             continue
-        losses = suited.losses(guesses[None].expand(4, -1, -1), targets[None])
+        losses = adapted.losses(guesses[None].expand(4, -1, -1), targets[None])
         assert losses.shape == (4, 6) and torch.isfinite(losses).all()
-        assert suited.errors(guesses, targets).shape == (6,)
-        nothing = suited.losses(torch.zeros(1, 6, outputs), targets[None]).mean()
-        assert suited.of_constant(targets, outputs) <= float(nothing) + 1e-6
+        assert adapted.errors(guesses, targets).shape == (6,)
+        nothing = adapted.losses(torch.zeros(1, 6, outputs), targets[None]).mean()
+        assert adapted.of_constant(targets, outputs) <= float(nothing) + 1e-6
         return
     raise AssertionError("fits neither classes nor numbers")
 

@@ -18,8 +18,8 @@ def plan(task: Task) -> Plan:
     pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
     prepare_process(settings, settings.executor.count(settings))
     costs: list[tuple[str, Estimate]] = []
-    if pending and hasattr(task.pipeline, "foresee"):
-        costs = task.pipeline.foresee(run, pending)
+    if pending and hasattr(task.pipeline, "plan"):
+        costs = task.pipeline.plan(run, pending)
     elif pending:
         each = next(unit.cost for unit in [*pending, *units] if unit.cost is not None)()
         costs = [(unit.name, each) for unit in pending]

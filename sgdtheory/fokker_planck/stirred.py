@@ -30,7 +30,7 @@ class Stirred:
     """A landscape, the `coupling` that makes its cloud circle, at each of `strengths`; without one,
     the noise's own current at strength 1.
 
-    `replicas` points take `burn` steps and are then watched to the end of `sgd.steps`; without a
+    `replicas` points take `burn_in` steps and are then watched to the end of `sgd.steps`; without a
     coupling they start in the steady state's second moments exactly, and the plane is that in which
     theory's area is largest. `bins` > 0: the density on bins × bins squares of [−reach, reach]² is
     compared with e^{−L/D}.
@@ -41,7 +41,7 @@ class Stirred:
     coupling: Turning | None
     strengths: Annotated[list[float], MinLen(1)]
     replicas: Annotated[int, Ge(2)]
-    burn: NonNegativeInt
+    burn_in: NonNegativeInt
     bins: NonNegativeInt
     reach: PositiveFloat
     within: PositiveFloat  # of theory, relative, that the claim asks for
@@ -53,9 +53,10 @@ class Stirred:
             raise UserError(
                 "sgd: a current needs a learning_rate and a batch_size as numbers, and momentum=0"
             )
-        if self.burn >= self.sgd.steps:
+        if self.burn_in >= self.sgd.steps:
             raise UserError(
-                f"burn={self.burn} leaves nothing of the {self.sgd.steps} steps; make it smaller"
+                f"burn_in={self.burn_in} leaves nothing of the {self.sgd.steps} steps; "
+                "make it smaller"
             )
         if self.coupling is None:
             self._stated()
@@ -84,7 +85,7 @@ class Stirred:
             turning = self.coupling.with_strength(strength)
             coupling = turning
         start, plane, origin = self._start(seed, dtype)
-        spacing = max(1, (self.sgd.steps - self.burn) // MOMENTS)
+        spacing = max(1, (self.sgd.steps - self.burn_in) // MOMENTS)
         nothing_yet = {
             "areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device),
             "counts": torch.zeros(MOMENTS, self.bins**2, dtype=torch.float64),
@@ -92,10 +93,10 @@ class Stirred:
         rate, _ = self._rate_and_size
 
         def observe(state: SGDState, seen: Seen) -> None:
-            if state.step <= self.burn:
+            if state.step <= self.burn_in:
                 return
             seen["areas"] += swept(state, rate, plane, origin)
-            moment, over = divmod(state.step - self.burn, spacing)
+            moment, over = divmod(state.step - self.burn_in, spacing)
             if self.bins and not over and moment <= MOMENTS:
                 seen["counts"][moment - 1] = self._histogram(state.cloud)
 
@@ -109,7 +110,7 @@ class Stirred:
             observe,
             coupling,
         )
-        time = (self.sgd.steps - self.burn) * time_step(self.sgd)
+        time = (self.sgd.steps - self.burn_in) * time_step(self.sgd)
         is_lost = ~torch.isfinite(seen["areas"])
         facts = {
             "strength": strength,

@@ -85,7 +85,7 @@ class NetworkObjective:
         build = partial(model, shape=data.shape, classes=data.outputs)
         self.function = self._function(build, parameters, entry)
         example = self.function.example_outputs
-        self.loss = loss_named(loss, loss_factory).suited(example, self.data)
+        self.loss = loss_named(loss, loss_factory).adapted_to(example, self.data)
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
         self.decay = decay

@@ -19,7 +19,7 @@ class Binary:
 
     unit = "nats"
 
-    def suited(self, outputs: Tensor, data: Examples) -> Self:
+    def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The same loss; UserError where outputs [b, …] are not one logit a label, or targets no
         labels."""
         targets = data.train_targets

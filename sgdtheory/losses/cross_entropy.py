@@ -29,7 +29,7 @@ class CrossEntropy:
     axis: Axis = "auto"
     unit = "nats"
 
-    def suited(self, outputs: Tensor, data: Examples) -> Self:
+    def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss that knows where the classes of outputs [b, …] lie; UserError where they do not
         fit the targets."""
         targets = data.train_targets[: len(outputs)]

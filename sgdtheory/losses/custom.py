@@ -29,7 +29,7 @@ class Custom:
     variance: float | None = field(default=None, init=False)
     shape: Shape = field(default=(), init=False)
 
-    def suited(self, outputs: Tensor, data: Examples) -> Self:
+    def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each
         example of outputs [b, …]."""
         name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
@@ -49,11 +49,11 @@ class Custom:
                 f"landscape.loss_factory={name}: gives {given} for {len(outputs)} examples; it "
                 f"must give the loss of each, [{len(outputs)}]"
             )
-        suited = copy(self)
+        adapted = copy(self)
         if not data.has_classes:
-            object.__setattr__(suited, "variance", variance_of(data.train_targets))
-        object.__setattr__(suited, "shape", tuple(outputs.shape[1:]))
-        return suited
+            object.__setattr__(adapted, "variance", variance_of(data.train_targets))
+        object.__setattr__(adapted, "shape", tuple(outputs.shape[1:]))
+        return adapted
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""

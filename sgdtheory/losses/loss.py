@@ -20,7 +20,7 @@ class Loss(Protocol):
         """Nats, or empty."""
         ...
 
-    def suited(self, outputs: Tensor, data: Examples) -> Self:
+    def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where outputs [b, …] of their first b training inputs
         do not fit the targets."""
         ...

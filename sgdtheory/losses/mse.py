@@ -26,15 +26,15 @@ class MSE:
     # of the training targets: known when the data are
     variance: float | None = field(default=None, init=False)
 
-    def suited(self, outputs: Tensor, data: Examples) -> Self:
+    def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss that knows the training targets of `data`; UserError where outputs [b, …] do not
         fit them."""
         refuse_other_counts(outputs, data)
         if data.has_classes:
             return self
-        suited = copy(self)
-        object.__setattr__(suited, "variance", variance_of(data.train_targets))
-        return suited
+        adapted = copy(self)
+        object.__setattr__(adapted, "variance", variance_of(data.train_targets))
+        return adapted
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""

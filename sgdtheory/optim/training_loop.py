@@ -62,7 +62,7 @@ def run_lowering(
     gives the same bits.
     """
     at = f"{name}-rate"
-    kept = folder.marked(at)
+    kept = folder.load_checkpoint(at)
     if kept is None:
         folder.resume(name)  # a unit that is done again forgets what it had logged before it marks
         tries, rate = 0, sgd.resolve_learning_rate(landscape, start, seed).rate
@@ -70,7 +70,9 @@ def run_lowering(
         tries, rate = int(kept[1]["tries"]), float(kept[0]["rate"])
     while True:
         if kept is None:
-            folder.mark(at, {"rate": torch.tensor(rate, dtype=torch.float64)}, {"tries": tries})
+            folder.save_checkpoint(
+                at, {"rate": torch.tensor(rate, dtype=torch.float64)}, {"tries": tries}
+            )
         resolved, is_last = replace(sgd, learning_rate=rate), tries == MOST_TRIES - 1
         stage = f"{name}-lower-{tries}" if tries else name
         try:

@@ -94,7 +94,7 @@ class Ways:
     def bent(self, name: str, fraction: tuple[float, float]) -> Row:
         """A curve with one bend; one that could not be trained is null, and after an interruption
         it is not tried again. `fraction`: where in the unit's progress it begins and ends."""
-        failed = self.folder.marked(f"{name}-failed")
+        failed = self.folder.load_checkpoint(f"{name}-failed")
         if failed is not None:
             return nothing([name], failed[1]["why"])
         try:
@@ -104,7 +104,7 @@ class Ways:
         except FAULTS as fault:
             # with what it has logged, so that the log is one
             why = reason(fault)
-            self.folder.mark(f"{name}-failed", {}, {"why": why})
+            self.folder.save_checkpoint(f"{name}-failed", {}, {"why": why})
             return nothing([name], why)
 
     def _bent(self, name: str, fraction: tuple[float, float]) -> Row:

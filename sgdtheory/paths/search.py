@@ -82,7 +82,7 @@ class SearchState(Protocol):
 def keep_state(folder: UnitFolder | None, state: SearchState) -> None:
     """Keep where a search stands."""
     if folder is not None:
-        folder.mark(SEARCH, state.tensors(), state.facts())
+        folder.save_checkpoint(SEARCH, state.tensors(), state.facts())
 
 
 def kept_state(folder: UnitFolder | None) -> State | None:
@@ -90,7 +90,7 @@ def kept_state(folder: UnitFolder | None) -> State | None:
     its beginning."""
     if folder is None:
         return None
-    return folder.marked(SEARCH)
+    return folder.load_checkpoint(SEARCH)
 
 
 def report_progress(folder: UnitFolder | None, done: float, words: str) -> None:

@@ -204,7 +204,7 @@ class Connect:
             again = {STARTS: self.points}
         return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
 
-    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+    def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs, edges too that are not asked for before the minima
         are scored.
 

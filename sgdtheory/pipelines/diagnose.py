@@ -122,7 +122,7 @@ class Diagnose:
         clouds = {"minima.safetensors": tensors}
         return Results(self._claims(rows), {"minima": rows}, {}, clouds)
 
-    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+    def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs: diagnostics are asked for when the points are
         scored."""
         asked = {unit.name for unit in pending}

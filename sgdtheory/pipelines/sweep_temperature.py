@@ -187,7 +187,7 @@ class SweepTemperature:
             return kept
         return {STARTS: self._from_files.points, **kept}
 
-    def foresee(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+    def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
         guessed."""
         sites = self._sites(run)

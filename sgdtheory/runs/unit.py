@@ -194,15 +194,15 @@ class UnitFolder(Folder):
         self.write_tensors(name, tensors, {**facts, "unit": self.unit.hash, **kept._asdict()})
         return kept
 
-    def mark(self, name: str, tensors: Tensors, facts: Facts) -> None:
+    def save_checkpoint(self, name: str, tensors: Tensors, facts: Facts) -> None:
         """Keep where work of several stages stands: what was logged so far stays, whichever stage
         is the next to resume."""
         self._passed[name] = self.save(
             tensors, {**facts, "stage": name}, f"stage-{name}.safetensors"
         )
 
-    def marked(self, name: str) -> State | None:
-        """(tensors, facts) of a mark, None where there is none."""
+    def load_checkpoint(self, name: str) -> State | None:
+        """(tensors, facts) of the checkpoint of a stage, None where there is none."""
         found = self._kept_in(f"stage-{name}.safetensors")
         if found is None:
             return None
@@ -216,12 +216,12 @@ class UnitFolder(Folder):
     def end_stage(self, name: str, cloud: "Tensor") -> None:
         """Keep the last cloud [P, n] of a stage, so that the next one begins there after an
         interruption."""
-        self.mark(name, {"cloud": cloud}, {})
+        self.save_checkpoint(name, {"cloud": cloud}, {})
         (self.path / "state.safetensors").unlink(missing_ok=True)
 
     def stage(self, name: str) -> "Tensor | None":
         """The last cloud [P, n] of a finished stage, else None."""
-        found = self.marked(name)
+        found = self.load_checkpoint(name)
         return None if found is None else found[0]["cloud"]
 
     def keep_snapshot(self, step: int, cloud: "Tensor") -> None:

@@ -157,13 +157,13 @@ def test_the_rates() -> None:
 def seen_area(
     coupling: Rotation | LimitCycle, landscape: Ring | DoubleWell, steps: int, points: int
 ) -> Measured:
-    sgd, burn = SGD(steps, 1, 0.02, Constant()), steps // 5
+    sgd, burn_in = SGD(steps, 1, 0.02, Constant()), steps // 5
     areas = torch.zeros(points, dtype=torch.float64)
     start = landscape.init(points, stream(2, "init")).float()
     for state in sgd.run(landscape, start, 3, coupling):
-        if state.step > burn:
+        if state.step > burn_in:
             areas += swept(state, 0.02, torch.eye(2), torch.zeros(2))
-    return area_rate(areas, (steps - burn) * 0.02)
+    return area_rate(areas, (steps - burn_in) * 0.02)
 
 
 def test_it_is_seen_and_its_absence_too() -> None:

@@ -203,7 +203,7 @@ def test_errors_are_what_they_are_called() -> None:
     ]
     targets = drawn(50)
     data = Examples(drawn(50, 2), targets, drawn(50, 2), targets, 1, "line")
-    loss = MSE().suited(torch.zeros(2, 1), data)
+    loss = MSE().adapted_to(torch.zeros(2, 1), data)
     left = loss.errors(torch.full((50, 1), float(targets.mean())), targets)
     assert float(left.mean()) == pytest.approx(1.0, rel=1e-12)  # a constant explains nothing
 

@@ -44,7 +44,7 @@ REST = [
 # an error of 3 %, a bound of 10 %
 RING = [
     "current", "~systems.two_wells", "~systems.regression", "systems.ring.strengths=[0.0,0.1]", "systems.ring.replicas=4000",
-    "systems.ring.sgd.steps=400", "systems.ring.burn=100", "systems.ring.within=0.1", *ALONE,
+    "systems.ring.sgd.steps=400", "systems.ring.burn_in=100", "systems.ring.within=0.1", *ALONE,
 ]  # fmt: skip
 ESCAPE = ["escape", "batch_sizes=[1,2]", "replicas=1000", *ALONE]  # an error of 3 %, a bound of 8 %
 
@@ -283,7 +283,7 @@ def test_epochs_are_colder(sgdtheory: Command) -> None:
         (["free_energy", "bins=30"], "must divide"),
         (["free_energy", "start=[-9,0]"], "is not inside"),
         (["free_energy", "sgd.batch_size=null"], "batch_size"),
-        (["current", "systems.ring.burn=9000"], "leaves nothing"),
+        (["current", "systems.ring.burn_in=9000"], "leaves nothing"),
         (["current", "systems.ring.sgd.momentum=0.5"], "momentum=0"),
         (["current", "systems.ring.coupling=null"], "stationary_area"),
         (["escape", "landscape=ring"], "whose times are known"),

@@ -72,7 +72,7 @@ def cloud_of(setting: Setting, replicas: int = 128, records: int = 24) -> Trajec
     another."""
     landscape, ground = landscape_of(setting.name), ground_of(setting.name)
     scale = (1 - setting.momentum) / setting.learning_rate
-    burn = int(ground.relaxation(0.003) * scale + 8 / (1 - setting.momentum))
+    burn_in = int(ground.relaxation(0.003) * scale + 8 / (1 - setting.momentum))
     every = int(ground.relaxation(0.3) * scale + 3 / (1 - setting.momentum))
     folder = UnitFolder(Path(mkdtemp()), Unit("cloud", {}))
     sgd = SGD(
@@ -83,9 +83,9 @@ def cloud_of(setting: Setting, replicas: int = 128, records: int = 24) -> Trajec
         setting.momentum,
         sampling=setting.sampling,
     )  # type: ignore[arg-type]
-    recipe = MeasurementSchedule(burn, every, records, 1)
+    schedule = MeasurementSchedule(burn_in, every, records, 1)
     return measure_trajectory(
-        folder, landscape, ground, sgd, recipe, replicas, 1, torch.float64, lambda _: True
+        folder, landscape, ground, sgd, schedule, replicas, 1, torch.float64, lambda _: True
     )
 
 

@@ -121,7 +121,7 @@ def refined(
     start = 0
     while start < len(sizes):
         end = start + 1
-        while prod(sizes[start:end]) < label.sizes[factor]:
+        while end < len(sizes) and prod(sizes[start:end]) < label.sizes[factor]:
             end += 1
         parts = end - start
         if parts > 1:
