@@ -138,6 +138,7 @@ def net_results(nodes: int = 4, scored: bool = True) -> dict[str, Any]:
     facts = {
         "command": "connect",
         "dim": 30,
+        "loss": {"unit": "nats", "error": "error"},
         "minima": minima,
         "edges": edges,
         "spanning_tree": tree,
@@ -149,7 +150,6 @@ def connect_run(path: Path, results: dict[str, Any]) -> RunData:
     """A run written by hand: bent paths in 30 dimensions between random points."""
     folder = Folder(path)
     folder.write_json("results.json", results)
-    folder.write_text("config.yaml", "landscape:\n  loss: cross_entropy\n")
     generator = np.random.default_rng(0)
     points = generator.normal(size=(len(results["minima"]), 30)).astype("f4")
     folder.write_bytes("minima.safetensors", save({"minima": points}))

@@ -103,6 +103,7 @@ VALUES = [
     wrong("train sgd.batch_size=5000", "sgd.batch_size=5000", "1,437"),
     wrong("train model=resnet8 model.depth=9", "9"),
     wrong("train landscape.loss=mean", "landscape.loss", "mse"),
+    wrong("train data=table data.path=x.csv data.tarjet=y", "data.tarjet", "'data.target'"),
 ]
 OBJECTS = [
     wrong("train landscape._target_=os.system", "os.system", "--trust os"),

@@ -48,8 +48,10 @@ def faults_of(words: list[str], composer: Composer) -> list[str]:
 
 def _guilty(words: list[str], said: str, composer: Composer) -> str | None:
     """The word without which the complaint is another one, or none."""
-    named_first = sorted(words, key=lambda word: key_of(word) not in said)
-    for word in named_first:  # most complaints name the key
+    # most complaints name the key, and with it the group that it is of
+    by_length = sorted(words, key=lambda word: len(key_of(word)), reverse=True)
+    named_first = sorted(by_length, key=lambda word: key_of(word) not in said)
+    for word in named_first:
         others = [other for other in words if other != word]
         without = composer.compose(others)
         if not isinstance(without, Exception) or str(without) != said:

@@ -13,6 +13,7 @@ from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
 from sgdtheory.runs.run import results_of, runs_under, status_of
 from sgdtheory.statistics.numbers import duration, in_short
+from sgdtheory.statistics.rows import error_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,6 +62,7 @@ def has_changed(manifest: Facts, landscape: Json | None) -> bool:
 def newest_run(root: Path, read: Read, landscape: object, identity: Identity) -> Newest:
     """The newest finished train run of the same landscape with two different minima."""
     notes: list[str] = []
+    other = ""
     for path in reversed(runs_under(root, "train")):
         status, manifest, _ = status_of(path)
         if status == "damaged":
@@ -71,6 +73,8 @@ def newest_run(root: Path, read: Read, landscape: object, identity: Identity) ->
         except (UserError, RunError):  # its package is not trusted: another landscape
             continue
         if without_rate(theirs) != landscape:
+            if status == "done" and not other:
+                other = f"{path} is of another landscape; minima={path} takes its minima"
             continue
         unfit = _why_unfit(path, status, manifest, theirs)
         if not unfit:
@@ -78,6 +82,8 @@ def newest_run(root: Path, read: Read, landscape: object, identity: Identity) ->
             newer = [note.replace(OF_THIS, "is newer") for note in notes]
             return Newest(path, (chosen, *newer))
         notes.insert(0, f"{path} {OF_THIS}, but {unfit}")
+    if other:
+        notes.append(other)
     return Newest(None, tuple(notes))
 
 
@@ -114,12 +120,13 @@ def _why_no_ends(run: Path) -> str:
 
 def _described(run: Path, manifest: Facts) -> str:
     """4 minima, training error up to 1.2 %, 5 min ago"""
-    rows = results_of(run).get("minima", [])
+    results = results_of(run)
+    rows = results.get("minima", [])
     parts = [f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'}"]
     errors = [row["train_error"] for row in rows if row.get("train_error") is not None]
     if errors:
         up_to = "up to " if len(errors) > 1 and max(errors) else ""
-        parts.append(f"training error {up_to}{in_short(100 * max(errors))} %")
+        parts.append(f"training {error_of(results)} {up_to}{in_short(100 * max(errors))} %")
     if manifest.get("finished"):
         age = max(0.0, time.time() - manifest["finished"])
         parts.append(f"{duration(age)} ago")

@@ -18,6 +18,7 @@ class Binary:
     example; an output above 0 says 1."""
 
     unit = "nats"
+    error = "error"
 
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The same loss; UserError where outputs [b, …] are not one logit a label, or targets no

@@ -28,6 +28,7 @@ class CrossEntropy:
     label_smoothing: Fraction = 0.0
     axis: Axis = "auto"
     unit = "nats"
+    error = "error"
 
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss that knows where the classes of outputs [b, …] lie; UserError where they do not

@@ -12,7 +12,7 @@ from sgdtheory.annotations import Importable, Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.losses.loss import lowest_of_constants
-from sgdtheory.losses.mse import unexplained, variance_of
+from sgdtheory.losses.mse import name_of_errors, unexplained, variance_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Custom:
     # of the training targets, and of the outputs for one example: known when there are some
     variance: float | None = field(default=None, init=False)
     shape: Shape = field(default=(), init=False)
+
+    @property
+    def error(self) -> str:
+        return name_of_errors(self.variance)
 
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each

@@ -20,6 +20,11 @@ class Loss(Protocol):
         """Nats, or empty."""
         ...
 
+    @property
+    def error(self) -> str:
+        """What its errors are called, as in "training error"."""
+        ...
+
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where outputs [b, …] of their first b training inputs
         do not fit the targets."""

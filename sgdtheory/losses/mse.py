@@ -13,6 +13,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.losses.cross_entropy import frequencies
 from sgdtheory.losses.loss import per_example
 
+UNEXPLAINED = "1 − R²"  # the share of a variance that is left unexplained
+
 
 @dataclass(frozen=True)
 class MSE:
@@ -25,6 +27,10 @@ class MSE:
     unit = ""
     # of the training targets: known when the data are
     variance: float | None = field(default=None, init=False)
+
+    @property
+    def error(self) -> str:
+        return name_of_errors(self.variance)
 
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss that knows the training targets of `data`; UserError where outputs [b, …] do not
@@ -82,6 +88,13 @@ def refuse_other_counts(outputs: Tensor, data: Examples) -> None:
             f"model: gives outputs {shape} for {len(outputs)} examples with {what}; they must be "
             f"{wanted} numbers an example"
         )
+
+
+def name_of_errors(variance: float | None) -> str:
+    """What the errors of `unexplained` are called."""
+    if variance is None:
+        return "error"
+    return UNEXPLAINED
 
 
 def unexplained(outputs: Tensor, targets: Tensor, variance: float | None) -> Tensor:

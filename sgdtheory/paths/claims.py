@@ -10,7 +10,7 @@ from sgdtheory.paths.ways import WORDS, words_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
 from sgdtheory.roles.examples import is_scored
-from sgdtheory.roles.facts import title_of
+from sgdtheory.roles.facts import name_of_errors, title_of, unit_of_loss
 from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
 
 FLAT = "≤ two standard errors, or 0.5 % of the straight line's"
@@ -90,9 +90,10 @@ class Findings:
     def _connected(self) -> Claim:
         """The verdict, by the lowest way between each two."""
         row, highest = self._highest
+        unit = unit_of_loss(self.landscape)
         doubts = self.doubts
         joined = self._joined
-        barrier = Measured(highest["value"], highest["stderr"], "nats", doubts)
+        barrier = Measured(highest["value"], highest["stderr"], unit, doubts)
         way = words_of(row["lowest_way"]["name"], row)
         top = f"highest barrier {barrier} by {way}"
         beside = self._straight() + self._training_error() + self._same_functions()
@@ -132,7 +133,8 @@ class Findings:
             for end in row["pair"]:
                 worst = max(worst, self.minima[end]["train_error"] or 0.0)
         if worst:
-            return f", training error of the ends up to {100 * worst:.3g} %"
+            error = name_of_errors(self.landscape)
+            return f", training {error} of the ends up to {100 * worst:.3g} %"
         return ""
 
     def _same_functions(self) -> str:
@@ -160,8 +162,9 @@ class Findings:
             first, *_, last = row["curves"][name]["test_error"]
             rises.append(row[name]["test_error"] - max(first, last))
         rise = max(rises)
+        error = name_of_errors(self.landscape)
         words = (
-            f"test error at the saddles is {100 * rise:+.2f} percentage points over the "
+            f"test {error} at the saddles is {100 * rise:+.2f} percentage points over the "
             f"worse end, at most"
         )
         holds = None

@@ -13,6 +13,7 @@ from torch import Tensor
 from sgdtheory.errors import RunError
 from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.facts import unit_of_loss
 from sgdtheory.statistics.bootstrap import resample_counts
 from sgdtheory.statistics.measured import Measured, Row
 
@@ -31,6 +32,7 @@ class Profile(NamedTuple):
     train_errors: Tensor | None
     test_losses: Tensor | None
     test_errors: Tensor | None
+    unit: str = ""  # of the loss
 
     @property
     def train_means(self) -> Tensor:
@@ -102,7 +104,7 @@ class Profile(NamedTuple):
         bias = again.mean() - value
         spread = np.hypot(again.std(ddof=1), bias)
         error = spread * _widened(losses, means, of, weights)
-        return Measured(value, float(error), "nats")
+        return Measured(value, float(error), self.unit)
 
     def row(self, **facts: object) -> Row:
         """As it stands in results.json: what is at the worst point, and the barrier over the higher
@@ -202,6 +204,7 @@ def profile(landscape: Landscape, points: Cloud, t: Tensor) -> Profile:
         torch.cat([score.errors for score in train]),
         torch.cat([score.losses for score in test]),
         torch.cat([score.errors for score in test]),
+        unit_of_loss(landscape),
     )
 
 

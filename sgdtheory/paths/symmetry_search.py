@@ -143,6 +143,12 @@ class _Watched(TorchDispatchMode):
         super().__init__()
         self._labels = labels
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: the modules that are watched are not compiled, and to tell the compiler so imports
+        it, which takes two seconds."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -26,7 +26,7 @@ from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
 from sgdtheory.protocol import Dtype, Landscape, TensorsByName, dtype_of
 from sgdtheory.roles.examples import Split, count_of, network_of
-from sgdtheory.roles.facts import title_of
+from sgdtheory.roles.facts import title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
@@ -222,7 +222,7 @@ class Diagnose:
                 network = network_of(self.landscape)
                 buffers = {name: value.to(theta) for name, value in own.items()}
                 score = network.score(theta[None], split, buffers=buffers)
-                loss = Measured.mean(score.losses[0].cpu(), "nats")
+                loss = Measured.mean(score.losses[0].cpu(), unit_of_loss(network))
                 error = Measured.mean(score.errors[0].cpu())
             row |= loss.columns(f"{split}_loss_{OWN}")
             row |= error.columns(f"{split}_error_{OWN}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sgdtheory.runs.folder import Folder, Json
 from sgdtheory.runs.run import results_of
+from sgdtheory.statistics.rows import error_of
 
 
 def origin_of(files: tuple[Path, ...] | None) -> Json:
@@ -25,7 +26,8 @@ def origin_of(files: tuple[Path, ...] | None) -> Json:
 
 def _facts_of(run: Path, manifest: Json) -> Json:
     """How many minima a run has, the largest of their training errors, and when it ended."""
-    rows = results_of(run, manifest).get("minima")
+    results = results_of(run, manifest)
+    rows = results.get("minima")
     facts: Json = {"minima": None, "minima_why": "the results of that run were not there"}
     if rows is not None:
         facts = {"minima": len(rows)}
@@ -35,4 +37,5 @@ def _facts_of(run: Path, manifest: Json) -> Json:
         if error is not None:
             errors.append(error)
     worst = max(errors, default=None)
-    return {**facts, "train_error": worst, "finished": manifest.get("finished")}
+    ended = manifest.get("finished")
+    return {**facts, "train_error": worst, "error": error_of(results), "finished": ended}

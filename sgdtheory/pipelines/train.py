@@ -21,7 +21,7 @@ from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snaps
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, is_sampled, is_scored
-from sgdtheory.roles.facts import objective_gap, title_of
+from sgdtheory.roles.facts import name_of_errors, objective_gap, title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
@@ -151,10 +151,11 @@ class Train:
     def _claims(self, rows: Rows) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = title_of(self.landscape)
+        name = name_of_errors(self.landscape)
         if not rows:
             unknown = Measured.nothing("no unit finished")
             words = f"no minimum of {title}"
-            return [Claim("minima", words, unknown, "training error 0", None)]
+            return [Claim("minima", words, unknown, f"training {name} 0", None)]
         if not is_scored(self.landscape):
             return [_stationary(rows, title)]
         doubts = self._doubts(rows)
@@ -169,10 +170,10 @@ class Train:
             if len(rows) > 1:
                 error = "0 at all of them"
         counted = _counted(rows, bool(doubts))
-        words = f"{counted} of {title}: training error {error}, test error {percent}{doubts}"
+        words = f"{counted} of {title}: training {name} {error}, test {name} {percent}{doubts}"
         fits = "0: a minimum fits its training data"
         holds = worst == 0 and not doubts
-        mean = f"test error {percent}, mean over minima ± its standard error"
+        mean = f"test {name} {percent}, mean over minima ± its standard error"
         return [
             Claim("training_error", words, Measured(worst), fits, holds),
             Claim("test_error", mean, test, "no fixed value", None),
@@ -250,7 +251,7 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     for split in ("train", "test"):
         if is_scored(landscape):
             score = landscape.score(theta[None], split)
-            loss = Measured.mean(score.losses[0].cpu(), "nats")
+            loss = Measured.mean(score.losses[0].cpu(), unit_of_loss(landscape))
             error = Measured.mean(score.errors[0].cpu())
         else:
             error = Measured.nothing("a formula has no examples")

@@ -5,7 +5,7 @@ from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Json
 from sgdtheory.statistics.numbers import rounded
-from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.rows import Row, Rows, error_of
 
 WAYS = {"linear": "straight", "aligned": "aligned", "bezier": "Bézier", "path": "AutoNEB"}
 MOST_TOLD = 6  # edges with their verdicts in words, and with a table of test errors
@@ -22,7 +22,7 @@ def edge_rows(results: Json) -> tuple[Rows, dict[str, str]]:
     rows = [_edge_row(edge, is_starred, scored) for edge in edges]
     columns = {"pair": "", **WAYS, "path": path_name(edges)}
     if scored:
-        columns["test_error"] = "test error %\nat the top"
+        columns["test_error"] = f"test {error_of(results)} %\nat the top"
     return rows, {**columns, "gradients": "gradients"}
 
 
@@ -62,18 +62,18 @@ def show_tree(results: Json) -> None:
         print_prose([mark, ""])
     if not 0 < len(tree) <= MOST_TOLD:
         return
-    _show_test_errors(tree)
+    _show_test_errors(tree, error_of(results))
     print_prose([*(f"{named(edge['pair'])}: {edge['verdict']}" for edge in tree), ""])
 
 
-def _show_test_errors(tree: Rows) -> None:
+def _show_test_errors(tree: Rows, error: str) -> None:
     """In per cent, where the training loss is highest on each way, beside the worse end's."""
     from sgdtheory.report.figures.edges import path_name
     from sgdtheory.report.figures.table import table
 
     if any(edge["curves"]["path"]["test_error"] is None for edge in tree):
         return
-    tell("Test error in % at that point, beside that of the worse end:")
+    tell(f"Test {error} in % at that point, beside that of the worse end:")
     headings = {"pair": "", "ends.test_error": "worse end"}
     for way, heading in (WAYS | {"path": path_name(tree)}).items():
         headings[f"{way}.test_error"] = heading

@@ -29,7 +29,7 @@ from sgdtheory.report.stdio import harmless, paste, pasted
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import refuse_strange_yaml
 from sgdtheory.statistics.numbers import duration
-from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.rows import Row, error_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -135,9 +135,14 @@ def why_of(claim: Row) -> str:
 
 def _tables(results: Row) -> Iterator[tuple[str, Table]]:
     """(title, table) of every list of rows in results.json."""
+    error = error_of(results)
     for name, title in TABLES.items():
-        if results.get(name):
-            yield title, edges_table(results) if name == "edges" else table(results[name])
+        if name == "edges" and results.get(name):
+            yield title, edges_table(results)
+        elif results.get(name):
+            found = table(results[name])
+            headings = [heading.replace("error", error) for heading in found.headings]
+            yield title, found._replace(headings=headings)
     for name, rows in results.get("tables", {}).items():
         if rows:
             yield name.replace("_", " "), table(rows)
@@ -186,7 +191,7 @@ def _origin(found: Row | None) -> str | None:
         return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
     error = ""
     if found["train_error"] is not None:
-        error = f", training error {percent(found['train_error'])}"
+        error = f", training {found['error']} {percent(found['train_error'])}"
     finished_at = _moment(found["finished"]) or "at an unknown time"
     return f"of {found['run']}, finished {finished_at}{error}"
 

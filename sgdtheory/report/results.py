@@ -7,7 +7,7 @@ from sgdtheory.report.edge_results import edge_rows, is_scored, show_tree
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Json
-from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.rows import Row, Rows, error_of
 
 MOST_ROWS = 12
 MOST_CELLS = 25  # a grid of 5 × 5 is shown whole
@@ -118,15 +118,18 @@ def _main_table(results: Json) -> Chosen:
             return Chosen(rows[:MOST_CELLS], CELLS, max(0, len(rows) - MOST_CELLS))
         return Chosen(rows, None).shortened()
     if results.get("minima"):
-        return _minima(results["minima"]).shortened()
+        return _minima(results).shortened()
     first: Rows = next(iter(results.get("tables", {}).values()), [])
     return Chosen(first, None).shortened()
 
 
-def _minima(rows: Rows) -> Chosen:
+def _minima(results: Json) -> Chosen:
     """The minima, from the best to the worst where they are many."""
+    rows: Rows = results["minima"]
     is_formula = all(row.get("test_loss") is None for row in rows)
     columns, order = (FORMULA, "objective") if is_formula else (MINIMA, "test_loss")
+    error = error_of(results)
+    columns = {name: heading.replace("error", error) for name, heading in columns.items()}
     if len(rows) > MOST_ROWS:
         rows = sorted(rows, key=lambda row: (row[order] is None, row[order] or 0))
     return Chosen(rows, columns)

@@ -43,6 +43,16 @@ def title_of(landscape: object, default: str | None = None) -> str:
     return str(of(landscape, "title", default or type(landscape).__name__))
 
 
+def unit_of_loss(landscape: object) -> str:
+    """Nats, or empty: of the loss of examples."""
+    return str(of(of(landscape, "loss"), "unit", ""))
+
+
+def name_of_errors(landscape: object) -> str:
+    """What the errors beside the loss are called: of classes "error"."""
+    return str(of(of(landscape, "loss"), "error", "error"))
+
+
 def weight_decay_of(landscape: Landscape) -> float:
     """λ of ½λ|θ|²; 0 where none is stated."""
     return float(of(landscape, "weight_decay", 0.0))

@@ -4,3 +4,9 @@ from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, Any]  # column → number, text or null
 Rows: TypeAlias = list[Row]
+
+
+def error_of(results: Row) -> str:
+    """What the errors in a run's results are called, as in "training error"."""
+    loss = results.get("loss") or {}
+    return str(loss.get("error", "error"))

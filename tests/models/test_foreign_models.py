@@ -87,5 +87,11 @@ def test_importing_models_and_data_stays_cheap() -> None:
     imports = "; ".join(
         f"import sgdtheory.{name}" for name in [*modules.split(), "data.torchvision_sets"]
     )
-    code = f"{imports}; import sys; assert not {{'torchvision', 'sklearn'}} & set(sys.modules)"
+    watched = (
+        "import torch; from sgdtheory.landscapes.network import Network; "
+        "from sgdtheory.paths.baselines import symmetry_of; "
+        "symmetry_of(Network(sgdtheory.models.mlp.MLP, sgdtheory.data.digits.digits(0.1)))"
+    )
+    costly = {"torchvision", "sklearn", "torch._dynamo", "sympy"}
+    code = f"{imports}; {watched}; import sys; assert not {costly} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,7 @@ from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import Table, pair_name, table
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import on_axis, rounded
-from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.rows import Row, Rows, error_of
 
 if TYPE_CHECKING:
     from matplotlib.axis import XAxis, YAxis
@@ -102,16 +102,17 @@ def edges_table(results: Row) -> Table:
         for name, label in (NETWORK if scored else FORMULA).items()
     }
     found = table([_read(edge, starred) for edge in edges], columns)
-    return found._replace(notes=[*_notes(edges, scored, starred), *found.notes])
+    error = error_of(results) if scored else None
+    return found._replace(notes=[*_notes(edges, error, starred), *found.notes])
 
 
-def _notes(edges: Rows, scored: bool, starred: bool) -> list[str]:
+def _notes(edges: Rows, error: str | None, starred: bool) -> list[str]:
     """What the short headings mean, and which edges are not connected."""
     notes = ["* in the minimum spanning tree"] if starred else []
-    if scored:
+    if error is not None:
         notes.append(
             "Barriers are over the higher end, in training loss; loss: the highest one on "
-            "each way; test %: test error of the "
+            f"each way; test %: test {error} of the "
             "worse end, and where the path is highest"
             + (
                 "; stat. interpol.: batch-norm statistics interpolated between the ends."
@@ -201,12 +202,12 @@ def quantity(run: RunData) -> str:
     """What is drawn along a path, for an axis."""
     if run.is_formula:
         return "energy"
-    return "training loss / nats" if "cross" in run.config else "training loss"
+    return f"training loss / {run.loss_unit}" if run.loss_unit else "training loss"
 
 
 def unit(run: RunData) -> str:
     """nats, with the space before it; nothing where there is none."""
-    return " nats" if not run.is_formula and "cross" in run.config else ""
+    return f" {run.loss_unit}" if run.loss_unit else ""
 
 
 def plain(axis: "XAxis | YAxis") -> None:

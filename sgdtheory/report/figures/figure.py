@@ -60,6 +60,11 @@ class RunData:
         """Whether the landscape has no examples, so that its minima have no scores."""
         return all(row.get("test_loss") is None for row in self.results.get("minima", []))
 
+    @property
+    def loss_unit(self) -> str:
+        """Nats, or empty."""
+        return str(self.results.get("loss", {}).get("unit", ""))
+
     def tensors(self, name: str) -> "dict[str, np.ndarray]":
         """The numpy arrays of a safetensors file; empty when there is no such file."""
         from safetensors.numpy import load_file

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.style import TEST, TRAIN, log_axis, svg_of, wants_log
-from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.rows import Row, Rows, error_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,19 +32,22 @@ def minima(run: RunData) -> Figure | None:
         losses = [row.get(column) for row in rows for column in ("train_loss", "test_loss")]
         if wants_log([loss for loss in losses if loss is not None]):
             log_axis(left.xaxis)
-        left.set_xlabel("loss / nats" if "cross" in run.config else "loss")
-        right.set(xlabel="error / %", xlim=(min(0.0, right.get_xlim()[0]), None))
+        left.set_xlabel(f"loss / {run.loss_unit}" if run.loss_unit else "loss")
+        right.set(xlabel=f"{error_of(run.results)} / %", xlim=(min(0.0, right.get_xlim()[0]), None))
         _name_rows(left, rows)
         right.tick_params(axis="y", length=0)
         handles, labels = left.get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside upper right", ncols=2)
 
+    error = error_of(run.results)
+    share = "the targets' variance that is left unexplained"
+    if error == "error":
+        share = "examples that are classified wrongly"
     caption = (
-        "Left the mean loss without the L2 term, right the share of examples that are "
-        "classified wrongly, both over all "
+        f"Left the mean loss without the L2 term, right the share of {share}, both over all "
         "examples. Bars are one standard error, for examples drawn anew; where none is seen "
         "it is smaller than the dot. A "
-        "minimum that fits its data has training error 0; the gap between the colours is how "
+        f"minimum that fits its data has training {error} 0; the gap between the colours is how "
         "much worse it does on data it "
         "has not seen. Minima whose bars overlap are equally good as far as these examples "
         "can tell."
