@@ -18,24 +18,29 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgdtheory.data.digits import digits
+from sgdtheory.data.examples import IGNORED
 from sgdtheory.data.images import Images
+from sgdtheory.data.modular_addition import modular_addition
 from sgdtheory.execution.machine import keep_memory
 from sgdtheory.geometry import hessian
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.normalised import normalised
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.models.gpt import GPT
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.models.vit import ViT
+from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, Coupling, Uncoupled
 from sgdtheory.paths.band import ElasticBand
 from sgdtheory.paths.polyline import arc_positions, points_at
-from sgdtheory.protocol import hvp, values
+from sgdtheory.protocol import Landscape, hvp, values
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell
@@ -100,6 +105,10 @@ def tell(
 
 def sgd(steps: int, batch_size: int | None, rate: float = 0.05) -> SGD:
     return SGD(steps, batch_size, rate, Constant(), 0.9)
+
+
+def descend(optimiser: SGD, landscape: Landscape, start: Tensor) -> None:
+    exhaust(optimiser.run(landscape, start, 0))
 
 
 def exhaust(states: object) -> None:
@@ -262,6 +271,85 @@ def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: i
     tell(title, times, steps, "batched rows", "batched products with autograd", 1.3)
     tell(title, times, steps, "batched rows", "64 plain loops", 15, at_least=True)
     tell(title, times, steps, "vmap", "64 plain loops", 8, at_least=True)
+
+
+def bench_transformers(rounds: int = 7, steps: int = 10, batch: int = 128) -> None:
+    """A small GPT and a small ViT under AdamW: the loop against the same module on resident
+    tensors with torch's fused AdamW."""
+    cases = {
+        "GPT on sums modulo 23": (GPT, modular_addition(23)),
+        "ViT on digits": (ViT, digits()),
+    }
+    for name, (model, data) in cases.items():
+        landscape = Network(model, data, weight_decay=0.0, device=DEVICE)
+        start = landscape.init(1, stream(0, "init"))
+        module = model(data.shape, data.outputs).to(DEVICE)
+        optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+        inputs = landscape.data.prepared(landscape.data.train_inputs[:batch], torch.float32)
+        targets = landscape.data.train_targets[:batch]
+        adamw = AdamW(steps, batch, 1e-3, Constant(), momentum=0.9, decay=0.01)
+
+        def bare(
+            module: nn.Module = module,
+            optimiser: torch.optim.Optimizer = optimiser,
+            inputs: Tensor = inputs,
+            targets: Tensor = targets,
+        ) -> None:
+            for _ in range(steps):
+                optimiser.zero_grad(set_to_none=True)
+                logits = module(inputs).flatten(0, -2)
+                F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED).backward()
+                optimiser.step()
+
+        contenders: dict[str, Work] = {
+            "the loop": partial(descend, adamw, landscape, start),
+            "bare module": bare,
+        }
+        times = alternate(contenders, rounds)
+        title = f"{name}, {landscape.dim:,} parameters, AdamW, batch {batch}"
+        tell(title, times, steps, "the loop", "bare module", 1.05)
+
+
+def bench_gpt_replicas(rounds: int = 5, steps: int = 5, points: int = 32, batch: int = 16) -> None:
+    """32 replicas of a small GPT in one cloud against a loop of 32 clouds of one."""
+    data = modular_addition(23)
+    landscape = Network(GPT, data, device=DEVICE)
+    start = landscape.init(points, stream(0, "init"))
+
+    def loop() -> None:
+        for row in start.unbind():
+            exhaust(sgd(steps, batch).run(landscape, row[None], 0))
+
+    contenders: dict[str, Work] = {
+        "one cloud": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)),
+        "a loop": loop,
+    }
+    times = alternate(contenders, rounds)
+    title = f"{points} replicas of a GPT with {landscape.dim:,} parameters, batch {batch}"
+    tell(title, times, steps, "one cloud", "a loop", 3, at_least=True)
+
+
+def bench_adamw(rounds: int = 21, steps: int = 20, dim: int = 100_000) -> None:
+    """The step of AdamW alone against torch's fused one."""
+    source = stream(0, "adamw")
+    start = torch.randn(1, dim, generator=source).to(DEVICE)
+    force = torch.randn(1, dim, generator=source).to(DEVICE)
+    ours = AdamW(steps, 1, 1e-3, Constant(), momentum=0.9, decay=0.01)
+    velocity = ours.init_state(start)
+    parameter = nn.Parameter(start[0].clone())
+    parameter.grad = force[0].clone()
+    torchs = torch.optim.AdamW([parameter], lr=1e-3, weight_decay=0.01, fused=True)
+
+    def our_steps() -> None:
+        for step in range(steps):
+            ours.step(start, velocity, force, 1e-3, step)
+
+    def torch_steps() -> None:
+        for _ in range(steps):
+            torchs.step()
+
+    times = alternate({"our step": our_steps, "torch, fused": torch_steps}, rounds)
+    tell(f"AdamW in R^{dim:,}", times, steps, "our step", "torch, fused", 1.1)
 
 
 def bench_quadratic(rounds: int = 9, steps: int = 50, points: int = 64, dim: int = 1000) -> None:
@@ -531,6 +619,9 @@ BENCHES = {
         bench_memory,
         bench_quadratic,
         bench_replicas,
+        bench_transformers,
+        bench_gpt_replicas,
+        bench_adamw,
         bench_growth,
         bench_band,
         bench_resnet,

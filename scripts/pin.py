@@ -45,6 +45,7 @@ OMITTED = {
     "files",
     "finished",
     "sha256",
+    "scores",
 }
 ALL_DIAGNOSTICS = "diagnostic=[critical,noise,sharpness,spectrum]"
 NETWORK_ESTIMATORS = (

@@ -56,7 +56,7 @@ def test_it_goes_on_to_the_same_bits() -> None:
     assert torch.equal(again.cloud, states[-1].cloud) and torch.equal(
         again.velocity, states[-1].velocity
     )
-    assert states[0].velocity.shape == (3, 2, 5)
+    assert states[0].velocity.shape == (2, 3, 5)
 
 
 def test_what_is_not_adam_is_refused() -> None:

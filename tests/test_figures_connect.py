@@ -138,7 +138,7 @@ def net_results(nodes: int = 4, scored: bool = True) -> dict[str, Any]:
     facts = {
         "command": "connect",
         "dim": 30,
-        "loss": {"unit": "nats", "error": "error"},
+        "scores": {"unit": "nats", "error": "error"},
         "minima": minima,
         "edges": edges,
         "spanning_tree": tree,

@@ -51,7 +51,7 @@ def test_through_all_three(
     assert trained.code == 0, trained.err
     assert f"training {error} " in trained.out and f"{error} %" in trained.out
     runs = tmp_path / "runs"
-    assert results_of(runs, "train")["loss"] == {"unit": unit, "error": error}
+    assert results_of(runs, "train")["scores"] == {"unit": unit, "error": error}
 
     (run,) = (runs / "train").iterdir()
     few = ("autoneb.steps=4", "autoneb.last_steps=4", "autoneb.retries=0", "plane=0")

@@ -36,7 +36,7 @@ def finish(run: Run, task: Task, seconds: float) -> Json:
         "seed": run.science.get("seed"),
         "landscape": title_of(landscape),
         "dim": getattr(landscape, "dim", None),
-        "loss": {"unit": unit_of_loss(landscape), "error": name_of_errors(landscape)},
+        "scores": {"unit": unit_of_loss(landscape), "error": name_of_errors(landscape)},
         "device": task.settings.device,
         "seconds": seconds,
         "version": __version__,

@@ -17,7 +17,7 @@ class Adam(SGD):
     2015, 1412.6980, Algorithm 1).
 
     β₁ is `momentum`. The learning rate must be a number, for what suits SGD is no guide here. The
-    velocity [P, 2, n] holds m and s. Its noise has no temperature η/2b: the estimators' laws are of
+    velocity [2, P, n] holds m and s. Its noise has no temperature η/2b: the estimators' laws are of
     SGD.
     """
 
@@ -32,19 +32,19 @@ class Adam(SGD):
             )
 
     def init_state(self, cloud: Cloud) -> Tensor:
-        return cloud.new_zeros(cloud.shape[0], 2, cloud.shape[1])
+        return cloud.new_zeros(2, *cloud.shape)
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
-        """One step of the cloud [P, n] and of m and s [P, 2, n], in place, by torch's own kernel:
-        it goes once through memory."""
-        means, squares = velocity.unbind(1)  # views
+        """One step of the cloud [P, n] and of m and s [2, P, n], in place, by torch's own kernel:
+        it goes once through memory, which it takes to be contiguous."""
+        mean, square = velocity.unbind()  # views
         adamw(
-            list(cloud.unbind()),
-            list(force.unbind()),
-            list(means.unbind()),
-            list(squares.unbind()),
+            [cloud],
+            [force.contiguous()],
+            [mean],
+            [square],
             [],  # of AMSGrad
-            [cloud.new_tensor(float(step)) for _ in cloud],
+            [cloud.new_tensor(float(step))],
             fused=True,
             amsgrad=False,
             beta1=self.momentum,

@@ -174,7 +174,8 @@ class SGD:
         )
         if isinstance(start, Tensor):
             start = SGDState(0, start, self.init_state(start))
-        cloud, velocity = start.cloud.clone(), start.velocity.clone()
+        cloud = start.cloud.clone(memory_format=torch.contiguous_format)
+        velocity = start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):

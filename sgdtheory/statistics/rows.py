@@ -7,6 +7,10 @@ Rows: TypeAlias = list[Row]
 
 
 def error_of(results: Row) -> str:
-    """What the errors in a run's results are called, as in "training error"."""
-    loss = results.get("loss") or {}
-    return str(loss.get("error", "error"))
+    """What the errors in a run's results are called, as in "training error".
+
+    >>> error_of({"scores": {"unit": "", "error": "1 − R²"}}), error_of({})
+    ('1 − R²', 'error')
+    """
+    scores = results.get("scores") or {}
+    return str(scores.get("error", "error"))

@@ -492,9 +492,9 @@ def test_which_run_was_taken_is_said() -> None:
     (path,) = Path("runs/connect").iterdir()
     assert str(first) in (path / "report.html").read_text(encoding="utf-8")
     assert "learning_rate: 0.1" in (path / "config.yaml").read_text(encoding="utf-8")
-    assert (
-        str(first) not in call("connect", *loud, "landscape.weight_decay=0.5").err
-    )  # another landscape
+    of_another = call("connect", *loud, "landscape.weight_decay=0.5").err
+    assert f"{first} is of another landscape" in of_another
+    assert f"minima of {first}" not in of_another
     assert str(first) not in call("connect", *NET, *FEW, *NEXT_TO_NOTHING, "seed=3").err  # --quiet
 
 

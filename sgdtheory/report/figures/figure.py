@@ -63,7 +63,7 @@ class RunData:
     @property
     def loss_unit(self) -> str:
         """Nats, or empty."""
-        return str(self.results.get("loss", {}).get("unit", ""))
+        return str(self.results.get("scores", {}).get("unit", ""))
 
     def tensors(self, name: str) -> "dict[str, np.ndarray]":
         """The numpy arrays of a safetensors file; empty when there is no such file."""
