@@ -20,8 +20,9 @@ from sgdtheory.commandline.studies import studies
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import claimed
-from sgdtheory.statistics.measured import Measured, Rows
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import duration
+from sgdtheory.statistics.rows import Rows
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

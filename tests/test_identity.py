@@ -22,7 +22,7 @@ from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.runs.digests import digest, digest_of_content
 from sgdtheory.runs.folder import CorruptFile, Folder
-from sgdtheory.statistics.measured import in_full
+from sgdtheory.statistics.numbers import in_full
 from sgdtheory.temperature.cell import Cell
 from tests.conftest import Command
 

@@ -13,7 +13,7 @@ from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import Pipeline
+from sgdtheory.runs.run import Pipeline, ReadsFiles
 
 STAND_IN = "landscape=quadratic"  # what is composed in the place of the landscape
 
@@ -49,6 +49,6 @@ def pipeline_on(
         node.arguments["minima"] = (minima,)
     pipeline: Pipeline = build(node)
     science = node.science
-    if hasattr(pipeline, "identity"):
+    if isinstance(pipeline, ReadsFiles):
         science = dict(pipeline.identity(science))
     return pipeline, science

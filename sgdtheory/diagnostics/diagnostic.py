@@ -12,7 +12,8 @@ from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Measured, Rows, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Rows
 
 
 @runtime_checkable

@@ -8,7 +8,8 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
-from sgdtheory.statistics.measured import Plot, Rows
+from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.rows import Rows
 
 DRAWN = {  # columns that have a panel of their own, with the words on their axis
     "top_eigenvalue": "largest eigenvalue of the Hessian",

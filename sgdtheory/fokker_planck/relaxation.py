@@ -6,7 +6,8 @@ import numpy as np
 
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.generator import FokkerPlanck
-from sgdtheory.statistics.measured import Measured, Rows, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import column_of, grouped
 
 MOMENTS = 4  # looks at which the density itself is shown

@@ -20,7 +20,8 @@ from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesArea, has_isotropic_noise, states_area
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import Measured, Row, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row
 
 MOMENTS = 20  # looks at the density
 

@@ -13,7 +13,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import DIAGONALISED, hessian
 from sgdtheory.optim.descent import quasi_newton
 from sgdtheory.protocol import Landscape, hvp, value_and_grad
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64

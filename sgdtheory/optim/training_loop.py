@@ -2,15 +2,14 @@
 eye for what diverges."""
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from sgdtheory.optim.checkpointed import Beside, checkpointed, resume
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.runs.tensors import State
 from sgdtheory.runs.unit import UnitFolder
 
 RECORDS = 200  # points on a curve of the losses, and looks at whether they are finite
@@ -119,21 +118,27 @@ def run_stage(
     done: Cloud | None = folder.stage(name)
     if done is not None:
         return done.to(start.device)
-    state: Cloud | SGDState = start
     window: list[Tensor] = []  # losses [P] of the steps since the last record
-    resumed = folder.resume(name)
-    if resumed is not None:
-        tensors, facts = resumed
-        tensors = {key: value.to(start.device) for key, value in tensors.items()}
-        window = list(tensors.pop("window"))
-        state = SGDState(facts["step"], **tensors)
+    resumed = resume(folder, name, start.device)
     sgd = sgd.resolve_learning_rate(landscape, start, seed)
+    last = SGDState(0, start, sgd.init_state(start))
+    if resumed is not None:
+        last = resumed.state
+        window = list(resumed.tensors["window"])
     every = max(1, sgd.steps // RECORDS)
     looks = dict(look_steps(sgd.steps)) if watched else {}
-    last = state if isinstance(state, SGDState) else SGDState(0, start, sgd.init_state(start))
     if last.step == 0 and 0 in snapshots:
         folder.keep_snapshot(0, last.cloud)
-    for last in sgd.run(landscape, state, seed, coupling):
+
+    def gathered() -> Beside:
+        empty = start.new_zeros((0, start.shape[0]))
+        return Beside({"window": torch.stack(window) if window else empty})
+
+    def progress(step: int) -> tuple[float, str]:
+        return fraction[0] + (fraction[1] - fraction[0]) * step / sgd.steps, name
+
+    states = checkpointed(folder, name, sgd, landscape, last, seed, gathered, progress, coupling)
+    for last in states:
         assert last.losses is not None
         if last.step in snapshots:
             folder.keep_snapshot(last.step, last.cloud)
@@ -142,21 +147,10 @@ def run_stage(
             _record(folder, name, sgd, last.step, window)
         if last.step in looks:
             _look(folder, name, last.step, looks[last.step])
-
-        state_of = partial(_state_to_keep, name, last, window)
-        progress = fraction[0] + (fraction[1] - fraction[0]) * last.step / sgd.steps
-        folder.keep(state_of, progress, name)
     if window:
         _record(folder, name, sgd, last.step, window)
     folder.end_stage(name, last.cloud)
     return last.cloud
-
-
-def _state_to_keep(name: str, state: SGDState, window: list[Tensor]) -> State:
-    """The tensors and facts of a state, with the losses [P] of the steps since the last record."""
-    empty = state.cloud.new_zeros((0, state.cloud.shape[0]))
-    record = torch.stack(window) if window else empty
-    return {**state.tensors(), "window": record}, {"stage": name, "step": state.step}
 
 
 def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Tensor]) -> None:

@@ -23,7 +23,7 @@ from sgdtheory.roles.examples import NetworkLandscape, has_examples, is_network
 from sgdtheory.runs.extra import FAULTS, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 BEND_BATCH = 128  # of Bézier curves and chains
 BENDS: dict[str, Curve] = {"bezier": bezier, "chain": chain}

@@ -11,7 +11,8 @@ from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.roles.facts import name_of_errors, title_of, unit_of_loss
-from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.rows import Row, Rows
 
 FLAT = "≤ two standard errors, or 0.5 % of the straight line's"
 # of 1 + |θ|: how near a minimum of a formula is to the stated one that it is, which may be rounded

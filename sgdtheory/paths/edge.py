@@ -18,7 +18,7 @@ from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.roles.facts import objective_gap, scored_count_of
 from sgdtheory.runs.extra import extra
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 FORMULA_DENSE = 201  # points of a baseline on a formula: they cost nothing there
 

@@ -11,7 +11,8 @@ from sgdtheory.paths.profile import Profile
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import NetworkLandscape, network_of
 from sgdtheory.runs.extra import extra
-from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row
 
 
 def ensembling(landscape: Landscape, path: Path, along: Profile, members: int = 5) -> Row:

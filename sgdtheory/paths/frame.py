@@ -8,7 +8,8 @@ from torch import Tensor
 
 from sgdtheory.paths.polyline import length, points_at
 from sgdtheory.protocol import Cloud
-from sgdtheory.statistics.measured import Measured, Row, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row
 
 
 class Frame(NamedTuple):

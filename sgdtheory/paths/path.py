@@ -10,7 +10,7 @@ from torch import Tensor
 from sgdtheory.paths.polyline import arc_positions, length, points_at, straight_length, subdivide
 from sgdtheory.paths.profile import Profile
 from sgdtheory.protocol import Cloud
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 # points [T, n] → values [T], e.g. training loss with recomputed statistics
 Evaluate: TypeAlias = Callable[[Cloud], Tensor]

@@ -15,7 +15,8 @@ from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.roles.facts import unit_of_loss
 from sgdtheory.statistics.bootstrap import resample_counts
-from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row
 
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]  # mean losses [R, T] → [R]
 # examples, whose weights in all resamples are kept (32 MB): an edge asks for a dozen errors

@@ -8,7 +8,7 @@ from sgdtheory.optim.descent import newton
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
 from sgdtheory.protocol import Landscape, value_and_grad
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 STATIONARY = 1e-6  # |∇L| at a refined top: below, it is a critical point
 DENSE_HESSIAN = 500  # parameters up to which an index is counted from the whole spectrum

@@ -34,7 +34,7 @@ from sgdtheory.roles.closed_forms import states_barrier
 from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 # parts of a string of few pieces that is measured: as many as of AutoNEB's thirteen pivots
 DENSE = 120

@@ -5,7 +5,8 @@ from sgdtheory.paths.profile import Profile
 from sgdtheory.paths.ways import words_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import is_scored
-from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row
 
 # of the straight line's barrier: a path below this counts as flat (the project's interface)
 CONNECTED = 0.005

@@ -3,7 +3,7 @@ No torch."""
 
 from math import isfinite
 
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 
 WORDS = {  # by their names in results.json, the simplest first
     "linear": "the straight line",

@@ -39,7 +39,8 @@ from sgdtheory.roles.examples import is_network, is_scored, network_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Results, Rows
+from sgdtheory.statistics.measured import Results
+from sgdtheory.statistics.rows import Rows
 
 SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
 

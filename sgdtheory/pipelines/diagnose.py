@@ -29,7 +29,8 @@ from sgdtheory.roles.examples import Split, count_of, network_of
 from sgdtheory.roles.facts import title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
+from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of
 
 # parameters × examples from which `products` and `draws` hold: a second or so a product

@@ -11,7 +11,8 @@ from sgdtheory.paths.distinct_points import DistinctPoints
 from sgdtheory.paths.graph import Edge, Pair, spanning_tree, tree_means, violations
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.folder import Json
-from sgdtheory.statistics.measured import Claim, Measured, Row, Rows
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.rows import Row, Rows
 
 
 @dataclass

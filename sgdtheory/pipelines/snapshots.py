@@ -9,7 +9,8 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName, value_and_grad
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Plot, Rows
+from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.rows import Rows
 
 
 def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:

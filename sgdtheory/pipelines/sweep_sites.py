@@ -14,7 +14,7 @@ from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Row
+from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum

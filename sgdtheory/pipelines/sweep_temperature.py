@@ -37,7 +37,8 @@ from sgdtheory.roles.facts import device_of, title_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Results, Rows
+from sgdtheory.statistics.measured import Results
+from sgdtheory.statistics.rows import Rows
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of

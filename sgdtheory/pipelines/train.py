@@ -24,7 +24,8 @@ from sgdtheory.roles.examples import count_of, is_sampled, is_scored
 from sgdtheory.roles.facts import name_of_errors, objective_gap, title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results, Row, Rows
+from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of
 
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64

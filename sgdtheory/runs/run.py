@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sgdtheory.errors import UserError
 from sgdtheory.runs.digests import digest, sha256_of
 from sgdtheory.runs.folder import UNDO, CorruptFile, Folder, beside
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
-from sgdtheory.runs.unit import Unit, UnitFolder, status_of_unit
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder, status_of_unit
 
 if TYPE_CHECKING:
     # and with it numpy, which takes as long as all of `status`
@@ -36,6 +36,24 @@ class Pipeline(Protocol):
 
     def finish(self, run: "Run") -> "Results":
         """Tables and claims, from finished units alone."""
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A pipeline that has read files, whose content is part of what a run is."""
+
+    def identity(self, science: Facts) -> Facts:
+        """The configuration with content in the place of paths."""
+        ...
+
+
+@runtime_checkable
+class Plans(Protocol):
+    """A pipeline whose units cost differently, or are not all known at the beginning."""
+
+    def plan(self, run: "Run", pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """The names and costs of the units to come."""
         ...
 
 

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgdtheory.statistics.numbers import in_full as in_full
 from sgdtheory.statistics.numbers import in_sentence
-from sgdtheory.statistics.rows import Row as Row
-from sgdtheory.statistics.rows import Rows as Rows
+from sgdtheory.statistics.rows import Row, Rows
 
 
 class Measured(NamedTuple):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgdtheory.statistics.measured import Measured, Row, Rows
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 
 Array = np.ndarray

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from math import hypot
 from typing import Any
 
-from sgdtheory.statistics.measured import Measured, Row, Rows
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row, Rows
 
 
 def grouped(rows: Sequence[Row], column: str) -> dict[Any, Rows]:

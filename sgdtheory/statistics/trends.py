@@ -8,7 +8,8 @@ from math import exp, hypot, isfinite, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tables import column_of, grouped
 
 SIGMAS = 2.0  # standard errors by which numbers must differ to count as different

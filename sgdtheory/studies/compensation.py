@@ -21,7 +21,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.numbers import in_full
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, means_of
 from sgdtheory.statistics.trends import quotient_of_sums
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, subject_of

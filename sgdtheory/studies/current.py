@@ -14,7 +14,9 @@ from sgdtheory.protocol import Dtype, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full
+from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.numbers import in_full
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped, known
 from sgdtheory.statistics.trends import sigmas
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, start_of

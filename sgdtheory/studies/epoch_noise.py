@@ -15,7 +15,8 @@ from sgdtheory.rng import key
 from sgdtheory.roles.examples import examples_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped, known
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 from sgdtheory.temperature.cell import Cell

@@ -18,7 +18,8 @@ from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import StatesEscape, states_escape
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import known
 from sgdtheory.statistics.trends import ratio
 from sgdtheory.studies.study import Case, Study, Tables, Verdict

@@ -24,8 +24,10 @@ from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.power_law import exponents
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, grouped_by, means_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 

@@ -23,7 +23,8 @@ from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows
+from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.rows import Rows
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only

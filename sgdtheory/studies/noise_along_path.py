@@ -18,7 +18,8 @@ from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known, mean_of_known
 from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.studies.shared.found_paths import FoundPaths

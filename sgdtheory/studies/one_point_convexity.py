@@ -19,8 +19,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import has_examples
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.proportions import at_most, share
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, start_of
 

@@ -20,7 +20,8 @@ from sgdtheory.protocol import Cloud
 from sgdtheory.rng import key
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import grouped, mean_over
 from sgdtheory.statistics.trends import higher, sigmas
 from sgdtheory.studies.shared.equal_loss import Quench

@@ -29,8 +29,10 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, in_full
+from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of
 from sgdtheory.statistics.trends import rank_correlations
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict

@@ -18,8 +18,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import Smoothable, is_smoothable
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped_by, known
 from sgdtheory.statistics.trends import crossing
 from sgdtheory.studies.study import Case, Study, Tables, Verdict

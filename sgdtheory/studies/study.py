@@ -17,7 +17,8 @@ from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Results, Rows
+from sgdtheory.statistics.measured import Claim, Measured, Plot, Results
+from sgdtheory.statistics.rows import Rows
 
 Tables = Mapping[str, Rows]  # by name
 

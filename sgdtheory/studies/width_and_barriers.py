@@ -22,8 +22,9 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, Row, Rows, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.power_law import Point, fit_power_law
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.trends import SIGMAS, higher, ratio
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of

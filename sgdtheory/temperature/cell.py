@@ -14,7 +14,7 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.runs.unit import UnitFolder
-from sgdtheory.statistics.measured import in_full
+from sgdtheory.statistics.numbers import in_full
 from sgdtheory.temperature.estimators.angular_update import AngularUpdate
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.measurement import measure_trajectory

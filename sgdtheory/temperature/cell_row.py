@@ -6,7 +6,8 @@ from math import hypot
 
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
-from sgdtheory.statistics.measured import Measured, Row
+from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.estimators.exact import excess_columns

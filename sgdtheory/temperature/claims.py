@@ -5,8 +5,9 @@ from math import sqrt
 
 import numpy as np
 
-from sgdtheory.statistics.measured import Claim, Measured, Row
+from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, scatter
+from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.temperature.norm_claims import norm_claims

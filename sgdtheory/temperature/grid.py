@@ -5,7 +5,7 @@ from typing import Literal
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.statistics.measured import in_full
+from sgdtheory.statistics.numbers import in_full
 
 STEPS = (0.04, 0.08, 0.16, 0.32)  # what `auto` means, in units of 2(1−μ)/h_max
 

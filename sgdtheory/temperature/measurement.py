@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from sgdtheory.geometry.gradient_noise import whole_pass
+from sgdtheory.optim.checkpointed import Beside, Resumed, checkpointed, resume
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import device_of
-from sgdtheory.runs.folder import Json
-from sgdtheory.runs.tensors import State
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.temperature.norm_dynamics import NormDynamics
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory, trajectory_of
 
+STAGE = "cloud"
 # points of the last cloud that are kept of a network without a minimum, to be quenched
 SNAPSHOTS = 4
 
@@ -53,14 +53,21 @@ def measure_trajectory(
         seed,
         dtype,
     )
-    if (resumed := folder.resume("cloud")) is not None:
-        records.resume(*resumed)
+    resumed = resume(folder, STAGE, device_of(landscape))
+    if resumed is not None:
+        records.resume(resumed)
     if records.can_be_judged and converged(records.trajectory()):
         return records.trajectory()
-    for state in records.descent.run(landscape, records.state, seed):
+
+    def progress(step: int) -> tuple[float, str]:
+        activity = "burning in" if step <= schedule.burn_in else "sampling"
+        return schedule.done(step), activity
+
+    states = checkpointed(
+        folder, STAGE, records.descent, landscape, records.state, seed, records.gathered, progress
+    )
+    for state in states:
         has_measured = records.see(state)
-        activity = "burning in" if state.step <= schedule.burn_in else "sampling"
-        folder.keep(records.checkpoint, schedule.done(state.step), activity)
         if has_measured and records.can_be_judged and converged(records.trajectory()):
             break
     return records.trajectory()
@@ -100,24 +107,17 @@ class Records:
         groups = self.reference.groups.to(device_of(self.landscape))
         return NormDynamics(groups, rate, self.reference.weight_decay, self.replicas, sums)
 
-    def resume(self, tensors: TensorsByName, facts: Json) -> None:
-        """Continue from a checkpoint: the cloud [P, n], its velocity [P, n], and records by
-        name."""
-        device = device_of(self.landscape)
-        cloud = tensors.pop("cloud").to(device)
-        velocity = tensors.pop("velocity").to(device)
-        self.state = SGDState(facts["step"], cloud, velocity)
-        self.norms = self._norm_dynamics(tensors.pop("pace").to(device))
-        self.rows = {name: list(values) for name, values in tensors.items()}
-        self.steps = facts["steps"]
+    def resume(self, resumed: Resumed) -> None:
+        """Continue from a checkpoint."""
+        self.state = resumed.state
+        self.norms = self._norm_dynamics(resumed.tensors.pop("pace"))
+        self.rows = {name: list(values.cpu()) for name, values in resumed.tensors.items()}
+        self.steps = resumed.facts["steps"]
 
-    def checkpoint(self) -> State:
-        """Tensors and facts enough to continue from: the cloud [P, n], its velocity [P, n], and
-        records by name."""
-        assert isinstance(self.state, SGDState)
+    def gathered(self) -> Beside:
+        """The records so far, and the sums of the norms since the last."""
         tensors = {name: torch.stack(values) for name, values in self.rows.items()}
-        facts = {"stage": "cloud", "step": self.state.step, "steps": self.steps}
-        return {**self.state.tensors(), **tensors, **self.norms.tensors()}, facts
+        return Beside({**tensors, **self.norms.tensors()}, {"steps": self.steps})
 
     @property
     def can_be_judged(self) -> bool:

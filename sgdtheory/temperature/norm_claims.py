@@ -4,7 +4,8 @@ does not determine SGD."""
 from collections.abc import Sequence
 from math import isclose
 
-from sgdtheory.statistics.measured import Claim, Measured, Row
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.rows import Row
 
 CLOSE = 0.05
 Cells = Sequence[Row]

@@ -17,7 +17,8 @@ from sgdtheory.paths.profile import train_losses
 from sgdtheory.protocol import Cloud, Landscape, values
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import is_scored
-from sgdtheory.statistics.measured import Measured, Row, Rows, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row, Rows
 
 MOMENTUM = 0.9  # of full-batch descent
 # times the probes, and twice the sketch, for gradient descent's Tr H, whose error is common to all

@@ -7,7 +7,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.protocol import Landscape, hvp
 from sgdtheory.roles.closed_forms import states_covariance
 from sgdtheory.statistics.bootstrap import ratio_of_means
-from sgdtheory.statistics.measured import Measured, Row, row_of
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
 
