@@ -51,6 +51,7 @@ sgdtheory.runs.unit.CHECKPOINT_SECONDS = 0.05
 libc = ctypes.CDLL(None, use_errno=True)
 for line in sys.stdin:
     words, where, log = json.loads(line)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is something to kill
     outer = os.fork()
     if outer == 0:
         os.chdir(where)
@@ -63,11 +64,13 @@ for line in sys.stdin:
         inner = os.fork()
         if inner:
             signal.signal(signal.SIGTERM, lambda *_: os.kill(inner, signal.SIGKILL))
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             while True:
                 try:
                     os._exit(abs(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])))
                 except InterruptedError:
                     pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if libc.mount(b"proc", b"/proc", b"proc", 0, None):
             os._exit(72)
         sys.argv = ["sgdtheory", *words]
@@ -78,6 +81,7 @@ for line in sys.stdin:
             code = end.code or 0
         sys.stdout.flush()
         os._exit(code)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     print(outer, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(outer, 0)[1]), flush=True)
 """
