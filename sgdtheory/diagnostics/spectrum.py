@@ -1,7 +1,7 @@
 """The spectrum of the Hessian: its largest eigenvalues, its trace, how much of it is flat, how much
 of it is negative."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, NamedTuple
 
 import torch
@@ -10,6 +10,13 @@ from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.diagnostics.blocks import (
+    Expressions,
+    blocks_at,
+    listed,
+    named,
+    refuse_unmatched,
+)
 from sgdtheory.geometry.hessian import DENSE
 from sgdtheory.geometry.spectral_density import (
     RitzPairs,
@@ -43,6 +50,9 @@ class Spectrum:
     h is λ lower: at λ > flat·h_max the first says nothing of the data; `negative_eigenvalues`, how
     many h < −√n·ε·h_max with ε of the cloud's dtype, below which signs are rounding. No numbers
     where Lanczos does not converge.
+
+    `parameters`: regular expressions on the names of parameters; the same columns of the rows and
+    columns of H that each matches stand beside, as `trace[<expression>]`.
     """
 
     top: PositiveInt = 10
@@ -50,18 +60,38 @@ class Spectrum:
     steps: PositiveInt = 60
     flat: PositiveFloat = 1e-3
     seed: NonNegativeInt = 0
+    parameters: Expressions = None
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         """One row of columns for each point of a cloud [P, n]."""
         return [self._row(landscape, theta) for theta in cloud]
 
     def within(self, products: int) -> "BriefSpectrum":
-        """The same columns for so many Hessian-vector products a point."""
-        return BriefSpectrum(
-            self.top, self.probes, self.steps, self.flat, self.seed, products=products
-        )
+        """The same columns for so many Hessian-vector products a point, and as many for each
+        block."""
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(Spectrum)}
+        return BriefSpectrum(**settings, products=products)
+
+    def refuse(self, landscape: Landscape, key: str) -> None:
+        """UserError where a block has no parameters."""
+        refuse_unmatched(landscape, self.parameters, f"{key}.parameters")
+
+    def planned(self) -> int:
+        """How many Hessian-vector products a point of a large landscape takes."""
+        return self._blocks * (6 * self.top + self.probes * self.steps)
+
+    @property
+    def _blocks(self) -> int:
+        """How many spectra there are of a point."""
+        return 1 + len(listed(self.parameters))
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+        row = self._columns(landscape, theta)
+        for expression, block in blocks_at(landscape, theta, self.parameters):
+            row |= named(self._columns(block, block.theta), expression)
+        return row
+
+    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         top = min(self.top, theta.numel())
         if not bool(torch.isfinite(theta).all()):
             return _no_columns(top, "the point is not finite")
@@ -141,11 +171,14 @@ class BriefSpectrum(Spectrum):
 
     products: Annotated[int, Ge(8)] = 40
 
-    def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+    def planned(self) -> int:
+        return self._blocks * self.products
+
+    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         n = theta.numel()
         top = min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
-            return super()._row(landscape, theta)
+            return super()._columns(landscape, theta)
         steps = min(n, 3 * self.products // 4)
         pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
         converged = pairs.bounds <= DEFLATED * pairs.values
