@@ -22,9 +22,9 @@ from sgdtheory.geometry.spectral_density import (
     RitzPairs,
     SpectralDensity,
     density,
-    density_without,
     ritz_pairs,
 )
+from sgdtheory.geometry.traces import trace_beside
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decays_alike, weight_decay_of
@@ -42,8 +42,10 @@ class Spectrum:
 
     The `top` largest by Lanczos, to 1e-6: their errors are rounding. Of all others what `probes`
     random vectors see in `steps` products each (stochastic Lanczos quadrature, Ghorbani et al.
-    2019, 1901.10159), with standard errors over probes. Up to 256 parameters all eigenvalues are
-    computed, and nothing has an error.
+    2019, 1901.10159), with standard errors over probes. The trace by Hutch++ (Meyer et al. 2021,
+    2010.09649): exact in the space of the eigenvectors and of the first probe's products, and the
+    mean over `trace_products` random vectors outside of it, whose scatter is its error. Up to 256
+    parameters all eigenvalues are computed, and nothing has an error.
 
     Gives `top_eigenvalue` and `eigenvalue_2` …; `trace`; `flat_fraction`, the share of |h| <
     flat·h_max; with weight decay also `flat_fraction_data`, the same of the data loss alone, whose
@@ -60,6 +62,7 @@ class Spectrum:
     steps: PositiveInt = 60
     flat: PositiveFloat = 1e-3
     seed: NonNegativeInt = 0
+    trace_products: Annotated[int, Ge(2)] = 30
     parameters: Expressions = None
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
@@ -78,7 +81,8 @@ class Spectrum:
 
     def planned(self) -> int:
         """How many Hessian-vector products a point of a large landscape takes."""
-        return self._blocks * (6 * self.top + self.probes * self.steps)
+        of_one = 6 * self.top + self.probes * self.steps + self.trace_products
+        return self._blocks * of_one
 
     @property
     def _blocks(self) -> int:
@@ -110,7 +114,7 @@ class Spectrum:
         columns = {
             name: Measured(float(h)) for name, h in zip(_names(top), spectrum.known, strict=False)
         }
-        columns["trace"] = spectrum.total(lambda h: h)
+        columns["trace"] = self._trace(landscape, theta, spectrum, self.trace_products)
         eigenvalues = spectrum.known
         scale = Scale(
             largest=float(eigenvalues[0]),
@@ -118,6 +122,16 @@ class Spectrum:
             rounding=_rounding_of(theta),
         )
         return columns | self._shares(spectrum, scale, _shift(landscape))
+
+    def _trace(
+        self, landscape: Landscape, theta: Tensor, spectrum: SpectralDensity, probes: int
+    ) -> Measured:
+        """Tr H, exact where all eigenvalues are known."""
+        if spectrum.inside is None:
+            return spectrum.total(lambda h: h)
+        basis, inside = spectrum.inside
+        source = stream(self.seed, "trace")
+        return trace_beside(landscape, theta, basis, inside, probes, source)
 
     def _shares(
         self, spectrum: SpectralDensity, scale: "Scale", decay: float
@@ -164,9 +178,9 @@ class BriefSpectrum(Spectrum):
     eigenvalues, as far as they have converged to a tenth of themselves; their errors are the bounds
     |Hu − hu|, within which an eigenvalue lies. The same run's quadrature gives the flat and the
     negative fractions: of many eigenvalues one vector sees a share f to √(2f(1−f)/n), and the gaps
-    between its nodes are added to the error. The eigenpairs that have converged to 1 % are taken
-    out of Tr H, and the other products see the rest, one random vector each: unbiased whatever was
-    taken out (Meyer et al. 2021, 2010.09649), with the scatter over vectors as its error.
+    between its nodes are added to the error. Tr H is exact in the space of this run (the sum of α),
+    and the other products see the rest, one random vector each: unbiased whatever space was taken
+    out (Meyer et al. 2021, 2010.09649), with the scatter over vectors as its error.
     """
 
     products: Annotated[int, Ge(8)] = 40
@@ -186,16 +200,8 @@ class BriefSpectrum(Spectrum):
             why = f"{steps} steps of Lanczos do not settle the largest eigenvalue to {DEFLATED:.0%}"
             return _no_columns(top, why)
         columns = {name: _eigenvalue(i, pairs, steps) for i, name in enumerate(_names(top))}
-        rest = density_without(
-            landscape,
-            theta,
-            known=pairs.values[converged],
-            eigenvectors=pairs.vectors[converged],
-            probes=self.products - steps,
-            steps=1,
-            source=stream(self.seed, "spectrum"),
-        )
-        columns["trace"] = rest.total(lambda h: h)
+        probes = self.products - steps
+        columns["trace"] = self._trace(landscape, theta, pairs.density, probes)
         size = float(pairs.density.quadratures()[0].abs().max())
         scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
         return columns | self._shares(pairs.density, scale, _shift(landscape))
