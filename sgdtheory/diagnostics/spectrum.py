@@ -1,8 +1,8 @@
 """The spectrum of the Hessian: its largest eigenvalues, its trace, how much of it is flat, how much
 of it is negative."""
 
-from dataclasses import dataclass, fields
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from annotated_types import Ge
@@ -25,8 +25,10 @@ from sgdtheory.geometry.spectral_density import (
     ritz_pairs,
 )
 from sgdtheory.geometry.traces import trace_beside
+from sgdtheory.landscapes.derived.gauss_newton import GaussNewton, why_no_gauss_newton
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
+from sgdtheory.roles.examples import has_outputs
 from sgdtheory.roles.facts import decays_alike, weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
@@ -54,7 +56,9 @@ class Spectrum:
     where Lanczos does not converge.
 
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
-    columns of H that each matches stand beside, as `trace[<expression>]`.
+    columns of H that each matches stand beside, as `trace[<expression>]`. `gauss_newton`: also
+    `gauss_newton_top` and `gauss_newton_trace` of G, the part of H that is left where outputs are
+    linear in θ (see `GaussNewton`); none where the loss is not convex in the outputs.
     """
 
     top: PositiveInt = 10
@@ -64,6 +68,7 @@ class Spectrum:
     seed: NonNegativeInt = 0
     trace_products: Annotated[int, Ge(2)] = 30
     parameters: Expressions = None
+    gauss_newton: bool = False
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         """One row of columns for each point of a cloud [P, n]."""
@@ -81,19 +86,38 @@ class Spectrum:
 
     def planned(self) -> int:
         """How many Hessian-vector products a point of a large landscape takes."""
-        of_one = 6 * self.top + self.probes * self.steps + self.trace_products
-        return self._blocks * of_one
+        products = self._planned()
+        if self.gauss_newton:
+            products += self._of_two_columns()._planned()
+        return products * (1 + len(listed(self.parameters)))
 
-    @property
-    def _blocks(self) -> int:
-        """How many spectra there are of a point."""
-        return 1 + len(listed(self.parameters))
+    def _planned(self) -> int:
+        """Of all parameters' Hessian alone."""
+        return max(20, 6 * self.top) + self.probes * self.steps + self.trace_products
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        row = self._columns(landscape, theta)
+        row = self._with_gauss_newton(landscape, theta)
         for expression, block in blocks_at(landscape, theta, self.parameters):
-            row |= named(self._columns(block, block.theta), expression)
+            row |= named(self._with_gauss_newton(block, block.theta), expression)
         return row
+
+    def _with_gauss_newton(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+        columns = self._columns(landscape, theta)
+        if not self.gauss_newton:
+            return columns
+        why = why_no_gauss_newton(landscape, theta)
+        if why or not has_outputs(landscape):
+            nothing = Measured.nothing(why)
+            return columns | {"gauss_newton_top": nothing, "gauss_newton_trace": nothing}
+        found = self._of_two_columns()._columns(GaussNewton(landscape), theta)
+        return columns | {
+            "gauss_newton_top": found["top_eigenvalue"],
+            "gauss_newton_trace": found["trace"],
+        }
+
+    def _of_two_columns(self) -> Self:
+        """The same with what the largest eigenvalue and the trace need."""
+        return replace(self, top=1, probes=1)
 
     def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         top = min(self.top, theta.numel())
@@ -185,8 +209,8 @@ class BriefSpectrum(Spectrum):
 
     products: Annotated[int, Ge(8)] = 40
 
-    def planned(self) -> int:
-        return self._blocks * self.products
+    def _planned(self) -> int:
+        return self.products
 
     def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         n = theta.numel()
