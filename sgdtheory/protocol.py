@@ -6,6 +6,7 @@ Hessian-vector products.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -43,7 +44,9 @@ class Landscape(Protocol):
     Three more that only large landscapes need: `rows_at_once`, how many points a call may take
     together; `parts() → [(batch, weight)]`, whose weighted mean is the whole objective, for one
     that does not fit in memory whole; and `twice_differentiable_losses(cloud, batch)`, the same
-    numbers as `losses` by a way that suits Hessian-vector products.
+    numbers as `losses` by a way that suits Hessian-vector products. And one for a landscape that
+    is derived from another and curved in a way of its own: `curvature_products(cloud, vectors,
+    batch) [P, n]`, taken in the place of those with the Hessian of `losses`.
     """
 
     @property
@@ -137,22 +140,31 @@ def _value_and_grad(
 def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None = None) -> Tensor:
     """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994)."""
     points = cloud.shape[0]
-    losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
     products = torch.zeros_like(cloud)
+    product_of = getattr(landscape, "curvature_products", partial(_hessian_products, landscape))
     for part, weight in parts_of(landscape, batch):
         for rows in _rows(landscape, points):
-            leaf = cloud[rows].detach().requires_grad_()
-            with torch.enable_grad():
-                total = losses(leaf, _of_rows(part, rows, points)).sum()
-                (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
-                if (
-                    gradients.requires_grad
-                ):  # a landscape linear in θ has no second derivative to ask for
-                    # of g·v, and not of g with v as `grad_outputs`, which imports sympy
-                    along = (gradients * vectors[rows]).sum()
-                    (product,) = torch.autograd.grad(along, leaf, allow_unused=True)
-                    products[rows] += 0 if product is None else weight * product
+            product = product_of(cloud[rows], vectors[rows], _of_rows(part, rows, points))
+            products[rows] += 0 if product is None else weight * product
     return products
+
+
+def _hessian_products(
+    landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
+) -> Tensor | None:
+    """H(θ_p) v_p [P, n] on a mini-batch; None where a landscape is linear in θ and has no second
+    derivative to ask for."""
+    losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
+    leaf = cloud.detach().requires_grad_()
+    with torch.enable_grad():
+        total = losses(leaf, batch).sum()
+        (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
+        if not gradients.requires_grad:
+            return None
+        # of g·v, and not of g with v as `grad_outputs`, which imports sympy
+        along = (gradients * vectors).sum()
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(along, leaf, allow_unused=True)
+    return found[0]
 
 
 def top_curvature(

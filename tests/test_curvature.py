@@ -15,7 +15,8 @@ from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.geometry import hessian as hessians
 from sgdtheory.geometry.hessian import hessian, top_eigenpairs
 from sgdtheory.geometry.lanczos import lanczos, weighted_spectrum
-from sgdtheory.geometry.spectral_density import density, ritz_pairs
+from sgdtheory.geometry.spectral_density import density, density_without, ritz_pairs
+from sgdtheory.geometry.traces import trace_beside
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
@@ -267,3 +268,84 @@ def test_products_are_not_exceeded(
     monkeypatch.setattr(hessians, "hvp", lambda *a: counted.append(len(a[2])) or hvp(*a))
     Spectrum().within(40)(landscape, theta[None])
     assert sum(counted) == 40
+
+
+# the trace
+
+
+def test_a_space_in_which_the_hessian_is_known(small: tuple[Network, Tensor, Tensor]) -> None:
+    """Eigenvectors and the first probe's Krylov space are orthonormal together, and the sum of
+    eigenvalues and α is the trace of H in them."""
+    landscape, theta, whole = small
+    known, vectors = top_eigenpairs(landscape, theta, 4)
+    found = density_without(landscape, theta, known, vectors, 2, 25, stream(0, "probes"))
+    assert found.inside is not None
+    basis, trace = found.inside
+    identity = torch.eye(29, dtype=torch.float64)
+    torch.testing.assert_close(basis @ basis.T, identity, rtol=0, atol=1e-6)
+    restricted = basis @ whole @ basis.T
+    assert float(trace) == pytest.approx(float(restricted.trace()), rel=1e-6)
+
+
+def test_a_krylov_space_that_is_complete_ends() -> None:
+    """Five different curvatures: what would come after five steps is rounding."""
+    landscape = Quadratic((2.0, 0.3, 1e-2, -0.5), ambient=300, stiffness=0.1)
+    theta = landscape.minima()[0].float()
+    none = torch.zeros(0, 300)
+    found = density_without(landscape, theta, none[:, 0], none, 3, 40, stream(0, "probes"))
+    assert found.inside is not None
+    basis, _ = found.inside
+    assert len(basis) <= 6
+    identity = torch.eye(len(basis))
+    torch.testing.assert_close(basis @ basis.T, identity, rtol=0, atol=1e-4)
+    trace = Spectrum(top=2, probes=3, steps=40)(landscape, theta[None])[0]["trace"]
+    exact = 2.0 + 0.3 + 1e-2 - 0.5 + 296 * 0.1
+    assert trace.value is not None and trace.stderr is not None
+    assert abs(trace.value - exact) < 4 * trace.stderr + 1e-4  # and rounding of 300 in float32
+
+
+def traces(landscape: Network, theta: Tensor, brief: bool) -> list[Any]:
+    """Tr H with its error by twelve seeds."""
+    found = []
+    for seed in range(12):
+        spectrum = Spectrum(top=4, probes=2, steps=20, trace_products=16, seed=seed)
+        if brief:
+            spectrum = spectrum.within(60)
+        found.append(spectrum(landscape, theta[None])[0]["trace"])
+    return found
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_the_trace_is_within_its_error(small: tuple[Network, Tensor, Tensor], brief: bool) -> None:
+    landscape, theta, whole = small
+    exact = float(whole.trace())
+    found = traces(landscape, theta, brief)
+    z = torch.tensor([(x.value - exact) / x.stderr for x in found])
+    # Student's t with 14 or 15 degrees of freedom: beyond 4.5 in 1 of 2000 draws; the root mean
+    # square of twelve has a spread of a quarter round 1.07
+    assert float(z.abs().max()) < 4.5
+    assert 0.4 < float(z.square().mean().sqrt()) < 1.9
+    assert max(x.stderr for x in found) < 0.02 * exact
+
+
+def test_what_is_known_is_not_seen_again(
+    small: tuple[Network, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random vectors that are not taken out of the known space count it twice."""
+    landscape, theta, whole = small
+    monkeypatch.setattr(
+        "sgdtheory.diagnostics.spectrum.trace_beside",
+        lambda *a: trace_beside(a[0], a[1], a[2][:0], *a[3:]),
+    )
+    for found in traces(landscape, theta, brief=True):
+        assert found.value - float(whole.trace()) > 3 * found.stderr
+
+
+def test_the_trace_is_better_than_by_the_probes_alone(
+    small: tuple[Network, Tensor, Tensor],
+) -> None:
+    landscape, theta, _ = small
+    old = density(landscape, theta, 10, 6, 60, stream(0, "spectrum")).total(lambda h: h)
+    new = Spectrum()(landscape, theta[None])[0]["trace"]
+    assert old.stderr is not None and new.stderr is not None
+    assert new.stderr < 0.2 * old.stderr  # for 30 products more than 390

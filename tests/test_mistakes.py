@@ -103,6 +103,22 @@ VALUES = [
     wrong("train sgd.batch_size=5000", "sgd.batch_size=5000", "1,437"),
     wrong("train model=resnet8 model.depth=9", "9"),
     wrong("train landscape.loss=mean", "landscape.loss", "mse"),
+    wrong(
+        "train model=mlp diagnostic=[spectrum] diagnostic.spectrum.parameters=nope",
+        "diagnostic.spectrum.parameters=nope matches no parameter; there are layers.0.weight",
+    ),
+    wrong(
+        "train diagnostic=[noise] diagnostic.noise.parameters=[bias,+]",
+        "diagnostic.noise.parameters=+: no regular expression",
+    ),
+    wrong(
+        RING + "diagnostic=[spectrum] diagnostic.spectrum.parameters=w",
+        "diagnostic.spectrum.parameters=w: parameters of Ring have no names",
+    ),
+    wrong(
+        "sweep-temperature landscape=quadratic diagnostic=[noise] diagnostic.noise.parameters=w",
+        "diagnostic.noise.parameters=w: parameters of",
+    ),
     wrong("train data=table data.path=x.csv data.tarjet=y", "data.tarjet", "'data.target'"),
 ]
 OBJECTS = [

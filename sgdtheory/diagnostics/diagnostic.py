@@ -23,6 +23,23 @@ class Diagnostic(Protocol):
         ...
 
 
+@runtime_checkable
+class Particular(Diagnostic, Protocol):
+    """A diagnostic that cannot be asked of every landscape."""
+
+    def refuse(self, landscape: Landscape, key: str) -> None:
+        """Raise UserError where it cannot be asked; `key`: where its settings stand."""
+        ...
+
+
+def refuse_unfit(diagnostics: Mapping[str, Diagnostic], landscape: Landscape) -> None:
+    """Raise UserError for a diagnostic that cannot be asked of a landscape, before any work is
+    begun."""
+    for column, diagnostic in diagnostics.items():
+        if isinstance(diagnostic, Particular):
+            diagnostic.refuse(landscape, f"diagnostic.{column}")
+
+
 def units_of(
     diagnostics: Mapping[str, Diagnostic],
     landscape: Landscape,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.diagnostics.blocks import Expressions, blocks_at, named, refuse_unmatched
 from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, noise_vectors
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.protocol import Cloud, Landscape
@@ -47,6 +48,9 @@ class Noise:
     `noise_hessian_cosine` = Tr CH/(‖C‖‖H‖), and `noise_power_law` γ of C_ii ∝ h_i^γ in the
     eigenbasis of H for h > flat·h_max, through means in ten bins of log h (2602.05600). Standard
     errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
+
+    `parameters`: regular expressions on the names of parameters; the same columns of the rows and
+    columns of C (and of H) that each matches stand beside, as `noise_trace[<expression>]`.
     """
 
     batch_size: PositiveInt = 128
@@ -54,12 +58,23 @@ class Noise:
     dense: NonNegativeInt = 3500
     flat: PositiveFloat = 1e-3
     seed: NonNegativeInt = 0
+    parameters: Expressions = None
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         """One row of columns for each point of a cloud [P, n]."""
         return [self._row(landscape, theta.double()) for theta in cloud]
 
+    def refuse(self, landscape: Landscape, key: str) -> None:
+        """UserError where a block has no parameters."""
+        refuse_unmatched(landscape, self.parameters, f"{key}.parameters")
+
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+        row = self._columns(landscape, theta)
+        for expression, block in blocks_at(landscape, theta, self.parameters):
+            row |= named(self._columns(block, block.theta), expression)
+        return row
+
+    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         draws = self._draws(landscape, theta)
         gram = (draws.rows @ draws.rows.T).cpu()  # [K, K]
         trace = float(gram.trace()) / max(1, len(gram))

@@ -1,8 +1,8 @@
 """The spectrum of the Hessian: its largest eigenvalues, its trace, how much of it is flat, how much
 of it is negative."""
 
-from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from annotated_types import Ge
@@ -10,16 +10,25 @@ from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.diagnostics.blocks import (
+    Expressions,
+    blocks_at,
+    listed,
+    named,
+    refuse_unmatched,
+)
 from sgdtheory.geometry.hessian import DENSE
 from sgdtheory.geometry.spectral_density import (
     RitzPairs,
     SpectralDensity,
     density,
-    density_without,
     ritz_pairs,
 )
+from sgdtheory.geometry.traces import trace_beside
+from sgdtheory.landscapes.derived.gauss_newton import GaussNewton, why_no_gauss_newton
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
+from sgdtheory.roles.examples import has_outputs
 from sgdtheory.roles.facts import decays_alike, weight_decay_of
 from sgdtheory.statistics.measured import Measured
 
@@ -35,14 +44,21 @@ class Spectrum:
 
     The `top` largest by Lanczos, to 1e-6: their errors are rounding. Of all others what `probes`
     random vectors see in `steps` products each (stochastic Lanczos quadrature, Ghorbani et al.
-    2019, 1901.10159), with standard errors over probes. Up to 256 parameters all eigenvalues are
-    computed, and nothing has an error.
+    2019, 1901.10159), with standard errors over probes. The trace by Hutch++ (Meyer et al. 2021,
+    2010.09649): exact in the space of the eigenvectors and of the first probe's products, and the
+    mean over `trace_products` random vectors outside of it, whose scatter is its error. Up to 256
+    parameters all eigenvalues are computed, and nothing has an error.
 
     Gives `top_eigenvalue` and `eigenvalue_2` …; `trace`; `flat_fraction`, the share of |h| <
     flat·h_max; with weight decay also `flat_fraction_data`, the same of the data loss alone, whose
     h is λ lower: at λ > flat·h_max the first says nothing of the data; `negative_eigenvalues`, how
     many h < −√n·ε·h_max with ε of the cloud's dtype, below which signs are rounding. No numbers
     where Lanczos does not converge.
+
+    `parameters`: regular expressions on the names of parameters; the same columns of the rows and
+    columns of H that each matches stand beside, as `trace[<expression>]`. `gauss_newton`: also
+    `gauss_newton_top` and `gauss_newton_trace` of G, the part of H that is left where outputs are
+    linear in θ (see `GaussNewton`); none where the loss is not convex in the outputs.
     """
 
     top: PositiveInt = 10
@@ -50,18 +66,60 @@ class Spectrum:
     steps: PositiveInt = 60
     flat: PositiveFloat = 1e-3
     seed: NonNegativeInt = 0
+    trace_products: Annotated[int, Ge(2)] = 30
+    parameters: Expressions = None
+    gauss_newton: bool = False
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
         """One row of columns for each point of a cloud [P, n]."""
         return [self._row(landscape, theta) for theta in cloud]
 
     def within(self, products: int) -> "BriefSpectrum":
-        """The same columns for so many Hessian-vector products a point."""
-        return BriefSpectrum(
-            self.top, self.probes, self.steps, self.flat, self.seed, products=products
-        )
+        """The same columns for so many Hessian-vector products a point, and as many for each
+        block."""
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(Spectrum)}
+        return BriefSpectrum(**settings, products=products)
+
+    def refuse(self, landscape: Landscape, key: str) -> None:
+        """UserError where a block has no parameters."""
+        refuse_unmatched(landscape, self.parameters, f"{key}.parameters")
+
+    def planned(self) -> int:
+        """How many Hessian-vector products a point of a large landscape takes."""
+        products = self._planned()
+        if self.gauss_newton:
+            products += self._of_two_columns()._planned()
+        return products * (1 + len(listed(self.parameters)))
+
+    def _planned(self) -> int:
+        """Of all parameters' Hessian alone."""
+        return max(20, 6 * self.top) + self.probes * self.steps + self.trace_products
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+        row = self._with_gauss_newton(landscape, theta)
+        for expression, block in blocks_at(landscape, theta, self.parameters):
+            row |= named(self._with_gauss_newton(block, block.theta), expression)
+        return row
+
+    def _with_gauss_newton(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+        columns = self._columns(landscape, theta)
+        if not self.gauss_newton:
+            return columns
+        why = why_no_gauss_newton(landscape, theta)
+        if why or not has_outputs(landscape):
+            nothing = Measured.nothing(why)
+            return columns | {"gauss_newton_top": nothing, "gauss_newton_trace": nothing}
+        found = self._of_two_columns()._columns(GaussNewton(landscape), theta)
+        return columns | {
+            "gauss_newton_top": found["top_eigenvalue"],
+            "gauss_newton_trace": found["trace"],
+        }
+
+    def _of_two_columns(self) -> Self:
+        """The same with what the largest eigenvalue and the trace need."""
+        return replace(self, top=1, probes=1)
+
+    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         top = min(self.top, theta.numel())
         if not bool(torch.isfinite(theta).all()):
             return _no_columns(top, "the point is not finite")
@@ -80,7 +138,7 @@ class Spectrum:
         columns = {
             name: Measured(float(h)) for name, h in zip(_names(top), spectrum.known, strict=False)
         }
-        columns["trace"] = spectrum.total(lambda h: h)
+        columns["trace"] = self._trace(landscape, theta, spectrum, self.trace_products)
         eigenvalues = spectrum.known
         scale = Scale(
             largest=float(eigenvalues[0]),
@@ -88,6 +146,16 @@ class Spectrum:
             rounding=_rounding_of(theta),
         )
         return columns | self._shares(spectrum, scale, _shift(landscape))
+
+    def _trace(
+        self, landscape: Landscape, theta: Tensor, spectrum: SpectralDensity, probes: int
+    ) -> Measured:
+        """Tr H, exact where all eigenvalues are known."""
+        if spectrum.inside is None:
+            return spectrum.total(lambda h: h)
+        basis, inside = spectrum.inside
+        source = stream(self.seed, "trace")
+        return trace_beside(landscape, theta, basis, inside, probes, source)
 
     def _shares(
         self, spectrum: SpectralDensity, scale: "Scale", decay: float
@@ -134,18 +202,21 @@ class BriefSpectrum(Spectrum):
     eigenvalues, as far as they have converged to a tenth of themselves; their errors are the bounds
     |Hu − hu|, within which an eigenvalue lies. The same run's quadrature gives the flat and the
     negative fractions: of many eigenvalues one vector sees a share f to √(2f(1−f)/n), and the gaps
-    between its nodes are added to the error. The eigenpairs that have converged to 1 % are taken
-    out of Tr H, and the other products see the rest, one random vector each: unbiased whatever was
-    taken out (Meyer et al. 2021, 2010.09649), with the scatter over vectors as its error.
+    between its nodes are added to the error. Tr H is exact in the space of this run (the sum of α),
+    and the other products see the rest, one random vector each: unbiased whatever space was taken
+    out (Meyer et al. 2021, 2010.09649), with the scatter over vectors as its error.
     """
 
     products: Annotated[int, Ge(8)] = 40
 
-    def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+    def _planned(self) -> int:
+        return self.products
+
+    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         n = theta.numel()
         top = min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
-            return super()._row(landscape, theta)
+            return super()._columns(landscape, theta)
         steps = min(n, 3 * self.products // 4)
         pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
         converged = pairs.bounds <= DEFLATED * pairs.values
@@ -153,16 +224,8 @@ class BriefSpectrum(Spectrum):
             why = f"{steps} steps of Lanczos do not settle the largest eigenvalue to {DEFLATED:.0%}"
             return _no_columns(top, why)
         columns = {name: _eigenvalue(i, pairs, steps) for i, name in enumerate(_names(top))}
-        rest = density_without(
-            landscape,
-            theta,
-            known=pairs.values[converged],
-            eigenvectors=pairs.vectors[converged],
-            probes=self.products - steps,
-            steps=1,
-            source=stream(self.seed, "spectrum"),
-        )
-        columns["trace"] = rest.total(lambda h: h)
+        probes = self.products - steps
+        columns["trace"] = self._trace(landscape, theta, pairs.density, probes)
         size = float(pairs.density.quadratures()[0].abs().max())
         scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
         return columns | self._shares(pairs.density, scale, _shift(landscape))

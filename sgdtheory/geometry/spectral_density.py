@@ -8,9 +8,20 @@ import torch
 from torch import Tensor
 
 from sgdtheory.geometry.hessian import DENSE, top_eigenpairs
-from sgdtheory.geometry.lanczos import eigen_jacobi, lanczos, quadratures
+from sgdtheory.geometry.lanczos import CONVERGED, Lanczos, eigen_jacobi, lanczos, quadratures
 from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.measured import Measured
+
+
+class Inside(NamedTuple):
+    """Directions in which a Hessian is known: eigenvectors, and the Krylov space of one probe.
+
+    In both it costs no product more: Tr QHQᵀ is the sum of the eigenvalues and of α (Chen & Hallman
+    2023, 2205.01736).
+    """
+
+    basis: Tensor  # Q [k, n], orthonormal rows, in the dtype of the point
+    trace: Tensor  # Tr QHQᵀ [], float64
 
 
 class SpectralDensity(NamedTuple):
@@ -31,6 +42,7 @@ class SpectralDensity(NamedTuple):
     known: Tensor  # [k]
     alpha: Tensor  # [V, m], V = 0 when all eigenvalues are known
     beta: Tensor  # [V, m − 1]
+    inside: Inside | None = None  # None when all eigenvalues are known
 
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
         """Σ_i f(h_i) over all eigenvalues, f [V, m] → [V, m] a polynomial of degree below 2m; its
@@ -182,8 +194,22 @@ def density_without(
     n = theta.numel()
     vectors = torch.randn(probes, n, generator=source, dtype=torch.float64)
     without = eigenvectors.to(theta)
-    alpha, beta, _ = lanczos(landscape, theta, vectors.to(theta), steps, without)
-    return SpectralDensity(n, known, alpha, beta[:, :-1])
+    found = lanczos(landscape, theta, vectors.to(theta), steps, without)
+    inside = _inside(known, without, found)
+    return SpectralDensity(n, known, found.alpha, found.beta[:, :-1], inside)
+
+
+def _inside(known: Tensor, eigenvectors: Tensor, found: Lanczos) -> Inside:
+    """Eigenvectors [k, n] of eigenvalues [k] and the Krylov space of the first probe, as far as it
+    is none of rounding."""
+    alpha = found.alpha[0]
+    scale = CONVERGED * float(alpha.abs().max())
+    is_rounding = found.beta[0] < scale
+    steps = len(alpha)
+    if bool(is_rounding.any()):
+        steps = int(is_rounding.int().argmax()) + 1
+    basis = torch.cat([eigenvectors, found.basis[0, :steps]])
+    return Inside(basis, known.sum() + alpha[:steps].sum())
 
 
 class RitzPairs(NamedTuple):
@@ -217,7 +243,8 @@ def ritz_pairs(
     """
     dim = theta.numel()
     start = torch.randn(1, dim, generator=source, dtype=torch.float64).to(theta)
-    alpha, beta, basis = lanczos(landscape, theta, start, products, start[:0])
+    found = lanczos(landscape, theta, start, products, start[:0])
+    alpha, beta, basis = found
     last = beta[0, -1]
     beta = beta[:, :-1]
     (values,), (states,) = eigen_jacobi(alpha, beta)
@@ -229,7 +256,8 @@ def ritz_pairs(
     size = float(values.abs().max())
     rounding = dim**0.5 * eps * size
     remainder = last * chosen[-1].abs()
-    density = SpectralDensity(dim, values[:0], alpha, beta)
+    inside = _inside(values[:0], start[:0], found)
+    density = SpectralDensity(dim, values[:0], alpha, beta, inside)
     return RitzPairs(
         values=values[order],
         bounds=remainder.clamp_min(rounding),

@@ -41,11 +41,33 @@ def hessian_trace(
     sketched = hessian_products(landscape, theta, _signs(sketch, theta, source))
     basis = torch.linalg.qr(sketched.T)[0]  # [n, sketch]
     inside = hessian_products(landscape, theta, basis.T.contiguous()) * basis.T
-    exact = inside.double().sum()
+    return trace_beside(landscape, theta, basis.T, inside.double().sum(), probes, source)
+
+
+def trace_beside(
+    landscape: Landscape,
+    theta: Tensor,
+    basis: Tensor,
+    inside: Tensor,
+    probes: int,
+    source: Generator,
+) -> Measured:
+    """Tr H(θ) at one point θ [n] where Tr QHQᵀ = `inside` [] is known, Q the orthonormal rows of
+    `basis` [k, n]: `probes` products see the rest.
+
+    Tr QHQᵀ + ⟨gᵀ(1−QᵀQ)H(1−QᵀQ)g⟩, g of random signs; unbiased whatever Q is, as long as g is
+    independent of it. The standard error is that of the mean over g.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
+    >>> basis, inside = torch.eye(2).double()[:1], torch.tensor(4.0)
+    >>> round(trace_beside(bowl, origin, basis, inside, 3, torch.Generator()).value, 6)
+    5.0
+    """
     rest = _signs(probes, theta, source)
-    rest = rest - (rest @ basis) @ basis.T  # [probes, n]
+    rest = rest - (rest @ basis.T) @ basis  # [probes, n]
     outside = (hessian_products(landscape, theta, rest) * rest).double().sum(1)
-    return Measured.mean((exact + outside).cpu())
+    return Measured.mean((inside.to(outside) + outside).cpu())
 
 
 def noise_trace(

@@ -5,7 +5,6 @@ author wrote it; that batch norms use the statistics of the batch is the one dif
 neither a trainable parameter nor a statistic of batch norm is a constant, the same everywhere.
 """
 
-import re
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -24,6 +23,7 @@ from sgdtheory.landscapes.batch_norm import (
 )
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
+from sgdtheory.landscapes.names import matching
 from sgdtheory.landscapes.written import as_written, drawing_from
 from sgdtheory.protocol import TensorsByName
 from sgdtheory.rng import stream
@@ -71,7 +71,8 @@ class ModuleFunction:
             if parameter.requires_grad:
                 chosen[name] = parameter
         if parameters is not None:
-            chosen = _matching(chosen, parameters)
+            names = matching(chosen, parameters, "landscape.parameters")
+            chosen = {name: chosen[name] for name in names}
         kind = type(plain).__name__
         _refuse_kinds(chosen, kind)
         self.shapes = {name: p.shape for name, p in chosen.items()}
@@ -197,23 +198,6 @@ class ModuleFunction:
         values = {**self.weights(theta), **self.constants_in(theta.dtype)}
         fill(module, values)
         return with_population_statistics(module, {}, dict(statistics))
-
-
-def _matching(named: dict[str, nn.Parameter], pattern: str) -> dict[str, nn.Parameter]:
-    try:
-        expression = re.compile(pattern)
-    except re.error as fault:
-        raise UserError(
-            f"landscape.parameters={pattern}: no regular expression ({fault})"
-        ) from None
-    chosen = {}
-    for name, parameter in named.items():
-        if expression.search(name):
-            chosen[name] = parameter
-    if not chosen:
-        names = ", ".join(list(named)[:6])
-        raise UserError(f"landscape.parameters={pattern} matches no parameter; there are {names} …")
-    return chosen
 
 
 def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:

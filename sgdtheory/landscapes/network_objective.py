@@ -238,6 +238,11 @@ class NetworkObjective:
         with by_products(self.module), twice_differentiable():
             return self._losses(cloud, batch, self._losses_of_rows)
 
+    def twice_differentiable_outputs(self, cloud: Cloud, batch: MiniBatch) -> Tensor:
+        """Outputs [P, b, …], of the same operations."""
+        with by_products(self.module), twice_differentiable():
+            return self._losses(cloud, batch, lambda rows, inputs, _: self._outputs(rows, inputs))
+
     def _losses(self, cloud: Cloud, batch: MiniBatch, of_rows: Callable[..., Tensor]) -> Tensor:
         inputs = self.data.prepared(batch.inputs, cloud.dtype)
         with as_written(cloud.dtype):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.baselines import Baselines
@@ -74,6 +74,7 @@ class Connect:
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
+        refuse_unfit(self.diagnostic, self.landscape)
         object.__setattr__(self, "landscape", self.given.landscape)
         self._distinct.demand_pairs(self.pairs)
 

@@ -11,11 +11,12 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
+from sgdtheory.diagnostics.blocks import listed
 from sgdtheory.diagnostics.critical import Criticality
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
-from sgdtheory.diagnostics.spectrum import BriefSpectrum, Spectrum
+from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.optim.cost import estimate_score
@@ -73,6 +74,7 @@ class Diagnose:
                 "minima: must be given: minima=RUN, or files of weights (.safetensors, .pt, "
                 ".ckpt, a folder, a glob)"
             )
+        refuse_unfit(self.diagnostic, self.landscape)
         object.__setattr__(self, "landscape", self.given.landscape)
 
     @cached_property
@@ -188,15 +190,13 @@ class Diagnose:
         """So many gradients of the whole objective at every point."""
         measured = self._affordable(diagnostic)
         gradients = 50.0  # of one that is not known here; ours
-        if isinstance(measured, BriefSpectrum):
-            gradients = PRODUCT * measured.products
-        elif isinstance(measured, Spectrum):
-            products = 6 * measured.top + measured.probes * measured.steps
-            gradients = PRODUCT * products
+        if isinstance(measured, Spectrum):
+            gradients = PRODUCT * measured.planned()
         elif isinstance(measured, Noise):
             count = count_of(self.landscape) or measured.batch_size
             passes = measured.draws * measured.batch_size / count
-            gradients = DOUBLE * max(1.0, passes)
+            blocks = 1 + len(listed(measured.parameters))
+            gradients = DOUBLE * blocks * max(1.0, passes)
         elif isinstance(measured, Sharpness):
             draws = 1 if measured.subspace is None else measured.draws
             gradients = DOUBLE * LOOKS * draws

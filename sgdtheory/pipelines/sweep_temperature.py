@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.optim.sampling import Sampling
@@ -87,6 +87,7 @@ class SweepTemperature:
     def __post_init__(self) -> None:
         refuse_batches(self.landscape, self.sampling, max(self.sweep.batch_size))
         refuse_points(self.landscape, self.at, self.minima)
+        refuse_unfit(self.diagnostic, self.landscape)
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)

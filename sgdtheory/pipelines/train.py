@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
@@ -54,6 +54,7 @@ class Train:
 
     def __post_init__(self) -> None:
         check_batch_size(self.landscape, self.sgd)
+        refuse_unfit(self.diagnostic, self.landscape)
 
     def units(self, run: Run) -> list[Unit]:
         minima = self._minima(run)

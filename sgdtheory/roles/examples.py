@@ -1,5 +1,6 @@
 """Roles of landscapes that are means over examples, and of networks."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import torch
@@ -61,6 +62,17 @@ class Scored(Landscape, Protocol):
 
     def score(self, cloud: Cloud, split: Split) -> Score:
         """Losses and errors [P, N] of a cloud [P, n]."""
+        ...
+
+
+class WithOutputs(Landscape, Protocol):
+    """The mean loss of outputs that are functions of θ."""
+
+    @property
+    def loss(self) -> Loss: ...
+    def parts(self) -> Iterator[tuple[Batch, float]]: ...
+    def twice_differentiable_outputs(self, cloud: Cloud, batch: Batch) -> Tensor:
+        """Outputs [P, b, …] of a cloud [P, n], of operations that have a second derivative."""
         ...
 
 
@@ -127,6 +139,10 @@ def is_sampled(landscape: Landscape) -> TypeIs[Sampled]:
 
 def is_scored(landscape: Landscape) -> TypeIs[Scored]:
     return has(landscape, "score")
+
+
+def has_outputs(landscape: Landscape) -> TypeIs[WithOutputs]:
+    return has(landscape, "twice_differentiable_outputs")
 
 
 def is_network(landscape: Landscape) -> TypeIs[NetworkLandscape]:

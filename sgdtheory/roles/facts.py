@@ -75,6 +75,11 @@ def decay_gradient(landscape: Landscape, cloud: Cloud) -> Tensor:
     return gradients
 
 
+def shapes_of(landscape: Landscape) -> dict[str, torch.Size]:
+    """The shapes of parameters by name, in their order in θ; empty where they have no names."""
+    return dict(of(landscape, "shapes", {}))
+
+
 def decays_alike(landscape: Landscape) -> bool:
     """Whether λ acts on every coordinate, so that it moves every eigenvalue by λ."""
     return bool(of(landscape, "decay", "all") == "all")

@@ -133,12 +133,14 @@ def _is_constant(rows: Rows, name: str) -> bool:
 
 
 def heading(name: str) -> str:
-    """What a column is called; nested ones as "path: training loss"."""
-    *words, last = name.replace("_", " ").split(".")
-    column = name.rpartition(".")[2]
+    """What a column is called; nested ones as "path: training loss". In brackets stands an
+    expression of the user's, as it was given."""
+    plain, bracket, given = name.partition("[")
+    *words, last = plain.replace("_", " ").split(".")
+    column = plain.rpartition(".")[2]
     words.append(HEADINGS.get(column, last))
     unit = " / %" if _is_fraction(column) else ""
-    return ": ".join(words) + unit
+    return ": ".join(words) + unit + bracket + given
 
 
 def percent(value: object, stderr: float | None = None) -> str:
