@@ -289,6 +289,13 @@ def test_a_loss_that_is_not_convex_has_a_reason() -> None:
         assert row[name].why.startswith("the loss is not convex in the outputs")
 
 
+def test_a_point_that_is_not_finite_has_a_reason() -> None:
+    for landscape in (own(hinged), Network(Linear, FEW)):
+        theta = torch.full((landscape.dim,), torch.nan, dtype=torch.float64)
+        row = Spectrum(gauss_newton=True)(landscape, theta[None])[0]
+        assert row["gauss_newton_top"].value is None and "not finite" in row["gauss_newton_top"].why
+
+
 def test_what_is_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     landscape = own(hinged)
     monkeypatch.setattr(second_derivative, "MOST_OUTPUTS", 9)
