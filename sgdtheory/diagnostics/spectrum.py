@@ -75,8 +75,8 @@ class Spectrum:
         return [self._row(landscape, theta) for theta in cloud]
 
     def within(self, products: int) -> "BriefSpectrum":
-        """The same columns for so many Hessian-vector products a point, and as many for each
-        block."""
+        """The same columns for so many Hessian-vector products a point, as many for each block, and
+        as many for each G."""
         settings = {setting.name: getattr(self, setting.name) for setting in fields(Spectrum)}
         return BriefSpectrum(**settings, products=products)
 

@@ -86,7 +86,10 @@ def why_not_convex(loss: Loss, outputs: Tensor, targets: Tensor) -> str:
     largest = 0.0
     chunks = zip(outputs.split(CHUNK, 1), targets.split(CHUNK, 1), strict=True)
     for some, their_targets in chunks:
-        values = torch.linalg.eigvalsh(_matrices(loss, some.double(), their_targets))
+        matrices = _matrices(loss, some.double(), their_targets)
+        if not bool(torch.isfinite(matrices).all()):
+            return "the second derivative of the loss by its outputs is not finite at an example"
+        values = torch.linalg.eigvalsh(matrices)
         lowest = min(lowest, float(values.min()))
         largest = max(largest, float(values.abs().max()))
     if lowest < -ROUNDING * largest:

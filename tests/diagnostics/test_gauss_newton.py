@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import prod
 
 import pytest
 import torch
@@ -20,12 +19,9 @@ from sgdtheory.landscapes.names import coordinates_of
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.losses import second_derivative
-from sgdtheory.losses.binary import Binary
 from sgdtheory.losses.cross_entropy import CrossEntropy
-from sgdtheory.losses.huber import Huber
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.mse import MSE
-from sgdtheory.losses.second_derivative import curved, why_not_convex
 from sgdtheory.models.gpt import GPT
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
@@ -194,67 +190,6 @@ def test_it_is_planned_for() -> None:
     assert Spectrum(gauss_newton=True, parameters="a").within(32).planned() == 128
 
 
-# the loss as a function of outputs
-
-
-def classes(*shape: int) -> Tensor:
-    return torch.randint(4, shape, generator=stream(0, "classes"))
-
-
-def numbers(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=stream(0, "numbers"), dtype=torch.float64)
-
-
-IGNORED = torch.where(numbers(1, 5, 3) < 0.4, -100, classes(1, 5, 3))
-CASES: dict[str, tuple[Loss, tuple[int, ...], Tensor]] = {
-    "classes": (CrossEntropy(), (1, 5, 4), classes(1, 5)),
-    "smoothed": (CrossEntropy(0.2), (1, 5, 4), classes(1, 5)),
-    "probabilities": (CrossEntropy(0.2), (1, 5, 4), numbers(1, 5, 4)),
-    "places": (CrossEntropy(axis="last"), (1, 5, 3, 4), IGNORED),
-    "places second": (CrossEntropy(0.1, axis="second"), (1, 5, 4, 3), IGNORED),
-    "pictures": (CrossEntropy(axis="second"), (1, 2, 4, 3, 2), classes(1, 2, 3, 2)),
-    "two points": (CrossEntropy(axis="last"), (2, 5, 3, 4), IGNORED),
-    "mse": (MSE(), (1, 5, 4), numbers(1, 5, 4)),
-    "mse of classes": (MSE(), (2, 5, 4), classes(1, 5)),
-    "mse of one": (MSE(), (1, 5), numbers(1, 5)),
-    "huber": (Huber(delta=0.3), (1, 5, 4), numbers(1, 5, 4)),
-    "binary": (Binary(), (1, 5, 2), numbers(1, 5, 2).round()),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_second_derivatives_of_losses(name: str) -> None:
-    loss, shape, targets = CASES[name]
-    source = stream(0, "outputs")
-    outputs, tangents = torch.randn(2, *shape, generator=source, dtype=torch.float64)
-
-    def total(flat: Tensor) -> Tensor:
-        return loss.losses(flat.view(shape), targets).sum()
-
-    whole = torch.autograd.functional.hessian(total, outputs.flatten())
-    expected = (whole @ tangents.flatten()).view(shape)
-    found = curved(loss, outputs, targets, tangents)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
-    assert why_not_convex(loss, outputs[:1], targets[:1]) == ""
-    assert found.shape == shape and prod(shape) == len(whole)
-
-
-class Doubled(CrossEntropy):
-    """A loss of a user's own under an inherited name."""
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Twice the loss of each example [P, b]."""
-        return 2 * super().losses(outputs, targets)
-
-
-def test_an_heir_that_computes_something_else() -> None:
-    _, shape, targets = CASES["classes"]
-    outputs, tangents = torch.randn(2, *shape, generator=stream(0, "heir"), dtype=torch.float64)
-    of_parent = curved(CrossEntropy(), outputs, targets, tangents)
-    torch.testing.assert_close(curved(Doubled(), outputs, targets, tangents), 2 * of_parent)
-    assert why_not_convex(Doubled(), outputs, targets) == ""
-
-
 def hinged(outputs: Tensor, targets: Tensor) -> Tensor:
     """Squares of the outputs that stand above the target's less a margin: convex."""
     own = outputs.gather(1, targets[:, None])
@@ -287,6 +222,13 @@ def test_a_loss_that_is_not_convex_has_a_reason() -> None:
     for name in ("gauss_newton_top", "gauss_newton_trace"):
         assert row[name].value is None
         assert row[name].why.startswith("the loss is not convex in the outputs")
+
+
+def test_a_point_that_is_not_finite_has_a_reason() -> None:
+    for landscape in (own(hinged), Network(Linear, FEW)):
+        theta = torch.full((landscape.dim,), torch.nan, dtype=torch.float64)
+        row = Spectrum(gauss_newton=True)(landscape, theta[None])[0]
+        assert row["gauss_newton_top"].value is None and "not finite" in row["gauss_newton_top"].why
 
 
 def test_what_is_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
