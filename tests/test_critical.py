@@ -128,7 +128,8 @@ def test_a_search_that_ends_beside_the_floor_settles_on_it() -> None:
     """Three iterations leave the search on the way; L-BFGS on ½|∇L|² ends where H∇L = 0."""
     landscape, start = Inflection(slope=0.01), torch.tensor([0.4, 0.3], dtype=torch.float64)
     unsettled, settled = (
-        LevenbergMarquardt(iterations=3, settle=steps).find(landscape, start) for steps in (0, 150)
+        LevenbergMarquardt(iterations=3, polish_iterations=steps).find(landscape, start)
+        for steps in (0, 150)
     )
     assert (unsettled.kind, settled.kind) == ("neither", "gradient-flat")
     assert (
@@ -161,7 +162,7 @@ def test_a_search_that_walks_the_wrong_way_is_seen(monkeypatch: pytest.MonkeyPat
     landscape = Spherical(directions=6)
     theta = landscape.critical_points()[3]
     monkeypatch.setattr(critical, "hessian", broken)
-    found = LevenbergMarquardt(settle=0).find(landscape, shaken(theta, 0.05, 3))
+    found = LevenbergMarquardt(polish_iterations=0).find(landscape, shaken(theta, 0.05, 3))
     assert found.kind != "critical"
 
 

@@ -94,7 +94,7 @@ class LevenbergMarquardt:
     accepted step; μ falls by 10 when |∇L|² falls as the linear model says (by more than ¾ of it),
     rises by 4 when by less than ¼ (Moré 1978). It ends at |∇L| < 1e-8, after `iterations`, or where
     |∇L| has fallen by less than a share `least` in `patience` of them. There, in a bent valley of
-    |∇L| without a zero, its steps go from side to side; `settle` iterations of L-BFGS on ½|∇L|²,
+    |∇L| without a zero, its steps go from side to side; `polish_iterations` of L-BFGS on ½|∇L|²,
     whose gradient is H∇L, bring the search down to the floor, where it shows what kind of point it
     is.
     """
@@ -102,7 +102,7 @@ class LevenbergMarquardt:
     iterations: PositiveInt = 100
     patience: PositiveInt = 10
     least: PositiveFloat = 0.02
-    settle: NonNegativeInt = 150
+    polish_iterations: NonNegativeInt = 150
 
     def find(self, landscape: Landscape, start: Tensor) -> CriticalPoint:
         """From one point [n], taken to float64. Raises UserError beyond 2,000 parameters, whose
@@ -126,8 +126,8 @@ class LevenbergMarquardt:
                 values, vectors = torch.linalg.eigh(_hessian(landscape, theta))
             damping *= _damping_factor(gain)
             norms.append(float(gradient.norm()))
-        if norms[-1] >= STATIONARY and self.settle:
-            polished = quasi_newton(partial(_half_square, landscape), theta, self.settle)
+        if norms[-1] >= STATIONARY and self.polish_iterations:
+            polished = quasi_newton(partial(_half_square, landscape), theta, self.polish_iterations)
             return critical_point_at(landscape, polished, len(norms) - 1)
         return _described(
             landscape,
