@@ -66,7 +66,7 @@ class Server:
         self.count = 0
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
         )  # fmt: skip
         atexit.register(self.process.kill)
         assert self.ask(do="ready") == "ready"
@@ -129,7 +129,8 @@ def _start(question: dict[str, Any]) -> int:
             for k in range(3)
         )
         exec(question["before"], {})
-        sys.argv = ["sgdtheory", *question["words"]]
+        words = question["words"]  # of a test whose locale is ASCII, with surrogates
+        sys.argv = ["sgdtheory", *(os.fsdecode(os.fsencode(word)) for word in words)]
         from sgdtheory.cli import main
 
         main()

@@ -682,7 +682,7 @@ def test_what_is_done_is_known_without_torch(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
     )
     assert (first.code, second.returncode) == (0, 0)
     assert "already done" in second.stderr and second.stdout.splitlines()[-1] == "False"

@@ -2,6 +2,7 @@
 libraries."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -207,7 +208,10 @@ from sgdtheory.report.status import show_status
 show_status([], Path({str(tmp_path)!r})); show_status([Path({str(path)!r})], Path("."))
 assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    surroundings = {**os.environ, "PYTHONUTF8": "1"}  # the command itself sees to its streams
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=surroundings
+    )
 
 
 def connect_results(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -874,9 +874,12 @@ def test_the_command_to_go_on_with_goes_on(
         "defaults: [train, _self_]\nminima: 2\nlandscape: {}\n", encoding="utf-8"
     )
     few = ("sgd.steps=2", "executor.workers=1", "threads=1")
+    typed = [
+        os.fsdecode(word.encode()) for word in words
+    ]  # as a process has them, whatever its locale
     with monkeypatch.context() as full:
         full.setattr("sgdtheory.report.page.draw", failing)
-        assert call(*words, *few).code == 1
+        assert call(*typed, *few).code == 1
     before = {path for path in Path().rglob("manifest.json") if run not in path.parents}
     said = call("status", *sorted({str(path.parent) for path in before}))
     lines = {

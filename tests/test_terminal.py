@@ -49,7 +49,9 @@ WORDS = st.lists(
 def test_a_shell_reads_the_same_words(words: list[str]) -> None:
     line = paste(["printf", "%s\\0", *words])
     assert harmless(line) == line and "\n" not in line
-    done = subprocess.run(["bash", "-c", line], capture_output=True, env={"LC_ALL": "C.UTF-8"})
+    done = subprocess.run(
+        ["bash", "-c", line.encode()], capture_output=True, env={"LC_ALL": "C.UTF-8"}
+    )
     assert done.stdout.decode().split("\0")[:-1] == words
 
 
