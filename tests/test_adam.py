@@ -1,5 +1,7 @@
 """Adam is torch's, in the one loop, and can be interrupted like it."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,8 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant, Cosine
-from sgdtheory.optim.sgd import SGDState
+from sgdtheory.optim.sgd import SGDState, Uncoupled
+from sgdtheory.protocol import Cloud
 from sgdtheory.rng import stream
 
 BOWL = Quadratic(curvatures=(0.1, 0.5, 1.0, 2.0, 9.0))
@@ -57,6 +60,22 @@ def test_it_goes_on_to_the_same_bits() -> None:
         again.velocity, states[-1].velocity
     )
     assert states[0].velocity.shape == (2, 3, 5)
+
+
+@dataclass(frozen=True)
+class Transposed(Uncoupled):
+    """A cloud whose rows do not lie one behind the other."""
+
+    def project(self, cloud: Cloud) -> Cloud:
+        return cloud.T.contiguous().T
+
+
+def test_a_cloud_may_lie_in_memory_as_it_will() -> None:
+    start = torch.randn(3, 5, generator=stream(0, "start"))
+    adam = Adam(12, 4, 0.05, Constant())
+    *_, plain = adam.run(BOWL, start, 7)
+    *_, turned = adam.run(BOWL, start.T.contiguous().T, 7, Transposed())
+    assert torch.equal(turned.cloud, plain.cloud)
 
 
 def test_what_is_not_adam_is_refused() -> None:

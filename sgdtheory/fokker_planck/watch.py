@@ -32,12 +32,11 @@ def watch(
     Returns the last cloud [P, n] and what was seen. Points that have diverged are the caller's to
     count (`non_finite`); raises RunError when all have.
     """
+    last = sgd.begin(start)
     resumed = resume(folder, STAGE, start.device)
-    state: Cloud | SGDState = start
     if resumed is not None:
-        state = resumed.state
+        last = resumed.state
         seen = resumed.tensors
-    cloud = start if resumed is None else resumed.state.cloud
     spacing = max(1, sgd.steps // LOOKS)
 
     def gathered() -> Beside:
@@ -46,15 +45,14 @@ def watch(
     def progress(step: int) -> tuple[float, str]:
         return step / sgd.steps, "watching"
 
-    states = checkpointed(folder, STAGE, sgd, landscape, state, seed, gathered, progress, coupling)
-    for now in states:
-        observe(now, seen)
-        cloud = now.cloud
-        if now.step % spacing == 0:
-            _refuse_divergence(now, sgd)
+    states = checkpointed(folder, STAGE, sgd, landscape, last, seed, gathered, progress, coupling)
+    for last in states:
+        observe(last, seen)
+        if last.step % spacing == 0:
+            _refuse_divergence(last, sgd)
             if finished is not None and finished(seen):
                 break
-    return cloud.clone(), seen
+    return last.cloud.clone(), seen
 
 
 def _refuse_divergence(state: SGDState, sgd: SGD) -> None:

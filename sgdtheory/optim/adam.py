@@ -35,11 +35,12 @@ class Adam(SGD):
         return cloud.new_zeros(2, *cloud.shape)
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
-        """One step of the cloud [P, n] and of m and s [2, P, n], in place, by torch's own kernel:
-        it goes once through memory, which it takes to be contiguous."""
+        """One step of the cloud [P, n] and of m and s [2, P, n], in place, by torch's own kernel,
+        which goes once through memory and is wrong in silence where that is not contiguous."""
         mean, square = velocity.unbind()  # views
+        points = cloud.contiguous()
         adamw(
-            [cloud],
+            [points],
             [force.contiguous()],
             [mean],
             [square],
@@ -54,6 +55,8 @@ class Adam(SGD):
             eps=self.epsilon,
             maximize=False,
         )
+        if points is not cloud:
+            cloud.copy_(points)
 
     @property
     def decoupled_decay(self) -> float:

@@ -173,9 +173,8 @@ class SGD:
             landscape, start if isinstance(start, Tensor) else start.cloud, seed
         )
         if isinstance(start, Tensor):
-            start = SGDState(0, start, self.init_state(start))
-        cloud = start.cloud.clone(memory_format=torch.contiguous_format)
-        velocity = start.velocity.clone()
+            start = self.begin(start)
+        cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):
@@ -187,6 +186,10 @@ class SGD:
             force = coupling.force(cloud, losses, gradients)
             self.step(cloud, velocity, force, rate, step)
             yield SGDState(step + 1, cloud, velocity, losses, gradients)
+
+    def begin(self, cloud: Cloud) -> SGDState:
+        """The state of a cloud [P, n] before the first step."""
+        return SGDState(0, cloud, self.init_state(cloud))
 
     def init_state(self, cloud: Cloud) -> Tensor:
         """The velocity [P, n] of a cloud [P, n] before the first step."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgdtheory.optim.checkpointed import Beside, checkpointed, resume
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
-from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, SGDState, non_finite
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, non_finite
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.unit import UnitFolder
 
@@ -121,7 +121,7 @@ def run_stage(
     window: list[Tensor] = []  # losses [P] of the steps since the last record
     resumed = resume(folder, name, start.device)
     sgd = sgd.resolve_learning_rate(landscape, start, seed)
-    last = SGDState(0, start, sgd.init_state(start))
+    last = sgd.begin(start)
     if resumed is not None:
         last = resumed.state
         window = list(resumed.tensors["window"])
