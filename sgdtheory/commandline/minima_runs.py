@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sgdtheory.errors import RunError, UserError
+from sgdtheory.report.stdio import paste
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
@@ -74,7 +75,8 @@ def newest_run(root: Path, read: Read, landscape: object, identity: Identity) ->
             continue
         if without_rate(theirs) != landscape:
             if status == "done" and not other:
-                other = f"{path} is of another landscape; minima={path} takes its minima"
+                taken = paste([f"minima={path}"])
+                other = f"{path} is of another landscape; {taken} takes its minima"
             continue
         unfit = _why_unfit(path, status, manifest, theirs)
         if not unfit:

@@ -13,7 +13,7 @@ from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.errors import UserError, first_line
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import Pipeline, ReadsFiles
+from sgdtheory.runs.run import Pipeline, identity_of
 
 STAND_IN = "landscape=quadratic"  # what is composed in the place of the landscape
 
@@ -48,7 +48,4 @@ def pipeline_on(
     if minima is not None:
         node.arguments["minima"] = (minima,)
     pipeline: Pipeline = build(node)
-    science = node.science
-    if isinstance(pipeline, ReadsFiles):
-        science = dict(pipeline.identity(science))
-    return pipeline, science
+    return pipeline, identity_of(pipeline, node.science)

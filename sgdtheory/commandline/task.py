@@ -20,7 +20,7 @@ from sgdtheory.commandline.targets import is_anothers
 from sgdtheory.commandline.words import key_set_by, root_of
 from sgdtheory.errors import RunError, UserError, nearest
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import Pipeline, ReadsFiles
+from sgdtheory.runs.run import Pipeline, identity_of
 from sgdtheory.runs.task import Settings, Task, Where
 
 SETTINGS = ("device", "threads", "run", "executor")
@@ -134,9 +134,8 @@ def _built(
     trust = checker.roots[1:]
     settings = replace(build(plans.settings), where=build(plans.where), trust=trust)
     ground = digest_of_landscape(plans.pipeline.science.get("landscape"))
-    pipeline, science = build(plans.pipeline), plans.pipeline.science
-    if isinstance(pipeline, ReadsFiles):
-        science = dict(pipeline.identity(science))
+    pipeline: Pipeline = build(plans.pipeline)
+    science = identity_of(pipeline, plans.pipeline.science)
     has_read = checker.looked_outside or _has_content(science)
     return Task(
         command,

@@ -1,6 +1,6 @@
 """Diagnostics of chosen parameters, beside those of all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from sgdtheory.protocol import Landscape
 from sgdtheory.roles.facts import shapes_of, title_of
 from sgdtheory.statistics.measured import Measured
 
+Columns: TypeAlias = dict[str, Measured]
 Expressions: TypeAlias = str | tuple[str, ...] | None  # regular ones, a block each
 
 
@@ -37,16 +38,18 @@ def refuse_unmatched(landscape: Landscape, parameters: Expressions, key: str) ->
         matching(shapes, expression, key)
 
 
-def blocks_at(
-    landscape: Landscape, theta: Tensor, parameters: Expressions
-) -> Iterator[tuple[str, Block]]:
-    """Each expression with the landscape of the parameters that it matches, the others held at
-    θ [n]."""
+def beside_blocks(
+    columns_at: Callable[[Landscape, Tensor], Columns],
+    landscape: Landscape,
+    theta: Tensor,
+    parameters: Expressions,
+) -> Columns:
+    """The columns at θ [n] of all parameters, and as `trace[<expression>]` those of the parameters
+    that each expression matches, the others held."""
+    columns = columns_at(landscape, theta)
     for expression in listed(parameters):
         names = matching(shapes_of(landscape), expression, "parameters")
-        yield expression, Block.of_names(landscape, theta, names)
-
-
-def named(columns: dict[str, Measured], expression: str) -> dict[str, Measured]:
-    """Columns of a block under the names they have beside those of all: `trace[<expression>]`."""
-    return {f"{name}[{expression}]": column for name, column in columns.items()}
+        block = Block.of_names(landscape, theta, names)
+        for name, column in columns_at(block, block.theta).items():
+            columns[f"{name}[{expression}]"] = column
+    return columns

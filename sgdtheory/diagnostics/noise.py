@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
-from sgdtheory.diagnostics.blocks import Expressions, blocks_at, named, refuse_unmatched
+from sgdtheory.diagnostics.blocks import Expressions, beside_blocks, refuse_unmatched
 from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, noise_vectors
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.protocol import Cloud, Landscape
@@ -69,10 +69,7 @@ class Noise:
         refuse_unmatched(landscape, self.parameters, f"{key}.parameters")
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        row = self._columns(landscape, theta)
-        for expression, block in blocks_at(landscape, theta, self.parameters):
-            row |= named(self._columns(block, block.theta), expression)
-        return row
+        return beside_blocks(self._columns, landscape, theta, self.parameters)
 
     def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         draws = self._draws(landscape, theta)

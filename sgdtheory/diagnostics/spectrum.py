@@ -12,9 +12,8 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.blocks import (
     Expressions,
-    blocks_at,
+    beside_blocks,
     listed,
-    named,
     refuse_unmatched,
 )
 from sgdtheory.geometry.hessian import DENSE
@@ -96,10 +95,7 @@ class Spectrum:
         return max(20, 6 * self.top) + self.probes * self.steps + self.trace_products
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
-        row = self._with_gauss_newton(landscape, theta)
-        for expression, block in blocks_at(landscape, theta, self.parameters):
-            row |= named(self._with_gauss_newton(block, block.theta), expression)
-        return row
+        return beside_blocks(self._with_gauss_newton, landscape, theta, self.parameters)
 
     def _with_gauss_newton(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         columns = self._columns(landscape, theta)

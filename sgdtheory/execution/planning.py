@@ -1,7 +1,7 @@
 """What a task would do and cost, before anything is done."""
 
 from sgdtheory.execution.machine import prepare_process
-from sgdtheory.runs.run import Pipeline, Plans
+from sgdtheory.runs.run import Pipeline, PlansUnits
 from sgdtheory.runs.task import Plan, Task
 from sgdtheory.runs.unit import Estimate
 
@@ -18,7 +18,7 @@ def plan(task: Task) -> Plan:
     pending = [unit for unit in units if run.folder(unit).status["status"] != "done"]
     prepare_process(settings, settings.executor.count(settings))
     costs: list[tuple[str, Estimate]] = []
-    if pending and isinstance(task.pipeline, Plans):
+    if pending and isinstance(task.pipeline, PlansUnits):
         costs = task.pipeline.plan(run, pending)
     elif pending:
         each = next(unit.cost for unit in [*pending, *units] if unit.cost is not None)()

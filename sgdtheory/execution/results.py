@@ -25,7 +25,7 @@ def draw_report(run: Run) -> None:
 def finish(run: Run, task: Task, seconds: float) -> Json:
     """Write what a run has found: clouds, logs, units, numbers, table, report."""
     from sgdtheory.report.page import table_csv
-    from sgdtheory.roles.facts import name_of_errors, title_of, unit_of_loss
+    from sgdtheory.roles.facts import error_of_loss, title_of, unit_of_loss
 
     units = task.pipeline.units(run)
     results = task.pipeline.finish(run)
@@ -36,7 +36,7 @@ def finish(run: Run, task: Task, seconds: float) -> Json:
         "seed": run.science.get("seed"),
         "landscape": title_of(landscape),
         "dim": getattr(landscape, "dim", None),
-        "scores": {"unit": unit_of_loss(landscape), "error": name_of_errors(landscape)},
+        "scores": {"unit": unit_of_loss(landscape), "error": error_of_loss(landscape)},
         "device": task.settings.device,
         "seconds": seconds,
         "version": __version__,

@@ -12,13 +12,12 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.paths.polyline import points_at
+from sgdtheory.report.figures.edges import WAYS
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WAYS = {"linear": "straight line", "aligned": "aligned line", "bezier": "Bézier", "path": "AutoNEB"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from sgdtheory.paths.ways import WORDS, words_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
 from sgdtheory.roles.examples import is_scored
-from sgdtheory.roles.facts import name_of_errors, title_of, unit_of_loss
+from sgdtheory.roles.facts import error_of_loss, title_of, unit_of_loss
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row, Rows
 
@@ -134,7 +134,7 @@ class Findings:
             for end in row["pair"]:
                 worst = max(worst, self.minima[end]["train_error"] or 0.0)
         if worst:
-            error = name_of_errors(self.landscape)
+            error = error_of_loss(self.landscape)
             return f", training {error} of the ends up to {100 * worst:.3g} %"
         return ""
 
@@ -163,7 +163,7 @@ class Findings:
             first, *_, last = row["curves"][name]["test_error"]
             rises.append(row[name]["test_error"] - max(first, last))
         rise = max(rises)
-        error = name_of_errors(self.landscape)
+        error = error_of_loss(self.landscape)
         words = (
             f"test {error} at the saddles is {100 * rise:+.2f} percentage points over the "
             f"worse end, at most"

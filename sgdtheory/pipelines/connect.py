@@ -27,9 +27,9 @@ from sgdtheory.pipelines.asked_edges import asked_edges
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.connect_costs import ConnectCosts
 from sgdtheory.pipelines.digests import digest_of
-from sgdtheory.pipelines.finished import all_finished, unfinished
+from sgdtheory.pipelines.finished import all_finished, rows_of, unfinished
 from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, finite_losses, merged_claims
-from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
@@ -186,10 +186,7 @@ class Connect:
     def _minima(self, run: Run) -> Rows:
         """A row for each minimum that is finished: its scores, diagnostics and source."""
         units = self._minimum_units(run)
-        scores = []
-        for unit in units:
-            result = run.result(unit) or {"rows": []}
-            scores += result["rows"]
+        scores = rows_of(run, units)
         diagnostics = units_of(self.diagnostic, self.landscape, units, run)
         measured = columns_of(diagnostics, run, len(scores))
         sources = [self.given.sources[first] for first in self._distinct.kept]
@@ -201,10 +198,9 @@ class Connect:
     def _kept(self) -> TensorsByName:
         """The minima that were joined, constants, and the points as they were given where one was
         there twice."""
-        again = {}
-        if len(self.points) > len(self.nodes):
-            again = {STARTS: self.points}
-        return {"minima": self.nodes, **again, **constants_to_keep(self.landscape)}
+        again = len(self.points) > len(self.nodes)
+        starts = self.points if again else None
+        return {"minima": self.nodes, **kept_beside(self.landscape, starts)}
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs, edges too that are not asked for before the minima
@@ -292,11 +288,7 @@ class Connect:
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
         """All edges asked for so far. A minimum whose scores are not finite is joined with none."""
-        scores = []
-        for unit in self._minimum_units(run):
-            result = run.result(unit) or {}
-            scores.append(result["rows"][0])
-        nodes = finite_losses(scores)
+        nodes = finite_losses(rows_of(run, self._minimum_units(run)))
         pairs = self.pairs
         if self._asked is not None:
             pairs = [pair for pair in self._asked if nodes.keys() >= set(pair)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import NARROW, as_constant
-from sgdtheory.protocol import Landscape, TensorsByName
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.roles.examples import network_of
 from sgdtheory.roles.facts import constants_of
 from sgdtheory.runs.tensors import Tensors
@@ -25,6 +25,15 @@ def constants_to_keep(landscape: Landscape) -> TensorsByName:
             value = value.float()
         kept[f"{CONSTANT}{name}"] = value
     return kept
+
+
+def kept_beside(landscape: Landscape, starts: Cloud | None) -> TensorsByName:
+    """What a run's file of minima holds beside them: constants, and the points [P, n] that were
+    given where those are others."""
+    kept = constants_to_keep(landscape)
+    if starts is None:
+        return kept
+    return {STARTS: starts, **kept}
 
 
 def statistics_to_keep(statistics: list[TensorsByName | None]) -> TensorsByName:

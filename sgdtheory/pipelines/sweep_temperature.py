@@ -17,7 +17,7 @@ from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
-from sgdtheory.pipelines.minima_file import STARTS, constants_to_keep
+from sgdtheory.pipelines.minima_file import STARTS, kept_beside
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
@@ -145,8 +145,10 @@ class SweepTemperature:
             return Results(claims_of([], title), {})
         thetas = torch.stack([ground.theta for ground in known.values()])
         first = known[sites[0].number_and_size]
+        starts = None if self._from_files is None else self._from_files.points
+        beside = kept_beside(self.landscape, starts)
         clouds: dict[str, Tensors] = {
-            "minima.safetensors": {"minima": thetas, **self._kept},
+            "minima.safetensors": {"minima": thetas, **beside},
             "ground.safetensors": first._asdict(),
         }
         cells = list(self._cells(sites, known))
@@ -179,15 +181,6 @@ class SweepTemperature:
                 row["source"] = self._from_files.sources[site.number]
             rows.append(row)
         return rows
-
-    @property
-    def _kept(self) -> Tensors:
-        """What is kept beside the minima that were found: where they were looked for from, and
-        constants."""
-        kept = constants_to_keep(self.landscape)
-        if self._from_files is None:
-            return kept
-        return {STARTS: self._from_files.points, **kept}
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are

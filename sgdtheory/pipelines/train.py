@@ -21,7 +21,7 @@ from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snaps
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, is_sampled, is_scored
-from sgdtheory.roles.facts import name_of_errors, objective_gap, title_of, unit_of_loss
+from sgdtheory.roles.facts import error_of_loss, objective_gap, title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results
@@ -153,7 +153,7 @@ class Train:
     def _claims(self, rows: Rows) -> list[Claim]:
         """A point is called a minimum where it is one: trained, or on a formula stationary."""
         title = title_of(self.landscape)
-        name = name_of_errors(self.landscape)
+        name = error_of_loss(self.landscape)
         if not rows:
             unknown = Measured.nothing("no unit finished")
             words = f"no minimum of {title}"

@@ -48,7 +48,7 @@ def unit_of_loss(landscape: object) -> str:
     return str(of(of(landscape, "loss"), "unit", ""))
 
 
-def name_of_errors(landscape: object) -> str:
+def error_of_loss(landscape: object) -> str:
     """What the errors beside the loss are called: of classes "error"."""
     return str(of(of(landscape, "loss"), "error", "error"))
 

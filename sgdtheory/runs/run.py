@@ -48,8 +48,16 @@ class ReadsFiles(Protocol):
         ...
 
 
+def identity_of(pipeline: Pipeline, science: Json) -> Json:
+    """What a run of a pipeline is known by: its configuration, with the content of what it has read
+    in the place of paths."""
+    if isinstance(pipeline, ReadsFiles):
+        return dict(pipeline.identity(science))
+    return science
+
+
 @runtime_checkable
-class Plans(Protocol):
+class PlansUnits(Protocol):
     """A pipeline whose units cost differently, or are not all known at the beginning."""
 
     def plan(self, run: "Run", pending: list[Unit]) -> list[tuple[str, Estimate]]:

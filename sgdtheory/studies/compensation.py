@@ -132,8 +132,7 @@ class Compensation(Study):
         self, landscape: Landscape, name: str, curvature: Tensor
     ) -> tuple[list[int], list[int]]:
         """Which parameters are pushed, and to which side, given H [n, n]: only those that the data
-        loss depends on, no weight of an empty pixel.
-        """
+        loss depends on, no weight of an empty pixel."""
         source = stream(self.seed, "pushed", name)
         known = (curvature.diagonal() - weight_decay_of(landscape)).abs() > 1e-12
         order = torch.randperm(landscape.dim, generator=source).tolist()
@@ -149,8 +148,7 @@ class Compensation(Study):
 
     def estimate(self, unit: Unit) -> Estimate:
         """Products with the Hessian and the gradients of all L-BFGS iterations, each as long as one
-        gradient that is timed.
-        """
+        gradient that is timed."""
         landscape = self.landscapes[self.case_of(unit).settings["network"]]
         point = landscape.init(1, stream(self.seed, key(0, "estimate"))).double()
         clock = time.perf_counter()
@@ -163,8 +161,7 @@ class Compensation(Study):
 
 def described(row: Row, weight_decay: float) -> Row:
     """A push with the share of the data loss's rise that is made up, and the rest in units of
-    ½λδ².
-    """
+    ½λδ²."""
     return {
         **row,
         "made_up": 1 - row["data_left"] / row["data_rise"],
@@ -177,8 +174,7 @@ def made_up(rows: Rows) -> Measured:
     """1 − Σ data_left / Σ data_rise over parameters, with its error over them: a quotient of means.
 
     A single quotient may be anything, for a push along −θ_i lowers the weight decay and may raise
-    the data loss by nothing.
-    """
+    the data loss by nothing."""
     if not rows:
         return Measured.nothing("no parameter was pushed")
     rise, left = column_of(rows, "data_rise"), column_of(rows, "data_left")

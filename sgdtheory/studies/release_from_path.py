@@ -1,6 +1,5 @@
 """SGD that is released on a path leaves it for flatter regions, and does not reach the ends in the
-time given.
-"""
+time given."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,8 +44,7 @@ class ReleaseFromPath(FoundPaths):
     drift is subtracted.
 
     `at`: arc positions; `time` ηt, with measurements at `looks` moments; `replicas` for each point
-    and batch size.
-    """
+    and batch size."""
 
     on = "release"
     keys = ("at", "batch_size", "learning_rate", "time", "looks", "replicas", "quench")
@@ -88,8 +86,7 @@ class ReleaseFromPath(FoundPaths):
         part: int,
     ) -> list[Cloud]:
         """The cloud [A, R, n] at each look. A stage for each, which changes nothing: SGD without
-        momentum has no velocity to lose.
-        """
+        momentum has no velocity to lose."""
         replicas, parts = 1 if size is None else self.replicas, 1 + len(self.batch_size)
         noise = "descent" if size is None else f"batch-{size}"
         cloud, clouds = frame.start.repeat_interleave(replicas, 0), []
