@@ -48,9 +48,9 @@ from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.minimisation import find_minimum
 from sgdtheory.temperature.reference_minimum import (
     ReferenceMinimum,
-    find_minimum,
     reference_minimum_at,
 )
 from sgdtheory.temperature.schedule import MeasurementSchedule

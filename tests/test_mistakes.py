@@ -329,9 +329,12 @@ DASHES = [
     wrong("train --output x", "'run.dir=x'"),
 ]
 ALONE = [
-    wrong(COLD + "sgd.learning_rate=0.1", "sgd.learning_rate: nothing here reads it", "'sweep.learning_rate'"),
-    wrong(COLD + "sgd.batch_size=8", "sgd.batch_size: nothing here reads it", "'sweep.batch_size'"),
-    wrong(COLD + "sgd.nesterov=true", "sgd.nesterov: nothing here reads it"),
+    wrong(COLD + "sgd.learning_rate=0.1", "sgd.learning_rate is swept here", "sweep.learning_rate=[…]"),
+    wrong(COLD + "sgd.batch_size=8", "sgd.batch_size is swept here", "sweep.batch_size=[…]"),
+    wrong(COLD + "sgd=adamw", "sgd.decay beside the gradient", "sgd=adam", "sgd.decay=0"),
+    wrong("sweep-temperature sgd=adam sampling=epoch", "sampling=epoch: the law η/2√b"),
+    wrong("sweep-temperature model=resnet8 sgd=adam", "sgd=adam: with batch norm"),
+    wrong(COLD + "sgd.nesterov=true", "sgd.nesterov: no law"),
     wrong(COLD + "sgd.momentum=1", "sgd.momentum", "less than 1"),
     wrong(COLD + "momentum=1", "momentum", "less than 1"),
     wrong(COLD + "sgd.momentum=0.9 momentum=0.5", "sgd.momentum", "momentum= is given too"),

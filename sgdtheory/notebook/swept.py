@@ -45,7 +45,7 @@ class Swept:
         )
         if predicted:
             ends = [min(predicted), max(predicted)]
-            axes.plot(ends, ends, color="grey", label="T = η/2b(1−μ)")
+            axes.plot(ends, ends, color="grey", label="the law")
             axes.legend()
         axes.set_xscale("log")
         axes.set_yscale("log")

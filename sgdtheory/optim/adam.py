@@ -17,8 +17,8 @@ class Adam(SGD):
     2015, 1412.6980, Algorithm 1).
 
     β₁ is `momentum`. The learning rate must be a number, for what suits SGD is no guide here. The
-    velocity [2, P, n] holds m and s. Its noise has no temperature η/2b: the estimators' laws are of
-    SGD.
+    velocity [2, P, n] holds m and s. Its noise has a temperature η/2√b, not η/2b, in coordinates of
+    its own (`AdamOfNoise`).
     """
 
     momentum: BelowOne = 0.9

@@ -202,6 +202,15 @@ class SGD:
             force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate
         )
 
+    @property
+    def equivalent(self) -> "SGD":
+        """The SGD whose noise this one has, near a minimum and in the coordinates of its cloud."""
+        return self
+
+    def velocity_of(self, state: SGDState) -> Tensor:
+        """v [P, n] of the last step θ ← θ − ηv, η the learning rate of `equivalent`."""
+        return state.velocity
+
     def _batches(
         self, landscape: Landscape, cloud: Cloud, shared: bool, first_step: int, seed: int
     ) -> Iterator[Batch | None]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from sgdtheory.optim.cost import estimate_descent
+from sgdtheory.pipelines.sweep_sites import Grounds, Site
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import count_of
-from sgdtheory.runs.unit import Estimate
+from sgdtheory.runs.unit import Estimate, Unit
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cost import estimate_cell
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
@@ -51,6 +52,23 @@ class SweepCosts:
         start = self._start.to(self.dtype)
         cloud = start.expand(self.replicas, -1).clone()
         return estimate_cell(self.landscape, sgd, cloud, looks)
+
+    def of_known(
+        self, pending: list[Unit], cells: list[tuple[Unit, Cell, Site]], grounds: Grounds
+    ) -> list[tuple[str, Estimate]]:
+        """Units to come by name, cells of minima that are known after all others."""
+        recorded = {unit.hash for unit, _, _ in cells}
+        costs = []
+        for unit in pending:
+            if unit.hash not in recorded:
+                cost = unit.cost or self.of_minimum
+                costs.append((unit.name, cost()))
+        asked = {unit.hash for unit in pending}
+        for unit, cell, site in cells:
+            if unit.hash in asked:
+                of_cell = self.of_cell(cell, grounds[site.number_and_size])
+                costs.append((unit.name, of_cell))
+        return costs
 
     @property
     def _start(self) -> Cloud:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
 from sgdtheory.optim.sampling import Sampling
+from sgdtheory.pipelines.starting_points import Given
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
@@ -100,6 +101,19 @@ def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     if ground.has_minimum:
         row["relaxation"] = ground.relaxation(0.01)
     return row
+
+
+def minima_rows(
+    sites: Sequence[Site], grounds: Grounds, measured: Rows, files: Given | None
+) -> Rows:
+    """A row about each bottom, with the columns of diagnostics and the file that it is from."""
+    rows = []
+    for site, columns in zip(sites, measured, strict=True):
+        row = minimum_row(site, grounds[site.number_and_size]) | columns
+        if files is not None:
+            row["source"] = files.sources[site.number]
+        rows.append(row)
+    return rows
 
 
 def reference_minima(run: Run, sites: Sequence[Site]) -> Grounds:

@@ -14,6 +14,7 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfi
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.optim.sampling import Sampling
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
@@ -25,11 +26,12 @@ from sgdtheory.pipelines.sweep_sites import (
     Site,
     SiteUnits,
     bottom_of,
-    minimum_row,
+    minima_rows,
     reference_minima,
     refuse_batches,
     refuse_points,
 )
+from sgdtheory.pipelines.swept_optimiser import Optimiser, second_moment_of
 from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima
@@ -39,16 +41,17 @@ from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results
 from sgdtheory.statistics.rows import Rows
-from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.cell import Cell, SecondMoment
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.grid import Grid
+from sgdtheory.temperature.minimisation import find_minimum
 from sgdtheory.temperature.quench import quench
 from sgdtheory.temperature.reference_minimum import (
     ReferenceMinimum,
-    find_minimum,
     reference_minimum_at,
+    reference_of_adam,
 )
 
 
@@ -66,6 +69,9 @@ class SweepTemperature:
     points at these fractions of their lengths instead; clouds are let go there and measured against
     the minimum below. With batch norm every b has its own objective and ground, and no minimum:
     when a cell is done a unit more quenches some of its points.
+
+    `sgd`: the optimiser of the cells. Adam's cloud is measured in the coordinates in which Adam is
+    SGD where noise dominates, against η/2√b (see `AdamOfNoise`).
     """
 
     landscape: Landscape
@@ -75,6 +81,7 @@ class SweepTemperature:
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
+    sgd: Optimiser = SGD
     # what they hold is part of the identity
     minima: Annotated[tuple[Path, ...] | None, Place] = None
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
@@ -91,7 +98,8 @@ class SweepTemperature:
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
-        elif states_minima(self.landscape):  # others are checked when the minimum is known
+        elif states_minima(self.landscape) and self.second_moment is None:
+            # others are checked when the minimum is known
             theta = self.landscape.minima()[0].double()
             (highest,), _ = top_eigenpairs(self.landscape, theta, 1)
             self.sweep.check(float(highest), self.momentum)
@@ -111,8 +119,9 @@ class SweepTemperature:
         """Record the cloud of one cell."""
         (minimum,) = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
-        seed = key(self.seed, "cell", *vars(cell).values())
-        trajectory = cell.measure(folder, self.landscape, ground, seed, dtype_of(self.dtype))
+        seed = key(self.seed, "cell", *cell.settings.values())
+        landscape = ground.coordinates(self.landscape)
+        trajectory = cell.measure(folder, landscape, ground, seed, dtype_of(self.dtype))
         folder.finish({}, trajectory.tensors())
 
     def _measure(self, index: int, batch_size: int, folder: UnitFolder) -> None:
@@ -124,8 +133,9 @@ class SweepTemperature:
         theta = find_minimum(self.landscape, start, self.seed)
         folder.tell(0.6, "measuring the minimum")
         above = None if self.at is None else start
-        ground = reference_minimum_at(self.landscape, theta, self.seed, batch_size, start=above)
-        folder.finish({}, {**ground._asdict(), "minima": theta[None]})
+        measure = reference_minimum_at if self.second_moment is None else reference_of_adam
+        ground = measure(self.landscape, theta, self.seed, batch_size, start=above)
+        folder.finish({}, {**ground.tensors(), "minima": theta[None]})
 
     def _quench(self, cell: Cell, folder: UnitFolder) -> None:
         """Let some points of a finished cell down."""
@@ -133,7 +143,7 @@ class SweepTemperature:
         ground = ReferenceMinimum.kept_in(minimum.clouds())
         like = torch.empty(0, dtype=dtype_of(self.dtype), device=device_of(self.landscape))
         snapshots = recorded.clouds()["snapshots"].to(like)
-        seed = key(self.seed, "quench", *vars(cell).values())
+        seed = key(self.seed, "quench", *cell.settings.values())
         bottom = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
         folder.finish({"bottom": bottom}, {})
 
@@ -143,13 +153,13 @@ class SweepTemperature:
         title = title_of(self.landscape)
         if len(known) < len(sites):
             return Results(claims_of([], title), {})
-        thetas = torch.stack([ground.theta for ground in known.values()])
+        thetas = torch.stack([ground.weights_at_minimum for ground in known.values()])
         first = known[sites[0].number_and_size]
         starts = None if self._from_files is None else self._from_files.points
         beside = kept_beside(self.landscape, starts)
         clouds: dict[str, Tensors] = {
             "minima.safetensors": {"minima": thetas, **beside},
-            "ground.safetensors": first._asdict(),
+            "ground.safetensors": first.tensors(),
         }
         cells = list(self._cells(sites, known))
         rows = []
@@ -160,9 +170,10 @@ class SweepTemperature:
             name = f"{site.number}-{cell.name}" if site.number else cell.name
             clouds[f"trajectories/{name}.safetensors"] = tensors
             ground = known[site.number_and_size]
-            trajectory = cell.trajectory_from(tensors, self.landscape, ground)
+            landscape = ground.coordinates(self.landscape)
+            trajectory = cell.trajectory_from(tensors, landscape, ground)
             bottom = None if quenching is None else bottom_of(run.result(quenching))
-            row = describe_cell(cell, self.landscape, ground, trajectory, self.estimator, bottom)
+            row = describe_cell(cell, landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
         tables = {"cells": rows, "minima": self._minima(run, known)}
         return Results(claims_of(rows, title), tables, numbers_of(rows), clouds)
@@ -173,14 +184,7 @@ class SweepTemperature:
         minima = [site.unit for site in sites]
         diagnostics = units_of(self.diagnostic, self.landscape, minima, run)
         measured = columns_of(diagnostics, run, len(sites))
-        rows = []
-        for site, columns in zip(sites, measured, strict=True):
-            ground = grounds[site.number_and_size]
-            row = minimum_row(site, ground) | columns
-            if self._from_files is not None:
-                row["source"] = self._from_files.sources[site.number]
-            rows.append(row)
-        return rows
+        return minima_rows(sites, grounds, measured, self._from_files)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells that are not known before the minimum is are
@@ -188,17 +192,7 @@ class SweepTemperature:
         sites = self._sites(run)
         grounds = reference_minima(run, sites)
         cells = list(self._cells(sites, grounds))
-        recorded = {unit.hash for unit, _, _ in cells}
-        costs = []
-        for unit in pending:
-            if unit.hash not in recorded:
-                cost = unit.cost or self._costs.of_minimum
-                costs.append((unit.name, cost()))
-        asked = {unit.hash for unit in pending}
-        for unit, cell, site in cells:
-            if unit.hash in asked:
-                of_cell = self._costs.of_cell(cell, grounds[site.number_and_size])
-                costs.append((unit.name, of_cell))
+        costs = self._costs.of_known(pending, cells, grounds)
         for site in sites:
             if site.number_and_size in grounds:
                 continue
@@ -206,6 +200,12 @@ class SweepTemperature:
                 guess = self._costs.of_cell(self._cell(1e-6, size), None)
                 costs += [(f"cell-{rate}-{size}", guess) for rate in self.sweep.rates_in_words]
         return costs
+
+    @cached_property
+    def second_moment(self) -> SecondMoment | None:
+        """Adam's; None: SGD."""
+        same = {"momentum": self.momentum, "sampling": self.sampling, "steps": self.steps}
+        return second_moment_of(self.sgd, same, self.landscape)
 
     @property
     def _costs(self) -> SweepCosts:
@@ -252,11 +252,10 @@ class SweepTemperature:
         sizes = [0]
         if not is_additive(self.landscape):
             sizes = list(self.sweep.batch_size)
-        what = {
-            "landscape": run.science["landscape"],
-            "seed": self.seed,
-            "polished": self.at is None,
-        }
+        landscape = run.science["landscape"]
+        what = {"landscape": landscape, "seed": self.seed, "polished": self.at is None}
+        if self.second_moment is not None:
+            what["coordinates"] = "of the noise"
         smallest = min(self.sweep.batch_size)
         units = SiteUnits(what, self._measure, self._costs.of_minimum, smallest)
         return units.below(points, sizes)
@@ -266,12 +265,13 @@ class SweepTemperature:
             ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
-            top = ground.top_curvature
+            top = ground.steepest
             adapts = not ground.has_minimum
-            for rate in self.sweep.learning_rates(top, self.momentum, adapts):
+            gain = self._cell(1.0, max(self.sweep.batch_size)).sgd.rate
+            for rate in self.sweep.learning_rates(top, self.momentum, adapts, gain):
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self._cell(rate, size)
-                    config = {"cell": vars(cell), "dtype": self.dtype, "seed": self.seed}
+                    config = {"cell": cell.settings, "dtype": self.dtype, "seed": self.seed}
                     work = partial(self._record, cell)
                     cost = partial(self._costs.of_cell, cell, None)
                     yield site.unit_of(cell, config, work, cost), cell, site
@@ -289,6 +289,5 @@ class SweepTemperature:
         return quenches
 
     def _cell(self, rate: float, size: int) -> Cell:
-        return Cell(
-            rate, size, self.momentum, self.sampling, self.replicas, self.precision, self.steps
-        )
+        measured = (self.replicas, self.precision, self.steps)
+        return Cell(rate, size, self.momentum, self.sampling, *measured, self.second_moment)

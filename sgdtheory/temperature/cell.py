@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 
 import torch
+from torch import Tensor
 
-from sgdtheory.fokker_planck.law import noise_temperature
+from sgdtheory.fokker_planck.law import temperature
 from sgdtheory.geometry.gradient_noise import MOST_EXAMPLES
+from sgdtheory.optim.adam_of_noise import AdamOfNoise
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -32,6 +34,19 @@ FORGETTING_TIME, NORM_RELAXATION_TIME = 3.0, 0.25
 
 
 @dataclass(frozen=True)
+class SecondMoment:
+    """How Adam averages squared gradients."""
+
+    beta2: float
+    epsilon: float
+
+    @property
+    def memory(self) -> float:
+        """Steps after which 5 % of an average is what it began with."""
+        return 3 / (1 - self.beta2)
+
+
+@dataclass(frozen=True)
 class Cell:
     """η, b, μ, the sampler, and how long and how precisely the cloud is measured."""
 
@@ -42,6 +57,7 @@ class Cell:
     replicas: int
     precision: float
     steps: int  # at most
+    second_moment: SecondMoment | None = None  # Adam's; None: SGD
 
     def schedule(self, reference: ReferenceMinimum, count: int | None) -> MeasurementSchedule:
         """Times from measured relaxation: burn in until Tr C is warm but for 1 %, record when the
@@ -52,7 +68,7 @@ class Cell:
         least twice. Scale-invariant parameters never stop moving over their sphere: there weight
         decay sets the times.
         """
-        scale = (1 - self.momentum) / self.learning_rate
+        scale = (1 - self.momentum) / self.sgd.rate
         velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
         longest = self.steps / (6 * WINDOW)
         if reference.has_minimum:
@@ -64,7 +80,8 @@ class Cell:
             warm = FORGETTING_TIME / decay
             forgotten = NORM_RELAXATION_TIME / decay
             cheap = 1
-        burn_in = min(warm * scale + velocity, self.steps / 3)
+        memory = 0.0 if self.second_moment is None else self.second_moment.memory
+        burn_in = min(warm * scale + velocity + memory, self.steps / 3)
         spacing = min(forgotten * scale + velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))
         windows = max(2, int((self.steps - burn_in) // (thinning * WINDOW)))
@@ -80,9 +97,17 @@ class Cell:
         return f"{in_full(self.learning_rate)}-{self.batch_size}"
 
     @property
-    def sgd(self) -> SGD:
-        """The descent; how many steps it takes is in the schedule."""
-        return SGD(
+    def settings(self) -> dict[str, float | int | str]:
+        """What tells the cell from others, by name."""
+        known = {name: value for name, value in vars(self).items() if name != "second_moment"}
+        if self.second_moment is None:
+            return known
+        return {**known, **vars(self.second_moment)}
+
+    def descent(self, scale: Tensor | None) -> SGD:
+        """The descent, in coordinates φ = sθ of `scale` s [n]; how many steps it takes is in the
+        schedule."""
+        usual = SGD(
             self.steps,
             self.batch_size,
             self.learning_rate,
@@ -90,6 +115,15 @@ class Cell:
             self.momentum,
             sampling=self.sampling,
         )
+        if self.second_moment is None:
+            return usual
+        assert scale is not None
+        return AdamOfNoise(**vars(usual), **vars(self.second_moment), scale=scale)
+
+    @property
+    def sgd(self) -> SGD:
+        """The SGD whose temperature the cloud has."""
+        return self.descent(torch.ones(1)).equivalent
 
     def measure(
         self,
@@ -104,7 +138,7 @@ class Cell:
             folder,
             landscape,
             reference,
-            self.sgd,
+            self.descent(reference.scale),
             self.schedule(reference, count_of(landscape)),
             self.replicas,
             seed,
@@ -124,8 +158,9 @@ class Cell:
         return trajectory_of(arrays, reference, self.sgd, count_of(landscape), self.replicas)
 
     def predicted(self, count: int | None) -> float:
-        """T by theory: η/(2b(1−μ)), × (N−b)/(N−1) without replacement inside a batch."""
-        law = noise_temperature(self.learning_rate, self.batch_size, self.momentum)
+        """T by theory: η/(2b(1−μ)), × (N−b)/(N−1) without replacement inside a batch; of Adam
+        η/2√b."""
+        law = temperature(self.sgd)
         if self.sampling != "without_replacement" or count is None or count < 2:
             return law
         return law * (count - self.batch_size) / (count - 1)

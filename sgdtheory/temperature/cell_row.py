@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 
+from sgdtheory.fokker_planck.law import time_step
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured
@@ -49,13 +50,13 @@ def describe_cell(
     if bottom is not None:
         temperature["excess_loss"] = bottom
     trace = float(sampled.noise_trace.mean()) if sampled.losses.size else None
-    steepest = reference.top_curvature if quenched is None else quenched.top_curvature
-    stability = cell.learning_rate * steepest / (2 * (1 + cell.momentum))
+    steepest = reference.steepest if quenched is None else quenched.top_curvature
+    stability = cell.sgd.rate * steepest / (2 * (1 + cell.momentum))
     anharmonic = _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
     reasons = (anharmonic, bottom.why if bottom is not None else "")
     why = verdict.why or "; ".join(reason for reason in reasons if reason)
     stationary = verdict.first is not None
-    row = {**_settings(cell), **_predictions(cell, landscape, reference)}
+    row: Row = {**_settings(cell), **_predictions(cell, landscape, reference)}
     row["temperature"] = {name: number.as_json() for name, number in temperature.items()}
     if stationary and quenched is None:
         row |= excess_columns(landscape, reference, sampled)
@@ -80,7 +81,10 @@ def describe_cell(
 
 def _settings(cell: Cell) -> Row:
     names = ("learning_rate", "batch_size", "momentum", "sampling", "replicas")
-    return {name: getattr(cell, name) for name in names}
+    settings = {name: getattr(cell, name) for name in names}
+    if cell.second_moment is None:
+        return settings
+    return {**settings, "optimiser": "adam", "equivalent_rate": cell.sgd.rate}
 
 
 def _predictions(cell: Cell, landscape: Landscape, reference: ReferenceMinimum) -> Row:
@@ -89,7 +93,7 @@ def _predictions(cell: Cell, landscape: Landscape, reference: ReferenceMinimum) 
     law = cell.predicted(count)
     if cell.sampling != "epoch" or not count:
         return {"predicted": law}
-    rate = cell.learning_rate / (1 - cell.momentum)
+    rate = time_step(cell.sgd)
     factor = reference.epoch_factor(rate, count / cell.batch_size)
     return {"predicted": law, "predicted_epoch": law * factor}
 

@@ -10,6 +10,7 @@ from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, s
 from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.trends import weighted_mean
+from sgdtheory.temperature.adam_claims import adam_claims
 from sgdtheory.temperature.norm_claims import norm_claims
 
 CLOSE = 0.03  # of a slope to one, of a ratio to one
@@ -86,12 +87,13 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
     if cells[0]["sampling"] == "epoch":
         claims.insert(0, _epoch(cells))
     stated = [claim for claim in claims if claim is not None]
-    return [*stated, *norm_claims(cells)]
+    return [*stated, *adam_claims(cells), *norm_claims(cells)]
 
 
 def _slope(cells: Cells, title: str) -> Claim:
     fit = fit_over_minima(cells)
-    expected = f"1 within {CLOSE}; T from the excess loss, normalised by ⟨Tr C(θ)⟩"
+    noise = "⟨Σ C_ii(θ)/σ_i⟩" if is_of_adam(cells) else "⟨Tr C(θ)⟩"
+    expected = f"1 within {CLOSE}; T from the excess loss, normalised by {noise}"
     left_out = _left_out(cells)
     if not isinstance(fit, Fit):
         words = f"T on {title}: {left_out or 'no line'}"
@@ -102,14 +104,26 @@ def _slope(cells: Cells, title: str) -> Claim:
         within = max(CLOSE, 2 * fit.slope_stderr)
         holds = abs(fit.slope - 1) < within
     does = {True: "follows", False: "does not follow", None: "may follow"}[holds]
-    law = "η/2b" if cells[0]["momentum"] == 0 else "η/2b(1−μ)"
-    words = f"T {does} {law} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells"
+    words = (
+        f"T {does} {law_of(cells)} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells"
+    )
     minima = len(_by_minimum(cells))
     if minima > 1:
         words += f" at {minima} minima"
     if left_out:
         words += f"; {left_out}"
     return Claim("slope", words, slope, expected, holds)
+
+
+def is_of_adam(cells: Cells) -> bool:
+    return bool(cells[0].get("optimiser") == "adam")
+
+
+def law_of(cells: Cells) -> str:
+    """What T is by theory."""
+    if is_of_adam(cells):
+        return "η/2√b"
+    return "η/2b" if cells[0]["momentum"] == 0 else "η/2b(1−μ)"
 
 
 def _left_out(cells: Cells) -> str:
@@ -172,8 +186,9 @@ def _scatter(cells: Cells) -> Claim | None:
     spread = scatter(points_of(cells))
     if not isinstance(spread, Scatter):
         return None
+    ratio = "η/√b" if is_of_adam(cells) else "η/b"
     words = (
-        f"cells of equal η/b differ by {100 * spread.observed:.1f} %, their errors alone "
+        f"cells of equal {ratio} differ by {100 * spread.observed:.1f} %, their errors alone "
         f"make {100 * spread.expected:.1f} %"
     )
     holds = spread.observed < max(0.02, 2 * spread.expected)
@@ -193,8 +208,9 @@ def _swelling(cells: Cells) -> Claim | None:
     excess = _excess(worst)
     assert excess is not None
     ratio = excess / worst["predicted"]
+    noise = "Σ C_ii/σ_i" if is_of_adam(cells) else "Tr C"
     words = (
-        f"⟨Tr C⟩/Tr C(θ*) runs from {least:.2f} to {most:.2f}: where it is largest T/T_law "
+        f"⟨{noise}⟩/{noise}(θ*) runs from {least:.2f} to {most:.2f}: where it is largest T/T_law "
         f"is {ratio:.2f}, the anharmonicity that one temperature cannot tell"
     )
     return Claim("anharmonicity", words, Measured(most), "no fixed value", None)

@@ -31,19 +31,20 @@ class Grid:
                 raise UserError(f"sweep.{name}={list(values)} names a value twice")
 
     def learning_rates(
-        self, top_curvature: float, momentum: float, adapts: bool = False
+        self, top_curvature: float, momentum: float, adapts: bool = False, gain: float = 1.0
     ) -> tuple[float, ...]:
         """The rates as numbers; refuses those that no quadratic of this curvature would survive.
 
         `adapts`: nothing is refused where the curvature depends on the length of scale-invariant
-        parameters: an instability lengthens them until it is none.
+        parameters: an instability lengthens them until it is none. `gain`: by which a rate is
+        larger for SGD in the coordinates of the curvature, of Adam √b(1−β₁).
         """
         if self.learning_rate == "auto":
-            smallest = STEPS[0] * 2 * (1 - momentum) / max(top_curvature, 1e-12)
+            smallest = STEPS[0] * 2 * (1 - momentum) / gain / max(top_curvature, 1e-12)
             base = float(f"{smallest:.1e}")
             return tuple(base * step / STEPS[0] for step in STEPS)
         if not adapts:
-            self.check(top_curvature, momentum)
+            self.check(top_curvature, momentum, gain)
         return self.learning_rate
 
     @property
@@ -53,9 +54,9 @@ class Grid:
             return ["auto"] * len(STEPS)
         return [in_full(rate) for rate in self.learning_rate]
 
-    def check(self, top_curvature: float, momentum: float) -> None:
+    def check(self, top_curvature: float, momentum: float, gain: float = 1.0) -> None:
         """ηh < 2(1+μ), or SGD has no stationary state."""
-        limit = 2 * (1 + momentum) / max(top_curvature, 1e-12)
+        limit = 2 * (1 + momentum) / gain / max(top_curvature, 1e-12)
         if self.learning_rate != "auto" and max(self.learning_rate) >= limit:
             raise UserError(
                 f"sweep.learning_rate={max(self.learning_rate):g} has no stationary state: "

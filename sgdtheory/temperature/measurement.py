@@ -168,7 +168,8 @@ class Records:
         kept = cloud[: SNAPSHOTS if len(self.norms.indices) else 0]
         arrays["snapshots"] = kept.double().cpu().numpy()
         count = count_of(self.landscape)
-        return trajectory_of(arrays, self.reference, self.descent, count, self.replicas)
+        law = self.descent.equivalent
+        return trajectory_of(arrays, self.reference, law, count, self.replicas)
 
 
 def measure(
@@ -187,7 +188,8 @@ def measure(
     parameters, if there are any.
     """
     assert state.gradients is not None
-    theta = state.cloud + sgd.rate * state.velocity
+    velocity = sgd.velocity_of(state)
+    theta = state.cloud + sgd.equivalent.rate * velocity
     full_batch = whole_pass(landscape, theta, sgd.size, source, directions)
     away = theta - minimum
     noise = state.gradients - full_batch.gradients
@@ -197,7 +199,7 @@ def measure(
         "noise_trace": full_batch.noise_trace,
         "noise_norms_squared": _squares(noise),
         "batch_norms_squared": _squares(state.gradients),
-        "velocity_norms_squared": _squares(state.velocity),
+        "velocity_norms_squared": _squares(velocity),
         "parameter_norms_squared": _squares(theta),
         "virials": (away.double() * full_batch.gradients.double()).sum(1),
         "positions": (away @ directions.T).double(),

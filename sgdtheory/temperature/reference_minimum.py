@@ -1,13 +1,12 @@
 """The minimum θ* below a thermal cloud: its loss, its noise, and how fast clouds relax there."""
 
-from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import RunError, UserError
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import (
     is_additive,
     noise_vectors,
@@ -16,13 +15,11 @@ from sgdtheory.geometry.gradient_noise import (
 )
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.lanczos import weighted_spectrum
+from sgdtheory.geometry.noise_by_parameter import deviations, noise_scale
 from sgdtheory.geometry.scale_invariance import scale_invariant
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
-from sgdtheory.optim.descent import lbfgs
-from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
-from sgdtheory.optim.schedule import Cosine
-from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Landscape, value_and_grad
+from sgdtheory.landscapes.derived.rescaled import Rescaled
+from sgdtheory.protocol import Landscape, TensorsByName, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
 from sgdtheory.roles.facts import decay_gradient, decays_alike, weight_decay_of
@@ -32,20 +29,19 @@ from sgdtheory.statistics.measured import Measured
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
 VECTORS, MICRO = 32, 32  # draws of the noise that the spectrum is weighted by, and their batch size
 LANCZOS = 40  # steps: the resolved scales of h span about (steps)²
-POLISH = 2000  # iterations of L-BFGS
 PASSES = 16  # over the data, where the gradient of every example is too much
 AFFORDED = 20_000_000  # examples × parameters whose gradients are taken one by one
-TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
 # where a product with the Hessian costs a second:
 COSTLY_DIRECTIONS = 2
 COSTLY_VECTORS = 4
 COSTLY_LANCZOS = 12
 COSTLY_PASSES = 4
+NOISY = 0.99  # of the noise, along directions whose curvature counts for Adam
 SEEN = 128  # examples that such a product is made of, at least
 
 
 class ReferenceMinimum(NamedTuple):
-    """The landscape at θ*, float64 throughout.
+    """The landscape at θ*, float64 throughout; all of it in the coordinates φ = sθ, s `scale`.
 
     `spectrum`, `weights` [m]: the share w_j of Tr C that lies at curvature h_j (noise-weighted
     Lanczos quadrature). Where parameters are scale-invariant there is no minimum along their
@@ -62,12 +58,31 @@ class ReferenceMinimum(NamedTuple):
     weights: Tensor  # [m]
     groups: Tensor  # [n], k > 0 for the k-th scale-invariant tensor
     numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
+    scale: Tensor | None = None  # s [n] where Adam is SGD of φ; None: φ = θ
 
     @classmethod
     def kept_in(cls, tensors: Tensors) -> "ReferenceMinimum":
         """From the tensors of a unit or a file, with the shapes of the fields, such as `theta`
         [n]."""
-        return cls(**{name: tensors[name] for name in cls._fields})
+        known = {name: tensors[name] for name in cls._fields if name in tensors}
+        return cls(**known)
+
+    def tensors(self) -> TensorsByName:
+        """All that there is by name, with the shapes of the fields."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def coordinates(self, landscape: Landscape) -> Landscape:
+        """The landscape in the coordinates of this minimum."""
+        if self.scale is None:
+            return landscape
+        return Rescaled(landscape, self.scale)
+
+    @property
+    def weights_at_minimum(self) -> Tensor:
+        """θ* [n], in the landscape's own coordinates."""
+        if self.scale is None:
+            return self.theta
+        return self.theta / self.scale
 
     @property
     def has_minimum(self) -> bool:
@@ -104,6 +119,21 @@ class ReferenceMinimum(NamedTuple):
     def top_curvature(self) -> float:
         return float(self.curvatures[0])
 
+    @property
+    def steepest(self) -> float:
+        """The curvature that limits a learning rate: the largest; of Adam that below which
+        NOISY of the noise lies.
+
+        Along what is steeper the noise is too little to set ŝ: the gradient does, and a step of
+        Adam has a length of its own whatever the curvature.
+        """
+        if self.scale is None:
+            return self.top_curvature
+        order = self.spectrum.argsort()
+        below = self.weights[order].cumsum(0)
+        index = int((below < NOISY * below[-1]).sum())
+        return float(self.spectrum[order][index])
+
     def relaxation(self, left: float) -> float:
         """The time ηt after which Σ_j w_j e^(−2h_j ηt), the part of Tr C whose modes are not yet
         warm, is `left`.
@@ -132,46 +162,6 @@ class ReferenceMinimum(NamedTuple):
         x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
         factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
         return float((self.weights * factors).sum())
-
-
-def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tensor:
-    """θ* [n], float64, below a start [n] or a random one, by L-BFGS.
-
-    A network with batch norm is trained by SGD instead, unless a start is given: its objective has
-    no minimum along |w| that L-BFGS would reach.
-    """
-    cloud = landscape.init(1, stream(seed, "init", 0)) if start is None else start[None]
-    if is_additive(landscape):
-        return lbfgs(landscape, cloud.double(), POLISH)[0]
-    if start is None:
-        cloud = _trained(landscape, cloud, seed)
-    if not torch.isfinite(cloud).all():
-        raise RunError("the training of the minimum diverged; lower landscape.learning_rate")
-    return cloud[0].double()
-
-
-def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:
-    """Where training from a start [1, n] ends, [1, n]; where its loss has risen at the first
-    checks, at a lower rate (see `run_measured`)."""
-    size = min(128, examples_of(landscape).count)
-    sgd = SGD(TRAINING, size, "auto", Cosine(), 0.9).resolve_learning_rate(landscape, start, seed)
-    looks = dict(look_steps(TRAINING))
-    measures = is_measured(landscape)
-    for tries in range(MOST_TRIES):
-        losses: list[float] = []
-        cloud = start
-        for state in sgd.run(landscape, start, seed):
-            cloud = state.cloud
-            assert state.losses is not None
-            losses.append(float(state.losses[0]))
-            share = looks.get(state.step, 0.0)
-            watched = share > 0 and measures and tries < MOST_TRIES - 1
-            if watched and has_risen(losses[0], losses[state.step // 2 :], share):
-                sgd = replace(sgd, learning_rate=LOWER * sgd.rate)
-                break
-        else:
-            return cloud
-    return cloud
 
 
 def reference_minimum_at(
@@ -229,6 +219,22 @@ def reference_minimum_at(
         groups=invariant.cpu(),
         numbers=torch.tensor(numbers, dtype=torch.float64),
     )
+
+
+def reference_of_adam(
+    landscape: Landscape,
+    theta: Tensor,
+    seed: int,
+    batch_size: int,
+    start: Tensor | None = None,
+) -> ReferenceMinimum:
+    """The same at θ* [n] in the coordinates φ = sθ in which Adam is SGD where noise dominates; its
+    noise trace is Σσ_i."""
+    scale = noise_scale(deviations(landscape, theta, stream(seed, "deviations")))
+    rescaled = Rescaled(landscape, scale)
+    above = None if start is None else start.to(scale) * scale
+    ground = reference_minimum_at(rescaled, theta * scale, seed, batch_size, start=above)
+    return ground._replace(scale=scale.cpu())
 
 
 def _noise(

@@ -47,7 +47,7 @@ class Clouds(NamedTuple):
         is_curved = h > 0
         is_stirred = noise > 1e-6 * noise.max()
         kept = np.flatnonzero(is_curved & is_stirred)
-        rates = [cloud.cell["learning_rate"] for cloud in clouds]
+        rates = [_rate(cloud.cell) for cloud in clouds]
         slowest = min(rates)
         slow = [cloud for cloud, rate in zip(clouds, rates, strict=True) if rate == slowest]
         return cls(slow, clouds, h, noise, kept)
@@ -63,6 +63,11 @@ def _recorded(run: RunData) -> list[Cloud]:
         if _is_resolved(trajectory):
             clouds.append(Cloud(cell, trajectory))
     return clouds
+
+
+def _rate(cell: Row) -> float:
+    """η of the SGD whose cloud this is; Adam's in the coordinates of its noise."""
+    return float(cell.get("equivalent_rate") or cell["learning_rate"])
 
 
 def _is_harmonic(cell: Row) -> bool:
@@ -168,7 +173,7 @@ def _warming(clouds: Clouds) -> Rows:
     what it must be."""
     cell, trajectory = clouds.slow[0]
     steps = trajectory["early_steps"]
-    eta = cell["learning_rate"]
+    eta = _rate(cell)
     mu = cell["momentum"]
     h = clouds.curvatures
     joined = _early_ratios(clouds)
@@ -200,7 +205,7 @@ def _warming(clouds: Clouds) -> Rows:
 def _early_ratios(clouds: Clouds) -> Array:
     """T_i/law of every replica of the slow cells while it warms, [E, P, k]."""
     cell = clouds.slow[0].cell
-    eta = cell["learning_rate"]
+    eta = _rate(cell)
     mu = cell["momentum"]
     h = clouds.curvatures
     scale = h * (1 - eta * h / (2 * (1 + mu))) / clouds.noise
@@ -239,7 +244,7 @@ def _rest(clouds: Clouds) -> Rows:
     h = clouds.curvatures[kept]
     for cell, trajectory in clouds.all:
         law = cell["predicted"]
-        bend = cell["learning_rate"] / (2 * (1 + cell["momentum"]))
+        bend = _rate(cell) / (2 * (1 + cell["momentum"]))
         squares = trajectory["positions"] ** 2
         second = squares.mean(0)[:, kept]  # [P, k]
         noise = trajectory["noise_diagonal"].mean((0, 1))[kept]

@@ -25,8 +25,7 @@ def temperatures(run: RunData) -> Figure | None:
     if not shown:
         return None
     sizes = sorted({cell["batch_size"] for cell in cells})
-    is_plain = all(cell["momentum"] == 0 and cell["sampling"] == "iid" for cell in cells)
-    law = "η/2b" if is_plain else "the law"
+    law = _law(cells)
     exact = [cell for cell in shown if cell.get("height_exact") and cell["noise_trace_at_minimum"]]
 
     def paint(canvas: "Canvas") -> None:
@@ -53,6 +52,14 @@ def temperatures(run: RunData) -> Figure | None:
     caption = _caption(cells, bool(exact))
     numbers = [_row(cell) for cell in cells]
     return Figure("temperatures", f"Temperature against {law}", caption, svg, numbers)
+
+
+def _law(cells: list[Cell]) -> str:
+    """What T is by theory, where that is short."""
+    if any(cell.get("optimiser") == "adam" for cell in cells):
+        return "η/2√b"
+    is_plain = all(cell["momentum"] == 0 and cell["sampling"] == "iid" for cell in cells)
+    return "η/2b" if is_plain else "the law"
 
 
 def _collapse(rates: "Axes", law: "Axes", cells: list[Cell], sizes: list[int]) -> None:
