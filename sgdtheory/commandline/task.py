@@ -147,7 +147,17 @@ def _built(
         overrides,
         ground,
         notes=(*said, *configuration.notes),
-        is_closed=science == plans.pipeline.science and not has_read,
+        is_closed=_is_within(science, plans.pipeline.science) and not has_read,
+    )
+
+
+def _is_within(identity: object, configuration: object) -> bool:
+    """Whether an identity says nothing that the configuration does not say itself."""
+    if not isinstance(identity, dict) or not isinstance(configuration, dict):
+        return identity == configuration
+    return all(
+        key in configuration and _is_within(value, configuration[key])
+        for key, value in identity.items()
     )
 
 

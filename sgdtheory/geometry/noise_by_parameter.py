@@ -56,6 +56,9 @@ def noise_scale(deviations: Tensor) -> Tensor:
 
     There the covariance of one sample's gradient has σ_i for C_ii. Parameters without noise, which
     no noise moves, are measured in the units of the noisiest.
+
+    >>> noise_scale(torch.tensor([4.0, 0.25, 0.0]))
+    tensor([2.0000, 0.5000, 2.0000])
     """
     largest = deviations.max()
     if not largest > 0:

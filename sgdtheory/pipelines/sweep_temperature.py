@@ -14,7 +14,6 @@ from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfi
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.optim.sampling import Sampling
-from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
@@ -31,7 +30,7 @@ from sgdtheory.pipelines.sweep_sites import (
     refuse_batches,
     refuse_points,
 )
-from sgdtheory.pipelines.swept_optimiser import Optimiser, second_moment_of
+from sgdtheory.pipelines.swept_optimiser import Optimiser, second_moment_of, without_repeats
 from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima
@@ -81,7 +80,7 @@ class SweepTemperature:
     momentum: BelowOne = 0.0
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
-    sgd: Optimiser = SGD
+    sgd: Optimiser | None = None
     # what they hold is part of the identity
     minima: Annotated[tuple[Path, ...] | None, Place] = None
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
@@ -95,10 +94,11 @@ class SweepTemperature:
         refuse_batches(self.landscape, self.sampling, max(self.sweep.batch_size))
         refuse_points(self.landscape, self.at, self.minima)
         refuse_unfit(self.diagnostic, self.landscape)
+        is_adam = self.second_moment is not None
         if self.minima is not None:
             assert self.given is not None
             object.__setattr__(self, "landscape", self.given.landscape)
-        elif states_minima(self.landscape) and self.second_moment is None:
+        elif states_minima(self.landscape) and not is_adam:
             # others are checked when the minimum is known
             theta = self.landscape.minima()[0].double()
             (highest,), _ = top_eigenpairs(self.landscape, theta, 1)
@@ -204,6 +204,8 @@ class SweepTemperature:
     @cached_property
     def second_moment(self) -> SecondMoment | None:
         """Adam's; None: SGD."""
+        if self.sgd is None:
+            return None
         same = {"momentum": self.momentum, "sampling": self.sampling, "steps": self.steps}
         return second_moment_of(self.sgd, same, self.landscape)
 
@@ -239,7 +241,9 @@ class SweepTemperature:
         return self._from_files.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The run's identity: the points themselves in the place of files."""
+        """The run's identity: the points themselves in the place of files, and of the optimiser
+        what is its own."""
+        science = without_repeats(science, self.second_moment)
         if self._from_files is None:
             return science
         return self._from_files.identity(science)

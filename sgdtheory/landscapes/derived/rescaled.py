@@ -24,6 +24,7 @@ class Rescaled(Placed):
         return self._landscape.dim
 
     def init(self, points: int, stream: Generator) -> Cloud:
+        """φ [P, n] of random points."""
         cloud = self._landscape.init(points, stream)
         return cloud * self._scale.to(cloud)
 
