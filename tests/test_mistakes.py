@@ -306,13 +306,13 @@ CHOICES = [
     wrong("temperature", "Did you mean 'sweep-temperature'"),
     wrong("conect", "Did you mean 'connect'"),
     wrong("landscape=ring", "sgdtheory train landscape=ring"),
+    wrong("connect landscape=ring sgd.momentum=0.5", "sgd.momentum", "autoneb.momentum"),
+    wrong("connect landscape=ring sgd.batch_size=5", "sgd.batch_size", "autoneb.batch_size"),
+    wrong("connect landscape=ring sgd=adam", "sgd=adam: on a formula"),
     wrong(
-        "connect sgd=sgd",
-        "this command has no sgd= to choose",
-        "autoneb.learning_rate, autoneb.batch_size",
+        "connect landscape=ring sgd=adam method=string_sampling", "string_sampling descends by SGD"
     ),
-    wrong("connect sgd.momentum=0.5", "did you mean 'autoneb.momentum'"),
-    wrong("connect sgd.batch_size=5", "did you mean 'autoneb.batch_size'"),
+    wrong("connect landscape=ring sgd=adamw", "sgd.decay", "sgd=adam"),
     wrong(COLD + "schedule=cosine", "this command has no schedule= to choose"),
 ]
 DASHES = [

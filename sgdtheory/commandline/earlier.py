@@ -26,6 +26,7 @@ from sgdtheory.runs.run import demand_as_written, status_of
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+ADAMS = ("sgdtheory.optim.adam.Adam", "sgdtheory.optim.adamw.AdamW")
 SOURCES = ("landscape", "model", "data", "loss")  # root keys that come with an earlier run
 
 
@@ -79,7 +80,7 @@ def _adopt_newest(
     landscape = without_rate(identity(config))
     run, notes = newest_run(Path(str(config.run.root)), read, landscape, identity)
     if run is not None:
-        _take(config, config_of(run, read), touched)
+        notes = (*notes, *_take(config, config_of(run, read), touched))
         config.minima = [str(_minima_of(run))]
     return notes
 
@@ -120,8 +121,7 @@ def _adopt_runs(
             raise UserError(
                 f"minima: {run} is of another landscape than {runs[0]}; take them one at a time"
             )
-    _take(config, theirs, touched)
-    notes = []
+    notes = list(_take(config, theirs, touched))
     for run in runs:
         if has_changed(status_of(run)[1], identity(config_of(run, read))):
             notes.append(
@@ -131,13 +131,32 @@ def _adopt_runs(
     return tuple(notes)
 
 
-def _take(config: "DictConfig", theirs: "DictConfig", touched: set[str]) -> None:
+def _take(config: "DictConfig", theirs: "DictConfig", touched: set[str]) -> tuple[str, ...]:
+    """Have the landscape of another configuration, and its optimiser; gives what is to be said."""
     rate = config.landscape[RATE] if f"landscape.{RATE}" in touched else None
     for key in SOURCES:
         if key in theirs:
             config[key] = theirs[key]
     if rate is not None:
         config.landscape[RATE] = rate
+    is_set = any(key.split(".")[0] == "sgd" for key in touched)
+    if "autoneb" in config and not is_set:
+        return _descend_alike(config, theirs)
+    return ()
+
+
+def _descend_alike(config: "DictConfig", theirs: "DictConfig") -> tuple[str, ...]:
+    """Have bands descend by Adam where the networks were trained by it: what SGD does not train it
+    does not join."""
+    trained = theirs.get("sgd") or {}
+    if trained.get("_target_") not in ADAMS:
+        return ()
+    from omegaconf import OmegaConf
+
+    adams = {name: trained[name] for name in ("learning_rate", "momentum", "beta2", "epsilon")}
+    for name, value in {"_target_": ADAMS[0], **adams}.items():
+        OmegaConf.update(config, f"sgd.{name}", value, force_add=True)
+    return ("bands descend by Adam, which trained these minima; by SGD with sgd=sgd",)
 
 
 def _minima_of(run: Path) -> Path:

@@ -62,3 +62,26 @@ class Adam(SGD):
     def decoupled_decay(self) -> float:
         """λ of θ ← (1 − ηλ)θ before a step."""
         return 0.0
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """What is Adam's own, where what descends says how long and with which mini-batches."""
+
+    learning_rate: PositiveFloat
+    momentum: BelowOne
+    beta2: BelowOne
+    epsilon: PositiveFloat
+
+    def of(self, sgd: SGD, learning_rate: float) -> Adam:
+        """Adam in the place of SGD, at this rate."""
+        return Adam(
+            sgd.steps,
+            sgd.batch_size,
+            learning_rate,
+            sgd.schedule,
+            self.momentum,
+            sampling=sgd.sampling,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+        )

@@ -20,6 +20,7 @@ from sgdtheory.annotations import (
 )
 from sgdtheory.errors import RunError
 from sgdtheory.landscapes.derived.scored_once import scored_once
+from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant, Schedule
 from sgdtheory.optim.sgd import SGD, Coupling
@@ -73,6 +74,9 @@ class AutoNEB:
     loss is above the straight line's highest. No attempt begins again at a rate that rose from the
     straight line. A schedule that is tried once (`draxler`) is kept to.
 
+    `adam`: descends in the place of SGD, as networks need it that SGD does not train; "auto" is
+    then its own rate.
+
     `threshold`: departure from linear, in units of the path's range of values, that asks for a
     pivot. `sub_points` in each gap are evaluated between cycles, `final_sub_points` at the end. Arc
     positions are those at a cycle's start; velocity begins at zero in every cycle. `stiffness`: of
@@ -95,6 +99,7 @@ class AutoNEB:
     enough: Fraction = 0.0
     retry_above: Fraction = 0.01
     retries: NonNegativeInt = 1
+    adam: AdamSettings | None = None
 
     def cost(self) -> tuple[int, int, int]:
         """Pivot gradients, evaluated points and pivots of an edge whose first learning rate is

@@ -71,10 +71,6 @@ class AutoNEBSearch:
         settings = self.settings
         end_values = in_float64(self.evaluate, self.ends)
         line = values_along(self.ends, LINE, end_values, self.evaluate)
-        sgd = self._sgd(settings.cycles[0], settings.learning_rate)
-        rate = rate_along(self.landscape, sgd, self.ends, self.seed)
-        if settings.learning_rate == "auto" and is_measured(self.landscape):
-            rate *= BAND
         return AutoNEBState(
             attempt=0,
             cycle=0,
@@ -88,13 +84,25 @@ class AutoNEBSearch:
             best_barrier=inf,
             best_stderr=0.0,
             best_multiple=settings.multiples[0],
-            learning_rate=rate,
+            learning_rate=self._first_rate(),
             multiple=settings.multiples[0],
             undone=0,
             too_high=inf,
             gradients=0,
             evaluations=LINE + 1,
         )
+
+    def _first_rate(self) -> float:
+        """The learning rate that multiples are of."""
+        settings = self.settings
+        rate = settings.learning_rate
+        if settings.adam is not None:
+            return settings.adam.learning_rate if rate == "auto" else rate
+        sgd = self._sgd(settings.cycles[0], rate)
+        found = rate_along(self.landscape, sgd, self.ends, self.seed)
+        if rate == "auto" and is_measured(self.landscape):
+            return BAND * found
+        return found
 
     def step(self, state: AutoNEBState) -> AutoNEBState:
         """One cycle more; after the last one of an attempt, where the next attempt begins."""
@@ -105,7 +113,7 @@ class AutoNEBSearch:
 
     def _sgd(self, cycle: "Cycle", rate: float | Literal["auto"]) -> SGD:
         settings = self.settings
-        return SGD(
+        sgd = SGD(
             cycle.steps,
             settings.batch_size,
             rate,
@@ -113,6 +121,9 @@ class AutoNEBSearch:
             settings.momentum,
             sampling=settings.sampling,
         )
+        if settings.adam is None or rate == "auto":
+            return sgd
+        return settings.adam.of(sgd, rate)
 
     # a cycle
 

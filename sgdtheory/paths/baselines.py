@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sgdtheory.annotations import PositiveInt
+from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.optim.learning_rate import is_measured
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
@@ -52,6 +53,7 @@ class Ways:
     ends: Cloud
     seed: int
     folder: UnitFolder
+    adam: AdamSettings | None = None  # what bends descend by; None: SGD
 
     def straight(self) -> Row:
         """The straight line."""
@@ -134,6 +136,8 @@ class Ways:
         """The loop that trains a bend."""
         batch_size = bend_batch_size(self.landscape)
         sgd = SGD(self.baselines.gradients, batch_size, "auto", Cosine(), 0.9)
+        if self.adam is not None:
+            return self.adam.of(sgd, self.adam.learning_rate)
         if batch_size is None:
             return sgd
         rate = bend_rate(self.landscape, sgd, self.ends, curve, self.seed)

@@ -4,6 +4,7 @@ measured alike."""
 from dataclasses import replace
 
 from sgdtheory.landscapes.derived.scored_once import scored_once
+from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.paths.baselines import BENDS, Baselines, Ways
 from sgdtheory.paths.budget import EdgeProgress, edge_progress
 from sgdtheory.paths.ensembling import ensembling
@@ -30,11 +31,12 @@ def join(
     ends: Cloud,
     seed: int,
     folder: UnitFolder,
+    adam: AdamSettings | None = None,
 ) -> tuple[Row, TensorsByName]:
     """Everything about one pair of minima, ends [2, n]: (row of results, tensors to keep).
 
     The path and its barrier are what an edge is for. All else is extra: what a module cannot give
-    is null, with the reason.
+    is null, with the reason. `adam`: what bends descend by, not SGD.
     """
     landscape = scored_once(landscape)
     if not is_scored(landscape):
@@ -44,7 +46,7 @@ def join(
     searching = Progress(0.0, progress.searched, progress.step)
     found = method.find(landscape, ends, seed, folder, searching)
     row = _path_row(landscape, found)
-    ways = Ways(landscape, baselines, ends, seed, folder)
+    ways = Ways(landscape, baselines, ends, seed, folder, adam)
     _add_other_ways(row, ways, progress)
     folder.tell(progress.bent, "what the path is good for")
     if is_scored(landscape):

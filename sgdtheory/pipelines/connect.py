@@ -2,7 +2,7 @@
 graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
+from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import examples_for
@@ -30,6 +31,7 @@ from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished, rows_of, unfinished
 from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, finite_losses, merged_claims
 from sgdtheory.pipelines.minima_file import kept_beside
+from sgdtheory.pipelines.optimiser import Optimiser, adam_of, known_by, refuse_adam, without_sgd
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
@@ -69,12 +71,14 @@ class Connect:
     pairs: Literal["tree", "all"] | list[tuple[int, int]] = "tree"
     examples: PositiveInt | Literal["auto", "all"] = "auto"
     plane: NonNegativeInt = 11
+    sgd: Optimiser | None = None  # what bands and bends descend by
     diagnostic: dict[str, Diagnostic] = field(default_factory=dict)
     dtype: Dtype = "float32"
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         refuse_unfit(self.diagnostic, self.landscape)
+        refuse_adam(self._adam, self.landscape, self.method)
         object.__setattr__(self, "landscape", self.given.landscape)
         self._distinct.demand_pairs(self.pairs)
 
@@ -93,6 +97,7 @@ class Connect:
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
+        science = without_sgd(science, self._adam)
         if self.minima is None:
             return science
         return self.given._replace(points=self.points).identity(science)
@@ -148,7 +153,8 @@ class Connect:
         digests = [self._digests[end] for end in pair]
         seed = key(self.seed, "edge", *digests)
         ends = self.nodes[list(pair)]
-        row, tensors = join(self._judged, self._method, self.baselines, ends, seed, folder)
+        settings = (self._method, self.baselines, ends, seed, folder, self._adam)
+        row, tensors = join(self._judged, *settings)
         folder.finish({"row": row}, tensors)
 
     def finish(self, run: Run) -> Results:
@@ -206,8 +212,7 @@ class Connect:
         """All units to come with their costs, edges too that are not asked for before the minima
         are scored.
 
-        A tree has one fewer than minima, and which they are, the scores say; what may replace them
-        is not counted.
+        A tree has one fewer than minima; what may replace them is not counted.
         """
         units = list(pending)
         tree = []
@@ -228,11 +233,13 @@ class Connect:
         method = self._method.adapted_to(self.landscape)
         return ConnectCosts(self._judged, method, self.baselines, self.nodes, self.plane)
 
+    @cached_property
+    def _adam(self) -> AdamSettings | None:
+        return adam_of(self.sgd)
+
     @property
     def _method(self) -> PathMethod:
-        if self.method == "autoneb":
-            return self.autoneb
-        return self.strings
+        return replace(self.autoneb, adam=self._adam) if self.method == "autoneb" else self.strings
 
     @cached_property
     def _judged(self) -> Landscape:
@@ -266,7 +273,6 @@ class Connect:
         return units
 
     def _plane_units(self, run: Run) -> list[Unit]:
-        """The plane through three minima."""
         if len(self.nodes) < 3 or not self.plane:
             return []
         what = {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
@@ -275,12 +281,11 @@ class Connect:
 
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         i, j = pair
-        method = "strings"  # an edge knows the one method that made it
-        if self.method == "autoneb":
-            method = "autoneb"
+        # an edge knows the one method that made it
+        method = "autoneb" if self.method == "autoneb" else "strings"
         names = ("landscape", method, "baselines", "dtype", "seed")
         what = {name: run.science[name] for name in names}
-        what |= self._sample
+        what |= self._sample | known_by(self._adam)
         # what of an edge is measured and how; other units are none
         what["by"] = "lowest_way, rises undone"
         what["ends"] = [self._digests[i], self._digests[j]]

@@ -18,6 +18,7 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import STARTS, kept_beside
+from sgdtheory.pipelines.optimiser import Optimiser
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
@@ -30,7 +31,7 @@ from sgdtheory.pipelines.sweep_sites import (
     refuse_batches,
     refuse_points,
 )
-from sgdtheory.pipelines.swept_optimiser import Optimiser, second_moment_of, without_repeats
+from sgdtheory.pipelines.swept_optimiser import second_moment_of, without_repeats
 from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima

@@ -1,18 +1,17 @@
 """Which optimiser the cells of a sweep have, and what of it may be set there."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.pipelines.optimiser import Optimiser, kind_of, settings_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.plain import Facts
 from sgdtheory.temperature.cell import SecondMoment
 
-Optimiser = Callable[..., SGD]
 SWEPT = {"learning_rate": "auto", "batch_size": None}  # what stands there for what is swept
 USUAL = {"momentum": 0.0, "sampling": "iid", "steps": 60_000}  # of a sweep
 
@@ -24,8 +23,8 @@ def second_moment_of(
 
     Raises UserError for an optimiser whose temperature no law is known of, and for what is swept.
     """
-    kind = optimiser.func if isinstance(optimiser, partial) else optimiser
-    given = optimiser.keywords if isinstance(optimiser, partial) else {}
+    kind = kind_of(optimiser)
+    given = settings_of(optimiser)
     for name, usual in SWEPT.items():
         if given.get(name, usual) != usual:
             raise UserError(f"sgd.{name} is swept here; give sweep.{name}=[…]")

@@ -1,0 +1,78 @@
+"""What `sgd=` chooses where the command says itself how long and with which mini-batches."""
+
+from collections.abc import Callable
+from functools import partial
+
+from sgdtheory.errors import UserError
+from sgdtheory.optim.adam import Adam, AdamSettings
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.protocol import Landscape
+from sgdtheory.roles.examples import is_scored
+from sgdtheory.runs.plain import Facts, Json
+
+Optimiser = Callable[..., SGD]
+# what connect.yaml has there, as others say it: autoneb, and for curves baselines
+ELSEWHERE = {"steps": 0, "batch_size": None, "nesterov": False, "sampling": "iid"}
+OF_SGD = {"learning_rate": "auto", "momentum": 0.9}
+
+
+def kind_of(optimiser: Optimiser) -> Callable[..., SGD]:
+    """The class of an optimiser that is not made yet."""
+    return optimiser.func if isinstance(optimiser, partial) else optimiser
+
+
+def settings_of(optimiser: Optimiser) -> Json:
+    """What has been set of it."""
+    return dict(optimiser.keywords) if isinstance(optimiser, partial) else {}
+
+
+def adam_of(optimiser: Optimiser | None) -> AdamSettings | None:
+    """Adam's own settings; None of SGD.
+
+    Raises UserError for another optimiser, and for what autoneb and baselines say themselves.
+    """
+    if optimiser is None:
+        return None
+    kind = kind_of(optimiser)
+    given = settings_of(optimiser)
+    usual = {**ELSEWHERE, **OF_SGD} if kind is SGD else ELSEWHERE
+    for name, value in usual.items():
+        if given.get(name, value) != value:
+            raise UserError(f"sgd.{name}: of a band it is autoneb.{name}")
+    if kind is SGD:
+        return None
+    assert isinstance(kind, type)
+    if not issubclass(kind, Adam):
+        raise UserError(f"sgd: bands descend by sgd or adam, not by {kind.__name__}")
+    adam = optimiser(schedule=Constant())
+    assert isinstance(adam, Adam)
+    if adam.decoupled_decay:
+        raise UserError(
+            "sgd.decay beside the gradient would pull a band off its valley; use sgd=adam"
+        )
+    return AdamSettings(adam.rate, adam.momentum, adam.beta2, adam.epsilon)
+
+
+def refuse_adam(adam: AdamSettings | None, landscape: Landscape, method: str) -> None:
+    """UserError where a search descends by SGD alone."""
+    if adam is None:
+        return
+    if method != "autoneb":
+        raise UserError(f"sgd=adam: method={method} descends by SGD; leave it out")
+    if not is_scored(landscape):
+        raise UserError("sgd=adam: on a formula bands descend without noise, by SGD; leave it out")
+
+
+def known_by(adam: AdamSettings | None) -> Json:
+    """What an edge that Adam has found is known by besides."""
+    return {} if adam is None else {"adam": vars(adam)}
+
+
+def without_sgd(science: Facts, adam: AdamSettings | None) -> Facts:
+    """A configuration without what its optimiser repeats of others: of SGD all."""
+    kept = {name: value for name, value in science.items() if name != "sgd"}
+    if adam is None:
+        return kept
+    own = {name: science["sgd"][name] for name in vars(adam)}
+    return {**kept, "sgd": own}
