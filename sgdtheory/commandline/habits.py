@@ -21,7 +21,7 @@ class Meaning(NamedTuple):
 
 
 def _in_loops(leaf: str) -> tuple[str, ...]:
-    return (f"sweep.{leaf}", f"sgd.{leaf}", leaf, f"autoneb.{leaf}")
+    return (f"sweep.{leaf}", f"autoneb.{leaf}", f"sgd.{leaf}", leaf)
 
 
 MEANINGS = (
