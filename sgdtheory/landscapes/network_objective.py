@@ -283,7 +283,7 @@ class NetworkObjective:
             weights = self._weights(cloud)
             return self._batched.forward_rows(weights, inputs)
         if cloud.shape[0] == 1:
-            weights = self._weights(cloud[0])
+            weights = self._weights(cloud.squeeze(0))
             outputs = self._call(weights, inputs[0])
             return outputs[None]
         weights = self._weights(cloud)

@@ -57,9 +57,12 @@ class CrossEntropy:
             # classes along the second axis: the log-softmax of ten classes is 8 × faster there
             outputs = outputs.mT.contiguous()
             return self._of_classes(outputs, targets)
-        outputs = self._classes_second(outputs.flatten(0, 1))
         targets = targets.flatten(0, 1)
-        losses = self._of_classes(outputs, targets).flatten(1)  # [P·b, places]
+        if self.axis == "second":
+            losses = self._of_classes(outputs.flatten(0, 1), targets)
+        else:  # where they lie: moving them to the second axis costs more than the loss
+            losses = self._of_classes(outputs.flatten(0, -2), targets.flatten())
+        losses = losses.view(len(targets), -1)  # [P·b, places]
         counted = (targets != IGNORED).flatten(1).sum(1)
         means = losses.sum(1) / counted.clamp_min(1)
         return means.view(points, examples)
