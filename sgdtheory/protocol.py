@@ -158,12 +158,12 @@ def _in_chunks(
     landscape: Landscape, cloud: Cloud, batch: Batch | None, into: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     points = cloud.shape[0]
-    chunks = list(_rows(landscape, points))
-    if len(chunks) == 1:
+    at_once = getattr(landscape, "rows_at_once", None)
+    if at_once is None or at_once >= points:
         return _value_and_grad(landscape, cloud, batch, into)
-    found = [
-        _value_and_grad(landscape, cloud[rows], _of_rows(batch, rows, points)) for rows in chunks
-    ]
+    found = []
+    for rows in _rows(landscape, points):
+        found.append(_value_and_grad(landscape, cloud[rows], _of_rows(batch, rows, points)))
     losses, gradients = zip(*found, strict=True)
     return torch.cat(losses), torch.cat(gradients)
 

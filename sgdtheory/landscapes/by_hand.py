@@ -1,10 +1,7 @@
 """Losses and gradients of networks that are chains, without autograd."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,18 +11,10 @@ from sgdtheory.landscapes.chain import Chain
 from sgdtheory.landscapes.chain_of_module import ModuleChain, chain_of_module
 from sgdtheory.landscapes.module_function import ModuleFunction
 from sgdtheory.landscapes.penalty import Penalty
+from sgdtheory.landscapes.views import Views, matrix_of
 from sgdtheory.losses.first_derivative import Slope, slope_of
 from sgdtheory.losses.loss import Loss
 from sgdtheory.protocol import Cloud, TensorsByName
-
-
-class Place(NamedTuple):
-    """Where a parameter lies in θ, as a matrix: a bias is a column."""
-
-    name: str
-    shape: tuple[int, int]
-    offset: int
-    pull: float  # λ, 0 where it does not act
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +26,10 @@ class ByHand:
     chain: Chain
     slope: Slope
     penalty: Penalty
-    places: tuple[Place, ...]  # of the trained parameters, in their order in θ
-    frozen: tuple[str, ...]  # the other parameters
+    pulls: dict[str, float]  # λ by the names of the trained parameters, 0 where it does not act
+    frozen: tuple[str, ...]  # the names of the others
+    weights: Views
+    gradients: Views
 
     @classmethod
     def of(
@@ -50,14 +41,17 @@ class ByHand:
             return None
         chain = Chain(parts.layers, frozenset(function.shapes))
         slope = slope_of(loss, data)
-        places = tuple(_places(function, penalty))
-        frozen = tuple(parts.names.difference(function.shapes))
-        return cls(parts, chain, slope, penalty, places, frozen)
+        shapes = function.shapes
+        pulls = {name: penalty.pull_of(shape) for name, shape in shapes.items()}
+        frozen = tuple(parts.names.difference(shapes))
+        return cls(parts, chain, slope, penalty, pulls, frozen, Views(shapes), Views(shapes))
 
     @property
     def holds(self) -> bool:
-        """Whether the module is still the chain that it was."""
-        return self.parts.holds
+        """Whether the module is still the chain that it was: nobody has hung a function on a part
+        since, or set a dropout to training."""
+        is_hooked = any(self.parts.hooks)
+        return not is_hooked and not any(part.training for part in self.parts.dropouts)
 
     def __call__(
         self,
@@ -72,16 +66,16 @@ class ByHand:
         gradients are written `into` [P, n]."""
         if cloud.stride(1) != 1:
             cloud = cloud.contiguous()
-        if into is None or not into.is_contiguous():
+        if into is None or not _is_like(into, cloud):
             into = cloud.new_empty(cloud.shape)
-        trained = self._views(cloud)
+        trained = self.weights(cloud)
         weights = trained
         if self.frozen:
             frozen = {name: _as_matrix(constants[name]) for name in self.frozen}
             weights = trained | frozen
         values = self.chain.values(cloud.shape[0], weights, inputs)
         losses, slopes = self.slope(values[-1], targets)
-        places = self._views(into)
+        places = self.gradients(into)
         for name, found in self.chain.gradients(weights, values, slopes):
             pull = self.pulls[name]
             if pull:
@@ -91,33 +85,10 @@ class ByHand:
         self.penalty.add_to(losses, cloud)
         return losses, into
 
-    @cached_property
-    def pulls(self) -> dict[str, float]:
-        """λ by the names of the trained parameters, 0 where it does not act."""
-        return {place.name: place.pull for place in self.places}
 
-    def _views(self, cloud: Tensor) -> TensorsByName:
-        """The trained parameters as matrices, views of a cloud [P, n]: half of what splitting it
-        costs."""
-        points, between, begin = cloud.shape[0], cloud.stride(0), cloud.storage_offset()
-        views = {}
-        for name, (rows, columns), offset, _ in self.places:
-            shape, strides = (points, rows, columns), (between, columns, 1)
-            views[name] = cloud.as_strided(shape, strides, begin + offset)
-        return views
-
-
-def _places(function: ModuleFunction, penalty: Penalty) -> Iterator[Place]:
-    offset = 0
-    for name, shape in function.shapes.items():
-        yield Place(name, _matrix(shape), offset, penalty.pull_of(shape))
-        offset += shape.numel()
-
-
-def _matrix(shape: torch.Size) -> tuple[int, int]:
-    rows, *columns = shape
-    return rows, prod(columns)
+def _is_like(into: Tensor, cloud: Cloud) -> bool:
+    return into.shape == cloud.shape and into.dtype == cloud.dtype and into.is_contiguous()
 
 
 def _as_matrix(value: Tensor) -> Tensor:
-    return value.view(1, *_matrix(value.shape))
+    return value.view(1, *matrix_of(value.shape))

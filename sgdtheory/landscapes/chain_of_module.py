@@ -33,11 +33,6 @@ class ModuleChain(NamedTuple):
                 found |= {layer.weight, layer.bias or layer.weight}
         return found
 
-    @property
-    def holds(self) -> bool:
-        """Whether nobody has hung a function on a part since, or set a dropout to training."""
-        return not any(self.hooks) and not any(part.training for part in self.dropouts)
-
 
 class _Foreign(Exception):
     """A part that is not known."""

@@ -232,7 +232,7 @@ class NetworkObjective:
         may be written over with the gradients."""
         if batch is None:
             return value_and_grad(self, cloud)
-        if self._by_hand is not None and self.is_by_hand:
+        if self._by_hand is not None and self._by_hand.holds:
             inputs = self.data.prepared(batch.inputs, cloud.dtype)
             constants = self.function.constants_in(cloud.dtype)
             return self._by_hand(cloud, constants, inputs, batch.targets, into)

@@ -269,6 +269,29 @@ def test_a_hook_that_comes_later() -> None:
     assert landscape.is_by_hand
 
 
+def test_a_dropout_that_is_set_to_training() -> None:
+    landscape = Network(lambda shape, classes: flat(nn.Dropout(), nn.Linear(6, 4)), examples())
+    assert landscape.is_by_hand
+    landscape.module.train()
+    assert not landscape.is_by_hand
+
+
+def test_views_are_of_the_cloud_that_is_given() -> None:
+    """Also where a cloud was written over in place, or lies elsewhere now."""
+    landscape = Network(partial(MLP, hidden=(5,)), examples(), 0.1)
+    batch = batches(landscape, 2)[1]
+    clouds = landscape.init(6, stream(9)).double().view(3, 2, -1)
+    expected = [value_and_grad(landscape, cloud, batch)[1] for cloud in clouds]
+    moved = clouds[0].clone()
+    for cloud, gradients in zip(clouds, expected, strict=True):
+        moved.copy_(cloud)
+        assert torch.equal(value_and_grad(landscape, moved, batch)[1], gradients)
+    moved.data = clouds[0].clone()
+    assert torch.equal(value_and_grad(landscape, moved, batch)[1], expected[0])
+    single = value_and_grad(landscape, moved.float(), batch)[1]
+    torch.testing.assert_close(single.double(), expected[0], rtol=1e-4, atol=1e-5)
+
+
 def test_the_way_that_was_asked_for() -> None:
     for rows in ("vmap", "loop"):
         assert not Network(Linear, examples(), rows=rows).is_by_hand
