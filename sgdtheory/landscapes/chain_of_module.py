@@ -85,14 +85,15 @@ def _layers(parts: list[Part], axes: int) -> Iterator[Layer]:
     """The layers of parts that take examples of so many axes."""
     for prefix, part in parts:
         kind = type(part)
+        known = _pointwise(part)
         if isinstance(part, nn.Flatten) and kind is nn.Flatten:
             if (part.start_dim, part.end_dim) != (1, -1):
                 raise _Foreign
             axes = min(axes, 1)
         elif isinstance(part, nn.Linear) and kind is nn.Linear and axes == 1:
             yield _affine(prefix, part)
-        elif kind in POINTWISE:
-            yield POINTWISE[kind](part)
+        elif known is not None:
+            yield known
         elif kind not in (nn.Identity, nn.Dropout):  # in evaluation mode both do nothing
             raise _Foreign
 
@@ -112,26 +113,38 @@ def _is_plain(module: nn.Module) -> bool:
     return not (is_written_over or has_hooks or module.training)
 
 
-def _pulled_by_gelu(approximate: str, g: Tensor, x: Tensor, _: Tensor) -> Tensor:
+# torch's own derivatives g·σ'(x) of y = σ(x), so that corners and overflows are autograd's
+
+
+def _pulled_by_relu(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    del x
+    pulled: Tensor = torch.ops.aten.threshold_backward(g, y, 0)
+    return pulled
+
+
+def _pulled_by_tanh(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    del x
+    pulled: Tensor = torch.ops.aten.tanh_backward(g, y)
+    return pulled
+
+
+def _pulled_by_sigmoid(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    del x
+    pulled: Tensor = torch.ops.aten.sigmoid_backward(g, y)
+    return pulled
+
+
+def _pulled_by_gelu(approximate: str, g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    del y
     pulled: Tensor = torch.ops.aten.gelu_backward(g, x, approximate=approximate)
     return pulled
 
 
-def _gelu(part: nn.Module) -> Pointwise:
-    assert isinstance(part, nn.GELU)
-    return Pointwise(part, partial(_pulled_by_gelu, part.approximate))
-
-
-def _relu(_: nn.Module) -> Pointwise:
-    return Pointwise(torch.relu, lambda g, _, y: torch.ops.aten.threshold_backward(g, y, 0))
-
-
-def _tanh(_: nn.Module) -> Pointwise:
-    return Pointwise(torch.tanh, lambda g, _, y: torch.ops.aten.tanh_backward(g, y))
-
-
-def _sigmoid(_: nn.Module) -> Pointwise:
-    return Pointwise(torch.sigmoid, lambda g, _, y: torch.ops.aten.sigmoid_backward(g, y))
+def _pointwise(part: nn.Module) -> Pointwise | None:
+    """The function that a part of torch's is; None where it is not known."""
+    if isinstance(part, nn.GELU) and type(part) is nn.GELU:
+        return Pointwise(part, partial(_pulled_by_gelu, part.approximate))
+    return POINTWISE.get(type(part))
 
 
 OF_MLP = {
@@ -139,5 +152,8 @@ OF_MLP = {
     nn.Tanh: ACTIVATIONS["tanh"],
     nn.Sigmoid: ACTIVATIONS["sigmoid"],
 }
-# torch's own derivatives, so that corners and overflows are autograd's
-POINTWISE = {nn.ReLU: _relu, nn.Tanh: _tanh, nn.Sigmoid: _sigmoid, nn.GELU: _gelu}
+POINTWISE: dict[type[nn.Module], Pointwise] = {
+    nn.ReLU: Pointwise(torch.relu, _pulled_by_relu),
+    nn.Tanh: Pointwise(torch.tanh, _pulled_by_tanh),
+    nn.Sigmoid: Pointwise(torch.sigmoid, _pulled_by_sigmoid),
+}
