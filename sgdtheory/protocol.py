@@ -48,8 +48,8 @@ class Landscape(Protocol):
     numbers as `losses` by a way that suits Hessian-vector products. And one for a landscape that
     is derived from another and curved in a way of its own: `curvature_products(cloud, vectors,
     batch) [P, n]`, taken in the place of those with the Hessian of `losses`. And one for speed:
-    `losses_and_gradients(cloud, batch) → [P], [P, n]`, asked of the class that gives the `losses`
-    (see `StatesGradients`).
+    `losses_and_gradients(cloud, batch, into) → [P], [P, n]`, asked of the class that gives the
+    `losses` (see `StatesGradients`).
     """
 
     @property

@@ -36,7 +36,8 @@ class ByHand:
         cls, function: ModuleFunction, loss: Loss, data: Examples, penalty: Penalty
     ) -> Self | None:
         """That of a module that is known to be a chain; None where it is not."""
-        parts = chain_of_module(function.module, data.shape)
+        example = data.prepared(data.train_inputs[:1], torch.float32)
+        parts = chain_of_module(function.module, example.shape[1:])
         if parts is None or not parts.names.issuperset(function.shapes):
             return None
         chain = Chain(parts.layers, frozenset(function.shapes))

@@ -319,6 +319,69 @@ def test_landscapes_before_it_hand_it_on() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
+class Bowl:
+    """½|θ|², tilted by a mini-batch; a landscape of somebody else's with its gradient."""
+
+    dim = 3
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def init(self, points: int, stream: torch.Generator) -> Cloud:
+        return torch.randn(points, 3, generator=stream)
+
+    def sample(self, points: int, size: int, stream: torch.Generator) -> Tensor:
+        return torch.randn(points, 3, generator=stream) / size**0.5
+
+    def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
+        tilt = 0 if batch is None else (batch * cloud).sum(1)
+        return 0.5 * cloud.square().sum(1) + tilt
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: Tensor | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        self.asked += 1
+        return self.losses(cloud, batch), cloud if batch is None else cloud + batch
+
+
+class Steeper(Bowl):
+    def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
+        return 2 * super().losses(cloud, batch)
+
+
+def test_a_landscape_of_somebody_elses() -> None:
+    bowl, steeper = Bowl(), Steeper()
+    start = bowl.init(4, stream(10))
+    for landscape, asked in ((bowl, 7), (steeper, 0)):
+        for state in SGD(7, 2, 0.1, Constant(), 0.5).run(landscape, start, 0):
+            before = state.cloud + 0.1 * state.velocity
+        batch = landscape.sample(4, 2, stream(0, "sample", 6))
+        _, expected = by_autograd(partial(landscape.losses, batch=batch), before)
+        assert landscape.asked == asked
+        assert state.gradients is not None
+        torch.testing.assert_close(state.gradients, expected)
+
+
+class OneHot(Examples):
+    """Codes that a network is given as vectors: what it sees has another shape than what is kept."""
+
+    def prepared(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        return nn.functional.one_hot(inputs, 5).to(dtype)
+
+
+def test_the_shape_that_a_network_sees() -> None:
+    codes = torch.randint(5, (40, 3), generator=stream(11))
+    targets = torch.randint(CLASSES, (40,), generator=stream(12))
+    data = OneHot(codes, targets, codes[:8], targets[:8], CLASSES, "codes")
+    whole = Network(lambda shape, classes: flat(nn.Linear(15, CLASSES)), data)
+    assert whole.is_by_hand
+    assert apart(whole) < 1e-12
+    each = nn.Sequential(nn.Linear(5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(6, CLASSES))
+    apiece = Network(lambda shape, classes: each, data)
+    assert not apiece.is_by_hand
+    assert apart(apiece) < 1e-12
+
+
 class Squared(Network):
     """Other losses over those of a class whose gradients are written down."""
 
