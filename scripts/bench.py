@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from statistics import median
@@ -216,6 +218,159 @@ def bench_batch_norm(rounds: int = 21) -> None:
 
 def take_gradients(forward: Callable[..., Tensor], leaves: list[Tensor], gradient: Tensor) -> None:
     torch.autograd.grad(forward(*leaves), leaves, gradient)
+
+
+def written_by_hand(
+    points: int, batch: int, sizes: tuple[int, ...], momentum: float, decay: float
+) -> Callable[[int], None]:
+    """Steps of P softmax regressions or ReLU MLPs on digits as one writes them for these nets
+    alone: a tensor a layer, indices drawn once, no autograd, nothing recorded but the losses."""
+    data = digits().to(DEVICE)
+    inputs = data.scaled(data.train_inputs, torch.float32).flatten(1)
+    labels = data.train_targets
+    source = stream(0, "by hand")
+    pairs = list(itertools.pairwise(sizes))
+    draw = partial(torch.randn, generator=source)
+    weights = [(0.1 * draw(points, after, before)).to(DEVICE) for before, after in pairs]
+    biases = [torch.zeros(points, after, 1, device=DEVICE) for _, after in pairs]
+    velocities = [torch.zeros_like(x) for x in (*weights, *biases)]
+    last = len(pairs) - 1
+
+    def move(parameter: Tensor, velocity: Tensor, gradient: Tensor, rate: float) -> None:
+        if momentum:
+            velocity.mul_(momentum).add_(gradient).add_(parameter, alpha=decay)
+            parameter.sub_(velocity, alpha=rate)
+        else:
+            parameter.mul_(1 - rate * decay).sub_(gradient, alpha=rate)
+
+    def steps(number: int, rate: float = 0.05) -> None:
+        drawn = torch.randint(data.count, (number, points * batch), generator=source).to(DEVICE)
+        for indices in drawn.unbind():
+            x = inputs.index_select(0, indices).view(points, batch, -1).mT
+            at = labels.index_select(0, indices).view(points, 1, batch)
+            seen = [x]
+            for k in range(last + 1):
+                x = torch.baddbmm(biases[k], weights[k], x)
+                x = x.relu_() if k < last else x
+                seen.append(x)
+            logs = x.log_softmax(1)
+            own = logs.gather(1, at)
+            own.sum((1, 2)).mul_(-1 / batch)  # the losses
+            slopes = logs.exp_().scatter_add_(1, at, own.new_full(own.shape, -1.0))
+            slopes.mul_(1 / batch)
+            for k in range(last, -1, -1):
+                gradient = torch.bmm(slopes, seen[k].mT)
+                of_bias = slopes.sum(2, keepdim=True)
+                if k:
+                    pulled = torch.bmm(weights[k].mT, slopes)
+                    slopes = torch.ops.aten.threshold_backward(pulled, seen[k], 0)
+                move(weights[k], velocities[k], gradient, rate)
+                move(biases[k], velocities[last + 1 + k], of_bias, rate)
+
+    return steps
+
+
+def written_in_jax(
+    points: int, batch: int, sizes: tuple[int, ...], momentum: float, decay: float
+) -> Callable[[int], None] | None:
+    """The same steps by jit(vmap(grad)) and scan, compiled once; None where JAX is not installed or
+    does not compute where torch does."""
+    if DEVICE != "cpu" or find_spec("jax") is None:
+        return None
+    jax = import_module("jax")
+    jnp = jax.numpy
+    data = digits()
+    inputs = jnp.asarray(data.scaled(data.train_inputs, torch.float32).flatten(1).numpy())
+    labels = jnp.asarray(data.train_targets.numpy())
+    pairs = list(itertools.pairwise(sizes))
+    start = [
+        (jnp.full((points, after, before), 0.01), jnp.zeros((points, after)))
+        for before, after in pairs
+    ]
+    still = jax.tree.map(jnp.zeros_like, start)
+
+    def loss(layers: Any, indices: Any) -> Any:
+        x = inputs[indices]
+        for k, (weight, bias) in enumerate(layers):
+            x = x @ weight.T + bias
+            x = jax.nn.relu(x) if k < len(layers) - 1 else x
+        logs = jax.nn.log_softmax(x)
+        own = jnp.take_along_axis(logs, labels[indices][:, None], 1)
+        squares = sum((leaf**2).sum() for leaf in jax.tree.leaves(layers))
+        return -own.mean() + 0.5 * decay * squares
+
+    gradients_of = jax.vmap(jax.grad(loss))
+
+    def step(state: Any, key: Any) -> Any:
+        layers, velocities = state
+        indices = jax.random.randint(key, (points, batch), 0, data.count)
+        gradients = gradients_of(layers, indices)
+        velocities = jax.tree.map(lambda v, g: momentum * v + g, velocities, gradients)
+        return (jax.tree.map(lambda x, v: x - 0.05 * v, layers, velocities), velocities), None
+
+    scan = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys)[0])
+
+    def steps(number: int) -> None:
+        keys = jax.random.split(jax.random.key(0), number)
+        jax.block_until_ready(scan((start, still), keys))
+
+    return steps
+
+
+def bench_by_hand(rounds: int = 21) -> None:
+    """The default sweep's step and that of 64 MLPs, against the same written for these nets
+    alone."""
+    data = digits().to(DEVICE)
+    softmax = Network(Linear, data, weight_decay=0.01, device=DEVICE)
+    mlp = Network(MLP, data, device=DEVICE)
+    cases = (
+        ("softmax regression", softmax, 32, 8, (64, 10), 0.0, 400, 1.5),
+        ("MLP 64-32-32-10", mlp, 64, 16, (64, 32, 32, 10), 0.9, 100, 1.2),
+    )
+    for name, landscape, points, batch, sizes, momentum, steps, bar in cases:
+        start = landscape.init(points, stream(0, "init"))
+        optimiser = SGD(steps, batch, 0.05, Constant(), momentum)
+        net = (points, batch, sizes, momentum, landscape.weight_decay)
+        contenders: dict[str, Work] = {
+            "the loop": partial(descend, optimiser, landscape, start),
+            "by hand": partial(written_by_hand(*net), steps),
+        }
+        in_jax = written_in_jax(*net)
+        if in_jax is not None:
+            contenders["JAX, jit(vmap(grad)) + scan"] = partial(in_jax, steps)
+        times = alternate(contenders, rounds)
+        tell(f"{points} × {name}, batch {batch}", times, steps, "the loop", "by hand", bar)
+
+
+def bench_one_mlp(rounds: int = 21, steps: int = 200, batch: int = 128) -> None:
+    """One MLP: the loop against nn.Module with torch's fused SGD, and against the same by hand."""
+    data = digits().to(DEVICE)
+    landscape = Network(MLP, data, device=DEVICE)
+    start = landscape.init(1, stream(0, "init"))
+    module = MLP(data.shape, 10).to(DEVICE)
+    parameters = module.parameters()
+    fused = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=1e-3, fused=True)
+    inputs = data.scaled(data.train_inputs, torch.float32)
+
+    def bare() -> None:
+        drawn = torch.randint(data.count, (steps, batch)).to(DEVICE)
+        for indices in drawn.unbind():
+            fused.zero_grad(set_to_none=True)
+            images = inputs.index_select(0, indices)
+            labels = data.train_targets.index_select(0, indices)
+            F.cross_entropy(module(images), labels).backward()
+            fused.step()
+
+    by_hand = written_by_hand(1, batch, (64, 32, 32, 10), 0.9, 1e-3)
+    contenders: dict[str, Work] = {
+        "the loop": partial(descend, sgd(steps, batch), landscape, start),
+        "nn.Module, fused SGD": bare,
+        "by hand": partial(by_hand, steps),
+    }
+    times = alternate(contenders, rounds)
+    title = f"one MLP 64-32-32-10, batch {batch}"
+    tell(title, times, steps, "the loop", "nn.Module, fused SGD", 1.0)
+    tell(title, times, steps, "the loop", "by hand", None)
 
 
 def bench_replicas(rounds: int = 7, steps: int = 250, points: int = 64, batch: int = 16) -> None:
@@ -618,6 +773,8 @@ BENCHES = {
     for bench in (
         bench_memory,
         bench_quadratic,
+        bench_by_hand,
+        bench_one_mlp,
         bench_replicas,
         bench_transformers,
         bench_gpt_replicas,

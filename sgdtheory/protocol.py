@@ -5,13 +5,14 @@ so that the gradient of the sum is the [P, n] matrix of gradients, and one more 
 Hessian-vector products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
+from typing_extensions import TypeIs
 
 Cloud: TypeAlias = Tensor  # [P, n]: P points in parameter space; device and dtype travel with it
 TensorsByName: TypeAlias = dict[str, Tensor]  # parameters, constants, what a state holds
@@ -46,7 +47,9 @@ class Landscape(Protocol):
     that does not fit in memory whole; and `twice_differentiable_losses(cloud, batch)`, the same
     numbers as `losses` by a way that suits Hessian-vector products. And one for a landscape that
     is derived from another and curved in a way of its own: `curvature_products(cloud, vectors,
-    batch) [P, n]`, taken in the place of those with the Hessian of `losses`.
+    batch) [P, n]`, taken in the place of those with the Hessian of `losses`. And one for speed:
+    `losses_and_gradients(cloud, batch, into) → [P], [P, n]`, asked of the class that gives the
+    `losses` (see `StatesGradients`).
     """
 
     @property
@@ -62,6 +65,31 @@ class Landscape(Protocol):
         """The objective of each point [P], on a mini-batch or whole (None), in the cloud's
         dtype."""
         ...
+
+
+class StatesGradients(Landscape, Protocol):
+    """Losses with their gradients, by another way than autograd through `losses`."""
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: Batch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`losses` [P] of a cloud and their gradients [P, n], without a graph; the gradients may be
+        written `into` [P, n], which nobody needs any more."""
+        ...
+
+
+def states_gradients(landscape: Landscape) -> TypeIs[StatesGradients]:
+    """Whether the class that gives the losses gives the gradients too. Whoever writes other losses
+    over those of a class, or stands before a landscape and hands on what it has besides, does not
+    get gradients of losses that are not its own."""
+    if "losses" in getattr(landscape, "__dict__", ()):
+        return False
+    for kind in type(landscape).__mro__:
+        if "losses_and_gradients" in vars(kind):
+            return True
+        if "losses" in vars(kind):
+            return False
+    return False
 
 
 def parts_of(
@@ -105,20 +133,19 @@ def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Te
 
 
 def value_and_grad(
-    landscape: Landscape, cloud: Cloud, batch: Batch | None = None
+    landscape: Landscape, cloud: Cloud, batch: Batch | None = None, into: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The objective of each point [P] and its gradient [P, n], in chunks of rows and examples."""
-    points = cloud.shape[0]
+    """The objective of each point [P] and its gradient [P, n], in chunks of rows and examples.
+
+    `into`: a tensor [P, n] that may be written over with the gradients, such as those of the step
+    before: memory that was used a moment ago is near the processor.
+    """
+    if batch is not None:
+        return _in_chunks(landscape, cloud, batch, into)
     losses: Tensor | None = None
     gradients: Tensor | None = None
-    chunks = list(_rows(landscape, points))
-    for part, weight in parts_of(landscape, batch):
-        found = [
-            _value_and_grad(landscape, cloud[rows], _of_rows(part, rows, points)) for rows in chunks
-        ]
-        value, gradient = (
-            found[0] if len(found) == 1 else (torch.cat(x) for x in zip(*found, strict=True))
-        )
+    for part, weight in parts_of(landscape):
+        value, gradient = _in_chunks(landscape, cloud, part)
         if weight != 1.0:
             value, gradient = weight * value, weight * gradient
         losses = value if losses is None else losses + value
@@ -127,12 +154,35 @@ def value_and_grad(
     return losses, gradients
 
 
-def _value_and_grad(
-    landscape: Landscape, cloud: Cloud, batch: Batch | None
+def _in_chunks(
+    landscape: Landscape, cloud: Cloud, batch: Batch | None, into: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
+    points = cloud.shape[0]
+    at_once = getattr(landscape, "rows_at_once", None)
+    if at_once is None or at_once >= points:
+        return _value_and_grad(landscape, cloud, batch, into)
+    found = []
+    for rows in _rows(landscape, points):
+        found.append(_value_and_grad(landscape, cloud[rows], _of_rows(batch, rows, points)))
+    losses, gradients = zip(*found, strict=True)
+    return torch.cat(losses), torch.cat(gradients)
+
+
+def _value_and_grad(
+    landscape: Landscape, cloud: Cloud, batch: Batch | None, into: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    if states_gradients(landscape):
+        if cloud.requires_grad:
+            cloud = cloud.detach()
+        return landscape.losses_and_gradients(cloud, batch, into)
+    return by_autograd(lambda leaf: landscape.losses(leaf, batch), cloud)
+
+
+def by_autograd(losses_at: Callable[[Cloud], Tensor], cloud: Cloud) -> tuple[Tensor, Tensor]:
+    """Losses [P] of a cloud [P, n], each a function of its own row, and their gradients [P, n]."""
     leaf = cloud.detach().requires_grad_()
     with torch.enable_grad():
-        losses = landscape.losses(leaf, batch)
+        losses = losses_at(leaf)
         (gradients,) = torch.autograd.grad(losses.sum(), leaf)
     return losses.detach(), gradients
 

@@ -39,6 +39,20 @@ def test_step_k_does_not_depend_on_where_one_begins(
 
 
 @pytest.mark.parametrize("sampling", ["iid", "without_replacement", "epoch"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (32, 8), (1, 200)])
+def test_of_fewer_steps_the_beginning_is_drawn(sampling: Sampling, shape: tuple[int, int]) -> None:
+    """The same numbers, and with independent draws no more of them than there are steps."""
+    points, size = shape
+    whole, _ = next(indices(sampling, 300, points, size, 0, 0, CPU))
+    for until in (1, 2, 7, 10**9):
+        drawn, _ = next(indices(sampling, 300, points, size, 0, 0, CPU, until))
+        steps = min(until, len(whole))
+        assert torch.equal(drawn[:steps], whole[:steps])
+        if sampling == "iid":
+            assert len(drawn) == steps
+
+
+@pytest.mark.parametrize("sampling", ["iid", "without_replacement", "epoch"])
 def test_every_example_is_drawn_equally_often(sampling: Sampling) -> None:
     count, points, size, number = 20, 4, 5, 2000
     drawn = steps_of(sampling, count, points, size, 0, number)

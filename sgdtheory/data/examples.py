@@ -116,6 +116,8 @@ class Examples:
     def prepared(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         """Inputs [...] as a network takes them: numbers in the dtype of its weights; codes are
         names, not quantities, and stay integers."""
+        if inputs.dtype == dtype:
+            return inputs
         if inputs.is_floating_point():
             return inputs.to(dtype)
         return inputs.long()

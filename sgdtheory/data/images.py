@@ -168,6 +168,8 @@ class Images(Examples):
     def prepared(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         """Bytes [..., C, H, W] as a network takes them, scaled in float32 whatever the dtype, so
         that kept and fresh ones are the same numbers."""
+        if inputs.dtype == dtype:
+            return inputs
         if not inputs.is_floating_point():
             inputs = self.scaled(inputs, torch.float32)
         return inputs.to(dtype)

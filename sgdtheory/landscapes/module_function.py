@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from sgdtheory.errors import UserError
@@ -24,6 +23,7 @@ from sgdtheory.landscapes.batch_norm import (
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
 from sgdtheory.landscapes.names import matching
+from sgdtheory.landscapes.swapped import Swapped
 from sgdtheory.landscapes.written import as_written, drawing_from
 from sgdtheory.protocol import TensorsByName
 from sgdtheory.rng import stream
@@ -85,7 +85,7 @@ class ModuleFunction:
         self._left: dict[nn.Module, list[_Attribute]] = {}
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
-        self._shares = {module: _shares_tensors(module) for module in (self.module, self.plain)}
+        self._swapped = {module: Swapped(module) for module in (self.module, self.plain)}
         for module in (self.module, self.plain):
             attempt = partial(self._try, module, weights)
             self._left[module], outputs = _left_behind(module, attempt)
@@ -153,7 +153,7 @@ class ModuleFunction:
         if self.constants:
             like = next(iter(values.values()))
             named |= self.constants_in(like.dtype)
-        outputs = functional_call(module, named, (inputs,), tie_weights=self._shares[module])
+        outputs = self._swapped[module](named, inputs)
         return logits_of(outputs, self._entry)
 
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
@@ -207,15 +207,6 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             raise UserError(
                 f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
             )
-
-
-def _shares_tensors(module: nn.Module) -> bool:
-    """Whether a parameter or buffer has several names; to look for them anew is a seventh of a call
-    of a small network."""
-    parameters = [name for name, _ in module.named_parameters(remove_duplicate=False)]
-    buffers = [name for name, _ in module.named_buffers(remove_duplicate=False)]
-    tensors = {*module.parameters(), *module.buffers()}
-    return len(tensors) < len(parameters) + len(buffers)
 
 
 def _left_behind(

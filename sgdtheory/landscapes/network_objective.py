@@ -12,20 +12,19 @@ from torch.func import vmap
 
 from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
-from sgdtheory.errors import UserError, first_line
 from sgdtheory.landscapes.batch_norm import (
     EXACT_IMAGES,
     by_products,
 )
-from sgdtheory.landscapes.layout import layout_of
-from sgdtheory.landscapes.module_function import ModuleFunction
+from sgdtheory.landscapes.by_hand import ByHand
+from sgdtheory.landscapes.fitted import fitted
 from sgdtheory.landscapes.penalty import Decay, Penalty
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
-from sgdtheory.protocol import Cloud, TensorsByName, value_and_grad
+from sgdtheory.protocol import Cloud, TensorsByName, by_autograd, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.tensors import Tensors
 
@@ -58,8 +57,9 @@ class NetworkObjective:
     on weights alone, not on biases and scales of norms. `rows`: how P points are evaluated:
     batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is the fixed
     table that `make bench` found: batched where offered, a loop for convolutions, vmap for the
-    rest. `compile`: through torch.compile; "cuda_graphs" captures CUDA graphs besides.
-    `learning_rate`: what `auto` means here; auto: it is measured (see `SGD`).
+    rest; gradients of chains of linear maps and pointwise functions without autograd. `compile`:
+    through torch.compile; "cuda_graphs" captures CUDA graphs besides. `learning_rate`: what `auto`
+    means here; auto: it is measured (see `SGD`).
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class NetworkObjective:
         self.weight_decay = weight_decay
         self._rate = learning_rate
         build = partial(model, shape=data.shape, classes=data.outputs)
-        self.function = self._function(build, parameters, entry)
+        self.function, self._layout = fitted(build, self.data, parameters, entry, self.device)
         example = self.function.example_outputs
         self.loss = loss_named(loss, loss_factory).adapted_to(example, self.data)
         self.shapes = self.function.shapes
@@ -101,6 +101,10 @@ class NetworkObjective:
         self._parts = self._partition(part)
         self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
+        self._by_hand: ByHand | None = None
+        is_asked = rows in ("auto", "batched") and entry is None and not compile
+        if is_asked:
+            self._by_hand = ByHand.of(self.function, self.loss, self.data, self.penalty)
         is_to_try = rows == "auto" and self.rows == "vmap"
         if is_to_try and not self._vectorises():
             self.rows = "loop"
@@ -108,9 +112,7 @@ class NetworkObjective:
         if self.rows == "loop":
             self.rows_at_once = 1
         if compile:
-            mode = None
-            if compile == "cuda_graphs":
-                mode = "reduce-overhead"
+            mode = "reduce-overhead" if compile == "cuda_graphs" else None
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
 
     def _partition(self, part: int) -> list[Tensor]:
@@ -120,32 +122,13 @@ class NetworkObjective:
         parts = order.chunk(ceil(self.count / part))
         return [indices.to(self.device) for indices in parts]
 
-    def _function(
-        self, build: Callable[[], nn.Module], parameters: str | None, entry: str | int | None
-    ) -> ModuleFunction:
-        """The module as a function; a UserError where it does not take such data."""
-        example = self.data.prepared(self.data.train_inputs[:2], torch.float32)
-        try:
-            function = ModuleFunction(build, parameters, entry, example, self.device)
-            self._layout = layout_of(function, example)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
-            if isinstance(fault, UserError):
-                raise
-            shape = "×".join(map(str, self.data.shape))
-            why = first_line(fault)
-            raise UserError(
-                f"model: it does not take examples {shape} of {self.data.name} "
-                f"({type(fault).__name__}: {why[:160]}); give another model or other data"
-            ) from fault
-        return function
-
     def _vectorises(self) -> bool:
         """Whether vmap can follow the module: not where values decide, or buffers are written."""
         theta = self.vector(self.function.plain).float()
         theta = theta.to(self.device)
         cloud = theta.expand(2, -1)
         try:
-            value_and_grad(self, cloud, self.first_batch(2))
+            by_autograd(partial(self.losses, batch=self.first_batch(2)), cloud)
         except (RuntimeError, ValueError, IndexError, TypeError):
             return False
         return True
@@ -230,13 +213,45 @@ class NetworkObjective:
         if batch is None:
             weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
             return torch.stack(weighted).sum(0)
-        return self._losses(cloud, batch, self._row_losses)
+        return self._penalised(self._losses(cloud, batch, self._row_losses), cloud)
+
+    def _penalised(self, data_losses: Tensor, cloud: Cloud) -> Tensor:
+        if not self.weight_decay:
+            return data_losses
+        return data_losses + self.penalty(cloud)
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether losses and gradients are computed without autograd."""
+        return self._by_hand is not None and self._by_hand.holds
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: MiniBatch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`losses` [P] and their gradients [P, n]; of chains by hand, and λθ always. `into` [P, n]
+        may be written over with the gradients."""
+        if batch is None:
+            return value_and_grad(self, cloud)
+        if self._by_hand is not None and self._by_hand.holds:
+            inputs = self.data.prepared(batch.inputs, cloud.dtype)
+            constants = self.function.constants_in(cloud.dtype)
+            return self._by_hand(cloud, constants, inputs, batch.targets, into)
+        losses, gradients = by_autograd(partial(self._data_losses, batch), cloud)
+        if self.weight_decay:
+            gradients = gradients + self.penalty.gradient(cloud)
+        return self._penalised(losses, cloud), gradients
+
+    def _data_losses(self, batch: MiniBatch, cloud: Cloud) -> Tensor:
+        losses = self._losses(cloud, batch, self._row_losses)
+        if self.weight_decay and not losses.requires_grad:
+            return losses + 0 * cloud.sum(1)  # its forward pass detaches, and λθ is all there is
+        return losses
 
     def twice_differentiable_losses(self, cloud: Cloud, batch: MiniBatch) -> Tensor:
         """`losses` [P] of operations that have a second derivative, and a fast one. Not compiled:
         torch.compile does not support double backward."""
         with by_products(self.module), twice_differentiable():
-            return self._losses(cloud, batch, self._losses_of_rows)
+            return self._penalised(self._losses(cloud, batch, self._losses_of_rows), cloud)
 
     def twice_differentiable_outputs(self, cloud: Cloud, batch: MiniBatch) -> Tensor:
         """Outputs [P, b, …], of the same operations."""
@@ -260,10 +275,7 @@ class NetworkObjective:
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, targets: Tensor) -> Tensor:
         outputs = self._outputs(cloud, inputs)  # [P, b, …]
-        data_losses = self.loss.losses(outputs, targets).mean(1)
-        if not self.weight_decay:
-            return data_losses
-        return data_losses + self.penalty(cloud)
+        return self.loss.losses(outputs, targets).mean(1)
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, …] of each point on its own or the shared inputs [P or 1, b, …]."""
@@ -271,7 +283,7 @@ class NetworkObjective:
             weights = self._weights(cloud)
             return self._batched.forward_rows(weights, inputs)
         if cloud.shape[0] == 1:
-            weights = self._weights(cloud[0])
+            weights = self._weights(cloud.squeeze(0))
             outputs = self._call(weights, inputs[0])
             return outputs[None]
         weights = self._weights(cloud)

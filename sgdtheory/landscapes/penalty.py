@@ -28,11 +28,10 @@ class Penalty:
         shapes: Iterable[torch.Size],
         device: torch.device,
     ) -> Self:
-        """Over all parameters of these shapes, or over the weights alone: biases and the scales of
-        norms have one axis."""
+        """Over all parameters of these shapes, or over the weights alone."""
         if decay == "all":
             return cls(weight_decay)
-        parts = [torch.full((shape.numel(),), float(len(shape) > 1)) for shape in shapes]
+        parts = [torch.full((shape.numel(),), float(_is_weight(shape))) for shape in shapes]
         return cls(weight_decay, torch.cat(parts).to(device))
 
     def __call__(self, cloud: Cloud) -> Tensor:
@@ -40,6 +39,32 @@ class Penalty:
         if self.mask is not None:
             cloud = cloud * self.mask.to(cloud)
         return 0.5 * self.weight_decay * squared_norm(cloud)
+
+    def gradient(self, cloud: Cloud) -> Tensor:
+        """λθ [P, n] of each point, 0 where it does not act."""
+        pull = self.weight_decay * cloud
+        if self.mask is None:
+            return pull
+        return pull * self.mask.to(cloud)
+
+    def pull_of(self, shape: torch.Size) -> float:
+        """λ as it acts on a parameter of this shape."""
+        acts = self.mask is None or _is_weight(shape)
+        return self.weight_decay if acts else 0.0
+
+    def add_to(self, losses: Tensor, cloud: Cloud) -> None:
+        """½λ|θ|² of the points of a cloud [P, n] onto losses [P], in place."""
+        if not self.weight_decay:
+            return
+        if self.mask is not None:
+            cloud = cloud * self.mask.to(cloud)
+        norms = torch.linalg.vector_norm(cloud, dim=1)
+        losses.addcmul_(norms, norms, value=0.5 * self.weight_decay)
+
+
+def _is_weight(shape: torch.Size) -> bool:
+    """Biases and the scales of norms have one axis."""
+    return len(shape) > 1
 
 
 class _SquaredNorm(torch.autograd.Function):

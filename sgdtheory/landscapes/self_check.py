@@ -22,7 +22,7 @@ from sgdtheory.landscapes.culprit import (
 )
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.written import as_written
-from sgdtheory.protocol import TensorsByName, hvp, value_and_grad
+from sgdtheory.protocol import TensorsByName, by_autograd, hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
 
@@ -41,7 +41,8 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     The same point twice has the same bits, whatever was evaluated between; no part draws random
     numbers, changes its buffers or sees other rows of a batch; on one part of the data the loss
     that is descended is the loss that is scored; `model_at` gives what was scored; the outputs are
-    finite logits; the gradient is finite, and several points at once are what each is alone.
+    finite logits; the gradient is finite, several points at once are what each is alone, and a
+    gradient that is written down is autograd's.
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
@@ -56,6 +57,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         gap = _descends_what_it_scores(few, cloud)
         given = _gives_what_it_scores(few, cloud)
         alone = _points_apart(few, cloud)
+        by_hand = _by_hand_apart(few, cloud)
         products = _products(few, cloud[0])
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
         if isinstance(fault, UserError):
@@ -67,7 +69,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         ) from fault
     return (
         f"same bits twice; descended − scored {gap:.0e}, model_at − scored {given:.0e}, "
-        f"rows apart to {apart:.0e}, points to {alone:.0e}{products}"
+        f"rows apart to {apart:.0e}, points to {alone:.0e}{by_hand}{products}"
     )
 
 
@@ -243,6 +245,24 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
             f"{worst:.2g} from each alone; use landscape.rows=loop"
         )
     return worst
+
+
+def _by_hand_apart(few: "Network", cloud: Tensor) -> str:
+    """How much losses and gradients that are computed together differ from what autograd makes of
+    the losses, in words; empty where they are autograd's."""
+    if not few.is_by_hand:
+        return ""
+    batch = few.first_batch(EXAMPLES)
+    found = value_and_grad(few, cloud, batch)
+    expected = by_autograd(lambda leaf: few.losses(leaf, batch), cloud)
+    pairs = zip(found, expected, strict=True)
+    worst = max(relative_difference(ours, autograds) for ours, autograds in pairs)
+    if not worst <= ROUNDING:
+        raise UserError(
+            f"model: losses and gradients by hand of {few.function.name} differ by {worst:.2g} "
+            f"from autograd's; use landscape.rows=vmap"
+        )
+    return f", by hand to {worst:.0e}"
 
 
 def _products(few: "Network", theta: Tensor) -> str:

@@ -50,19 +50,19 @@ class CrossEntropy:
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
         points, examples = outputs.shape[:2]
-        targets = targets.expand(points, *targets.shape[1:])
+        of_points = targets.expand(points, *targets.shape[1:])
         if outputs.ndim == 3:
             if targets.is_floating_point():
-                return self._of_probabilities(outputs, targets)
+                return self._of_probabilities(outputs, of_points)
             # classes along the second axis: the log-softmax of ten classes is 8 × faster there
             outputs = outputs.mT.contiguous()
-            return self._of_classes(outputs, targets)
-        outputs = self._classes_second(outputs.flatten(0, 1))
-        targets = targets.flatten(0, 1)
-        losses = self._of_classes(outputs, targets).flatten(1)  # [P·b, places]
-        counted = (targets != IGNORED).flatten(1).sum(1)
-        means = losses.sum(1) / counted.clamp_min(1)
-        return means.view(points, examples)
+            return self._of_classes(outputs, of_points)
+        if self.axis == "second":
+            losses = self._of_classes(outputs.flatten(0, 1), of_points.flatten(0, 1))
+        else:  # where they lie: moving them to the second axis costs more than the loss
+            losses = self._of_classes(outputs.flatten(0, -2), of_points.flatten())
+        counted = (targets != IGNORED).flatten(2).sum(2)
+        return losses.view(points, examples, -1).sum(2) / counted.clamp_min(1)
 
     def _of_classes(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(

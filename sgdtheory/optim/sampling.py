@@ -2,7 +2,8 @@
 
 Draws are blocks: the indices of many consecutive steps are drawn at once, keyed by the number of
 the block, and moved to the device in one copy. A resumed run draws its block again and takes the
-same rows of it.
+same rows of it; of the last block no more is drawn than there are steps, where that is the
+beginning of the same numbers.
 """
 
 from collections.abc import Iterator
@@ -27,9 +28,10 @@ def indices(
     first_step: int,
     seed: int,
     device: torch.device,
+    until: int | None = None,
 ) -> Iterator[tuple[Tensor, int]]:
     """Blocks of indices [S, P, b] into `count` examples, with the step that the block begins at;
-    the first holds `first_step`.
+    the first holds `first_step`. No step from `until` on is needed.
 
     iid: each index uniform. without_replacement: distinct inside a batch. epoch: each row walks
     through a fresh permutation per epoch (what does not fill a batch is left out, as with
@@ -40,12 +42,14 @@ def indices(
             f"sgd.batch_size={size} is more than the {count} examples there are; make it smaller"
         )
     per_epoch = count // size
-    steps = per_epoch if sampling == "epoch" else max(1, BLOCK_ELEMENTS // (points * size))
+    steps = block_steps(sampling, count, points, size)
     block = first_step // steps
     while True:
         source = stream(seed, "indices", sampling, block)
         if sampling == "iid":
-            drawn = torch.randint(count, (steps, points, size), generator=source)
+            left = steps if until is None else until - block * steps
+            needed = max(1, min(steps, left))
+            drawn = torch.randint(count, (needed, points, size), generator=source)
         elif sampling == "without_replacement":
             drawn = distinct(count, steps * points, size, source).view(steps, points, size)
         else:
@@ -54,6 +58,13 @@ def indices(
             drawn = order[:, : per_epoch * size].reshape(points, per_epoch, size).transpose(0, 1)
         yield drawn.to(device, non_blocking=True), block * steps
         block += 1
+
+
+def block_steps(sampling: Sampling, count: int, points: int, size: int) -> int:
+    """How many steps a whole block is of; an epoch is one."""
+    if sampling == "epoch":
+        return count // size
+    return max(1, BLOCK_ELEMENTS // (points * size))
 
 
 def distinct(count: int, rows: int, size: int, source: torch.Generator) -> Tensor:

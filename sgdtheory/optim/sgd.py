@@ -13,7 +13,7 @@ from torch import Tensor
 from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat
 from sgdtheory.errors import RunError
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
-from sgdtheory.optim.sampling import Sampling, indices
+from sgdtheory.optim.sampling import Sampling, block_steps, indices
 from sgdtheory.optim.schedule import Schedule
 from sgdtheory.protocol import Batch, Cloud, Landscape, TensorsByName, top_curvature, value_and_grad
 from sgdtheory.rng import key, stream
@@ -176,11 +176,12 @@ class SGD:
             start = self.begin(start)
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
+        gradients: Tensor | None = None
         ceiling = getattr(coupling, "ceiling", inf)
         for step in range(start.step, self.steps):
             rate = optimiser.rate * self.schedule(step, self.steps)
             cloud = coupling.project(cloud)
-            losses, gradients = value_and_grad(landscape, cloud, next(batches))
+            losses, gradients = value_and_grad(landscape, cloud, next(batches), gradients)
             if ceiling < inf and not float(losses.mean()) <= ceiling:
                 raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)
             force = coupling.force(cloud, losses, gradients)
@@ -232,19 +233,20 @@ class SGD:
         seed: int,
         device: torch.device,
     ) -> Iterator[Batch]:
-        """Batches of examples, their indices drawn block by block."""
-        blocks = indices(self.sampling, landscape.count, points, size, first_step, seed, device)
+        """Batches of examples, their indices drawn block by block. What augments them is drawn for
+        whole blocks: the beginning of fewer draws need not be the same numbers."""
+        drawing = (self.sampling, landscape.count, points, size)
+        blocks = indices(*drawing, first_step, seed, device, self.steps)
+        shape = (block_steps(*drawing), points, size)
         for block, begins in blocks:
-            steps = range(max(0, first_step - begins), block.shape[0])
-            if is_augmented(landscape):
-                shape, source = tuple(block.shape), stream(seed, "augmentation", begins)
-                draws = landscape.augmentation(shape, source)
-                draws = None if draws is None else draws.to(device)
-                for k in steps:
-                    yield landscape.batch(block[k], None if draws is None else draws[k])
-            else:
-                for k in steps:
-                    yield landscape.batch(block[k])
+            first = max(0, first_step - begins)
+            rows = block[first:].unbind()
+            if not is_augmented(landscape):
+                yield from map(landscape.batch, rows)
+                continue
+            draws = landscape.augmentation(shape, stream(seed, "augmentation", begins))
+            draws = repeat(None) if draws is None else draws.to(device)[first:]
+            yield from map(landscape.batch, rows, draws)
 
     @staticmethod
     def _sampled(

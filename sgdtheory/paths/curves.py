@@ -14,7 +14,7 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 
 from sgdtheory.annotations import Shape
-from sgdtheory.protocol import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape, by_autograd, value_and_grad
 from sgdtheory.roles.examples import examples_of, has_examples, is_augmented, sampled_of
 from sgdtheory.roles.facts import rows_at_once_of, states_rate
 
@@ -114,6 +114,17 @@ class CurveLandscape:
         points = self._at(bends, t.repeat_interleave(len(cloud)))  # [nodes·R, n]
         losses = self.inner.losses(points, None)
         return losses.view(self.nodes, -1).mean(0)
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: CurveBatch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`losses` [R] and their gradients w₁(t)·∇L(φ(t)) [R, n]."""
+        if batch is None:
+            return by_autograd(self.losses, cloud)
+        t = batch.t.to(cloud)
+        losses, gradients = value_and_grad(self.inner, self._at(cloud, t), batch.inner, into)
+        middle = self.curve(t)[:, 1]
+        return losses, middle[:, None] * gradients
 
     def _at(self, bends: Cloud, t: Tensor) -> Cloud:
         """φ(t) of each bend [R, n] at its own t [R], or all at one t [1]."""

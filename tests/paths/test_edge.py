@@ -53,10 +53,16 @@ def test_judging_costs_no_more_than_descending(
     )
     passes = {True: 0, False: 0}  # by whether gradients are asked for
     losses, outputs, recorded = Network._losses, Network.outputs_with, Network._recorded
+    gradients = Network.losses_and_gradients
 
     def of_losses(self: Network, cloud: Tensor, batch: MiniBatch, of_rows: Any) -> Tensor:
-        passes[torch.is_grad_enabled()] += batch.inputs.shape[1] * cloud.shape[0]
+        if not torch.is_grad_enabled():
+            passes[False] += batch.inputs.shape[1] * cloud.shape[0]
         return losses(self, cloud, batch, of_rows)
+
+    def of_gradients(self: Network, cloud: Tensor, batch: MiniBatch, into: Tensor | None) -> Any:
+        passes[True] += batch.inputs.shape[1] * cloud.shape[0]
+        return gradients(self, cloud, batch, into)
 
     def of_outputs(self: Network, theta: Tensor, buffers: Any, inputs: Tensor) -> Tensor:
         passes[False] += len(inputs)
@@ -67,6 +73,7 @@ def test_judging_costs_no_more_than_descending(
         return recorded(self, theta, inputs)
 
     monkeypatch.setattr(Network, "_losses", of_losses)
+    monkeypatch.setattr(Network, "losses_and_gradients", of_gradients)
     monkeypatch.setattr(Network, "outputs_with", of_outputs)
     monkeypatch.setattr(Network, "_recorded", of_statistics)
     row, _ = join(

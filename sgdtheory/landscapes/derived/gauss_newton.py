@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.losses.second_derivative import curved, why_not_convex
-from sgdtheory.protocol import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.roles.examples import WithOutputs, has_outputs
 from sgdtheory.roles.facts import decay_gradient, title_of
 
@@ -36,6 +36,11 @@ class GaussNewton:
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         return self._landscape.losses(cloud, batch)
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: Batch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return value_and_grad(self._landscape, cloud, batch, into)
 
     def curvature_products(self, cloud: Cloud, vectors: Tensor, batch: Batch) -> Tensor:
         """Gv [P, n] for each of vectors [P, n] at the points of a cloud [P, n], on a mini-batch.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.protocol import Batch, Cloud
+from sgdtheory.protocol import Batch, Cloud, value_and_grad
 from sgdtheory.roles.examples import WithExamples
 from sgdtheory.roles.facts import device_of
 
@@ -46,3 +46,10 @@ class GhostBatchObjective:
             return torch.stack(weighted).sum(0)
         losses: Tensor = self._landscape.losses(cloud, batch)
         return losses
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: Batch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        if batch is None:
+            return value_and_grad(self, cloud)
+        return value_and_grad(self._landscape, cloud, batch, into)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from sgdtheory.protocol import Batch, Cloud, Landscape
+from sgdtheory.protocol import Batch, Cloud, Landscape, value_and_grad
 from sgdtheory.roles.examples import Score, Scored, Split, is_scored
 
 MOST_BYTES = 1 << 28  # of the scores that are kept: of 50,000 examples some three hundred points
@@ -40,6 +40,11 @@ class ScoredOnce:
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         return self._landscape.losses(cloud, batch)
+
+    def losses_and_gradients(
+        self, cloud: Cloud, batch: Batch | None = None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return value_and_grad(self._landscape, cloud, batch, into)
 
     def score(self, cloud: Cloud, split: Split, *statistics: Any, **named: Any) -> Score:
         """Losses and errors [P, N] of a cloud [P, n]; with other `statistics` of batch norm than
