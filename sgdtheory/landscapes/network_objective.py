@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
@@ -128,9 +129,9 @@ class NetworkObjective:
         try:
             function = ModuleFunction(build, parameters, entry, example, self.device)
             self._layout = layout_of(function, example)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
-            if isinstance(fault, UserError):
-                raise
+        except UserError:
+            raise
+        except Exception as fault:  # of whatever kind: it is a stranger's code
             shape = "×".join(map(str, self.data.shape))
             why = first_line(fault)
             raise UserError(
@@ -144,9 +145,11 @@ class NetworkObjective:
         theta = self.vector(self.function.plain).float()
         theta = theta.to(self.device)
         cloud = theta.expand(2, -1)
+        two = self._parts[0][:2]
         try:
-            value_and_grad(self, cloud, self.first_batch(2))
-        except (RuntimeError, ValueError, IndexError, TypeError):
+            value_and_grad(self, cloud, self.batch(two[None]))
+            value_and_grad(self, cloud, self.batch(two.expand(2, -1)))
+        except Exception:  # of whatever kind: it is a stranger's code
             return False
         return True
 
@@ -275,11 +278,12 @@ class NetworkObjective:
             outputs = self._call(weights, inputs[0])
             return outputs[None]
         weights = self._weights(cloud)
-        if inputs.shape[0] == 1:  # shared by all points
-            of_shared = vmap(self.function.on_batch, in_dims=(0, None))
-            return of_shared(weights, inputs[0])
-        of_own = vmap(self.function.on_batch)
-        return of_own(weights, inputs)
+        with sdpa_kernel([SDPBackend.MATH]):  # vmap does the others one point after another
+            if inputs.shape[0] == 1:  # shared by all points
+                of_shared = vmap(self.function.on_batch, in_dims=(0, None))
+                return of_shared(weights, inputs[0])
+            of_own = vmap(self.function.on_batch)
+            return of_own(weights, inputs)
 
     def _call(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))
