@@ -115,6 +115,7 @@ def two_folders(folder: Path) -> str:
     return f"[{folder}/0,{folder}/1]"
 
 
+@pytest.mark.slow
 def test_two_folders_are_joined(tmp_path: Path) -> None:
     minima = two_folders(tmp_path)
     told = call("connect", *gpt2(), f"minima={minima}", *SHORT, "plane=0", f"run.root={tmp_path}")

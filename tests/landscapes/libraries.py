@@ -140,11 +140,11 @@ RIGHT: dict[str, Case] = {
         img_size=SIZE, patch_size=8, embed_dim=16, num_blocks=2,
     ),
     "timm_convnext": of_class(
-        "timm.models.convnext", "ConvNeXt", patch_size=1, depths=(1,) * 4, dims=(8, 8, 16, 16)
+        "timm.models.convnext", "ConvNeXt", patch_size=1, depths=(1,) * 4, dims=(4, 4, 8, 8)
     ),
     "timm_convnext2": of_class(
         "timm.models.convnext", "ConvNeXt",
-        patch_size=1, depths=(1,) * 4, dims=(8, 8, 16, 16), use_grn=True, conv_mlp=True,
+        patch_size=1, depths=(1,) * 4, dims=(4, 4, 8, 8), use_grn=True, conv_mlp=True,
     ),
     "timm_metaformer": of_class("timm.models.metaformer", "MetaFormer", depths=(1, 1), dims=(8, 16)),
     "timm_efficientnet": of_stages(

@@ -17,11 +17,22 @@ from tests.landscapes.twins import demand_what_is_descended, demand_what_is_scor
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
+QUICK = (
+    "timm_vit timm_eva timm_swin timm_mixer timm_efficientnet torchvision_vit gpt2 gpt2_classes llama "
+    "mamba mixtral t5_encoder bert albert deberta hf_vit hf_resnet"
+).split()  # one of each kind; all take twice as long
+EACH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in RIGHT]
+
+
 def network(case: Case) -> Network:
     return Network(partial(custom, factory=case.factory), case.data, weight_decay=0.01)
 
 
-@pytest.mark.parametrize("name", RIGHT)
+def test_there_are_enough_of_them() -> None:
+    assert len(RIGHT) >= 30 and set(QUICK) < set(RIGHT)
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     landscape = network(RIGHT[name])
     with warnings.catch_warnings():
