@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdtheory.commandline.composer import trust_packages
 from sgdtheory.commandline.earlier import own_points
+from sgdtheory.commandline.minima_runs import own_examples
 from sgdtheory.commandline.stored import read_whole, usual_settings
 from sgdtheory.commandline.strangers import science_of
 from sgdtheory.commandline.task import task
@@ -48,6 +49,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     )
     root = whole["run"].get("root") if isinstance(whole.get("run"), dict) else None
     _placed(cfg, path, manifest, Path(str(root or "runs")))
+    own_examples(cfg, path)
     own_points(cfg, path, manifest)
     try:
         found = task(manifest["command"], cfg, trust)

@@ -12,7 +12,7 @@ from sgdtheory.report.stdio import paste
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
-from sgdtheory.runs.run import results_of, runs_under, status_of
+from sgdtheory.runs.run import EXAMPLES, results_of, runs_under, status_of
 from sgdtheory.statistics.numbers import duration, in_short
 from sgdtheory.statistics.rows import error_of
 
@@ -36,9 +36,19 @@ class Newest(NamedTuple):
 def config_of(run: Path, read: Read) -> "DictConfig":
     """The configuration of a run."""
     try:
-        return read(held(run, "config.yaml"))
+        config = read(held(run, "config.yaml"))
     except FileNotFoundError:
         raise UserError(f"{run} has no config.yaml: put it back") from None
+    own_examples(config, run)
+    return config
+
+
+def own_examples(config: "DictConfig", run: Path) -> None:
+    """Have the configuration of a run from Python find its data in the run, wherever that is."""
+    data = config.get("data")
+    path = data.get("path") if isinstance(data, Mapping) else None
+    if isinstance(path, str) and Path(path).name == EXAMPLES and (run / EXAMPLES).is_file():
+        data["path"] = str(run / EXAMPLES)
 
 
 def without_rate(landscape: object) -> object:

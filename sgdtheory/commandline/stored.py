@@ -1,5 +1,6 @@
 """The config.yaml of a run, which may be a stranger's: science and numbers, read as plain data."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,14 @@ from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import UserError
 from sgdtheory.runs.foreign import MOST_YAML, reads_outside, refuse_strange_yaml, text_of
 from sgdtheory.runs.plain import Json
+
+# what stands in the place of a configuration where none can say a landscape
+FROM_PYTHON = "# {command}, called from Python on a landscape that no configuration says: {why}\n"
+SAYS_SO = re.compile(r"# [\w-]+, called from Python on a landscape that .* says: (.{1,400})\n")
+
+
+class Unnamed(UserError):
+    """A run from Python whose landscape no configuration says."""
 
 
 def read_yaml(path: Path) -> DictConfig:
@@ -30,6 +39,8 @@ def plain_tree(cfg: DictConfig | ListConfig, resolve: bool) -> Json:
 def read_whole(path: Path) -> Json:
     """All that stands in a run's config.yaml, as plain data."""
     text = text_of(path, MOST_YAML, "configuration")
+    if said := SAYS_SO.fullmatch(text):
+        raise Unnamed(f"{path.parent} was made from Python: {said[1]}")
     refuse_strange_yaml(text, str(path))
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)

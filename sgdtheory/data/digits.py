@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sgdtheory.annotations import Fraction, PositiveInt
-from sgdtheory.data.images import Augment, Images, Scaling
+from sgdtheory.data.images import Augment, Images, Mean, Scaling, Spread
 
 FILE = "sklearn/datasets/data/digits.csv.gz"  # 64 pixels and the class, an image a line
 SPLIT_SEED = 0  # fixed: the split is part of the data set, not of an experiment
@@ -19,6 +19,8 @@ def digits(
     augment: Augment = "none",
     padding: PositiveInt = 4,
     scaling: Scaling = "unit",
+    mean: Mean = None,
+    std: Spread = None,
 ) -> Images:
     """1,797 images of 1×8×8 pixels in ten classes (`sklearn.datasets.load_digits`), 0 … 16
     stretched to 0 … 255.
@@ -33,7 +35,7 @@ def digits(
     test = _stratified(labels, test_share)
     train_split, test_split = ((pixels[rows], labels[rows]) for rows in (~test, test))
     return Images.from_arrays(
-        train_split, test_split, 10, "digits", augment, padding, scaling, limit
+        train_split, test_split, 10, "digits", augment, padding, scaling, limit, mean=mean, std=std
     )
 
 

@@ -54,8 +54,8 @@ class Examples:
         """Raise UserError where a split's inputs [N, …] or targets [N, …] are not of this kind."""
         if not inputs.ndim or not targets.ndim:
             raise UserError(f"{where} inputs and targets must be [N, …], not single numbers")
-        _check_finite(f"{where} inputs", inputs)
-        _check_finite(f"{where} targets", targets)
+        check_finite(f"{where} inputs", inputs)
+        check_finite(f"{where} targets", targets)
         if not targets.is_floating_point() and targets.dtype != torch.int64:
             raise UserError(f"{where} targets must be int64 or floating, not {described(targets)}")
 
@@ -148,7 +148,8 @@ class Examples:
         )
 
 
-def _check_finite(what: str, numbers: Tensor) -> None:
+def check_finite(what: str, numbers: Tensor) -> None:
+    """Raise UserError where some of numbers [N, …] are not finite."""
     if not numbers.is_floating_point():
         return
     unfit = ~numbers.isfinite().flatten(1).all(1) if numbers.ndim > 1 else ~numbers.isfinite()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import PositiveInt, Shape
+from sgdtheory.annotations import PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.examples import Examples, described
@@ -18,7 +18,9 @@ from sgdtheory.errors import UserError
 
 Augment: TypeAlias = Literal["none", "crop_flip"]
 Scaling: TypeAlias = Literal["standard", "unit"]
-# images uint8 [N, C, H, W], labels, any integers [N]
+Mean: TypeAlias = tuple[float, ...] | None  # of pixels, a channel each; None: the training images'
+Spread: TypeAlias = tuple[PositiveFloat, ...] | None  # their standard deviation, likewise
+# images uint8 [N, C, H, W], or floating numbers, labels, any integers [N]
 Split: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
@@ -29,15 +31,16 @@ class Images(Examples):
     scaling="standard" gives pixels a mean of 0 and a spread of 1 over the training images, a
     channel; "unit" leaves them in 0 … 1. That is no detail: it decides the Hessian's top eigenvalue
     and how much of the spectrum lies near zero. `stated_mean`, `stated_std`: others than those of
-    the training images, in units of 255, a channel each.
+    the training images, in units of 255, a channel each, instead of what `scaling` says.
     """
 
     augment: Augment = "none"
     padding: PositiveInt = 4  # pixels; He et al. 2016, 1512.03385, Section 4.2
     scaling: Scaling = "standard"
-    stated_mean: tuple[float, ...] | None = None
-    stated_std: tuple[float, ...] | None = None
+    stated_mean: Mean = None
+    stated_std: Spread = None
     nouns: ClassVar = ("images", "labels")
+    pixel: ClassVar = "pixel/255"  # what mean and spread are of
 
     @classmethod
     def from_arrays(
@@ -51,12 +54,17 @@ class Images(Examples):
         scaling: Scaling = "standard",
         limit: int | None = None,
         told: tuple[str, ...] = (),
-        mean: tuple[float, ...] | None = None,
-        std: tuple[float, ...] | None = None,
+        mean: Mean = None,
+        std: Spread = None,
     ) -> "Images":
         """The same from numpy arrays, whatever their strides and the width of the labels: all, or
-        `limit` of each split, drawn evenly over the classes. Raises UserError where all training
-        images are of one class."""
+        `limit` of each split, drawn evenly over the classes. Of floating numbers, see
+        `FloatImages`. Raises UserError where all training images are of one class."""
+        kind = cls
+        if train[0].dtype.kind == "f":
+            from sgdtheory.data.float_images import FloatImages
+
+            kind = FloatImages
         if limit is not None:
             train, test = (_drawn(split, limit) for split in (train, test))
             left = len(np.unique(train[1]))
@@ -81,7 +89,7 @@ class Images(Examples):
         arrays = (torch.from_numpy(images.copy()) for images, _ in (train, test))
         tensors = [images.clone(memory_format=torch.contiguous_format) for images in arrays]
         labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
-        return cls(
+        return kind(
             tensors[0],
             labels[0],
             tensors[1],
@@ -104,14 +112,23 @@ class Images(Examples):
     def _check(self, where: str, inputs: Tensor, targets: Tensor) -> None:
         if inputs.ndim != 4 or inputs.dtype != torch.uint8:
             raise UserError(f"{where} images must be uint8 [N, C, H, W], not {described(inputs)}")
+        self._check_labels(where, targets)
+        self._check_stated(inputs.shape[1])
+
+    def _check_labels(self, where: str, targets: Tensor) -> None:
         if targets.ndim != 1 or targets.dtype != torch.int64:
             raise UserError(f"{where} labels must be int64 [N], not {described(targets)}")
+
+    def _check_stated(self, channels: int) -> None:
+        """Raise UserError where mean and spread are not stated for each of so many channels."""
         for name, stated in (("mean", self.stated_mean), ("std", self.stated_std)):
-            channels = inputs.shape[1]
             if stated is not None and len(stated) != channels:
                 raise UserError(
                     f"data.{name} has {len(stated)} numbers for images of {channels} channels"
                 )
+        if (self.stated_mean is None) != (self.stated_std is None):
+            given, other = ("std", "mean") if self.stated_mean is None else ("mean", "std")
+            raise UserError(f"data.{given} is given without data.{other}; give both")
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
@@ -132,7 +149,8 @@ class Images(Examples):
 
     @cached_property
     def _fill(self) -> Tensor:
-        return (255 * self._origin[0]).round().to(self.train_inputs.device, torch.uint8)
+        nearest = (255 * self._origin[0]).round().clamp(0, 255)
+        return nearest.to(self.train_inputs.device, torch.uint8)
 
     @property
     def mean(self) -> Tensor:
@@ -153,7 +171,7 @@ class Images(Examples):
     @property
     def _origin(self) -> tuple[Tensor, Tensor]:
         """Which pixel/255 becomes 0, and how much of it becomes 1, a channel [C]."""
-        if self.scaling == "standard":
+        if self.scaling == "standard" or self.stated_mean is not None:
             return self.mean, self.std
         return torch.zeros_like(self.mean), torch.ones_like(self.mean)
 
@@ -194,7 +212,7 @@ class Images(Examples):
 
         The usual recipe pads with zeros after scaling: the mean colour, or black in 0 … 1. Here
         images are still bytes, so it is the mean to the nearest byte: off by at most 1/510 of the
-        range.
+        range, or, where a stated mean lies beyond 0 … 1, black or white.
         """
         return crop_flip(images, draws, self.padding, self._fill)
 
@@ -204,7 +222,14 @@ class Images(Examples):
         each."""
         splits = ((self.train_inputs, self.train_targets), (self.test_inputs, self.test_targets))
         train, test = ((images.cpu().numpy(), labels.cpu().numpy()) for images, labels in splits)
-        return (*self.told, *remarks_on(train, test, self.outputs))
+        return (*self.told, *self._scaled_as(), *remarks_on(train, test, self.outputs))
+
+    def _scaled_as(self) -> tuple[str, ...]:
+        """What is done to a pixel x, where the user has said so."""
+        if self.stated_mean is None:
+            return ()
+        mean, std = (", ".join(f"{x:g}" for x in values.tolist()) for values in self._origin)
+        return (f"a network sees ({self.pixel} − [{mean}])/[{std}], as data.mean and data.std say",)
 
 
 def _drawn(split: Split, limit: int) -> Split:

@@ -13,6 +13,9 @@ from sgdtheory.data.npz import Pack, arrays_of
 from sgdtheory.errors import UserError
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
+LAYOUT = "layout"  # of float pictures, where their shape does not tell
+AXES = {"NHWC": 3, "NCHW": 1}  # which one is the channels'
+MOST_CHANNELS = 4  # by which they are told from a height or a width
 COMPRESSED = ("jpeg", "offsets", "labels", "train_count", "classes")
 
 
@@ -29,6 +32,8 @@ def read_npz(path: Path) -> tuple[Split, Split, int]:
 def _wanted(there: list[str]) -> tuple[str, ...]:
     if "jpeg" in there:
         return COMPRESSED
+    if LAYOUT in there:
+        return (*PLAIN, LAYOUT)
     return PLAIN
 
 
@@ -51,18 +56,42 @@ def _split(pack: Pack, name: str, where: str) -> Split:
 
 
 def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
-    """[N, C, H, W] from [N, H, W] or [N, H, W, C]."""
+    """[N, C, H, W] from [N, H, W] or [N, H, W, C], of floating numbers also from [N, C, H, W]."""
     pixels = pack[name]
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
+    is_float = pixels.dtype.kind == "f"
+    if not (pixels.dtype == np.uint8 or is_float) or pixels.ndim not in (3, 4):
         raise UserError(
-            f"{where}: {name} must be uint8 [N, H, W] or [N, H, W, C], not {_described(pixels)}"
+            f"{where}: {name} must be uint8 or float32 [N, H, W] or [N, H, W, C], not "
+            f"{_described(pixels)}"
         )
+    if is_float:
+        pixels = pixels.astype(np.float32)
     if pixels.ndim == 3:
         return pixels[:, None]
+    if is_float:
+        return np.moveaxis(pixels, _channels(pack, name, where), 1)
     shape = list(pixels.shape)
-    if shape[3] > 4 >= shape[1]:
+    if shape[3] > MOST_CHANNELS >= shape[1]:
         raise UserError(f"{where}: {name} {shape} has its channels second; write [N, H, W, C]")
     return pixels.transpose(0, 3, 1, 2)
+
+
+def _channels(pack: Pack, name: str, where: str) -> int:
+    """Which axis of float pictures of four is the channels': as `layout` says, or the one of at
+    most four."""
+    if LAYOUT in pack:
+        said = str(pack[LAYOUT])
+        if said not in AXES:
+            raise UserError(f"{where}: {LAYOUT} is {said!r}; it must be NHWC or NCHW")
+        return AXES[said]
+    shape = pack[name].shape
+    axes = [axis for axis in AXES.values() if shape[axis] <= MOST_CHANNELS]
+    if len(axes) != 1:
+        raise UserError(
+            f"{where}: {name} {list(shape)} may have its channels second or last; add an array "
+            f"{LAYOUT}, 'NHWC' or 'NCHW'"
+        )
+    return axes[0]
 
 
 def _labels(pack: Pack, name: str, where: str) -> np.ndarray:

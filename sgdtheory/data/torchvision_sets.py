@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgdtheory.annotations import Place, PlacePath, PositiveInt
-from sgdtheory.data.images import Augment, Images, Scaling
+from sgdtheory.data.images import Augment, Images, Mean, Scaling, Spread
 from sgdtheory.data.prompt import prompt_requests
 from sgdtheory.errors import UserError
 
@@ -49,6 +49,8 @@ def torchvision_set(
     augment: Augment = "none",
     padding: PositiveInt = 4,
     scaling: Scaling = "standard",
+    mean: Mean = None,
+    std: Spread = None,
 ) -> Images:
     """CIFAR-10 and -100, 50,000 + 10,000 images of 3×32×32 (Krizhevsky 2009); MNIST (LeCun et al.
     1998) and Fashion-MNIST (Xiao et al. 2017, 1708.07747), 60,000 + 10,000 of 1×28×28; `limit`
@@ -72,7 +74,9 @@ def torchvision_set(
             what = f"data={name}: not found whole in {where}; data.download=true fetches it"
         raise UserError(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
-    found = Images.from_arrays(train, test, known.classes, name, augment, padding, scaling, limit)
+    found = Images.from_arrays(
+        train, test, known.classes, name, augment, padding, scaling, limit, mean=mean, std=std
+    )
     # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when
     # they are unpacked.
     return replace(found, content_sha256=None if name in VERIFIED else _digest(*train, *test))

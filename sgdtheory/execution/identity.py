@@ -6,7 +6,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.foreign import MOST_YAML, bytes_of
 from sgdtheory.runs.plain import Facts
-from sgdtheory.runs.run import Run, changed_since
+from sgdtheory.runs.run import EXAMPLES, Run, changed_since
 from sgdtheory.runs.task import Task
 from sgdtheory.runs.writing import OURS
 
@@ -53,7 +53,7 @@ def _is_empty(run: Run, task: Task) -> bool:
     for path in run.path.iterdir():
         theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
         if theirs or not (
-            path.name in (".lock", ".lease", "config.yaml") or OURS.fullmatch(path.name)
+            path.name in (".lock", ".lease", "config.yaml", EXAMPLES) or OURS.fullmatch(path.name)
         ):
             return False
     return True

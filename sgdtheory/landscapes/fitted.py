@@ -24,9 +24,9 @@ def fitted(
     try:
         function = ModuleFunction(build, parameters, entry, example, device)
         layout = layout_of(function, example)
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as fault:
-        if isinstance(fault, UserError):
-            raise
+    except UserError:
+        raise
+    except Exception as fault:  # of whatever kind: it is a stranger's code
         shape = "×".join(map(str, data.shape))
         why = first_line(fault)
         raise UserError(

@@ -23,6 +23,7 @@ from sgdtheory.landscapes.batch_norm import (
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
 from sgdtheory.landscapes.names import matching
+from sgdtheory.landscapes.padding import keep_padding
 from sgdtheory.landscapes.swapped import Swapped
 from sgdtheory.landscapes.written import as_written, drawing_from
 from sgdtheory.protocol import TensorsByName
@@ -64,6 +65,7 @@ class ModuleFunction:
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
         module = batch_statistics_only(self.fresh(stream(0, "module")))
+        keep_padding(module)
         self.plain = plain.to(device)
         self.module = module.to(device)
         chosen = {}
@@ -150,20 +152,33 @@ class ModuleFunction:
             else:
                 part.__dict__[name] = before
         named = dict(values)
+        dtype = next(iter(values.values())).dtype
         if self.constants:
-            like = next(iter(values.values()))
-            named |= self.constants_in(like.dtype)
-        outputs = self._swapped[module](named, inputs)
-        return logits_of(outputs, self._entry)
+            named |= self.constants_in(dtype)
+        outputs = logits_of(self._swapped[module](named, inputs), self._entry)
+        if outputs.is_floating_point():  # some end in float32 whatever they compute in
+            return outputs.to(dtype)
+        return outputs
 
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
         return logits_of(module(inputs), self._entry)
 
     def _try(self, module: nn.Module, weights: Tensors) -> Tensor:
-        """Outputs [2, …] of one pass over the example, to see what it leaves behind."""
+        """Outputs [2, …] of one pass over the example, to see what it leaves behind; UserError
+        where it changes its parameters."""
+        before = {}
+        for name, value in weights.items():
+            before[name] = (value.data_ptr(), value.clone())
         with torch.no_grad(), as_written(torch.float32):
-            return self._call(module, weights, self._example.to(self.device))
+            outputs = self._call(module, weights, self._example.to(self.device))
+        for name, (place, value) in before.items():
+            if weights[name].data_ptr() != place or not torch.equal(weights[name], value):
+                raise UserError(
+                    f"model: {name} of {self.name} is changed by a pass in evaluation mode; this "
+                    f"tool descends one function of the parameters: change a copy of it"
+                )
+        return outputs
 
     def constants_in(self, dtype: torch.dtype) -> TensorsByName:
         """The constants [their own shapes], those that are floating numbers in the dtype of what is

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
@@ -92,9 +93,7 @@ class NetworkObjective:
         self.penalty = Penalty.over(weight_decay, decay, self.shapes.values(), self.device)
         self.count = data.count
         self.rows = rows_for(self.module, rows, bool(self.constants))
-        self._batched: Batched | None = None
-        if isinstance(self.module, Batched):
-            self._batched = self.module
+        self._batched = self.module if isinstance(self.module, Batched) else None
         if part is None:
             largest = max(data.train_inputs[0].numel(), example[0].numel())
             part = max(1, min(EXACT_IMAGES, PART_VALUES // largest))
@@ -102,15 +101,12 @@ class NetworkObjective:
         self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
         self._by_hand: ByHand | None = None
-        is_asked = rows in ("auto", "batched") and entry is None and not compile
-        if is_asked:
+        if rows in ("auto", "batched") and entry is None and not compile:
             self._by_hand = ByHand.of(self.function, self.loss, self.data, self.penalty)
         is_to_try = rows == "auto" and self.rows == "vmap"
         if is_to_try and not self._vectorises():
             self.rows = "loop"
-        self.rows_at_once: int | None = None
-        if self.rows == "loop":
-            self.rows_at_once = 1
+        self.rows_at_once: int | None = 1 if self.rows == "loop" else None
         if compile:
             mode = "reduce-overhead" if compile == "cuda_graphs" else None
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
@@ -127,9 +123,11 @@ class NetworkObjective:
         theta = self.vector(self.function.plain).float()
         theta = theta.to(self.device)
         cloud = theta.expand(2, -1)
+        two = self._parts[0][:2]
         try:
-            by_autograd(partial(self.losses, batch=self.first_batch(2)), cloud)
-        except (RuntimeError, ValueError, IndexError, TypeError):
+            for examples in (two[None], two.expand(2, -1)):
+                by_autograd(partial(self.losses, batch=self.batch(examples)), cloud)
+        except Exception:  # of whatever kind: it is a stranger's code
             return False
         return True
 
@@ -287,11 +285,12 @@ class NetworkObjective:
             outputs = self._call(weights, inputs[0])
             return outputs[None]
         weights = self._weights(cloud)
-        if inputs.shape[0] == 1:  # shared by all points
-            of_shared = vmap(self.function.on_batch, in_dims=(0, None))
-            return of_shared(weights, inputs[0])
-        of_own = vmap(self.function.on_batch)
-        return of_own(weights, inputs)
+        with sdpa_kernel([SDPBackend.MATH]):  # vmap does the others one point after another
+            if inputs.shape[0] == 1:  # shared by all points
+                of_shared = vmap(self.function.on_batch, in_dims=(0, None))
+                return of_shared(weights, inputs[0])
+            of_own = vmap(self.function.on_batch)
+            return of_own(weights, inputs)
 
     def _call(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))

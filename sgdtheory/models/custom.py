@@ -1,6 +1,7 @@
 """A network from outside: any function or class that returns an nn.Module."""
 
 from collections.abc import Callable
+from functools import partial
 from inspect import Parameter, signature
 from typing import Annotated, Any
 
@@ -18,10 +19,11 @@ def custom(
     """`factory(shape=…, classes=…)`, called with those of the two that its signature takes: the
     shape of one input, (C, H, W) of an image, and how many numbers are to be given for a target.
 
-    What it returns maps inputs [b, …] to logits [b, classes]. Its batch statistics may be plain
-    batch norm.
+    A factory written as a call of its own (`_target_: timm.create_model`, `_partial_: true`, and
+    its arguments) is given those of the two that its signature names. What it returns maps inputs
+    [b, …] to logits [b, classes]. Its batch statistics may be plain batch norm.
     """
-    name = f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
+    name = _name_of(factory)
     given = _accepted(factory, name, {"shape": shape, "classes": classes})
     try:
         model = factory(**given)
@@ -45,13 +47,21 @@ def custom(
     return model
 
 
+def _name_of(factory: Callable[..., nn.Module]) -> str:
+    if isinstance(factory, partial):
+        return _name_of(factory.func)
+    own = getattr(factory, "__qualname__", type(factory).__qualname__)
+    return f"{factory.__module__}:{own}"
+
+
 def _accepted(
     factory: Callable[..., nn.Module], name: str, offered: dict[str, Any]
 ) -> dict[str, Any]:
     """Those of the offered arguments that the factory takes; a UserError if it needs another
     one."""
     parameters = signature(factory).parameters
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+    if takes_any and not isinstance(factory, partial):  # that has said what it is called with
         return offered
     given = {key: value for key, value in offered.items() if key in parameters}
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sgdtheory.commandline.load import load
+from sgdtheory.commandline.stored import Unnamed
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.minima_file import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted
@@ -62,12 +63,30 @@ class LoadedRun:
         if name not in files:
             raise UserError(f"{self.run.path} has no {name}")
         cloud: Tensor = self.run.read_tensors(name, files[name])[key]
+        if isinstance(self.pipeline, _NoPipeline):
+            return cloud
         return cloud.to(device_of(self.landscape))
+
+
+@dataclass(frozen=True)
+class _NoPipeline:
+    """What stands for the objects of a run that no configuration says."""
+
+    why: str
+
+    @property
+    def landscape(self) -> Any:
+        raise UserError(self.why)
 
 
 def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     """Open a run directory; see sgdtheory.load."""
-    task, run = load(path, trust, device)
+    pipeline: object
+    try:
+        task, run = load(path, trust, device)
+        pipeline = task.pipeline
+    except Unnamed as fault:
+        run, pipeline = Run(path, path, path, {}), _NoPipeline(str(fault))
     demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
     results = run.read_object("results.json")
     if not results:
@@ -76,4 +95,4 @@ def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
             ["sgdtheory", str(run.manifest["command"]), "--from", str(path / "config.yaml")]
         )
         raise UserError(f"{path} is not finished; `{go_on}` goes on with it")
-    return LoadedRun(run, task.pipeline, results)
+    return LoadedRun(run, pipeline, results)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
+from sgdtheory.data.stored import NO_TEST, outputs_for
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
 from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.models.custom import custom
+from sgdtheory.notebook.naming import Named, named
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import weights_in
@@ -38,6 +40,12 @@ Split: TypeAlias = tuple[Tensor | np.ndarray, Tensor | np.ndarray] | Pairs
 Own: TypeAlias = nn.Module | Callable[..., nn.Module]
 
 
+class OwnNetwork(Network):
+    """A network from Python, with how a configuration would say it, or why none can."""
+
+    naming: Named | str = "it was made of other objects"
+
+
 def own_landscape(
     module: Own,
     train: Split,
@@ -48,12 +56,12 @@ def own_landscape(
     entry: str | int | None = None,
     device: str = "cpu",
     name: str = "own data",
-) -> Network:
+) -> OwnNetwork:
     """L(θ) = mean loss of the training examples, inputs [N, …] and targets [N, …], + ½λ|θ|², λ the
     `weight_decay`; see `sgdtheory.landscape`."""
     data = _examples(train, test, name)
     known = loss_named(loss, None) if isinstance(loss, str | Loss) else Custom(loss)
-    landscape = Network(
+    landscape = OwnNetwork(
         _builder(module),
         data,
         weight_decay,
@@ -62,6 +70,7 @@ def own_landscape(
         entry=entry,
         device=device,
     )
+    landscape.naming = named(module, known, weight_decay, parameters, entry)
     if not isinstance(module, nn.Module):
         return landscape
     return landscape.with_constants(_constants_in(module, landscape))
@@ -102,11 +111,11 @@ def _examples(train: Split, test: Split | None, name: str) -> Examples:
     told: tuple[str, ...] = ()
     if test is None:
         test = train
-        told = ("no test set was given: what is called test is the training set",)
-    inputs, targets = _pair(train, "train")
-    test_inputs, test_targets = _pair(test, "test")
-    outputs = _outputs(targets, test_targets)
-    return Examples(inputs, targets, test_inputs, test_targets, outputs, name, told)
+        told = (NO_TEST,)
+    train_pair = _pair(train, "train")
+    test_pair = train_pair if told else _pair(test, "test")
+    outputs = outputs_for(train_pair[1], test_pair[1])
+    return Examples(*train_pair, *test_pair, outputs, name, told)
 
 
 def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
@@ -121,13 +130,6 @@ def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
     if not targets.is_floating_point():
         targets = targets.long()
     return inputs.detach().cpu(), targets.detach().cpu()
-
-
-def _outputs(train: Tensor, test: Tensor) -> int:
-    """How many numbers a network gives for a target of [N, …]."""
-    if train.is_floating_point():
-        return 1 if train.ndim == 1 else train.shape[-1]
-    return int(max(train.max(), test.max())) + 1
 
 
 def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:

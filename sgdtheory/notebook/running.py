@@ -9,19 +9,27 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from sgdtheory.commandline.on_landscape import pipeline_on
+from sgdtheory.commandline.on_landscape import pipeline_on, task_named
+from sgdtheory.commandline.stored import FROM_PYTHON
+from sgdtheory.data.stored import tensors_of
+from sgdtheory.errors import UserError
 from sgdtheory.execution.executors.local import Local
+from sgdtheory.execution.identity import refuse_another
 from sgdtheory.execution.loop import execute
+from sgdtheory.landscapes.network import Network
+from sgdtheory.notebook.naming import ADVICE, Named
+from sgdtheory.notebook.own_landscape import OwnNetwork
+from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.report.progress import Watcher
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import constants_of, title_of
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import Run
+from sgdtheory.runs.run import EXAMPLES, Run
 from sgdtheory.runs.task import Settings, Task, Where
 from sgdtheory.runs.tensors import packed
+from sgdtheory.runs.writing import replace_file
 
-NOTE = "# {command}, called from Python on objects that no file names\n"
 POINTS = "points.safetensors"
 
 
@@ -35,18 +43,90 @@ def done(
     quiet: bool,
 ) -> Iterator[tuple[Run, Json]]:
     """The finished run of a command on points [P, n] of a landscape and its results: kept in the
-    directory `run`, where what is done already stays, or gone after this block."""
+    directory `run`, where what is done already stays, or gone after this block.
+
+    A run that is kept is as by a command where a configuration can say its landscape; where none
+    can, its config.yaml says why.
+    """
     with TemporaryDirectory(prefix="sgdtheory-") as temporary:
-        folder = Path(temporary) / "run" if run is None else Path(run)
         given = Path(temporary) / POINTS
-        given.write_bytes(packed({"minima": points.detach().cpu()}, None))
-        identity = fingerprint(landscape)
-        pipeline, science = pipeline_on(command, landscape, identity, words, given)
-        settings = Settings(Local(workers=1), where=Where(root=folder.parent, dir=folder))
-        note = NOTE.format(command=command)
-        task = Task(command, pipeline, settings, science, note, (), tuple(words), identity)
+        cloud = {"minima": points.detach().cpu()}
+        given.write_bytes(packed({**cloud, **constants_to_keep(landscape)}, None))
+        task: Task | str = "nothing was kept"
+        if run is not None:
+            task = _named(command, landscape, points, words, Path(run), given)
+        if isinstance(task, str):
+            folder = Path(temporary) / "run" if run is None else Path(run)
+            given.write_bytes(packed(cloud, None))
+            task = _unnamed(command, landscape, words, folder, given, task)
         results = execute(task, Watcher(0 if quiet else 1))
         yield task.open(), dict(results)
+
+
+def _unnamed(
+    command: str, landscape: Landscape, words: Sequence[str], folder: Path, given: Path, why: str
+) -> Task:
+    """The task on a landscape that no configuration says, known by what it computes."""
+    identity = fingerprint(landscape)
+    pipeline, science = pipeline_on(command, landscape, identity, words, given)
+    settings = Settings(Local(workers=1), where=Where(root=folder.parent, dir=folder))
+    note = FROM_PYTHON.format(command=command, why=why)
+    return Task(command, pipeline, settings, science, note, (), tuple(words), identity)
+
+
+def _named(
+    command: str,
+    landscape: Landscape,
+    points: Cloud,
+    words: Sequence[str],
+    folder: Path,
+    given: Path,
+) -> Task | str:
+    """The task as a command would have it, its examples beside it; or why there is none."""
+    if not isinstance(landscape, OwnNetwork):
+        return "it is no landscape that sgdtheory.landscape made"
+    naming = landscape.naming
+    if isinstance(naming, str):
+        return naming
+    content = packed(tensors_of(landscape.data))
+    aside = given.with_name(EXAMPLES)
+    aside.write_bytes(content)
+    keys = {
+        **naming.keys,
+        "data.path": str(aside),
+        "data.name": landscape.data.name,
+        "data.outputs": landscape.data.outputs,
+        "device": str(landscape.device),
+        "run.root": str(folder.parent),
+        "run.dir": str(folder),
+        "minima": [str(given)],
+    }
+    said = [*naming.choices, "executor.workers=1", *words]
+    try:
+        tried = task_named(command, said, keys, naming.trust)
+    except UserError as fault:
+        line = str(fault).splitlines()[0]
+        return line if line.startswith("--trust") else _another(naming)
+    if not _is_same(landscape, getattr(tried.pipeline, "landscape", None), points):
+        return _another(naming)
+    refuse_another(tried.open(), tried)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / EXAMPLES, content)
+    return task_named(command, said, keys | {"data.path": str(folder / EXAMPLES)}, naming.trust)
+
+
+def _another(naming: Named) -> str:
+    return f"{naming.keys['model.factory']} by itself makes another network; {ADVICE}"
+
+
+def _is_same(landscape: Network, other: object, points: Cloud) -> bool:
+    """Whether another landscape has the same loss and gradient, to the bit, at the first of points
+    [P, n]."""
+    if not isinstance(other, Network) or other.dim != landscape.dim:
+        return False
+    theta = points[:1].double()
+    pairs = zip(value_and_grad(landscape, theta), value_and_grad(other, theta), strict=True)
+    return all(torch.equal(one, two) for one, two in pairs)
 
 
 def fingerprint(landscape: Landscape) -> str:

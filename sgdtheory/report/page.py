@@ -167,6 +167,7 @@ def _facts(run: RunData) -> dict[str, str]:
     device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
     facts = {
         "landscape": results.get("landscape"),
+        "to be known": " · ".join(results.get("warnings", [])),
         "minima": _origin(results.get("minima_from")),
         "dimension": None if results.get("dim") is None else f"{results['dim']:,}",
         "device": " · ".join([*device, f"{cores} cores"] if cores else device),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     # and with it numpy, which takes as long as all of `status`
     from sgdtheory.statistics.measured import Results
 
+EXAMPLES = "examples.safetensors"  # what a run from Python keeps of its data
 # in a manifest
 TEXTS, NUMBERS = ("status", "why", "command", "command_line"), ("started", "finished", "seconds")
 UNIT = ("name", "hash", "directory")  # of a row of units.json

@@ -114,9 +114,9 @@ DEFECTS: dict[str, tuple[Arrays, str]] = {
         "did you mean 'test_lables'",
     ),
     "empty pack": ({}, r"'train_images' is missing \(there are: none\)"),
-    "float images": (
-        {**plain(), "train_images": np.zeros((8, 6, 5))},
-        "train_images must be uint8 .* not float64",
+    "wide images": (
+        {**plain(), "train_images": np.zeros((8, 6, 5), np.int16)},
+        "train_images must be uint8 or float32 .* not int16",
     ),
     "flat images": (
         {**plain(), "test_images": pictures(4, 30)},

@@ -386,6 +386,22 @@ class ExponentialMean(nn.Module):
         return self.net(x - self.mean)  # type: ignore[no-any-return]
 
 
+class Clamped(nn.Module):
+    """Its weights are held in a range by the pass itself."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.head, self.how = nn.Linear(64, 10), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.head.weight
+        if self.how == "in place":
+            weight.data.clamp_(-0.05, 0.05)
+        else:
+            weight.data = torch.renorm(weight.data, 2, 0, 0.1)
+        return self.head(x.flatten(1))  # type: ignore[no-any-return]
+
+
 # forms of parameters and outputs
 
 
@@ -685,6 +701,14 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "cached_inside": (lambda: Cached(inside=True), "Cached"),
     "counting": (Counting, "passes of Counting .*is changed by every pass"),
     "list_counting": (ListCounting, "ListCounting gives other numbers"),
+    "clamped_in_place": (
+        lambda: Clamped("in place"),
+        "head.weight of Clamped is changed by a pass in evaluation",
+    ),
+    "clamped_anew": (
+        lambda: Clamped("anew"),
+        "head.weight of Clamped is changed by a pass in evaluation",
+    ),
     "returns_pair": (lambda: Returns("pair"), "forward returns a tuple of Tensor, Tensor"),
     "returns_unnamed": (lambda: Returns("unnamed"), "forward returns a dict of out, aux"),
     "returns_text": (lambda: Returns("text"), "forward returns a str"),

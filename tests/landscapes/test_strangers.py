@@ -10,27 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.func import functional_call
-from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import is_lazy
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
-from sgdtheory.landscapes import twice
-from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.network import Network
 from sgdtheory.models.custom import custom
-from sgdtheory.protocol import hvp, value_and_grad
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 from tests.landscapes.strangers import REFUSED, RIGHT, Factory
+from tests.landscapes.twins import demand_what_is_descended, demand_what_is_scored, shaken
 
 FEW = digits().first(60, 40)
-BATCH = 16
-BAR = 1e-7  # relative, float64: batch norms of few values amplify rounding, to 2e-8 in MobileNet
 
 
 def colour() -> Images:
@@ -46,39 +39,6 @@ def network(name: str, factory: Factory, **settings: object) -> Network:
     return Network(partial(custom, factory=factory), data, weight_decay=0.01, **settings)  # type: ignore[arg-type]
 
 
-def shaken(landscape: Network, points: int) -> Tensor:
-    """Points at which no scale and no bias is left where its author put it, float64."""
-    cloud = landscape.init(points, stream(0, "init")).double()
-    return cloud + 0.05 * torch.randn(
-        cloud.shape, generator=stream(0, "shake"), dtype=torch.float64
-    )
-
-
-def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
-    """The author's module in evaluation mode, its batch norms in training mode, written out."""
-    inputs = landscape.data.scaled(landscape.data.train_inputs[rows], torch.float32)
-    with torch.random.fork_rng():
-        module = custom(landscape.data.shape, landscape.data.classes, factory).eval()
-        if any(is_lazy(parameter) for parameter in module.parameters()):
-            module(inputs)
-    module, inputs = module.double(), inputs.double()
-    fill(module, landscape.constants)
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.train()
-            part.momentum = 0.1
-    parts = theta.split([shape.numel() for shape in landscape.shapes.values()])
-    weights = {n: x.view(s) for (n, s), x in zip(landscape.shapes.items(), parts, strict=True)}
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        outputs = logits_of(functional_call(module, weights, (inputs,)))
-    finally:
-        torch.set_default_dtype(before)
-    data_loss = F.cross_entropy(outputs, landscape.data.train_targets[rows])
-    return data_loss + 0.5 * landscape.weight_decay * theta.square().sum()
-
-
 def test_there_are_enough_of_them() -> None:
     assert len(RIGHT) + len(REFUSED) >= 60
 
@@ -88,38 +48,8 @@ def test_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     landscape = network(name, RIGHT[name])
     said = landscape.check()
     assert "no Hessian-vector products" not in said
-    cloud = shaken(landscape, 2)
-    rows = torch.randint(landscape.count, (2, BATCH), generator=stream(0, "rows"))
-    vectors = torch.randn(cloud.shape, generator=stream(0, "v"), dtype=torch.float64)
-    batch = landscape.batch(rows)
-    losses, gradients = value_and_grad(landscape, cloud, batch)
-    products = hvp(landscape, cloud, vectors, batch)
-    for p in range(2):
-        theta = cloud[p].clone().requires_grad_()
-        with sdpa_kernel([SDPBackend.MATH]), twice._Twins():  # torch has no other second derivative
-            loss = plain_objective(landscape, RIGHT[name], theta, rows[p])
-        (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
-        (product,) = torch.autograd.grad(gradient @ vectors[p], theta)
-        assert abs(float(losses[p] - loss.detach())) <= BAR * (1 + float(loss.detach()))
-        assert (gradients[p] - gradient).norm() <= BAR * gradient.norm()
-        assert (products[p] - product).norm() <= BAR * product.norm()
-    theta = cloud[0]
-    module = landscape.model_at(theta)
-    assert not any(part.training for part in module.modules())
-    before = torch.get_default_dtype()
-    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
-    torch.set_default_dtype(torch.float64)
-    try:
-        images = landscape.data.scaled(landscape.data.test_inputs, torch.float32).double()
-        with torch.no_grad():
-            outputs = logits_of(module(images))
-    finally:
-        torch.set_default_dtype(before)
-    expected = F.cross_entropy(outputs, landscape.data.test_targets, reduction="none")
-    score = landscape.score(theta[None], "test").losses[0]
-    assert ((score - expected).abs() <= BAR * (1 + expected)).all()
-    gap = landscape.gap(theta)
-    assert gap.value is not None and gap.value <= BAR * (1 + float(losses[0]))
+    demand_what_is_descended(landscape, RIGHT[name])
+    demand_what_is_scored(landscape, monkeypatch)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -51,6 +52,11 @@ def takes_anything(**settings: object) -> nn.Module:
     return nn.Identity()
 
 
+def takes_any_but_is_called_with(width: int, **settings: object) -> nn.Module:
+    assert not settings
+    return nn.Identity()
+
+
 def takes_nothing() -> nn.Module:
     return nn.Identity()
 
@@ -63,7 +69,16 @@ def returns_a_dict() -> dict[str, int]:
     return {}
 
 
-@pytest.mark.parametrize("factory", [Flat, takes_classes_only, takes_anything, takes_nothing])
+@pytest.mark.parametrize(
+    "factory",
+    [
+        Flat,
+        takes_classes_only,
+        takes_anything,
+        partial(takes_any_but_is_called_with, width=3),
+        takes_nothing,
+    ],
+)
 def test_custom_gives_what_the_factory_takes(factory: object) -> None:
     assert isinstance(custom((3, 4, 4), 5, factory), nn.Module)  # type: ignore[arg-type]
 

@@ -29,6 +29,7 @@ INERT = (
     "lightning",
     "pytorch_lightning",
 )
+FACTORIES = (dict, list, int, float)  # what a defaultdict makes of nothing
 # bytes of an index of shards; one of a model with a hundred thousand tensors has ten million
 MOST_JSON = 1 << 28
 LEAST_GROWN = 1 << 26  # bytes of a tensor below which it does no harm that it repeats numbers
@@ -179,6 +180,14 @@ class _Unread:
         pass
 
 
+def _empty(cls: type, *args: object, **kwargs: object) -> dict[object, object]:
+    return {}
+
+
+# what stands for a kind of dictionary: a plain one, for torch puts items into no other
+_UnreadMapping = type("_UnreadMapping", (), {"__new__": _empty})
+
+
 def _torch(path: Path, size: int, head: bytes) -> object:
     """What torch's weights-only reader makes of a file."""
     is_archive = head[:2] == b"PK"
@@ -201,11 +210,12 @@ def _torch(path: Path, size: int, head: bytes) -> object:
 def _inert_names(path: Path) -> list[Inert]:
     """The names in an archive that stand for mere numbers and settings, and what is read instead of
     them."""
-    inert: list[Inert] = []
+    inert: list[Inert] = [*FACTORIES]
     for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(path)):
         package, *_ = name.split(".")
         if package in INERT:
-            inert.append((_Unread, name))
+            is_mapping = name.lower().endswith("dict")  # AttributeDict, defaultdict
+            inert.append((_UnreadMapping if is_mapping else _Unread, name))
     return inert
 
 
