@@ -17,10 +17,25 @@ from tests.landscapes.twins import demand_what_is_descended, demand_what_is_scor
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-QUICK = (
-    "timm_vit timm_eva timm_swin timm_mixer timm_efficientnet torchvision_vit gpt2 gpt2_classes llama "
-    "mamba mixtral t5_encoder bert albert deberta hf_vit hf_resnet"
-).split()  # one of each kind; all take twice as long
+QUICK = [  # one of each kind; all take twice as long
+    "timm_vit",
+    "timm_eva",
+    "timm_swin",
+    "timm_mixer",
+    "timm_efficientnet",
+    "torchvision_vit",
+    "gpt2",
+    "gpt2_classes",
+    "llama",
+    "mamba",
+    "mixtral",
+    "t5_encoder",
+    "bert",
+    "albert",
+    "deberta",
+    "hf_vit",
+    "hf_resnet",
+]
 EACH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in RIGHT]
 
 
