@@ -31,8 +31,8 @@ from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
-from sgdtheory.runs.tensors import packed
 from sgdtheory.runs.task import Settings, Task, Where
+from sgdtheory.runs.tensors import packed
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 ROOTS = {
