@@ -32,6 +32,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
 from sgdtheory.runs.task import Settings, Task, Where
+from sgdtheory.runs.tensors import packed
 
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 ROOTS = {
@@ -137,7 +138,13 @@ def sequence(folder: Path) -> Path:
     return folder / "sequence.txt"
 
 
-FILES_OF = {"images": images_pack, "table": table, "tokens": sequence}
+def tensors(folder: Path) -> Path:
+    held = {"train_inputs": torch.eye(9), "train_targets": torch.arange(9) % 2}
+    (folder / "own.safetensors").write_bytes(packed(held))
+    return folder / "own.safetensors"
+
+
+FILES_OF = {"images": images_pack, "stored": tensors, "table": table, "tokens": sequence}
 
 
 def a_model(model: Callable[..., torch.nn.Module]) -> None:

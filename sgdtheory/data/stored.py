@@ -55,7 +55,7 @@ def tensors_of(data: Examples) -> Tensors:
 def _pair(tensors: Tensors, names: tuple[str, str], where: str) -> tuple[Tensor, Tensor]:
     for name in names:
         if name not in tensors:
-            there = ", ".join(tensors) or "nothing"
+            there = ", ".join(sorted(tensors)) or "nothing"
             raise UserError(f"{where}: {name} is missing (there are: {there})")
     inputs, targets = (tensors[name] for name in names)
     if not targets.is_floating_point():

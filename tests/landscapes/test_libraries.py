@@ -17,7 +17,7 @@ from tests.landscapes.twins import demand_what_is_descended, demand_what_is_scor
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-QUICK = [
+QUICK = [  # one of each kind; all take twice as long
     "timm_vit",
     "timm_eva",
     "timm_swin",
@@ -35,7 +35,7 @@ QUICK = [
     "deberta",
     "hf_vit",
     "hf_resnet",
-]  # one of each kind; all take twice as long
+]
 EACH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in RIGHT]
 
 
