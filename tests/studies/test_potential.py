@@ -13,7 +13,7 @@ from sgdtheory.fokker_planck.grid import Array, GridFokkerPlanck
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
-from sgdtheory.studies.potentials import bowl
+from sgdtheory.studies.potentials.bowl_claims import _agreement, _alike
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -33,7 +33,7 @@ BOWLS = [
 # 400,000 points: an error of 3 % of the shift; η is twice the default's
 TILTED = [
     *only("tilted"), "systems.tilted.replicas=50000", "systems.tilted.sgd.learning_rate=0.02", "systems.tilted.landscape.noise=5.0",
-    "systems.tilted.sgd.steps=1000", "systems.tilted.burn_in=200", "systems.tilted.spacing=100",
+    "systems.tilted.sgd.steps=900", "systems.tilted.burn_in=200", "systems.tilted.spacing=100",
 ]  # fmt: skip
 SOFTMAX = [
     *only("softmax"), "systems.softmax.replicas=128", "systems.softmax.learning_rate=0.2", "systems.softmax.burn_in=3.0",
@@ -68,16 +68,17 @@ def test_on_quadratics(sgdtheory: Command) -> None:
     assert len(found["tables"]["elements"]) == 6 * (4 + 2)
     (figure,) = plots(RunData.read(path))
     assert figure.name == "matrices" and len(figure.numbers) == 12
-
-
-def test_a_temperature_without_its_two_is_seen(
-    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """T = η/b: with noise that is even in all directions T·Σ⁻¹ is twice H over the noise."""
-    monkeypatch.setattr(bowl, "noise_temperature", lambda rate, size: rate / size)
-    _, found = results(sgdtheory, *BOWLS)
-    held = verdicts(found)
-    assert held["control"] is False and held["control_one_matrix"] is True
+    # finite steps that are not taken out, and T = η/b without its two, where C ∝ 1 says what Φ is
+    rows = [row for row in found["tables"]["elements"] if row["system"] == "bowl"]
+    stepped = [{**row, "continuous": row["element"]} for row in rows]
+    assert [_alike("bowl", each)[0].holds for each in (rows, stepped)] == [True, False]
+    rows = [row for row in found["tables"]["elements"] if row["system"] == "control"]
+    pooled = [row for row in found["tables"]["pooled"] if row["system"] == "control"]
+    doubled = [{**row, "element": 2 * row["element"]} for row in pooled]
+    assert [_agreement("control", rows, each, True).holds for each in (pooled, doubled)] == [
+        True,
+        False,
+    ]
 
 
 def test_noise_that_grows_with_the_batch_is_seen(
@@ -90,17 +91,9 @@ def test_noise_that_grows_with_the_batch_is_seen(
         return sample(self, points, size, stream) * size**0.25
 
     monkeypatch.setattr(Formula, "sample", loud)
-    _, found = results(sgdtheory, *BOWLS)
+    _, found = results(sgdtheory, *BOWLS, "~systems.control")
     held = verdicts(found)
     assert held["bowl"] is False and held["bowl_one_matrix"] is False
-
-
-def test_steps_that_are_not_taken_out_are_seen(
-    sgdtheory: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bowl, "without_steps", lambda hessian, covariance, rate: covariance)
-    _, found = results(sgdtheory, *BOWLS)
-    assert verdicts(found)["bowl_one_matrix"] is False
 
 
 # uneven noise
@@ -126,16 +119,18 @@ def test_stratonovich_in_place_of_ito_is_seen(
         return shares / shares.sum()
 
     monkeypatch.setattr(GridFokkerPlanck, "steady", property(half))
-    _, found = results(sgdtheory, *TILTED)
+    _, found = results(sgdtheory, *TILTED, "systems.tilted.replicas=10000")
     assert verdicts(found)["tilted_density"] is False
 
 
 def test_noise_that_is_even_is_seen(sgdtheory: Command) -> None:
     """Without a tilt nothing moves, and e^{−L/T} is right: the claims fail, the equation does not."""
-    _, found = results(sgdtheory, *TILTED, "systems.tilted.landscape.tilt=0.005")
+    _, found = results(
+        sgdtheory, *TILTED, "systems.tilted.replicas=10000", "systems.tilted.landscape.tilt=0.005"
+    )
     held = verdicts(found)
     assert held["tilted_density"] is False and held["tilted_mode"] is False
-    assert found["tables"]["distances"][0]["divergence"] < 2e-4
+    assert found["tables"]["distances"][0]["divergence"] < 1e-3
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped_by
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.studies.potentials.bowl_claims import PLOTS, claims_of
-from sgdtheory.studies.potentials.probe import Part, Seen, Settings
+from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 
 class KnownBowl(StatesMinima, StatesNoise, Protocol):
@@ -138,13 +138,13 @@ class Bowl:
     def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
         return estimate_stage(self.landscape, self._sgd(settings), self._start(dtype))
 
-    def judge(self, name: str, tables: Mapping[str, Rows]) -> Part:
+    def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         rows = [{"system": name, **row} for row in tables["elements"]]
         if not rows:
-            return Part([], {})
+            return Found([], {})
         pooled = self._pooled(name, rows)
         claims = claims_of(name, rows, pooled, self._isotropic())
-        return Part(claims, {"elements": rows, "pooled": pooled}, PLOTS)
+        return Found(claims, {"elements": rows, "pooled": pooled}, PLOTS)
 
     def _isotropic(self) -> bool:
         """Whether C ∝ 1."""

@@ -29,8 +29,8 @@ from sgdtheory.statistics.bootstrap import resampled_rows
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.bowl import resampled_covariances
-from sgdtheory.studies.potentials.probe import Part, Seen, Settings
 from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, claims_of
+from sgdtheory.studies.shared.parts import Found, Seen, Settings
 from sgdtheory.temperature.reference_minimum import find_minimum
 
 
@@ -208,15 +208,15 @@ class Resolved:
         sgd = SGD(steps, self.batch_size, self.learning_rate, Constant())
         return estimate_stage(self.landscape, sgd, start)
 
-    def judge(self, name: str, tables: Mapping[str, Rows]) -> Part:
+    def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         if not tables["cosines"]:
-            return Part([], {})
+            return Found([], {})
         (row,) = tables["cosines"]
         claims = claims_of(name, row, tables["energies"])
         shown = {}
         for table in ("cosines", "diagonals", "energies"):
             shown[table] = [{"system": name, **each} for each in tables[table]]
-        return Part(claims, shown, PLOTS)
+        return Found(claims, shown, PLOTS)
 
 
 def noise_along(landscape: WithExamples, theta: Tensor, directions: Tensor) -> Tensor:

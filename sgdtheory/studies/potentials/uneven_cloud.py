@@ -28,8 +28,8 @@ from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise, WithIsotropi
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.studies.potentials.probe import Part, Seen, Settings
 from sgdtheory.studies.potentials.uneven_claims import claims_of, plot_of
+from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 FINE = 8  # cells of the equation in a bin, along each axis
 NEAR = 0.9  # of a minimum: where its mode is looked for
@@ -227,14 +227,14 @@ class UnevenCloud:
         start = self.landscape.init(self.replicas, torch.Generator()).to(dtype)
         return estimate_stage(self.landscape, self.sgd, start)
 
-    def judge(self, name: str, tables: Mapping[str, Rows]) -> Part:
+    def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         if not tables["distances"]:
-            return Part([], {})
+            return Found([], {})
         (row,) = tables["distances"]
         claims = claims_of(name, row, tables["modes"])
         plot = plot_of(name)
         rows = [{"system": name, **part} for part in tables["modes"]]
         distances = [{"system": name, **row}]
-        return Part(
+        return Found(
             claims, {"distances": distances, "modes": rows, plot.table: tables["drawn"]}, [plot]
         )
