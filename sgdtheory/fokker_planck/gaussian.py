@@ -1,5 +1,6 @@
 """SGD's cloud on a quadratic: its covariance, the potential that it makes, and its free energy."""
 
+from math import e, log, pi
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ def lyapunov(hessian: Tensor, noise: Tensor, rate: float, size: int) -> Tensor:
     """
     h, basis = torch.linalg.eigh(hessian)
     turned = basis.T @ noise @ basis
-    covariance = turned / (size * drag_of(h[:, None], h, rate, 0.0))
+    drag = drag_of(h[:, None], h, rate, 0.0)
+    covariance = turned / (size * drag)
     found: Tensor = basis @ covariance @ basis.T
     return found
 
@@ -51,8 +53,9 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
     tensor(0.7071)
     """
     products = (a * b).sum((-2, -1))
-    lengths = torch.linalg.matrix_norm(a) * torch.linalg.matrix_norm(b)
-    quotients: Tensor = products / lengths
+    length = torch.linalg.matrix_norm(a)
+    other = torch.linalg.matrix_norm(b)
+    quotients: Tensor = products / (length * other)
     return quotients
 
 
@@ -76,10 +79,13 @@ def free_energy(
     n = covariance.shape[-1]
     spread = (potential * covariance).sum((-2, -1))
     shift = torch.einsum("...i,ij,...j->...", mean, potential, mean)
-    energy = 0.5 * (spread * (1 - 1 / points) + shift)
+    of_mean = spread / points
+    energy = 0.5 * (spread + shift - of_mean)
     freedoms = points - torch.arange(1, n + 1, dtype=torch.float64)
-    bias = torch.digamma(freedoms / 2) - torch.log(torch.tensor((points - 1) / 2))
-    volume = torch.logdet(covariance) - bias.sum()
-    gauss = n * (1 + torch.log(torch.tensor(2 * torch.pi, dtype=torch.float64)))
+    digammas = torch.digamma(freedoms / 2)
+    bias = float(digammas.sum()) - n * log((points - 1) / 2)
+    volume = torch.logdet(covariance) - bias
+    gauss = n * log(2 * pi * e)
     entropy = 0.5 * (volume + gauss)
-    return FreeEnergy(energy, entropy, energy - temperature * entropy)
+    free = energy - temperature * entropy
+    return FreeEnergy(energy, entropy, free)

@@ -85,11 +85,15 @@ class GridFokkerPlanck:
         there = cells.take(range(1, last + 1), axis).ravel()
         halfway = (self.centres[here] + self.centres[there]) / 2
         noise = self.noise(self.centres)[:, axis]
-        diffusion = self.temperature * self.noise(halfway)[:, axis]
-        rise = (self.potential[there] - self.potential[here]) / diffusion
-        climb = rise + np.log(noise[there] / noise[here])
+        between = self.noise(halfway)[:, axis]
+        diffusion = self.temperature * between
+        rise = self.potential[there] - self.potential[here]
+        louder = np.log(noise[there] / noise[here])
+        climb = rise / diffusion + louder
         scale = diffusion / self.widths[axis] ** 2
-        return here, there, scale / exprel(climb), scale / exprel(-climb)
+        up = scale / exprel(climb)
+        down = scale / exprel(-climb)
+        return here, there, up, down
 
     @cached_property
     def generator(self) -> csc_array:
@@ -103,8 +107,10 @@ class GridFokkerPlanck:
             columns += [here, here, there, there]
             rates += [up, -up, down, -down]
         places = (np.concatenate(rows), np.concatenate(columns))
+        entries = (np.concatenate(rates), places)
         count = len(self.centres)
-        return csc_array(coo_array((np.concatenate(rates), places), shape=(count, count)))
+        matrix = coo_array(entries, shape=(count, count))
+        return csc_array(matrix)
 
     @cached_property
     def steady(self) -> Array:

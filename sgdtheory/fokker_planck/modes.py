@@ -37,15 +37,19 @@ def mode_of(counts: Array, centres: Array, near: Array, reach: float) -> list[Me
     places = centres[used] - top
     columns = [places[:, list(term)].prod(1) for term in terms]
     design = np.stack(columns, 1)
-    precision = design.T @ (weights[:, None] * design)  # of the coefficients
-    coefficients = np.linalg.solve(precision, design.T @ (weights * np.log(weights)))
+    weighted = weights[:, None] * design
+    precision = design.T @ weighted  # of the coefficients
+    coefficients = np.linalg.solve(precision, weighted.T @ np.log(weights))
     best = np.zeros(len(top))
     for _ in range(NEWTON):
-        best = best - np.linalg.solve(
-            _second(coefficients, terms, best), _first(terms, best).T @ coefficients
-        )
-    moves = np.linalg.solve(_second(coefficients, terms, best), _first(terms, best).T)
-    variances = (moves * np.linalg.solve(precision, moves.T).T).sum(1)
+        slopes = _first(terms, best)
+        curvature = _second(coefficients, terms, best)
+        best = best - np.linalg.solve(curvature, slopes.T @ coefficients)
+    slopes = _first(terms, best)
+    curvature = _second(coefficients, terms, best)
+    moves = np.linalg.solve(curvature, slopes.T)  # of the top, by the coefficients
+    spread = np.linalg.solve(precision, moves.T)
+    variances = (moves * spread.T).sum(1)
     found = []
     for place, variance in zip(top + best, variances, strict=True):
         found.append(Measured(float(place), float(np.sqrt(variance))))

@@ -8,6 +8,7 @@ import torch
 from scipy.integrate import quad
 from scipy.linalg import eigh
 from scipy.optimize import brentq
+from scipy.stats import norm
 from torch import Tensor
 
 FAR = 12.0  # standard deviations of a Gaussian beyond which there is nothing
@@ -23,17 +24,22 @@ def second_moment_map(inputs: Tensor, rate: float, size: int) -> Tensor:
     tensor([[0.4100]])
     """
     hessian, outer, fourth = _moments(inputs)
-    step = torch.eye(len(hessian)).to(hessian) - rate * hessian
-    return torch.kron(step, step) + rate**2 / size * (fourth - outer)
+    one = torch.eye(len(hessian)).to(hessian)
+    step = one - rate * hessian
+    spreading = fourth - outer
+    strength = rate**2 / size
+    return torch.kron(step, step) + strength * spreading
 
 
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """H = ⟨x xᵀ⟩ [n, n], H⊗H and ⟨(x⊗x)(x⊗x)ᵀ⟩ [n², n²]."""
     count = len(inputs)
     hessian = inputs.T @ inputs / count
-    squares = (inputs[:, :, None] * inputs[:, None, :]).flatten(1)
+    outer = inputs[:, :, None] * inputs[:, None, :]
+    squares = outer.flatten(1)
     fourth = squares.T @ squares / count
-    return hessian, torch.kron(hessian, hessian), fourth
+    product = torch.kron(hessian, hessian)
+    return hessian, product, fourth
 
 
 class TopMode(NamedTuple):
@@ -65,8 +71,11 @@ def collapse_threshold(inputs: Tensor, size: int) -> float:
     """
     hessian, outer, fourth = _moments(inputs)
     one = torch.eye(len(hessian)).to(hessian)
-    restoring = torch.kron(hessian, one) + torch.kron(one, hessian)
-    spreading = outer + (fourth - outer) / size
+    left = torch.kron(hessian, one)
+    right = torch.kron(one, hessian)
+    restoring = left + right
+    noise = (fourth - outer) / size
+    spreading = outer + noise
     ratios = eigh(spreading.numpy(), restoring.numpy(), eigvals_only=True)
     return 1 / float(ratios[-1])
 
@@ -78,7 +87,9 @@ def resting_covariance(inputs: Tensor, noise: Tensor, rate: float, size: int) ->
         return None
     mapped = second_moment_map(inputs, rate, size)
     one = torch.eye(len(mapped)).to(mapped)
-    flat = torch.linalg.solve(one - mapped, rate**2 / size * noise.flatten())
+    strength = rate**2 / size
+    source = strength * noise.flatten()
+    flat = torch.linalg.solve(one - mapped, source)
     covariance: Tensor = flat.view_as(noise)
     return covariance
 
@@ -97,8 +108,8 @@ def lyapunov_exponent(drift: float, spread: float) -> float:
         distance = abs(root - xi)
         if distance == 0:
             return 0.0
-        density = np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi)
-        return float(density * np.log(spread * distance))
+        growth = np.log(spread * distance)
+        return float(norm.pdf(xi) * growth)
 
     at = [root] if abs(root) < FAR else None
     mean, *_ = quad(integrand, -FAR, FAR, points=at, epsabs=1e-12, epsrel=1e-10, limit=400)

@@ -83,18 +83,21 @@ class Uneven(Formula):
         u = cloud[:, -1]
         half_square = 0.5 * u.square()
         xi = batch.to(cloud.dtype)
-        losses = losses + xi[:, 0] * (self.level * u + self.tilt * half_square)
-        losses = losses + xi[:, 1] * sqrt(self.growth) * half_square
+        tilted = self.level * u + self.tilt * half_square
+        grown = sqrt(self.growth) * half_square
+        losses = losses + xi[:, 0] * tilted + xi[:, 1] * grown
         if not self.plane:
             return losses
         x = cloud[:, 0]
         waves = xi[:, 2] * x.cos() + xi[:, 3] * x.sin()
-        return losses + (1 + self.steer * u) * waves
+        strength = 1 + self.steer * u
+        return losses + strength * waves
 
     def noise_covariance(self, cloud: Tensor) -> Tensor:
         """C(x) of one sample, diagonal, [P, k, k]."""
         u = cloud[:, -1]
-        own = (self.level + self.tilt * u).square() + self.growth * u.square()
+        tilted = self.level + self.tilt * u
+        own = tilted.square() + self.growth * u.square()
         if not self.plane:
             return self.noise * own[:, None, None]
         steered = (1 + self.steer * u).square()
@@ -110,14 +113,18 @@ class Uneven(Formula):
         """
         modes = self.native_minima()
         u = modes[:, -1]
-        slope = 2 * self.tilt * (self.level + self.tilt * u) + 2 * self.growth * u
-        curvature = self.curvatures[-1] + 3 * self.quartic * u.square()
+        tilted = self.level + self.tilt * u
+        slope = 2 * self.tilt * tilted + 2 * self.growth * u
+        steepening = 3 * self.quartic * u.square()
+        curvature = self.curvatures[-1] + steepening
         if self.plane:
             first = self.curvatures[0]
             covariance = self.noise_covariance(modes) / self.noise
             steered, own = covariance.diagonal(dim1=1, dim2=2).unbind(1)
             steered_slope = 2 * self.steer * (1 + self.steer * u)
             share = first / (2 * first + curvature)
-            slope = slope + steered_slope * share * own / steered
-        modes[:, -1] = u - temperature * self.noise * slope / curvature
+            of_other = steered_slope * share * own / steered
+            slope = slope + of_other
+        diffusion = temperature * self.noise
+        modes[:, -1] = u - diffusion * slope / curvature
         return modes

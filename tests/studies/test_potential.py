@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Generator, Tensor
 
+from sgdtheory.data.digits import digits
 from sgdtheory.fokker_planck.grid import Array, GridFokkerPlanck
 from sgdtheory.landscapes.formula import Formula
+from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
+from sgdtheory.rng import stream
 from sgdtheory.studies.potentials.bowl_claims import _agreement, _alike
+from sgdtheory.studies.potentials.resolved import noise_along
+from sgdtheory.studies.potentials.resolved_claims import _falls
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -158,6 +164,17 @@ def test_on_data(sgdtheory: Command) -> None:
     assert [figure.name for figure in plots(RunData.read(path))] == ["free_energies", "resolved"]
     rows = found["tables"]["energies"]
     assert rows[0]["since_start"] == 0 and {row["potential"] for row in rows} == {"Φ", "L"}
+    swapped = [{**row, "potential": "L" if row["potential"] == "Φ" else "Φ"} for row in rows]
+    assert _falls("softmax", swapped).holds is False  # with the loss in Φ's place
+
+
+def test_the_noise_in_a_few_directions_is_that_of_all() -> None:
+    landscape = LinearRegression(digits(limit=40))
+    theta = torch.randn(65, generator=stream(0, "theta"), dtype=torch.float64)
+    draws = torch.randn(65, 4, generator=stream(0, "directions"), dtype=torch.float64)
+    directions = torch.linalg.qr(draws).Q.T
+    exact = directions @ landscape.noise_covariance(theta[None])[0] @ directions.T
+    torch.testing.assert_close(noise_along(landscape, theta, directions), exact)
 
 
 # mistakes

@@ -4,7 +4,7 @@ where it does not."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, log
 from typing import Annotated, Protocol
 
 import torch
@@ -31,7 +31,7 @@ from sgdtheory.roles.asking import has
 from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
-from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.trends import quotient_of_sums
 from sgdtheory.studies.collapses.planted_claims import PLOTS, claims_of
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
@@ -116,7 +116,9 @@ class Planted:
         """Growth of the second moment and of a typical point."""
         landscape = self._regression(settings["regression"])
         rate = self._rate(settings)
-        top = top_mode(second_moment_map(landscape.inputs.cpu(), rate, self.batch_size))
+        inputs = landscape.inputs.cpu()
+        mapped = second_moment_map(inputs, rate, self.batch_size)
+        top = top_mode(mapped)
         minimum = landscape.minima()[0]
         start = self._start(landscape, top.mode, seed, dtype)
         zeros = {
@@ -135,11 +137,14 @@ class Planted:
         sgd = SGD(self.steps, self.batch_size, rate, Constant())
         cloud, seen = watch(folder, sgd, landscape, start, seed, zeros, observe)
         before = _along(start - minimum, top.mode)
-        typical = (seen["logs"][1] - seen["logs"][0]) / (self.steps - self.early)
+        first, last = seen["logs"]
+        since = self.steps - self.early
+        typical = 2 * (last - first) / since
+        facts: Row = {"exact": log(top.radius), "learning_rate": rate}
         row = row_of(
-            {"exact": float(torch.tensor(top.radius).log()), "learning_rate": rate},
+            facts,
             growth=_log_rate(seen["early"], before, self.early),
-            typical=Measured.mean((2 * typical).numpy()),
+            typical=Measured.mean(typical.numpy()),
         )
         left = self._temperature(landscape, cloud)
         temperature = row_of({"learning_rate": rate, "exact": None}, temperature=left)
@@ -149,8 +154,10 @@ class Planted:
         """2⟨L − L*⟩/n of a cloud at rest beside the exact one."""
         landscape = self._regression(settings["regression"])
         rate = self._rate(settings)
-        hessian = landscape.inputs.T @ landscape.inputs / len(landscape.inputs)
-        spacing = ceil(1 / (rate * float(torch.linalg.eigvalsh(hessian)[0])))
+        inputs = landscape.inputs.cpu()
+        hessian = inputs.T @ inputs / len(inputs)
+        flattest = float(torch.linalg.eigvalsh(hessian)[0])
+        spacing = ceil(1 / (rate * flattest))
         first = 5 * spacing
         minimum = landscape.minima()
         start = minimum.to(dtype).repeat(self.replicas, 1)
@@ -165,23 +172,27 @@ class Planted:
 
         sgd = SGD(first + self.looks * spacing, self.batch_size, rate, Constant())
         _, seen = watch(folder, sgd, landscape, start, seed, zeros, observe)
-        found = Measured.mean((2 * seen["excess"] / landscape.dim).numpy())
+        temperatures = 2 * seen["excess"] / landscape.dim
+        found = Measured.mean(temperatures.numpy())
         exact = self._exact(landscape, hessian, rate)
         row = row_of({"learning_rate": rate, "exact": exact}, temperature=found)
         return {"temperatures": [row]}, seen
 
     def _exact(self, landscape: Regressions, hessian: Tensor, rate: float) -> float | None:
         """2⟨L − L*⟩/n = Tr HΣ/n of the resting covariance; None where there is none."""
-        noise = landscape.noise_covariance(landscape.minima())[0]
-        covariance = resting_covariance(landscape.inputs, noise, rate, self.batch_size)
+        noise = landscape.noise_covariance(landscape.minima())[0].cpu()
+        inputs = landscape.inputs.cpu()
+        covariance = resting_covariance(inputs, noise, rate, self.batch_size)
         if covariance is None:
             return None
-        return float((hessian * covariance).sum()) / landscape.dim
+        products = hessian * covariance
+        return float(products.sum()) / landscape.dim
 
     def _temperature(self, landscape: Regressions, cloud: Tensor) -> Measured:
         """2⟨L − L*⟩/n of a cloud [P, n] where L* is 0."""
         losses = values(landscape, cloud.double()).cpu()
-        return Measured.mean((2 * losses / landscape.dim).numpy())
+        temperatures = 2 * losses / landscape.dim
+        return Measured.mean(temperatures.numpy())
 
     def _start(self, landscape: Regressions, mode: Tensor, seed: int, dtype: torch.dtype) -> Tensor:
         sizes, basis = torch.linalg.eigh(mode)
@@ -216,5 +227,6 @@ def _log_rate(after: Tensor, before: Tensor, steps: int) -> Measured:
     """log(⟨after⟩/⟨before⟩) a step."""
     ratio = quotient_of_sums(after.numpy(), before.numpy())
     assert ratio.value is not None and ratio.stderr is not None
-    growth = float(torch.tensor(ratio.value).log()) / steps
-    return Measured(growth, ratio.stderr / ratio.value / steps)
+    growth = log(ratio.value) / steps
+    error = ratio.stderr / ratio.value
+    return Measured(growth, error / steps)

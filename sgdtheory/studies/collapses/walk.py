@@ -19,6 +19,7 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.roles.closed_forms import states_noise
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Rows
@@ -55,7 +56,8 @@ class Walk:
         """L′ and C of one sample at x."""
         if not states_noise(self.landscape) or self.landscape.dim != 1:
             raise UserError("landscape: a walk is on a line; use landscape=uneven")
-        point = torch.full((1, 1), x, dtype=torch.float64)
+        where = device_of(self.landscape)
+        point = torch.full((1, 1), x, dtype=torch.float64, device=where)
         _, gradient = value_and_grad(self.landscape, point)
         noise = self.landscape.noise_covariance(point)
         return float(gradient), float(noise)
@@ -75,7 +77,8 @@ class Walk:
         return [{"batch_size": size} for size in self.batch_sizes]
 
     def _start(self, dtype: torch.dtype) -> Tensor:
-        return torch.ones(self.replicas, 1, dtype=dtype)
+        where = device_of(self.landscape)
+        return torch.ones(self.replicas, 1, dtype=dtype, device=where)
 
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         size = settings["batch_size"]

@@ -80,9 +80,10 @@ class Resolved:
         ground = self.ground(seed)
         spacing = self._spacing(ground, 0.5)
         first = self._spacing(ground, self.burn_in)
-        sgd = SGD(first + self.looks * spacing, self.batch_size, self.learning_rate, Constant())
-        moments = np.unique(np.geomspace(1, first, self.moments).round())
-        at = {int(step): k for k, step in enumerate(moments, 1)}
+        last = first + self.looks * spacing
+        sgd = SGD(last, self.batch_size, self.learning_rate, Constant())
+        spaced = np.geomspace(1, first, self.moments).round()
+        at = {int(step): k for k, step in enumerate(np.unique(spaced), 1)}
         size = (self.replicas, self.directions)
         zeros = {
             "moments": torch.zeros(len(at) + 1, *size, dtype=torch.float64),
@@ -91,7 +92,8 @@ class Resolved:
         }
         away = self._gibbs(ground, seed)
         zeros["moments"][0] = away
-        start = (ground.theta + (away @ ground.directions.cpu()).to(ground.theta)).to(dtype)
+        moved = away.to(ground.theta) @ ground.directions
+        start = (ground.theta + moved).to(dtype)
 
         def observe(state: SGDState, seen: Observed) -> None:
             if state.step in at:
@@ -99,7 +101,8 @@ class Resolved:
             looks, over = divmod(state.step - first, spacing)
             if looks > 0 and not over:
                 y = self._along(state.cloud, ground)
-                seen["squares"] += y[:, :, None] * y[:, None, :] / self.looks
+                outer = y[:, :, None] * y[:, None, :]
+                seen["squares"] += outer / self.looks
                 seen["shift"] += y.mean(0) / self.looks
 
         _, seen = watch(folder, sgd, self.landscape, start, key(seed, "cloud"), zeros, observe)
@@ -127,19 +130,21 @@ class Resolved:
     def _tables(self, seen: Observed, ground: Ground, steps: list[int]) -> dict[str, Rows]:
         temperature = self.temperature
         shift = seen["shift"]
-        about = resampled_covariances(seen["squares"]) - shift[:, None] * shift
+        hessian = ground.hessian.cpu()
+        squares = resampled_covariances(seen["squares"])
+        about = squares - shift[:, None] * shift
         potentials = potential_of(about, temperature)  # [1 + R, k, k]
-        exact = lyapunov(ground.hessian, ground.noise, self.learning_rate, self.batch_size)
-        theory = potential_of(exact.cpu(), temperature)
-        row = {"directions": self.directions, "temperature": temperature}
-        cosines = {
-            "to_hessian": cosine(potentials, ground.hessian.cpu()),
-            "to_theory": cosine(potentials, theory),
+        exact = lyapunov(hessian, ground.noise.cpu(), self.learning_rate, self.batch_size)
+        theory = potential_of(exact, temperature)
+        facts: Row = {
+            "directions": self.directions,
+            "temperature": temperature,
+            "theory_to_hessian": float(cosine(theory, hessian)),
         }
-        found = {name: _with_error(draws) for name, draws in cosines.items()}
-        row["theory_to_hessian"] = float(cosine(theory, ground.hessian.cpu()))
+        to_hessian = _with_error(cosine(potentials, hessian))
+        to_theory = _with_error(cosine(potentials, theory))
         return {
-            "cosines": [row_of(row, **found)],
+            "cosines": [row_of(facts, to_hessian=to_hessian, to_theory=to_theory)],
             "diagonals": self._diagonals(potentials, theory, ground),
             "energies": self._energies(seen["moments"], potentials[0], shift, ground, steps),
         }
@@ -178,11 +183,12 @@ class Resolved:
             matrix, centre = used[name]
             frees = self._frees(moments - centre, matrix)  # [K, 1 + R]
             for k, step in enumerate(steps):
-                facts: Row = {"potential": name, "step": step}
-                facts["time"] = step * self.learning_rate
-                rise = _with_error(frees[k] - frees[0])
+                time = step * self.learning_rate
+                facts: Row = {"potential": name, "step": step, "time": time}
+                before = frees[max(0, k - 1)]
                 level = _with_error(frees[k])
-                since = _with_error(frees[k] - frees[max(0, k - 1)])
+                rise = _with_error(frees[k] - frees[0])
+                since = _with_error(frees[k] - before)
                 rows.append(row_of(facts, free_energy=level, since_start=rise, since_last=since))
         return rows
 

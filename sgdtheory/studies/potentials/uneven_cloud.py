@@ -201,12 +201,14 @@ class UnevenCloud:
         losses = self.reference.energy(self.centres[where])
         rows = []
         for k, u in enumerate(self.centres[where, -1]):
-            if counts[where][k] < FEW:
+            count = counts[where][k]
+            if count < FEW:
                 continue
-            density = counts[where][k] / points / volume
+            density = count / points / volume
+            known_density = exact[k] / volume
             potential = -self.diffusion * np.log(density) - floor
-            error = self.diffusion / np.sqrt(counts[where][k])
-            known = -self.diffusion * np.log(exact[k] / volume) - floor
+            known = -self.diffusion * np.log(known_density) - floor
+            error = self.diffusion / np.sqrt(count)
             facts = {"curve": "Φ = −T log ρ", "u": float(u), "exact": float(known)}
             rows.append(row_of(facts, height=Measured(float(potential), float(error))))
             loss = float(losses[k] - losses.min())
