@@ -36,6 +36,7 @@ from sgdtheory.statistics.trends import quotient_of_sums
 from sgdtheory.studies.collapses.planted_claims import PLOTS, claims_of
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
+BURN_IN = 5  # relaxation times: e⁻¹⁰ of the variance is missing
 BELOW = 0.7  # of η_c
 NOISELESS = 1e-20  # Tr C at the minimum, where every example is met to rounding
 
@@ -154,11 +155,9 @@ class Planted:
         """2⟨L − L*⟩/n of a cloud at rest beside the exact one."""
         landscape = self._regression(settings["regression"])
         rate = self._rate(settings)
-        inputs = landscape.inputs.cpu()
-        hessian = inputs.T @ inputs / len(inputs)
-        flattest = float(torch.linalg.eigvalsh(hessian)[0])
-        spacing = ceil(1 / (rate * flattest))
-        first = 5 * spacing
+        hessian = _hessian(landscape)
+        spacing = _relaxation(hessian, rate)
+        first = BURN_IN * spacing
         minimum = landscape.minima()
         start = minimum.to(dtype).repeat(self.replicas, 1)
         lowest = float(values(landscape, minimum)[0])
@@ -206,7 +205,11 @@ class Planted:
     def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
         landscape = self._regression(settings["regression"])
         start = landscape.minima().to(dtype).repeat(self.replicas, 1)
-        sgd = SGD(self.steps, self.batch_size, self._rate(settings), Constant())
+        rate = self._rate(settings)
+        steps = self.steps
+        if not self._is_noiseless(settings["regression"]):
+            steps = (BURN_IN + self.looks) * _relaxation(_hessian(landscape), rate)
+        sgd = SGD(steps, self.batch_size, rate, Constant())
         return estimate_stage(landscape, sgd, start)
 
     def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
@@ -214,6 +217,19 @@ class Planted:
         temperatures = tables["temperatures"]
         claims = claims_of(growth, temperatures)
         return Found(claims, {"growth": growth, "temperatures": temperatures}, PLOTS)
+
+
+def _hessian(landscape: Regressions) -> Tensor:
+    """⟨x xᵀ⟩ [n, n]."""
+    inputs = landscape.inputs.cpu()
+    hessian: Tensor = inputs.T @ inputs / len(inputs)
+    return hessian
+
+
+def _relaxation(hessian: Tensor, rate: float) -> int:
+    """Steps of a relaxation time 1/(ηh) of the flattest direction."""
+    flattest = float(torch.linalg.eigvalsh(hessian)[0])
+    return ceil(1 / (rate * flattest))
 
 
 def _along(away: Tensor, mode: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.protocol import Dtype, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.numbers import in_full
@@ -83,6 +84,10 @@ class InParts(Study):
         for axis in AXES:
             system.pop(axis, None)
         return super().depends_on(science, case) | {"systems": {name: system}}
+
+    def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """Each with its own cost: parts and their cells differ."""
+        return [(unit.name, self.estimate(unit)) for unit in pending]
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         settings = dict(case.settings)
