@@ -144,7 +144,7 @@ PLOTS = [
         "Noise that vanishes at a maximum holds points there",
         "Growth of log|x| a step of x ← x(1 + ημ − √η·ζξ) against the noise ζ²/2μ (marks, one "
         "standard error; the line is exact). Below 0 points collapse onto x = 0, a maximum of the "
-        "loss: in continuous time where ζ² > 2μ, at this η a little later.",
+        "loss: in continuous time where ζ² > 2μ, at this η a little earlier.",
         "walks",
         "noise",
         ("exponent",),
