@@ -96,7 +96,7 @@ class Measured(NamedTuple):
             return self
         stderr = None
         if self.stderr is not None:
-            stderr = self.stderr / unit
+            stderr = self.stderr / abs(unit)
         return Measured(self.value / unit, stderr)
 
     def __str__(self) -> str:

@@ -1,0 +1,1 @@
+"""The clouds that the study of SGD's collapse is made of."""

@@ -1,0 +1,184 @@
+"""Clouds on a quadratic at several η and b: one potential, which is not the loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+from typing import Annotated, Protocol
+
+import torch
+from annotated_types import Ge, MinLen
+from torch import Tensor
+from typing_extensions import TypeIs
+
+from sgdtheory.annotations import PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.fokker_planck.gaussian import lyapunov, potential_of, without_steps
+from sgdtheory.fokker_planck.law import noise_temperature
+from sgdtheory.fokker_planck.watch import Seen as Observed
+from sgdtheory.fokker_planck.watch import watch
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.protocol import Landscape, value_and_grad
+from sgdtheory.roles.asking import has
+from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise
+from sgdtheory.runs.unit import Estimate, UnitFolder
+from sgdtheory.statistics.bootstrap import resample_counts
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tables import column_of, grouped_by
+from sgdtheory.statistics.trends import weighted_mean
+from sgdtheory.studies.potentials.bowl_claims import PLOTS, claims_of
+from sgdtheory.studies.shared.parts import Found, Seen, Settings
+
+
+class KnownBowl(StatesMinima, StatesNoise, Protocol):
+    """A quadratic whose noise is known."""
+
+
+def is_known(landscape: Landscape) -> TypeIs[KnownBowl]:
+    return has(landscape, "minima") and has(landscape, "noise_covariance")
+
+
+@dataclass(frozen=True)
+class Bowl:
+    """Clouds on a quadratic at each pair of `learning_rates` and `batch_sizes`.
+
+    `replicas` points start at the minimum, burn in for `burn_in` relaxation times 1/(ηh) of the
+    flattest direction, and are then looked at once in such a time, `looks` times.
+    """
+
+    landscape: Landscape
+    learning_rates: Annotated[list[PositiveFloat], MinLen(1)]
+    batch_sizes: Annotated[list[PositiveInt], MinLen(1)]
+    replicas: Annotated[int, Ge(2)]
+    burn_in: PositiveFloat
+    looks: PositiveInt
+
+    def __post_init__(self) -> None:
+        if not is_known(self.landscape):
+            raise UserError("landscape: Φ needs a known quadratic; use landscape=quadratic")
+
+    @property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """H and C [n, n] at the minimum, float64."""
+        assert is_known(self.landscape)
+        minimum = self.landscape.minima()
+        eye = torch.eye(self.landscape.dim, dtype=torch.float64, device=minimum.device)
+        _, at_minimum = value_and_grad(self.landscape, minimum)
+        _, gradients = value_and_grad(self.landscape, minimum + eye)
+        hessian = gradients - at_minimum
+        return hessian.cpu(), self.landscape.noise_covariance(minimum)[0].cpu()
+
+    def settings(self) -> list[Settings]:
+        cells = product(self.learning_rates, self.batch_sizes)
+        return [{"learning_rate": rate, "batch_size": size} for rate, size in cells]
+
+    def _spacing(self, rate: float) -> int:
+        """Steps of a relaxation time."""
+        hessian, _ = self.known
+        flattest = float(torch.linalg.eigvalsh(hessian)[0])
+        return ceil(1 / (rate * flattest))
+
+    def _sgd(self, settings: Settings) -> SGD:
+        rate = settings["learning_rate"]
+        steps = ceil((self.burn_in + self.looks) * self._spacing(rate))
+        return SGD(steps, settings["batch_size"], rate, Constant())
+
+    def _start(self, dtype: torch.dtype) -> Tensor:
+        assert is_known(self.landscape)
+        return self.landscape.minima()[:1].to(dtype).repeat(self.replicas, 1)
+
+    def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
+        sgd = self._sgd(settings)
+        spacing = self._spacing(sgd.rate)
+        first = sgd.steps - self.looks * spacing
+        start = self._start(dtype)
+        n = start.shape[1]
+        minimum = start[0].double()
+        zeros = {"squares": torch.zeros(self.replicas, n, n, dtype=torch.float64)}
+
+        def observe(state: SGDState, seen: Observed) -> None:
+            looks, over = divmod(state.step - first, spacing)
+            if looks > 0 and not over:
+                away = (state.cloud.double() - minimum).cpu()
+                seen["squares"] += away[:, :, None] * away[:, None, :] / self.looks
+
+        _, seen = watch(folder, sgd, self.landscape, start, seed, zeros, observe)
+        return self._rows(seen["squares"], sgd), seen
+
+    def _rows(self, squares: Tensor, sgd: SGD) -> dict[str, Rows]:
+        """The elements of T·Σ⁻¹ of second moments [P, n, n] beside Lyapunov's and H's, and the
+        matrix with the finite η taken out."""
+        hessian, noise = self.known
+        temperature = noise_temperature(sgd.rate, sgd.size)
+        exact = potential_of(lyapunov(hessian, noise, sgd.rate, sgd.size), temperature)
+        drawn = resampled_covariances(squares)  # [1 + R, n, n]
+        potentials = potential_of(drawn, temperature)
+        continuous = potential_of(without_steps(hessian, drawn, sgd.rate), temperature)
+        errors = potentials[1:].std(0)
+        of_continuous = continuous[1:].std(0)
+        n = len(hessian)
+        elements = []
+        for i in range(n):
+            for j in range(i, n):
+                found = Measured(float(potentials[0, i, j]), float(errors[i, j]))
+                corrected = Measured(float(continuous[0, i, j]), float(of_continuous[i, j]))
+                facts: Row = {
+                    "i": i,
+                    "j": j,
+                    "exact": float(exact[i, j]),
+                    "hessian": float(hessian[i, j]),
+                    "temperature": temperature,
+                }
+                elements.append(row_of(facts, element=found, continuous=corrected))
+        return {"elements": elements}
+
+    def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
+        return estimate_stage(self.landscape, self._sgd(settings), self._start(dtype))
+
+    def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
+        rows = [{"system": name, **row} for row in tables["elements"]]
+        if not rows:
+            return Found([], {})
+        pooled = self._pooled(name, rows)
+        claims = claims_of(name, rows, pooled, self._isotropic())
+        return Found(claims, {"elements": rows, "pooled": pooled}, PLOTS)
+
+    def _isotropic(self) -> bool:
+        """Whether C ∝ 1."""
+        _, noise = self.known
+        level = noise.diagonal().mean() * torch.eye(len(noise), dtype=noise.dtype)
+        return bool(torch.allclose(noise, level))
+
+    def _pooled(self, name: str, rows: Rows) -> Rows:
+        """Each element without its finite η, the mean over cells, beside the exact one of
+        continuous time and that of H over the mean noise."""
+        hessian, noise = self.known
+        rate = min(self.learning_rates)
+        covariance = without_steps(hessian, lyapunov(hessian, noise, rate, 1), rate)
+        exact = potential_of(covariance, noise_temperature(rate, 1))
+        gibbs = hessian / noise.diagonal().mean()
+        pooled = []
+        for (i, j), own in grouped_by(rows, "i", "j").items():
+            values = column_of(own, "continuous")
+            mean = weighted_mean(values, column_of(own, "continuous_stderr"))
+            facts = {
+                "system": name,
+                "place": f"{i + 1}{j + 1}",
+                "exact": float(exact[i, j]),
+                "loss": float(gibbs[i, j]),
+            }
+            pooled.append(row_of(facts, element=mean))
+        return pooled
+
+
+def resampled_covariances(squares: Tensor) -> Tensor:
+    """The mean of second moments [P, n, n], then that of replicas drawn again, [1 + R, n, n]."""
+    points = len(squares)
+    counts = torch.from_numpy(resample_counts(points)).double() / points
+    flat = squares.flatten(1)
+    means = torch.cat([flat.mean(0, keepdim=True), counts @ flat])
+    matrices: Tensor = means.unflatten(1, squares.shape[1:])
+    return matrices

@@ -1,0 +1,63 @@
+"""What is claimed of a density under uneven noise, and its picture."""
+
+from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.trends import sigmas
+
+CLOSE = 0.005  # nats from the exact density
+FURTHER = 20.0  # times as far from the nearest e^{−L/T}
+SHIFT = 0.05  # of a mode, relative to its prediction
+
+
+def claims_of(name: str, row: Row, modes: Rows) -> list[Claim]:
+    """The density, and where it is highest."""
+    return [_distance(name, row), *_shift(name, modes)]
+
+
+def _distance(name: str, row: Row) -> Claim:
+    exact = Measured.read(row, "divergence")._replace(unit="nats")
+    gibbs = Measured.read(row, "from_gibbs")
+    assert exact.value is not None and exact.stderr is not None and gibbs.value is not None
+    farthest = max(exact.value, 0.0) + 2 * exact.stderr
+    holds = farthest < CLOSE and gibbs.value > FURTHER * farthest
+    words = (
+        f"{name}: the density of {row['points']:,} points is {exact} from the exact one, "
+        f"{gibbs.value:.3f} from the nearest e^(−L/T)"
+    )
+    expected = f"below {CLOSE:g}, e^(−L/T) more than {FURTHER:g} times as far (two errors added)"
+    return Claim(f"{name}_density", words, exact, expected, holds)
+
+
+def _shift(name: str, rows: Rows) -> list[Claim]:
+    """Where a single mode stands against −T·C′/L″; between two wells no more than its picture."""
+    if len(rows) != 1:
+        return []
+    (row,) = rows
+    shift = Measured.read(row, "shift")
+    if shift.value is None:
+        return [Claim(f"{name}_mode", f"{name}: no mode", shift, "a mode", None)]
+    ratio = shift.in_units_of(row["shift_first_order"])
+    assert ratio.value is not None
+    words = (
+        f"{name}: the likeliest point is {shift} from the loss's minimum, {ratio} times the "
+        f"prediction, {abs(sigmas(shift)):.0f} standard errors from it"
+    )
+    expected = f"1 within {SHIFT:g}"
+    return [Claim(f"{name}_mode", words, ratio, expected, abs(ratio.value - 1) < SHIFT)]
+
+
+def plot_of(name: str) -> Plot:
+    """Φ of a cloud, of the equation, and L, of the part of this name."""
+    return Plot(
+        f"potential_{name}",
+        f"The potential that SGD descends is not the loss: {name}",
+        "Φ = −T log ρ of the cloud (marks, one standard error) and of the exact steady state "
+        "(line through them), and the loss L. Where the noise is weaker Φ is lower, whatever L "
+        "is. The units are such that the noise is about one.",
+        f"drawn_{name}",
+        "u",
+        ("height",),
+        by="curve",
+        theory=("exact",),
+        labels={"u": "u", "height": "energy"},
+    )
