@@ -7,7 +7,7 @@ import torch
 
 from sgdtheory.data.digits import digits
 from sgdtheory.geometry.gradient_noise import example_gradients
-from sgdtheory.geometry.noise_by_parameter import deviations, noise_scale
+from sgdtheory.geometry.noise_by_parameter import QUIET, deviations, noise_scale
 from sgdtheory.landscapes.derived.rescaled import Rescaled
 from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -56,7 +56,7 @@ def test_deviations_are_of_every_example() -> None:
     # the mean over all is taken of images in float32
     assert torch.allclose(sigma, gradients.std(0, correction=0), rtol=1e-7, atol=1e-7)
     scale = noise_scale(sigma)
-    is_quiet = sigma < 1e-6 * sigma.max()
+    is_quiet = sigma < QUIET * sigma.max()
     assert is_quiet.any()  # pixels that are always blank
     assert torch.equal(scale[is_quiet], sigma.max().sqrt().expand(int(is_quiet.sum())))
     assert torch.equal(scale[~is_quiet], sigma[~is_quiet].sqrt())

@@ -31,7 +31,7 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.bowl import resampled_covariances
 from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, claims_of
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
-from sgdtheory.temperature.reference_minimum import find_minimum
+from sgdtheory.temperature.minimisation import find_minimum
 
 
 class Ground(NamedTuple):

@@ -1,0 +1,199 @@
+"""Adam's cloud has a temperature η/2√b in coordinates of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.errors import UserError
+from sgdtheory.landscapes.derived.rescaled import Rescaled
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.optim.adam import Adam
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.training_loop import run_stage
+from sgdtheory.pipelines.sweep_temperature import SweepTemperature
+from sgdtheory.protocol import Landscape, dtype_of
+from sgdtheory.rng import key
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.studies.adam_temperatures.claims import PLOTS, RULES, claims_of
+from sgdtheory.studies.study import Case, Study, Tables, Verdict
+from sgdtheory.temperature.cell import WINDOW, Cell, SecondMoment
+from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+from sgdtheory.temperature.stationarity import Stationarity
+
+
+@dataclass(frozen=True)
+class AdamTemperature(Study):
+    """Adam has a temperature too, η/2√b: where SGD's falls with the batch size, Adam's falls with
+    its root (Malladi et al. 2022).
+
+    The cloud of Adam against the law of SGD in the coordinates φ = √σ·θ, in which the two are one
+    where noise dominates.
+
+    Claim (2205.10287; the law by freezing ŝ is the project's own): on a quadratic hᵢΣᵢᵢ =
+    ησᵢ/(2√b) along every axis, σᵢ the noise of one sample's gradient, so that no one temperature
+    serves all of θ; of a network 2⟨L − L*⟩/Σσᵢ has slope one in log(η/√b) and exponent −1/2 in b;
+    and a batch κ times as large has the same cloud at √κ times the rate and 1 − β → κ(1 − β).
+    Refuted by an axis of the quadratic that is off by 3 standard errors, a slope or an exponent
+    off by .05, or a rule that is off by more than 5 %; by SGD's law if it holds as well.
+
+    `bowl`: curvatures of the quadratic, with σ of `deviations`, `steps` of Adam at `learning_rate`
+    and `batch_size` and `replicas`. The sweep is that of `sgdtheory sweep-temperature sgd=adam`;
+    the rule is tried from its smallest rate and batch size.
+    """
+
+    sweep: SweepTemperature
+    bowl: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
+    deviations: tuple[PositiveFloat, ...] = (2.0, 1.0, 0.5, 1.0)
+    learning_rate: PositiveFloat = 2e-3
+    batch_size: PositiveInt = 4
+    replicas: PositiveInt = 4096
+    steps: PositiveInt = 4000
+    factor: PositiveInt = 4
+    seed: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        if self.sweep.second_moment is None or self.sweep.sweep.learning_rate == "auto":
+            raise UserError("sweep: sgd must be Adam, and sweep.learning_rate a list of numbers")
+        if len(self.bowl) != len(self.deviations):
+            raise UserError("deviations: as many as the bowl has curvatures")
+
+    @property
+    def landscape(self) -> Landscape:
+        return self.sweep.landscape
+
+    def cases(self) -> list[Case]:
+        rules = [Case(f"rule-{k}", {"rule": rule}) for k, rule in enumerate(RULES)]
+        return [Case("bowl", {"rule": "bowl"}), *rules]
+
+    def units(self, run: Run) -> list[Unit]:
+        bowl, *rules = super().units(run)
+        minimum, *cells = self.sweep.units(self._sweep_run(run))
+        if not cells:
+            return [bowl, minimum]
+        # a rule's cell costs what one of the sweep does
+        after = [replace(unit, needs=(minimum,), cost=cells[0].cost) for unit in rules]
+        return [bowl, minimum, *cells, *after]
+
+    def _sweep_run(self, run: Run) -> Run:
+        """The sweep's own view of the run: its units are those of the command."""
+        return replace(run, science=run.science["sweep"])
+
+    def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
+        if case.name == "bowl":
+            return {"axes": self._axes(folder)}, {}
+        return {"rules": [self._rule(case.settings["rule"], folder)]}, {}
+
+    def _axes(self, folder: UnitFolder) -> Rows:
+        """hᵢΣᵢᵢ of each axis, over Adam's law and over SGD's."""
+        sigma = torch.tensor(self.deviations, dtype=torch.float64)
+        h = torch.tensor(self.bowl, dtype=torch.float64)
+        landscape = noisy_bowl(h, sigma)
+        start = torch.zeros(self.replicas, len(h))
+        seed = key(self.seed, "bowl")
+        cloud = run_stage(folder, "bowl", self._adam, landscape, start, seed)
+        squares = cloud.double().square()
+        of_adam = self.learning_rate * sigma / (2 * sqrt(self.batch_size))
+        of_sgd = self.learning_rate * sigma.square() / (2 * self.batch_size)
+        rows = []
+        for i in range(len(h)):
+            heat = Measured.mean(h[i] * squares[:, i])
+            facts = {"curvature": float(h[i]), "deviation": float(sigma[i])}
+            ratio = heat.in_units_of(float(of_adam[i]))
+            rows.append(row_of(facts, ratio=ratio, of_sgd=heat.in_units_of(float(of_sgd[i]))))
+        return rows
+
+    @property
+    def _adam(self) -> Adam:
+        return Adam(self.steps, self.batch_size, self.learning_rate, Constant(), 0.9)
+
+    def _rule(self, rule: str, folder: UnitFolder) -> Row:
+        """T of one cell, whose batch is `factor` times as large by a rule."""
+        (minimum,) = folder.needed()
+        ground = ReferenceMinimum.kept_in(minimum.clouds())
+        cell = self._cell(rule)
+        seed = key(self.seed, "rule", *cell.settings.values())
+        landscape = ground.coordinates(self.landscape)
+        trajectory = cell.measure(folder, landscape, ground, seed, dtype_of(self.sweep.dtype))
+        verdict = Stationarity(WINDOW)(trajectory)
+        temperature = Measured.nothing(verdict.why)
+        if verdict.first is not None:
+            sampled = trajectory.finite().part(verdict.first)
+            temperature = ExcessLoss()(None, sampled)["excess_loss"]
+        facts = {"learning_rate": cell.learning_rate, "batch_size": cell.batch_size}
+        return row_of(facts, temperature=temperature)
+
+    def _cell(self, rule: str) -> Cell:
+        """The sweep's smallest rate and batch, or that batch `factor` times as large by a rule."""
+        sweep = self.sweep
+        moment = sweep.second_moment
+        rates = sweep.sweep.learning_rate
+        assert moment is not None and not isinstance(rates, str)
+        usual = Cell(
+            min(rates),
+            min(sweep.sweep.batch_size),
+            sweep.momentum,
+            sweep.sampling,
+            sweep.replicas,
+            sweep.precision,
+            sweep.steps,
+            moment,
+        )
+        if rule == RULES[0]:
+            return usual
+        size = self.factor * usual.batch_size
+        if rule == "linear":
+            return replace(usual, batch_size=size, learning_rate=self.factor * min(rates))
+        return replace(
+            usual,
+            batch_size=size,
+            learning_rate=sqrt(self.factor) * min(rates),
+            momentum=max(0.0, 1 - self.factor * (1 - usual.momentum)),
+            second_moment=SecondMoment(1 - self.factor * (1 - moment.beta2), moment.epsilon),
+        )
+
+    def collect(self, run: Run) -> Tables:
+        tables: dict[str, Rows] = {"axes": [], "rules": []}
+        for unit in super().units(run):  # the study's own
+            result = run.result(unit) or {"tables": {}}
+            for name, rows in result["tables"].items():
+                tables[name] += [{**unit.config["case"], **row} for row in rows]
+        cells = self.sweep.finish(self._sweep_run(run)).tables.get("cells", [])
+        return {**tables, "cells": [_cell_row(cell) for cell in cells], "measured": list(cells)}
+
+    def judge(self, tables: Tables) -> Verdict:
+        claims = claims_of(tables["axes"], tables["measured"], tables["rules"])
+        published = {name: rows for name, rows in tables.items() if name != "measured"}
+        return Verdict(claims, published, PLOTS)
+
+    def estimate(self, unit: Unit) -> Estimate:
+        h = torch.tensor(self.bowl, dtype=torch.float64)
+        start = torch.zeros(self.replicas, len(h))
+        return estimate_stage(noisy_bowl(h, torch.ones_like(h)), self._adam, start)
+
+
+def noisy_bowl(h: Tensor, sigma: Tensor) -> Rescaled:
+    """½Σhᵢxᵢ² of curvatures h [k], whose sample gradients have uncorrelated noise σ [k]: a bowl of
+    noise 1 in other units, x = y/σ."""
+    curvatures = tuple((h / sigma.square()).tolist())
+    return Rescaled(Quadratic(curvatures), 1 / sigma)
+
+
+def _cell_row(cell: Row) -> Row:
+    temperature = Measured.from_json(cell["temperature"]["excess_loss"])
+    facts = {
+        "learning_rate": cell["learning_rate"],
+        "batch_size": cell["batch_size"],
+        "predicted": cell["predicted"],
+        "one": 1.0,
+    }
+    ratio = temperature.in_units_of(cell["predicted"])
+    return row_of(facts, temperature=temperature, ratio=ratio)

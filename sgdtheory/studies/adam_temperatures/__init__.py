@@ -1,0 +1,1 @@
+"""What the study of Adam's temperature is made of."""
