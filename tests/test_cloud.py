@@ -16,6 +16,7 @@ from sgdtheory.paths.polyline import (
     straight_length,
     subdivide,
 )
+from sgdtheory.protocol import length_of
 from sgdtheory.rng import stream
 
 HALF_CIRCLE = torch.linspace(0, pi, 13, dtype=torch.float64)
@@ -119,3 +120,11 @@ def test_subdivide_keeps_the_points_and_the_arcs() -> None:
     assert torch.equal(dense[::5], path)
     torch.testing.assert_close(arc_positions(dense), subdivide(arc_positions(path), 5))
     torch.testing.assert_close(points_at(path, subdivide(arc_positions(path), 5)), dense)
+
+
+def test_lengths_of_many_numbers_are_exact() -> None:
+    """Where torch's own norm in float32 is not: 2¹² numbers of 0.1 in each of 2¹⁰ rows."""
+    vector = torch.full((1 << 22,), 0.1)
+    exact = float(vector[0]) * 2.0**11
+    assert length_of(vector) == pytest.approx(exact, rel=1e-9)
+    assert abs(float(vector.norm()) / exact - 1) > 1e-6

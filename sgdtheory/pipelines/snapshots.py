@@ -6,7 +6,7 @@ import torch
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Cloud, Landscape, TensorsByName, value_and_grad
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of, value_and_grad
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot
@@ -47,8 +47,8 @@ def along(
                 "step": step,
                 "learning_rate": rate,
                 "objective": float(loss),
-                "gradient_norm": float(gradient.norm()),
-                "parameter_norm": float(theta.norm()),
+                "gradient_norm": length_of(gradient),
+                "parameter_norm": length_of(theta),
                 "edge_of_stability": edge,
             }
         )

@@ -18,7 +18,7 @@ from sgdtheory.optim.training_loop import run_measured, run_stage
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
-from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, value_and_grad
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, is_sampled, is_scored
 from sgdtheory.roles.facts import error_of_loss, objective_gap, title_of, unit_of_loss
@@ -265,7 +265,7 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     return row | {
         "objective": float(objective[0]),
         **objective_gap(landscape, theta).columns("objective_gap"),
-        "gradient_norm": float(gradient[0].norm()),
-        "parameter_norm": float(theta.norm()),
+        "gradient_norm": length_of(gradient[0]),
+        "parameter_norm": length_of(theta),
         **facts,
     }

@@ -208,7 +208,9 @@ def _early_ratios(clouds: Clouds) -> Array:
     eta = _rate(cell)
     mu = cell["momentum"]
     h = clouds.curvatures
-    scale = h * (1 - eta * h / (2 * (1 + mu))) / clouds.noise
+    scale = np.zeros_like(h)  # of directions that nothing stirs
+    kept = clouds.kept
+    scale[kept] = h[kept] * (1 - eta * h[kept] / (2 * (1 + mu))) / clouds.noise[kept]
     ratios = []
     for slow, trajectory in clouds.slow:
         squares = trajectory["early_positions"] ** 2
