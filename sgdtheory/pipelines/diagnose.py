@@ -15,6 +15,7 @@ from sgdtheory.diagnostics.blocks import listed
 from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.diagnostics.edge import Edge
+from sgdtheory.diagnostics.llc import LearningCoefficient
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import Spectrum
@@ -203,6 +204,8 @@ class Diagnose:
             gradients = DOUBLE * LOOKS * draws
         elif isinstance(measured, Criticality):
             gradients = PRODUCT * (1 + measured.steps)
+        elif isinstance(measured, LearningCoefficient):
+            gradients = float(measured.chains * (measured.burn_in + measured.steps))
         elif isinstance(measured, Edge):
             count = count_of(self.landscape) or measured.batch_size
             passes = measured.draws * measured.batch_size / count
