@@ -1,7 +1,7 @@
 """Langevin chains round a point, and whether what they say is to be believed."""
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ MIXED = 1.1  # R̂ of the loss up to which chains agree (Gelman et al., Bayesian
 SIGMAS = 3.0
 DRIFT = 0.02  # of the mean excess: a drift that is certain but smaller does not matter; ours
 VIRIAL = 0.03  # so far the virial may be off 1, or 3 standard errors; ours
-KNOWN = 0.05  # its standard error, at most: beyond it says nothing, as where tails are heavy; ours
+ALIKE = 0.05  # of the coefficient: so far half the step may move it, or 3 standard errors; ours
+KNOWN = 0.1  # its standard error, at most: beyond it says nothing, as where tails are heavy; ours
 LOST = 100.0  # |virial| of a block from which a chain has diverged, finite or not
 
 
@@ -78,6 +79,22 @@ class Chains:
                 "learning rate, or give chains more steps"
             )
         return ""
+
+
+def doubt_of_step(chains: Chains, halved: Chains) -> str:
+    """Why a step is too large, by chains of half of it; empty where it is not."""
+    if why := halved.doubt():
+        return f"with half the step {why}"
+    first, second = chains.coefficient(), halved.coefficient()
+    assert first.value is not None and second.value is not None
+    assert first.stderr is not None and second.stderr is not None
+    moved = Measured(second.value - first.value, hypot(first.stderr, second.stderr))
+    if _is_off(moved, 0.0, ALIKE * second.value):
+        return (
+            f"steps are too large: half of them give {second} and not {first}; lower the learning "
+            "rate"
+        )
+    return ""
 
 
 def _is_off(number: Measured, expected: float, tolerance: float) -> bool:

@@ -1,6 +1,6 @@
 """The local learning coefficient: how singular a minimum is, from Langevin chains round it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Annotated, Literal, NamedTuple
 
@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
-from sgdtheory.diagnostics.chains import Chains, over_chains, run_chains
+from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
 from sgdtheory.errors import UserError
 from sgdtheory.optim.langevin import Langevin
 from sgdtheory.optim.schedule import Constant
@@ -22,9 +22,10 @@ STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls g
 
 
 class Sampled(NamedTuple):
-    """Chains at one point, the temperature 1/nβ and the learning rate they were run with."""
+    """Chains at one point, others of half the step, the temperature 1/nβ and the learning rate."""
 
     chains: Chains
+    halved: Chains
     temperature: float
     learning_rate: float
 
@@ -41,16 +42,16 @@ class LearningCoefficient:
     curvature below γ/nβ do not count.
 
     No number, and the reason, where chains diverge, lie below θ*, do not agree (R̂), still drift, or
-    where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1: steps were too large or too few. Beside it
-    `llc_r_hat`, `llc_virial` and `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest
-    curvature.
+    where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
+    number: steps were too large or too few. Beside it `llc_r_hat`, `llc_virial` and
+    `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
     """
 
     chains: Annotated[int, Ge(2)] = 8
     burn_in: NonNegativeInt = 500
     steps: PositiveInt = 1000
     blocks: Annotated[int, Ge(4)] = 20
-    localisation: NonNegative = 100.0
+    localisation: NonNegative = 10.0
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
     examples: Annotated[int, Ge(3)] | None = None
     seed: NonNegativeInt = 0
@@ -93,13 +94,17 @@ class LearningCoefficient:
         chains = run_chains(
             landscape, theta, langevin, spring, self.chains, self.burn_in, self.blocks
         )
-        return Sampled(chains, temperature, rate)
+        # for the same time, and half as many
+        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2)
+        count = max(2, self.chains // 2)
+        halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
+        return Sampled(chains, halved, temperature, rate)
 
 
 def columns_of(sampled: Sampled) -> dict[str, Measured]:
     """λ̂ or why there is none, and what that is judged by."""
     chains = sampled.chains
-    why = chains.doubt()
+    why = chains.doubt() or doubt_of_step(chains, sampled.halved)
     coefficient = chains.coefficient()
     r_hat = Measured(chains.r_hat())
     virial = over_chains(chains.virial)

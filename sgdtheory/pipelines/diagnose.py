@@ -205,7 +205,7 @@ class Diagnose:
         elif isinstance(measured, Criticality):
             gradients = PRODUCT * (1 + measured.steps)
         elif isinstance(measured, LearningCoefficient):
-            gradients = float(measured.chains * (measured.burn_in + measured.steps))
+            gradients = 2.0 * measured.chains * (measured.burn_in + measured.steps)
         elif isinstance(measured, Edge):
             count = count_of(self.landscape) or measured.batch_size
             passes = measured.draws * measured.batch_size / count
