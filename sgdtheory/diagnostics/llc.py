@@ -33,7 +33,7 @@ class Sampled(NamedTuple):
 @dataclass(frozen=True)
 class LearningCoefficient:
     """`local_learning_coefficient` λ̂ = nβ(⟨L⟩ − L(θ*)), β = 1/ln n, ⟨⟩ over e^{−nβL − ½γ|θ − θ*|²}
-    (Lau et al. 2023, 2308.12108, Eq. 7).
+    (Lau et al. 2023, 2308.12108).
 
     L is the objective with L2, n the number of training examples, or `examples` of a formula. At a
     regular minimum λ is half the number of parameters, at a singular one less; it is a heat

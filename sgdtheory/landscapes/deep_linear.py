@@ -64,7 +64,7 @@ class DeepLinear(Formula):
     def learning_coefficient(self) -> float:
         """λ = ½(r(H_0 + H_L) − r²) + a(ℓ−a)/4ℓ − ¼ℓ(ℓ−1)(S/ℓ)² + ½Σ_{i<j} M_iM_j over the ℓ + 1
         narrowest layers that count, M_i = H_i − r, S = ΣM_i, a = S − (⌈S/ℓ⌉ − 1)ℓ (Aoyagi 2024,
-        2303.15739, Theorem 1); ½ for each direction that the formula leaves free."""
+        10.1016/j.neunet.2024.106132); ½ for each direction that the formula leaves free."""
         r = self.rank
         regular = (r * (self.widths[0] + self.widths[-1]) - r**2) / 2
         spare = _counting(sorted(width - r for width in self.widths))

@@ -14,8 +14,7 @@ from sgdtheory.landscapes.formula import Formula
 @dataclass(frozen=True)
 class NormalCrossing(Formula):
     """Π_i x_i^{2k_i}, k the `powers`: 0 wherever one coordinate is, and the form to which every
-    analytic loss can be brought near a minimum (Watanabe 2009, 10.1017/CBO9780511800474, Theorem
-    2.3)."""
+    analytic loss can be brought near a minimum (Watanabe 2009, 10.1017/CBO9780511800474)."""
 
     powers: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (1, 2)
 

@@ -68,7 +68,7 @@ class Adam(SGD):
     def preconditioned_edge(self, rate: float) -> Measured:
         """The largest eigenvalue of P⁻¹H above which full-batch steps grow on a quadratic while P =
         diag(√ŝ + ε) stands still: (2+2β₁)/((1−β₁)η), 38/η at β₁ = .9 (Cohen et al. 2022,
-        2207.14484, Eq. 2), × (1 − ½ηλ) with a decoupled decay λ."""
+        2207.14484), × (1 − ½ηλ) with a decoupled decay λ."""
         if not rate > 0:
             return Measured.nothing("the learning rate is 0")
         slowed = 2 - rate * self.decoupled_decay

@@ -17,7 +17,7 @@ from sgdtheory.rng import stream
 @dataclass(frozen=True)
 class Langevin(SGD):
     """θ ← θ − ηg + √(2ηT)·½(ξ_t + ξ_{t+1}), ξ white: samples of e^{−L/T}, L what g is the gradient
-    of (Leimkuhler & Matthews 2013, 10.1093/amrx/abs010, Eq. 1.4).
+    of (Leimkuhler & Matthews 2013, 10.1093/amrx/abs010).
 
     Noise that is the mean of two steps' has no error of first order in η; on a quadratic none at
     all, at any ηh < 2, where plain noise makes a variance 1/(1 − ½ηh) times too large. The velocity

@@ -37,7 +37,7 @@ class SAM(SGD):
 
     def edge(self, rate: float, gradient_norm: float) -> Measured:
         """h* = (|g|/2ρ)(√(1 + 4ρe/|g|) − 1), e SGD's own edge 2/η or 2(1+μ)/η: below it, and the
-        lower the smaller the gradient (Long & Bartlett 2023, 2309.12488, Eq. 1).
+        lower the smaller the gradient (Long & Bartlett 2023, 2309.12488).
 
         On a quadratic SAM's gradient along g is that of the curvature h(1 + ρh/|g|), which is e at
         h*. Below e it does not diverge: |g| settles where h* is the curvature.

@@ -215,8 +215,8 @@ class SGD:
         return self.edge_of_momentum(rate)
 
     def edge_of_momentum(self, rate: float) -> Measured:
-        """2(1+μ)/η, with Nesterov's momentum 2(1+μ)/(1+2μ)η (Cohen et al. 2021, 2103.00065, Section
-        2.1 and Appendix B)."""
+        """2(1+μ)/η, with Nesterov's momentum 2(1+μ)/(1+2μ)η (Cohen et al. 2021,
+        2103.00065)."""
         if not rate > 0:
             return Measured.nothing("the learning rate is 0")
         edge = 2 * (1 + self.momentum) / rate
