@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from sgdtheory.landscapes.bent_valley import BentValley
+from sgdtheory.landscapes.deep_linear import DeepLinear
 from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.formula import Formula
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.landscapes.muller_brown import MullerBrown
+from sgdtheory.landscapes.normal_crossing import NormalCrossing
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.ring import Ring
 from sgdtheory.landscapes.spherical import Spherical
@@ -107,6 +109,16 @@ def muller_brown(x: Tensor) -> Tensor:
     )
 
 
+def normal_crossing(x: Tensor) -> Tensor:
+    return x[0] ** 2 * x[1] ** 6
+
+
+def deep_linear(x: Tensor) -> Tensor:
+    """Widths 2, 3, 1, and rank 1."""
+    product = x[6:9].reshape(1, 3) @ x[:6].reshape(3, 2)
+    return 0.5 * ((product[0, 0] - 1) ** 2 + product[0, 1] ** 2)
+
+
 CURVATURES = (1.0, 0.37, 0.02, 0.0009)
 
 NATIVE = [
@@ -123,6 +135,8 @@ NATIVE = [
         quadratic(1.0, 0.1, 0.01),
         (0.0,),
     ),
+    Case("normal_crossing", NormalCrossing((1, 3)), normal_crossing, (0.0,)),
+    Case("deep_linear", DeepLinear((2, 3, 1)), deep_linear, (0.0,)),
     Case("double_well", DoubleWell(), double_well, (0.0, 0.0), 0.25, 1.0),
     Case(
         "double_well_2d",

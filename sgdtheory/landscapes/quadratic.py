@@ -98,6 +98,11 @@ class Quadratic(Formula):
         others = eye - self.frame.T @ self.frame
         return rest * others + self.frame.T @ native @ self.frame
 
+    def learning_coefficient(self) -> float:
+        """λ: half the number of directions that are curved."""
+        free = self.dim - self.native_dim
+        return (int((self.spectrum > 0).sum()) + free) / 2
+
     def stationary_area(self, learning_rate: PositiveFloat, batch_size: PositiveInt) -> Tensor:
         """⟨θΔθᵀ − Δθθᵀ⟩ of a step at rest, −η(ΣH − HΣ) [n, n], float64, without momentum: zero
         where H and C commute."""

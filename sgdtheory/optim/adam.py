@@ -9,6 +9,7 @@ from sgdtheory.annotations import BelowOne, PositiveFloat
 from sgdtheory.errors import UserError
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Cloud
+from sgdtheory.statistics.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,26 @@ class Adam(SGD):
         )
         if points is not cloud:
             cloud.copy_(points)
+
+    def edge(self, rate: float, gradient_norm: float) -> Measured:
+        """None of the Hessian itself."""
+        return Measured.nothing(
+            "the edge of Adam is that of the preconditioned Hessian: see preconditioned_edge"
+        )
+
+    def preconditioned_edge(self, rate: float) -> Measured:
+        """The largest eigenvalue of P⁻¹H above which full-batch steps grow on a quadratic while P =
+        diag(√ŝ + ε) stands still: (2+2β₁)/((1−β₁)η), 38/η at β₁ = .9 (Cohen et al. 2022,
+        2207.14484), × (1 − ½ηλ) with a decoupled decay λ."""
+        if not rate > 0:
+            return Measured.nothing("the learning rate is 0")
+        slowed = 2 - rate * self.decoupled_decay
+        return Measured((1 + self.momentum) * slowed / ((1 - self.momentum) * rate))
+
+    def preconditioner(self, state: Tensor, steps: int) -> Tensor:
+        """P = √ŝ + ε [P, n] of m and s [2, P, n] after so many steps."""
+        corrected = state[1] / (1 - self.beta2**steps)
+        return corrected.sqrt() + self.epsilon
 
     @property
     def decoupled_decay(self) -> float:

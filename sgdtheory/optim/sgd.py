@@ -27,6 +27,7 @@ from sgdtheory.roles.examples import (
     sampled_of,
 )
 from sgdtheory.roles.facts import states_rate
+from sgdtheory.statistics.measured import Measured
 
 MEASURED = 4  # points of a cloud, at most, that a learning rate is measured at
 
@@ -79,8 +80,8 @@ class SGDState(NamedTuple):
     """What the loop knows after `step` steps. The tensors live in its buffers: clone what you keep.
 
     `losses` [P] and `gradients` [P, n] are those of the mini-batch of the last step, taken where
-    the step began; None before the first one. (step, cloud, velocity) are enough to go on from,
-    exactly.
+    the step began (`SGD.look`); None before the first one. (step, cloud, velocity) are enough to go
+    on from, exactly.
     """
 
     step: int
@@ -181,7 +182,7 @@ class SGD:
         for step in range(start.step, self.steps):
             rate = optimiser.rate * self.schedule(step, self.steps)
             cloud = coupling.project(cloud)
-            losses, gradients = value_and_grad(landscape, cloud, next(batches), gradients)
+            losses, gradients = self.look(landscape, cloud, next(batches), gradients)
             if ceiling < inf and not float(losses.mean()) <= ceiling:
                 raise Diverged(f"the mean loss is above {ceiling:.4g} at step {step}", step)
             force = coupling.force(cloud, losses, gradients)
@@ -195,6 +196,34 @@ class SGD:
     def init_state(self, cloud: Cloud) -> Tensor:
         """The velocity [P, n] of a cloud [P, n] before the first step."""
         return torch.zeros_like(cloud)
+
+    def look(
+        self, landscape: Landscape, cloud: Cloud, batch: Batch | None, into: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The losses [P] of a mini-batch at the points of a cloud [P, n], and the gradients [P, n]
+        that a step is made of; `into` [P, n] is memory that may be taken for them."""
+        return value_and_grad(landscape, cloud, batch, into)
+
+    def edge(self, rate: float, gradient_norm: float) -> Measured:
+        """The curvature above which full-batch steps grow on a quadratic: `edge_of_momentum`.
+
+        None of an optimiser with a step of its own that states none. `gradient_norm` |∇L| matters
+        to those whose step depends on it.
+        """
+        own = type(self)
+        if own.step is not SGD.step or own.look is not SGD.look:
+            return Measured.nothing(f"{own.__name__} states no edge of stability")
+        return self.edge_of_momentum(rate)
+
+    def edge_of_momentum(self, rate: float) -> Measured:
+        """2(1+μ)/η, with Nesterov's momentum 2(1+μ)/(1+2μ)η (Cohen et al. 2021,
+        2103.00065)."""
+        if not rate > 0:
+            return Measured.nothing("the learning rate is 0")
+        edge = 2 * (1 + self.momentum) / rate
+        if self.nesterov:
+            edge = edge / (1 + 2 * self.momentum)
+        return Measured(edge)
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
         """One step of the cloud [P, n] and of its velocity, in place."""

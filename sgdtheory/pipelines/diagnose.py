@@ -14,6 +14,8 @@ from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.blocks import listed
 from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
+from sgdtheory.diagnostics.edge import Edge
+from sgdtheory.diagnostics.llc import LearningCoefficient
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import Spectrum
@@ -202,6 +204,12 @@ class Diagnose:
             gradients = DOUBLE * LOOKS * draws
         elif isinstance(measured, Criticality):
             gradients = PRODUCT * (1 + measured.steps)
+        elif isinstance(measured, LearningCoefficient):
+            gradients = 2.0 * measured.chains * (measured.burn_in + measured.steps)
+        elif isinstance(measured, Edge):
+            count = count_of(self.landscape) or measured.batch_size
+            passes = measured.draws * measured.batch_size / count
+            gradients = DOUBLE * (1 + PRODUCT) * (1 + passes)
         points = self.given.points
         cost = gradients * len(points)
         return estimate_score(self.landscape, points[:1], cost)

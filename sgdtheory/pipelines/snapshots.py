@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import torch
 
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of, value_and_grad
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.measured import Plot, row_of
 from sgdtheory.statistics.rows import Rows
 
 
@@ -27,9 +28,9 @@ def along(
     """The snapshots [S, n] of a unit that followed one point, with their steps, and a row of facts
     for each.
 
-    `edge_of_stability` = 2(1+μ)/η: the curvature above which full-batch descent at this learning
-    rate is unstable in a quadratic (Cohen et al. 2021, 2103.00065; with momentum their Section
-    5.1), to be compared with `top_eigenvalue`.
+    `edge_of_stability`: the curvature above which full-batch steps at this learning rate grow on a
+    quadratic (`SGD.edge`: 2(1+μ)/η, and SAM's), to be compared with `top_eigenvalue`. Adam's is
+    that of the preconditioned Hessian, and has a column of its own.
     """
     if not steps:
         return {}, {}
@@ -39,19 +40,18 @@ def along(
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
         last = max(0, step - 1)
         rate = sgd.rate * sgd.schedule(last, sgd.steps)
-        edge = None
-        if rate > 0:
-            edge = 2 * (1 + sgd.momentum) / rate
-        rows.append(
-            {
-                "step": step,
-                "learning_rate": rate,
-                "objective": float(loss),
-                "gradient_norm": length_of(gradient),
-                "parameter_norm": length_of(theta),
-                "edge_of_stability": edge,
-            }
-        )
+        norm = length_of(gradient)
+        facts = {
+            "step": step,
+            "learning_rate": rate,
+            "objective": float(loss),
+            "gradient_norm": norm,
+            "parameter_norm": length_of(theta),
+        }
+        edges = {"edge_of_stability": sgd.edge(rate, norm)}
+        if isinstance(sgd, Adam):
+            edges["preconditioned_edge"] = sgd.preconditioned_edge(rate)
+        rows.append(row_of(facts, **edges))
     return {"snapshots": cloud, "steps": torch.tensor(steps)}, {"snapshots": rows}
 
 
@@ -88,26 +88,35 @@ def snapshots_of(
     return rows, clouds
 
 
+CURVATURES = {
+    "top_eigenvalue": "largest eigenvalue of the Hessian",
+    "batch_sharpness": "batch sharpness",
+    "critical_sharpness": "critical sharpness",
+}
+
+
 def pictures(rows: Rows) -> Rows:
-    """The largest curvature along each trajectory beside its edge of stability, where `spectrum`
-    has measured it."""
-    if not any(row.get("top_eigenvalue") is not None for row in rows):
+    """The curvatures along each trajectory that `spectrum` and `edge` have measured, beside its
+    edge of stability."""
+    measured = [name for name in CURVATURES if any(row.get(name) is not None for row in rows)]
+    if not measured:
         return []
     plot = Plot(
         "edge_of_stability",
-        "The largest curvature along SGD, beside the edge of stability",
-        "Marks: the Hessian's largest eigenvalue at the snapshots of each trajectory. Lines: "
-        "2(1+μ)/η at that step's learning "
-        "rate, above which full-batch descent is unstable in a quadratic (2103.00065). "
-        "Descent at a constant rate rises to its "
-        "line and stays; the noise of mini-batches keeps SGD below, and a rate that is "
-        "lowered leaves the line behind.",
+        "Curvature along SGD, beside the edge of stability",
+        "Marks: at the snapshots of each trajectory the Hessian's largest eigenvalue, the "
+        "curvature of mini-batches along their own gradients (batch sharpness), and that at which "
+        "a full step along the gradient would raise the loss (critical sharpness), as far as they "
+        "were asked for. Lines: the edge of stability at that step's learning rate, 2(1+μ)/η, "
+        "above which full-batch descent is unstable in a quadratic (2103.00065). Descent at a "
+        "constant rate rises to its line and stays; the noise of mini-batches keeps the "
+        "eigenvalue below, and a rate that is lowered leaves the line behind.",
         "snapshots",
         "step",
-        ("top_eigenvalue",),
+        tuple(measured),
         by="minimum",
         log="y",
-        theory=("edge_of_stability",),
-        labels={"step": "step of SGD", "top_eigenvalue": "largest eigenvalue of the Hessian"},
+        theory=("edge_of_stability",) * len(measured),
+        labels={"step": "step of SGD", **CURVATURES},
     )
     return [plot.as_dict()]

@@ -51,6 +51,12 @@ class StatesArea(StatesMinima, StatesCovariance, Protocol):
         ...
 
 
+class StatesLearningCoefficient(StatesMinima, Protocol):
+    """The learning coefficient of its first minimum is known."""
+
+    def learning_coefficient(self) -> float: ...
+
+
 class WithIsotropicNoise(Landscape, Protocol):
     """The covariance of one sample's gradient is `noise`·1 everywhere."""
 
@@ -111,6 +117,10 @@ def states_covariance(landscape: Landscape) -> TypeIs[StatesCovariance]:
 
 def states_area(landscape: Landscape) -> TypeIs[StatesArea]:
     return has(landscape, "stationary_area")
+
+
+def states_learning_coefficient(landscape: Landscape) -> TypeIs[StatesLearningCoefficient]:
+    return has(landscape, "learning_coefficient") and has(landscape, "minima")
 
 
 def states_relaxation(landscape: Landscape) -> TypeIs[StatesRelaxation]:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscapes.derived.rescaled import Rescaled
-from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
@@ -45,13 +45,14 @@ class AdamTemperature(Study):
     Refuted by an axis of the quadratic that is off by 3 standard errors, a slope or an exponent
     off by .05, or a rule that is off by more than 5 %; by SGD's law if it holds as well.
 
-    `bowl`: curvatures of the quadratic, with σ of `deviations`, `steps` of Adam at `learning_rate`
-    and `batch_size` and `replicas`. The sweep is that of `sgdtheory sweep-temperature sgd=adam`;
-    the rule is tried from its smallest rate and batch size.
+    `bowl`: a quadratic ½Σkᵢyᵢ² whose sample gradients have noise 1, seen in x = y/σ, σ of
+    `deviations`: there hᵢ = kᵢσᵢ². `replicas` take `steps` of Adam on it, at `learning_rate` and
+    `batch_size`. The sweep is that of `sgdtheory sweep-temperature sgd=adam`; the rule is tried
+    from its smallest rate and batch size.
     """
 
     sweep: SweepTemperature
-    bowl: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
+    bowl: Landscape
     deviations: tuple[PositiveFloat, ...] = (2.0, 1.0, 0.5, 1.0)
     learning_rate: PositiveFloat = 2e-3
     batch_size: PositiveInt = 4
@@ -63,8 +64,8 @@ class AdamTemperature(Study):
     def __post_init__(self) -> None:
         if self.sweep.second_moment is None or self.sweep.sweep.learning_rate == "auto":
             raise UserError("sweep: sgd must be Adam, and sweep.learning_rate a list of numbers")
-        if len(self.bowl) != len(self.deviations):
-            raise UserError("deviations: as many as the bowl has curvatures")
+        if self.bowl.dim != len(self.deviations):
+            raise UserError(f"deviations: as many as the bowl has axes, {self.bowl.dim}")
 
     @property
     def landscape(self) -> Landscape:
@@ -95,8 +96,8 @@ class AdamTemperature(Study):
     def _axes(self, folder: UnitFolder) -> Rows:
         """hᵢΣᵢᵢ of each axis, over Adam's law and over SGD's."""
         sigma = torch.tensor(self.deviations, dtype=torch.float64)
-        h = torch.tensor(self.bowl, dtype=torch.float64)
-        landscape = noisy_bowl(h, sigma)
+        landscape = Rescaled(self.bowl, 1 / sigma)
+        h = hessian(landscape, torch.zeros_like(sigma)).diagonal()
         start = torch.zeros(self.replicas, len(h))
         seed = key(self.seed, "bowl")
         cloud = run_stage(folder, "bowl", self._adam, landscape, start, seed)
@@ -175,16 +176,8 @@ class AdamTemperature(Study):
         return Verdict(claims, published, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
-        h = torch.tensor(self.bowl, dtype=torch.float64)
-        start = torch.zeros(self.replicas, len(h))
-        return estimate_stage(noisy_bowl(h, torch.ones_like(h)), self._adam, start)
-
-
-def noisy_bowl(h: Tensor, sigma: Tensor) -> Rescaled:
-    """½Σhᵢxᵢ² of curvatures h [k], whose sample gradients have uncorrelated noise σ [k]: a bowl of
-    noise 1 in other units, x = y/σ."""
-    curvatures = tuple((h / sigma.square()).tolist())
-    return Rescaled(Quadratic(curvatures), 1 / sigma)
+        start = torch.zeros(self.replicas, self.bowl.dim)
+        return estimate_stage(self.bowl, self._adam, start)
 
 
 def _cell_row(cell: Row) -> Row:

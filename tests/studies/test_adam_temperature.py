@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from sgdtheory.landscapes.derived.rescaled import Rescaled
+from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.protocol import value_and_grad
 from sgdtheory.statistics.measured import Claim
-from sgdtheory.studies.adam_temperature import noisy_bowl
 from sgdtheory.studies.adam_temperatures.claims import claims_of
 
 H = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
@@ -16,7 +17,8 @@ SIGMA = torch.tensor([2.0, 0.5, 1.0], dtype=torch.float64)
 
 
 def test_bowl_has_these_curvatures_and_this_noise() -> None:
-    bowl = noisy_bowl(H, SIGMA)
+    """A bowl of noise 1 and curvatures h/σ², seen in x = y/σ."""
+    bowl = Rescaled(Quadratic(tuple((H / SIGMA.square()).tolist())), 1 / SIGMA)
     points = torch.tensor([[1.0, -2.0, 0.5]], dtype=torch.float64)
     losses, gradients = value_and_grad(bowl, points)
     assert torch.allclose(losses, (H * points.square()).sum(1) / 2)

@@ -25,7 +25,10 @@ class Rescaled(Placed):
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """φ [P, n] of random points."""
-        cloud = self._landscape.init(points, stream)
+        return self.stretched(self._landscape.init(points, stream))
+
+    def stretched(self, cloud: Cloud) -> Cloud:
+        """φ [P, n] of points θ [P, n]."""
         return cloud * self._scale.to(cloud)
 
     def place(self, cloud: Cloud) -> Cloud:

@@ -1,0 +1,120 @@
+"""The local learning coefficient: how singular a minimum is, from Langevin chains round it."""
+
+from dataclasses import dataclass, replace
+from math import log
+from typing import Annotated, Literal, NamedTuple
+
+from annotated_types import Ge
+from torch import Tensor
+
+from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
+from sgdtheory.errors import UserError
+from sgdtheory.optim.langevin import Langevin
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.protocol import Cloud, Landscape, top_curvature
+from sgdtheory.rng import key, stream
+from sgdtheory.roles.examples import count_of
+from sgdtheory.roles.facts import title_of
+from sgdtheory.statistics.measured import Measured
+
+STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls grow steeper; ours
+
+
+class Sampled(NamedTuple):
+    """Chains at one point, others of half the step, the temperature 1/nβ and the learning rate."""
+
+    chains: Chains
+    halved: Chains
+    temperature: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class LearningCoefficient:
+    """`local_learning_coefficient` λ̂ = nβ(⟨L⟩ − L(θ*)), β = 1/ln n, ⟨⟩ over e^{−nβL − ½γ|θ − θ*|²}
+    (Lau et al. 2023, 2308.12108).
+
+    L is the objective with L2, n the number of training examples, or `examples` of a formula. At a
+    regular minimum λ is half the number of parameters, at a singular one less; it is a heat
+    capacity, d⟨L⟩/dT at T = 1/nβ. `chains` Langevin chains in the full gradient begin at θ*; the
+    error is that of their means, and ± 1.96 of it a 95 % interval. `localisation` γ: directions of
+    curvature below γ/nβ do not count.
+
+    No number, and the reason, where chains diverge, lie below θ*, do not agree (R̂), still drift, or
+    where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
+    number: steps were too large or too few. Beside it `llc_r_hat`, `llc_virial` and
+    `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
+    """
+
+    chains: Annotated[int, Ge(2)] = 8
+    burn_in: NonNegativeInt = 500
+    steps: PositiveInt = 1000
+    blocks: Annotated[int, Ge(4)] = 20
+    localisation: NonNegative = 10.0
+    learning_rate: PositiveFloat | Literal["auto"] = "auto"
+    examples: Annotated[int, Ge(3)] | None = None
+    seed: NonNegativeInt = 0
+
+    def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
+        """One row of columns for each point of a cloud [P, n]."""
+        return [columns_of(self.sample(landscape, theta)) for theta in cloud]
+
+    def refuse(self, landscape: Landscape, key: str) -> None:
+        """UserError where n is not known, or blocks would be empty."""
+        if self._count(landscape) is None:
+            raise UserError(
+                f"{key}.examples: {title_of(landscape)} has no examples to count; give n as a "
+                f"number"
+            )
+        if self.blocks > self.steps:
+            raise UserError(f"{key}.blocks={self.blocks} is more than steps={self.steps}; lower it")
+
+    def _count(self, landscape: Landscape) -> int | None:
+        return self.examples or count_of(landscape)
+
+    def sample(self, landscape: Landscape, theta: Tensor) -> Sampled:
+        """Chains round one point θ [n]."""
+        count = self._count(landscape)
+        assert count is not None, "refused before"
+        temperature = log(count) / count
+        spring = self.localisation * temperature
+        rate = self.learning_rate
+        if rate == "auto":
+            source = stream(self.seed, "curvature")
+            rate = STABLE / max(top_curvature(landscape, theta, source) + spring, 1e-12)
+        langevin = Langevin(
+            self.burn_in + self.steps,
+            None,
+            rate,
+            Constant(),
+            temperature=temperature,
+            noise_seed=key(self.seed, "chains"),
+        )
+        chains = run_chains(
+            landscape, theta, langevin, spring, self.chains, self.burn_in, self.blocks
+        )
+        # for the same time, and half as many
+        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2)
+        count = max(2, self.chains // 2)
+        halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
+        return Sampled(chains, halved, temperature, rate)
+
+
+def columns_of(sampled: Sampled) -> dict[str, Measured]:
+    """λ̂ or why there is none, and what that is judged by."""
+    chains = sampled.chains
+    why = chains.doubt() or doubt_of_step(chains, sampled.halved)
+    coefficient = chains.coefficient()
+    r_hat = Measured(chains.r_hat())
+    virial = over_chains(chains.virial)
+    if why:
+        coefficient = Measured.nothing(why)
+    if coefficient.value is None and virial.value is None:
+        r_hat = Measured.nothing(why)
+    return {
+        "local_learning_coefficient": coefficient,
+        "llc_r_hat": r_hat,
+        "llc_virial": virial,
+        "llc_learning_rate": Measured(sampled.learning_rate),
+    }

@@ -1,0 +1,93 @@
+"""What is said of learning coefficients, and whether it holds."""
+
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tables import column_of, known
+from sgdtheory.statistics.trends import ratio
+
+NEAR = 0.05  # of the closed form, or
+SIGMAS = 3.0  # standard errors, whichever is more
+SINGULAR = 0.9  # of d/2: a coefficient that is this low is a singular minimum's
+
+
+def claims_of(found: Rows, steps: Rows, widths: Rows) -> list[Claim]:
+    """Known coefficients, steps that are too large, and the network's by width."""
+    claims = []
+    if found:
+        claims.append(_found(found))
+    if steps:
+        claims.append(_refused(steps))
+    if widths:
+        claims += [_singular(widths), _other_heat(widths)]
+    return claims
+
+
+def _is_near(row: Row) -> bool:
+    apart = abs(row["coefficient"] - row["theory"])
+    error = row.get("coefficient_stderr") or 0.0
+    return bool(apart < max(NEAR * row["theory"], SIGMAS * error))
+
+
+def _found(rows: Rows) -> Claim:
+    expected = f"each within {100 * NEAR:g} % or {SIGMAS:g} standard errors"
+    measured = known(rows, "coefficient")
+    missing = [row for row in rows if row not in measured]
+    if not measured:
+        nothing = Measured.read(rows[0], "coefficient")
+        return Claim("known", "no learning coefficient was found", nothing, expected, None)
+    near = [row for row in measured if _is_near(row)]
+    worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
+    number = Measured.read(worst, "ratio")
+    words = (
+        f"{len(near)} of {len(measured)} learning coefficients are the closed form's, "
+        f"{number} of it at worst ({worst['system']})"
+    )
+    if missing:
+        words += f"; none for {', '.join(row['system'] for row in missing)}"
+    holds: bool | None = len(near) == len(measured)
+    if holds and missing:
+        holds = None
+    return Claim("known", words, number, expected, holds)
+
+
+def _refused(steps: Rows) -> Claim:
+    """Every number that is given is right, and the largest step gives none."""
+    given = known(steps, "coefficient")
+    wrong = [row for row in given if not _is_near(row)]
+    rates = [row["rate"] for row in steps if row not in given]
+    count = Measured(float(len(wrong)))
+    expected = "0, and none at the largest step"
+    if not rates:
+        words = f"a number is given at every step size, {len(wrong)} of them wrong"
+        return Claim("steps", words, count, expected, False)
+    largest = max(steps, key=lambda row: row["rate"])
+    words = (
+        f"of {len(given)} numbers at {len(steps)} step sizes {len(wrong)} are wrong; refused from "
+        f"η = {min(rates):g} on: {largest['coefficient_why'] if largest not in given else ''}"
+    )
+    return Claim("steps", words, count, expected, not wrong and largest not in given)
+
+
+def _singular(widths: Rows) -> Claim:
+    """The widest network's coefficient beside half its parameters."""
+    last = max(widths, key=lambda row: row["width"])
+    number = Measured.read(last, "ratio")
+    expected = f"below {SINGULAR:g}"
+    told = f"the network of {last['width']} hidden units has λ = {number} of d/2"
+    if number.value is None:
+        return Claim("singular", f"{told}, d = {last['parameters']:,}", number, expected, None)
+    coefficient = Measured.read(last, "coefficient")
+    words = f"{told}, {coefficient} where d/2 = {last['theory']:g}: its minimum is singular"
+    return Claim("singular", words, number, expected, number.value < SINGULAR)
+
+
+def _other_heat(widths: Rows) -> Claim:
+    """SGD's heat capacity in units of Langevin's."""
+    shares = {}
+    for row in widths:
+        coefficient = Measured.read(row, "coefficient")
+        shares[row["width"]] = ratio(Measured(row["noise"]), coefficient, coefficient.why)
+    told = "; ".join(f"{width} units: {share}" for width, share in shares.items())
+    last = shares[max(column_of(widths, "width"))]
+    words = f"SGD's heat capacity ½Tr C over Langevin's λ: {told}"
+    return Claim("heat", words, last, "no fixed value", None)

@@ -1,0 +1,110 @@
+"""What descents are said to do at their edge of stability, and whether they do."""
+
+from typing import NamedTuple
+
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tables import column_of, grouped, known
+
+EDGE = 0.1  # of the edge: how near descent and batches are to hover to it
+ADAPTIVE = 0.15  # and optimisers whose edge moves with their state
+EXACT = 1e-12  # relative: thresholds on a parabola, to rounding
+
+
+class Hovering(NamedTuple):
+    """What the descents of a kind are said to do."""
+
+    name: str
+    words: str
+    column: str = "curvature"
+    within: float = EDGE
+
+
+HOVER = {
+    "SGD": Hovering("descent", "full-batch descent's largest curvature is {} of 2(1+μ)/η at worst"),
+    "Adam": Hovering(
+        "adam",
+        "Adam's largest preconditioned curvature is {} of (2+2β₁)/((1−β₁)η)",
+        within=ADAPTIVE,
+    ),
+    "SAM": Hovering("sam", "SAM's largest curvature is {} of its own edge", within=ADAPTIVE),
+    "batches": Hovering(
+        "batches",
+        "where SGD's largest eigenvalue is below the edge, batches have {} of 2/η as curvature "
+        "along their own gradients at worst",
+        "batches",
+    ),
+}
+CRITICAL = Hovering(
+    "critical", "and the critical sharpness of full-batch descent is {} at worst", "critical"
+)
+
+
+def claims_of(runs: Rows, sizes: Rows, thresholds: Rows) -> list[Claim]:
+    """Every kind of descent at its edge; the largest curvature of SGD below, by batch size; the
+    control; and thresholds on parabolas."""
+    claims = []
+    for kind, own in grouped(runs, "kind").items():
+        if kind == "batches":
+            own = [run for run in own if run["curvature"] < 1 - EDGE]
+        if kind != "below" and own:
+            claims.append(_hovers(HOVER.get(kind, _unknown(kind)), own))
+        if kind == "SGD":
+            claims.append(_hovers(CRITICAL, own))
+    if len(sizes) > 1:
+        claims.append(_suppressed(sizes))
+    claims += [_control(run) for run in runs if run["kind"] == "below"]
+    if thresholds:
+        claims.append(_exact(thresholds))
+    return claims
+
+
+def _unknown(kind: str) -> Hovering:
+    """An optimiser of somebody's own."""
+    words = f"{kind}'s largest curvature is {{}} of its edge"
+    return Hovering(kind.lower(), words, within=ADAPTIVE)
+
+
+def _hovers(hovering: Hovering, runs: Rows) -> Claim:
+    expected = f"within {100 * hovering.within:g} % of the edge, mean over the last half"
+    name = hovering.name
+    measured = known(runs, hovering.column)
+    if len(measured) < len(runs):
+        missing = next(run for run in runs if run not in measured)
+        unknown = Measured.read(missing, hovering.column)
+        return Claim(name, hovering.words.format(unknown), unknown, expected, None)
+    worst = max(measured, key=lambda run: abs(run[hovering.column] - 1))
+    number = Measured.read(worst, hovering.column)
+    holds = abs(worst[hovering.column] - 1) < hovering.within
+    words = hovering.words.format(number)
+    return Claim(name, f"{words} ({worst['descent']})", number, expected, holds)
+
+
+def _suppressed(sizes: Rows) -> Claim:
+    """The largest eigenvalue rises with b towards the edge."""
+    told = []
+    for run in sizes:
+        number = Measured.read(run, "curvature")
+        told.append(f"b = {run['batch_size']}: {number}")
+    curvatures = column_of(sizes, "curvature")
+    lowest = Measured.read(sizes[0], "curvature")
+    words = f"their largest eigenvalue is below, the lower the smaller b: {'; '.join(told)} of 2/η"
+    rising = curvatures == sorted(curvatures)
+    expected = f"rises with b, from below {1 - EDGE:g}"
+    return Claim("suppressed", words, lowest, expected, rising and curvatures[0] < 1 - EDGE)
+
+
+def _control(run: Row) -> Claim:
+    highest = run["highest"]
+    words = (
+        f"cross entropy stays below its edge: the largest curvature is at most {highest:.2f} of "
+        f"it, and {Measured.read(run, 'curvature')} in the last half"
+    )
+    return Claim("control", words, Measured(highest), "below 1 all the way", highest < 1)
+
+
+def _exact(thresholds: Rows) -> Claim:
+    apart = max(column_of(thresholds, "apart"))
+    names = ", ".join(dict.fromkeys(column_of(thresholds, "optimiser")))
+    words = f"on a parabola {names} begin to grow at the stated edge, to {apart:.0e} of it"
+    return Claim("thresholds", words, Measured(apart), f"< {EXACT:g}: exact", apart < EXACT)

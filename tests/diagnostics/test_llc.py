@@ -1,0 +1,319 @@
+"""The local learning coefficient where it is known, and where there must be none."""
+
+import re
+from dataclasses import replace
+from math import log
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sgdtheory.data.digits import digits
+from sgdtheory.diagnostics.chains import Chains, doubt_of_step, run_chains
+from sgdtheory.diagnostics.llc import LearningCoefficient, columns_of
+from sgdtheory.errors import UserError
+from sgdtheory.landscapes.deep_linear import DeepLinear
+from sgdtheory.landscapes.double_well import DoubleWell
+from sgdtheory.landscapes.linear_regression import LinearRegression
+from sgdtheory.landscapes.normal_crossing import NormalCrossing
+from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.optim.langevin import Langevin, Spring
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGDState
+from sgdtheory.protocol import Cloud
+from sgdtheory.statistics.measured import Measured
+
+COUNT = 1000
+BETA = COUNT / log(COUNT)  # nβ
+BOWL = Quadratic((4.0, 1.0, 0.5, 0.3))
+LLC = LearningCoefficient(
+    chains=200, burn_in=300, steps=600, localisation=0.0, learning_rate=0.3, examples=COUNT
+)
+
+
+def coefficient(llc: LearningCoefficient, landscape: object) -> Measured:
+    (row,) = llc(landscape, landscape.minima()[:1])  # type: ignore[arg-type,attr-defined]
+    return row["local_learning_coefficient"]
+
+
+# the sampler
+
+
+def test_the_noise_of_two_steps_leaves_no_error_on_a_bowl() -> None:
+    """Var x = T/h at a step of ηh = 1.2, where noise of a step's own makes 1/(1 − .6) of it."""
+    langevin = Langevin(150, None, 0.3, Constant(), temperature=0.1)
+    start = torch.zeros(10_000, 4, dtype=torch.float64)
+    *_, state = langevin.run(BOWL, start, 0)
+    exact = 0.1 / BOWL.spectrum
+    error = exact * (2 / 10_000) ** 0.5
+    assert bool(((state.cloud.var(0) - exact).abs() < 3.5 * error).all())
+
+
+def test_a_step_is_the_papers_and_the_noise_a_function_of_the_step() -> None:
+    langevin = Langevin(5, None, 0.3, Constant(), temperature=0.1, noise_seed=3)
+    start = torch.ones(2, 4, dtype=torch.float64)
+    states = [
+        SGDState(*(x.clone() if isinstance(x, Tensor) else x for x in state))
+        for state in langevin.run(BOWL, start, 0)
+    ]
+    twin, noise = start.clone(), langevin.begin(start).velocity
+    for state in states:
+        following = state.velocity
+        twin = twin - 0.3 * BOWL.spectrum * twin + (2 * 0.3 * 0.1) ** 0.5 * (noise + following) / 2
+        torch.testing.assert_close(state.cloud, twin, rtol=1e-13, atol=1e-13)
+        noise = following
+    *_, again = langevin.run(BOWL, states[2], 0)
+    assert torch.equal(again.cloud, states[-1].cloud)
+    assert not torch.equal(states[0].velocity[0], states[0].velocity[1])
+    with pytest.raises(UserError, match="momentum must be 0"):
+        Langevin(1, None, 0.1, Constant(), 0.5)
+
+
+def test_a_spring_pulls_back() -> None:
+    anchor, cloud = torch.ones(4), torch.full((2, 4), 3.0)
+    force = Spring(anchor, 0.25).force(cloud, cloud[:, 0], torch.ones(2, 4))
+    assert torch.equal(force, torch.full((2, 4), 1.5))
+
+
+# what is known
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.45])
+def test_a_bowl_has_half_its_directions(rate: float) -> None:
+    found = coefficient(replace(LLC, learning_rate=rate), BOWL)
+    assert found.value is not None and found.stderr is not None
+    assert found.value == pytest.approx(2.0, rel=0.03) and abs(found.value - 2) < 3 * found.stderr
+    assert BOWL.learning_coefficient() == 2.0
+
+
+def test_what_is_flatter_than_the_spring_does_not_count() -> None:
+    """½Σ h/(h + γ/nβ), exactly; and a flat direction not at all."""
+    bowl = Quadratic((1.0, 0.1, 0.0))
+    gamma = 0.1 * BETA
+    found = coefficient(replace(LLC, localisation=gamma, chains=400), bowl)
+    exact = 0.5 * (1 / 1.1 + 0.1 / 0.2)
+    assert found.value is not None and found.stderr is not None
+    assert abs(found.value - exact) < 3 * found.stderr < 0.03
+    assert bowl.learning_coefficient() == 1.0
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_an_even_power_has_half_its_inverse(power: int) -> None:
+    crossing = NormalCrossing((power,))
+    llc = replace(LLC, chains=100, learning_rate=0.3, burn_in=500, steps=1200)
+    found = coefficient(llc, crossing)
+    known = crossing.learning_coefficient()
+    assert known == 1 / (2 * power)
+    assert found.value is not None and found.stderr is not None
+    assert abs(found.value - known) < max(0.05 * known, 3 * found.stderr)
+    assert found.stderr < 0.04 * known
+
+
+def exact_crossing(powers: tuple[int, ...], gamma: float) -> float:
+    """nβ⟨L⟩ over e^{−nβΠx^{2k} − ½γ|x|²} by quadrature: on s = ln L densities of single factors are
+    convolved."""
+    spacing = 0.02
+    density, first = np.ones(1) / spacing, 0.0
+    for power in powers:
+        s = np.arange(-60.0 * power, 2 * power * log(8 / gamma**0.5), spacing)
+        x = np.exp(s / (2 * power))
+        density = np.convolve(density, x * np.exp(-0.5 * gamma * x**2)) * spacing
+        first += s[0]
+    excess = BETA * np.exp(first + spacing * np.arange(len(density)))
+    weights = np.exp(-excess) * density
+    return float((excess * weights).sum() / weights.sum())
+
+
+def test_a_crossing_is_what_quadrature_says_and_goes_to_its_limit() -> None:
+    crossing = NormalCrossing((1, 2))
+    llc = replace(LLC, chains=100, localisation=1.0, learning_rate=0.1, burn_in=1500, steps=2000)
+    found = coefficient(llc, crossing)
+    assert found.value is not None and found.stderr is not None
+    assert abs(found.value - exact_crossing((1, 2), 1.0)) < 3 * found.stderr < 0.04
+    # of a finite n; a weaker spring is a larger n
+    near = [exact_crossing((1, 2), gamma) for gamma in (1.0, 0.1, 0.01, 1e-4)]
+    assert near == sorted(near) and near[-1] == pytest.approx(0.25, rel=0.005)
+    assert crossing.learning_coefficient() == 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("powers", "rate", "steps"), [((1, 2), 0.02, 150_000), ((1, 1, 3), 0.01, 200_000)]
+)
+def test_two_and_three_factors(powers: tuple[int, ...], rate: float, steps: int) -> None:
+    crossing = NormalCrossing(powers)
+    llc = replace(LLC, chains=100, localisation=0.1, learning_rate=rate, burn_in=steps, steps=steps)
+    found = coefficient(llc, crossing)
+    assert found.value is not None and found.stderr is not None, found.why
+    assert abs(found.value - exact_crossing(powers, 0.1)) < 3 * found.stderr
+    known = crossing.learning_coefficient()
+    assert abs(found.value - known) < max(0.05 * known, 3 * found.stderr)
+
+
+def test_aoyagis_formula() -> None:
+    """Where it is known otherwise: regular, one hidden unit, all of rank, and one layer."""
+    known = {
+        ((1, 1, 1), 0): 0.5,  # x²y²/2
+        ((1, 3, 1), 0): 0.5,
+        ((2, 2, 2), 2): 2.0,  # a manifold of codimension 4
+        ((3, 1, 3), 1): 2.5,  # matrices of rank 1: dimension 5
+        ((3, 4), 1): 6.0,  # linear regression
+        ((2, 2, 2), 0): 1.5,  # Aoyagi & Watanabe 2005
+        ((3, 3, 3), 1): 4.0,
+        ((2, 2, 2, 2), 1): 2.0,
+    }
+    for (widths, rank), coefficient in known.items():
+        assert DeepLinear(widths, rank).learning_coefficient() == coefficient
+    wide = DeepLinear((1, 3, 1), 0, ambient=10)
+    assert wide.learning_coefficient() == 0.5 + 2
+    with pytest.raises(UserError, match="rank=3 does not pass through"):
+        DeepLinear((3, 2, 3), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("widths", "rank", "rate"),
+    [((3, 3, 3), 1, 0.05), ((5, 3, 2), 1, 0.05), ((4, 4, 4), 2, 0.04)],
+)
+def test_deep_linear_networks(widths: tuple[int, ...], rank: int, rate: float) -> None:
+    net = DeepLinear(widths, rank)
+    llc = replace(
+        LLC,
+        chains=64,
+        localisation=1.0,
+        learning_rate=rate,
+        burn_in=8000,
+        steps=8000,
+        examples=2000,
+    )
+    found = coefficient(llc, net)
+    assert found.value is not None and found.stderr is not None, found.why
+    known = net.learning_coefficient()
+    assert abs(found.value - known) < max(0.05 * known, 3 * found.stderr)
+
+
+@pytest.mark.slow
+def test_forty_intervals_cover() -> None:
+    """95 % of them, 38 ± 1.4: 34 to 40; of the chains' own number, whatever the verdict."""
+    llc = replace(LLC, chains=8, burn_in=100, steps=400)
+    covered = 0
+    for seed in range(40):
+        sampled = replace(llc, seed=seed).sample(BOWL, BOWL.minima()[0])
+        found = sampled.chains.coefficient()
+        assert found.value is not None and found.stderr is not None
+        covered += abs(found.value - 2.0) < 1.96 * found.stderr
+    assert 34 <= covered <= 40
+
+
+# where there is no number
+
+
+@pytest.mark.parametrize(
+    ("llc", "landscape", "what"),
+    [
+        (replace(LLC, learning_rate=0.55), BOWL, "chains have diverged; lower the learning rate"),
+        (replace(LLC, learning_rate=1.5), NormalCrossing((2,)), "the virial is"),
+        (replace(LLC, burn_in=0, steps=60), BOWL, "not stationary"),
+        (replace(LLC, burn_in=4, steps=4, blocks=4), BOWL, "do not agree|not stationary|virial"),
+    ],
+)
+def test_what_is_not_sampled_has_no_number(
+    llc: LearningCoefficient, landscape: Quadratic | NormalCrossing, what: str
+) -> None:
+    found = coefficient(llc, landscape)
+    assert found.value is None
+    assert re.search(what, found.why), found.why
+
+
+def test_steps_that_are_too_large_for_the_walls_are_seen() -> None:
+    """The deep linear net whose chains stay finite at η = .1 and are wrong by half."""
+    net = DeepLinear((2, 2, 2), 0)
+    llc = replace(
+        LLC, chains=64, localisation=0.05, learning_rate=0.1, burn_in=400, steps=400, examples=50
+    )
+    sampled = llc.sample(net, net.minima()[0])
+    wrong = sampled.chains.coefficient()
+    assert wrong.value is not None and wrong.value > 1.25 * net.learning_coefficient()
+    assert columns_of(sampled)["local_learning_coefficient"].value is None
+
+
+def test_a_step_whose_half_says_otherwise_is_too_large() -> None:
+    source = np.random.default_rng(0)
+    noise = 0.1 * source.standard_normal((20, 8))
+    ones = 1 + 0.1 * noise
+    chains = Chains(2 + noise, ones)
+    assert doubt_of_step(chains, Chains(2.05 + noise, ones)) == ""
+    assert "steps are too large" in doubt_of_step(chains, Chains(1.7 + noise, ones))
+    assert "with half the step the virial" in doubt_of_step(chains, Chains(2 + noise, 2 + noise))
+
+
+@pytest.mark.slow
+def test_where_the_virial_sees_nothing_half_the_step_does() -> None:
+    """Of 45 directions few are sampled wrongly, but those that the coefficient is made of."""
+    net = DeepLinear((2, 5, 5, 2), 1)
+    llc = replace(LLC, chains=64, localisation=1.0, burn_in=3000, steps=3000, examples=2000)
+    for rate in (0.03, 0.04):
+        found = coefficient(replace(llc, learning_rate=rate), net)
+        assert found.value is None or found.value == pytest.approx(2, rel=0.05)
+
+
+def test_a_point_that_is_no_minimum_is_told() -> None:
+    well = DoubleWell()
+    top = torch.zeros(1, dtype=torch.float64)
+    (row,) = replace(LLC, learning_rate=0.1)(well, top[None])
+    why = row["local_learning_coefficient"].why
+    assert "no minimum" in why
+
+
+def test_verdicts_are_each_their_own() -> None:
+    source = np.random.default_rng(0)
+    noise = 0.1 * source.standard_normal((20, 8))
+    good = Chains(2 + noise, 1 + 0.1 * noise)
+    assert good.doubt() == ""
+    apart = Chains(2 + noise + np.arange(8), 1 + noise)
+    assert "do not agree" in apart.doubt()
+    rising = Chains(2 + noise + np.linspace(0, 0.2, 20)[:, None], 1 + 0.1 * noise)
+    assert "not stationary" in rising.doubt()
+    wrong = Chains(2 + noise, 1.1 + 0.1 * noise)
+    unknown = Chains(2 + noise, 1 + 30 * noise)
+    assert "the virial is" in wrong.doubt() and "the virial is" in unknown.doubt()
+    lost = Chains(np.where(np.arange(8) == 3, np.nan, 2 + noise), 1 + noise)
+    assert "1 of 8 chains have diverged" in lost.doubt()
+    assert "no minimum" in Chains(noise - 2, 1 + noise).doubt()
+
+
+def test_a_spring_of_the_wrong_strength_is_seen() -> None:
+    """A virial of other forces than those that were descended is not 1."""
+
+    class Weak(Spring):
+        def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
+            return 0.8 * gradients
+
+    langevin = Langevin(900, None, 0.3, Constant(), temperature=0.01)
+    theta = BOWL.minima()[0]
+    chains = run_chains(BOWL, theta, langevin, 0.0, 100, 300, 20)
+    found = chains.coefficient().value
+    assert found is not None and found == pytest.approx(2, rel=0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sgdtheory.diagnostics.chains.Spring", Weak)
+        weak = run_chains(BOWL, theta, langevin, 0.0, 100, 300, 20)
+    # the gradient is .8 of what the temperature is for: V' = .8V, so the excess is 1.25 × 2
+    wrong = weak.coefficient().value
+    assert wrong is not None and wrong == pytest.approx(2.5, rel=0.05)
+
+
+def test_examples_are_counted_or_asked_for() -> None:
+    with pytest.raises(UserError, match=r"llc\.examples: Quadratic has no examples to count"):
+        LearningCoefficient().refuse(BOWL, "llc")
+    with pytest.raises(UserError, match="blocks=20 is more than steps=5"):
+        LearningCoefficient(steps=5, examples=10).refuse(BOWL, "llc")
+    regression = LinearRegression(digits(limit=100), weight_decay=0.1)
+    LearningCoefficient().refuse(regression, "llc")
+    sampled = LearningCoefficient(steps=20, burn_in=0, chains=2).sample(
+        regression, regression.minima()[0]
+    )
+    assert sampled.temperature == pytest.approx(log(regression.count) / regression.count)
+    # .3 over the largest curvature, the spring's with it
+    top = float(torch.linalg.eigvalsh(regression.hessian)[-1]) + 10 * sampled.temperature
+    assert sampled.learning_rate == pytest.approx(0.3 / top, rel=0.05)
