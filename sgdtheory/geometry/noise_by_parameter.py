@@ -9,7 +9,7 @@ from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import WithExamples, has_examples, sampled_of
 
 DRAWS = 4096  # samples where a landscape has no examples: σ is known to 1.1 %
-QUIET = 1e-3  # of the largest σ, below which a parameter has no noise to speak of
+QUIET = 1e-6  # of the largest σ, below which a parameter has no noise
 
 
 def deviations(landscape: Landscape, theta: Tensor, source: Generator) -> Tensor:

@@ -13,7 +13,7 @@ from sgdtheory.geometry.gradient_noise import (
     per_sample_noise,
     whole_pass,
 )
-from sgdtheory.geometry.hessian import top_eigenpairs
+from sgdtheory.geometry.hessian import hessian, top_eigenpairs
 from sgdtheory.geometry.lanczos import weighted_spectrum
 from sgdtheory.geometry.noise_by_parameter import deviations, noise_scale
 from sgdtheory.geometry.scale_invariance import scale_invariant
@@ -22,10 +22,11 @@ from sgdtheory.landscapes.derived.rescaled import Rescaled
 from sgdtheory.protocol import Landscape, TensorsByName, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
-from sgdtheory.roles.facts import decay_gradient, decays_alike, weight_decay_of
+from sgdtheory.roles.facts import decay_gradient, decays_alike, device_of, weight_decay_of
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
+DENSE = 2048  # parameters up to which a Hessian is written down
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
 VECTORS, MICRO = 32, 32  # draws of the noise that the spectrum is weighted by, and their batch size
 LANCZOS = 40  # steps: the resolved scales of h span about (steps)²
@@ -234,7 +235,26 @@ def reference_of_adam(
     rescaled = Rescaled(landscape, scale)
     above = None if start is None else start.to(scale) * scale
     ground = reference_minimum_at(rescaled, theta * scale, seed, batch_size, start=above)
+    ground = _along_the_noise(rescaled, ground)
     return ground._replace(scale=scale.cpu())
+
+
+def _along_the_noise(landscape: Landscape, ground: ReferenceMinimum) -> ReferenceMinimum:
+    """The same with the directions that hold most of the noise, where a Hessian can be written
+    down: the steepest of Adam are those of its quietest parameters."""
+    if len(ground.theta) > DENSE or not has_examples(landscape):
+        return ground
+    if not _is_afforded(landscape, ground.theta):
+        return ground
+    theta = ground.theta.to(device_of(landscape))
+    curvatures, modes = torch.linalg.eigh(hessian(landscape, theta))
+    _, noise = per_sample_noise(landscape, theta, modes.T)
+    noisiest = noise.argsort(descending=True)[:DIRECTIONS].sort(descending=True).values
+    return ground._replace(
+        directions=modes.T[noisiest].cpu(),
+        curvatures=curvatures[noisiest].cpu(),
+        noise_diagonal=noise[noisiest].cpu(),
+    )
 
 
 def _noise(
