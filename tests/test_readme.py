@@ -1,4 +1,4 @@
-"""The README's command lines, as a shell reads them."""
+"""The command lines of README and guides, as a shell reads them."""
 
 import re
 import shlex
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+HERE = Path(__file__).parents[1]
+README = (HERE / "README.md").read_text(encoding="utf-8")
+GUIDES = [HERE / "docs" / f"{name}.md" for name in ("keys", "measured", "transformers")]
 PROGRAMS = ("sgdtheory", "make", "python", "pip", ".venv/bin/sgdtheory")
 SPECIAL = set(
     "[]*?"
@@ -37,7 +39,8 @@ def unquoted(line: str) -> set[str]:
     return SPECIAL & set(re.sub(r"'[^']*'|\"[^\"]*\"", "", line))
 
 
-LINES = command_lines(README)
+TEXTS = [README, *(guide.read_text(encoding="utf-8") for guide in GUIDES)]
+LINES = list(dict.fromkeys(line for text in TEXTS for line in command_lines(text)))
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -63,3 +66,16 @@ def test_command_lines_are_found() -> None:
         "b=[1] c=2",
     ]
     assert all(unquoted(line) for line in command_lines(text)) and not unquoted("sgdtheory 'a=[1]'")
+
+
+def test_the_readme_is_short() -> None:
+    """A reader of its first screen can say what is measured, and how to start."""
+    assert len(README.splitlines()) <= 130
+    first = "\n".join(README.splitlines()[:40])
+    assert "make demo" in first and "sgdtheory train" in first
+
+
+@pytest.mark.parametrize("file", [HERE / "README.md", *sorted((HERE / "docs").glob("*.md"))])
+def test_links_lead_somewhere(file: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []

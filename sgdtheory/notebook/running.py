@@ -103,13 +103,13 @@ def _named(
     }
     said = [*naming.choices, "executor.workers=1", *words]
     try:
-        tried = task_named(command, said, keys, naming.trust)
+        task = task_named(command, said, keys, naming.trust)
     except UserError as fault:
         line = str(fault).splitlines()[0]
         return line if line.startswith("--trust") else _another(naming)
-    if not _is_same(landscape, getattr(tried.pipeline, "landscape", None), points):
+    if not _is_same(landscape, getattr(task.pipeline, "landscape", None), points):
         return _another(naming)
-    refuse_another(tried.open(), tried)
+    refuse_another(task.open(), task)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / EXAMPLES, content)
     return task_named(command, said, keys | {"data.path": str(folder / EXAMPLES)}, naming.trust)

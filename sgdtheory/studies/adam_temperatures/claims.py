@@ -7,19 +7,23 @@ import numpy as np
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import known
+from sgdtheory.studies.shared.parts import headline
 from sgdtheory.temperature.adam_claims import adam_claims
 from sgdtheory.temperature.claims import fit_over_minima
 
 CLOSE = 0.05  # of a slope, and of a ratio to one
 SIGMAS = 3.0
+SHOWN = ("directions", "linear")  # whatever they say
 RULES = ("as it is", "square root", "linear")  # by which a batch grows
 
 
 def claims_of(axes: Rows, cells: Rows, rules: Rows) -> list[Claim]:
     """On the axes of a quadratic, over the cells of a sweep, and by the rules for larger
-    batches."""
-    claims = [_axes_claim(axes), _sgd_claim(axes), *_sweep_claims(cells)]
-    return claims + _rule_claims(rules)
+    batches, a headline first."""
+    claims = [_axes_claim(axes), _sgd_claim(axes), *_sweep_claims(cells), *_rule_claims(rules)]
+    judged = [claim for claim in claims if claim.name not in SHOWN]
+    words = "Adam's cloud has a temperature η/2√b, on a quadratic and on a network"
+    return [headline("adam", judged, words), *claims]
 
 
 def _axes_claim(rows: Rows) -> Claim:
