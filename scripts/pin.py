@@ -129,6 +129,17 @@ JOBS: dict[str, list[str]] = {
         "sweep.learning_rate=[0.05] "
         "precision=0.2 steps=400 sampling=without_replacement"
     ],
+    "adam_temperature": [
+        "study adam_temperature replicas=64 steps=200 sweep.sweep.learning_rate=[0.002] "
+        "sweep.sweep.batch_size=[16,32] sweep.precision=0.5 sweep.replicas=4 sweep.steps=400"
+    ],
+    "collapse": [
+        "study collapse systems.regression.replicas=50 systems.regression.steps=60 "
+        "systems.regression.learning_rates=[0.9,1.04] systems.walk.replicas=200 "
+        "systems.walk.batch_sizes=[1,32] systems.walk.steps=60 systems.widths.steps=60 "
+        "systems.widths.learning_rates=[1.0,2.0] systems.units.steps=60 "
+        "systems.units.batch_sizes=[16,64]"
+    ],
     "compensation": [
         "study compensation pushed=2 landscapes.wide.model.hidden=[3] "
         "landscapes.narrow.model.hidden=[1] search_steps=400 "
@@ -142,6 +153,12 @@ JOBS: dict[str, list[str]] = {
         "systems.two_wells.replicas=200 systems.two_wells.sgd.steps=200 "
         "systems.two_wells.burn_in=50 systems.regression.replicas=32 "
         "systems.regression.sgd.steps=100"
+    ],
+    "edge_of_stability": [
+        "study edge_of_stability ~descents.descent_2 ~descents.heavy_ball ~descents.batches_8 "
+        "~descents.batches_16 ~descents.batches_64 looks=4 draws=4 descents.descent_1.sgd.steps=20 "
+        "descents.adam.sgd.steps=20 descents.sam.sgd.steps=20 descents.batches_32.sgd.steps=40 "
+        "descents.cross_entropy.sgd.steps=8"
     ],
     "epoch_noise": [
         "study epoch_noise epochs.sweep.learning_rate=[0.25] epochs.sweep.batch_size=[64,128] "
@@ -157,11 +174,27 @@ JOBS: dict[str, list[str]] = {
         "probes=4 sketch=4 polish_steps=5 model.hidden=[8] data.test_share=0.8"
     ],
     "free_energy": ["study free_energy clouds=2 replicas=4000 sgd.steps=300 moments=8"],
+    "learning_coefficient": [
+        "study learning_coefficient ~systems.power_2 ~systems.power_6 ~systems.linear_5_3_2 "
+        "~systems.linear_4_4_4 learning_rates=[0.4,0.8] widths=[4,8] polish_steps=50 "
+        "chains.burn_in=20 chains.steps=40 systems.bowl.chains.steps=60 systems.bowl.chains.burn_in=30 "
+        "systems.power_4.chains.steps=60 systems.power_4.chains.burn_in=30 "
+        "systems.linear_3_3_3.chains.steps=60 systems.linear_3_3_3.chains.burn_in=30"
+    ],
     "noise_along_path": [f"study noise_along_path {PATHS} points=5"],
     "one_point_convexity": [
         "study one_point_convexity runs.trained.steps=60 runs.untrained.steps=60 "
         "runs.annealed.steps=60 snapshots=5 seeds=2 "
         "model.hidden=[8] one_point.points=2 data.test_share=0.8"
+    ],
+    "potential": [
+        "study potential systems.bowl.replicas=50 systems.bowl.learning_rates=[0.4] "
+        "systems.bowl.batch_sizes=[1,16] systems.control.replicas=50 "
+        "systems.control.learning_rates=[0.4] ~systems.wells systems.tilted.replicas=500 "
+        "systems.tilted.sgd.steps=400 systems.tilted.burn_in=100 systems.tilted.spacing=100 "
+        "systems.plane.replicas=500 systems.plane.sgd.steps=300 systems.plane.burn_in=100 "
+        "systems.softmax.replicas=50 systems.softmax.burn_in=0.1 systems.softmax.looks=2 "
+        "systems.softmax.moments=3 systems.softmax.directions=4 data.limit=100"
     ],
     "release_from_path": [f"study release_from_path {PATHS} {RELEASE}"],
     "saddles": [

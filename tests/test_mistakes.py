@@ -300,7 +300,7 @@ CHOICES = [
     wrong("train data=imagenet", "data=images data.path="),
     wrong("train landscape=muller-brown", "did you mean 'muller_brown'"),
     wrong("study strng", "did you mean 'string_sampling'"),
-    wrong("study zzz", "there are compensation, ", "width_and_barriers"),
+    wrong("study zzz", "there are adam_temperature, ", "width_and_barriers"),
     wrong("sweep temperature", "Did you mean 'sweep-temperature'"),
     wrong("sweep_temperature", "Did you mean 'sweep-temperature'"),
     wrong("temperature", "Did you mean 'sweep-temperature'"),
