@@ -177,7 +177,8 @@ JOBS: dict[str, list[str]] = {
     "learning_coefficient": [
         "study learning_coefficient ~systems.power_2 ~systems.power_6 ~systems.linear_5_3_2 "
         "~systems.linear_4_4_4 learning_rates=[0.4,0.8] widths=[4,8] polish_steps=50 "
-        "chains.burn_in=20 chains.steps=40 systems.bowl.chains.steps=60 systems.bowl.chains.burn_in=30 "
+        "chains.burn_in=20 chains.steps=40 systems.bowl.chains.steps=60 "
+        "systems.bowl.chains.burn_in=30 "
         "systems.power_4.chains.steps=60 systems.power_4.chains.burn_in=30 "
         "systems.linear_3_3_3.chains.steps=60 systems.linear_3_3_3.chains.burn_in=30"
     ],

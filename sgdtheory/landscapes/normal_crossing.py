@@ -32,6 +32,12 @@ class NormalCrossing(Formula):
         """The crossing itself [1, k]."""
         return torch.zeros(1, self.native_dim, dtype=torch.float64)
 
+    def learning_rate(self) -> float:
+        """A tenth of the limit 2/h, h = 2k(2k − 1) the largest curvature along an axis in |x_i| ≤ 1:
+        what is measured near the crossing, where it is flat, diverges away from it."""
+        power = 2 * max(self.powers)
+        return 0.2 / (power * (power - 1))
+
     def learning_coefficient(self) -> float:
         """λ = min_i 1/2k_i, and ½ for each direction that the formula leaves free."""
         free = self.dim - self.native_dim
