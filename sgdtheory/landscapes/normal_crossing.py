@@ -33,7 +33,7 @@ class NormalCrossing(Formula):
         return torch.zeros(1, self.native_dim, dtype=torch.float64)
 
     def learning_rate(self) -> float:
-        """A tenth of the limit 2/h, h = 2k(2k − 1) the largest curvature along an axis in |x_i| ≤ 1:
+        """A tenth of the limit 2/h, h = 2k(2k − 1) the largest curvature of an axis in |x_i| ≤ 1:
         what is measured near the crossing, where it is flat, diverges away from it."""
         power = 2 * max(self.powers)
         return 0.2 / (power * (power - 1))
