@@ -13,7 +13,7 @@ from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.spawned import Spawned, spawned, start_in_pairs
 from sgdtheory.optim.training_loop import run_stage
-from sgdtheory.protocol import value_and_grad, values
+from sgdtheory.protocol import Cloud, value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesNoise
 from sgdtheory.runs.unit import Estimate, UnitFolder
@@ -44,23 +44,30 @@ class Bowl:
 
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         landscape, sgd = self.landscape, spawned(self.sgd, settings["spawn"])
-        start = start_in_pairs(landscape.init(self.pairs, stream(seed, "init"))).to(dtype)
+        start = self._start(stream(seed, "init"), dtype)
         cloud = run_stage(folder, "copies", sgd, landscape, start, seed)
         losses, gradients = value_and_grad(landscape, cloud)
-        first, second = cloud[0::2], cloud[1::2]
-        dip = values(landscape, (first + second) / 2) - (losses[0::2] + losses[1::2]) / 2
-        slopes = gradients[1::2] - gradients[0::2]  # HΔ
-        second_order = -((second - first) * slopes).sum(1) / 8
+        ends = cloud.unflatten(0, (-1, 2))
+        middle = values(landscape, ends.mean(1))
+        dip = middle - losses.view(-1, 2).mean(1)
+        delta = ends[:, 1] - ends[:, 0]
+        slopes = gradients.unflatten(0, (-1, 2))
+        turned = slopes[:, 1] - slopes[:, 0]  # HΔ
+        second_order = -(delta * turned).sum(1) / 8
         exact = -spread_energy(landscape, sgd) / 4
-        scale = float(losses.abs().max())
-        facts = {"exact": exact, "off": float((dip - second_order).abs().max()) / scale}
+        off = (dip - second_order).abs().max()
+        facts = {"exact": exact, "off": float(off / losses.abs().max())}
         mean = Measured.mean(dip.cpu())
         row = row_of(facts, dip=mean, ratio=mean.in_units_of(exact))
         return {"bowl": [row]}, {"cloud": cloud}
 
     def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
-        start = start_in_pairs(self.landscape.init(self.pairs, torch.Generator())).to(dtype)
+        start = self._start(torch.Generator(), dtype)
         return estimate_stage(self.landscape, spawned(self.sgd, settings["spawn"]), start)
+
+    def _start(self, source: torch.Generator, dtype: torch.dtype) -> Cloud:
+        points = self.landscape.init(self.pairs, source)
+        return start_in_pairs(points).to(dtype)
 
     def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         rows = tables["bowl"]
@@ -73,12 +80,14 @@ def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
     """Tr(HΣ), Σ the covariance [n, n] of a copy about the other's mean at the end: that of (θ, v)
     is 0 at the spawning, and a step makes AΣAᵀ + B(C/b)Bᵀ of it, A = [[1 − ηH, −ημ], [H, μ]],
     B = [−η; 1]."""
-    origin = torch.zeros(1, landscape.dim, dtype=torch.float64)
-    units = torch.eye(landscape.dim, dtype=torch.float64)
-    hessian = value_and_grad(landscape, units)[1] - value_and_grad(landscape, origin)[1]
+    count = landscape.dim
+    eye = torch.eye(count, dtype=torch.float64)
+    origin = torch.zeros(1, count, dtype=torch.float64)
+    _, slopes = value_and_grad(landscape, torch.cat([eye, origin]))
+    hessian = slopes[:-1] - slopes[-1]
     noise = landscape.noise_covariance(origin)[0].double() / sgd.size
-    eye, mu = torch.eye(len(hessian), dtype=torch.float64), sgd.momentum
-    spread = torch.zeros(2 * len(hessian), 2 * len(hessian), dtype=torch.float64)
+    mu = sgd.momentum
+    spread = torch.zeros(2 * count, 2 * count, dtype=torch.float64)
     for step in range(sgd.spawn, sgd.steps):
         rate = sgd.rate * sgd.schedule(step, sgd.steps)
         moved = torch.cat([eye - rate * hessian, -rate * mu * eye], 1)
@@ -86,7 +95,7 @@ def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
         by = torch.cat([-rate * eye, eye])
         a = torch.cat([moved, kept])
         spread = a @ spread @ a.T + by @ noise @ by.T
-    covariance: Tensor = spread[: len(hessian), : len(hessian)]
+    covariance: Tensor = spread[:count, :count]
     return float((hessian * covariance).sum())
 
 

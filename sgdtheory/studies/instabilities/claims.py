@@ -5,7 +5,7 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.trends import higher, ratio
 
 TIMES = 10.0  # as high the barrier of copies spawned at first is as that of the last ones
-STABLE = 0.02  # rise of the test error below which Frankle et al. call copies stable
+STABLE = 0.02  # rise of the test error below which copies count as stable; ours
 
 
 def claims_of(name: str, rows: Rows) -> list[Claim]:
@@ -56,13 +56,13 @@ PLOTS = [
         "Barrier of the straight line between two copies of a network at the end of training, "
         "over the chord of their losses, before and after renumbering of hidden units; rise of the "
         "test error on it. Against the share of training after which the copies were spawned; "
-        "means with one standard error over pairs.",
+        "means with one standard error over pairs. 0: no point of any line is above its chord.",
         "spawned",
         "share",
         ("barrier", "aligned", "error"),
         by="system",
         labels={
-            "share": "share of training before the copies are spawned",
+            "share": "share of training before",
             "barrier": "barrier",
             "aligned": "barrier, aligned",
             "error": "rise of the test error",

@@ -58,10 +58,9 @@ class Copies:
         cloud = run_stage(folder, "copies", sgd, landscape, start, seed, fraction=(0.0, 0.8))
         symmetry = symmetry_of(landscape)
         rows = []
-        for r in range(self.pairs):
+        for r, ends in enumerate(cloud.unflatten(0, (-1, 2))):
             stop_if_asked()
             folder.tell(0.8 + 0.2 * r / self.pairs, f"line {r + 1} of {self.pairs}")
-            ends = cloud[2 * r : 2 * r + 2]
             first, second = ends.cpu()
             moved = align(symmetry, second, first, stream(key(seed, "align", r), "align"))
             rows.append({"pair": r, **self._line(ends, torch.stack([first, moved]).to(ends))})
