@@ -157,6 +157,10 @@ JOBS: dict[str, list[str]] = {
         "probes=4 sketch=4 polish_steps=5 model.hidden=[8] data.test_share=0.8"
     ],
     "free_energy": ["study free_energy clouds=2 replicas=4000 sgd.steps=300 moments=8"],
+    "instability": [
+        "study instability systems.bowl.pairs=100 systems.bowl.spawn=[0,50] systems.mlp.pairs=2 "
+        "systems.mlp.spawn=[0,50] systems.mlp.sgd.steps=60 systems.mlp.dense=5"
+    ],
     "noise_along_path": [f"study noise_along_path {PATHS} points=5"],
     "one_point_convexity": [
         "study one_point_convexity runs.trained.steps=60 runs.untrained.steps=60 "

@@ -36,14 +36,16 @@ def logit_gap(landscape: NetworkLandscape, ends: Cloud, along: Profile) -> Row:
     t = along.t[worst]
     middle = points_on_line(ends, t[None])
     inputs, targets = landscape.examples("train")
-    first, last, bent = (
-        _outputs(landscape, theta, inputs) for theta in torch.cat([ends, middle.to(ends)])
-    )
-    straight = torch.lerp(first, last, float(t))
-    losses = landscape.loss.losses(torch.stack([first, last, bent, straight]), targets[None])
+    points = torch.cat([ends, middle])
+    outputs = [_outputs(landscape, theta, inputs) for theta in points]
+    first, last, _ = outputs
+    outputs.append(torch.lerp(first, last, float(t)))
+    stacked = torch.stack(outputs)
+    losses = landscape.loss.losses(stacked, targets[None])
     of_first, of_last, of_bent, of_straight = losses.cpu()
     by_logits = of_bent - of_straight
-    jensen = torch.lerp(of_first, of_last, float(t)) - of_straight
+    chord = torch.lerp(of_first, of_last, float(t))
+    jensen = chord - of_straight
     gap = by_logits - jensen
     unit = landscape.loss.unit
     return {
@@ -77,5 +79,8 @@ def _highest_over_chord(along: Profile) -> int:
 def _outputs(landscape: NetworkLandscape, theta: Tensor, inputs: Tensor) -> Tensor:
     """Outputs [N, …] in float64 at a point θ [n] for inputs [N, …], with its own statistics."""
     buffers = landscape.statistics(theta)
-    chunks = [landscape.outputs_with(theta, buffers, some) for some in inputs.split(CHUNK)]
+    chunks = []
+    for some in inputs.split(CHUNK):
+        outputs = landscape.outputs_with(theta, buffers, some)
+        chunks.append(outputs)
     return torch.cat(chunks).double()

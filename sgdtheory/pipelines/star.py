@@ -48,7 +48,8 @@ class Lines:
 
     def _join(self, pair: Pair, folder: UnitFolder) -> None:
         ends = self.minima[list(pair)]
-        seed = key(self.seed, "edge", *(self.digests[end] for end in pair))
+        digests = [self.digests[end] for end in pair]
+        seed = key(self.seed, "edge", *digests)
         row, tensors = join_by_lines(self.landscape, self.baselines, ends, seed, folder)
         folder.finish({"row": row}, {"ends": ends, **tensors})
 
@@ -110,7 +111,8 @@ class Star:
         for pair in self._pairs:
             row = self._row(pair)
             if row is not None:
-                rows.append({"pair": list(pair), **{name: row.get(name) for name in FIELDS}})
+                barriers = {name: row.get(name) for name in FIELDS}
+                rows.append({"pair": list(pair), **barriers})
         star = None
         if rows:
             star = {"centre": self.centre, "lines": rows, **_means(rows)}
@@ -158,7 +160,8 @@ def cycles_of(renumberings: Mapping[Pair, Tensor], symmetry: Callable[[], Symmet
     rows = []
     for a, b, c in triangles:
         sides = [renumberings[pair].split(sizes) for pair in ((a, b), (b, c), (a, c))]
-        rows.append({"minima": [a, b, c], **_columns(cycle_defect(found, *sides))})
+        defect = cycle_defect(found, *sides)
+        rows.append({"minima": [a, b, c], **_columns(defect)})
     return rows
 
 

@@ -18,7 +18,7 @@ from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesNoise
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
-from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 SIGMAS = 3.0  # standard errors within which the mean over pairs is the exact one
@@ -43,7 +43,8 @@ class Bowl:
         return [{"spawn": step} for step in self.spawn]
 
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
-        landscape, sgd = self.landscape, spawned(self.sgd, settings["spawn"])
+        landscape = self.landscape
+        sgd = spawned(self.sgd, settings["spawn"])
         start = self._start(stream(seed, "init"), dtype)
         cloud = run_stage(folder, "copies", sgd, landscape, start, seed)
         losses, gradients = value_and_grad(landscape, cloud)
@@ -85,29 +86,36 @@ def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
     origin = torch.zeros(1, count, dtype=torch.float64)
     _, slopes = value_and_grad(landscape, torch.cat([eye, origin]))
     hessian = slopes[:-1] - slopes[-1]
-    noise = landscape.noise_covariance(origin)[0].double() / sgd.size
+    (one,) = landscape.noise_covariance(origin).double()
+    noise = one / sgd.size
     mu = sgd.momentum
+    of_velocity = torch.cat([hessian, mu * eye], 1)
     spread = torch.zeros(2 * count, 2 * count, dtype=torch.float64)
     for step in range(sgd.spawn, sgd.steps):
         rate = sgd.rate * sgd.schedule(step, sgd.steps)
-        moved = torch.cat([eye - rate * hessian, -rate * mu * eye], 1)
-        kept = torch.cat([hessian, mu * eye], 1)
-        by = torch.cat([-rate * eye, eye])
-        a = torch.cat([moved, kept])
-        spread = a @ spread @ a.T + by @ noise @ by.T
+        of_point = torch.cat([eye - rate * hessian, -rate * mu * eye], 1)
+        a = torch.cat([of_point, of_velocity])
+        b = torch.cat([-rate * eye, eye])
+        fresh = b @ noise @ b.T
+        spread = a @ spread @ a.T + fresh
     covariance: Tensor = spread[:count, :count]
-    return float((hessian * covariance).sum())
+    energies = hessian * covariance
+    return float(energies.sum())
 
 
 def _mean_claim(name: str, rows: Rows) -> Claim:
     """The step whose mean over pairs is farthest from the exact one, in standard errors."""
-    worst = max(rows, key=lambda row: abs(row["ratio"] - 1) / row["ratio_stderr"])
-    ratio = Measured(worst["ratio"], worst["ratio_stderr"])
+
+    def distance(row: Row) -> float:
+        return float(abs(row["ratio"] - 1) / row["ratio_stderr"])
+
+    worst = max(rows, key=distance)
+    ratio = Measured.read(worst, "ratio")
     words = (
         f"{name}: halfway between two copies the loss is below their mean, {ratio} times as far as "
         f"−¼Tr(HΣ) says, where it is farthest from that"
     )
-    holds = abs(worst["ratio"] - 1) <= SIGMAS * worst["ratio_stderr"]
+    holds = distance(worst) <= SIGMAS
     expected = f"1 within {SIGMAS:g} standard errors at every step"
     return Claim(f"{name}_mean", words, ratio, expected, holds)
 

@@ -18,7 +18,7 @@ from sgdtheory.paths.baselines import symmetry_of
 from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line
 from sgdtheory.protocol import Cloud
-from sgdtheory.rng import key, stream
+from sgdtheory.rng import stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, UnitFolder
@@ -54,28 +54,38 @@ class Copies:
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         landscape = self.landscape
         sgd = spawned(self.sgd, settings["spawn"])
-        start = start_in_pairs(landscape.init(self.pairs, stream(seed, "init"))).to(dtype)
+        start = self._start(stream(seed, "init"), dtype)
         cloud = run_stage(folder, "copies", sgd, landscape, start, seed, fraction=(0.0, 0.8))
         symmetry = symmetry_of(landscape)
         rows = []
-        for r, ends in enumerate(cloud.unflatten(0, (-1, 2))):
+        pairs = cloud.unflatten(0, (-1, 2))
+        for r, ends in enumerate(pairs):
             stop_if_asked()
-            folder.tell(0.8 + 0.2 * r / self.pairs, f"line {r + 1} of {self.pairs}")
+            done = 0.8 + 0.2 * r / self.pairs
+            folder.tell(done, f"line {r + 1} of {self.pairs}")
             first, second = ends.cpu()
-            moved = align(symmetry, second, first, stream(key(seed, "align", r), "align"))
-            rows.append({"pair": r, **self._line(ends, torch.stack([first, moved]).to(ends))})
+            moved = align(symmetry, second, first, stream(seed, "align", r))
+            aligned = torch.stack([first, moved]).to(ends)
+            row = self._line(ends, aligned)
+            rows.append({"pair": r, **row})
         return {"copies": rows}, {"cloud": cloud}
 
     def _line(self, ends: Cloud, aligned: Cloud) -> Row:
         """What is measured of one pair [2, n]."""
-        along, after = self._along(ends), self._along(aligned)
+        along = self._along(ends)
+        after = self._along(aligned)
+        barrier = along.barrier_above_line()
+        left = after.barrier_above_line()
+        first, second = ends
+        distance = (first - second).norm() / first.norm()
         assert along.test_errors is not None and along.train_errors is not None
+        train_error = along.train_errors[[0, -1]].mean()
         return {
-            "barrier": along.barrier_above_line().value,
-            "aligned": after.barrier_above_line().value,
+            "barrier": barrier.value,
+            "aligned": left.value,
             "error": _rise(along.test_errors),
-            "distance": float((ends[0] - ends[1]).norm() / ends[0].norm()),
-            "train_error": float(along.train_errors[[0, -1]].mean()),
+            "distance": float(distance),
+            "train_error": float(train_error),
         }
 
     def _along(self, ends: Cloud) -> Profile:
@@ -84,8 +94,12 @@ class Copies:
 
     def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
         sgd = spawned(self.sgd, settings["spawn"])
-        start = start_in_pairs(self.landscape.init(self.pairs, torch.Generator())).to(dtype)
+        start = self._start(torch.Generator(), dtype)
         return estimate_stage(self.landscape, sgd, start)
+
+    def _start(self, source: torch.Generator, dtype: torch.dtype) -> Cloud:
+        points = self.landscape.init(self.pairs, source)
+        return start_in_pairs(points).to(dtype)
 
     def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         """Means over pairs, with their standard errors."""
