@@ -174,6 +174,10 @@ JOBS: dict[str, list[str]] = {
         "probes=4 sketch=4 polish_steps=5 model.hidden=[8] data.test_share=0.8"
     ],
     "free_energy": ["study free_energy clouds=2 replicas=4000 sgd.steps=300 moments=8"],
+    "instability": [
+        "study instability systems.bowl.pairs=100 systems.bowl.spawn=[0,50] systems.mlp.pairs=2 "
+        "systems.mlp.spawn=[0,50] systems.mlp.sgd.steps=60 systems.mlp.dense=5"
+    ],
     "learning_coefficient": [
         "study learning_coefficient ~systems.power_2 ~systems.power_6 ~systems.linear_5_3_2 "
         "~systems.linear_4_4_4 learning_rates=[0.4,0.8] widths=[4,8] polish_steps=50 "

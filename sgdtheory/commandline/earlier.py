@@ -51,7 +51,7 @@ def adopt(
         return _adopt_newest(config, keys, read, identity) if newest else ()
     paths = [path for word in _words(config.minima) for path in places(word)]
     runs = [path for path in paths if (path / "manifest.json").exists()]
-    notes = _adopt_runs(config, runs, keys, read, identity) if runs else ()
+    notes = adopt_runs(config, runs, keys, read, identity) if runs else ()
     if config.get("at") is not None and runs:
         config.minima = [str(file) for run in runs for file in _paths_of(run)]
     else:
@@ -98,28 +98,30 @@ def own_points(config: "DictConfig", run: Path, manifest: Facts) -> None:
     config.minima = [str(run / MINIMA)]
 
 
-def _adopt_runs(
+def adopt_runs(
     config: "DictConfig",
     runs: list[Path],
     touched: set[str],
     read: Read,
     identity: Identity,
+    by: str = "minima",
 ) -> tuple[str, ...]:
     """The landscape of runs, which must be one and the same, and that of the command line where it
-    sets one; gives what is to be said of runs whose landscape has changed since."""
-    theirs = config_of(_finished(runs[0]), read)
+    sets one; gives what is to be said of runs whose landscape has changed since. `by`: the key
+    that names them."""
+    theirs = config_of(_finished(runs[0], by), read)
     words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
     if words and without_rate(identity(config)) != without_rate(identity(theirs)):
         raise UserError(
-            f"{', '.join(words)}: another landscape than that of minima={runs[0]}; leave it "
+            f"{', '.join(words)}: another landscape than that of {by}={runs[0]}; leave it "
             f"out, or train one"
         )
     for run in runs[1:]:
-        if without_rate(identity(config_of(_finished(run), read))) != without_rate(
+        if without_rate(identity(config_of(_finished(run, by), read))) != without_rate(
             identity(theirs)
         ):
             raise UserError(
-                f"minima: {run} is of another landscape than {runs[0]}; take them one at a time"
+                f"{by}: {run} is of another landscape than {runs[0]}; take them one at a time"
             )
     notes = list(_take(config, theirs, touched))
     for run in runs:
@@ -181,14 +183,14 @@ def _paths_of(run: Path) -> list[Path]:
     return files
 
 
-def _finished(path: Path) -> Path:
+def _finished(path: Path, by: str) -> Path:
     """A run directory with minima."""
     status, manifest, _ = status_of(path)
     if status == "damaged":
-        raise UserError(f"minima={path}: {manifest['why']}")
+        raise UserError(f"{by}={path}: {manifest['why']}")
     if MINIMA not in manifest.get("files", {}):
         go_on = pasted(manifest.get("command_line")) or "the same command"
         raise UserError(
-            f"minima={path}: that run is {status} and has no minima yet; go on with {go_on}"
+            f"{by}={path}: that run is {status} and has no minima yet; go on with {go_on}"
         )
     return path

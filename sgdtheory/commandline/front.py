@@ -106,6 +106,7 @@ def _finished(command: str, cfg: DictConfig) -> Run | None:
         root = OmegaConf.select(cfg, "run.root")
         elsewhere = [OmegaConf.select(cfg, f"run.{key}") for key in ("dir", "name")]
         own_points = isinstance(cfg.get("minima"), int | None)
+        own_points = own_points and cfg.get("start") is None
         if not own_points or not isinstance(root, str) or elsewhere != [None, None]:
             return None
         return finished_run(Path(root), command, kept_yaml(cfg))

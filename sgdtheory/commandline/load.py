@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from sgdtheory.commandline.composer import trust_packages
 from sgdtheory.commandline.earlier import own_points
 from sgdtheory.commandline.minima_runs import own_examples
+from sgdtheory.commandline.start import own_start
 from sgdtheory.commandline.stored import read_whole, usual_settings
 from sgdtheory.commandline.strangers import science_of
 from sgdtheory.commandline.task import task
@@ -51,6 +52,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     _placed(cfg, path, manifest, Path(str(root or "runs")))
     own_examples(cfg, path)
     own_points(cfg, path, manifest)
+    own_start(cfg, path, manifest)
     try:
         found = task(manifest["command"], cfg, trust)
     except UserError as mistake:
@@ -79,6 +81,9 @@ def _placed(cfg: DictConfig, path: Path, manifest: Json, root: Path) -> None:
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
         if isinstance(value, str):
             OmegaConf.update(cfg, key, _found(value, made_in))
+    if cfg.get("start") is not None:
+        file, at, step = str(cfg.start).rpartition("@")
+        cfg.start = f"{_found(file, made_in)}{at}{step}"
     if cfg.get("minima") is not None and not isinstance(cfg.minima, int):
         files = [cfg.minima] if isinstance(cfg.minima, str) else cfg.minima
         cfg.minima = [_found(str(file), made_in) for file in files]

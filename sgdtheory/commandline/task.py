@@ -15,6 +15,7 @@ from sgdtheory.commandline.earlier import adopt
 from sgdtheory.commandline.habits import meant, value_meant
 from sgdtheory.commandline.minima_runs import digest_of_landscape
 from sgdtheory.commandline.schema import Checker, Node, build, is_node, refuse
+from sgdtheory.commandline.start import adopt_start
 from sgdtheory.commandline.stored import kept_yaml, plain_tree, read_yaml, usual_settings
 from sgdtheory.commandline.targets import is_anothers
 from sgdtheory.commandline.words import key_set_by, root_of
@@ -97,6 +98,9 @@ def _configuration(
             identity = partial(_landscape_of, trust=checker.roots[1:])
             touched = map(key_set_by, overrides)
             notes = adopt(cfg, touched, read_yaml, identity, newest=command == "connect")
+        if "start" in cfg:
+            identity = partial(_landscape_of, trust=checker.roots[1:])
+            notes = adopt_start(cfg, map(key_set_by, overrides), read_yaml, identity)
         raw, yaml = plain_tree(cfg, resolve=False), kept_yaml(cfg)
         cfg.device = resolve_device(str(cfg.device), checker)
         own = OmegaConf.select(cfg, "landscape.device")

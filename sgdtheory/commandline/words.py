@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 # keys whose values are names of things outside
 FILES = (
     "minima",
+    "start",
     "checkpoint.key",
     "checkpoint.prefix",
 )

@@ -2,8 +2,10 @@
 one bend."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.optim.adam import AdamSettings
@@ -13,15 +15,17 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_lowering
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.logit_gap import logit_gap
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile, profile
+from sgdtheory.paths.renumbering import renumbering_between
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.symmetry import Symmetry
 from sgdtheory.paths.symmetry_search import find_symmetry
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.rng import key, stream
-from sgdtheory.roles.examples import NetworkLandscape, has_examples, is_network
-from sgdtheory.runs.extra import FAULTS, nothing, reason
+from sgdtheory.roles.examples import NetworkLandscape, has_examples, is_network, network_of
+from sgdtheory.runs.extra import FAULTS, extra, nothing, reason
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.rows import Row
@@ -60,7 +64,7 @@ class Ways:
         line = self._along_line(self.ends)
         row = line.row(gradients=0, evaluations=self.baselines.dense, length_ratio=1.0)
         return {
-            "linear": row,
+            "linear": {**row, **self._logits(self.ends, line)},
             "straight_barrier": row["barrier"],
             "curves": {"linear": line.curves()},
         }
@@ -71,10 +75,9 @@ class Ways:
         if not is_network(self.landscape):
             return {"aligned": None, "aligned_why": "only networks have hidden units to renumber"}
         first, second = self.ends
-        units = symmetry_of(self.landscape)
-        renumbered = align(units, second.cpu(), first.cpu(), stream(self.seed, "align"))
-        renumbered = renumbered.to(first)
-        line = self._along_line(torch.stack([first, renumbered]))
+        _, renumbered = self._alignment
+        ends = torch.stack([first, renumbered])
+        line = self._along_line(ends)
         distance = float((renumbered - first).norm())
         row = line.row(
             gradients=0,
@@ -83,10 +86,40 @@ class Ways:
         )
         is_same = distance <= SAME * float(first.norm())
         return {
-            "aligned": {**row, "same_function": is_same},
+            "aligned": {**row, **self._logits(ends, line), "same_function": is_same},
             "aligned_barrier": row["barrier"],
             "curves": {"aligned": line.curves()},
         }
+
+    @cached_property
+    def _alignment(self) -> tuple[Symmetry, Tensor]:
+        """The network's symmetry, and the second end [n] with its units renumbered."""
+        first, second = self.ends
+        symmetry = symmetry_of(network_of(self.landscape))
+        renumbered = align(symmetry, second.cpu(), first.cpu(), stream(self.seed, "align"))
+        return symmetry, renumbered.to(first)
+
+    def renumbering(self) -> TensorsByName:
+        """How the second network's units were renumbered: the permutations of all groups, one after
+        the other, int64 [units]; none where they were turned."""
+        if not is_network(self.landscape):
+            return {}
+        try:
+            symmetry, renumbered = self._alignment
+            permutations = renumbering_between(symmetry, self.ends[1], renumbered)
+        except CorruptFile:
+            raise
+        except FAULTS:  # what cannot be aligned has told why in its row
+            return {}
+        return {"renumbering": torch.cat(permutations)}
+
+    def _logits(self, ends: Cloud, line: Profile) -> Row:
+        """What makes the barrier of the straight line between ends [2, n]; empty on a formula."""
+        landscape = self.landscape
+        if not is_network(landscape) or len(line.t) < 3:
+            return {}
+        gap = extra(["logit_gap"], lambda: {"logit_gap": logit_gap(landscape, ends, line)})
+        return dict(gap)
 
     def _along_line(self, ends: Cloud) -> Profile:
         """Scores of equally spaced points of the straight line between ends [2, n]."""

@@ -54,7 +54,23 @@ def join(
         row |= ensembling(landscape, found.path, found.along)
     row["lowest_way"] = lowest_way(row)
     row["verdict"] = verdict_of(landscape, found.along, row)
-    return row, {"path": found.path.pivots, "t": found.path.arcs}
+    tensors = {"path": found.path.pivots, "t": found.path.arcs, **ways.renumbering()}
+    return row, tensors
+
+
+def join_by_lines(
+    landscape: Landscape, baselines: Baselines, ends: Cloud, seed: int, folder: UnitFolder
+) -> tuple[Row, TensorsByName]:
+    """The straight line between ends [2, n] and the aligned one alone, as an edge has them."""
+    landscape = scored_once(landscape)
+    if not is_scored(landscape):
+        baselines = replace(baselines, dense=FORMULA_DENSE)
+    ways = Ways(landscape, baselines, ends, seed, folder)
+    row: Row = {}
+    for of_way in _lines(ways):
+        of_way.pop("curves", None)
+        row |= of_way
+    return row, ways.renumbering()
 
 
 def _path_row(landscape: Landscape, found: FoundPath) -> Row:
@@ -94,15 +110,20 @@ def _path_row(landscape: Landscape, found: FoundPath) -> Row:
 def _add_other_ways(row: Row, ways: Ways, progress: EdgeProgress) -> None:
     """The columns of the other ways, and their losses among the row's curves."""
     ways.folder.tell(progress.measured, "aligning")
-    columns = [
-        extra(["linear", "straight_barrier"], ways.straight),
-        extra(["aligned", "aligned_barrier"], ways.aligned),
-    ]
+    columns = _lines(ways)
     for k, name in enumerate(BENDS):
         columns.append(ways.bent(name, progress.of_bend(k)))
     for of_way in columns:
         row["curves"] |= of_way.pop("curves", {})
         row |= of_way
+
+
+def _lines(ways: Ways) -> list[Row]:
+    """The columns of the straight line and of the aligned one."""
+    return [
+        extra(["linear", "straight_barrier"], ways.straight),
+        extra(["aligned", "aligned_barrier"], ways.aligned),
+    ]
 
 
 def _examples(landscape: Landscape, along: Profile) -> Row:

@@ -21,7 +21,6 @@ from sgdtheory.paths.distinct_points import DistinctPoints
 from sgdtheory.paths.edge import join
 from sgdtheory.paths.graph import Pair
 from sgdtheory.paths.next_pairs import next_pairs
-from sgdtheory.paths.plane import plane
 from sgdtheory.paths.search import PathMethod
 from sgdtheory.paths.strings import Strings
 from sgdtheory.pipelines.asked_edges import asked_edges
@@ -33,6 +32,8 @@ from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, finite_losses, me
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.optimiser import Optimiser, adam_of, known_by, refuse_adam, without_sgd
 from sgdtheory.pipelines.origin import origin_of
+from sgdtheory.pipelines.plane_units import plane_units
+from sgdtheory.pipelines.star import Lines, Star
 from sgdtheory.pipelines.starting_points import Given, given
 from sgdtheory.pipelines.train import describe_point
 from sgdtheory.protocol import Dtype, Landscape, TensorsByName, dtype_of
@@ -134,19 +135,14 @@ class Connect:
         edges = [unit for unit, _ in self._edges(run)]
         on_minima = units_of(self.diagnostic, self.landscape, minima, run)
         on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
-        return minima + on_minima + self._plane_units(run) + edges + on_paths
+        paths = edges + self._star(run).units() + on_paths
+        return minima + on_minima + self._plane_units(run) + paths
 
     def _score(self, index: int, folder: UnitFolder) -> None:
         """Score one minimum."""
         theta = self.nodes[index]
         row = describe_point(self.landscape, theta)
         folder.finish({"rows": [row]}, {"minima": theta[None]})
-
-    def _draw_plane(self, folder: UnitFolder) -> None:
-        """Score the plane through the first three minima."""
-        corners = self.nodes[:3]
-        grid = plane(self._judged, corners, self.plane, folder.tell)
-        folder.finish({"plane": grid}, {"minima": corners})
 
     def _join(self, pair: Pair, folder: UnitFolder) -> None:
         """Join two minima."""
@@ -160,15 +156,9 @@ class Connect:
     def finish(self, run: Run) -> Results:
         graph = GraphOfMinima(self._minima(run))
         clouds: dict[str, Tensors] = {"minima.safetensors": self._kept()}
-        edges = []
-        if len(graph.minima) == len(self.nodes):
-            edges = self._edges(run)
         on_paths = []
-        for unit, (i, j) in edges:
-            result = run.result(unit)
-            if result is None:
-                continue
-            graph.rows[i, j] = result["row"]
+        found = graph.take(run, self._edges(run))
+        for (i, j), unit in found.items():
             tensors = run.folder(unit).clouds()
             clouds[f"paths/{i}-{j}.safetensors"] = tensors
             on_paths.append((unit, (i, j), tensors["t"]))
@@ -177,6 +167,7 @@ class Connect:
         numbers = {
             **graph.numbers(),
             "minima_from": origin_of(self.minima),
+            **self._star(run).numbers(),
             "merged": [list(pair) for pair in self._distinct.repeated],
         }
         for unit in self._plane_units(run):
@@ -273,11 +264,18 @@ class Connect:
         return units
 
     def _plane_units(self, run: Run) -> list[Unit]:
-        if len(self.nodes) < 3 or not self.plane:
-            return []
-        what = {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
-        what |= {"plane": self.plane, "corners": self._digests[:3]}
-        return [Unit("plane", what, self._draw_plane)]
+        what = self._ground(run)
+        return plane_units(self._judged, self.nodes, self._digests, self.plane, what)
+
+    def _ground(self, run: Run) -> dict[str, Any]:
+        """What every look at the landscape is known by."""
+        return {"landscape": run.science["landscape"], "dtype": self.dtype, **self._sample}
+
+    def _star(self, run: Run) -> Star:
+        what = self._ground(run)
+        lines = Lines(self._judged, self.baselines, self.nodes, self._digests, what, self.seed)
+        scores = rows_of(run, self._minimum_units(run))
+        return Star(run, lines, scores, self._edges(run), self._asked is None)
 
     def _edge_unit(self, run: Run, pair: Pair) -> Unit:
         i, j = pair
@@ -287,13 +285,15 @@ class Connect:
         what = {name: run.science[name] for name in names}
         what |= self._sample | known_by(self._adam)
         # what of an edge is measured and how; other units are none
-        what["by"] = "lowest_way, rises undone"
+        what["by"] = "lowest_way, rises undone, logits"
         what["ends"] = [self._digests[i], self._digests[j]]
         return Unit(f"edge-{i}-{j}", what, partial(self._join, pair))
 
     def _edges(self, run: Run) -> list[tuple[Unit, Pair]]:
-        """All edges asked for so far. A minimum whose scores are not finite is joined with none."""
-        nodes = finite_losses(rows_of(run, self._minimum_units(run)))
+        """All edges asked for so far, none while minima are scored. A minimum whose scores are not
+        finite is joined with none."""
+        scores = rows_of(run, self._minimum_units(run))
+        nodes = finite_losses(scores) if len(scores) == len(self.nodes) else {}
         pairs = self.pairs
         if self._asked is not None:
             pairs = [pair for pair in self._asked if nodes.keys() >= set(pair)]

@@ -11,6 +11,8 @@ from sgdtheory.paths.distinct_points import DistinctPoints
 from sgdtheory.paths.graph import Edge, Pair, spanning_tree, tree_means, violations
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import Run
+from sgdtheory.runs.unit import Unit
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row, Rows
 
@@ -34,6 +36,16 @@ class GraphOfMinima:
     def tree(self) -> list[Pair]:
         """Its minimum spanning tree."""
         return spanning_tree(self.nodes, self.edges)
+
+    def take(self, run: Run, edges: list[tuple[Unit, Pair]]) -> dict[Pair, Unit]:
+        """Have the rows of those of the edges that are finished; gives their units by pair."""
+        found: dict[Pair, Unit] = {}
+        for unit, pair in edges:
+            result = run.result(unit)
+            if result is not None:
+                self.rows[pair] = result["row"]
+                found[pair] = unit
+        return found
 
     @property
     def edge_rows(self) -> Rows:

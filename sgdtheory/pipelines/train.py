@@ -1,13 +1,14 @@
 """`sgdtheory train`: a cloud of random points becomes a cloud of minima."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
@@ -15,9 +16,11 @@ from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
-from sgdtheory.pipelines.minima_file import constants_to_keep
+from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
+from sgdtheory.pipelines.start import Snapshot
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, is_sampled, is_scored
@@ -39,11 +42,15 @@ class Train:
     `polish`: none; descent (heavy-ball on the whole objective, `polish_steps` steps); lbfgs (in
     float64, for landscapes without batch norm); auto: lbfgs on formulas, none on networks.
     `snapshots`: how many points of each trajectory are kept, equally spaced from its start to the
-    end of training; diagnostics are run on them too. Every minimum is a unit of work.
+    end of training; diagnostics are run on them too. `start`: FILE@STEP, a snapshot of a run (see
+    `Snapshot`) that all begin at instead, at rest and at the schedule's start, each with noise of
+    its own, as Frankle et al. 2020 (1912.05671) spawn copies. Every minimum is a unit of work.
     """
 
     landscape: Landscape
     sgd: SGD
+    # the point itself is part of the identity
+    start: Annotated[str | None, Place] = None
     minima: PositiveInt = 4
     polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
     polish_steps: PositiveInt = 500
@@ -55,6 +62,20 @@ class Train:
     def __post_init__(self) -> None:
         check_batch_size(self.landscape, self.sgd)
         refuse_unfit(self.diagnostic, self.landscape)
+        self._given  # noqa: B018  a wrong one is refused before any work
+
+    @cached_property
+    def _given(self) -> Tensor | None:
+        """The point [n] that all begin at."""
+        if self.start is None:
+            return None
+        return Snapshot.named(self.start).point(self.landscape)
+
+    def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The run's identity, with the point that all begin at."""
+        if self._given is None:
+            return science
+        return {**science, "start": digest_of(self._given)}
 
     def units(self, run: Run) -> list[Unit]:
         minima = self._minima(run)
@@ -80,7 +101,8 @@ class Train:
         """Train, polish and score one minimum."""
         start = self._start(index)
         polish = self._polish()
-        seed = key(self.seed, "minimum", index)
+        role = "minimum" if self._given is None else "copy"
+        seed = key(self.seed, role, index)
         trained = 0.6
         if polish == "none":
             trained = 0.9
@@ -119,7 +141,8 @@ class Train:
             columns = columns_of(diagnostics, run, len(rows))
             for row, more in zip(rows, columns, strict=True):
                 row |= more
-        kept = constants_to_keep(self.landscape)
+        starts = None if self._given is None else self._given[None]
+        kept = kept_beside(self.landscape, starts)
         clouds = {}
         if points:
             clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}}
@@ -139,6 +162,8 @@ class Train:
         return estimate_stage(self.landscape, sgd, start)
 
     def _start(self, index: int) -> Cloud:
+        if self._given is not None:
+            return self._given[None].to(dtype_of(self.dtype))
         source = stream(self.seed, "init", index)
         cloud: Cloud = self.landscape.init(1, source)
         return cloud.to(dtype_of(self.dtype))

@@ -1,0 +1,144 @@
+"""Copies on a quadratic: halfway between them is below their mean, by a known amount."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, MinLen
+from torch import Tensor
+
+from sgdtheory.annotations import NonNegativeInt
+from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.spawned import Spawned, spawned, start_in_pairs
+from sgdtheory.optim.training_loop import run_stage
+from sgdtheory.protocol import Cloud, value_and_grad, values
+from sgdtheory.rng import stream
+from sgdtheory.roles.closed_forms import StatesNoise
+from sgdtheory.runs.unit import Estimate, UnitFolder
+from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.studies.shared.parts import Found, Seen, Settings
+
+SIGMAS = 3.0  # standard errors within which the mean over pairs is the exact one
+ROUNDING = 1e-9  # relative, in float64: how far a pair may be from −⅛ΔᵀHΔ
+
+
+@dataclass(frozen=True)
+class Bowl:
+    """`pairs` of copies on a quadratic with stated noise, spawned at each step of `spawn`.
+
+    With Δ what lies between two copies, L(middle) − mean of the two is −⅛ΔᵀHΔ for each pair, and
+    −¼Tr(HΣ) on average, Σ the covariance that the noise makes from the spawning to the end: no
+    barrier, whenever they are spawned.
+    """
+
+    landscape: StatesNoise
+    sgd: SGD
+    spawn: Annotated[list[NonNegativeInt], MinLen(1)]
+    pairs: Annotated[int, Ge(2)]
+
+    def settings(self) -> list[Settings]:
+        return [{"spawn": step} for step in self.spawn]
+
+    def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
+        landscape = self.landscape
+        sgd = spawned(self.sgd, settings["spawn"])
+        start = self._start(stream(seed, "init"), dtype)
+        cloud = run_stage(folder, "copies", sgd, landscape, start, seed)
+        losses, gradients = value_and_grad(landscape, cloud)
+        ends = cloud.unflatten(0, (-1, 2))
+        middle = values(landscape, ends.mean(1))
+        dip = middle - losses.view(-1, 2).mean(1)
+        delta = ends[:, 1] - ends[:, 0]
+        slopes = gradients.unflatten(0, (-1, 2))
+        turned = slopes[:, 1] - slopes[:, 0]  # HΔ
+        second_order = -(delta * turned).sum(1) / 8
+        exact = -spread_energy(landscape, sgd) / 4
+        off = (dip - second_order).abs().max()
+        facts = {"exact": exact, "off": float(off / losses.abs().max())}
+        mean = Measured.mean(dip.cpu())
+        row = row_of(facts, dip=mean, ratio=mean.in_units_of(exact))
+        return {"bowl": [row]}, {"cloud": cloud}
+
+    def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
+        start = self._start(torch.Generator(), dtype)
+        return estimate_stage(self.landscape, spawned(self.sgd, settings["spawn"]), start)
+
+    def _start(self, source: torch.Generator, dtype: torch.dtype) -> Cloud:
+        points = self.landscape.init(self.pairs, source)
+        return start_in_pairs(points).to(dtype)
+
+    def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
+        rows = tables["bowl"]
+        if not rows:
+            return Found([], {"bowl": rows}, PLOTS)
+        return Found([_mean_claim(name, rows), _pair_claim(name, rows)], {"bowl": rows}, PLOTS)
+
+
+def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
+    """Tr(HΣ), Σ the covariance [n, n] of a copy about the other's mean at the end: that of (θ, v)
+    is 0 at the spawning, and a step makes AΣAᵀ + B(C/b)Bᵀ of it, A = [[1 − ηH, −ημ], [H, μ]],
+    B = [−η; 1]."""
+    count = landscape.dim
+    eye = torch.eye(count, dtype=torch.float64)
+    origin = torch.zeros(1, count, dtype=torch.float64)
+    _, slopes = value_and_grad(landscape, torch.cat([eye, origin]))
+    hessian = slopes[:-1] - slopes[-1]
+    (one,) = landscape.noise_covariance(origin).double()
+    noise = one / sgd.size
+    mu = sgd.momentum
+    of_velocity = torch.cat([hessian, mu * eye], 1)
+    spread = torch.zeros(2 * count, 2 * count, dtype=torch.float64)
+    for step in range(sgd.spawn, sgd.steps):
+        rate = sgd.rate * sgd.schedule(step, sgd.steps)
+        of_point = torch.cat([eye - rate * hessian, -rate * mu * eye], 1)
+        a = torch.cat([of_point, of_velocity])
+        b = torch.cat([-rate * eye, eye])
+        fresh = b @ noise @ b.T
+        spread = a @ spread @ a.T + fresh
+    covariance: Tensor = spread[:count, :count]
+    energies = hessian * covariance
+    return float(energies.sum())
+
+
+def _mean_claim(name: str, rows: Rows) -> Claim:
+    """The step whose mean over pairs is farthest from the exact one, in standard errors."""
+
+    def distance(row: Row) -> float:
+        return float(abs(row["ratio"] - 1) / row["ratio_stderr"])
+
+    worst = max(rows, key=distance)
+    ratio = Measured.read(worst, "ratio")
+    words = (
+        f"{name}: halfway between two copies the loss is below their mean, {ratio} times as far as "
+        f"−¼Tr(HΣ) says, where it is farthest from that"
+    )
+    holds = distance(worst) <= SIGMAS
+    expected = f"1 within {SIGMAS:g} standard errors at every step"
+    return Claim(f"{name}_mean", words, ratio, expected, holds)
+
+
+def _pair_claim(name: str, rows: Rows) -> Claim:
+    """Each pair by itself."""
+    off = max(row["off"] for row in rows)
+    words = f"{name}: that is −⅛ΔᵀHΔ for each pair, to {off:.1e} of the loss"
+    return Claim(f"{name}_pairs", words, Measured(off), f"≤ {ROUNDING:g}", off <= ROUNDING)
+
+
+PLOTS = [
+    Plot(
+        "copies_in_a_bowl",
+        "On a quadratic no copy is unstable",
+        "Loss halfway between two copies less their mean, against the step at which they were "
+        "spawned; means with one standard error over pairs. Line: −¼Tr(HΣ), Σ the covariance that "
+        "the noise makes from there to the end, exact. A barrier would be above 0: it takes a "
+        "landscape that is not convex.",
+        "bowl",
+        "spawn",
+        ("dip",),
+        theory=("exact",),
+        labels={"spawn": "step at which the copies are spawned", "dip": "L(middle) − mean L"},
+    ),
+]

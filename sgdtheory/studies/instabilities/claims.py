@@ -1,0 +1,71 @@
+"""What is said of a network's copies."""
+
+from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.trends import higher, ratio
+
+TIMES = 10.0  # as high the barrier of copies spawned at first is as that of the last ones
+STABLE = 0.02  # rise of the test error below which copies count as stable; ours
+
+
+def claims_of(name: str, rows: Rows) -> list[Claim]:
+    """Of rows in the order of steps: the fall of the barrier, and where copies are stable."""
+    if len(rows) < 2:
+        return []
+    first, last = rows[0], rows[-1]
+    return [_fall(name, first, last), _stable(name, rows)]
+
+
+def _fall(name: str, first: Row, last: Row) -> Claim:
+    early, late = Measured.read(first, "barrier"), Measured.read(last, "barrier")
+    why = "copies spawned at first have no barrier"
+    left = ratio(late, early, why)
+    renumbered = ratio(Measured.read(first, "aligned"), early, why)
+    words = (
+        f"{name}: copies spawned at step {first['spawn']} have a barrier of {early} nats between "
+        f"them, those at step {last['spawn']} of {late}; renumbering hidden units leaves "
+        f"{renumbered} of the former"
+    )
+    holds = higher(early, late.in_units_of(1 / TIMES))
+    return Claim(f"{name}_barrier", words, left, f"< 1/{TIMES:g} of it is left", holds)
+
+
+def _stable(name: str, rows: Rows) -> Claim:
+    """The first step from which on no copies are unstable, as a share of training."""
+    expected = f"a rise of the test error below {STABLE:g} before the end, and not at first"
+    stable: Row | None = None
+    for row in reversed(rows):
+        if row["error"] >= STABLE:
+            break
+        stable = row
+    if stable is None:
+        never = Measured.nothing("the last copies are unstable too")
+        return Claim(f"{name}_stable", f"{name}: copies are never stable", never, expected, False)
+    share = Measured(stable["share"])
+    words = (
+        f"{name}: copies are stable from step {stable['spawn']} on, {100 * stable['share']:.2g} % "
+        f"of training: the test error rises by less than {100 * STABLE:g} points between them"
+    )
+    return Claim(f"{name}_stable", words, share, expected, stable is not rows[0])
+
+
+PLOTS = [
+    Plot(
+        "spawned",
+        "From when on the noise of SGD no longer decides where it ends",
+        "Barrier of the straight line between two copies of a network at the end of training, "
+        "over the chord of their losses, before and after renumbering of hidden units; rise of the "
+        "test error on it. Against the share of training after which the copies were spawned; "
+        "means with one standard error over pairs. 0: no point of any line is above its chord.",
+        "spawned",
+        "share",
+        ("barrier", "aligned", "error"),
+        by="system",
+        labels={
+            "share": "share of training before",
+            "barrier": "barrier",
+            "aligned": "barrier, aligned",
+            "error": "rise of the test error",
+        },
+    ),
+]
