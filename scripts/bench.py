@@ -42,7 +42,8 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, Coupling, Uncoupled
 from sgdtheory.paths.band import ElasticBand
 from sgdtheory.paths.polyline import arc_positions, points_at
-from sgdtheory.protocol import Landscape, hvp, values
+from sgdtheory.products import Products
+from sgdtheory.protocol import Landscape, hvp, value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell
@@ -59,7 +60,7 @@ from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.trajectory import Trajectory
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-Work = Callable[[], None]
+Work = Callable[[], object]
 
 
 def clock() -> float:
@@ -600,6 +601,22 @@ def bench_band() -> None:
         )
 
 
+def bench_products(rounds: int = 9) -> None:
+    """A Hessian-vector product among many at one point, and one by itself, against a gradient."""
+    model = partial(ResNet, depth=8, width=8, shortcut="conv")
+    landscape = Network(model, digits().to(DEVICE), device=DEVICE)
+    theta = landscape.init(1, stream(0, "init"))
+    vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
+    products = Products(landscape, theta[0])
+    contenders: dict[str, Work] = {
+        "product of many": lambda: products(vector),
+        "product by itself": lambda: hvp(landscape, theta, vector),
+        "gradient": lambda: value_and_grad(landscape, theta),
+    }
+    times = alternate(contenders, rounds)
+    tell("ResNet-8 on digits, a product", times, 1, "product of many", "gradient", 2.2)
+
+
 def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     """Top ten eigenvalues of ResNet-20 once, against as many Hessian-vector products alone.
 
@@ -614,7 +631,7 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
     )
     theta = landscape.init(1, stream(0, "init"))
     vector = torch.randn(theta.shape, generator=stream(0, "vector")).to(theta)
-    products, inside, real = 0, 0.0, hessian.hvp
+    products, inside, real = 0, 0.0, Products.__call__
 
     def counted(*arguments: Any) -> Tensor:
         nonlocal products, inside
@@ -623,14 +640,15 @@ def bench_spectrum(images: int = 2048 if DEVICE == "cuda" else 32) -> None:
         inside += clock() - began
         return found
 
-    hessian.hvp = counted
+    Products.__call__ = counted  # type: ignore[method-assign]
     try:
         began = clock()
         hessian.top_eigenpairs(landscape, theta[0], 10)
         spent = clock() - began
     finally:
-        hessian.hvp = real
-    alone = alternate({"one": lambda: hvp(landscape, theta, vector)}, 5)["one"] * products
+        Products.__call__ = real  # type: ignore[method-assign]
+    at_theta = Products(landscape, theta[0])
+    alone = alternate({"one": lambda: at_theta(vector)}, 5)["one"] * products
     times = {
         "top ten eigenvalues": spent,
         "of these in products": inside,
@@ -785,6 +803,7 @@ BENCHES = {
         bench_batch_norm,
         bench_recording,
         bench_cells,
+        bench_products,
         bench_spectrum,
     )
 }

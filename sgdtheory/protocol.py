@@ -7,7 +7,7 @@ Hessian-vector products.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -102,7 +102,8 @@ def parts_of(
         yield batch, 1.0
 
 
-def _rows(landscape: Landscape, points: int) -> Iterator[slice]:
+def rows_of(landscape: Landscape, points: int) -> Iterator[slice]:
+    """The rows of a cloud of so many points that a call takes together."""
     step = getattr(landscape, "rows_at_once", None) or points
     for first in range(0, points, step):
         yield slice(first, min(first + step, points))
@@ -127,7 +128,7 @@ def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Te
     total = torch.zeros(points, dtype=cloud.dtype, device=cloud.device)
     with torch.no_grad():
         for part, weight in parts_of(landscape, batch):
-            for rows in _rows(landscape, points):
+            for rows in rows_of(landscape, points):
                 total[rows] += weight * landscape.losses(cloud[rows], _of_rows(part, rows, points))
     return total
 
@@ -162,7 +163,7 @@ def _in_chunks(
     if at_once is None or at_once >= points:
         return _value_and_grad(landscape, cloud, batch, into)
     found = []
-    for rows in _rows(landscape, points):
+    for rows in rows_of(landscape, points):
         found.append(_value_and_grad(landscape, cloud[rows], _of_rows(batch, rows, points)))
     losses, gradients = zip(*found, strict=True)
     return torch.cat(losses), torch.cat(gradients)
@@ -188,12 +189,13 @@ def by_autograd(losses_at: Callable[[Cloud], Tensor], cloud: Cloud) -> tuple[Ten
 
 
 def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None = None) -> Tensor:
-    """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994)."""
+    """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994). For
+    many products at one point see `sgdtheory.products`."""
     points = cloud.shape[0]
     products = torch.zeros_like(cloud)
     product_of = getattr(landscape, "curvature_products", partial(_hessian_products, landscape))
     for part, weight in parts_of(landscape, batch):
-        for rows in _rows(landscape, points):
+        for rows in rows_of(landscape, points):
             product = product_of(cloud[rows], vectors[rows], _of_rows(part, rows, points))
             products[rows] += 0 if product is None else weight * product
     return products
@@ -204,35 +206,36 @@ def _hessian_products(
 ) -> Tensor | None:
     """H(θ_p) v_p [P, n] on a mini-batch; None where a landscape is linear in θ and has no second
     derivative to ask for."""
-    losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
-    leaf = cloud.detach().requires_grad_()
-    with torch.enable_grad():
-        total = losses(leaf, batch).sum()
-        (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
-        if not gradients.requires_grad:
+    return Slopes.at(landscape, cloud, batch).curved_along(vectors, is_last=True)
+
+
+class Slopes(NamedTuple):
+    """The gradients of the losses of a cloud, with the graph that they came by."""
+
+    cloud: Cloud  # [P, n], a leaf
+    gradients: Tensor  # [P, n]
+
+    @classmethod
+    def at(cls, landscape: Landscape, cloud: Cloud, batch: Batch | None) -> Self:
+        losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
+        leaf = cloud.detach().requires_grad_()
+        with torch.enable_grad():
+            total = losses(leaf, batch).sum()
+            (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
+        return cls(leaf, gradients)
+
+    def curved_along(self, vectors: Tensor, is_last: bool = False) -> Tensor | None:
+        """H(θ_p) v_p [P, n] of vectors [P, n]; None where the gradient is the same everywhere. The
+        graph is gone after the last."""
+        if not self.gradients.requires_grad:
             return None
-        # of g·v, and not of g with v as `grad_outputs`, which imports sympy
-        along = (gradients * vectors).sum()
-        found: tuple[Tensor | None, ...] = torch.autograd.grad(along, leaf, allow_unused=True)
-    return found[0]
-
-
-def top_curvature(
-    landscape: Landscape, theta: Tensor, stream: torch.Generator, steps: int = 20
-) -> float:
-    """The largest |eigenvalue| of the Hessian at one point θ [n], by power iteration: the scale of
-    a stable learning rate.
-
-    A lower bound that `steps` = 20 products bring within a few per cent; a learning rate derived
-    from it keeps a margin.
-    """
-    vector = torch.randn(theta.numel(), generator=stream, dtype=torch.float64).to(theta)
-    size = 0.0
-    for _ in range(steps):
-        vector = vector / vector.norm().clamp_min(torch.finfo(theta.dtype).tiny)
-        vector = hvp(landscape, theta[None], vector[None])[0]
-        size = float(vector.norm())
-    return size
+        with torch.enable_grad():
+            # of g·v, and not of g with v as `grad_outputs`, which imports sympy
+            along = (self.gradients * vectors).sum()
+            found: tuple[Tensor | None, ...] = torch.autograd.grad(
+                along, self.cloud, retain_graph=not is_last, allow_unused=True
+            )
+        return found[0]
 
 
 def length_of(vector: Tensor) -> float:

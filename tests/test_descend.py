@@ -11,7 +11,8 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.optim.descent import FLOOR, full_batch, lbfgs, newton
-from sgdtheory.protocol import Landscape, top_curvature, value_and_grad
+from sgdtheory.products import top_curvature
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs import interrupt
 from tests.cases import NATIVE, Case

@@ -27,6 +27,7 @@ TOP = {
     "cli",
     "entry",
     "errors",
+    "products",
     "protocol",
     "rng",
 }

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.critical_points import kind_of
-from sgdtheory.protocol import Cloud, Landscape, hvp, top_curvature, value_and_grad
+from sgdtheory.products import top_curvature
+from sgdtheory.protocol import Cloud, Landscape, hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
 

@@ -6,13 +6,13 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from sgdtheory.protocol import Landscape, hvp
+from sgdtheory.products import Products
+from sgdtheory.protocol import Landscape
 
 # Parameters up to which the whole Hessian is written down,
 DENSE = 256  # because that is quicker than Lanczos,
 DIAGONALISED = 2000  # to be diagonalised again and again: 32 MB, and seconds each time,
 SOLVED = 6000  # to be inverted once: 300 MB
-ROWS = 64  # products taken together; more gain nothing (measured, MLP on digits)
 
 
 def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
@@ -24,12 +24,13 @@ def hessian_operator(landscape: Landscape, theta: Tensor) -> LinearOperator:
     array([4., 1.])
     """
     n = theta.numel()
+    products_with = Products(landscape, theta)
 
     def product(vectors: np.ndarray) -> np.ndarray:
         columns = vectors.reshape(n, -1)
         contiguous = np.ascontiguousarray(columns.T)
         rows = torch.from_numpy(contiguous).to(theta)  # [V, n]
-        products = hessian_products(landscape, theta, rows)
+        products = products_with(rows)
         numbers: np.ndarray = products.cpu().double().numpy()
         return numbers.T.reshape(vectors.shape)
 
@@ -50,18 +51,14 @@ def hessian(landscape: Landscape, theta: Tensor) -> Tensor:
 
 
 def hessian_products(landscape: Landscape, theta: Tensor, vectors: Tensor) -> Tensor:
-    """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n], in chunks of rows.
+    """H(θ)v [V, n] for each of vectors [V, n] at one point θ [n].
 
     >>> from sgdtheory.landscapes.quadratic import Quadratic
     >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
     >>> hessian_products(bowl, origin, torch.ones(1, 2).double())
     tensor([[4., 1.]], dtype=torch.float64)
     """
-    products = []
-    for rows in vectors.split(ROWS):
-        copies = theta.expand(len(rows), -1)
-        products.append(hvp(landscape, copies, rows))
-    return torch.cat(products)
+    return Products(landscape, theta)(vectors)
 
 
 def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgdtheory.geometry.hessian import hessian_products
+from sgdtheory.products import Products
 from sgdtheory.protocol import Landscape
 
 CONVERGED = 1e-7  # of |α₀|: a remainder below this is rounding, and the Krylov space is complete
@@ -43,6 +43,7 @@ def lanczos(
     (tensor([[2.5000, 2.5000]], dtype=torch.float64), torch.Size([1, 2, 2]))
     """
     n = theta.numel()
+    products_with = Products(landscape, theta)
     excluded = len(without)
     basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
     start = vectors - vectors @ without.T @ without
@@ -53,7 +54,7 @@ def lanczos(
     beta = []
     for m in range(min(steps, n - excluded)):
         basis[:, m] = newest
-        product = hessian_products(landscape, theta, newest)  # [V, n]
+        product = products_with(newest)  # [V, n]
         diagonal = (product * newest).sum(1)
         alpha.append(diagonal.double())
         krylov = basis[:, : m + 1]

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from sgdtheory.geometry.gradient_noise import is_additive, per_sample_noise, whole_pass
-from sgdtheory.geometry.hessian import hessian_products
+from sgdtheory.products import Products
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import has_examples
@@ -35,12 +35,13 @@ def hessian_trace(
     5.0
     """
     n = theta.numel()
+    products = Products(landscape, theta)
     if n <= sketch:
-        rows = hessian_products(landscape, theta, torch.eye(n).to(theta))
+        rows = products(torch.eye(n).to(theta))
         return Measured(float(rows.diagonal().double().sum()))
-    sketched = hessian_products(landscape, theta, _signs(sketch, theta, source))
+    sketched = products(_signs(sketch, theta, source))
     basis = torch.linalg.qr(sketched.T)[0]  # [n, sketch]
-    inside = hessian_products(landscape, theta, basis.T.contiguous()) * basis.T
+    inside = products(basis.T.contiguous()) * basis.T
     return trace_beside(landscape, theta, basis.T, inside.double().sum(), probes, source)
 
 
@@ -66,7 +67,7 @@ def trace_beside(
     """
     rest = _signs(probes, theta, source)
     rest = rest - (rest @ basis.T) @ basis  # [probes, n]
-    outside = (hessian_products(landscape, theta, rest) * rest).double().sum(1)
+    outside = (Products(landscape, theta)(rest) * rest).double().sum(1)
     return Measured.mean((inside.to(outside) + outside).cpu())
 
 

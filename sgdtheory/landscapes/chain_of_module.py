@@ -14,6 +14,7 @@ from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import ACTIVATIONS, MLP
 
 Part = tuple[str, nn.Module]  # the prefix of its parameters' names, and itself
+PLAIN: frozenset[type[Tensor]] = frozenset({nn.Parameter})  # no stranger's kind of parameter
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -100,7 +101,7 @@ def _layers(parts: list[Part], axes: int) -> Iterator[Layer]:
 
 def _affine(prefix: str, part: nn.Linear) -> Affine:
     kinds = {type(p) for p in part.parameters()}
-    if kinds != {nn.Parameter} or set(part._parameters) != {"weight", "bias"}:
+    if not kinds <= PLAIN or set(part._parameters) != {"weight", "bias"}:
         raise _Foreign
     bias = None if part.bias is None else f"{prefix}bias"
     return Affine(f"{prefix}weight", bias)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Cloud, Landscape, hvp, top_curvature, value_and_grad
+from sgdtheory.products import Products, top_curvature
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import stop_if_asked
 
@@ -93,18 +94,11 @@ def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
     down to FLOOR; H·v and MINRES."""
     gradient = value_and_grad(landscape, theta[None])[1][0]
 
-    def product(vector: np.ndarray) -> np.ndarray:
-        return (
-            hvp(landscape, theta[None], torch.from_numpy(vector).to(theta)[None])[0].cpu().numpy()
-        )
-
     for _ in range(steps):
         stop_if_asked()
         if gradient.norm() <= FLOOR:
             break
-        hessian = LinearOperator(
-            (theta.numel(), theta.numel()), matvec=lambda v: product(v.ravel()), dtype=np.float64
-        )
+        hessian = _operator(Products(landscape, theta), theta)
         move, _ = minres(hessian, -gradient.cpu().numpy(), rtol=1e-10, maxiter=50)
         moved = theta + torch.from_numpy(move).to(theta)
         after = value_and_grad(landscape, moved[None])[1][0]
@@ -112,3 +106,15 @@ def newton(landscape: Landscape, theta: Tensor, steps: int = 5) -> Tensor:
             break
         theta, gradient = moved, after
     return theta
+
+
+def _operator(products: Products, theta: Tensor) -> LinearOperator:
+    """v → H(θ)v at θ [n], as a scipy operator [n, n]."""
+    n = theta.numel()
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        row = torch.from_numpy(vector.ravel()).to(theta)
+        found: np.ndarray = products(row[None])[0].cpu().numpy()
+        return found
+
+    return LinearOperator((n, n), matvec=product, dtype=np.float64)

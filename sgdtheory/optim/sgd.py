@@ -15,7 +15,8 @@ from sgdtheory.errors import RunError
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, block_steps, indices
 from sgdtheory.optim.schedule import Schedule
-from sgdtheory.protocol import Batch, Cloud, Landscape, TensorsByName, top_curvature, value_and_grad
+from sgdtheory.products import top_curvature
+from sgdtheory.protocol import Batch, Cloud, Landscape, TensorsByName, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import (

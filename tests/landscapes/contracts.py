@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgdtheory.protocol import Batch, hvp, value_and_grad
 from sgdtheory.rng import stream
+from sgdtheory.roles.facts import device_of
 
 
 def draw(landscape: Any, points: int, size: int, seed: int = 0) -> Batch:
@@ -20,7 +21,8 @@ def draw(landscape: Any, points: int, size: int, seed: int = 0) -> Batch:
     generator = stream(seed, "contract")
     if hasattr(landscape, "sample"):
         return landscape.sample(points, size, generator)
-    return landscape.batch(torch.randint(landscape.count, (points, size), generator=generator))
+    indices = torch.randint(landscape.count, (points, size), generator=generator)
+    return landscape.batch(indices.to(device_of(landscape)))
 
 
 def start(landscape: Any, points: int, seed: int = 1) -> Tensor:
@@ -89,7 +91,9 @@ def derivatives_agree(landscape: Any, twin: Callable[[Tensor], Tensor] | None = 
     their own size."""
     cloud = start(landscape, 4)
     plain = twin or (lambda theta: landscape.losses(theta[None])[0])
-    vectors = torch.randn(cloud.shape, generator=stream(2, "vectors"), dtype=torch.float64)
+    vectors = torch.randn(cloud.shape, generator=stream(2, "vectors"), dtype=torch.float64).to(
+        cloud
+    )
     losses, gradients = value_and_grad(landscape, cloud)
     products = hvp(landscape, cloud, vectors)
     for p, theta in enumerate(cloud):

@@ -7,7 +7,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from sgdtheory.protocol import Landscape, top_curvature, value_and_grad, values
+from sgdtheory.products import top_curvature
+from sgdtheory.protocol import Landscape, value_and_grad, values
 from sgdtheory.rng import stream
 
 

@@ -23,6 +23,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.frame import Frame
+from sgdtheory.products import Products
 from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
@@ -265,8 +266,8 @@ def test_hutchpp_agrees_with_the_dense_trace_and_a_wrong_product_does_not(
     small: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theta = small.init(1, stream(0, "init"))[0].double()
-    products = traces.hessian_products
-    exact = float(products(small, theta, torch.eye(small.dim).double()).diagonal().sum())
+    products = Products(small, theta)
+    exact = float(products(torch.eye(small.dim).double()).diagonal().sum())
     assert hessian_trace(small, theta, stream(0), sketch=small.dim).value == pytest.approx(
         exact, rel=1e-10
     )
@@ -277,7 +278,7 @@ def test_hutchpp_agrees_with_the_dense_trace_and_a_wrong_product_does_not(
     assert (
         abs(scores.mean()) < 3 / sqrt(12) and 0.5 < scores.std() < 1.7
     )  # 12 values of Student's t, 15 degrees of freedom
-    monkeypatch.setattr(traces, "hessian_products", lambda *given: 1.2 * products(*given))
+    monkeypatch.setattr(traces, "Products", lambda *given: lambda rows: 1.2 * products(rows))
     wrong = [hessian_trace(small, theta, stream(0, k), 8, 16) for k in range(12)]
     scores = np.array(
         [(x.value - exact) / x.stderr for x in wrong if x.value is not None and x.stderr]
