@@ -99,7 +99,11 @@ def looked_at(landscape: Any, dtype: torch.dtype = torch.float32) -> Numbers:
 # landscapes
 
 
-@pytest.mark.parametrize("case", NATIVE + ROTATED, ids=repr)
+SLOW = pytest.mark.slow
+AT_AN_ANGLE = [pytest.param(case, marks=SLOW) for case in ROTATED[1:]]
+
+
+@pytest.mark.parametrize("case", [*NATIVE, ROTATED[0], *AT_AN_ANGLE], ids=repr)
 def test_a_formula_keeps_its_promises(case: Case) -> None:
     with OnSecondDevice():
         landscape = replace(case.landscape, device=DEVICE)
@@ -139,7 +143,7 @@ def resnet(device: str, **words: Any) -> Network:
     return few(device, partial(ResNet, depth=8, width=2), limit=8, **words)
 
 
-@pytest.mark.parametrize("network", [resnet, gpt, lstm])
+@pytest.mark.parametrize("network", [pytest.param(resnet, marks=SLOW), gpt, lstm])
 def test_a_network_that_has_kernels_of_its_own_on_the_cpu(network: Any) -> None:
     same(lambda device: looked_at(network(device), torch.float64), 1e-12)
 
@@ -297,9 +301,9 @@ TRAINED = f"train {SMALL} minima=2 sgd.steps=4 sgd.batch_size=8 snapshots=1"
 COMMANDS = {
     "train": TRAINED,
     "diagnose": f"diagnose {SMALL} minima=RUN {DIAGNOSED}",
-    "connect": f"connect {SMALL} minima=RUN {SHORT_PATHS}",
 }
 SLOW_COMMANDS = {
+    "connect": f"connect {SMALL} minima=RUN {SHORT_PATHS}",
     "sweep of a formula": "sweep-temperature landscape=quadratic landscape.directions=2 "
     f"sweep.batch_size=[8] {SHORT} {pin.NETWORK_ESTIMATORS}",
     "strings": f"connect {SMALL} minima=RUN {SHORT_PATHS} method=string_sampling strings.steps=3",
