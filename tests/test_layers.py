@@ -48,6 +48,7 @@ HYDRA = {
     for name in (
         "composer",
         "earlier",
+        "start",
         "front",
         "hydra_app",
         "minima_runs",
