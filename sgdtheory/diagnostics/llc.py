@@ -12,7 +12,8 @@ from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run
 from sgdtheory.errors import UserError
 from sgdtheory.optim.langevin import Langevin
 from sgdtheory.optim.schedule import Constant
-from sgdtheory.protocol import Cloud, Landscape, top_curvature
+from sgdtheory.products import top_curvature
+from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import title_of
