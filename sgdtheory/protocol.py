@@ -217,6 +217,7 @@ class Slopes(NamedTuple):
 
     @classmethod
     def at(cls, landscape: Landscape, cloud: Cloud, batch: Batch | None) -> Self:
+        """Of a mini-batch at the points of a cloud [P, n]."""
         losses = getattr(landscape, "twice_differentiable_losses", landscape.losses)
         leaf = cloud.detach().requires_grad_()
         with torch.enable_grad():

@@ -98,7 +98,7 @@ def _configuration(
             identity = partial(_landscape_of, trust=checker.roots[1:])
             touched = map(key_set_by, overrides)
             notes = adopt(cfg, touched, read_yaml, identity, newest=command == "connect")
-        if "start" in cfg:
+        if command == "train" and "start" in cfg:
             identity = partial(_landscape_of, trust=checker.roots[1:])
             notes = adopt_start(cfg, map(key_set_by, overrides), read_yaml, identity)
         raw, yaml = plain_tree(cfg, resolve=False), kept_yaml(cfg)

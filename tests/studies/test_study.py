@@ -67,7 +67,8 @@ def test_both_pages_have_the_same_studies_and_their_claims() -> None:
 
 def test_make_figures_asks_for_the_entry_of_a_study() -> None:
     entries = yaml.safe_load((HERE / "docs/theory.yaml").read_text(encoding="utf-8"))
-    assert sorted(unpublished(entries[2:], ["new", *NAMES])) == ["new", "width_and_barriers"]
+    others = [entry for entry in entries if entry["command"] != "study width_and_barriers"]
+    assert sorted(unpublished(others, ["new", *NAMES])) == ["new", "width_and_barriers"]
 
 
 # the base
