@@ -306,6 +306,7 @@ CHOICES = [
     wrong("temperature", "Did you mean 'sweep-temperature'"),
     wrong("conect", "Did you mean 'connect'"),
     wrong("landscape=ring", "sgdtheory train landscape=ring"),
+    wrong("connect landscape=ring baselines.dense=1", "baselines.dense", "2"),
     wrong("connect landscape=ring sgd.momentum=0.5", "sgd.momentum", "autoneb.momentum"),
     wrong("connect landscape=ring sgd.batch_size=5", "sgd.batch_size", "autoneb.batch_size"),
     wrong("connect landscape=ring sgd=adam", "sgd=adam: on a formula"),

@@ -103,7 +103,9 @@ class Checker:
         prefix = f"{where}." if where else ""
         takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
         for key, value in arguments.items():
-            if key not in parameters and not takes_any:
+            if not isinstance(key, str):  # yaml reads on, off, yes, no as true and false
+                self.fault(f"{prefix}{key}", "a key is text; put quotes around it, as in 'on'")
+            elif key not in parameters and not takes_any:
                 hint = nearest(key, list(parameters))
                 self.fault(f"{prefix}{key}", f"{short(target)} has no parameter {key!r}{hint}")
             elif value == MISSING:

@@ -3,8 +3,10 @@ one bend."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
@@ -45,7 +47,7 @@ class Baselines:
     that are scored."""
 
     gradients: PositiveInt = 800
-    dense: PositiveInt = 15
+    dense: Annotated[int, Ge(2)] = 15  # both ends
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,6 +157,13 @@ def test_all_that_is_wrong_is_told() -> None:
     )
 
 
+def test_a_key_that_yaml_reads_as_a_truth_value_is_told() -> None:
+    """`on: 3` is {True: 3} in yaml."""
+    arguments: Any = {"rooms": 1, True: 3}
+    _, _, faults = check(House, arguments)
+    assert faults == ["True: a key is text; put quotes around it, as in 'on'"]
+
+
 def test_what_must_be_given_says_how() -> None:
     assert check(House, {"rooms": "???"})[2] == ["rooms: must be given: rooms=…"]
 
