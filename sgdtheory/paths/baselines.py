@@ -113,6 +113,8 @@ class Ways:
             raise
         except FAULTS:  # what cannot be aligned has told why in its row
             return {}
+        if not permutations:  # no hidden units
+            return {}
         return {"renumbering": torch.cat(permutations)}
 
     def _logits(self, ends: Cloud, line: Profile) -> Row:
