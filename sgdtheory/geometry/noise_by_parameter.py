@@ -18,7 +18,7 @@ def deviations(landscape: Landscape, theta: Tensor, source: Generator) -> Tensor
 
     >>> from sgdtheory.landscapes.quadratic import Quadratic
     >>> bowl, origin = Quadratic((4.0, 1.0), noise=2.0), torch.zeros(2, dtype=torch.float64)
-    >>> deviations(bowl, origin, torch.Generator()) ** 2
+    >>> deviations(bowl, origin, torch.Generator()).square().round(decimals=9)
     tensor([2., 2.], dtype=torch.float64)
     """
     if states_noise(landscape):
