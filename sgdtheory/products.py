@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from sgdtheory.protocol import Batch, Landscape, Slopes, hvp, parts_of, rows_of
+from sgdtheory.protocol import Batch, Landscape, Slopes, hvp, own_products, parts_of, rows_of
 
 ROWS = 64  # products taken together; more gain nothing (measured, MLP on digits)
 # bytes that the graphs of one point may hold beyond what a single product needs: that of one part
@@ -25,7 +25,7 @@ class Products:
         self._landscape = landscape
         self._theta = theta.detach().clone()  # whose owner may move it
         self._batch = batch
-        self._is_hessian = not hasattr(landscape, "curvature_products")
+        self._is_hessian = own_products(landscape) is None
         self._kept: dict[tuple[int, int], Slopes] = {}
         self._bytes = 0
 

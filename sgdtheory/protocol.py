@@ -188,12 +188,20 @@ def by_autograd(losses_at: Callable[[Cloud], Tensor], cloud: Cloud) -> tuple[Ten
     return losses.detach(), gradients
 
 
+def own_products(landscape: Landscape) -> Callable[..., Tensor | None] | None:
+    """The `curvature_products` of a landscape that is curved in a way of its own: of a cloud
+    [P, n], vectors [P, n] and a batch the products [P, n]. None of others, whose are the
+    Hessian's."""
+    found: Callable[..., Tensor | None] | None = getattr(landscape, "curvature_products", None)
+    return found
+
+
 def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None = None) -> Tensor:
     """Hessian-vector products H(θ_p) v_p, [P, n], by a second backward pass (Pearlmutter 1994). For
     many products at one point see `sgdtheory.products`."""
     points = cloud.shape[0]
     products = torch.zeros_like(cloud)
-    product_of = getattr(landscape, "curvature_products", partial(_hessian_products, landscape))
+    product_of = own_products(landscape) or partial(_hessian_products, landscape)
     for part, weight in parts_of(landscape, batch):
         for rows in rows_of(landscape, points):
             product = product_of(cloud[rows], vectors[rows], _of_rows(part, rows, points))

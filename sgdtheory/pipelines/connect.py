@@ -30,7 +30,7 @@ from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished, rows_of, unfinished
 from sgdtheory.pipelines.graph_of_minima import GraphOfMinima, finite_losses, merged_claims
 from sgdtheory.pipelines.minima_file import kept_beside
-from sgdtheory.pipelines.optimiser import Optimiser, adam_of, known_by, refuse_adam, without_sgd
+from sgdtheory.pipelines.optimiser import Optimiser, adam_of, known_by, refuse_adam, without_repeats
 from sgdtheory.pipelines.origin import origin_of
 from sgdtheory.pipelines.plane_units import plane_units
 from sgdtheory.pipelines.star import Lines, Star
@@ -98,7 +98,7 @@ class Connect:
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
-        science = without_sgd(science, self._adam)
+        science = without_repeats(science, vars(self._adam) if self._adam else ())
         if self.minima is None:
             return science
         return self.given._replace(points=self.points).identity(science)

@@ -1,6 +1,6 @@
 """What `sgd=` chooses where the command says itself how long and with which mini-batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from sgdtheory.errors import UserError
@@ -69,10 +69,9 @@ def known_by(adam: AdamSettings | None) -> Json:
     return {} if adam is None else {"adam": vars(adam)}
 
 
-def without_sgd(science: Facts, adam: AdamSettings | None) -> Facts:
-    """A configuration without what its optimiser repeats of others: of SGD all."""
+def without_repeats(science: Facts, own: Iterable[str]) -> Facts:
+    """A configuration in which `sgd` says only what is the optimiser's `own`, and does not stand
+    where that is nothing, as of SGD: the rest the command says in other keys."""
     kept = {name: value for name, value in science.items() if name != "sgd"}
-    if adam is None:
-        return kept
-    own = {name: science["sgd"][name] for name in vars(adam)}
-    return {**kept, "sgd": own}
+    told = {name: science["sgd"][name] for name in own}
+    return {**kept, "sgd": told} if told else kept

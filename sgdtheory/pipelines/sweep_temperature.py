@@ -18,7 +18,7 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import STARTS, kept_beside
-from sgdtheory.pipelines.optimiser import Optimiser
+from sgdtheory.pipelines.optimiser import Optimiser, without_repeats
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
@@ -31,7 +31,7 @@ from sgdtheory.pipelines.sweep_sites import (
     refuse_batches,
     refuse_points,
 )
-from sgdtheory.pipelines.swept_optimiser import second_moment_of, without_repeats
+from sgdtheory.pipelines.swept_optimiser import second_moment_of
 from sgdtheory.protocol import Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import states_minima
@@ -198,7 +198,7 @@ class SweepTemperature:
             if site.number_and_size in grounds:
                 continue
             for size in site.sizes(self.sweep.batch_size):
-                guess = self._costs.of_cell(self._cell(1e-6, size), None)
+                guess = self._costs.of_cell(self.cell(1e-6, size), None)
                 costs += [(f"cell-{rate}-{size}", guess) for rate in self.sweep.rates_in_words]
         return costs
 
@@ -244,7 +244,8 @@ class SweepTemperature:
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files, and of the optimiser
         what is its own."""
-        science = without_repeats(science, self.second_moment)
+        own = ("_target_", *vars(self.second_moment)) if self.second_moment else ()
+        science = without_repeats(science, own)
         if self._from_files is None:
             return science
         return self._from_files.identity(science)
@@ -272,10 +273,10 @@ class SweepTemperature:
                 continue
             top = ground.steepest
             adapts = not ground.has_minimum
-            gain = self._cell(1.0, max(self.sweep.batch_size)).sgd.rate
+            gain = self.cell(1.0, max(self.sweep.batch_size)).sgd.rate
             for rate in self.sweep.learning_rates(top, self.momentum, adapts, gain):
                 for size in site.sizes(self.sweep.batch_size):
-                    cell = self._cell(rate, size)
+                    cell = self.cell(rate, size)
                     config = {"cell": cell.settings, "dtype": self.dtype, "seed": self.seed}
                     work = partial(self._record, cell)
                     cost = partial(self._costs.of_cell, cell, None)
@@ -293,6 +294,7 @@ class SweepTemperature:
             quenches.append(site.quench_of(unit, work, self._costs.of_quench))
         return quenches
 
-    def _cell(self, rate: float, size: int) -> Cell:
+    def cell(self, rate: float, size: int) -> Cell:
+        """The cell of a learning rate and a batch size."""
         measured = (self.replicas, self.precision, self.steps)
         return Cell(rate, size, self.momentum, self.sampling, *measured, self.second_moment)

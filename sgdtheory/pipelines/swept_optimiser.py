@@ -9,7 +9,6 @@ from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.optimiser import Optimiser, kind_of, settings_of
 from sgdtheory.protocol import Landscape
-from sgdtheory.runs.plain import Facts
 from sgdtheory.temperature.cell import SecondMoment
 
 SWEPT = {"learning_rate": "auto", "batch_size": None}  # what stands there for what is swept
@@ -62,12 +61,3 @@ def _refuse_adam(adam: Adam, landscape: Landscape, sampling: str) -> None:
             "sgd=adam: with batch norm no minimum is known that its cloud could be measured from; "
             "use sgd"
         )
-
-
-def without_repeats(science: Facts, second_moment: SecondMoment | None) -> Facts:
-    """A configuration without what it says of the optimiser in keys of its own: of SGD all."""
-    kept = {name: value for name, value in science.items() if name != "sgd"}
-    if second_moment is None:
-        return kept
-    own = {name: science["sgd"][name] for name in ("_target_", *vars(second_moment))}
-    return {**kept, "sgd": own}

@@ -23,11 +23,11 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.adam_temperatures.claims import PLOTS, RULES, claims_of
-from sgdtheory.studies.study import Case, Study, Tables, Verdict
-from sgdtheory.temperature.cell import WINDOW, Cell, SecondMoment
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, rows_of_units
+from sgdtheory.temperature.cell import Cell, SecondMoment
+from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
-from sgdtheory.temperature.stationarity import Stationarity
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,9 @@ class AdamTemperature(Study):
         seed = key(self.seed, "rule", *cell.settings.values())
         landscape = ground.coordinates(self.landscape)
         trajectory = cell.measure(folder, landscape, ground, seed, dtype_of(self.sweep.dtype))
-        verdict = Stationarity(WINDOW)(trajectory)
-        temperature = Measured.nothing(verdict.why)
-        if verdict.first is not None:
-            sampled = trajectory.finite().part(verdict.first)
-            temperature = ExcessLoss()(None, sampled)["excess_loss"]
+        estimators = {"excess_loss": ExcessLoss()}
+        row = describe_cell(cell, landscape, ground, trajectory, estimators)
+        temperature = Measured.from_json(row["temperature"]["excess_loss"])
         facts = {"learning_rate": cell.learning_rate, "batch_size": cell.batch_size}
         return row_of(facts, temperature=temperature)
 
@@ -138,16 +136,7 @@ class AdamTemperature(Study):
         moment = sweep.second_moment
         rates = sweep.sweep.learning_rate
         assert moment is not None and not isinstance(rates, str)
-        usual = Cell(
-            min(rates),
-            min(sweep.sweep.batch_size),
-            sweep.momentum,
-            sweep.sampling,
-            sweep.replicas,
-            sweep.precision,
-            sweep.steps,
-            moment,
-        )
+        usual = sweep.cell(min(rates), min(sweep.sweep.batch_size))
         if rule == RULES[0]:
             return usual
         size = self.factor * usual.batch_size
@@ -162,11 +151,7 @@ class AdamTemperature(Study):
         )
 
     def collect(self, run: Run) -> Tables:
-        tables: dict[str, Rows] = {"axes": [], "rules": []}
-        for unit in super().units(run):  # the study's own
-            result = run.result(unit) or {"tables": {}}
-            for name, rows in result["tables"].items():
-                tables[name] += [{**unit.config["case"], **row} for row in rows]
+        tables = {"axes": [], "rules": [], **rows_of_units(run, super().units(run))}
         cells = self.sweep.finish(self._sweep_run(run)).tables.get("cells", [])
         return {**tables, "cells": [_cell_row(cell) for cell in cells], "measured": list(cells)}
 
@@ -186,7 +171,6 @@ def _cell_row(cell: Row) -> Row:
         "learning_rate": cell["learning_rate"],
         "batch_size": cell["batch_size"],
         "predicted": cell["predicted"],
-        "one": 1.0,
     }
     ratio = temperature.in_units_of(cell["predicted"])
     return row_of(facts, temperature=temperature, ratio=ratio)

@@ -119,12 +119,7 @@ class Study(ABC):
 
     def collect(self, run: Run) -> Tables:
         """The rows of all finished units, each with the settings of its case."""
-        tables: dict[str, Rows] = defaultdict(list)
-        for unit in self.units(run):
-            result = run.result(unit) or {"tables": {}}
-            for name, rows in result["tables"].items():
-                tables[name] += [{**unit.config["case"], **row} for row in rows]
-        return tables
+        return rows_of_units(run, self.units(run))
 
     def finish(self, run: Run) -> Results:
         tables = self.collect(run)
@@ -134,6 +129,17 @@ class Study(ABC):
         verdict = self.judge(tables)
         plots = [plot.as_dict() for plot in verdict.plots]
         return Results(verdict.claims, {}, {"tables": dict(verdict.tables), "plots": plots})
+
+
+def rows_of_units(run: Run, units: Sequence[Unit]) -> Tables:
+    """The rows of finished units of a study by table, each with the settings of its case; a table
+    without rows is empty."""
+    tables: dict[str, Rows] = defaultdict(list)
+    for unit in units:
+        result = run.result(unit) or {"tables": {}}
+        for name, rows in result["tables"].items():
+            tables[name] += [{**unit.config["case"], **row} for row in rows]
+    return tables
 
 
 def all_hold(claims: Sequence[Claim]) -> bool | None:

@@ -1,9 +1,6 @@
 """The studies of the cloud itself on small budgets, and that they see broken physics."""
 
-import json
-from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +21,8 @@ from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
-from tests.conftest import Said
+from tests.studies.asked import Command, results, verdicts
 
-Command = Callable[..., Said]
 ALONE = ["executor.workers=1", "threads=1"]
 # 20,000 points up to a time of 12, where KL is .26: its error is 2 %, the claim's 5 % are more than two of them
 RELAX = ["free_energy", "clouds=1", "replicas=20000", "sgd.steps=600", "moments=12", *ALONE]
@@ -47,17 +43,6 @@ RING = [
     "systems.ring.sgd.steps=400", "systems.ring.burn_in=100", "systems.ring.within=0.1", *ALONE,
 ]  # fmt: skip
 ESCAPE = ["escape", "batch_sizes=[1,2]", "replicas=1000", *ALONE]  # an error of 3 %, a bound of 8 %
-
-
-def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
-    said = command("study", *words, "--quiet")
-    assert said.code == 0, said.err
-    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
-
-
-def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {claim["name"]: claim["holds"] for claim in found["claims"]}
 
 
 def twice_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,6 @@
 """SGD's collapse end to end on small budgets; broken physics does not pass."""
 
-import json
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,9 +15,8 @@ from sgdtheory.studies.collapses import planted
 from sgdtheory.studies.collapses.planted_claims import claims_of
 from sgdtheory.studies.collapses.units import HiddenUnits, _lost
 from sgdtheory.studies.collapses.walk import _exponents, _sides
-from tests.conftest import Said
+from tests.studies.asked import Command, results, verdicts
 
-Command = Callable[..., Said]
 ALONE = ["executor.workers=1", "threads=1"]
 SYSTEMS = ["regression", "walk", "widths", "units"]
 
@@ -43,17 +38,6 @@ UNITS = [
     "systems.units.replicas=4",
     "systems.units.steps=800",
 ]
-
-
-def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
-    said = command("study", *words, "--quiet")
-    assert said.code == 0, said.err
-    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
-
-
-def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {claim["name"]: claim["holds"] for claim in found["claims"]}
 
 
 # linear regression

@@ -1,9 +1,6 @@
 """Smoothing, one-point convexity and saddles: small runs from end to end, exact twins, verdicts that go either way."""
 
-import json
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +24,7 @@ from sgdtheory.rng import stream
 from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.studies import one_point_convexity, saddles, smoothing
 from sgdtheory.studies.smoothing import Smoothing
-from tests.conftest import Said
+from tests.studies.asked import Command, results, verdicts
 
 SMOOTHING = [
     "stochastic=[0.25,0.35,0.5,0.75]",
@@ -50,18 +47,6 @@ SADDLES = [
     "executor.workers=1",
     "threads=1",
 ]
-Command = Callable[..., Said]
-
-
-def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
-    said = command("study", *words, "--quiet")
-    assert said.code == 0, said.err
-    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
-
-
-def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {claim["name"]: claim["holds"] for claim in found["claims"]}
 
 
 # smoothing

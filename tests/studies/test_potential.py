@@ -1,10 +1,5 @@
 """SGD's potential end to end on small budgets; broken physics does not pass."""
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -20,9 +15,8 @@ from sgdtheory.rng import stream
 from sgdtheory.studies.potentials.bowl_claims import _agreement, _alike
 from sgdtheory.studies.potentials.resolved import noise_along
 from sgdtheory.studies.potentials.resolved_claims import _falls
-from tests.conftest import Said
+from tests.studies.asked import Command, results, verdicts
 
-Command = Callable[..., Said]
 ALONE = ["executor.workers=1", "threads=1"]
 SYSTEMS = ["bowl", "control", "tilted", "wells", "plane", "softmax"]
 
@@ -45,17 +39,6 @@ SOFTMAX = [
     *only("softmax"), "systems.softmax.replicas=128", "systems.softmax.learning_rate=0.2", "systems.softmax.burn_in=3.0",
     "systems.softmax.looks=4", "systems.softmax.moments=6", "systems.softmax.directions=10",
 ]  # fmt: skip
-
-
-def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
-    said = command("study", *words, "--quiet")
-    assert said.code == 0, said.err
-    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
-
-
-def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {claim["name"]: claim["holds"] for claim in found["claims"]}
 
 
 # quadratics

@@ -1,7 +1,5 @@
 """The studies from end to end on small budgets; their verdicts can go either way."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.trends import higher, ratio, rises
 from sgdtheory.studies import width_and_barriers as widths
-from tests.conftest import Said
+from tests.studies.asked import Command, results
 
 STRINGS = [
     "~landscapes.quadratic", "~landscapes.text", "thresholds={cubic:[3.0,0.1,0.01]}", "pairs={cubic:3}", "executor.workers=1",
@@ -21,14 +19,6 @@ WIDTHS = [
     "hidden=[[2],[8],[32],[8,8]]", "trained=6", "kept=2", "sgd.steps=600", "autoneb.steps=10", "autoneb.last_steps=10",
     "autoneb.retries=0", "executor.workers=1",
 ]  # fmt: skip
-Command = Callable[..., Said]
-
-
-def results(command: Command, *words: str) -> tuple[Path, dict[str, Any]]:
-    said = command("study", *words, "--quiet")
-    assert said.code == 0, said.err
-    path = Path(said.out.splitlines()[-1].removeprefix("report: ")).parent
-    return path, json.loads((path / "results.json").read_text(encoding="utf-8"))
 
 
 def test_strings_get_longer(sgdtheory: Command) -> None:
