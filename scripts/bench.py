@@ -162,8 +162,18 @@ def bench_resnet(rounds: int = 5, steps: int = 3, batch: int = 128) -> None:
         rounds,
     )
     tell(f"ResNet-20, CIFAR-shaped, batch {batch}", times, steps, "the loop", "bare module", 1.05)
+    model = partial(ResNet, depth=20, width=16)
+    mixed = Network(model, data, weight_decay=1e-4, precision="bf16", device=DEVICE)
+    mixed = mixed.in_training(torch.float32)
+    times = alternate(
+        {
+            "in float32": lambda: exhaust(sgd(steps, batch).run(landscape, start, 0)),
+            "in bfloat16": lambda: exhaust(sgd(steps, batch).run(mixed, start, 0)),
+        },
+        rounds,
+    )
+    tell("ResNet-20 in bfloat16", times, steps, "in float32", "in bfloat16", 1.3, at_least=True)
     if DEVICE == "cuda":
-        model = partial(ResNet, depth=20, width=16)
         compiled = Network(model, data, weight_decay=1e-4, compile="cuda_graphs", device=DEVICE)
         fast = torch.compile(module)
 

@@ -7,8 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
 from sgdtheory.landscapes.network_objective import NetworkObjective
+from sgdtheory.landscapes.precision import mixed
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.protocol import Cloud, Dtype, TensorsByName, dtype_of
 from sgdtheory.rng import stream
@@ -36,6 +38,18 @@ class Network(NetworkObjective):
         """The same landscape with other constants [their own shapes]."""
         other = super().with_constants(constants)
         other._newest = NO_POINT
+        return other
+
+    def in_training(self, dtype: torch.dtype) -> Self:
+        """The same landscape, mini-batches in the `precision` that `train` descends by, of clouds
+        of a dtype; UserError where that is float64."""
+        if self.precision == "full":
+            return self
+        if dtype != torch.float32:
+            raise UserError("landscape.precision=bf16 is no training in dtype=float64; drop one")
+        other = copy(self)
+        other._row_losses = mixed(self._row_losses, self.device)
+        other._by_hand = None
         return other
 
     def scored_on(self, most: int) -> Self:

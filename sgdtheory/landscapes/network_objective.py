@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
 from math import ceil
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from sgdtheory.landscapes.batch_norm import (
 )
 from sgdtheory.landscapes.by_hand import ByHand
 from sgdtheory.landscapes.fitted import fitted
+from sgdtheory.landscapes.mini_batch import MiniBatch
 from sgdtheory.landscapes.penalty import Decay, Penalty
+from sgdtheory.landscapes.precision import Precision
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
@@ -30,11 +32,6 @@ from sgdtheory.rng import stream
 from sgdtheory.runs.tensors import Tensors
 
 PART_VALUES = 1 << 21  # numbers in a part of the objective: all of digits, 682 images of CIFAR
-
-
-class MiniBatch(NamedTuple):
-    inputs: Tensor  # [P or 1, b, …]
-    targets: Tensor  # [P or 1, b, …]
 
 
 class NetworkObjective:
@@ -59,8 +56,9 @@ class NetworkObjective:
     batched (products that the model offers as `forward_rows`), vmap, or a loop; auto is the fixed
     table that `make bench` found: batched where offered, a loop for convolutions, vmap for the
     rest; gradients of chains of linear maps and pointwise functions without autograd. `compile`:
-    through torch.compile; "cuda_graphs" captures CUDA graphs besides. `learning_rate`: what `auto`
-    means here; auto: it is measured (see `SGD`).
+    through torch.compile; "cuda_graphs" captures CUDA graphs besides. `precision`: of the passes
+    that `train` descends by (see `precision.py`). `learning_rate`: what `auto` means here; auto: it
+    is measured (see `SGD`).
     """
 
     def __init__(
@@ -73,6 +71,7 @@ class NetworkObjective:
         rows: Rows | Literal["auto"] = "auto",
         part: PositiveInt | None = None,
         compile: bool | Literal["cuda_graphs"] = False,
+        precision: Precision = "full",
         parameters: str | None = None,
         loss_factory: Annotated[Callable[..., Tensor] | None, Importable] = None,
         entry: str | int | None = None,
@@ -90,6 +89,7 @@ class NetworkObjective:
         self.shapes = self.function.shapes
         self.dim = sum(self.function.sizes)
         self.decay = decay
+        self.precision = precision
         self.penalty = Penalty.over(weight_decay, decay, self.shapes.values(), self.device)
         self.count = data.count
         self.rows = rows_for(self.module, rows, bool(self.constants))

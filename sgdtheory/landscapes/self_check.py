@@ -21,14 +21,15 @@ from sgdtheory.landscapes.culprit import (
     with_others,
 )
 from sgdtheory.landscapes.module_parts import constants_of
+from sgdtheory.landscapes.precision import apart_in_training
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.protocol import TensorsByName, by_autograd, hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
 
 if TYPE_CHECKING:
+    from sgdtheory.landscapes.mini_batch import MiniBatch
     from sgdtheory.landscapes.network import Network
-    from sgdtheory.landscapes.network_objective import MiniBatch
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 FEW = 4  # of them, where a gradient is looked at that any number of examples shows alike
@@ -59,6 +60,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         alone = _points_apart(few, cloud)
         by_hand = _by_hand_apart(few, cloud)
         products = _products(few, cloud[0])
+        mixed = apart_in_training(few, cloud[:1].float())
     except UserError:
         raise
     except Exception as fault:  # of whatever kind: it is a stranger's code
@@ -69,7 +71,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         ) from fault
     return (
         f"same bits twice; descended − scored {gap:.0e}, model_at − scored {given:.0e}, "
-        f"rows apart to {apart:.0e}, points to {alone:.0e}{by_hand}{products}"
+        f"rows apart to {apart:.0e}, points to {alone:.0e}{by_hand}{products}{mixed}"
     )
 
 

@@ -23,7 +23,7 @@ from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snaps
 from sgdtheory.pipelines.start import Snapshot
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of, value_and_grad
 from sgdtheory.rng import key, stream
-from sgdtheory.roles.examples import count_of, is_sampled, is_scored
+from sgdtheory.roles.examples import count_of, in_training, is_sampled, is_scored
 from sgdtheory.roles.facts import error_of_loss, objective_gap, title_of, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -49,8 +49,7 @@ class Train:
 
     landscape: Landscape
     sgd: SGD
-    # the point itself is part of the identity
-    start: Annotated[str | None, Place] = None
+    start: Annotated[str | None, Place] = None  # the point itself is part of the identity
     minima: PositiveInt = 4
     polish: Literal["auto", "none", "descent", "lbfgs"] = "auto"
     polish_steps: PositiveInt = 500
@@ -62,7 +61,11 @@ class Train:
     def __post_init__(self) -> None:
         check_batch_size(self.landscape, self.sgd)
         refuse_unfit(self.diagnostic, self.landscape)
-        self._given  # noqa: B018  a wrong one is refused before any work
+        self._given, self._descended  # noqa: B018  wrong ones are refused before any work
+
+    @cached_property
+    def _descended(self) -> Landscape:
+        return in_training(self.landscape, dtype_of(self.dtype))
 
     @cached_property
     def _given(self) -> Tensor | None:
@@ -108,7 +111,7 @@ class Train:
             trained = 0.9
         steps = snapshot_steps(self.sgd.steps, self.snapshots)
         cloud, sgd = run_measured(
-            folder, "train", self.sgd, self.landscape, start, seed, (0.0, trained), steps
+            folder, "train", self.sgd, self._descended, start, seed, (0.0, trained), steps
         )
         tensors, trajectory = along(folder, self.landscape, sgd, steps, start)
         if polish == "descent":
@@ -159,7 +162,7 @@ class Train:
         """From five steps after a warm-up of two, and one score."""
         start = self._start(index)
         sgd = self.sgd.resolve_learning_rate(self.landscape, start, 0)
-        return estimate_stage(self.landscape, sgd, start)
+        return estimate_stage(self._descended, sgd, start)
 
     def _start(self, index: int) -> Cloud:
         if self._given is not None:

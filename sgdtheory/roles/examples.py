@@ -76,6 +76,12 @@ class WithOutputs(Landscape, Protocol):
         ...
 
 
+class WithPrecision(Landscape, Protocol):
+    """A landscape that may be trained in another precision than it is scored in."""
+
+    def in_training(self, dtype: torch.dtype) -> Landscape: ...
+
+
 class NetworkLandscape(Scored, WithExamples, Protocol):
     """The landscape of a module on a data set (landscapes/network.py)."""
 
@@ -143,6 +149,15 @@ def is_scored(landscape: Landscape) -> TypeIs[Scored]:
 
 def has_outputs(landscape: Landscape) -> TypeIs[WithOutputs]:
     return has(landscape, "twice_differentiable_outputs")
+
+
+def in_training(landscape: Landscape, dtype: torch.dtype) -> Landscape:
+    """The landscape in the precision that `train` descends by, of clouds of a dtype."""
+    return landscape.in_training(dtype) if _has_precision(landscape) else landscape
+
+
+def _has_precision(landscape: Landscape) -> TypeIs[WithPrecision]:
+    return has(landscape, "in_training")
 
 
 def is_network(landscape: Landscape) -> TypeIs[NetworkLandscape]:
