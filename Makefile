@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-lowest lint format bench figures clean
+.PHONY: help install demo test test-slow test-lowest lint format bench gpu figures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ format: $(STAMP) ## ruff's formatting and safe fixes
 
 bench: $(STAMP) ## speed, as ratios to the physical floor measured in the same run
 	$(BIN)/python scripts/bench.py
+
+gpu: $(STAMP) ## what a CUDA device does with this, in eight minutes: docs/gpu.md (PACK=cifar10.npz for networks on CIFAR-10)
+	$(BIN)/python scripts/gpu.py $(if $(PACK),--pack $(PACK))
 
 figures: $(STAMP) ## run every default and every study, and write docs/theory.md from them (half an hour)
 	$(BIN)/python scripts/figures.py

@@ -17,7 +17,7 @@ from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.folder import DirectoryGone
 from sgdtheory.runs.interrupt import Interrupted, stoppable
 from sgdtheory.runs.plain import Facts, Json
-from sgdtheory.runs.run import Run
+from sgdtheory.runs.run import Run, to_come
 from sgdtheory.runs.task import Task
 
 
@@ -129,7 +129,8 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
         if not pending:
             return
         tried |= {unit.hash for unit in pending}
-        with watcher.watching(run, units):
+        watcher.clock.workers = task.settings.executor.count(task.settings)
+        with watcher.watching(run, units, to_come(pipeline, run)):
             task.settings.executor.do(run, task.settings, pending)
 
 

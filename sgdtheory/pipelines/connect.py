@@ -200,24 +200,24 @@ class Connect:
         return {"minima": self.nodes, **kept_beside(self.landscape, starts)}
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
-        """All units to come with their costs, edges too that are not asked for before the minima
-        are scored.
+        """All units to come with their costs."""
+        names = [unit.name for unit in pending]
+        return self._costs.of_names(names + self.to_come(run))
 
-        A tree has one fewer than minima; what may replace them is not counted.
-        """
-        units = list(pending)
+    def to_come(self, run: Run) -> list[str]:
+        """What is asked for when the minima are scored; not what may replace a tree's edges."""
+        if all_finished(run, self._minimum_units(run)):
+            return []
+        units = self._plane_units(run)
         tree = []
-        if not all_finished(run, self._minimum_units(run)):
-            units += unfinished(run, self._plane_units(run))
-            count = len(self.nodes)
-            if self.pairs == "tree" and count > 2:
-                tree = [f"edge {k} of the tree's {count - 1}" for k in range(1, count)]
-            else:
-                nodes = dict.fromkeys(range(count), 0.0)
-                pairs = next_pairs(nodes, {}, pairs=self._asked or self.pairs)
-                edges = [self._edge_unit(run, pair) for pair in pairs]
-                units += unfinished(run, edges)
-        return self._costs.of_names([unit.name for unit in units] + tree)
+        count = len(self.nodes)
+        if self.pairs == "tree" and count > 2:
+            tree = [f"edge {k} of the tree's {count - 1}" for k in range(1, count)]
+        else:
+            nodes = dict.fromkeys(range(count), 0.0)
+            pairs = next_pairs(nodes, {}, pairs=self._asked or self.pairs)
+            units += [self._edge_unit(run, pair) for pair in pairs]
+        return [unit.name for unit in unfinished(run, units)] + tree
 
     @property
     def _costs(self) -> ConnectCosts:

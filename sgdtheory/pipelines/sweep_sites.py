@@ -1,6 +1,6 @@
 """Where the clouds of a sweep are let go, and what its units have kept there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.grid import Grid
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
@@ -156,3 +157,13 @@ def refuse_points(
         )
     if at == ():
         raise UserError("at=[] names no point of a path: give at least one fraction of its length")
+
+
+def cells_to_come(sites: Sequence[Site], grounds: Grounds, grid: Grid) -> Iterator[tuple[str, int]]:
+    """The names and batch sizes of the cells that are asked for when their minimum is known."""
+    for site in sites:
+        if site.number_and_size in grounds:
+            continue
+        for size in site.sizes(grid.batch_size):
+            for rate in grid.rates_in_words:
+                yield f"cell-{rate}-{size}", size

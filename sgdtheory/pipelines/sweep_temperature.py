@@ -26,6 +26,7 @@ from sgdtheory.pipelines.sweep_sites import (
     Site,
     SiteUnits,
     bottom_of,
+    cells_to_come,
     minima_rows,
     reference_minima,
     refuse_batches,
@@ -82,8 +83,7 @@ class SweepTemperature:
     sampling: Sampling = "iid"
     steps: Annotated[int, Ge(100)] = 60_000
     sgd: Optimiser | None = None
-    # what they hold is part of the identity
-    minima: Annotated[tuple[Path, ...] | None, Place] = None
+    minima: Annotated[tuple[Path, ...] | None, Place] = None  # the identity has what they hold
     checkpoint: Annotated[Checkpoint, Place] = AS_FOUND
     at: tuple[Fraction, ...] | None = None
     estimator: dict[str, Estimator] = field(default_factory=dict)
@@ -188,19 +188,19 @@ class SweepTemperature:
         return minima_rows(sites, grounds, measured, self._from_files)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
-        """All units to come with their costs; cells that are not known before the minimum is are
-        guessed."""
+        """All units to come with their costs; cells of a minimum that is not known are guessed."""
         sites = self._sites(run)
         grounds = reference_minima(run, sites)
         cells = list(self._cells(sites, grounds))
         costs = self._costs.of_known(pending, cells, grounds)
-        for site in sites:
-            if site.number_and_size in grounds:
-                continue
-            for size in site.sizes(self.sweep.batch_size):
-                guess = self._costs.of_cell(self.cell(1e-6, size), None)
-                costs += [(f"cell-{rate}-{size}", guess) for rate in self.sweep.rates_in_words]
+        for name, size in cells_to_come(sites, grounds, self.sweep):
+            costs.append((name, self._costs.of_cell(self.cell(1e-6, size), None)))
         return costs
+
+    def to_come(self, run: Run) -> list[str]:
+        sites = self._sites(run)
+        grounds = reference_minima(run, sites)
+        return [name for name, _ in cells_to_come(sites, grounds, self.sweep)]
 
     @cached_property
     def second_moment(self) -> SecondMoment | None:

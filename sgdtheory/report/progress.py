@@ -4,18 +4,21 @@ pipe."""
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sgdtheory.report.stdio import harmless, say
+from sgdtheory.report.time_left import ENDED, TimeLeft, UnitNow
 from sgdtheory.runs.folder import CorruptFile
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit
 from sgdtheory.statistics.numbers import duration
 
 POLL_SECONDS = 0.25
+WIDTH = 80  # of a line
+BAR_WIDTH = 44  # of the words before a bar
 LINE_SECONDS = 5.0  # through a pipe: one line in this time at most
 
 
@@ -26,6 +29,8 @@ class Watcher:
 
     loudness: int = 1  # 0 quiet, 1 normal, 2 verbose
     log: Path | None = None
+    clock: TimeLeft = field(default_factory=TimeLeft)
+    began: float = field(default_factory=time.monotonic)
 
     def say(self, message: str, loudness: int = 1) -> None:
         self.write_down(message)
@@ -42,14 +47,15 @@ class Watcher:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {harmless(message)}\n")
 
     @contextmanager
-    def watching(self, run: Run, units: list[Unit]) -> Iterator[None]:
-        """Show the progress of these units while the block runs."""
+    def watching(self, run: Run, units: list[Unit], coming: Sequence[str] = ()) -> Iterator[None]:
+        """Show the progress of these units while the block runs; `coming`: the names of others
+        that will be asked for."""
         if self.loudness == 0:
             yield
             return
         over = threading.Event()
         show = self._bar if sys.stderr is not None and sys.stderr.isatty() else self._lines
-        thread = threading.Thread(target=show, args=(run, units, over), daemon=True)
+        thread = threading.Thread(target=show, args=(run, units, coming, over), daemon=True)
         thread.start()
         try:
             yield
@@ -57,7 +63,9 @@ class Watcher:
             over.set()
             thread.join()
 
-    def _bar(self, run: Run, units: list[Unit], over: threading.Event) -> None:
+    def _bar(
+        self, run: Run, units: list[Unit], coming: Sequence[str], over: threading.Event
+    ) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -67,51 +75,70 @@ class Watcher:
             TextColumn("{task.fields[left]}", markup=False),
             TimeElapsedColumn(),
         )
-        clock = Clock(progress_of(run, units)[0])
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, left="")
             while not over.wait(POLL_SECONDS):
-                done, what = progress_of(run, units)
-                bar.update(task, completed=done, description=harmless(what), left=clock.left(done))
+                now = self._look(run, units, coming)
+                done, left = self._fraction(now, coming), self._left()
+                what = harmless(in_words(now, BAR_WIDTH))
+                bar.update(task, completed=done, description=what, left=left)
 
-    def _lines(self, run: Run, units: list[Unit], over: threading.Event) -> None:
-        clock, said = Clock(progress_of(run, units)[0]), time.monotonic()
+    def _lines(
+        self, run: Run, units: list[Unit], coming: Sequence[str], over: threading.Event
+    ) -> None:
+        said = time.monotonic()
         while not over.wait(POLL_SECONDS):
+            now = self._look(run, units, coming)
             if time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
-                done, what = progress_of(run, units)
-                say(f"{100 * done:3.0f} %  {what}  {clock.left(done)}")
+                left = self._left()
+                before = f"{100 * self._fraction(now, coming):3.0f} %  "
+                room = WIDTH - len(before) - len(left) - 2
+                say(f"{before}{in_words(now, room)}  {left}")
+
+    def _look(self, run: Run, units: list[Unit], coming: Sequence[str]) -> list[UnitNow]:
+        now = units_now(run, units)
+        self.clock.look(time.monotonic(), now, coming)
+        return now
+
+    def _fraction(self, units: list[UnitNow], coming: Sequence[str]) -> float:
+        """The part of the time that has passed; while that is not known, of the units."""
+        left = self.clock.left
+        if left is not None:
+            spent = time.monotonic() - self.began
+            return spent / (spent + left)
+        total = sum(1.0 if unit.status in ENDED else unit.fraction for unit in units)
+        return total / max(1, len(units) + len(coming))
+
+    def _left(self) -> str:
+        left = self.clock.left
+        return "time left unknown" if left is None else f"{duration(left)} left"
 
 
-class Clock:
-    """Time left, from what was done since it was started, when `first` of all was."""
-
-    def __init__(self, first: float) -> None:
-        self.began, self.first = time.monotonic(), first
-
-    def left(self, done: float) -> str:
-        gained, spent = done - self.first, time.monotonic() - self.began
-        if gained < 0.005 or spent < 1:
-            return "time left unknown"
-        return f"{duration(spent * (1 - done) / gained)} left"
-
-
-def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
-    """(fraction of all units done, what is going on)."""
-    total, finished, doing = 0.0, 0, []
+def units_now(run: Run, units: list[Unit]) -> list[UnitNow]:
+    """How far units are, from what they write down."""
+    found = []
     for unit in units:
         folder = run.folder(unit)
         try:
             status = folder.read_object("status.json").get("status", "missing")
         except CorruptFile:  # whoever does the unit says so
             status = "missing"
-        if status in ("done", "failed"):
-            total += 1
-            finished += 1
-        elif status == "running":
-            fraction, what = folder.progress
-            total += fraction
-            doing.append(f"{unit.name} {what}".strip())
-    return total / max(
-        1, len(units)
-    ), f"{finished}/{len(units)} done, {', '.join(doing[:2])}".rstrip(", ")
+        fraction, activity = folder.progress if status == "running" else (0.0, "")
+        found.append(UnitNow(unit.name, status, fraction, activity))
+    return found
+
+
+def in_words(units: list[UnitNow], room: int) -> str:
+    """How many units are done and what two of the others are at, in so many letters: what they are
+    at is left out first."""
+    ended = sum(unit.status in ENDED for unit in units)
+    before = f"{ended}/{len(units)} done"
+    running = [unit for unit in units if unit.status == "running"][:2]
+    names = [unit.name for unit in running]
+    whole = [f"{unit.name} {unit.activity}".strip() for unit in running]
+    for told in (whole, [*whole[:1], *names[1:]], names, names[:1]):
+        words = ", ".join([before, *told])
+        if len(words) <= room:
+            return words
+    return before

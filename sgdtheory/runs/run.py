@@ -66,6 +66,20 @@ class PlansUnits(Protocol):
         ...
 
 
+@runtime_checkable
+class ForeseesUnits(Protocol):
+    """A pipeline that knows of units which it will ask for later."""
+
+    def to_come(self, run: "Run") -> list[str]:
+        """The names of units that are not asked for yet."""
+        ...
+
+
+def to_come(pipeline: Pipeline, run: "Run") -> list[str]:
+    """The names of the units that a pipeline will ask for later, as far as they are known."""
+    return pipeline.to_come(run) if isinstance(pipeline, ForeseesUnits) else []
+
+
 @dataclass(frozen=True)
 class Run(Folder):
     """The directory of one command: `runs/<command>/<name>-<hash8>/`."""

@@ -26,7 +26,6 @@ from sgdtheory.paths.presets import draxler, fast
 from sgdtheory.paths.search import keep_state, kept_state, run_stage_in
 from sgdtheory.paths.strings import Strings
 from sgdtheory.protocol import values
-from sgdtheory.report.progress import Clock
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 
@@ -150,14 +149,3 @@ def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
         [x / total for x in (search, search + measure, search + measure + lines, total - rest)]
     )
     assert found.step(3) == pytest.approx(4.0)
-
-
-def test_time_left_is_that_of_what_was_done_since_the_clock_began(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Two of three units were done before; a third of the last takes 10 s: 20 s are left."""
-    now = [100.0]
-    monkeypatch.setattr("sgdtheory.report.progress.time.monotonic", lambda: now[0])
-    clock = Clock(2 / 3)
-    now[0] += 10
-    assert clock.left(2 / 3 + 1 / 9) == "20 s left"

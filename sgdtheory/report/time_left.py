@@ -1,0 +1,153 @@
+"""How long a command will still take, learnt from what its units have taken so far.
+
+Units of one kind take about the same time (`edge-0-1` and `edge-1-3`, not `minimum-0`), and a unit
+says which fraction of it is done. Units that are known to come count like others of their kind.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from statistics import fmean
+from typing import NamedTuple
+
+SURE = 0.1  # a unit of which so much was seen being done tells its own time
+SEEN = 0.01  # with less nothing is known of it
+SETTLING = 10.0  # seconds over which an estimate moves to a new one
+ENDED = ("done", "failed")
+
+
+class UnitNow(NamedTuple):
+    """How far a unit is."""
+
+    name: str
+    status: str
+    fraction: float
+    activity: str = ""
+
+
+@dataclass
+class _Watched:
+    """A unit since it was first seen at work."""
+
+    began: float
+    first: float
+    fraction: float = 0.0
+
+    def whole(self, now: float) -> float | None:
+        """Seconds that all of it takes, from what was seen of it."""
+        gained = self.fraction - self.first
+        return (now - self.began) / gained if gained >= SEEN else None
+
+
+@dataclass
+class TimeLeft:
+    """What was seen of a command's units; `workers` do them side by side."""
+
+    workers: int = 1
+    _watched: dict[str, _Watched] = field(default_factory=dict)
+    _taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of units, by kind
+    _waiting: set[str] = field(default_factory=set)
+    _looked: float = 0.0  # when
+    _told: tuple[float, float] | None = None  # what was last told, and when
+
+    def look(self, now: float, units: Sequence[UnitNow], coming: Sequence[str] = ()) -> None:
+        """Take note of how far units are at a time in seconds, and estimate anew; `coming`: the
+        names of others that will be asked for."""
+        for unit in units:
+            if unit.status == "running":
+                new = _Watched(now, unit.fraction)
+                watched = self._watched.setdefault(unit.name, new)
+                watched.fraction = unit.fraction
+            elif unit.status in ENDED:
+                self._end(unit.name, now)
+            else:
+                self._waiting.add(unit.name)
+        self._looked = now
+        self._tell(now, self._estimate(now, units, coming))
+
+    def _end(self, name: str, now: float) -> None:
+        """A unit that was done between two looks took what is between them."""
+        was_waiting = name in self._waiting
+        self._waiting.discard(name)
+        between = _Watched(self._looked, 0.0) if was_waiting else None
+        watched = self._watched.pop(name, between)
+        if watched is None:
+            return  # it was over before
+        watched.fraction = 1.0
+        whole = watched.whole(now)
+        if whole is not None:
+            self._taken.setdefault(kind_of(name), []).append(whole)
+
+    def _tell(self, now: float, estimate: float | None) -> None:
+        if estimate is None or self._told is None:
+            self._told = None if estimate is None else (estimate, now)
+            return
+        left, before = self._told
+        passed = now - before
+        expected = max(0.0, left - passed)
+        weight = min(1.0, passed / SETTLING)
+        self._told = (expected + weight * (estimate - expected), now)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until all is done; None while nothing can be said."""
+        return None if self._told is None else self._told[0]
+
+    def _estimate(
+        self, now: float, units: Sequence[UnitNow], coming: Sequence[str]
+    ) -> float | None:
+        """The work that is left, on as many workers as there are."""
+        running = [unit for unit in units if unit.status == "running"]
+        waiting = [unit.name for unit in units if unit.status not in (*ENDED, "running")]
+        typical = self._typical(now, running)
+        left = []
+        for unit in running:
+            seconds = self._left_of(unit, now, typical)
+            if seconds is None:
+                return None
+            left.append(seconds)
+        names = [*waiting, *coming]
+        known = [typical[kind_of(name)] for name in names if kind_of(name) in typical]
+        if 2 * len(known) < len(names):
+            return None
+        known += [fmean(known)] * (len(names) - len(known)) if known else []
+        return _makespan(left, known, self.workers)
+
+    def _typical(self, now: float, running: Sequence[UnitNow]) -> dict[str, float]:
+        """Seconds that a unit of a kind takes: the mean of those that ended, and of those at work,
+        for the first to end are the short ones."""
+        taken = {kind: list(seconds) for kind, seconds in self._taken.items()}
+        for unit in running:
+            whole = self._watched[unit.name].whole(now)
+            if whole is not None:
+                taken.setdefault(kind_of(unit.name), []).append(whole)
+        return {kind: fmean(seconds) for kind, seconds in taken.items()}
+
+    def _left_of(self, unit: UnitNow, now: float, typical: dict[str, float]) -> float | None:
+        watched = self._watched[unit.name]
+        whole = watched.whole(now)
+        is_sure = watched.fraction - watched.first >= SURE
+        if whole is None or not is_sure:
+            whole = typical.get(kind_of(unit.name), whole)
+        return None if whole is None else (1 - unit.fraction) * whole
+
+
+def kind_of(name: str) -> str:
+    """The kind of a unit.
+
+    >>> kind_of("edge-0-1"), kind_of("edge 2 of the tree's 3"), kind_of("minimum")
+    ('edge', 'edge', 'minimum')
+    """
+    found = re.match(r"[^\W\d]+", name)
+    return found.group() if found else name
+
+
+def _makespan(running: Sequence[float], waiting: Sequence[float], workers: int) -> float:
+    """Seconds until the last is done, where each of these takes the next free worker."""
+    free = sorted(running, reverse=True)[:workers]
+    free += [0.0] * (workers - len(free))
+    heapify(free)
+    for seconds in waiting:
+        heapreplace(free, free[0] + seconds)
+    return max([*free, *running])

@@ -1,0 +1,103 @@
+"""The time left: against commands whose units take what they take."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from sgdtheory.report.progress import in_words
+from sgdtheory.report.time_left import TimeLeft, UnitNow
+
+MINIMUM, EDGE = 2.0, 60.0  # seconds
+
+
+def at(now: float, seconds: dict[str, float], workers: int) -> list[UnitNow]:
+    """How far units are that begin in their order as soon as a worker is free."""
+    free = [0.0] * workers
+    found = []
+    for name, takes in seconds.items():
+        begun = min(free)
+        free[free.index(begun)] = begun + takes
+        if now >= begun + takes:
+            found.append(UnitNow(name, "done", 0.0))
+        elif now >= begun:
+            found.append(UnitNow(name, "running", (now - begun) / takes))
+        else:
+            found.append(UnitNow(name, "missing", 0.0))
+    return found
+
+
+def told(
+    rounds: Sequence[dict[str, float]], coming: Sequence[Sequence[str]], workers: int
+) -> list[tuple[float, float | None]]:
+    """What is left in truth, and what is told, once a second."""
+    clock = TimeLeft(workers)
+    lasts = [max(ends_of(units, workers)) for units in rounds]
+    whole, before = sum(lasts), 0.0
+    found = []
+    done: list[UnitNow] = []
+    for units, names, last in zip(rounds, coming, lasts, strict=True):
+        for tick in range(int(4 * last)):
+            now = tick / 4
+            clock.look(before + now, [*done, *at(now, units, workers)], names)
+            found.append((whole - before - now, clock.left))
+        done += [UnitNow(name, "done", 0.0) for name in units]
+        before += last
+    return found
+
+
+def ends_of(units: dict[str, float], workers: int) -> list[float]:
+    free = [0.0] * workers
+    for takes in units.values():
+        begun = min(free)
+        free[free.index(begun)] = begun + takes
+    return free
+
+
+def test_units_of_a_kind_take_the_same_and_those_to_come_count() -> None:
+    minima = {f"minimum-{i}": MINIMUM for i in range(4)}
+    edges = {f"edge-0-{i}": EDGE for i in range(1, 4)}
+    come = [f"edge {k} of the tree's 3" for k in (1, 2, 3)]
+    found = told([minima, edges], [come, []], workers=2)
+    known = [(truth, left) for truth, left in found if left is not None]
+    assert len(known) > 0.9 * len(found)
+    for truth, left in known:
+        assert abs(left - truth) < 1.0
+    # nothing of an edge is known while minima are scored
+    assert all(left is None for _, left in found[: int(4 * 2 * MINIMUM)])
+
+
+def test_units_of_several_lengths_within_half_from_a_tenth_on() -> None:
+    cells = {f"cell-{k}": 10.0 + 3 * (k % 4) for k in range(16)}
+    found = told([{"minimum": 5.0}, cells], [list(cells), []], workers=2)
+    for truth, left in found[len(found) // 10 :]:
+        assert left is not None
+        if truth > 10:  # of the last seconds no more is asked
+            assert 1 / 1.5 < left / truth < 1.5
+
+
+def test_a_unit_that_was_begun_before_tells_by_what_is_seen_of_it() -> None:
+    clock = TimeLeft()
+    for second in range(11):
+        clock.look(second, [UnitNow("minimum-0", "running", 0.5 + 0.01 * second)])
+    assert clock.left == pytest.approx(40.0)
+
+
+def test_units_that_are_over_between_two_looks_took_that_time() -> None:
+    clock = TimeLeft()
+    names = [f"edge-{k}" for k in range(10)]
+    for k in range(4):
+        units = [UnitNow(name, "done" if i < k else "missing", 0.0) for i, name in enumerate(names)]
+        clock.look(0.25 * k, units)
+    assert clock.left == pytest.approx(0.25 * 7)
+
+
+@pytest.mark.parametrize("room", range(12, 90, 7))
+def test_the_words_fit(room: int) -> None:
+    units = [
+        UnitNow("minimum-0", "done", 0.0),
+        UnitNow("edge-0-1", "running", 0.5, "measuring the path"),
+        UnitNow("edge-1-3", "running", 0.5, "attempt-0-cycle-0"),
+    ]
+    words = in_words(units, room)
+    assert len(words) <= room and words.startswith("1/3 done")
+    assert ("measuring" in words) == (room >= 47)
