@@ -179,8 +179,12 @@ class Plan(NamedTuple):
     memory: float = 4.1e8
     disk: float = 1.2e6
     workers: int = 2
-    each: float = 3.9
-    names: tuple[str, ...] = ("minimum-0", "minimum-1")
+    costs: tuple[tuple[str, float], ...] = (
+        ("minimum-0", 1.0),
+        ("minimum-1", 3.0),
+        ("edge-0-1", 90.0),
+        ("edge-0-2", 90.0),
+    )
     checks: tuple[str, ...] = ("MLP: same bits twice",)
 
 
@@ -188,13 +192,15 @@ def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
     show_plan(Plan())  # type: ignore[arg-type]
     out = said(capsys)
     assert out.startswith(
-        "4 units: 4 to do × 3.9 s on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n"
+        "4 units: 4 to do on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n"
+        "to do: 2 × 2.0 s: minimum-0, minimum-1\n"
+        "to do: 2 × 2 min: edge-0-1, edge-0-2\n"
     )
     assert "self-check: MLP: same bits twice\n" in out
     assert (
         "minimum-1" in out and "runs/train/x-01234567" in out and out.endswith("nothing was done\n")
     )
-    show_plan(Plan(units=1, done=1, names=()))  # type: ignore[arg-type]
+    show_plan(Plan(units=1, done=1, costs=()))  # type: ignore[arg-type]
     assert said(capsys).startswith("1 unit: all done already\n")
 
 

@@ -40,8 +40,7 @@ def plan(task: Task) -> Plan:
         memory=workers * max((cost.memory for _, cost in costs), default=0.0),
         disk=sum(cost.disk for _, cost in costs),
         workers=workers,
-        each=sum(seconds) / max(1, len(seconds)),
-        names=[name for name, _ in costs],
+        costs=[(name, cost.seconds) for name, cost in costs],
         checks=checks,
     )
 

@@ -1,15 +1,17 @@
 """What a command would do, for --dry-run."""
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose
+from sgdtheory.report.time_left import kind_of
 from sgdtheory.statistics.numbers import duration, size
 
 if TYPE_CHECKING:
     from sgdtheory.runs.task import Plan
 
-MOST_NAMED = 8  # units
+MOST_NAMED = 8  # units of a kind
 
 
 def show_plan(plan: "Plan") -> None:
@@ -20,16 +22,28 @@ def show_plan(plan: "Plan") -> None:
         tell(f"{units}: all done already")
     else:
         workers = _counted(plan.workers, "worker")
-        each = f"{plan.each:.1f} s" if plan.each < 10 else duration(plan.each)
         cost = f"{duration(plan.seconds)}, {size(plan.memory)} of memory, {size(plan.disk)} on disk"
-        tell(f"{units}: {pending} to do × {each} on {workers} = {cost}")
-        names = ", ".join(plan.names[:MOST_NAMED])
-        left_out = pending - MOST_NAMED
-        more = f", … {left_out} more" if left_out > 0 else ""
-        print_prose([f"to do: {names}{more}"])
+        tell(f"{units}: {pending} to do on {workers} = {cost}")
+        print_prose([f"to do: {line}" for line in _by_kind(plan.costs)])
     print_prose([f"self-check: {check}" for check in plan.checks])
     tell(f"in {plan.path}")
     tell("nothing was done")
+
+
+def _by_kind(costs: list[tuple[str, float]]) -> list[str]:
+    """The units of each kind, how many they are and what one takes, a line a kind."""
+    kinds: dict[str, list[tuple[str, float]]] = {}
+    for name, seconds in costs:
+        kinds.setdefault(kind_of(name), []).append((name, seconds))
+    lines = []
+    for units in kinds.values():
+        names = list(dict.fromkeys(name for name, _ in units))
+        named = ", ".join(names[:MOST_NAMED])
+        more = ", …" if len(names) > MOST_NAMED else ""
+        each = fmean(seconds for _, seconds in units)
+        takes = f"{each:.1f} s" if each < 10 else duration(each)
+        lines.append(f"{len(units)} × {takes}: {named}{more}")
+    return lines
 
 
 def _counted(count: int, what: str) -> str:

@@ -97,8 +97,7 @@ class Plan(NamedTuple):
     memory: float
     disk: float
     workers: int
-    each: float
-    names: list[str]
+    costs: list[tuple[str, float]]  # names of the units to do, and their seconds
     checks: list[str]  # what landscapes say of themselves
 
 
