@@ -13,6 +13,7 @@ from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.unit import Unit
 
 WORKER = "sgdtheory.commandline.worker"  # the module that a process runs to do a run's units
+JOB = "sgdtheory.commandline.job"  # the module whose `do_share` a job runs
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
 
 
@@ -60,6 +61,17 @@ class Settings:
     threads: PositiveInt | None = None
     where: Where = Where()
     trust: tuple[str, ...] = ()  # the command line's: no file has it
+
+
+class Share(NamedTuple):
+    """What one job of a batch system is given of a run: plain values alone, for they are sent."""
+
+    path: str  # of the run
+    where: str  # the working directory of the command
+    device: str
+    threads: int
+    trust: tuple[str, ...]
+    units: tuple[str, ...]  # their hashes
 
 
 class Task(NamedTuple):
