@@ -24,11 +24,7 @@ def cards() -> int:
 
 def devices_of(device: str, workers: int, count: int) -> list[str]:
     """The device of each worker, the parent first: with `cuda` one GPU after the other of `count`,
-    in turn where there are more workers than GPUs; any other device is that of all.
-
-    >>> devices_of("cuda", 3, 2)
-    ['cuda:0', 'cuda:1', 'cuda:0']
-    """
+    in turn where there are more workers than GPUs; any other device is that of all."""
     if device != "cuda" or count < 2:
         return [device] * workers
     return [f"cuda:{worker % count}" for worker in range(workers)]

@@ -4,7 +4,7 @@ pipe."""
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from sgdtheory.statistics.numbers import duration
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0  # through a pipe: one line in this time at most
+Look = tuple[float, str]  # the fraction of all units that is done, what is going on
 
 
 @dataclass
@@ -67,19 +68,21 @@ class Watcher:
             TextColumn("{task.fields[left]}", markup=False),
             TimeElapsedColumn(),
         )
-        clock = Clock(progress_of(run, units)[0])
+        known = set[str]()
+        clock = Clock(progress_of(run, units, known)[0])
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, left="")
-            while not over.wait(POLL_SECONDS):
-                done, what = progress_of(run, units)
+            while not over.wait(clock.pause):
+                done, what = clock.timed(lambda: progress_of(run, units, known))
                 bar.update(task, completed=done, description=harmless(what), left=clock.left(done))
 
     def _lines(self, run: Run, units: list[Unit], over: threading.Event) -> None:
-        clock, said = Clock(progress_of(run, units)[0]), time.monotonic()
-        while not over.wait(POLL_SECONDS):
+        known = set[str]()
+        clock, said = Clock(progress_of(run, units, known)[0]), time.monotonic()
+        while not over.wait(clock.pause):
             if time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
-                done, what = progress_of(run, units)
+                done, what = clock.timed(lambda: progress_of(run, units, known))
                 say(f"{100 * done:3.0f} %  {what}  {clock.left(done)}")
 
 
@@ -88,6 +91,15 @@ class Clock:
 
     def __init__(self, first: float) -> None:
         self.began, self.first = time.monotonic(), first
+        self.pause = POLL_SECONDS
+
+    def timed(self, look: Callable[[], Look]) -> Look:
+        """What a look at all units gives; of many units the next one is the later, so that looking
+        takes a twentieth of a core at most."""
+        began = time.monotonic()
+        found = look()
+        self.pause = max(POLL_SECONDS, 20 * (time.monotonic() - began))
+        return found
 
     def left(self, done: float) -> str:
         gained, spent = done - self.first, time.monotonic() - self.began
@@ -96,10 +108,14 @@ class Clock:
         return f"{duration(spent * (1 - done) / gained)} left"
 
 
-def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
-    """(fraction of all units done, what is going on)."""
-    total, finished, doing = 0.0, 0, []
+def progress_of(run: Run, units: list[Unit], known: set[str] | None = None) -> Look:
+    """(fraction of all units done, what is going on). `known`: units that were done or had failed
+    at an earlier look, which is added to."""
+    known = set() if known is None else known
+    total, finished, doing = float(len(known)), len(known), []
     for unit in units:
+        if unit.hash in known:
+            continue
         folder = run.folder(unit)
         try:
             status = folder.read_object("status.json").get("status", "missing")
@@ -108,6 +124,7 @@ def progress_of(run: Run, units: list[Unit]) -> tuple[float, str]:
         if status in ("done", "failed"):
             total += 1
             finished += 1
+            known.add(unit.hash)
         elif status == "running":
             fraction, what = folder.progress
             total += fraction

@@ -12,6 +12,7 @@ from sgdtheory.runs.folder import CorruptFile, Folder, Json
 from sgdtheory.runs.run import demand_as_written, runs_under, status_of
 from sgdtheory.statistics.numbers import duration
 
+FOLDED = 500  # rows of a table that is folded to the width: of more that takes seconds
 State = tuple[Path, str, Json, list[Json]]  # of a run: where, status, manifest, rows of its units
 
 
@@ -56,7 +57,10 @@ def _show_units(path: Path) -> None:
     if not any(row[3] for row in rows):
         titles.remove("where")
         rows = [[*row[:3], row[4]] for row in rows]
-    if rows:
+    if len(rows) > FOLDED:
+        for line in aligned([titles, *rows]):
+            tell(line)
+    elif rows:
         print_table(titles, rows, right=(2,))
 
 

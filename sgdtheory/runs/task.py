@@ -62,6 +62,12 @@ class Settings:
     where: Where = Where()
     trust: tuple[str, ...] = ()  # the command line's: no file has it
 
+    @property
+    def units_device(self) -> str:
+        """Where units are done: an executor that asks for GPUs has them, whatever this machine
+        has."""
+        return "cuda" if getattr(self.executor, "gpus", 0) else self.device
+
 
 class Share(NamedTuple):
     """What one job of a batch system is given of a run: plain values alone, for they are sent."""

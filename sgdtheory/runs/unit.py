@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.errors import RunError, UserError
@@ -50,7 +51,7 @@ class Unit:
     needs: tuple["Unit", ...] = field(default=(), compare=False, repr=False)
     cost: Callable[[], Estimate] | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return digest(self.config)[:16]
 

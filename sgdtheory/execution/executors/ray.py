@@ -86,7 +86,7 @@ class Ray:
         return Share(
             path=str(run.path.absolute()),
             where=str(Path.cwd()),
-            device="cuda" if self.gpus else settings.device,
+            device=settings.units_device,
             threads=settings.threads or max(1, int(self.cpus)),
             trust=settings.trust,
             units=(unit.hash,),

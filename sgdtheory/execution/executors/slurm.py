@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 MOST_JOBS = 1000  # of an array: Slurm's own MaxArraySize is 1001
 MOST_REQUEUES = 1000  # of a job by itself: submitit's three would be over in an afternoon
 WARNING = 90  # seconds before its time is over in which a job saves
-POLL = 1.0  # seconds between two looks at units
+POLL = 1.0  # seconds between two looks at units, and more of more than a thousand
+LOOKS = 1000  # at one unit, a second
 SHORTEST, LONGEST = 2.0, 30.0  # seconds between two questions to Slurm
 # ends of a job that are no fault of its unit's, which is given to another one
 INNOCENT = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "CANCELLED", GONE.state)
@@ -110,7 +111,7 @@ class Slurm:
         return Share(
             path=str(run.path.absolute()),
             where=str(Path.cwd()),
-            device="cuda" if self.gpus else settings.device,
+            device=settings.units_device,
             threads=settings.threads or self.cpus,
             trust=settings.trust,
             units=tuple(unit.hash for unit in units),
@@ -195,7 +196,7 @@ def _wait(run: Run, units: list[Unit], jobs: dict[str, Job]) -> list[str]:
     left, asked, pause = units, time.monotonic(), SHORTEST
     while left := [unit for unit in left if not _is_terminal(run, unit)]:
         stop_if_asked()
-        time.sleep(POLL)
+        time.sleep(max(POLL, len(left) / LOOKS))
         if time.monotonic() - asked < pause:
             continue
         states = states_of({jobs[unit.hash].id for unit in left})
