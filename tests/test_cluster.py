@@ -49,7 +49,7 @@ def bits(where: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(where.glob("*/*/results.json")):
         results = json.loads(file.read_text(encoding="utf-8"))
-        found[str(file.relative_to(where))] = {**results, "seconds": 0}
+        found[str(file.relative_to(where))] = {**results, "seconds": 0, "minima_from": None}
     for name in ("*/*/metrics.jsonl", "*/*/table.csv", "**/*.safetensors"):
         found |= {str(path.relative_to(where)): path.read_bytes() for path in where.glob(name)}
     return found

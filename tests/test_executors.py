@@ -61,21 +61,25 @@ def test_one_worker_a_gpu(
 
 
 @pytest.mark.slow
-def test_workers_are_told_their_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three of them, with the CPU by two names: each does its units there, and all are done."""
-    monkeypatch.setattr(local, "devices_of", lambda *given: ["cpu", "cpu:0", "cpu:1"])
-    told: list[str] = []
-    real = local._start
+def test_workers_do_their_units_on_their_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of them, with the CPU by three names."""
+    asked: list[tuple[str, int, int]] = []
 
-    def start(run: Run, settings: Settings, workers: int, device: str) -> "subprocess.Popen[bytes]":
-        told.append(device)
-        return real(run, settings, workers, device)
+    def devices(device: str, workers: int, count: int) -> list[str]:
+        asked.append((device, workers, count))
+        return ["cpu", "cpu:0", "cpu:1"]
 
-    monkeypatch.setattr(local, "_start", start)
-    found = opened(tmp_path, "minima=3", "sgd.steps=4000")
-    settings = replace(found.settings, executor=Local(3), threads=3)
-    assert execute(found._replace(settings=settings), Watcher(0))["claims"]
-    assert told == ["cpu:0", "cpu:1"]
+    monkeypatch.setattr(local, "cards", lambda: 3)
+    monkeypatch.setattr(local, "devices_of", devices)
+    found = [opened(tmp_path / name, "minima=3", "sgd.steps=4000") for name in ("one", "three")]
+    for each, workers in zip(found, (1, 3), strict=True):
+        settings = replace(each.settings, executor=Local(workers), threads=workers)
+        execute(each._replace(settings=settings), Watcher(0))
+    paths = [each.open().path / "minima.safetensors" for each in found]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert asked == [("cpu", 1, 3), ("cpu", 3, 3)]
 
 
 # shares

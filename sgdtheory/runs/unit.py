@@ -295,7 +295,6 @@ def status_of_unit(folder: Folder) -> Json:
     found = folder.read_object("status.json")
     found.setdefault("status", "missing")
     if found["status"] == "running" and not folder.is_locked():
-        # it may have ended between the two looks
-        found = {**found, **folder.read_object("status.json")}
+        found = {**found, **folder.read_object("status.json")}  # it may have ended meanwhile
         found["status"] = "unfinished" if found["status"] == "running" else found["status"]
     return found
