@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-lowest lint format bench gpu figures clean
+.PHONY: help install demo test test-slow test-cluster test-lowest lint format bench gpu figures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: $(STAMP) ## the test suite
 
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/pytest -m slow
+
+test-cluster: $(STAMP) ## the tests of Slurm, where `sbatch` is, and of Ray (pip install '.[slurm,ray]')
+	$(BIN)/pytest -m 'cluster or ray'
 
 test-lowest: .venv-lowest/.installed ## the test suite on the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -n 2 --dist worksteal -m 'not slow'

@@ -1,7 +1,10 @@
 """The command line as a function: what a test types, and what came of it."""
 
+import importlib.util
 import io
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -24,6 +27,33 @@ def pytest_configure() -> None:
 
     check_shapes()
     compose_once()
+
+
+NEEDED: dict[str, Callable[[], bool]] = {
+    "cluster": lambda: _has_slurm(),
+    "ray": lambda: importlib.util.find_spec("ray") is not None,
+}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need what is not here are left out: Slurm that answers, or Ray."""
+    wanted = {name for name in NEEDED if any(map(marked(name), items))}
+    away = [name for name in wanted if not NEEDED[name]()]
+    left = [item for item in items if any(marked(name)(item) for name in away)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def marked(name: str) -> Callable[[pytest.Item], bool]:
+    return lambda item: item.get_closest_marker(name) is not None
+
+
+def _has_slurm() -> bool:
+    if shutil.which("sbatch") is None or importlib.util.find_spec("submitit") is None:
+        return False
+    return subprocess.run(["sinfo"], capture_output=True).returncode == 0
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -82,7 +112,6 @@ def sgdtheory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 @pytest.fixture
 def cold(sgdtheory: Command) -> Callable[..., Said]:
     """The command as a process of its own."""
-    import subprocess
 
     def run(*words: str, code: str = "from sgdtheory.cli import main; main()") -> Said:
         done = subprocess.run(

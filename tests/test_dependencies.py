@@ -49,8 +49,26 @@ def providers(name: str) -> list[str]:
     return [canonical(PROVIDERS.get(name, [name])[0])]
 
 
+def extra(name: str) -> set[str]:
+    return declared(PROJECT["optional-dependencies"][name])
+
+
 def test_the_package_declares_what_it_imports() -> None:
-    assert set(imported("sgdtheory")) == declared(PROJECT["dependencies"])
+    optional = extra("slurm") | extra("ray")
+    assert set(imported("sgdtheory")) == declared(PROJECT["dependencies"]) | optional
+
+
+def test_what_is_optional_is_imported_by_its_executor_alone() -> None:
+    for name in ("slurm", "ray"):
+        own = HERE / f"sgdtheory/execution/executors/{name}.py"
+        found = [file for file in (HERE / "sgdtheory").rglob("*.py") if extra(name) & used(file)]
+        assert found == [own]
+
+
+def used(file: Path) -> set[str]:
+    """The outermost names of what a file imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {name.partition(".")[0] for name in imports(tree)}
 
 
 def test_developers_are_given_what_tests_and_scripts_import() -> None:

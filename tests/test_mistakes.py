@@ -39,7 +39,7 @@ NAMES = [
         "did you mean 'draxler_resnet20_cifar10'",
     ),
     wrong("train experiment=nope", "there is no experiment 'nope'", "draxler_cnn12_cifar10, "),
-    wrong("train executor=slurm", "there is no executor 'slurm'", "local"),
+    wrong("train executor=slum", "there is no executor 'slum'", "slurm"),
     wrong("train diagnostic=[0.5]", "there is no diagnostic '0.5'"),
     wrong("train schedule=null", "there is no schedule 'null'", "cosine"),
     wrong("train diagnostic=[nope]", "there is no diagnostic 'nope'"),

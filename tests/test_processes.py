@@ -17,7 +17,7 @@ import pytest
 from sgdtheory.execution.loop import execute
 from sgdtheory.execution.units import work_through
 from sgdtheory.pipelines.train import Train
-from sgdtheory.runs import locks, processes
+from sgdtheory.runs import leases, locks, processes
 from sgdtheory.runs.folder import CorruptFile, DirectoryGone, Folder
 from sgdtheory.runs.processes import Process, machine, started, this
 from sgdtheory.runs.run import Run
@@ -220,7 +220,7 @@ def test_a_lease_holds_where_no_lock_does(lockless: Any, tmp_path: Path) -> None
             assert not second
         assert time.monotonic() - began < 0.5
         folder.write_text("x", "y")
-    assert not folder.is_locked() and not (folder.path / locks.LEASE).exists()
+    assert not folder.is_locked() and not (folder.path / leases.LEASE).exists()
     with folder.lock() as mine:
         assert mine
 
@@ -229,7 +229,7 @@ def test_a_lease_of_a_dead_process_is_taken_at_once(lockless: Any, tmp_path: Pat
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
     for holder in (Process(machine(), dead.pid, "1"), this()._replace(start="1")):
-        (tmp_path / locks.LEASE).write_text(
+        (tmp_path / leases.LEASE).write_text(
             json.dumps({"holder": holder, "token": "x", "beat": 3}), encoding="utf-8"
         )
         assert not Folder(tmp_path).is_locked()
@@ -244,8 +244,8 @@ def test_a_lease_of_a_dead_process_is_taken_at_once(lockless: Any, tmp_path: Pat
 def test_a_lease_from_elsewhere_without_signs_of_life(
     content: str, lockless: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "PATIENCE", 0.3)
-    lease = tmp_path / locks.LEASE
+    monkeypatch.setattr(leases, "PATIENCE", 0.3)
+    lease = tmp_path / leases.LEASE
     lease.write_text(content, encoding="utf-8")
     (tmp_path / locks.LOCK).touch()
     over = threading.Event()
@@ -274,18 +274,18 @@ def test_a_lease_from_elsewhere_without_signs_of_life(
 def test_a_holder_that_was_taken_for_dead_writes_no_more(
     lockless: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "BEAT", 100.0)
+    monkeypatch.setattr(leases, "BEAT", 100.0)
     folder = Folder(tmp_path / "a")
     with (
         pytest.raises(DirectoryGone, match="was taken over by another process"),
         folder.lock() as mine,
     ):
         assert mine
-        (folder.path / locks.LEASE).write_text(
+        (folder.path / leases.LEASE).write_text(
             json.dumps({"holder": this(), "token": "another"}), encoding="utf-8"
         )
         folder.write_text("x", "y")
-    assert (folder.path / locks.LEASE).exists()  # the other one's
+    assert (folder.path / leases.LEASE).exists()  # the other one's
 
 
 def test_no_lease_where_locks_lock(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 HERE = Path(__file__).parents[1]
 README = (HERE / "README.md").read_text(encoding="utf-8")
-GUIDES = [HERE / "docs" / f"{name}.md" for name in ("keys", "measured", "transformers")]
+GUIDES = [HERE / "docs" / f"{name}.md" for name in ("cluster", "keys", "measured", "transformers")]
 PROGRAMS = ("sgdtheory", "make", "python", "pip", ".venv/bin/sgdtheory")
 SPECIAL = set(
     "[]*?"

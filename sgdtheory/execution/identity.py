@@ -5,6 +5,8 @@ import hashlib
 from sgdtheory.errors import UserError
 from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.foreign import MOST_YAML, bytes_of
+from sgdtheory.runs.leases import LEASE
+from sgdtheory.runs.locks import LOCK
 from sgdtheory.runs.plain import Facts
 from sgdtheory.runs.run import EXAMPLES, Run, changed_since
 from sgdtheory.runs.task import Task
@@ -53,7 +55,9 @@ def _is_empty(run: Run, task: Task) -> bool:
     for path in run.path.iterdir():
         theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
         if theirs or not (
-            path.name in (".lock", ".lease", "config.yaml", EXAMPLES) or OURS.fullmatch(path.name)
+            path.name in (LOCK, "config.yaml", EXAMPLES)
+            or path.name.startswith(LEASE)
+            or OURS.fullmatch(path.name)
         ):
             return False
     return True

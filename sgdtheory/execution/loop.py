@@ -134,11 +134,18 @@ def do_units(run: Run, task: Task, watcher: Watcher, retry_failed: bool) -> None
             task.settings.executor.do(run, task.settings, pending)
 
 
-def _facts(run: Run, task: Task) -> Json:
-    """What the manifest says of a run besides how it went."""
+def _device_name(device: str) -> str:
+    """What a device is called; empty for a GPU that this machine has not."""
     import torch
 
-    device = task.settings.device
+    if not device.startswith("cuda"):
+        return processor()
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else ""
+
+
+def _facts(run: Run, task: Task) -> Json:
+    """What the manifest says of a run besides how it went."""
+    device = task.settings.units_device
     return {
         "command": task.command,
         "config_hash": run.hash,
@@ -151,9 +158,7 @@ def _facts(run: Run, task: Task) -> Json:
         "minima": run.science.get("minima"),  # digests of the points that were given
         "started": run.manifest.get("started", time.time()),
         "device": device,
-        "device_name": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else processor(),
+        "device_name": _device_name(device),
         "cores": cores(),
         "threads": task.settings.threads,
         "versions": {**versions(), "python": platform.python_version()},

@@ -15,6 +15,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cards() -> int:
+    """The GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def devices_of(device: str, workers: int, count: int) -> list[str]:
+    """The device of each worker, the parent first: with `cuda` one GPU after the other of `count`,
+    in turn where there are more workers than GPUs; any other device is that of all."""
+    if device != "cuda" or count < 2:
+        return [device] * workers
+    return [f"cuda:{worker % count}" for worker in range(workers)]
+
+
 def prepare_process(settings: Settings, workers: int) -> None:
     """A thread count that depends on nothing but the configuration, since sums depend on it in
     their last bits.

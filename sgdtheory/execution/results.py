@@ -37,7 +37,7 @@ def finish(run: Run, task: Task, seconds: float) -> Json:
         "landscape": title_of(landscape),
         "dim": getattr(landscape, "dim", None),
         "scores": {"unit": unit_of_loss(landscape), "error": error_of_loss(landscape)},
-        "device": task.settings.device,
+        "device": task.settings.units_device,
         "seconds": seconds,
         "version": __version__,
         "config_hash": run.hash,

@@ -31,7 +31,7 @@ def work_through(run: Run, units: list[Unit], killed: Killed = lambda process: "
         for unit in left:
             stop_if_asked()
             folder = run.folder(unit)
-            with folder.lock() as mine:
+            with folder.lock(looks_on=False) as mine:
                 if not mine:
                     held.append(unit)
                 elif (now := folder.status)["status"] not in TERMINAL_STATUSES:

@@ -54,8 +54,9 @@ class Watcher:
             yield
             return
         over = threading.Event()
+        seen = Seen(run, units, coming, self.clock, self.began)
         show = self._bar if sys.stderr is not None and sys.stderr.isatty() else self._lines
-        thread = threading.Thread(target=show, args=(run, units, coming, over), daemon=True)
+        thread = threading.Thread(target=show, args=(seen, over), daemon=True)
         thread.start()
         try:
             yield
@@ -63,9 +64,7 @@ class Watcher:
             over.set()
             thread.join()
 
-    def _bar(
-        self, run: Run, units: list[Unit], coming: Sequence[str], over: threading.Event
-    ) -> None:
+    def _bar(self, seen: "Seen", over: threading.Event) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -77,56 +76,71 @@ class Watcher:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("", total=1.0, left="")
-            while not over.wait(POLL_SECONDS):
-                now = self._look(run, units, coming)
-                done, left = self._fraction(now, coming), self._left()
-                what = harmless(in_words(now, BAR_WIDTH))
-                bar.update(task, completed=done, description=what, left=left)
+            while not over.wait(seen.pause):
+                seen.look()
+                what = harmless(in_words(seen.now, BAR_WIDTH))
+                bar.update(task, completed=seen.fraction, description=what, left=seen.left)
 
-    def _lines(
-        self, run: Run, units: list[Unit], coming: Sequence[str], over: threading.Event
-    ) -> None:
+    def _lines(self, seen: "Seen", over: threading.Event) -> None:
         said = time.monotonic()
-        while not over.wait(POLL_SECONDS):
-            now = self._look(run, units, coming)
+        while not over.wait(seen.pause):
+            seen.look()
             if time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
-                left = self._left()
-                before = f"{100 * self._fraction(now, coming):3.0f} %  "
-                room = WIDTH - len(before) - len(left) - 2
-                say(f"{before}{in_words(now, room)}  {left}")
-
-    def _look(self, run: Run, units: list[Unit], coming: Sequence[str]) -> list[UnitNow]:
-        now = units_now(run, units)
-        self.clock.look(time.monotonic(), now, coming)
-        return now
-
-    def _fraction(self, units: list[UnitNow], coming: Sequence[str]) -> float:
-        """The part of the time that has passed; while that is not known, of the units."""
-        left = self.clock.left
-        if left is not None:
-            spent = time.monotonic() - self.began
-            return spent / (spent + left)
-        total = sum(1.0 if unit.status in ENDED else unit.fraction for unit in units)
-        return total / max(1, len(units) + len(coming))
-
-    def _left(self) -> str:
-        left = self.clock.left
-        return "time left unknown" if left is None else f"{duration(left)} left"
+                before = f"{100 * seen.fraction:3.0f} %  "
+                room = WIDTH - len(before) - len(seen.left) - 2
+                say(f"{before}{in_words(seen.now, room)}  {seen.left}")
 
 
-def units_now(run: Run, units: list[Unit]) -> list[UnitNow]:
-    """How far units are, from what they write down."""
-    found = []
-    for unit in units:
-        folder = run.folder(unit)
+@dataclass
+class Seen:
+    """What was last seen of a run's units, and what follows for the time that is left.
+
+    Of many units the next look is the later, so that looking takes a twentieth of a core at most.
+    """
+
+    run: Run
+    units: list[Unit]
+    coming: Sequence[str]
+    clock: TimeLeft
+    began: float
+    pause: float = POLL_SECONDS  # seconds until the next look
+    now: list[UnitNow] = field(default_factory=list)
+    _ended: dict[str, UnitNow] = field(default_factory=dict)  # by hash: they stay what they are
+
+    def look(self) -> None:
+        began = time.monotonic()
+        self.now = [self._ended.get(unit.hash) or self._of(unit) for unit in self.units]
+        self.clock.look(time.monotonic(), self.now, self.coming)
+        self.pause = max(POLL_SECONDS, 20 * (time.monotonic() - began))
+
+    def _of(self, unit: Unit) -> UnitNow:
+        """How far a unit is, from what it writes down."""
+        folder = self.run.folder(unit)
         try:
             status = folder.read_object("status.json").get("status", "missing")
         except CorruptFile:  # whoever does the unit says so
             status = "missing"
         fraction, activity = folder.progress if status == "running" else (0.0, "")
-        found.append(UnitNow(unit.name, status, fraction, activity))
-    return found
+        found = UnitNow(unit.name, status, fraction, activity)
+        if status in ENDED:
+            self._ended[unit.hash] = found
+        return found
+
+    @property
+    def fraction(self) -> float:
+        """The part of the time that has passed; while that is not known, of the units."""
+        left = self.clock.left
+        if left is not None:
+            spent = time.monotonic() - self.began
+            return spent / (spent + left)
+        total = sum(1.0 if unit.status in ENDED else unit.fraction for unit in self.now)
+        return total / max(1, len(self.now) + len(self.coming))
+
+    @property
+    def left(self) -> str:
+        left = self.clock.left
+        return "time left unknown" if left is None else f"{duration(left)} left"
 
 
 def in_words(units: list[UnitNow], room: int) -> str:

@@ -7,9 +7,13 @@ from sgdtheory.errors import UserError
 from sgdtheory.report.readable import as_written
 from sgdtheory.report.stdio import pasted, tell
 from sgdtheory.report.terminal import aligned, print_prose, print_table
+from sgdtheory.report.units_now import units_now
 from sgdtheory.runs.folder import CorruptFile, Folder, Json
 from sgdtheory.runs.run import demand_as_written, runs_under, status_of
 from sgdtheory.statistics.numbers import duration
+
+FOLDED = 500  # rows of a table that is folded to the width: of more that takes seconds
+State = tuple[Path, str, Json, list[Json]]  # of a run: where, status, manifest, rows of its units
 
 
 def show_status(paths: list[Path], root: Path) -> None:
@@ -27,7 +31,7 @@ def _show_runs(root: Path) -> None:
     if not runs:
         tell(f"no runs under {root} yet; `sgdtheory train` makes one")
         return
-    states = [(path, *status_of(path)) for path in runs]
+    states = with_places([(path, *status_of(path)) for path in runs])
     cells = [
         [str(path), status, _count(units), _age(manifest)]
         for path, status, manifest, units in states
@@ -42,12 +46,31 @@ def _show_units(path: Path) -> None:
     if not (path / "manifest.json").exists():
         why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
         raise UserError(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
-    status, manifest, units = status_of(path)
+    ((_, status, manifest, units),) = with_places([(path, *status_of(path))])
     tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
-    rows = [[unit["name"], unit["status"], _seconds(unit), unit.get("why", "")] for unit in units]
-    if rows:
-        print_table(["unit", "status", "time", "why"], rows, right=(2,))
+    titles = ["unit", "status", "time", "where", "why"]
+    rows = [
+        [unit["name"], unit["status"], _seconds(unit), unit.get("where", ""), unit.get("why", "")]
+        for unit in units
+    ]
+    if not any(row[3] for row in rows):
+        titles.remove("where")
+        rows = [[*row[:3], row[4]] for row in rows]
+    if len(rows) > FOLDED:
+        for line in aligned([titles, *rows]):
+            tell(line)
+    elif rows:
+        print_table(titles, rows, right=(2,))
+
+
+def with_places(states: list[State]) -> list[State]:
+    """The same with where the units are that are not done."""
+    rows = units_now((Folder(path), status, units) for path, status, _, units in states)
+    return [
+        (path, status, manifest, now)
+        for (path, status, manifest, _), now in zip(states, rows, strict=True)
+    ]
 
 
 def _in_short(path: Path, status: str, manifest: Json) -> None:
@@ -76,8 +99,9 @@ def _count(units: list[Json]) -> str:
     """3/5, 1 failed, 1 unfinished"""
     statuses = [unit["status"] for unit in units]
     done, failed, running = (statuses.count(name) for name in ("done", "failed", "running"))
-    unfinished = len(units) - done - failed - running
-    others = {"failed": failed, "running": running, "unfinished": unfinished}
+    queued = statuses.count("queued")
+    unfinished = len(units) - done - failed - running - queued
+    others = {"failed": failed, "running": running, "queued": queued, "unfinished": unfinished}
     more = [f"{count} {what}" for what, count in others.items() if count]
     return ", ".join([f"{done}/{len(units)}", *more])
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.foreign import MOST_JSON, MOST_ROWS, bytes_of, held, parsed, refuse_leading_out
-from sgdtheory.runs.locks import LEASE, LOCK, holding, is_held, still_held
+from sgdtheory.runs.leases import LEASE
+from sgdtheory.runs.locks import LOCK, holding, is_held, still_held
 from sgdtheory.runs.plain import Facts, plain
 from sgdtheory.runs.plain import Json as Json
 from sgdtheory.runs.tensors import State, Tensors, packed, split_stamp, unpacked
@@ -191,16 +192,18 @@ class Folder:
     # locks
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[bool]:
+    def lock(self, looks_on: bool = True) -> Iterator[bool]:
         """Hold this directory for one process while in the block; yields False when another one has
         it.
 
-        What killed processes have left half-written here is swept away.
+        What killed processes have left half-written here is swept away. `looks_on`: signs of life
+        of a holder on another machine are waited for, for half a minute at most; else whoever has
+        none counts as dead at a later call.
 
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self.own(LOCK)
-        with holding(self.path) as is_mine:
+        with holding(self.path, looks_on) as is_mine:
             if is_mine:
                 sweep(self.path)
             yield is_mine

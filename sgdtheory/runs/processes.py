@@ -1,7 +1,12 @@
 """Who a process is: its number comes again after it has ended, in a container at once; its number
-with the moment it was started does not."""
+with the moment it was started does not.
+
+SGDTHEORY_HOST in the environment is the name that a machine goes by here, where its own is not
+enough to tell it from others.
+"""
 
 import functools
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -18,6 +23,16 @@ class Process(NamedTuple):
     machine: str  # host, boot and namespace of process numbers
     pid: int
     start: str
+
+    @property
+    def host(self) -> str:
+        """The name of the machine it runs on."""
+        return self.machine.partition(" ")[0]
+
+    @property
+    def is_under_this_kernel(self) -> bool:
+        """Whether it runs, or ran, under this boot of this machine, in whatever container."""
+        return self.machine.split()[:2] == machine().split()[:2]
 
     @property
     def is_alive(self) -> bool | None:
@@ -68,10 +83,17 @@ def _asked(pid: int) -> str:
 @functools.cache
 def machine() -> str:
     """Where process numbers mean what they do here: the host, this boot of it, the namespace."""
-    parts = [os.uname().nodename]
+    parts = [os.environ.get("SGDTHEORY_HOST") or os.uname().nodename]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     except OSError:
         pass
     return " ".join(parts)
+
+
+@functools.cache
+def kernel_tag() -> str:
+    """Eight characters that stand for this boot of this machine in the names of files."""
+    here = " ".join(machine().split()[:2])
+    return hashlib.sha256(here.encode()).hexdigest()[:8]

@@ -13,6 +13,7 @@ from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.unit import Unit
 
 WORKER = "sgdtheory.commandline.worker"  # the module that a process runs to do a run's units
+JOB = "sgdtheory.commandline.job"  # the module whose `do_share` a job runs
 LONGEST_NAME = 100  # of a run: most file systems take 255 bytes
 
 
@@ -60,6 +61,23 @@ class Settings:
     threads: PositiveInt | None = None
     where: Where = Where()
     trust: tuple[str, ...] = ()  # the command line's: no file has it
+
+    @property
+    def units_device(self) -> str:
+        """Where units are done: an executor that asks for GPUs has them, whatever this machine
+        has."""
+        return "cuda" if getattr(self.executor, "gpus", 0) else self.device
+
+
+class Share(NamedTuple):
+    """What one job of a batch system is given of a run: plain values alone, for they are sent."""
+
+    path: str  # of the run
+    where: str  # the working directory of the command
+    device: str
+    threads: int
+    trust: tuple[str, ...]
+    units: tuple[str, ...]  # their hashes
 
 
 class Task(NamedTuple):

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.errors import RunError, UserError
@@ -50,7 +51,7 @@ class Unit:
     needs: tuple["Unit", ...] = field(default=(), compare=False, repr=False)
     cost: Callable[[], Estimate] | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return digest(self.config)[:16]
 
@@ -294,7 +295,6 @@ def status_of_unit(folder: Folder) -> Json:
     found = folder.read_object("status.json")
     found.setdefault("status", "missing")
     if found["status"] == "running" and not folder.is_locked():
-        # it may have ended between the two looks
-        found = {**found, **folder.read_object("status.json")}
+        found = {**found, **folder.read_object("status.json")}  # it may have ended meanwhile
         found["status"] = "unfinished" if found["status"] == "running" else found["status"]
     return found

@@ -3,13 +3,16 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sgdtheory.runs.processes import started
+from sgdtheory.runs.processes import kernel_tag, started
 
 UNFINISHED = ".sgdtheory.tmp"  # how the name of a file ends while it is written
-OURS = re.compile(r"\..+\.(\d+)-([^.]*)\.sgdtheory\.tmp")
+# whose it is: number, start, and the machine, which names of before 1.1 do not say
+OURS = re.compile(r"\..+\.(\d+)-([^.@]*)(?:@([0-9a-f]{8}))?\.sgdtheory\.tmp")
+LONG_AGO = 86400.0  # seconds after which nobody is still writing, on whichever machine
 
 
 def replace_file(target: Path, content: bytes) -> None:
@@ -41,16 +44,28 @@ def _sync(folder: Path) -> None:
 def temporary_of(target: Path) -> Path:
     """Where a file is written before it is moved to its place: known as ours, and whose, by its
     name."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{started(os.getpid())}{UNFINISHED}")
+    writer = f"{os.getpid()}-{started(os.getpid())}@{kernel_tag()}"
+    return target.with_name(f".{target.name}.{writer}{UNFINISHED}")
 
 
 def sweep(folder: Path) -> None:
-    """Delete the temporary files of processes that were killed."""
+    """Delete the temporary files of processes that were killed on this machine; those of other
+    machines, which may be alive, when they are a day old."""
     pattern = f".*{UNFINISHED}"
     for temporary in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")):
         writer = OURS.fullmatch(temporary.name)
-        if writer is not None and started(int(writer[1])) != writer[2]:
+        if writer is not None and _is_left(temporary, *writer.groups()):
             temporary.unlink(missing_ok=True)
+
+
+def _is_left(temporary: Path, pid: str, start: str, tag: str | None) -> bool:
+    """Whether nobody writes a temporary file any more."""
+    if tag in (None, kernel_tag()):
+        return started(int(pid)) != start
+    try:
+        return time.time() - temporary.stat().st_mtime > LONG_AGO
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

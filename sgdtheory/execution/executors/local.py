@@ -13,7 +13,7 @@ from functools import partial
 from typing import Annotated
 
 from sgdtheory.annotations import Place, PositiveInt
-from sgdtheory.execution.machine import cores, prepare_process
+from sgdtheory.execution.machine import cards, cores, devices_of, prepare_process
 from sgdtheory.execution.units import work_through
 from sgdtheory.runs.processes import Process, of
 from sgdtheory.runs.run import Run
@@ -26,17 +26,25 @@ PATIENCE = 60.0  # seconds that a worker may take for a step
 
 @dataclass(frozen=True)
 class Local:
-    """`workers` processes, this one included; None: one a core on the CPU, one on a GPU."""
+    """`workers` processes, this one included; None: one a core on the CPU, one a GPU on `cuda`.
+
+    On several GPUs each of them does its units on one.
+    """
 
     workers: Annotated[PositiveInt | None, Place] = None
 
     def count(self, settings: Settings) -> int:
-        return self.workers or (1 if settings.device.startswith("cuda") else cores())
+        if self.workers is not None:
+            return self.workers
+        if settings.device == "cuda":
+            return max(1, cards())
+        return 1 if settings.device.startswith("cuda") else cores()
 
     def do(self, run: Run, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
         prepare_process(settings, count)
-        children = [_start(run, settings, count) for _ in range(min(count, len(pending)) - 1)]
+        devices = devices_of(settings.device, min(count, len(pending)), cards())
+        children = [_start(run, settings, count, device) for device in devices[1:]]
         others = {of(child.pid): child for child in children}
 
         def killed(process: Process | None) -> str:
@@ -81,12 +89,12 @@ def _send_home(children: "list[subprocess.Popen[bytes]]") -> None:
             return
 
 
-def _start(run: Run, settings: Settings, workers: int) -> "subprocess.Popen[bytes]":
+def _start(run: Run, settings: Settings, workers: int, device: str) -> "subprocess.Popen[bytes]":
     """A worker in a session of its own (Ctrl-C reaches its parent alone), which dies with its
     parent."""
     arguments = [
         str(run.path.absolute()),
-        settings.device,
+        device,
         str(workers),
         str(settings.threads or 0),
         *settings.trust,
