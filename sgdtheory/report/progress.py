@@ -54,7 +54,7 @@ class Watcher:
             yield
             return
         over = threading.Event()
-        seen = Seen(run, units, coming, self.clock, self.began)
+        seen = SeenUnits(run, units, coming, self.clock, self.began)
         show = self._bar if sys.stderr is not None and sys.stderr.isatty() else self._lines
         thread = threading.Thread(target=show, args=(seen, over), daemon=True)
         thread.start()
@@ -64,7 +64,7 @@ class Watcher:
             over.set()
             thread.join()
 
-    def _bar(self, seen: "Seen", over: threading.Event) -> None:
+    def _bar(self, seen: "SeenUnits", over: threading.Event) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -81,7 +81,7 @@ class Watcher:
                 what = harmless(in_words(seen.now, BAR_WIDTH))
                 bar.update(task, completed=seen.fraction, description=what, left=seen.left)
 
-    def _lines(self, seen: "Seen", over: threading.Event) -> None:
+    def _lines(self, seen: "SeenUnits", over: threading.Event) -> None:
         said = time.monotonic()
         while not over.wait(seen.pause):
             seen.look()
@@ -93,7 +93,7 @@ class Watcher:
 
 
 @dataclass
-class Seen:
+class SeenUnits:
     """What was last seen of a run's units, and what follows for the time that is left.
 
     Of many units the next look is the later, so that looking takes a twentieth of a core at most.
