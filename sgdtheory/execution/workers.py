@@ -60,17 +60,16 @@ class _Kept:
 
 
 @contextmanager
-def helpers(count: int, run: Run, settings: Settings, share: int) -> Iterator[list[Worker]]:
-    """In this block `count` workers do what they find to do in a run, each with one of `share`
-    parts of the threads. They save and leave where the block is left by a fault."""
-    if count <= 0:
+def helpers(devices: list[str], run: Run, settings: Settings, share: int) -> Iterator[list[Worker]]:
+    """In this block a worker on each of these devices does what it finds to do in a run, with one
+    of `share` parts of the threads. They save and leave where the block is left by a fault."""
+    if not devices:
         yield []
         return
-    order = _order(run, settings, share)
-    workers = _taken(count, run, settings.trust)
+    workers = _taken(len(devices), run, settings.trust)
     try:
-        for worker in workers:
-            worker.told(order)
+        for worker, device in zip(workers, devices, strict=True):
+            worker.told(_order(run, settings, share, device))
         yield workers
         for worker in workers:  # or it goes on loading what is done by now
             worker.told(NOTHING)
@@ -116,13 +115,13 @@ def send_home(workers: list[Worker] | tuple[Worker, ...]) -> None:
         worker.orders.close()
 
 
-def _order(run: Run, settings: Settings, share: int) -> bytes:
+def _order(run: Run, settings: Settings, share: int, device: str) -> bytes:
     """What a worker is told of a run: the same run as before is the same order."""
     facts = {
         "run": str(run.path.absolute()),
         "hash": run.hash,
         "log": str(run.own("log.txt").absolute()),
-        "device": settings.device,
+        "device": device,
         "workers": share,
         "threads": settings.threads,
         "trust": settings.trust,

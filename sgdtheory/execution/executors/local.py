@@ -26,5 +26,6 @@ class Local:
     def do(self, run: Run, settings: Settings, pending: list[Unit]) -> None:
         count = self.count(settings)
         prepare_process(settings, count)
-        with helpers(min(count, len(pending)) - 1, run, settings, count) as others:
+        devices = [settings.device] * min(count, len(pending))
+        with helpers(devices[1:], run, settings, count) as others:
             work_through(run, pending, partial(why_killed, others))
