@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgdtheory.runs.garbage import look_again, not_looked_for
+
 if TYPE_CHECKING:
     from sgdtheory.runs.plain import Json
     from sgdtheory.runs.run import Run
@@ -27,7 +29,9 @@ def main() -> int:
     known, loaded = b"", None
     while (order := _next_order(orders, known)) is not None:
         if loaded is None or order != known:
-            known, loaded = order, _loaded(json.loads(order))
+            with not_looked_for():
+                known, loaded = order, _loaded(json.loads(order))
+                look_again()
         if not _worked(*loaded):
             return 1
     return 0
