@@ -1,5 +1,6 @@
 """The command line as a function: what a test types, and what came of it."""
 
+import gc
 import importlib.util
 import io
 import os
@@ -54,6 +55,13 @@ def _has_slurm() -> bool:
     if shutil.which("sbatch") is None or importlib.util.find_spec("submitit") is None:
         return False
     return subprocess.run(["sinfo"], capture_output=True).returncode == 0
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: looking through it for garbage again and again was a seventh
+    of the time of short commands."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,6 +6,7 @@ it can be killed, stopped, and starved of disk like any other.
 
 import atexit
 import functools
+import gc
 import json
 import os
 import signal
@@ -183,6 +184,8 @@ def _serve() -> None:
                 assert not end.code, end.code
         sys.stdout = sys.stderr = stderr
         os.chdir(where)
+    gc.collect()
+    gc.freeze()  # or each fork copies all that its collector looks at
     for line in sys.stdin:
         question = json.loads(line)
         answer: Any = "ready"

@@ -32,7 +32,7 @@ COMMANDS = {
 # namespace, and runs the command in a child there. A killed namespace takes all of its processes along, and the next has the
 # same numbers.
 SERVER = """
-import contextlib, ctypes, io, json, os, signal, sys, tempfile
+import contextlib, ctypes, gc, io, json, os, signal, sys, tempfile
 import torch, sgdtheory.cli, sgdtheory.report.page, sgdtheory.runs.unit
 torch.set_num_threads(1)
 sgdtheory.report.page.draw = lambda path: path
@@ -46,6 +46,8 @@ with tempfile.TemporaryDirectory() as nowhere:
             except SystemExit as end:
                 assert not end.code, end.code
     os.chdir("/")
+gc.collect()
+gc.freeze()  # or each fork copies all that its collector looks at
 print(json.dumps("ready"), flush=True)
 sgdtheory.runs.unit.CHECKPOINT_SECONDS = 0.05
 libc = ctypes.CDLL(None, use_errno=True)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sgdtheory.commandline.schema import Checker
 from sgdtheory.commandline.targets import CONFIGS, targets
 from sgdtheory.errors import UserError
 from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.task import WORKER
 from sgdtheory.runs.unit import Unit, UnitFolder
 from tests.conftest import Command, Said, call
 from tests.forks import Ended, warm
@@ -51,14 +53,9 @@ CALLS: list[dict[str, Any]] = [
     {"_target_": "sgdtheory.runs.folder.Folder", "path": "canary"},
     {"_target_": "sgdtheory.runs.folder.Folder.write_text", "name": "canary", "text": ""},
     {"_target_": "sgdtheory.runs.folder.os.system", "command": "touch canary"},
-    {"_target_": "sgdtheory.execution.executors.local._start", "run": "evil"},
-    {
-        "_target_": "sgdtheory.commandline.worker.main",
-        "path": "evil",
-        "device": "cpu",
-        "workers": "1",
-        "threads": "1",
-    },
+    {"_target_": "sgdtheory.execution.workers._started", "run": "evil"},
+    {"_target_": "sgdtheory.commandline.worker.main"},
+    {"_target_": "sgdtheory.commandline.worker._loaded", "facts": {"run": "evil"}},
     {"_target_": "sgdtheory.cli.main"},
     {"_target_": "sgdtheory.__main__.main"},
     {"_target_": "sgdtheory.report.page.draw", "run_path": "evil"},
@@ -437,15 +434,12 @@ def test_the_users_own_command_over_a_strangers_runs(run: Path) -> None:
 def test_workers_trust_what_the_command_line_trusts(run: Path) -> None:
     edit(run, "manifest.json", trust=["evil"])
     place(run, "landscape", {"_target_": "evil.touch"})
-    code = (
-        "import sys; from sgdtheory.commandline.worker import main; sys.exit(main(*sys.argv[1:]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run), "cpu", "1", "1"],
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode and "not trusted" in done.stderr
+    theirs, ours = Pipe(duplex=False)
+    order = {"run": str(run), "log": str(run / "log.txt"), "device": "cpu", "workers": 1}
+    ours.send_bytes(json.dumps({**order, "threads": 1, "trust": []}).encode())
+    done = subprocess.run([sys.executable, "-m", WORKER], stdin=theirs.fileno())
+    assert done.returncode
+    assert "not trusted" in (run / "log.txt").read_text(encoding="utf-8")
 
 
 def test_what_lies_beside_a_trusted_package_shadows_nothing(canary: Path) -> None:

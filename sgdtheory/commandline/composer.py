@@ -64,6 +64,7 @@ def as_plain_data() -> Iterator[None]:
     front: Any = ConfigLoaderImpl
     sources: Any = SourcesRegistry.instance().resolve("pkg")
     load, source = front.load_configuration, sources.__init__
+    sweep, tried = front.load_sweep_config, dict[tuple[str, ...], DictConfig]()
 
     def loaded(*args: object, **kwargs: object) -> DictConfig:
         cfg: DictConfig = load(*args, **kwargs)
@@ -71,6 +72,14 @@ def as_plain_data() -> Iterator[None]:
         if not is_help:  # Hydra's own, of itself alone
             _refuse_calls(plain_tree(cfg.hydra, resolve=False))
         return cfg
+
+    def swept(self: object, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """A job of a sweep, which Hydra composes to see whether it can, and again to begin it."""
+        words = tuple(sweep_overrides)
+        job = tried.pop(words, None)
+        if job is None:
+            job = tried[words] = sweep(self, master_config, sweep_overrides)
+        return job
 
     def found(self: object, provider: str, path: str) -> None:
         package = path.partition("://")[2].split("/")[0].split(".")[0]
@@ -81,10 +90,12 @@ def as_plain_data() -> Iterator[None]:
         source(self, provider, path)
 
     front.load_configuration, sources.__init__ = loaded, found
+    front.load_sweep_config = swept
     try:
         yield
     finally:
         front.load_configuration, sources.__init__ = load, source
+        front.load_sweep_config = sweep
 
 
 def _refuse_calls(settings: Json) -> None:

@@ -10,6 +10,7 @@ from sgdtheory.commandline import exits
 from sgdtheory.commandline.vetting import vet
 from sgdtheory.errors import RunError
 from sgdtheory.report.stdio import say
+from sgdtheory.runs.garbage import look_again, not_looked_for
 from sgdtheory.runs.plain import Facts
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def run_pipeline(request: Request) -> None:
             return
         words = with_study(request.words, earlier=request.from_file is not None)
         request = request._replace(words=words)
-    _launch(request, began)
+    with not_looked_for():
+        _launch(request, began)
 
 
 def _launch(request: Request, began: float) -> None:
@@ -81,7 +83,8 @@ def _launch(request: Request, began: float) -> None:
 
 
 def _do(task: "Task", request: Request, began: float) -> None:
-    """Execute a task, or say what it would do."""
+    """Execute a task, or say what it would do: all that it needs is imported."""
+    look_again()
     from sgdtheory.execution.loop import execute
     from sgdtheory.execution.planning import plan
     from sgdtheory.report.plans import show_plan

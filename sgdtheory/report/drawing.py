@@ -6,6 +6,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.report.readable import as_written
 from sgdtheory.report.stdio import tell
 from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.garbage import not_looked_for
 
 MARK = b'name="generator" content="sgdtheory"'  # in the head of every page of ours
 HEAD = 4096  # bytes of a page in which the mark stands
@@ -22,7 +23,7 @@ def show_report(paths: list[Path], out: Path | None) -> None:
         with as_written(paths[0]):
             tell(compare(paths, out))
         return
-    with as_written(paths[0]):
+    with as_written(paths[0]), not_looked_for():  # it imports what draws
         page = draw(paths[0])
     if out is not None:
         Folder(out.parent).write_bytes(out.name, page.read_bytes())

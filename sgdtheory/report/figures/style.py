@@ -84,10 +84,13 @@ def svg_of(
 
 
 def _rendered(canvas: "Canvas") -> str:
-    """The SVG that matplotlib makes of a figure, by far the longest part of drawing it."""
+    """The SVG that matplotlib makes of a figure, by far the longest part of drawing it: `savefig`
+    would draw it twice, the first time for its layout."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     text = StringIO()
     undated = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    canvas.savefig(text, format="svg", metadata=undated)
+    FigureCanvasSVG(canvas).print_svg(text, metadata=undated)
     return text.getvalue()
 
 
