@@ -59,7 +59,7 @@ def a_run(tmp_path: Path, name: str) -> Run:
 def told(run: Run) -> list[str]:
     """What workers heard of a run, once they did."""
     file = run.path / "told"
-    assert until(file.exists)
+    assert until(lambda: file.exists() and file.read_text(encoding="utf-8").endswith("\n"))
     return file.read_text(encoding="utf-8").splitlines()
 
 
