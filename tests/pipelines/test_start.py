@@ -15,6 +15,7 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.start import Snapshot
 from sgdtheory.rng import key
+from tests.conftest import call
 
 QUICK = ["executor.workers=1", "--quiet", "polish=none"]
 BOWL = ["landscape=quadratic", "landscape.curvatures=[1,0.1]", "landscape.noise=0.3"]
@@ -28,9 +29,21 @@ def train(sgdtheory: Any, *words: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run with snapshots lies."""
+    where = tmp_path_factory.mktemp("grown")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(where)
+        train(call, *BOWL, "sgd.steps=40", "minima=1", "snapshots=3")
+    return where
+
+
 @pytest.fixture
-def trunk(sgdtheory: Any) -> Path:
-    return train(sgdtheory, *BOWL, "sgd.steps=40", "minima=1", "snapshots=3")
+def trunk(sgdtheory: Any, grown: Path) -> Path:
+    shutil.copytree(grown / "runs", "runs")
+    (path,) = Path("runs/train").iterdir()
+    return path
 
 
 def test_copies_begin_at_the_snapshot_each_with_its_own_noise(sgdtheory: Any, trunk: Path) -> None:

@@ -95,7 +95,7 @@ def test_at_unequal_loss_nothing_is_said() -> None:
 
 def test_from_end_to_end(sgdtheory: Command) -> None:
     words = [
-        "learning_rates=[0.05,0.2]", "batch_sizes=[2,8]", "time=5", "target=0.1", "every=1", "seeds=2", "probes=4", "sketch=4",
+        "learning_rates=[0.05,0.2]", "batch_sizes=[2,8]", "time=3", "target=0.3", "every=1", "seeds=2", "probes=4", "sketch=4",
         "polish_steps=5", "model.hidden=[8]", "data.test_share=0.8", "executor.workers=1", "threads=1",
     ]  # fmt: skip
     done = sgdtheory("study", "flatness_against_temperature", *words, "--quiet")
