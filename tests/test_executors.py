@@ -284,6 +284,7 @@ def test_a_job_that_got_nowhere_in_its_time_is_not_begun_again(tmp_path: Path) -
     assert "longer executor.time" in why(tmp_path, "TIMEOUT", newest=5)
 
 
+@pytest.mark.slow
 def test_ten_thousand_units_are_told_of(tmp_path: Path, sgdtheory: Command) -> None:
     """In two seconds of a quiet core; three times that here, beside other tests."""
     run, rows = Folder(tmp_path / "runs/train/r"), []
