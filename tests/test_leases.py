@@ -214,6 +214,19 @@ def test_a_server_that_refuses_what_it_has_done(
     assert names(tmp_path) == []
 
 
+def test_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(source: Any, target: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    left_by(tmp_path, this()._replace(start="1"))
+    with leasing(tmp_path, has_flock=False, looks_on=False) as claim:
+        assert claim is not None and claim.holds()
+        with leasing(tmp_path, has_flock=False, looks_on=False) as second:
+            assert second is None
+    assert names(tmp_path) == []
+
+
 def test_a_full_disk_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*words: object) -> int:
         raise OSError(28, "No space left on device")
