@@ -21,6 +21,13 @@ HERE = ("threads=1", "device=cpu")
 SLURM = ("executor=slurm", "executor.jobs=2")
 # some twenty seconds for each minimum on a core of 2020
 TRAIN = ("train", "model=mlp", "sgd.steps=20000", "sgd.batch_size=32", "minima=2", *HERE)
+QUICK = (
+    "autoneb.steps=20",
+    "autoneb.last_steps=20",
+    "autoneb.retries=0",
+    "baselines.gradients=20",
+    "plane=0",
+)
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
@@ -109,7 +116,7 @@ def test_three_commands_as_here(tmp_path: Path) -> None:
     sweep = ("sweep-temperature", "landscape=quadratic", "replicas=8", "sgd.steps=2000", *HERE)
     few = ("sweep.learning_rate=[0.1,0.2]", "sweep.batch_size=[8,16]")
     train = ("train", "model=mlp", "minima=6", *HERE)
-    joined = ("connect", "model=mlp", "autoneb.steps=40", "autoneb.last_steps=40", "plane=0", *HERE)
+    joined = ("connect", "model=mlp", *QUICK, *HERE)
     for words in (train, joined, (*sweep, *few)):
         assert run(tmp_path, *words, "run.root=local")[0] == 0
         code, said = run(tmp_path, *words, "run.root=slurm", *SLURM)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sgdtheory.commandline.job import do_share
+from sgdtheory.errors import RunError
 from sgdtheory.execution.executors import local, ray, slurm
 from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.loop import execute
@@ -110,6 +111,15 @@ def test_a_share_is_done_as_here(tmp_path: Path) -> None:
         execute(each, Watcher(0))
     paths = [each.open().path / "minima.safetensors" for each in found]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_share_of_another_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sgdtheory.commandline.job.PATIENCE", 0.0)
+    found = opened(tmp_path)
+    execute(found, Watcher(0))
+    share = Share(str(found.open().path.absolute()), str(Path.cwd()), "cpu", 1, (), ("0" * 16,))
+    with pytest.raises(RunError, match="no unit of this run"):
+        do_share(share)
 
 
 def test_what_jobs_need_is_imported_by_nobody_else() -> None:
@@ -274,6 +284,7 @@ def test_a_job_that_got_nowhere_in_its_time_is_not_begun_again(tmp_path: Path) -
     assert "longer executor.time" in why(tmp_path, "TIMEOUT", newest=5)
 
 
+@pytest.mark.slow
 def test_ten_thousand_units_are_told_of(tmp_path: Path, sgdtheory: Command) -> None:
     """In two seconds of a quiet core; three times that here, beside other tests."""
     run, rows = Folder(tmp_path / "runs/train/r"), []

@@ -214,6 +214,19 @@ def test_a_server_that_refuses_what_it_has_done(
     assert names(tmp_path) == []
 
 
+def test_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(source: Any, target: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    left_by(tmp_path, this()._replace(start="1"))
+    with leasing(tmp_path, has_flock=False, looks_on=False) as claim:
+        assert claim is not None and claim.holds()
+        with leasing(tmp_path, has_flock=False, looks_on=False) as second:
+            assert second is None
+    assert names(tmp_path) == []
+
+
 def test_a_full_disk_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*words: object) -> int:
         raise OSError(28, "No space left on device")
@@ -263,8 +276,13 @@ def disk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", list(two_hosts.KINDS))
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [
+        ("holds on one host", 4),
+        *(pytest.param(kind, 200, marks=pytest.mark.slow) for kind in two_hosts.KINDS),
+    ],
+)
 def test_two_hosts_killed_at_random(kills: int, kind: str, disk: Path) -> None:
     """Two processes on each of two hosts; no unit is done twice at once, none is lost."""
     chance, units = random.Random(kills), 6 + 3 * kills

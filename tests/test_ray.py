@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cluster import HERE, TRAIN, begin, bits, end, run, until
+from tests.test_cluster import HERE, QUICK, TRAIN, begin, bits, end, run, until
 
 RAY = ("executor=ray", "run.root=ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -33,7 +33,7 @@ def test_three_commands_as_here(tmp_path: Path) -> None:
     sweep = ("sweep-temperature", "landscape=quadratic", "replicas=8", "sgd.steps=2000", *HERE)
     few = ("sweep.learning_rate=[0.1,0.2]", "sweep.batch_size=[8,16]")
     train = ("train", "model=mlp", "minima=3", *HERE)
-    joined = ("connect", "model=mlp", "autoneb.steps=40", "autoneb.last_steps=40", "plane=0", *HERE)
+    joined = ("connect", "model=mlp", *QUICK, *HERE)
     for words in (train, joined, (*sweep, *few)):
         assert run(tmp_path, *words, "run.root=local")[0] == 0
         code, said = run(tmp_path, *words, *RAY)

@@ -12,7 +12,13 @@ import torch
 
 from sgdtheory.runs import interrupt
 from sgdtheory.runs.folder import CorruptFile, Folder
-from sgdtheory.runs.interrupt import Interrupted, stop_if_asked, stoppable
+from sgdtheory.runs.interrupt import (
+    Interrupted,
+    handlers_kept,
+    signal_that_asked,
+    stop_if_asked,
+    stoppable,
+)
 from sgdtheory.runs.run import Run, runs_under, status_of
 from sgdtheory.runs.unit import Unit, UnitFolder
 
@@ -233,7 +239,7 @@ def test_the_first_signal_asks_and_the_second_insists() -> None:
     import signal
 
     before = signal.getsignal(signal.SIGTERM)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in interrupt.SIGNALS:
         with pytest.raises(Interrupted), stoppable():
             os.kill(os.getpid(), number)
             stopped = False
@@ -245,6 +251,30 @@ def test_the_first_signal_asks_and_the_second_insists() -> None:
             os.kill(os.getpid(), number)
         stop_if_asked()  # the wish ends with the block
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_two_different_signals_are_one_wish() -> None:
+    """A batch system sends two at once: a job is not cut off for it."""
+    import os
+    import signal
+
+    with stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert signal_that_asked() == signal.SIGUSR2
+        with pytest.raises(Interrupted):
+            stop_if_asked()
+    assert signal_that_asked() is None
+
+
+def test_a_library_that_takes_signals_does_not_keep_them() -> None:
+    import signal
+
+    with stoppable():
+        ours = signal.getsignal(signal.SIGTERM)
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGTERM) is ours
 
 
 def test_a_thread_has_no_signals_and_works_all_the_same() -> None:

@@ -45,6 +45,20 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """In this block a library may take over signals; behind it they are ours again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def stop_if_asked() -> None:
     """Raise Interrupted when a signal has asked for it: called between units and wherever state is
     safe on disk."""

@@ -239,33 +239,53 @@ def _confirmed(claim: Claim | None) -> Claim | None:
 
 
 def _made(folder: Path, path: Path, is_over: bool = False) -> Claim | None:
-    """A lease written whole and then linked to its place; None where there is one already."""
+    """A lease of one's own at this place; None where there is one already."""
     token = os.urandom(16).hex()
+    descriptor = _placed(path, token, _content(token, 0, is_over))
+    return None if descriptor is None else Claim(folder, path, descriptor, token)
+
+
+def _placed(path: Path, token: str, content: bytes) -> int | None:
+    """A descriptor of a lease that is written whole and then linked to its place, which only one
+    can; None where another one is there. Where there are no links it is made in place, and whole a
+    moment later."""
     temporary = temporary_of(path)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.pwrite(descriptor, _content(token, 0, is_over), 0)
-        os.fsync(descriptor)
-        if _linked(temporary, path, token):
-            return Claim(folder, path, descriptor, token)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        descriptor = _written(temporary, content, os.O_TRUNC)
+        is_linked = _linked(temporary, path, token)
     finally:
         temporary.unlink(missing_ok=True)
+    if is_linked:
+        return descriptor
     os.close(descriptor)
+    if is_linked is None:
+        with contextlib.suppress(FileExistsError):
+            return _written(path, content, os.O_EXCL)
     return None
 
 
-def _linked(temporary: Path, path: Path, token: str) -> bool:
-    """Whether this process made the link, which only one can. A server may have done it at the
-    first of two requests and refuse the second: what is there is asked."""
+def _linked(temporary: Path, path: Path, token: str) -> bool | None:
+    """Whether this process made the link; None where there are none. A server may have made it at
+    the first of two requests and refuse the second: what is there is asked."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         found = _read(path)
         return found is not None and found.token == token
+    except OSError:
+        return None
     return True
+
+
+def _written(path: Path, content: bytes, how: int) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | how, 0o644)
+    try:
+        os.pwrite(descriptor, content, 0)
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _content(token: str, beat: int, is_over: bool = False) -> bytes:

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sgdtheory.annotations import NonNegative, Place, PositiveFloat
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.machine import cores
 from sgdtheory.execution.units import TERMINAL_STATUSES
-from sgdtheory.runs.interrupt import stop_if_asked
+from sgdtheory.runs.interrupt import handlers_kept, stop_if_asked
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import JOB, Settings, Share
 from sgdtheory.runs.unit import Unit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 DEATHS = 3  # of workers at one unit, after which it has failed
+ANSWER = 10.0  # seconds until a cluster elsewhere must have been reached
 POLL = 1.0  # seconds in which a wish to stop is heard
 PATIENCE = 60.0  # seconds that tasks may take for a step, when they are to stop
 
@@ -67,13 +69,19 @@ class Ray:
         """Connected to the cluster while in the block; one of this machine's own ends with it."""
         import ray
 
+        if self.address:
+            _refuse_silent(self.address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         own = None if self.address else False
         address = self.address or "local"
         try:
-            ray.init(
-                address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=own
-            )
+            with handlers_kept():  # Ray would end this process at SIGTERM
+                ray.init(
+                    address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    include_dashboard=own,
+                )
         except (ConnectionError, RuntimeError, ValueError) as fault:
             first = str(fault).strip().splitlines()[0]
             raise RunError(f"executor.address={self.address}: {first}") from None
@@ -91,6 +99,18 @@ class Ray:
             trust=settings.trust,
             units=(unit.hash,),
         )
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise RunError where nobody answers: Ray itself would ask for minutes, and hear no Ctrl-C."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), ANSWER).close()
+    except OSError as fault:
+        why = fault.strerror or fault
+        raise RunError(f"executor.address={address}: nobody answers there ({why})") from None
 
 
 def do_share(share: Share) -> None:

@@ -213,7 +213,7 @@ def _wait(run: Run, units: list[Unit], jobs: dict[str, Job]) -> list[str]:
 
 
 def _is_terminal(run: Run, unit: Unit) -> bool:
-    return run.folder(unit).read_object("status.json").get("status") in TERMINAL_STATUSES
+    return run.folder(unit).status["status"] in TERMINAL_STATUSES
 
 
 def _is_closed(run: Run, unit: Unit, job: Job, seen: Seen) -> bool:
