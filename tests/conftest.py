@@ -35,7 +35,7 @@ def disks_are_not_waited_for() -> Iterator[None]:
         yield
 
 
-PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
+PLAIN = b'<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Have matplotlib draw for the tests that look at pictures alone: half of a short command's
     time is its."""
     if "pictures" not in request.keywords:
-        monkeypatch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
+        monkeypatch.setattr("sgdtheory.report.figures.canvas._rendered", lambda canvas, kind: PLAIN)
 
 
 class Said(NamedTuple):

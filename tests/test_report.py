@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.losses import losses
-from sgdtheory.report.figures.style import svg_of
 from sgdtheory.report.figures.table import Text, number, table, typeset
 from sgdtheory.report.page import compare, draw, table_csv
 from sgdtheory.runs.folder import Folder
@@ -365,7 +365,7 @@ def test_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_text_stays_text_and_ids_are_the_figures_own() -> None:
-    svg = svg_of("mine", 2.0, lambda canvas: canvas.subplots().set_xlabel("a $b$ label"))
+    svg = drawing_of("mine", 2.0, lambda canvas: canvas.subplots().set_xlabel("a $b$ label")).svg
     assert "a $b$ label" in svg and "sans-serif" in svg and "DejaVu" not in svg
     assert all(name.startswith("mine-") for name in re.findall(r'\bid="([^"]+)"', svg))
 

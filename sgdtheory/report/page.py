@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.figures.canvas import inline
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.edges import edges_table
 from sgdtheory.report.figures.figure import RunData
-from sgdtheory.report.figures.style import inline
 from sgdtheory.report.figures.table import (
     Table,
     Text,
@@ -57,6 +57,7 @@ def draw(run_path: Path) -> Path:
     figures = drawn(run)
     for figure in figures:
         folder.write_text(f"figures/{figure.name}.svg", figure.svg)
+        folder.write_bytes(f"figures/{figure.name}.pdf", figure.drawing.pdf)
         folder.write_text(f"figures/{figure.name}.csv", csv_text(figure.numbers))
     claims = run.results.get("claims", [])
     failed = [unit for unit in run.units if unit.get("status") == "failed"]

@@ -215,7 +215,8 @@ def plain(axis: "XAxis | YAxis") -> None:
     axis.set_major_formatter(lambda value, _: on_axis(float(value)))
 
 
-def grid_of(count: int) -> tuple[int, int]:
-    """(rows, columns) of panels for so many edges: at most three side by side."""
-    columns = count if count <= 3 else 2 if count == 4 else 3
+def grid_of(count: int, side_by_side: int = 3) -> tuple[int, int]:
+    """(rows, columns) of panels for so many edges: at most so many side by side."""
+    most = 2 if count == 4 else side_by_side
+    columns = min(count, most)
     return ceil(count / columns), columns

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.cloud_panels import draw_cloud, panels_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis
 from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
@@ -109,9 +110,9 @@ def equilibration(run: RunData) -> Figure | None:
         log_axis(axes["energy"].yaxis)
         canvas.legend(loc="outside upper left", ncols=GROUPS, columnspacing=1.2)
 
-    svg = svg_of("equilibration", 3.6, paint)
+    drawing = drawing_of("equilibration", 3.6, paint)
     caption = _caption(clouds, is_white)
-    return Figure("equilibration", "Which directions are warm", caption, svg, warming + rest)
+    return Figure("equilibration", "Which directions are warm", caption, drawing, warming + rest)
 
 
 def _draw_warming(axes: "Axes", rows: Rows, is_white: bool) -> None:
@@ -292,5 +293,5 @@ def spreading(run: RunData) -> Figure | None:
     for name, along_steep, along_flat in moments:
         for x, y in zip(along_steep.tolist(), along_flat.tolist(), strict=True):
             rows.append({"panel": name, "x": x, "y": y})
-    svg = svg_of("spreading", 2.2, paint)
-    return Figure("spreading", "The cloud as it spreads", caption, svg, rows)
+    drawing = drawing_of("spreading", 2.2, paint)
+    return Figure("spreading", "The cloud as it spreads", caption, drawing, rows)

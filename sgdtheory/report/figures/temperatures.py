@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, PALE, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, PALE, log_axis
 from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def temperatures(run: RunData) -> Figure | None:
         lowest.set_xlabel(f"T by {law} (cells of equal T side by side)")
         canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
 
-    svg = svg_of("temperatures", 7.2 if exact else 5.4, paint)
+    drawing = drawing_of("temperatures", 7.2 if exact else 5.4, paint)
     caption = _caption(cells, bool(exact))
     numbers = [_row(cell) for cell in cells]
-    return Figure("temperatures", f"Temperature against {law}", caption, svg, numbers)
+    return Figure("temperatures", f"Temperature against {law}", caption, drawing, numbers)
 
 
 def _law(cells: list[Cell]) -> str:
