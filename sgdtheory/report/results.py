@@ -138,7 +138,8 @@ def _minima(results: Json) -> Chosen:
 def _show_diagnostics(minima: Rows, path: Path) -> None:
     """What diagnostics say of the first minima, a line a column, minima side by side; single
     eigenvalues are in table.csv."""
-    from sgdtheory.report.figures.table import heading, table
+    from sgdtheory.report.figures.columns import heading
+    from sgdtheory.report.figures.table import table
 
     names = _diagnostic_columns(minima)
     if not names:

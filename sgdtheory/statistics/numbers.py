@@ -8,16 +8,20 @@ from typing import TypeGuard
 NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DECIMALS = 12
+SMALL = 1e-4  # below, a number is written with a power of ten
 
 
 def in_sentence(value: float, stderr: float | None = None) -> str:
-    """A number to four digits, or with its standard error to two digits of the error.
+    """A number to four digits, or with its standard error to two digits of the error; of very small
+    ones a power of ten.
 
-    >>> in_sentence(0.25), in_sentence(12345.6, 123.4)
-    ('0.25', '12346 ± 123')
+    >>> in_sentence(0.25), in_sentence(12345.6, 123.4), in_sentence(4.21e-5, 3e-6)
+    ('0.25', '12346 ± 123', '(4.21 ± 0.30)e-5')
     """
     if not _is_error(stderr):
-        return f"{value:.4g}"
+        return _tidy(f"{value:.4g}")
+    if max(abs(value), stderr) < SMALL:
+        return in_cell(value, stderr)
     decimals = max(0, _decimals(stderr))
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
 
@@ -36,7 +40,7 @@ def in_cell(value: float, stderr: float | None = None) -> str:
     stderr = float(f"{stderr:.1e}")
     largest = max(abs(value), stderr)
     power = floor(log10(largest))
-    if -4 < power < 6:
+    if largest >= SMALL and power < 6:
         return _fixed(value, stderr)
     unit = 10**power
     scaled = _fixed(value / unit, stderr / unit)
@@ -77,6 +81,23 @@ def on_page(text: str) -> str:
         return text
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
     return re.sub(r"(?<=[\d)])e(-?\d+)(?= %|$)", _power_of_ten, text)
+
+
+def in_page_sentence(text: str) -> str:
+    """Prose whose numbers have a true minus and × 10⁻⁷ for e-7; names that look like numbers are
+    left alone.
+
+    >>> in_page_sentence("by -0.2, (4.2 ± 0.3)e-5 nats; net-1e-5 of 0-1")
+    'by −0.2, (4.2 ± 0.3) × 10⁻⁵ nats; net-1e-5 of 0-1'
+    """
+    text = re.sub(r"(?<![\w.-])(\d[\d.]*|\([\d. ±-]+\))e(-?\d+)\b", _times_power, text)
+    return re.sub(r"(?<![^\s(±])-(?=\d)", "−", text)
+
+
+def _times_power(number: re.Match[str]) -> str:
+    digits, exponent = number.groups()
+    raised = str(int(exponent)).translate(RAISED)
+    return f"{digits} × 10{raised}"
 
 
 def _power_of_ten(exponent: re.Match[str]) -> str:

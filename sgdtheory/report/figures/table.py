@@ -4,24 +4,18 @@ missing."""
 import csv
 import io
 import json
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import NamedTuple, TypeGuard
 
+from sgdtheory.report.figures.columns import heading, is_fraction
 from sgdtheory.report.stdio import harmless
 from sgdtheory.statistics.numbers import in_cell, on_page
 from sgdtheory.statistics.rows import Row, Rows
 
-HEADINGS = {
-    "name": "",
-    "train_loss": "train loss",
-    "train_error": "train error",
-    "objective": "objective",
-    "gradient_norm": "|∇objective|",
-    "parameter_norm": "|θ|",
-    "learning_rate": "learning rate",
-}
 # chosen, not found
 SETTINGS = (
+    "minimum",
     "steps",
     "learning_rate",
     "batch_size",
@@ -41,6 +35,7 @@ FORMULAS = (
     "－",
     "＠",
 )
+NO_LABELS: Mapping[str, str] = {}
 BESIDE = ("_stderr", "_why")  # columns that belong to the one before
 MEASURED = {"value", "stderr", "why", "unit"}  # of a number with its error in results.json
 
@@ -96,11 +91,17 @@ def typeset(text: str) -> str:
     return on_page(text)
 
 
-def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
+def table(
+    rows: Rows,
+    columns: dict[str, str] | None = None,
+    unit: str = "",
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Table:
     """Rows of results.json as text. `columns`: which ones and their headings; without, all of them,
-    settings that are the same in every row as a note."""
+    settings that are the same in every row as a note. `unit`: of the loss; `labels`: what some
+    columns are called."""
     flat = [flatten(_joined(row)) for row in rows]
-    named = columns or {name: heading(name) for name in _columns(flat)}
+    named = columns or {name: labels.get(name) or heading(name, unit) for name in _columns(flat)}
     shown = [name for name in named if _has_values(flat, name)]
     notes = _missing(flat, named)
     if columns is None:
@@ -132,17 +133,6 @@ def _is_constant(rows: Rows, name: str) -> bool:
     return len(values) == 1
 
 
-def heading(name: str) -> str:
-    """What a column is called; nested ones as "path: training loss". In brackets stands an
-    expression of the user's, as it was given."""
-    plain, bracket, given = name.partition("[")
-    *words, last = plain.replace("_", " ").split(".")
-    column = plain.rpartition(".")[2]
-    words.append(HEADINGS.get(column, last))
-    unit = " / %" if _is_fraction(column) else ""
-    return ": ".join(words) + unit + bracket + given
-
-
 def percent(value: object, stderr: float | None = None) -> str:
     """A fraction as people read it: 5.3 ± 1.2 %."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -153,13 +143,8 @@ def percent(value: object, stderr: float | None = None) -> str:
 def claimed(claim: Row) -> str:
     """What a claim has measured, in the unit of its sentence: errors are fractions in files and per
     cent for people."""
-    written = percent if _is_fraction(claim["name"]) else number
+    written = percent if is_fraction(claim["name"]) else number
     return written(claim["value"], claim["stderr"])
-
-
-def _is_fraction(name: str) -> bool:
-    column = name.rpartition(".")[2]
-    return column in ("train_error", "training_error", "test_error")
 
 
 def _has_values(rows: Rows, name: str) -> bool:
@@ -173,7 +158,7 @@ def _cells(row: Row, names: list[str]) -> list[str]:
 def _cell(row: Row, name: str) -> str:
     value = row.get(name)
     stderr = row.get(f"{name}_stderr")
-    if value is not None and _is_fraction(name):
+    if value is not None and is_fraction(name):
         return number(100 * value, _times_100(stderr))
     return number(value, stderr)
 
