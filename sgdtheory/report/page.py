@@ -15,8 +15,8 @@ from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.edges import edges_table
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import Table, csv_text, table
+from sgdtheory.report.many_runs import unfinished
 from sgdtheory.report.rendering import rendered
-from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.rows import Row, Rows, error_of
 
@@ -81,16 +81,7 @@ def finished(path: Path) -> RunData:
     """What a run directory holds; a UserError when it is none, or has no results yet."""
     run = RunData.read(path)
     if not run.results:
-        if not run.manifest:
-            raise UserError(
-                f"{path}: no run is here (no manifest.json); `sgdtheory status` lists the "
-                f"runs under ./runs"
-            )
-        command = pasted(run.manifest.get("command_line")) or "the command that began it"
-        raise UserError(
-            f"{path}: this run is not finished, there is nothing to report yet; go on with\n "
-            f" {command}"
-        )
+        raise UserError(unfinished(path, run.manifest))
     return run
 
 

@@ -93,6 +93,14 @@ def show_results(path: Path, results: Json) -> None:
         tell(f"report: {path / 'report.html'}")
 
 
+def show_in_short(path: Path, results: Json) -> None:
+    """One of several runs: its headline, and where its report is."""
+    claims = results.get("claims", [])
+    print_prose([_sentence(claim) for claim in claims[:1]])
+    if (path / "report.html").exists():
+        tell(f"report: {path / 'report.html'}")
+
+
 def _show_table(chosen: Chosen, path: Path) -> None:
     from sgdtheory.report.figures.table import table
 
