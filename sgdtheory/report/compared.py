@@ -18,11 +18,12 @@ from sgdtheory.report.many_runs import (
     groups_of,
     over,
     rows_of,
+    shared_words,
 )
 from sgdtheory.report.page import draw
 from sgdtheory.report.rendering import rendered
 from sgdtheory.report.stdio import tell
-from sgdtheory.report.terminal import print_table
+from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.over_seeds import OverSeeds, over_seeds
 from sgdtheory.statistics.proportions import share
@@ -59,6 +60,7 @@ def compare(paths: Sequence[Path], out: Path | None) -> Path:
         folder.write_text(f"{out.stem}-groups.csv", csv_text(summaries))
     page = rendered(
         "compare.html.j2",
+        shared=" ".join(shared_words(runs)),
         runs=list(_compared(groups, out, claims)),
         claims=[name.replace("_", " ") for name in claims],
         groups=groups if many else [],
@@ -84,7 +86,9 @@ def show_compared(paths: Sequence[Path]) -> None:
     claims = claims_of([run for group in groups for run in group.runs])
     found = means_table(groups, claims[:MOST_TOLD])
     print()
-    tell(f"{len(paths)} runs, means over seeds ± one standard error:")
+    shared = " ".join(shared_words([group.runs[0] for group in groups]))
+    alike = f", all with {shared}" if shared and len(groups) > 1 else ""
+    print_prose([f"{len(paths)} runs{alike}; means over seeds ± one standard error:"])
     print_table(found.headings, found.rows)
     tell(f"comparison: {compare(paths, None)}")
 

@@ -22,6 +22,7 @@ SAMPLES = ("seed", "run", "minima", "start")
 # words of a command line besides: how it was done
 MANNER = ("executor", "device", "threads", "experiment", "study")
 SEED = re.compile(r"^seed:.*\n", re.MULTILINE)
+KEY = re.compile(r"[+~]*(\w+)")
 MOST_NAMED = 4  # settings in the name of a group
 NO_SETTINGS = "as by default"
 Settings = Mapping[str, object]  # of a configuration, nested keys with dots
@@ -104,7 +105,7 @@ def brief(path: Path) -> Brief:
         path,
         str(results.get("command", manifest.get("command", ""))),
         str(results.get("seed", "–")),
-        tuple(word for word in overrides if not _is_sample(word)),
+        tuple(word for word in overrides if not _is_sample(word, word.partition("=")[2])),
         _settings(_config(path), str(path / "config.yaml")),
         results,
     )
@@ -142,13 +143,15 @@ def _parsed(config: str) -> Settings:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
     whole = flatten(yaml.load(config, loader) or {})
-    return {key: value for key, value in whole.items() if not _is_sample(key)}
+    return {key: value for key, value in whole.items() if not _is_sample(key, value)}
 
 
-def _is_sample(word: str) -> bool:
-    """Whether a key, or an override of one, tells no group from another."""
-    found = re.match(r"[+~]*(\w+)", word)
-    return found is not None and found[1] in SAMPLES
+def _is_sample(key: str, value: object) -> bool:
+    """Whether a setting tells no group from another: a count of minima does."""
+    found = KEY.match(key)
+    if found is None or found[1] not in SAMPLES:
+        return False
+    return not (found[1] == "minima" and str(value).isdigit())
 
 
 def differing(runs: Sequence[Brief]) -> list[str]:
@@ -167,36 +170,49 @@ def differing(runs: Sequence[Brief]) -> list[str]:
 
 def groups_of(runs: Sequence[Brief]) -> list[Group]:
     """Runs of equal command and settings together, in the order in which they come, each group by
-    its seeds; named by its overrides, or by its settings where two groups have the same."""
+    its seeds; named by the overrides in which they differ, or by their settings where two groups
+    would be called the same."""
     keys = differing(runs)
     groups: dict[tuple[str, ...], list[Brief]] = {}
     for run in runs:
         values = [str(run.settings.get(key)) for key in keys]
         groups.setdefault((run.command, *values), []).append(run)
-    names = [_named(members[0]) for members in groups.values()]
-    is_told_apart = len(set(names)) == len(names)
-    several = len({run.command for run in runs}) > 1
+    firsts = [members[0] for members in groups.values()]
+    names = _names(firsts, keys)
     found = []
     for name, members in zip(names, groups.values(), strict=True):
-        first = members[0]
-        words = name if is_told_apart else _by_settings(first, keys)
-        if several and not words.startswith(first.command):
-            words = f"{first.command}: {words}"
-        found.append(Group(words, sorted(members, key=lambda run: _by_number(run.seed))))
+        found.append(Group(name, sorted(members, key=lambda run: _by_number(run.seed))))
     return found
 
 
-def _named(run: Brief) -> str:
+def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:
+    """What groups are called, of each of which there is a run."""
+    asked = [_words(run) for run in runs]
+    shared = set(shared_words(runs)) if len(runs) > 1 else set()
+    names = [" ".join(word for word in words if word not in shared) for words in asked]
+    if len(set(names)) < len(names):
+        names = [_by_settings(run, keys) for run in runs]
+    if len({run.command for run in runs}) > 1:
+        names = [f"{run.command} {name}" for run, name in zip(runs, names, strict=True)]
+    return [name.strip() or NO_SETTINGS for name in names]
+
+
+def shared_words(runs: Sequence[Brief]) -> list[str]:
+    """The overrides that all runs have."""
+    first, *others = [_words(run) for run in runs]
+    return [word for word in first if all(word in words for words in others)]
+
+
+def _words(run: Brief) -> list[str]:
     """The overrides that say what was done."""
-    words = [word for word in run.overrides if not word.startswith(MANNER)]
-    return " ".join(words) or NO_SETTINGS
+    return [word for word in run.overrides if not word.startswith(MANNER)]
 
 
 def _by_settings(run: Brief, keys: Sequence[str]) -> str:
     told = [f"{key}={run.settings[key]}" for key in keys if key in run.settings]
     more = len(told) - MOST_NAMED
     left = [f"… {more} more"] if more > 0 else []
-    return " ".join([*told[:MOST_NAMED], *left]) or NO_SETTINGS
+    return " ".join([*told[:MOST_NAMED], *left])
 
 
 def rows_of(groups: Sequence[Group]) -> Iterator[Row]:

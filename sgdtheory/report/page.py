@@ -10,15 +10,15 @@ from sgdtheory.errors import UserError
 from sgdtheory.report.documentation import Section, section_of
 from sgdtheory.report.edge_tables import cycles_table, star_table
 from sgdtheory.report.facts import File, again, facts_of, files_of
-from sgdtheory.report.figures.columns import of_adam, without_repeats
+from sgdtheory.report.figures.columns import for_people, of_adam
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.edges import edges_table
-from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.table import Table, csv_text, table
 from sgdtheory.report.many_runs import unfinished
 from sgdtheory.report.rendering import rendered
 from sgdtheory.runs.folder import Folder
-from sgdtheory.statistics.rows import Row, Rows, error_of
+from sgdtheory.statistics.rows import Row, error_of
 
 # of results.json; table.csv is the first
 TABLES = {
@@ -29,6 +29,7 @@ TABLES = {
     "points": "Along the paths",
 }
 KEYS = {"cells": 2, "snapshots": 2, "points": 2}  # columns that say which row it is
+MOST_EMBEDDED = 1_800_000  # bytes of pictures in a page; with more it links to their files
 OF_TEMPERATURE = (
     "T has the unit of a learning rate, Tr C that of a squared gradient; parameters have none."
 )
@@ -61,6 +62,7 @@ def draw(run_path: Path, out: Path | None = None) -> Path:
     page = rendered(
         "report.html.j2",
         run=run,
+        embedded=_size(figures) < MOST_EMBEDDED,
         headline=claims[0] if claims else None,
         claims=claims[1:],
         figures=figures,
@@ -75,6 +77,11 @@ def draw(run_path: Path, out: Path | None = None) -> Path:
     )
     Folder(page_path.parent).write_text(page_path.name, page)
     return page_path
+
+
+def _size(figures: list[Figure]) -> int:
+    """Bytes of a page's pictures: each as it is shown, and as it is given away."""
+    return sum(3 * len(figure.svg) + 2 * len(figure.drawing.pdf) for figure in figures)
 
 
 def finished(path: Path) -> RunData:
@@ -103,7 +110,8 @@ def _tables(run: RunData, files: list[File]) -> Iterator[Shown]:
             yield Shown(title, edges_table(results), files=paths)
             yield from _around(results)
             continue
-        yield Shown(title, _named(table(_shown(rows), unit=unit), results), KEYS.get(name, 1))
+        found = table(for_people(rows), unit=unit)
+        yield Shown(title, _named(found, results), KEYS.get(name, 1))
     labels = _labels(results)
     for name, rows in results.get("tables", {}).items():
         if rows:
@@ -117,10 +125,6 @@ def _around(results: Row) -> Iterator[Shown]:
         yield Shown("The star", star_table(results))
     if results.get("cycles"):
         yield Shown("Renumbering around triangles", cycles_table(results))
-
-
-def _shown(rows: Rows) -> Rows:
-    return without_repeats(rows) if "temperature" in rows[0] else rows
 
 
 def _named(found: Table, results: Row) -> Table:

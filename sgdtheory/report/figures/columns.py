@@ -19,7 +19,8 @@ NAMES = {
     "temperature.equipartition": "T by direction: median",
     "temperature.equipartition_low": "T by direction: lower quartile",
     "temperature.equipartition_high": "T by direction: upper quartile",
-    "temperature.noise_agreement": "Tr C, mini-batch over micro-batch",
+    "fluctuation_dissipation": "fluctuation over dissipation",
+    "temperature.noise_agreement": "ratio of Tr C, mini-batch over micro-batch",
     "noise_trace": "Tr C",
     "noise_trace_at_minimum": "Tr C(θ*)",
     "noise_trace_micro_batch": "Tr C, micro-batch",
@@ -109,14 +110,16 @@ def _unit(column: str, unit: str) -> str:
     return found.format(unit)
 
 
-def without_repeats(rows: Rows) -> Rows:
-    """Cells of a sweep without what stands under two names."""
-    return [_without_repeats(row) for row in rows]
+def for_people(cells: Rows) -> Rows:
+    """Cells of a sweep with the estimators that are temperatures first, and without what stands
+    under two names."""
+    return [_for_people(cell) for cell in cells]
 
 
-def _without_repeats(row: Row) -> Row:
-    found = row.get("temperature")
+def _for_people(cell: Row) -> Row:
+    found = cell.get("temperature")
     if not isinstance(found, dict):
-        return row
-    kept = {name: number for name, number in found.items() if number != row.get(name)}
-    return {**row, "temperature": kept}
+        return cell
+    kept = [name for name, number in found.items() if number != cell.get(name)]
+    kept.sort(key=lambda name: not NAMES.get(TEMPERATURE + name, "").startswith("T"))
+    return {**cell, "temperature": {name: found[name] for name in kept}}

@@ -156,12 +156,18 @@ def _draw_rest(above: "Axes", below: "Axes", rows: Rows) -> None:
 def _caption(clouds: Clouds, is_white: bool) -> str:
     cell = clouds.slow[0].cell
     count = len(clouds.slow)
+    cells = "the cell" if count == 1 else f"the {count} cells"
+    together = "" if count == 1 else " together"
+    coordinates = ""
+    if cell.get("optimiser") == "adam":
+        coordinates = ", in the coordinates √σ·θ in which Adam is SGD"
     lines = ""
     if is_white:
         lines = "Lines are the exact warming of a mode: steep ones at once, flat ones last. "
     return (
-        f"Tᵢ = hᵢΣᵢᵢ/Cᵢᵢ, finite learning rate removed, of Hessian directions at the minimum. "
-        f"Left: the {count} cells of η = {cell['learning_rate']:g} together, {cell['replicas']} "
+        f"Tᵢ = hᵢΣᵢᵢ/Cᵢᵢ, finite learning rate removed, of Hessian directions at the "
+        f"minimum{coordinates}. "
+        f"Left: {cells} of η = {cell['learning_rate']:g}{together}, {cell['replicas']} "
         f"replicas each, which all start at the minimum; directions of neighbouring curvature are "
         f"averaged. {lines}Right: at rest, every direction over {len(clouds.all)} harmonic cells; "
         f"one that is not at one has another temperature than the law's. Below it the energy "

@@ -148,7 +148,7 @@ def claimed(claim: Row) -> str:
 
 
 def _has_values(rows: Rows, name: str) -> bool:
-    return any(row.get(name) is not None for row in rows)
+    return any(row.get(name) not in (None, "") for row in rows)
 
 
 def _cells(row: Row, names: list[str]) -> list[str]:

@@ -114,7 +114,7 @@ function readable(figure) {
   if (!svg) return;
   grow.addEventListener("click", () => {
     const grown = figure.classList.toggle("grown");
-    grow.textContent = grown ? "smaller" : "larger";
+    grow.textContent = grown ? "close" : "enlarge";
   });
   addEventListener("keydown", (key) => {
     if (key.key === "Escape" && figure.classList.contains("grown")) grow.click();
