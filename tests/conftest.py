@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -24,6 +25,15 @@ def pytest_configure() -> None:
 
     check_shapes()
     compose_once()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that click are left out where there is no browser to click in."""
+    if shutil.which("chromium") and shutil.which("chromedriver"):
+        return
+    clicking = [item for item in items if "browser" in item.keywords]
+    items[:] = [item for item in items if "browser" not in item.keywords]
+    config.hook.pytest_deselected(items=clicking)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -78,8 +78,8 @@ def drawing_of(
         paint(canvas)
         _tell_logarithms(canvas)
         svg = _tidy(_rendered(canvas, "svg").decode(), name)
-        pdf = _rendered(canvas, "pdf")
-        return Drawing(svg, pdf, _panels(canvas))
+        panels = _panels(canvas)  # before the layout is made anew
+        return Drawing(svg, _rendered(canvas, "pdf"), panels)
 
 
 def _rendered(canvas: "Canvas", kind: Kind) -> bytes:
@@ -162,7 +162,7 @@ def _named(scale: Row, axes: "Axes", which: Literal["x", "y"]) -> Row:
 
 def inline(drawing: Drawing, words: str) -> str:
     """For a page: text and axes in the page's own colour, light or dark; as wide as its share of
-    the page's width; `words` for those who cannot see it."""
+    the page's width; `words`, and what is drawn against what, for those who cannot see it."""
     from markupsafe import escape
 
     svg = drawing.svg
@@ -170,8 +170,9 @@ def inline(drawing: Drawing, words: str) -> str:
     share = float(width[1]) / POINTS / WIDTH if width else 1.0
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     panels = escape(json.dumps([panel._asdict() for panel in drawing.panels], ensure_ascii=False))
+    said = f"{words}. {drawing.axes_in_words}".removesuffix(" ")
     attributes = (
-        f'role="img" aria-label="{escape(words)}" data-panels="{panels}" '
+        f'role="img" aria-label="{escape(said)}" data-panels="{panels}" '
         f'style="width: {100 * share:.0f}%; min-width: {28 * share:.0f}rem" '
     )
     svg = svg.replace("<svg ", f"<svg {attributes}", 1)

@@ -163,7 +163,7 @@ function said(axis, share) {
     ? axis.low * (axis.high / axis.low) ** share
     : axis.low + (axis.high - axis.low) * share;
   const name = axis.label.replace(" (log)", "") || "value";
-  if (!axis.names) return `${name}: ${Number(at.toPrecision(4))}`;
+  if (!axis.names) return `${name}: ${Number(at.toPrecision(3))}`;
   const nearest = Object.keys(axis.names).reduce((a, b) => (Math.abs(b - at) < Math.abs(a - at) ? b : a));
   return `${name}: ${axis.names[nearest]}`;
 }
