@@ -17,7 +17,6 @@ from sgdtheory.report.compared import compare
 from sgdtheory.report.page import draw
 from tests.test_report import make_run, row
 
-webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.pictures]
 
 QUIET = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -33,6 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(folder: Path) -> Iterator[Any]:
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in (*QUIET, f"--user-data-dir={folder / 'profile'}"):
@@ -96,12 +97,14 @@ def test_a_figure_is_given_away_and_grows(browser: Any, run: Path, folder: Path)
 
 
 def test_values_are_read_off_a_picture(browser: Any, run: Path) -> None:
+    from selenium.webdriver import ActionChains
+
     browser.get((run / "report.html").as_uri())
     marks = browser.find_elements("css selector", "#minima [id*=line2d] use")
     axis = "return arguments[0].closest('[id*=axis]') !== null"
     inside = [mark for mark in marks if not browser.execute_script(axis, mark)]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", inside[2])
-    webdriver.ActionChains(browser).move_to_element(inside[2]).perform()
+    ActionChains(browser).move_to_element(inside[2]).perform()
     told = browser.find_element("id", "tip").text
     assert "loss: 0.004" in told and "minimum: 2" in told
 

@@ -5,6 +5,7 @@ import base64
 import functools
 import hashlib
 import re
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERDICTS = {
@@ -82,13 +82,10 @@ def in_base64(content: str | bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def prose(text: str) -> "Markup":
-    """Prose of a docstring: `code` set as such, numbers of arXiv as links."""
-    from markupsafe import Markup, escape
-
-    words = str(escape(harmless(text)))
-    words = CODE.sub(r"<code>\1</code>", words)
-    return Markup(ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">\1</a>', words))
+def prose(text: str) -> str:
+    """HTML of a docstring's prose: `code` set as such, numbers of arXiv as links."""
+    words = CODE.sub(r"<code>\1</code>", escape(harmless(text)))
+    return ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">\1</a>', words)
 
 
 def is_judged(claim: Row) -> bool:

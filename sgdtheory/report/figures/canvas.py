@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
@@ -163,8 +164,6 @@ def _named(scale: Row, axes: "Axes", which: Literal["x", "y"]) -> Row:
 def inline(drawing: Drawing, words: str) -> str:
     """For a page: text and axes in the page's own colour, light or dark; as wide as its share of
     the page's width; `words`, and what is drawn against what, for those who cannot see it."""
-    from markupsafe import escape
-
     svg = drawing.svg
     width = re.search(r' width="([\d.]+)pt"', svg)
     share = float(width[1]) / POINTS / WIDTH if width else 1.0
