@@ -26,9 +26,9 @@ def in_sentence(value: float, stderr: float | None = None) -> str:
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
 
 
-def in_cell(value: float, stderr: float | None = None) -> str:
-    """The same in a table: thousands are set apart, and of numbers that are very large or small a
-    power of ten.
+def in_cell(value: float, stderr: float | None = None, small: float = SMALL) -> str:
+    """The same in a table: thousands are set apart, and of numbers that are very large, or below
+    `small`, a power of ten.
 
     >>> in_cell(12345.6, 123.4), in_cell(1.234e-7, 2.1e-8), in_cell(1234)
     ('12,350 ± 120', '(1.23 ± 0.21)e-7', '1,234')
@@ -36,11 +36,13 @@ def in_cell(value: float, stderr: float | None = None) -> str:
     if not _is_error(stderr) or not isfinite(value):
         if isinstance(value, int):
             return f"{value:,}"
+        if 0 < abs(value) < small:
+            return _tidy(f"{value:.3e}")
         return _tidy(f"{value:.4g}")
     stderr = float(f"{stderr:.1e}")
     largest = max(abs(value), stderr)
     power = floor(log10(largest))
-    if largest >= SMALL and power < 6:
+    if largest >= small and power < 6:
         return _fixed(value, stderr)
     unit = 10**power
     scaled = _fixed(value / unit, stderr / unit)
@@ -67,7 +69,8 @@ def _fixed(value: float, stderr: float) -> str:
 
 
 def _tidy(text: str) -> str:
-    """1e-07 as 1e-7, 1e+08 as 1e8."""
+    """1e-07 as 1e-7, 1e+08 as 1e8, 1.200e-7 as 1.2e-7."""
+    text = re.sub(r"(\.\d*?)0+e", lambda digits: digits[1].rstrip(".") + "e", text)
     return re.sub(r"e\+?(-?)0*(\d)", r"e\1\2", text)
 
 

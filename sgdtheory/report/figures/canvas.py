@@ -116,7 +116,8 @@ def _tell_logarithms(canvas: "Canvas") -> None:
 def _panels(canvas: "Canvas") -> list[Panel]:
     """The axes that are read by their numbers; colour bars are none."""
     drawn = [axes for axes in canvas.axes if axes.axison and axes.get_label() != "<colorbar>"]
-    return [_panel(axes, canvas) for axes in drawn if len(axes.get_xticks())]
+    panels = [_panel(axes, canvas) for axes in drawn if len(axes.get_xticks())]
+    return [_named(panel, panels) for panel in panels]
 
 
 def _panel(axes: "Axes", canvas: "Canvas") -> Panel:
@@ -127,7 +128,7 @@ def _panel(axes: "Axes", canvas: "Canvas") -> Panel:
     title = axes.get_title(loc="left") or axes.get_title()
     x = _scale(axes.xaxis, axes.get_xlim())
     y = _scale(axes.yaxis, axes.get_ylim())
-    return Panel((left, top, right, bottom), title, _named(x, axes, "x"), _named(y, axes, "y"))
+    return Panel((left, top, right, bottom), title, x, y)
 
 
 def _scale(axis: "XAxis | YAxis", ends: tuple[float, float]) -> Row:
@@ -149,16 +150,17 @@ def _scale(axis: "XAxis | YAxis", ends: tuple[float, float]) -> Row:
     return scale
 
 
-def _named(scale: Row, axes: "Axes", which: Literal["x", "y"]) -> Row:
-    """With the name of the axis that this one is shared with, where it has none of its own."""
-    if scale["label"]:
-        return scale
-    shared = axes.get_shared_x_axes() if which == "x" else axes.get_shared_y_axes()
-    for other in shared.get_siblings(axes):
-        axis = other.xaxis if which == "x" else other.yaxis
-        if axis.label.get_text():
-            return {**scale, "label": axis.label.get_text().replace("\n", " ")}
-    return scale
+def _named(panel: Panel, panels: list[Panel]) -> Panel:
+    """With the names of axes that only the lowest or the leftmost of several panels has."""
+    left, top, right, bottom = panel.box
+    below = [other.x for other in panels if (other.box[0], other.box[2]) == (left, right)]
+    beside = [other.y for other in panels if (other.box[1], other.box[3]) == (top, bottom)]
+    return panel._replace(x=_first_named(panel.x, below), y=_first_named(panel.y, beside))
+
+
+def _first_named(scale: Row, others: list[Row]) -> Row:
+    names = [other["label"] for other in (scale, *others) if other["label"]]
+    return {**scale, "label": names[0] if names else ""}
 
 
 def inline(drawing: Drawing, words: str) -> str:

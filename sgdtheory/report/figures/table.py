@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeGuard
 
 from sgdtheory.report.figures.columns import heading, is_fraction
 from sgdtheory.report.stdio import harmless
-from sgdtheory.statistics.numbers import in_cell, on_page
+from sgdtheory.statistics.numbers import SMALL, in_cell, on_page
 from sgdtheory.statistics.rows import Row, Rows
 
 # chosen, not found
@@ -53,8 +53,9 @@ class Table(NamedTuple):
     notes: list[str]
 
 
-def number(value: object, stderr: float | None = None) -> str:
+def number(value: object, stderr: float | None = None, small: float = SMALL) -> str:
     """A number to four digits, or with its standard error to two digits of the error; – for none.
+    Below `small` it has a power of ten.
 
     0.0123 ± 0.0021 · (1.23 ± 0.21)e-7 · 2.1e-9 · 1,234 · yes · 0-3, a pair
     """
@@ -67,7 +68,7 @@ def number(value: object, stderr: float | None = None) -> str:
     if isinstance(value, list):
         return ", ".join(map(number, value))
     if isinstance(value, int | float):
-        return in_cell(value, stderr)
+        return in_cell(value, stderr, small)
     return Text(value)
 
 
@@ -110,7 +111,8 @@ def table(
         if constant:
             settings = ", ".join(f"{named[name]} {_cell(flat[0], name)}" for name in constant)
             notes = [f"In every row: {settings}", *notes]
-    body = [_cells(row, shown) for row in flat]
+    smalls = {name: _smallest_plain(flat, name) for name in shown}
+    body = [[_cell(row, name, smalls[name]) for name in shown] for row in flat]
     return Table([named[name] for name in shown], body, notes)
 
 
@@ -151,16 +153,21 @@ def _has_values(rows: Rows, name: str) -> bool:
     return any(row.get(name) not in (None, "") for row in rows)
 
 
-def _cells(row: Row, names: list[str]) -> list[str]:
-    return [_cell(row, name) for name in names]
+def _smallest_plain(rows: Rows, name: str) -> float:
+    """Below what a column's numbers have a power of ten: where one needs it, its neighbours, up to
+    a hundred times as large, have one too."""
+    values = [row.get(name) for row in rows]
+    sizes = [abs(value) for value in values if isinstance(value, float)]
+    is_small = any(0 < size < SMALL for size in sizes)
+    return 100 * SMALL if is_small else SMALL
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: Row, name: str, small: float = SMALL) -> str:
     value = row.get(name)
     stderr = row.get(f"{name}_stderr")
     if value is not None and is_fraction(name):
         return number(100 * value, _times_100(stderr))
-    return number(value, stderr)
+    return number(value, stderr, small)
 
 
 def _times_100(stderr: float | None) -> float | None:
