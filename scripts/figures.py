@@ -17,9 +17,11 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sgdtheory.commandline.studies import studies
+from sgdtheory.report.documentation import anchor
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.table import claimed
+from sgdtheory.report.rendering import is_judged
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import duration
 from sgdtheory.statistics.rows import Rows
@@ -90,11 +92,6 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def anchor(title: str) -> str:
-    """What GitHub calls a heading."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-
-
 def measured(claim: dict[str, Any]) -> str:
     if claim["value"] is not None and claim["name"] in ("training_error", "test_error"):
         return claimed(claim)  # in per cent, as its sentence has it
@@ -122,7 +119,7 @@ def main() -> None:
         "cell": cell,
         "anchor": anchor,
         "measured": measured,
-        "verdict": lambda claim: MARKS[claim["holds"]],
+        "verdict": lambda claim: MARKS[claim["holds"]] if is_judged(claim) else "",
     }
     devices = ", ".join(dict.fromkeys(part["device"] for part in parts))
     page = house.get_template("theory.md.j2").render(

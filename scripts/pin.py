@@ -42,6 +42,7 @@ OMITTED = {
     "host",
     "path",
     "plots",
+    "study",
     "files",
     "finished",
     "sha256",

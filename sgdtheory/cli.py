@@ -126,11 +126,14 @@ def status(
             show_default=False,
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="for programs, one list of objects")
+    ] = False,
 ) -> None:
-    """What is done, running, failed, missing."""
+    """What is done, running, failed, missing, of which seed and overrides."""
     from sgdtheory.report.status import show_status
 
-    exits.guarded(lambda: show_status(runs or [], Path("runs")), trace=False)
+    exits.guarded(lambda: show_status(runs or [], Path("runs"), as_json), trace=False)
 
 
 @app.command("report")
@@ -145,14 +148,17 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="where the page that compares goes", show_default=False
+            "--out", metavar="FILE", help="where the page or table goes", show_default=False
         ),
     ] = None,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="print one table instead, a row for each run")
+    ] = False,
 ) -> None:
-    """Draw report.html again; several runs: one page that compares them."""
+    """Draw report.html again; several runs: one page that compares them, with means over seeds."""
     from sgdtheory.report.drawing import show_report
 
-    exits.guarded(lambda: show_report(runs, out), trace=False)
+    exits.guarded(lambda: show_report(runs, out, csv), trace=False)
 
 
 def main() -> None:

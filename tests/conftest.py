@@ -33,12 +33,13 @@ def pytest_configure() -> None:
 NEEDED: dict[str, Callable[[], bool]] = {
     "cluster": lambda: _has_slurm(),
     "ray": lambda: importlib.util.find_spec("ray") is not None,
+    "browser": lambda: _has_browser(),
 }
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need what is not here are left out: Slurm that answers, or Ray."""
+    """Tests that need what is not here are left out: Slurm that answers, Ray, or a browser to click in."""
     wanted = {name for name in NEEDED if any(map(marked(name), items))}
     away = [name for name in wanted if not NEEDED[name]()]
     left = [item for item in items if any(marked(name)(item) for name in away)]
@@ -57,6 +58,11 @@ def _has_slurm() -> bool:
     return subprocess.run(["sinfo"], capture_output=True).returncode == 0
 
 
+def _has_browser() -> bool:
+    programs = all(map(shutil.which, ("chromium", "chromedriver")))
+    return programs and importlib.util.find_spec("selenium") is not None
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: looking through it for garbage again and again was a seventh
     of the time of short commands."""
@@ -73,7 +79,7 @@ def disks_are_not_waited_for() -> Iterator[None]:
         yield
 
 
-PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
+PLAIN = b'<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +87,7 @@ def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Have matplotlib draw for the tests that look at pictures alone: half of a short command's
     time is its."""
     if "pictures" not in request.keywords:
-        monkeypatch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
+        monkeypatch.setattr("sgdtheory.report.figures.canvas._rendered", lambda canvas, kind: PLAIN)
 
 
 class Said(NamedTuple):

@@ -263,6 +263,14 @@ def test_multirun(sgdtheory: Command, tmp_path: Path) -> None:
     assert said.code == 0 and said.out.count("report: ") == 2
     assert len(runs(tmp_path)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert said.out.count("comparison: ") == 1 and "2 runs, all with landscape=ring" in said.out
+    told = json.loads(sgdtheory("status", "--json").out)
+    asked = {row["overrides"] for row in told}
+    rest = "sgd.steps=20 executor.workers=1"
+    assert asked == {f"landscape=ring minima={k} {rest}" for k in (1, 2)}
+    table = sgdtheory("report", "--csv", *(row["run"] for row in told))
+    assert table.code == 0 and len(table.out.splitlines()) == 3
+    assert {line.split(",")[2] for line in table.out.splitlines()[1:]} == {"minima=1", "minima=2"}
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["-c", "job"], ["--cfg=job"]])

@@ -285,7 +285,7 @@ def test_odd_terminals(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_pictures_are_drawn_where_there_is_no_home(tmp_path: Path) -> None:
-    code = "from sgdtheory.report.figures.style import svg_of as svg; print(len(svg('x', 2.0, lambda canvas: canvas.subplots())))"
+    code = "from sgdtheory.report.figures.canvas import drawing_of as drawing; print(len(drawing('x', 2.0, lambda canvas: canvas.subplots()).svg))"
     environment = {
         "HOME": "/dev/null/x",
         "XDG_CACHE_HOME": "",

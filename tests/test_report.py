@@ -1,23 +1,32 @@
 """The report of a run: what is on the page, equal bytes for equal runs, nothing from outside, no torch."""
 
+import base64
 import csv
+import hashlib
 import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import save
 
 from sgdtheory.errors import UserError
+from sgdtheory.report import page as page_module
+from sgdtheory.report import rendering
+from sgdtheory.report.compared import compare
+from sgdtheory.report.documentation import SECTIONS
+from sgdtheory.report.edge_tables import cycles_table, star_table
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.losses import losses
-from sgdtheory.report.figures.style import svg_of
 from sgdtheory.report.figures.table import Text, number, table, typeset
-from sgdtheory.report.page import compare, draw, table_csv
+from sgdtheory.report.page import draw, table_csv
 from sgdtheory.runs.folder import Folder
 
 pytestmark = pytest.mark.pictures
@@ -162,14 +171,129 @@ def test_the_page_says_it_all_in_order(run: Path) -> None:
 
 
 def test_one_file_with_nothing_from_outside(run: Path) -> None:
+    """One script, ours, the only one that the page allows; links lead to the run's own files, to
+    what is in the page, or to a paper."""
     page = draw(run).read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    ours = (Path(rendering.TEMPLATES) / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(ours.encode()).digest()).decode()
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [ours]
+    assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
+    assert not re.search(r"[\s\"']on\w+=", page) and "fetch(" not in page and " src=" not in page
+    for link in re.findall(r'href="(?!#)([^"]*)"', page):
+        if not link.startswith(("data:", "https://arxiv.org/abs/")):
+            assert (run / unquote(link)).is_file(), link
     assert "@import" not in page
     assert not re.findall(r"url\((?!#)", page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert {used for used in re.findall(r'(?:url\(|href=")#([^")]+)', page)} <= set(ids)
+
+
+def test_pictures_are_given_away(run: Path) -> None:
+    """Each as it lies in figures/, from the page itself; many large ones from their files."""
+    page = draw(run).read_text(encoding="utf-8")
+    for kind, media in (("svg", "image/svg+xml"), ("pdf", "application/pdf")):
+        held = re.findall(
+            rf'download="(\w+)\.{kind}" href="data:{re.escape(media)};base64,([^"]+)"', page
+        )
+        assert [name for name, _ in held] == ["losses", "minima", "distances"]
+        for name, content in held:
+            assert base64.b64decode(content) == (run / "figures" / f"{name}.{kind}").read_bytes()
+
+
+def test_large_pictures_are_linked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_EMBEDDED", 1000)
+    page = draw(run).read_text(encoding="utf-8")
+    assert 'href="figures/losses.pdf"' in page and "data:application" not in page
+
+
+def test_pictures_are_told_to_those_who_cannot_see_them(run: Path) -> None:
+    page = draw(run).read_text(encoding="utf-8")
+    told = re.findall(r'role="img" aria-label="([^"]+)"', page)
+    assert (
+        told[0]
+        == "On the way to the minima. 2 panels: mini-batch loss (log) against step; learning rate against step"
+    )
+    assert len(told) == 3
+
+
+def test_places_on_axes_are_values(tmp_path: Path) -> None:
+    """What the script reads off a picture, from the ends of its axes, is what was drawn."""
+
+    def paint(canvas: Any) -> None:
+        axes = canvas.subplots()
+        axes.plot([1.0, 10.0, 100.0], [0.0, 5.0, 2.5], "o")
+        axes.set(xscale="log", xlabel="η", ylabel="T")
+
+    drawing = drawing_of("mine", 2.0, paint)
+    (panel,) = drawing.panels
+    assert panel.x["label"] == "η (log)" and panel.x["log"] and not panel.y["log"]
+    marks = re.findall(r'<use xlink:href="#mine-[^"]+" x="([\d.]+)" y="([\d.]+)"', drawing.svg)
+    inside = [(float(x), float(y)) for x, y in marks]
+    left, top, right, bottom = panel.box
+    values = []
+    for x, y in inside:
+        if not (left + 1 < x < right - 1 and top + 1 < y < bottom - 1):
+            continue  # ticks
+        across, up = (x - left) / (right - left), (bottom - y) / (bottom - top)
+        ratio = panel.x["high"] / panel.x["low"]
+        values.append(
+            (
+                panel.x["low"] * ratio**across,
+                panel.y["low"] + up * (panel.y["high"] - panel.y["low"]),
+            )
+        )
+    np.testing.assert_allclose(values, [(1, 0), (10, 5), (100, 2.5)], rtol=1e-3, atol=1e-3)
+
+
+def test_verdicts_stand_where_something_was_expected(tmp_path: Path) -> None:
+    claims = [
+        claim("one", "slope 1.02", True, expected="1 within 0.03"),
+        claim("two", "swelling 1.2", None, expected=""),
+        claim("three", "no slope", None, expected="1", why="too few cells"),
+    ]
+    page = draw(make_run(tmp_path / "r", [row("0")], claims)).read_text(encoding="utf-8")
+    assert re.search(r"Expected: 1 within 0.03. <span[^>]+>✓ holds", page)
+    assert page.count("cannot be said") == 1 and "too few cells" in page
+
+
+def test_a_study_states_its_claim_and_what_would_refute_it(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "r", [row("0")])
+    results = Folder(path).read_json("results.json")
+    told = {
+        "name": "potential",
+        "claim": "SGD descends a `potential` (1710.11029)",
+        "refutation": ["Refuted by <b>clouds</b>."],
+        "background": [],
+    }
+    Folder(path).write_json("results.json", {**results, "study": told})
+    page = draw(path).read_text(encoding="utf-8")
+    assert "<code>potential</code>" in page and 'href="https://arxiv.org/abs/1710.11029"' in page
+    assert "Refuted by &lt;b&gt;clouds" in page and "SGD descends a potential of its own" in page
+
+
+def test_every_section_that_is_named_is_there() -> None:
+    """Of commands and studies, in docs/theory.yaml, under the heading that pages name."""
+    entries = yaml.safe_load(Path("docs/theory.yaml").read_text(encoding="utf-8"))
+    titles = {entry["command"].split()[-1]: entry["title"] for entry in entries}
+    assert {name: title for name, title in SECTIONS.items() if name != "train"} == titles
+
+
+def test_star_and_cycles_are_shown() -> None:
+    lines = [
+        {"pair": [0, k], "straight_barrier": {"value": 2.0, "stderr": 0.1}, "aligned_barrier": None}
+        for k in (1, 2)
+    ]
+    star = {"centre": 0, "lines": lines, "straight_barrier": 2.0, "straight_barrier_stderr": 0.07}
+    results = {
+        "star": star,
+        "scores": {"unit": "nats"},
+        "cycles": [{"minima": [0, 1, 2], "moved": 3, "units": 12, "defect": 0.25}],
+    }
+    found = star_table(results)
+    assert found.headings == ["", "barrier / nats:\nstraight line"]
+    assert found.rows[-1] == ["mean", "2.000 ± 0.070"] and "minimum 0" in found.notes[0]
+    assert cycles_table(results).rows == [["0-1-2", "3", "12", "25"]]
 
 
 def test_equal_runs_are_equal_bytes(run: Path) -> None:
@@ -178,7 +302,7 @@ def test_equal_runs_are_equal_bytes(run: Path) -> None:
         return {str(p): p.read_bytes() for p in [run / "report.html", *(run / "figures").iterdir()]}
 
     first = content()
-    assert len(first) == 7  # three pictures with their numbers, and the page
+    assert len(first) == 10  # three pictures, twice, with their numbers, and the page
     assert content() == first
 
 
@@ -365,7 +489,7 @@ def test_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_text_stays_text_and_ids_are_the_figures_own() -> None:
-    svg = svg_of("mine", 2.0, lambda canvas: canvas.subplots().set_xlabel("a $b$ label"))
+    svg = drawing_of("mine", 2.0, lambda canvas: canvas.subplots().set_xlabel("a $b$ label")).svg
     assert "a $b$ label" in svg and "sans-serif" in svg and "DejaVu" not in svg
     assert all(name.startswith("mine-") for name in re.findall(r'\bid="([^"]+)"', svg))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,6 +53,7 @@ def launch(
     _refuse_unknown(name, directory)
     _refuse_misplaced(overrides, directory)
     raised: list[Exception] = []
+    is_multirun = sweeps(flags)
 
     def run(cfg: DictConfig) -> None:
         try:
@@ -61,7 +63,8 @@ def launch(
                 return
             from sgdtheory.commandline.task import task
 
-            job(task(command, cfg, trust, tuple(overrides), notes))
+            words = _words_of_job() if is_multirun else overrides
+            job(task(command, cfg, trust, tuple(words), notes))
         except Exception as fault:
             raised.append(fault)
 
@@ -72,13 +75,22 @@ def launch(
     except UserError:
         raise
     except COMPOSITION as fault:
-        is_multirun = {"-m", "--multirun"} & set(flags)
         firsts = [first_of(word) for word in spoken] if is_multirun else spoken
         composer = ConfigComposer(name, directory)
         if only_flags_say_how_many and not flags:  # nothing but composing can have failed
             composer.composed[tuple(firsts)] = fault
         refuse(faults_of(firsts, composer) or [first_line(str(fault))])
     return raised
+
+
+def sweeps(words: list[str]) -> bool:
+    """Whether flags ask for several jobs."""
+    return bool({"-m", "--multirun"} & set(words))
+
+
+def _words_of_job() -> list[str]:
+    """The overrides of this one job of a multirun, without those that sweep."""
+    return [str(word) for word in HydraConfig.get().overrides.task]
 
 
 def _config_dir(flags: list[str]) -> str | None:

@@ -3,8 +3,9 @@ executed."""
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sgdtheory.commandline import exits
 from sgdtheory.commandline.vetting import vet
@@ -16,6 +17,8 @@ from sgdtheory.runs.plain import Facts
 if TYPE_CHECKING:
     from sgdtheory.runs.run import Run
     from sgdtheory.runs.task import Task
+
+Show: TypeAlias = Callable[[Path, Facts], None]
 
 
 class Request(NamedTuple):
@@ -60,20 +63,27 @@ def run_pipeline(request: Request) -> None:
 
 
 def _launch(request: Request, began: float) -> None:
-    from sgdtheory.commandline.front import launch
+    from sgdtheory.commandline.front import launch, sweeps
+
+    finished_runs: list[Path] = []
+    show = _shows(request, sweeps(request.words), finished_runs, began)
 
     def job(task: "Task") -> None:
-        _do(task, request, began)
+        _do(task, request, show)
 
     def again(run: "Run") -> None:
         from sgdtheory.execution.loop import given_again
         from sgdtheory.report.progress import Watcher
 
         results = given_again(run, Watcher(request.loudness))
-        _finish(run.path, results, request, began)
+        show(run.path, results)
 
     finished = None if request.dry_run else again
     raised = launch(request.command, request.words, request.trust, request.from_file, job, finished)
+    if len(finished_runs) > 1:
+        from sgdtheory.report.compared import show_compared
+
+        show_compared(finished_runs)
     if len(raised) == 1:
         raise raised[0]
     for fault in raised[:-1]:
@@ -82,7 +92,7 @@ def _launch(request: Request, began: float) -> None:
         raise RunError(str(raised[-1]))
 
 
-def _do(task: "Task", request: Request, began: float) -> None:
+def _do(task: "Task", request: Request, show: Show) -> None:
     """Execute a task, or say what it would do: all that it needs is imported."""
     look_again()
     from sgdtheory.execution.loop import execute
@@ -97,12 +107,22 @@ def _do(task: "Task", request: Request, began: float) -> None:
         show_plan(plan(task))
         return
     results = execute(task, watcher, request.retry_failed, request.as_typed())
-    _finish(task.open().path, results, request, began)
+    show(task.open().path, results)
 
 
-def _finish(path: Path, results: Facts, request: Request, began: float) -> None:
-    from sgdtheory.report.results import show_results
+def _shows(request: Request, several: bool, finished: list[Path], began: float) -> Show:
+    """What shows the results of a run: all there is of one, in a line each of several, which are
+    told together at the end."""
 
-    show_results(path, dict(results))
-    if request.loudness > 1:
-        say(f"{time.monotonic() - began:.1f} s")
+    def show(path: Path, results: Facts) -> None:
+        from sgdtheory.report.results import show_in_short, show_results
+
+        if several:
+            finished.append(path)
+            show_in_short(path, dict(results))
+        else:
+            show_results(path, dict(results))
+        if request.loudness > 1:
+            say(f"{time.monotonic() - began:.1f} s")
+
+    return show

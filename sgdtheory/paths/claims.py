@@ -107,8 +107,18 @@ class Findings:
             words = f"{joined} {are} {APART}: {top}{beside}"
             return Claim("connected", words, barrier, FLAT, False)
         ways = self._ways()
-        words = f"{joined} {are} connected by {ways}: highest barrier {barrier}{beside}"
+        held = self._criterion(row)
+        words = f"{joined} {are} connected by {ways}: highest barrier {barrier}{held}{beside}"
         return Claim("connected", words, barrier, FLAT, True)
+
+    def _criterion(self, row: Row) -> str:
+        """By which of the two a barrier counts as none."""
+        barrier = row["lowest_way"]["barrier"]
+        line = row["straight_barrier"]
+        if barrier["value"] <= 2 * (barrier["stderr"] or 0.0) or not line:
+            return ", within two standard errors of none"
+        share = 100 * barrier["value"] / line["value"]
+        return f", {share:.2g} % of the straight line's {line['value']:.3g}"
 
     def _ways(self) -> str:
         """The ways by which the edges are flat, the simplest first."""
@@ -172,7 +182,7 @@ class Findings:
         if not self.doubts:
             holds = rise <= 0.01
         measured = Measured(rise, why=self.doubts)
-        return Claim("test_error", words, measured, "≤ 0.01", holds)
+        return Claim("test_error", words, measured, "at most 1 percentage point", holds)
 
     def _barrier(self) -> Claim:
         """A formula's highest barrier; over one end, against the one it states, where that is
@@ -197,10 +207,10 @@ class Findings:
         if self.doubts:
             words = f"cannot be said: {self.doubts}; {words}"
             doubtful = Measured(barrier, why=self.doubts)
-            return Claim("barrier", words, doubtful, "no stated value", None)
+            return Claim("barrier", words, doubtful, "", None)
         if stated_end is None:
             unstated = Measured(barrier, why="no barrier is stated between these")
-            return Claim("barrier", words, unstated, "no stated value", None)
+            return Claim("barrier", words, unstated, "", None)
         measured = over[stated_end]
         stated = barrier_of(self.landscape)
         holds = abs(measured - stated) <= 0.003 * stated + 1e-4

@@ -11,6 +11,7 @@ from sgdtheory.protocol import Landscape
 from sgdtheory.runs.folder import Json
 
 MARGIN = 0.25  # of the triangle's extent, around it
+WHOLE = 0.5  # the same of a landscape of two dimensions, which holds the paths as well
 
 
 def coordinates(corners: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +36,7 @@ def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[floa
     axes, at = coordinates(corners)
     low = at.min(0).values
     high = at.max(0).values
-    margin = MARGIN * (high - low).max()
+    margin = (WHOLE if landscape.dim == 2 else MARGIN) * (high - low).max()
     left, bottom = (low - margin).tolist()
     right, top = (high + margin).tolist()
     xs = torch.linspace(left, right, side, dtype=torch.float64)

@@ -206,7 +206,7 @@ class Train:
         mean = f"test {name} {percent}, mean over minima ± its standard error"
         return [
             Claim("training_error", words, Measured(worst), fits, holds),
-            Claim("test_error", mean, test, "no fixed value", None),
+            Claim("test_error", mean, test, "", None),
         ]
 
     def _doubts(self, rows: Rows) -> str:

@@ -1,5 +1,6 @@
-"""The command `report`: a page drawn again, or one page that compares several runs."""
+"""The command `report`: a page drawn again, or one page or table that compares several runs."""
 
+import sys
 from pathlib import Path
 
 from sgdtheory.errors import UserError
@@ -12,22 +13,36 @@ MARK = b'name="generator" content="sgdtheory"'  # in the head of every page of o
 HEAD = 4096  # bytes of a page in which the mark stands
 
 
-def show_report(paths: list[Path], out: Path | None) -> None:
-    """Draw a report again, or compare several; prints where the page is."""
-    from sgdtheory.report.page import compare, draw
-
+def show_report(paths: list[Path], out: Path | None, csv: bool = False) -> None:
+    """Draw a report again, or compare several runs, and print where the page is; or print them as
+    one table."""
     paths = list(dict.fromkeys(paths))
+    if csv:
+        with as_written(paths[0]):
+            _give_table(paths, out)
+        return
     if out is not None:
         _demand_ours(out)
-    if len(paths) > 1:
-        with as_written(paths[0]):
-            tell(compare(paths, out))
-        return
+    from sgdtheory.report.compared import compare
+    from sgdtheory.report.page import draw
+
     with as_written(paths[0]), not_looked_for():  # it imports what draws
-        page = draw(paths[0])
-    if out is not None:
-        Folder(out.parent).write_bytes(out.name, page.read_bytes())
-    tell(out or page)
+        tell(compare(paths, out) if len(paths) > 1 else draw(paths[0], out))
+
+
+def _give_table(paths: list[Path], out: Path | None) -> None:
+    """Print the table of one run, or a row for each of several, or write it."""
+    from sgdtheory.report.compared import runs_csv
+    from sgdtheory.report.page import finished, table_csv
+
+    text = runs_csv(paths) if len(paths) > 1 else table_csv(finished(paths[0]).results)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise UserError(f"--out {out}: is there already; give another name")
+    Folder(out.parent).write_text(out.name, text)
+    tell(out)
 
 
 def _demand_ours(out: Path) -> None:

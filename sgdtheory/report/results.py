@@ -93,6 +93,14 @@ def show_results(path: Path, results: Json) -> None:
         tell(f"report: {path / 'report.html'}")
 
 
+def show_in_short(path: Path, results: Json) -> None:
+    """One of several runs: its headline, and where its report is."""
+    claims = results.get("claims", [])
+    print_prose([_sentence(claim) for claim in claims[:1]])
+    if (path / "report.html").exists():
+        tell(f"report: {path / 'report.html'}")
+
+
 def _show_table(chosen: Chosen, path: Path) -> None:
     from sgdtheory.report.figures.table import table
 
@@ -138,7 +146,8 @@ def _minima(results: Json) -> Chosen:
 def _show_diagnostics(minima: Rows, path: Path) -> None:
     """What diagnostics say of the first minima, a line a column, minima side by side; single
     eigenvalues are in table.csv."""
-    from sgdtheory.report.figures.table import heading, table
+    from sgdtheory.report.figures.columns import heading
+    from sgdtheory.report.figures.table import table
 
     names = _diagnostic_columns(minima)
     if not names:

@@ -1,9 +1,11 @@
 """The command `status`: which runs there are, how far they are, and what they say."""
 
+import json
 import time
 from pathlib import Path
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.many_runs import row_of
 from sgdtheory.report.readable import as_written
 from sgdtheory.report.stdio import pasted, tell
 from sgdtheory.report.terminal import aligned, print_prose, print_table
@@ -16,14 +18,42 @@ FOLDED = 500  # rows of a table that is folded to the width: of more that takes 
 State = tuple[Path, str, Json, list[Json]]  # of a run: where, status, manifest, rows of its units
 
 
-def show_status(paths: list[Path], root: Path) -> None:
+def show_status(paths: list[Path], root: Path, as_json: bool = False) -> None:
     """All runs under `root`, a line each and what it says or why not; with paths, the units of
-    those runs."""
+    those runs. `as_json`: a list of objects for programs."""
+    if as_json:
+        _print_json(paths or runs_under(root), bool(paths))
+        return
     for path in paths:
         with as_written(path):
             _show_units(path)
     if not paths:
         _show_runs(root)
+
+
+def _print_json(paths: list[Path], with_units: bool) -> None:
+    """A list of objects, one a run; its units in it where it was asked for by name."""
+    rows = []
+    for path in paths:
+        with as_written(path):
+            row = row_of(path)
+            if with_units:
+                row["units"] = _known(path)
+            rows.append(row)
+    print(json.dumps(rows, indent=1))
+
+
+def _known(path: Path) -> list[Json]:
+    """The units of a run; a UserError where there is none."""
+    if not (path / "manifest.json").exists():
+        raise UserError(_nothing(path))
+    *_, units = status_of(path)
+    return units
+
+
+def _nothing(path: Path) -> str:
+    why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
+    return f"{path}: {why}; `sgdtheory status` lists the runs under ./runs"
 
 
 def _show_runs(root: Path) -> None:
@@ -43,9 +73,7 @@ def _show_runs(root: Path) -> None:
 
 
 def _show_units(path: Path) -> None:
-    if not (path / "manifest.json").exists():
-        why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
-        raise UserError(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
+    _known(path)
     ((_, status, manifest, units),) = with_places([(path, *status_of(path))])
     tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
@@ -79,6 +107,7 @@ def _in_short(path: Path, status: str, manifest: Json) -> None:
     if status == "damaged":
         print_prose([f"  {manifest['why']}"])
         return
+    print_prose([f"  {_asked(manifest)}"])
     try:
         demand_as_written(path, ("results.json", "table.csv"), manifest)
         claims = Folder(path).read_object("results.json").get("claims", [])
@@ -93,6 +122,15 @@ def _in_short(path: Path, status: str, manifest: Json) -> None:
         command = pasted(manifest.get("command_line")) or "the command that began it"
         retry = " --retry-failed" if status == "failed" else ""
         tell(f"  go on with: {command}{retry}")
+
+
+def _asked(manifest: Json) -> str:
+    """seed 3 · model=mlp sgd.steps=40"""
+    words = [str(word) for word in manifest.get("overrides", [])]
+    others = [word for word in words if not word.startswith("seed=")]
+    seed = manifest.get("seed")
+    told = [f"seed {seed}"] if seed is not None else []
+    return " · ".join([*told, *([" ".join(others)] if others else [])])
 
 
 def _count(units: list[Json]) -> str:

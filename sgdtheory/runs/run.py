@@ -144,7 +144,9 @@ def status_of(path: Path) -> tuple[str, Json, list[Json]]:
 
 def _manifest_of(folder: Folder) -> Json:
     manifest = folder.read_object("manifest.json")
-    kinds = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(NUMBERS, int | float), "files": dict}
+    texts = dict.fromkeys(TEXTS, str)
+    numbers = dict.fromkeys(NUMBERS, int | float)
+    kinds = {**texts, **numbers, "files": dict, "overrides": list}
     for name, kind in kinds.items():
         if name in manifest and not isinstance(manifest[name], kind):
             raise CorruptFile(

@@ -8,23 +8,27 @@ from typing import TypeGuard
 NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DECIMALS = 12
+SMALL = 1e-4  # below, a number is written with a power of ten
 
 
 def in_sentence(value: float, stderr: float | None = None) -> str:
-    """A number to four digits, or with its standard error to two digits of the error.
+    """A number to four digits, or with its standard error to two digits of the error; of very small
+    ones a power of ten.
 
-    >>> in_sentence(0.25), in_sentence(12345.6, 123.4)
-    ('0.25', '12346 ± 123')
+    >>> in_sentence(0.25), in_sentence(12345.6, 123.4), in_sentence(4.21e-5, 3e-6)
+    ('0.25', '12346 ± 123', '(4.21 ± 0.30)e-5')
     """
     if not _is_error(stderr):
-        return f"{value:.4g}"
+        return _tidy(f"{value:.4g}")
+    if max(abs(value), stderr) < SMALL:
+        return in_cell(value, stderr)
     decimals = max(0, _decimals(stderr))
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
 
 
-def in_cell(value: float, stderr: float | None = None) -> str:
-    """The same in a table: thousands are set apart, and of numbers that are very large or small a
-    power of ten.
+def in_cell(value: float, stderr: float | None = None, small: float = SMALL) -> str:
+    """The same in a table: thousands are set apart, and of numbers that are very large, or below
+    `small`, a power of ten.
 
     >>> in_cell(12345.6, 123.4), in_cell(1.234e-7, 2.1e-8), in_cell(1234)
     ('12,350 ± 120', '(1.23 ± 0.21)e-7', '1,234')
@@ -32,11 +36,13 @@ def in_cell(value: float, stderr: float | None = None) -> str:
     if not _is_error(stderr) or not isfinite(value):
         if isinstance(value, int):
             return f"{value:,}"
+        if 0 < abs(value) < small:
+            return _tidy(f"{value:.3e}")
         return _tidy(f"{value:.4g}")
     stderr = float(f"{stderr:.1e}")
     largest = max(abs(value), stderr)
     power = floor(log10(largest))
-    if -4 < power < 6:
+    if largest >= small and power < 6:
         return _fixed(value, stderr)
     unit = 10**power
     scaled = _fixed(value / unit, stderr / unit)
@@ -63,7 +69,8 @@ def _fixed(value: float, stderr: float) -> str:
 
 
 def _tidy(text: str) -> str:
-    """1e-07 as 1e-7, 1e+08 as 1e8."""
+    """1e-07 as 1e-7, 1e+08 as 1e8, 1.200e-7 as 1.2e-7."""
+    text = re.sub(r"(\.\d*?)0+e", lambda digits: digits[1].rstrip(".") + "e", text)
     return re.sub(r"e\+?(-?)0*(\d)", r"e\1\2", text)
 
 
@@ -77,6 +84,23 @@ def on_page(text: str) -> str:
         return text
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
     return re.sub(r"(?<=[\d)])e(-?\d+)(?= %|$)", _power_of_ten, text)
+
+
+def in_page_sentence(text: str) -> str:
+    """Prose whose numbers have a true minus and × 10⁻⁷ for e-7; names that look like numbers are
+    left alone.
+
+    >>> in_page_sentence("by -0.2, (4.2 ± 0.3)e-5 nats; net-1e-5 of 0-1")
+    'by −0.2, (4.2 ± 0.3) × 10⁻⁵ nats; net-1e-5 of 0-1'
+    """
+    text = re.sub(r"(?<![\w.-])(\d[\d.]*|\([\d. ±-]+\))e(-?\d+)\b", _times_power, text)
+    return re.sub(r"(?<![^\s(±])-(?=\d)", "−", text)
+
+
+def _times_power(number: re.Match[str]) -> str:
+    digits, exponent = number.groups()
+    raised = str(int(exponent)).translate(RAISED)
+    return f"{digits} × 10{raised}"
 
 
 def _power_of_ten(exponent: re.Match[str]) -> str:

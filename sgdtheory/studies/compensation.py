@@ -261,8 +261,8 @@ def _percent(share: Measured) -> str:
 
 def _plots() -> list[Plot]:
     labels = {
-        "rise": "rise of the loss at once",
-        "left": "what is left when all others have adapted",
+        "rise": "rise of the loss at once / nats",
+        "left": "what is left when all others have adapted / nats",
         "theory": "1/(H_ii (H⁻¹)_ii)",
         "share_left": "share of the rise that is left",
     }

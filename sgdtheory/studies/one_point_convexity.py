@@ -239,7 +239,7 @@ def _without_verdict(row: Row) -> Claim:
         f"{row['run']}: {_percent(measured)} are not positive{when}; loss {row['end_loss']:.2g} at "
         "the end"
     )
-    return Claim(row["run"], words, measured, "no fixed value", None)
+    return Claim(row["run"], words, measured, "", None)
 
 
 def plots() -> list[Plot]:

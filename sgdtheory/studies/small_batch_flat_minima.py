@@ -260,7 +260,7 @@ def _shown(name: str, rows: Rows, target: float) -> Claim:
 
 def _plots(target: float) -> list[Plot]:
     names = {"batch_size": "batch size b", "sharpness": "sharpness (%)"}
-    names |= {"top_eigenvalue": "h_max", "loss": "training loss"}
+    names |= {"top_eigenvalue": "h_max / nats", "loss": "training loss / nats"}
     flat = (
         "Sharpness (metric 2.1 of Keskar et al. 2017) and largest curvature of the minima, means "
         f"over seeds. All are at loss {target:g} but those of a fixed number of epochs, whose "

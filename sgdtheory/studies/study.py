@@ -84,6 +84,26 @@ class Study(ABC):
         first, *_ = cleandoc(cls.__doc__ or "").split("\n\n")
         return " ".join(first.split()).removesuffix(".")
 
+    @classmethod
+    def about(cls) -> Json:
+        """What its report says of a study: its name, the claim, what would refute it (from
+        "Refuted by" to the end of a paragraph of the docstring), and the rest."""
+        _, *others = cleandoc(cls.__doc__ or "").split("\n\n")
+        background, refutation = [], []
+        for paragraph in others:
+            before, refuted, how = " ".join(paragraph.split()).partition("Refuted by")
+            if before:
+                background.append(before.strip())
+            if refuted:
+                refutation.append(f"Refuted by{how}")
+        name = cls.__module__.rpartition(".")[2]
+        return {
+            "name": name,
+            "claim": cls.claim(),
+            "refutation": refutation,
+            "background": background,
+        }
+
     def units(self, run: Run) -> list[Unit]:
         return [
             self.unit(case.name, self.depends_on(run.science, case), partial(self.do, case))
@@ -128,7 +148,8 @@ class Study(ABC):
             return Results([Claim("finished", why, Measured.nothing(why), "", None)], {})
         verdict = self.judge(tables)
         plots = [plot.as_dict() for plot in verdict.plots]
-        return Results(verdict.claims, {}, {"tables": dict(verdict.tables), "plots": plots})
+        told = {"study": self.about(), "tables": dict(verdict.tables), "plots": plots}
+        return Results(verdict.claims, {}, told)
 
 
 def rows_of_units(run: Run, units: Sequence[Unit]) -> Tables:

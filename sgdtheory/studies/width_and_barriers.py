@@ -273,8 +273,8 @@ PLOTS = [
         log="xy",
         labels={
             "width": "units of a hidden layer",
-            "excess": "barrier on AutoNEB's path",
-            "straight": "barrier on the straight line",
+            "excess": "barrier on AutoNEB's path / nats",
+            "straight": "barrier on the straight line / nats",
             "depth": "hidden layers:",
         },
     ),

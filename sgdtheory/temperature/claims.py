@@ -213,7 +213,7 @@ def _swelling(cells: Cells) -> Claim | None:
         f"⟨{noise}⟩/{noise}(θ*) runs from {least:.2f} to {most:.2f}: where it is largest T/T_law "
         f"is {ratio:.2f}, the anharmonicity that one temperature cannot tell"
     )
-    return Claim("anharmonicity", words, Measured(most), "no fixed value", None)
+    return Claim("anharmonicity", words, Measured(most), "", None)
 
 
 def _modes(cells: Cells) -> Claim | None:

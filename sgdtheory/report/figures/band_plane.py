@@ -4,6 +4,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.edges import (
     MOST_PANELS,
     grid_of,
@@ -13,7 +14,7 @@ from sgdtheory.report.figures.edges import (
     tree_edges,
 )
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import INK, log_axis, svg_of, wants_log
+from sgdtheory.report.figures.style import INK, log_axis, wants_log
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Point: TypeAlias = tuple[float, float, float]  # along, across, the loss there
 MOST_PIECES = 100  # of a line, each of one colour
+SHALLOW = 0.5  # of what a path goes across: panels of it are drawn wide
 SEEN = 0.995  # of a path's squared distance from the straight line: nothing is hidden
 
 
@@ -41,10 +43,10 @@ def band_plane(run: RunData) -> Figure | None:
     for band in bands:
         heights += [y for _, y, _ in band["path"]]
         losses += [loss for _, _, loss in band["path"] + band["linear"]]
-    rows, columns = grid_of(len(bands))
     low = min(heights)
     high = max(heights)
     room = 0.08 * max(high - low, 1)
+    rows, columns = grid_of(len(bands), side_by_side=2 if high - low < SHALLOW else 3)
 
     def paint(canvas: "Canvas") -> None:
         from matplotlib.cm import ScalarMappable
@@ -70,18 +72,25 @@ def band_plane(run: RunData) -> Figure | None:
             if k % columns == 0:
                 axes.set_ylabel("across")
         mappable = ScalarMappable(norm, "viridis")
-        bar = canvas.colorbar(mappable, ax=panels, label=quantity(run), aspect=18, shrink=0.9)
+        bar = canvas.colorbar(
+            mappable,
+            ax=panels,
+            location="bottom",
+            label=quantity(run),
+            aspect=40,
+            shrink=0.6,
+        )
         bar.outline.set_visible(False)
         if is_log:
-            log_axis(bar.ax.yaxis)
+            log_axis(bar.ax.xaxis)
 
-    width = 6.2 / columns
+    width = 6.6 / columns
     ratio = min(1.3, (high - low + 2 * room) / 1.2)
-    height = min(8.5, rows * (width * ratio + 0.55) + 0.25)
-    svg = svg_of("band_plane", max(2.2, height), paint)
+    height = min(8.5, rows * (width * ratio + 0.6) + 0.75)
+    drawing = drawing_of("band_plane", max(2.2, height), paint)
     caption = _caption(run, bands)
     numbers = _numbers(bands)
-    return Figure("band_plane", "Where the paths run", caption, svg, numbers)
+    return Figure("band_plane", "Where the paths run", caption, drawing, numbers)
 
 
 def _draw(axes: "Axes", band: Row, norm: "Normalize") -> None:
@@ -103,7 +112,8 @@ def _draw(axes: "Axes", band: Row, norm: "Normalize") -> None:
 
 
 def _draw_way(axes: "Axes", way: list[Point], norm: "Normalize", width: float) -> None:
-    """A line in pieces, each coloured by the highest loss on it."""
+    """A line in pieces, each coloured by the highest loss on it, with an edge that sets it apart
+    from light and dark pages."""
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -118,7 +128,9 @@ def _draw_way(axes: "Axes", way: list[Point], norm: "Normalize", width: float) -
     for begin, end in pairwise(begins):
         losses.append(rows[begin : end + 1, 2].max())
     colours = colormaps["viridis"](norm(np.array(losses)))
+    axes.plot(*points.T, color=INK, linewidth=width + 1.4, solid_capstyle="round")
     lines = LineCollection(list(pieces), colors=colours, linewidths=width, capstyle="round")
+    lines.set_zorder(2.5)
     axes.add_collection(lines)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.edges import named, plain, quantity, tree_first
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, TRAIN
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def disconnectivity(run: RunData) -> Figure | None:
     width = 7.2
     if not is_close:
         width = min(7.2, 4.9 + 0.25 * len(leaves))
-    svg = svg_of("disconnectivity", 3.4, paint, width=width)
+    drawing = drawing_of("disconnectivity", 3.4, paint, width=width)
     numbers: Rows = []
     for node, loss in leaves.items():
         numbers.append({"minimum": names[node], "train_loss": loss})
@@ -64,7 +65,7 @@ def disconnectivity(run: RunData) -> Figure | None:
         heights = {name: joint[name] for name in ("height", "stderr", "straight")}
         numbers.append({"joined_by": named(joint["pair"]), **heights})
     caption = _caption(run, is_close)
-    return Figure("disconnectivity", "The disconnectivity tree", caption, svg, numbers)
+    return Figure("disconnectivity", "The disconnectivity tree", caption, drawing, numbers)
 
 
 def _enlarge(beside: "Axes", alone: "Axes", joints: Rows, bottom: float) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import svg_of
 from sgdtheory.statistics.numbers import in_short
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def distances(run: RunData) -> Figure | None:
 
         axes = canvas.subplots()
         colours = colormaps["Blues"].resampled(40)  # more would be drawn as pixels
-        highest = float(np.nanmax(matrix))
-        drawn = axes.pcolormesh(matrix, cmap=colours, vmin=0, vmax=highest or 1)
+        low, high = _range(matrix)
+        drawn = axes.pcolormesh(matrix, cmap=colours, vmin=low, vmax=high)
         axes.set(aspect="equal", xlabel="minimum", ylabel="minimum", ylim=(count, 0))
         every = 1 if count <= 16 else 5
         ticks = [i + 0.5 for i in range(0, count, every)]
@@ -55,9 +55,9 @@ def distances(run: RunData) -> Figure | None:
     for i, j in combinations(range(count), 2):
         numbers.append({"i": names[i], "j": names[j], "distance": float(matrix[i, j])})
     size = min(5.0, 1.7 + 0.33 * count)
-    svg = svg_of("distances", size, paint, width=1.3 * size)
+    drawing = drawing_of("distances", size, paint, width=1.3 * size)
     caption = _about_distances(is_absolute)
-    return Figure("distances", "The distances between them", caption, svg, numbers)
+    return Figure("distances", "The distances between them", caption, drawing, numbers)
 
 
 def _matrix(points: Array, is_formula: bool) -> tuple[bool, Array]:
@@ -75,12 +75,21 @@ def _matrix(points: Array, is_formula: bool) -> tuple[bool, Array]:
     return is_absolute, matrix
 
 
+def _range(matrix: Array) -> tuple[float, float]:
+    """What has the palest and the darkest colour: the least and the largest distance."""
+    low = float(np.nanmin(matrix))
+    high = float(np.nanmax(matrix))
+    if high <= low:
+        return 0.0, high or 1.0
+    return low, high
+
+
 def _write_numbers(axes: "Axes", matrix: Array, is_absolute: bool) -> None:
     """Every distance in its own square."""
-    highest = float(np.nanmax(matrix))
+    low, high = _range(matrix)
     for i, j in permutations(range(len(matrix)), 2):
         distance = matrix[i, j]
-        colour = "#111111" if distance < 0.55 * highest else "#ffffff"
+        colour = "#111111" if distance < low + 0.55 * (high - low) else "#ffffff"
         text = in_short(distance) if is_absolute else f"{distance:.2f}"
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour)
 
@@ -89,12 +98,12 @@ def _about_distances(absolute: bool) -> str:
     if absolute:
         return (
             "The distance |θᵢ − θⱼ| between every two minima, in the formula's own "
-            "coordinates. 0 would be the same "
+            "coordinates, coloured from the least to the largest. 0 would be the same "
             "point found twice."
         )
     return (
         "The distance between every two minima in units of their own length, |θᵢ − θⱼ| / "
-        "√(|θᵢ||θⱼ|). 0 would be the "
+        "√(|θᵢ||θⱼ|), coloured from the least to the largest. 0 would be the "
         "same point; √2 ≈ 1.41 is what two independent directions of equal length have. "
         "Networks with permuted neurons "
         "compute the same function at different points, and are far apart here."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sgdtheory.report.figures.band_plane import band_plane
 from sgdtheory.report.figures.disconnectivity import disconnectivity
 from sgdtheory.report.figures.distances import distances
-from sgdtheory.report.figures.equilibration import equilibration, spreading
+from sgdtheory.report.figures.equilibration import equilibration
 from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.graph import graph
 from sgdtheory.report.figures.losses import losses
@@ -13,6 +13,7 @@ from sgdtheory.report.figures.minima import minima
 from sgdtheory.report.figures.plane import plane
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.report.figures.profiles import profiles
+from sgdtheory.report.figures.spreading import spreading
 from sgdtheory.report.figures.temperatures import temperatures
 
 FIGURES: dict[str, list[Callable[[RunData], Figure | None]]] = {

@@ -22,34 +22,36 @@ WAYS = {
     "chain": "chain",
 }
 
-NETWORK = {  # columns of an edge on the page, with their headings; {}: what found the paths
+# columns of an edge on the page, with their headings; {}: what found the paths, then the unit
+NETWORK = {
     "pair": "",
-    "barrier": "barrier\n{}",
-    "straight": "straight\nline",
-    "aligned": "straight,\naligned",
-    "bezier": "loss\nBézier",
-    "path.train_loss": "loss\n{}",
-    "ends.test_error": "test %\nends",
-    "path.test_error": "test %\ntop",
-    "statistics": "loss, stat.\ninterpol.",
-    "path.length_ratio": "length\nratio",
-    "path.gradients": "gra-\ndients",
-    "path.learning_rate": "η",
+    "barrier": "barrier{1}:\n{0}",
+    "straight": "barrier{1}:\nstraight line",
+    "aligned": "barrier{1}:\naligned line",
+    "bezier": "barrier{1}:\nBézier",
+    "chain": "barrier{1}:\nchain",
     "lowest.way": "lowest\nway",
-    "lowest.barrier": "its\nbarrier",
+    "lowest.barrier": "barrier{1}:\nlowest way",
+    "path.train_loss": "highest loss{1}:\n{0}",
+    "statistics": "highest loss{1}:\nstatistics interpol.",
+    "ends.test_error": "test error / %:\nworse end",
+    "path.test_error": "test error / %:\ntop of {0}",
+    "path.length_ratio": "length over\nstraight line's",
+    "path.gradients": "gradients\nspent",
+    "path.learning_rate": "learning\nrate",
 }
 FORMULA = {
     "pair": "",
-    "barrier": "barrier\n{}",
-    "straight": "straight\nline",
-    "bezier": "energy\nBézier",
-    "path.train_loss": "energy\n{}",
-    "path.index": "index",
-    "path.length_ratio": "length\nratio",
-    "path.pivots": "pivots",
-    "path.gradients": "gradients",
+    "barrier": "barrier:\n{0}",
+    "straight": "barrier:\nstraight line",
+    "bezier": "barrier:\nBézier",
     "lowest.way": "lowest\nway",
-    "lowest.barrier": "its\nbarrier",
+    "lowest.barrier": "barrier:\nlowest way",
+    "path.train_loss": "highest energy:\n{0}",
+    "path.index": "index of\nthe top",
+    "path.length_ratio": "length over\nstraight line's",
+    "path.pivots": "pivots",
+    "path.gradients": "gradients\nspent",
 }
 
 
@@ -97,10 +99,11 @@ def edges_table(results: Row) -> Table:
     edges = tree_first(results)
     starred = not all(edge["in_tree"] for edge in edges)
     scored = any(edge["path"].get("test_error") is not None for edge in edges)
-    columns = {
-        name: label.format(path_name(edges))
-        for name, label in (NETWORK if scored else FORMULA).items()
-    }
+    unit = results.get("scores", {}).get("unit", "")
+    in_unit = f" / {unit}" if unit else ""
+    columns = {}
+    for name, label in (NETWORK if scored else FORMULA).items():
+        columns[name] = label.format(path_name(edges), in_unit)
     found = table([_read(edge, starred) for edge in edges], columns)
     error = error_of(results) if scored else None
     return found._replace(notes=[*_notes(edges, error, starred), *found.notes])
@@ -111,11 +114,12 @@ def _notes(edges: Rows, error: str | None, starred: bool) -> list[str]:
     notes = ["* in the minimum spanning tree"] if starred else []
     if error is not None:
         notes.append(
-            "Barriers are over the higher end, in training loss; loss: the highest one on "
-            f"each way; test %: test {error} of the "
+            "Barriers are over the higher end, in training loss; the highest loss is that on "
+            f"the way; test {error}: of the "
             "worse end, and where the path is highest"
             + (
-                "; stat. interpol.: batch-norm statistics interpolated between the ends."
+                "; statistics interpol.: that of the path with batch-norm statistics "
+                "interpolated between the ends."
                 if _has_statistics(edges)
                 else "."
             )
@@ -156,7 +160,8 @@ def _read(edge: Row, starred: bool) -> Row:
         "barrier": edge["barrier"],
         "straight": _three(straight(edge)),
         "aligned": _three(aligned["value"]),
-        "bezier": _three((edge.get("bezier") or {}).get("train_loss")),
+        "bezier": _three(_barrier_of(edge, "bezier")),
+        "chain": _three(_barrier_of(edge, "chain")),
         "path": {
             **edge["path"],
             "train_loss": _three(edge["path"]["train_loss"]),
@@ -169,6 +174,12 @@ def _read(edge: Row, starred: bool) -> Row:
         },
         "statistics": _three((edge.get("interpolated_statistics") or {}).get("train_loss")),
     }
+
+
+def _barrier_of(edge: Row, way: str) -> float | None:
+    found = (edge.get(way) or {}).get("barrier") or {}
+    value: float | None = found.get("value")
+    return value
 
 
 def _three(value: float | None) -> float | None:
@@ -215,7 +226,8 @@ def plain(axis: "XAxis | YAxis") -> None:
     axis.set_major_formatter(lambda value, _: on_axis(float(value)))
 
 
-def grid_of(count: int) -> tuple[int, int]:
-    """(rows, columns) of panels for so many edges: at most three side by side."""
-    columns = count if count <= 3 else 2 if count == 4 else 3
+def grid_of(count: int, side_by_side: int = 3) -> tuple[int, int]:
+    """(rows, columns) of panels for so many edges: at most so many side by side."""
+    most = 2 if count == 4 else side_by_side
+    columns = min(count, most)
     return ceil(count / columns), columns

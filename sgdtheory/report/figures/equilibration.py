@@ -1,12 +1,14 @@
-"""How the cloud warms, direction by direction, and how it looks while it spreads."""
+"""How the cloud warms, direction by direction."""
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sgdtheory.report.figures.cloud_panels import draw_cloud, panels_of
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis
+from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
@@ -109,9 +111,9 @@ def equilibration(run: RunData) -> Figure | None:
         log_axis(axes["energy"].yaxis)
         canvas.legend(loc="outside upper left", ncols=GROUPS, columnspacing=1.2)
 
-    svg = svg_of("equilibration", 3.6, paint)
-    caption = _caption(clouds, is_white)
-    return Figure("equilibration", "Which directions are warm", caption, svg, warming + rest)
+    drawing = drawing_of("equilibration", 3.6, paint)
+    caption = _caption(clouds, is_white) + _outlier(rest)
+    return Figure("equilibration", "Which directions are warm", caption, drawing, warming + rest)
 
 
 def _draw_warming(axes: "Axes", rows: Rows, is_white: bool) -> None:
@@ -154,18 +156,44 @@ def _draw_rest(above: "Axes", below: "Axes", rows: Rows) -> None:
 def _caption(clouds: Clouds, is_white: bool) -> str:
     cell = clouds.slow[0].cell
     count = len(clouds.slow)
+    cells = "the cell" if count == 1 else f"the {count} cells"
+    together = "" if count == 1 else " together"
+    coordinates = ""
+    if cell.get("optimiser") == "adam":
+        coordinates = ", in the coordinates √σ·θ in which Adam is SGD"
     lines = ""
     if is_white:
         lines = "Lines are the exact warming of a mode: steep ones at once, flat ones last. "
     return (
-        f"Tᵢ = hᵢΣᵢᵢ/Cᵢᵢ, finite learning rate removed, of Hessian directions at the minimum. "
-        f"Left: the {count} cells of η = {cell['learning_rate']:g} together, {cell['replicas']} "
+        f"Tᵢ = hᵢΣᵢᵢ/Cᵢᵢ, finite learning rate removed, of Hessian directions at the "
+        f"minimum{coordinates}. "
+        f"Left: {cells} of η = {cell['learning_rate']:g}{together}, {cell['replicas']} "
         f"replicas each, which all start at the minimum; directions of neighbouring curvature are "
         f"averaged. {lines}Right: at rest, every direction over {len(clouds.all)} harmonic cells; "
         f"one that is not at one has another temperature than the law's. Below it the energy "
         f"½hᵢΣᵢᵢ: one temperature does not mean equal energies, for what each direction gets is T "
         f"times its own noise."
     )
+
+
+def _outlier(rest: Rows) -> str:
+    """The direction that is furthest from the law, in its own errors."""
+
+    def apart(row: Row) -> float:
+        return float(abs(row["warmth"] - 1) / max(row["warmth_stderr"], 1e-12))
+
+    furthest = max(rest, key=apart)
+    warmth = Measured(furthest["warmth"], furthest["warmth_stderr"])
+    return (
+        f" Furthest from one in its own errors is h = {in_short(furthest['curvature'], 2)} with "
+        f"{warmth} ({apart(furthest):.1f} of them; the largest of {len(rest)} is expected at about "
+        f"{_largest_of(len(rest)):.1f})."
+    )
+
+
+def _largest_of(count: int) -> float:
+    """The median of the largest of so many |normal| errors, Φ⁻¹((1 + 2^(−1/count))/2)."""
+    return NormalDist().inv_cdf((1 + 0.5 ** (1 / count)) / 2)
 
 
 def _warming(clouds: Clouds) -> Rows:
@@ -259,38 +287,3 @@ def _rest(clouds: Clouds) -> Rows:
     columns = [h, np.mean(means, 0), errors, np.mean(energies, 0)]
     numbers = np.stack(columns, axis=1).astype(np.float64).tolist()
     return [dict(zip(names, row, strict=True)) for row in numbers]
-
-
-def spreading(run: RunData) -> Figure | None:
-    """The cloud in the plane of its steepest and its flattest recorded direction, at a few
-    moments."""
-    clouds = Clouds.of(run)
-    if clouds is None or len(clouds.kept) < 2:
-        return None
-    i = clouds.kept[0]
-    j = clouds.kept[-1]
-    steep = in_short(clouds.curvatures[i], 2)
-    flat = in_short(clouds.curvatures[j], 2)
-    cell, trajectory = clouds.slow[0]
-    *moments, rest = panels_of(trajectory, i, j)
-
-    def paint(canvas: "Canvas") -> None:
-        panels = [*moments, rest]
-        all_axes = canvas.subplots(1, len(panels), sharex=True, sharey=True)
-        for axes, panel in zip(all_axes, panels, strict=True):
-            draw_cloud(axes, panel, rest)
-        all_axes[0].set_ylabel(f"along h = {flat}")
-        canvas.supxlabel(f"along h = {steep}", fontsize=9.5)
-
-    caption = (
-        f"Every dot is a replica of the cell η = {cell['learning_rate']:g}, b = "
-        f"{cell['batch_size']}, seen in the plane of two Hessian directions through the minimum; "
-        f"the ellipse is twice the standard deviation at rest. The steep direction fills at once, "
-        f"the flat one later; which of the two is wider at rest is decided by Cᵢᵢ/hᵢ."
-    )
-    rows: Rows = []
-    for name, along_steep, along_flat in moments:
-        for x, y in zip(along_steep.tolist(), along_flat.tolist(), strict=True):
-            rows.append({"panel": name, "x": x, "y": y})
-    svg = svg_of("spreading", 2.2, paint)
-    return Figure("spreading", "The cloud as it spreads", caption, svg, rows)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sgdtheory.report.figures.canvas import Drawing
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import MOST_YAML, held
 from sgdtheory.runs.run import demand_as_written
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 class Figure(NamedTuple):
     """A picture with the words below it and the numbers behind it, a row a point drawn."""
 
-    name: str  # of its files, figures/<name>.svg and figures/<name>.csv: letters, digits, - and _
+    name: str  # of its files, figures/<name>.svg, .pdf and .csv: letters, digits, - and _
     title: str
     caption: str  # what it means and how to read it
-    svg: str
+    drawing: Drawing
     numbers: Rows
+
+    @property
+    def svg(self) -> str:
+        """The text of its file."""
+        return self.drawing.svg
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The graph of minima: which paths were found, how high they are, and the spanning tree of the
 lowest."""
 
+from math import atan2, cos, degrees, sin
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.edges import barrier, lowest, named, quantity, top, tree_first, unit
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import INK, PALE, svg_of
+from sgdtheory.report.figures.style import INK, PALE
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -15,9 +17,8 @@ if TYPE_CHECKING:
 
 MOST_LABELLED = 12  # edges with their barriers beside them
 MOST_NAMED = 40  # minima with their names in them
-# behind a label
-BOX = {"boxstyle": "round,pad=0.15", "facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85}
-Places: TypeAlias = dict[int, tuple[float, float]]  # of the nodes
+Place: TypeAlias = tuple[float, float]
+Places: TypeAlias = dict[int, Place]  # of the nodes
 
 
 class _Scale(NamedTuple):
@@ -66,37 +67,48 @@ def graph(run: RunData) -> Figure | None:
         bar.outline.set_visible(False)
 
     size = min(6.0, 3.0 + 0.12 * len(minima))
-    svg = svg_of("graph", size, paint, width=min(7.2, 1.45 * size))
+    drawing = drawing_of("graph", size, paint, width=min(7.2, 1.45 * size))
     caption, numbers = _caption(run, edges), _numbers(minima, edges)
-    return Figure("graph", "The graph of the minima", caption, svg, numbers)
+    return Figure("graph", "The graph of the minima", caption, drawing, numbers)
 
 
 def _draw_edges(axes: "Axes", edges: Rows, places: Places, scale: _Scale) -> None:
     """Those of the spanning tree thick and on top, the others broken."""
     for edge in reversed(edges):
         (x, y), (u, v) = (places[end] for end in edge["pair"])
-        (line,) = axes.plot([x, u], [y, v], color=scale.colour(top(edge)))
+        line: Row = {"color": scale.colour(top(edge)), "linewidth": 1.2, "zorder": 1}
         if edge["in_tree"]:
-            line.set(linewidth=3.4, zorder=2)
+            line |= {"linewidth": 3.4, "zorder": 2}
+            # set apart from light and dark pages
+            axes.plot([x, u], [y, v], color=INK, linewidth=4.8, zorder=2)
         else:
-            line.set(linewidth=1.2, linestyle=(0, (4, 2.5)), zorder=1)
+            line["linestyle"] = (0, (4, 2.5))
+        axes.plot([x, u], [y, v], **line)
         if len(edges) <= MOST_LABELLED:
             # lines cross in their middles
             fraction = 0.5 if edge["in_tree"] or len(edges) < 4 else 0.3
-            _label(axes, edge, (x + fraction * (u - x), y + fraction * (v - y)))
+            _label(axes, edge, (x, y), (u, v), fraction)
 
 
-def _label(axes: "Axes", edge: Row, place: tuple[float, float]) -> None:
+def _label(axes: "Axes", edge: Row, start: Place, end: Place, fraction: float) -> None:
+    """The barrier, written along the edge and above it."""
+    if end < start:  # so that it is read from left to right
+        start, end, fraction = end, start, 1 - fraction
+    (x, y), (u, v) = start, end
+    angle = atan2(v - y, u - x)
+    gap = 8.0  # points
     axes.annotate(
         barrier(edge),
-        place,
+        (x + fraction * (u - x), y + fraction * (v - y)),
+        (-gap * sin(angle), gap * cos(angle)),
+        textcoords="offset points",
         ha="center",
-        va="center",
+        va="center_baseline",
+        rotation=degrees(angle),
+        rotation_mode="anchor",
         fontsize=8,
         zorder=3,
         fontweight="bold" if edge["in_tree"] else "normal",
-        color="#111111",
-        bbox=BOX,
     )
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, PALE, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.report.figures.style import COLOURS, PALE, TRAIN, log_axis, wants_log
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def losses(run: RunData) -> Figure | None:
     rows = list(_curves(run.metrics))
     if not any(row["loss"] is not None for row in rows):
         return None
+    unit = run.loss_unit
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     lines = list(dict.fromkeys((row["unit"], row["point"]) for row in rows))
     begins: dict[str, int] = {}  # the first step of every stage
@@ -65,13 +67,15 @@ def losses(run: RunData) -> Figure | None:
             )
         if 1 < len(lines) <= MOST_NAMED:
             canvas.legend(loc="outside upper right", ncols=len(lines), columnspacing=1.2)
-        above.set_ylabel("mini-batch loss")
+        above.set_ylabel(f"mini-batch loss{f' / {unit}' if unit else ''}")
         below.set(xlabel="step", ylabel="learning\nrate", ylim=(0, None))
         for axes in (above, below):
             axes.grid(axis="y")
 
-    svg = svg_of("losses", 3.6, paint)
-    return Figure("losses", "On the way to the minima", _caption(stages, run.is_formula), svg, rows)
+    drawing = drawing_of("losses", 3.6, paint)
+    return Figure(
+        "losses", "On the way to the minima", _caption(stages, run.is_formula), drawing, rows
+    )
 
 
 def _caption(stages: list[str], formula: bool) -> str:

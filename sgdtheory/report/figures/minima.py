@@ -3,8 +3,9 @@
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import TEST, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.report.figures.style import TEST, TRAIN, log_axis, wants_log
 from sgdtheory.statistics.rows import Row, Rows, error_of
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def minima(run: RunData) -> Figure | None:
         "has not seen. Minima whose bars overlap are equally good as far as these examples "
         "can tell."
     )
-    svg = svg_of("minima", _height(rows), paint)
-    return Figure("minima", "The minima, on training and test data", caption, svg, numbers)
+    drawing = drawing_of("minima", _height(rows), paint)
+    return Figure("minima", "The minima, on training and test data", caption, drawing, numbers)
 
 
 def _values(rows: Rows) -> Figure:
@@ -79,8 +80,8 @@ def _values(rows: Rows) -> Figure:
         "ones; one further right is a local minimum that is not the lowest. A formula has no "
         "examples, hence no error bars."
     )
-    svg = svg_of("minima", _height(rows), paint)
-    return Figure("minima", "The minima, by their values", caption, svg, numbers)
+    drawing = drawing_of("minima", _height(rows), paint)
+    return Figure("minima", "The minima, by their values", caption, drawing, numbers)
 
 
 def _taken(row: Row, columns: tuple[str, ...]) -> Row:

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.edges import path_file, quantity, tree_edges
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import INK, log_axis, svg_of, wants_log
+from sgdtheory.report.figures.style import INK, log_axis, wants_log
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "np.ndarray"
 LEVELS = 13
+FINE = 61  # places a side at which what lies between evaluated points is drawn
+MARKED = 20  # points a side, below which each is marked
 WITHOUT = (
     " They are minima of the objective with its L2 term: without it, as drawn, the "
     "loss may go on falling further out."
 )
+LENGTH = "distance |Δθ|"  # what coordinates of a plane are
 SPLITS = {"train_loss": "training", "test_loss": "test"}
 
 
@@ -58,6 +62,8 @@ def plane(run: RunData) -> Figure | None:
     if not run.results.get("plane"):
         return None
     grid = _Grid.of(run.results["plane"])
+    if len(grid.x) < 2:
+        return None
     minima = run.results.get("minima", [])
     names = [str(row["name"]) for row in minima[:3]]
     paths = []
@@ -80,18 +86,18 @@ def plane(run: RunData) -> Figure | None:
             axes.set_xlim(grid.x[0], grid.x[-1])
             axes.set_ylim(grid.y[0], grid.y[-1])
             _corners(axes, grid.corners, names)
-            axes.set(aspect="equal", xlabel="x", title=title)
-        panels[0].set_ylabel("y")
+            axes.set(aspect="equal", xlabel=f"x, {LENGTH}", title=title)
+        panels[0].set_ylabel(f"y, {LENGTH}")
         bar = canvas.colorbar(drawn, ax=list(panels), label=label, aspect=18, shrink=0.85)
         bar.outline.set_visible(False)
         if is_log:
             log_axis(bar.ax.yaxis)
 
     width, height = grid.size
-    svg = svg_of("plane", height, paint, width=width)
+    drawing = drawing_of("plane", height, paint, width=width)
     caption = _caption(run, names, is_log)
     numbers = _numbers(grid)
-    return Figure("plane", "The plane through three minima", caption, svg, numbers)
+    return Figure("plane", "The plane through three minima", caption, drawing, numbers)
 
 
 def _levels(run: RunData, grid: _Grid, is_log: bool) -> Array:
@@ -123,18 +129,30 @@ def _contours(
     highest = levels[-1]
     norm = LogNorm if is_log else Normalize
     scale = norm(lowest, highest)
-    clipped = losses.clip(lowest, highest)  # no holes where it is higher
-    filled = axes.contourf(grid.x, grid.y, clipped, levels=levels, norm=scale, cmap="viridis")
-    axes.contour(
-        grid.x,
-        grid.y,
-        clipped,
-        levels=levels[1:-1],
-        colors="#ffffff",
-        linewidths=0.4,
-        alpha=0.6,
-    )
+    x, y, fine = _between(grid, losses, is_log)
+    clipped = fine.clip(lowest, highest)  # no holes where it is higher
+    filled = axes.contourf(x, y, clipped, levels=levels, norm=scale, cmap="viridis")
+    axes.contour(x, y, clipped, levels=levels[1:-1], colors="#ffffff", linewidths=0.4, alpha=0.6)
+    if len(grid.x) < MARKED:
+        xs = list(grid.x) * len(grid.y)
+        ys = [place for place in grid.y for _ in grid.x]
+        axes.plot(xs, ys, ".", color="#ffffff", markersize=1.2, alpha=0.6)
     return filled
+
+
+def _between(grid: _Grid, losses: Array, is_log: bool) -> tuple[Array, Array, Array]:
+    """A cubic spline through the losses that were evaluated, or their logarithms: (x, y, losses),
+    at so many places that no grid is seen."""
+    import numpy as np
+    from scipy.interpolate import RectBivariateSpline
+
+    order = min(3, len(grid.x) - 1, len(grid.y) - 1)
+    heights = np.log(losses) if is_log else losses
+    surface = RectBivariateSpline(grid.y, grid.x, heights, kx=order, ky=order)
+    x = np.linspace(grid.x[0], grid.x[-1], FINE)
+    y = np.linspace(grid.y[0], grid.y[-1], FINE)
+    fine = surface(y, x)
+    return x, y, np.exp(fine) if is_log else fine
 
 
 def _caption(run: RunData, names: list[str], is_log: bool) -> str:
@@ -142,6 +160,12 @@ def _caption(run: RunData, names: list[str], is_log: bool) -> str:
     steps = "ratios" if is_log else "differences"
     cut = "" if is_log else "; what is far above the straight lines has the colour of the highest"
     without = "" if run.is_formula else WITHOUT
+    side = len(run.results["plane"]["x"])
+    points = ""
+    if side < MARKED:
+        points = (
+            f" Dots are the {side} × {side} points that were evaluated, between them is a spline."
+        )
     hidden = (
         f"Straight lines between the minima (broken) lie in this plane and cross what stands "
         f"between them; the paths leave it. That minima look isolated in a plane says nothing "
@@ -154,8 +178,8 @@ def _caption(run: RunData, names: list[str], is_log: bool) -> str:
         )
     return (
         f"The {quantity_drawn} in the plane through the minima {', '.join(names)}; x and y are "
-        f"distances in parameter space, from contour to contour there are equal {steps}{cut}. "
-        f"{hidden}"
+        f"distances |Δθ| in parameter space, from contour to contour there are equal "
+        f"{steps}{cut}.{points} {hidden}"
     )
 
 

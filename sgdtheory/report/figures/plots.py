@@ -4,8 +4,9 @@ line of code of its own."""
 from typing import TYPE_CHECKING
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis
 from sgdtheory.runs.foreign import NAME
 from sgdtheory.statistics.rows import Row, Rows
 
@@ -62,7 +63,7 @@ def _plot(plot: Row, rows: Rows, singles: Rows) -> Figure:
         plot["name"],
         plot["title"],
         plot["caption"],
-        svg_of(plot["name"], height, paint),
+        drawing_of(plot["name"], height, paint),
         singles or rows,
     )
 

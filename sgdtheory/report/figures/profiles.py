@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.edges import (
     MOST_PANELS,
     WAYS,
@@ -18,7 +19,7 @@ from sgdtheory.report.figures.edges import (
     unit,
 )
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, svg_of, wants_log
+from sgdtheory.report.figures.style import COLOURS, PALE, TEST, TRAIN, log_axis, wants_log
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # of the straight line's height: a path that moves less is drawn once more on a scale of its own
 FLAT = 0.2
+FEW = 30  # points of a way, up to which each is marked
+SMOOTH = 150  # points of a curve that is drawn between them
 STYLES: dict[str, Row] = {
     "linear": {"color": PALE, "linewidth": 1.6},
     "aligned": {"color": COLOURS[3], "linewidth": 0.9},
@@ -46,43 +49,47 @@ def profiles(run: RunData) -> Figure | None:
     rows, columns = grid_of(len(edges))
 
     def paint(canvas: "Canvas") -> None:
-        for k, part in enumerate(canvas.subfigures(rows, columns, squeeze=False).flat):
+        of_edge = 2 if close else 1
+        ratios = [3, 2][:of_edge] * rows
+        panels = canvas.subplots(rows * of_edge, columns, squeeze=False, height_ratios=ratios)
+        for k in range(rows * columns):
+            first = k // columns * of_edge
+            column = list(panels[first : first + of_edge, k % columns])
             if k >= len(edges):
+                for axes in column:
+                    axes.set_axis_off()
                 continue
-            panels = part.subplots(
-                2 if close else 1,
-                1,
-                sharex=True,
-                squeeze=False,
-                height_ratios=[3, 2] if close else [1],
-            )
-            _all_ways(panels[0, 0], edges[k])
-            if close:
-                _path_alone(panels[1, 0], edges[k])
-            panels[0, 0].set_title(
-                f"{named(edges[k]['pair'])}: barrier {barrier(edges[k])}{by(edges[k])}",
-                fontsize=8.8,
-            )
-            panels[-1, 0].set_xlabel("position along the path")
+            _draw_edge(column, edges[k])
             if k % columns == 0:
-                panels[0, 0].set_ylabel(quantity(run))
+                column[0].set_ylabel(quantity(run))
                 if close:
-                    panels[1, 0].set_ylabel("the path,\nenlarged")
-            for axes in panels.flat:
-                axes.set(xlim=(-0.02, 1.02), xticks=[0, 0.5, 1])
-                axes.set_xticklabels(["0", "0.5", "1"])
-                axes.grid(axis="y")
+                    column[1].set_ylabel("the path,\nenlarged")
         _legend(canvas, edges, close)
 
     height = rows * (3.1 if close else 2.4) + 0.3
-    svg = svg_of("profiles", height, paint)
+    drawing = drawing_of("profiles", height, paint)
     return Figure(
         "profiles",
         "The loss along the paths",
         _caption(run, edges, close),
-        svg,
+        drawing,
         list(_numbers(edges)),
     )
+
+
+def _draw_edge(column: "list[Axes]", edge: Row) -> None:
+    """All ways of an edge, and below them its path alone where there is a second panel."""
+    _all_ways(column[0], edge)
+    if len(column) > 1:
+        _path_alone(column[1], edge)
+        column[0].tick_params(labelbottom=False)
+    title = f"{named(edge['pair'])}: barrier {barrier(edge)}{by(edge)}"
+    column[0].set_title(title, fontsize=8.8)
+    column[-1].set_xlabel("position along the path")
+    for axes in column:
+        axes.set(xlim=(-0.02, 1.02), xticks=[0, 0.5, 1])
+        plain(axes.xaxis)
+        axes.grid(axis="y")
 
 
 def _all_ways(axes: "Axes", edge: Row) -> None:
@@ -90,18 +97,33 @@ def _all_ways(axes: "Axes", edge: Row) -> None:
     for name, style in STYLES.items():
         curve = edge["curves"].get(name)
         if curve is not None:
-            axes.plot(curve["t"], _known(curve["train_loss"]), **style)
+            _draw_way(axes, curve["t"], curve["train_loss"], style)
     _top(axes, edge)
+
+
+def _draw_way(axes: "Axes", t: list[float], losses: list[float | None], style: Row) -> None:
+    """A curve through the losses that were evaluated. Where these are few each has a dot, and
+    between them runs a curve that overshoots none (Fritsch & Carlson 1980)."""
+    values = _known(losses)
+    if len(t) > FEW or None in losses:
+        axes.plot(t, values, **style)
+        return
+    import numpy as np
+    from scipy.interpolate import PchipInterpolator
+
+    between = np.linspace(t[0], t[-1], SMOOTH)
+    axes.plot(between, PchipInterpolator(t, values)(between), **style)
+    axes.plot(t, values, ".", color=style["color"], markersize=3)
 
 
 def _path_alone(axes: "Axes", edge: Row) -> None:
     """Training and test loss of the path, on the scale of the path; other ways as far as they are
     as low."""
     curve = edge["curves"]["path"]
-    axes.plot(curve["t"], _known(curve["train_loss"]), **STYLES["path"])
+    _draw_way(axes, curve["t"], curve["train_loss"], STYLES["path"])
     drawn = list(curve["train_loss"])
     if curve.get("test_loss"):
-        axes.plot(curve["t"], _known(curve["test_loss"]), color=TEST, linewidth=1.2)
+        _draw_way(axes, curve["t"], curve["test_loss"], {"color": TEST, "linewidth": 1.2})
         drawn += curve["test_loss"]
     _top(axes, edge)
     if wants_log([x for x in drawn if x is not None]):
@@ -114,7 +136,7 @@ def _path_alone(axes: "Axes", edge: Row) -> None:
     for name in ("aligned", "bezier"):
         other = edge["curves"].get(name)
         if other is not None:
-            axes.plot(other["t"], _known(other["train_loss"]), **STYLES[name])
+            _draw_way(axes, other["t"], other["train_loss"], STYLES[name])
 
 
 def _top(axes: "Axes", edge: Row) -> None:
@@ -170,7 +192,8 @@ def _caption(run: RunData, edges: Rows, close: bool) -> str:
         f"spanning tree, the highest barrier "
         f"first{f' ({left} lower ones are not shown)' if left else ''}; 0 and 1 are the "
         f"minima, positions are fractions of "
-        f"each way's own length. The dot is the highest point of the path that {found} found"
+        f"each way's own length; small dots are where a way was evaluated. The large dot is the "
+        f"highest point of the path that {found} found"
     )
     shown += ", with one standard error over examples." if not run.is_formula else "."
     below = (

@@ -1,19 +1,13 @@
-"""One look for all pictures: colours that colour-blind people tell apart, text as text, equal bytes
-for equal data."""
+"""One look for all pictures: colours that colour-blind people tell apart, and axes that say what
+they are."""
 
-import logging
-import re
-from collections.abc import Callable
-from io import StringIO
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from sgdtheory.report.stdio import harmless
 from sgdtheory.statistics.numbers import on_log_axis
 from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axis import XAxis, YAxis
-    from matplotlib.figure import Figure as Canvas
 
 INK = "#1f2630"  # axes and text; the report puts the page's own text colour in its place
 PALE = "#8a94a3"  # grid, guides, what is not the point
@@ -59,62 +53,6 @@ SETTINGS: Row = {
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
 }
-
-
-def svg_of(
-    name: str, height: float, paint: "Callable[[Canvas], None]", width: float = WIDTH
-) -> str:
-    """The SVG text of what `paint` puts on a matplotlib figure; ids begin with `name`, so that a
-    page may hold several.
-
-    Nobody's matplotlibrc, no date and no random id comes into it: equal data give equal bytes.
-
-    """
-    # where there is no HOME, it speaks of its caches
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        cast(Row, matplotlib.rcParams).update({**SETTINGS, "svg.hashsalt": name})
-        canvas = Canvas(figsize=(width, height))
-        paint(canvas)
-        return _tidy(_rendered(canvas), name)
-
-
-def _rendered(canvas: "Canvas") -> str:
-    """The SVG that matplotlib makes of a figure, by far the longest part of drawing it: `savefig`
-    would draw it twice, the first time for its layout."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    text = StringIO()
-    undated = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    FigureCanvasSVG(canvas).print_svg(text, metadata=undated)
-    return text.getvalue()
-
-
-def _tidy(svg: str, name: str) -> str:
-    """Ids made unique, a generic font, no prologue."""
-    svg = harmless(svg[svg.index("<svg") :])
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
-    svg = re.sub(r"(font: [\d. a-z]*px) [^;\"]*", r"\1 sans-serif", svg)
-    return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)
-
-
-def inline(svg: str) -> str:
-    """For a page: text and axes in the page's own colour, light or dark; as wide as its share of
-    the page's width."""
-    width = re.search(r' width="([\d.]+)pt"', svg)
-    share = float(width[1]) / 72 / WIDTH if width else 1.0
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    svg = svg.replace(
-        "<svg ",
-        f'<svg role="img" style="width: {100 * share:.0f}%; min-width: {28 * share:.0f}rem" ',
-        1,
-    )
-    return svg.replace(INK, "currentColor")
 
 
 def wants_log(values: list[float]) -> bool:

@@ -4,24 +4,18 @@ missing."""
 import csv
 import io
 import json
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import NamedTuple, TypeGuard
 
+from sgdtheory.report.figures.columns import heading, is_fraction
 from sgdtheory.report.stdio import harmless
-from sgdtheory.statistics.numbers import in_cell, on_page
+from sgdtheory.statistics.numbers import SMALL, in_cell, on_page
 from sgdtheory.statistics.rows import Row, Rows
 
-HEADINGS = {
-    "name": "",
-    "train_loss": "train loss",
-    "train_error": "train error",
-    "objective": "objective",
-    "gradient_norm": "|∇objective|",
-    "parameter_norm": "|θ|",
-    "learning_rate": "learning rate",
-}
 # chosen, not found
 SETTINGS = (
+    "minimum",
     "steps",
     "learning_rate",
     "batch_size",
@@ -41,6 +35,7 @@ FORMULAS = (
     "－",
     "＠",
 )
+NO_LABELS: Mapping[str, str] = {}
 BESIDE = ("_stderr", "_why")  # columns that belong to the one before
 MEASURED = {"value", "stderr", "why", "unit"}  # of a number with its error in results.json
 
@@ -58,8 +53,9 @@ class Table(NamedTuple):
     notes: list[str]
 
 
-def number(value: object, stderr: float | None = None) -> str:
+def number(value: object, stderr: float | None = None, small: float = SMALL) -> str:
     """A number to four digits, or with its standard error to two digits of the error; – for none.
+    Below `small` it has a power of ten.
 
     0.0123 ± 0.0021 · (1.23 ± 0.21)e-7 · 2.1e-9 · 1,234 · yes · 0-3, a pair
     """
@@ -72,7 +68,7 @@ def number(value: object, stderr: float | None = None) -> str:
     if isinstance(value, list):
         return ", ".join(map(number, value))
     if isinstance(value, int | float):
-        return in_cell(value, stderr)
+        return in_cell(value, stderr, small)
     return Text(value)
 
 
@@ -96,11 +92,17 @@ def typeset(text: str) -> str:
     return on_page(text)
 
 
-def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
+def table(
+    rows: Rows,
+    columns: dict[str, str] | None = None,
+    unit: str = "",
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Table:
     """Rows of results.json as text. `columns`: which ones and their headings; without, all of them,
-    settings that are the same in every row as a note."""
+    settings that are the same in every row as a note. `unit`: of the loss; `labels`: what some
+    columns are called."""
     flat = [flatten(_joined(row)) for row in rows]
-    named = columns or {name: heading(name) for name in _columns(flat)}
+    named = columns or {name: labels.get(name) or heading(name, unit) for name in _columns(flat)}
     shown = [name for name in named if _has_values(flat, name)]
     notes = _missing(flat, named)
     if columns is None:
@@ -109,7 +111,8 @@ def table(rows: Rows, columns: dict[str, str] | None = None) -> Table:
         if constant:
             settings = ", ".join(f"{named[name]} {_cell(flat[0], name)}" for name in constant)
             notes = [f"In every row: {settings}", *notes]
-    body = [_cells(row, shown) for row in flat]
+    smalls = {name: _smallest_plain(flat, name) for name in shown}
+    body = [[_cell(row, name, smalls[name]) for name in shown] for row in flat]
     return Table([named[name] for name in shown], body, notes)
 
 
@@ -132,17 +135,6 @@ def _is_constant(rows: Rows, name: str) -> bool:
     return len(values) == 1
 
 
-def heading(name: str) -> str:
-    """What a column is called; nested ones as "path: training loss". In brackets stands an
-    expression of the user's, as it was given."""
-    plain, bracket, given = name.partition("[")
-    *words, last = plain.replace("_", " ").split(".")
-    column = plain.rpartition(".")[2]
-    words.append(HEADINGS.get(column, last))
-    unit = " / %" if _is_fraction(column) else ""
-    return ": ".join(words) + unit + bracket + given
-
-
 def percent(value: object, stderr: float | None = None) -> str:
     """A fraction as people read it: 5.3 ± 1.2 %."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -153,29 +145,29 @@ def percent(value: object, stderr: float | None = None) -> str:
 def claimed(claim: Row) -> str:
     """What a claim has measured, in the unit of its sentence: errors are fractions in files and per
     cent for people."""
-    written = percent if _is_fraction(claim["name"]) else number
+    written = percent if is_fraction(claim["name"]) else number
     return written(claim["value"], claim["stderr"])
 
 
-def _is_fraction(name: str) -> bool:
-    column = name.rpartition(".")[2]
-    return column in ("train_error", "training_error", "test_error")
-
-
 def _has_values(rows: Rows, name: str) -> bool:
-    return any(row.get(name) is not None for row in rows)
+    return any(row.get(name) not in (None, "") for row in rows)
 
 
-def _cells(row: Row, names: list[str]) -> list[str]:
-    return [_cell(row, name) for name in names]
+def _smallest_plain(rows: Rows, name: str) -> float:
+    """Below what a column's numbers have a power of ten: where one needs it, its neighbours, up to
+    a hundred times as large, have one too."""
+    values = [row.get(name) for row in rows]
+    sizes = [abs(value) for value in values if isinstance(value, float)]
+    is_small = any(0 < size < SMALL for size in sizes)
+    return 100 * SMALL if is_small else SMALL
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: Row, name: str, small: float = SMALL) -> str:
     value = row.get(name)
     stderr = row.get(f"{name}_stderr")
-    if value is not None and _is_fraction(name):
+    if value is not None and is_fraction(name):
         return number(100 * value, _times_100(stderr))
-    return number(value, stderr)
+    return number(value, stderr, small)
 
 
 def _times_100(stderr: float | None) -> float | None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sgdtheory.report.figures.canvas import drawing_of
+from sgdtheory.report.figures.columns import OF_ADAM
 from sgdtheory.report.figures.figure import Figure, RunData
-from sgdtheory.report.figures.style import COLOURS, PALE, log_axis, svg_of
+from sgdtheory.report.figures.style import COLOURS, PALE, log_axis
 from sgdtheory.statistics.rows import Row
 
 if TYPE_CHECKING:
@@ -48,10 +50,10 @@ def temperatures(run: RunData) -> Figure | None:
         lowest.set_xlabel(f"T by {law} (cells of equal T side by side)")
         canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
 
-    svg = svg_of("temperatures", 7.2 if exact else 5.4, paint)
+    drawing = drawing_of("temperatures", 7.2 if exact else 5.4, paint)
     caption = _caption(cells, bool(exact))
     numbers = [_row(cell) for cell in cells]
-    return Figure("temperatures", f"Temperature against {law}", caption, svg, numbers)
+    return Figure("temperatures", f"Temperature against {law}", caption, drawing, numbers)
 
 
 def _law(cells: list[Cell]) -> str:
@@ -60,6 +62,12 @@ def _law(cells: list[Cell]) -> str:
         return "η/2√b"
     is_plain = all(cell["momentum"] == 0 and cell["sampling"] == "iid" for cell in cells)
     return "η/2b" if is_plain else "the law"
+
+
+def _noise(cells: list[Cell]) -> str:
+    """What stands in the place of Tr C where the noise is Adam's."""
+    is_of_adam = any(cell.get("optimiser") == "adam" for cell in cells)
+    return OF_ADAM if is_of_adam else "Tr C"
 
 
 def _collapse(rates: "Axes", law: "Axes", cells: list[Cell], sizes: list[int]) -> None:
@@ -115,7 +123,7 @@ def _heights(axes: "Axes", cells: list[Cell], sizes: list[int]) -> None:
         points = sorted((apart(cell), cell["height_exact"] / _floor(cell)) for cell in curve)
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, zorder=0)
-    axes.set_ylabel("2⟨L−L*⟩ / T·Tr C(θ*)")
+    axes.set_ylabel(f"2⟨L−L*⟩ / T·{_noise(cells)}(θ*)")
 
 
 def _temperature(cell: Cell) -> tuple[float, float]:
@@ -215,12 +223,16 @@ def _caption(cells: list[Cell], exact: bool) -> str:
         if cell["why"]
     ]
     grey = f" Not counted: {'; '.join(failed)}." if failed else ""
+    noise = _noise(cells)
     behind = (
-        " At the bottom the height of the cloud over T·Tr C at the minimum, what it is to "
-        "lowest order: the lines are exact, "
+        f" At the bottom the height of the cloud over T·{noise} at the minimum, what it is "
+        f"to lowest order: the lines are exact, "
         "from the landscape's own stationary covariance; they rise with the learning rate, "
         "and marks must lie on them."
     )
+    scaled = ""
+    if noise != "Tr C":
+        scaled = f" T is that of Adam, 2⟨L − L*⟩ over the mean of {noise}, σᵢ² = Cᵢᵢ."
     return (
         "Each mark is a cell of the grid, a cloud of replicas at one learning rate and batch "
         "size; bars are one standard error "
@@ -232,5 +244,5 @@ def _caption(cells: list[Cell], exact: bool) -> str:
         "not that at the minimum any more: "
         "what they lie above one is anharmonicity; a grey cross at the bottom has no "
         "temperature, for it is not stationary."
-        f"{behind if exact else ''}{grey}"
+        f"{behind if exact else ''}{scaled}{grey}"
     )

@@ -63,8 +63,8 @@ PLOTS = [
         by="system",
         labels={
             "share": "share of training before",
-            "barrier": "barrier",
-            "aligned": "barrier, aligned",
+            "barrier": "barrier / nats",
+            "aligned": "barrier, aligned / nats",
             "error": "rise of the test error",
         },
     ),

@@ -90,4 +90,4 @@ def _other_heat(widths: Rows) -> Claim:
     told = "; ".join(f"{width} units: {share}" for width, share in shares.items())
     last = shares[max(column_of(widths, "width"))]
     words = f"SGD's heat capacity ½Tr C over Langevin's λ: {told}"
-    return Claim("heat", words, last, "no fixed value", None)
+    return Claim("heat", words, last, "", None)

@@ -1,0 +1,248 @@
+"""Several runs on one page: groups with means over seeds, what each run says, and where their
+configurations differ. No torch."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sgdtheory.report.facts import link_to
+from sgdtheory.report.figures.table import Table, Text, claimed, csv_text, number
+from sgdtheory.report.many_runs import (
+    Brief,
+    Group,
+    brief,
+    claims_of,
+    differing,
+    edges_connected,
+    groups_of,
+    over,
+    rows_of,
+    shared_words,
+)
+from sgdtheory.report.page import draw
+from sgdtheory.report.rendering import rendered
+from sgdtheory.report.stdio import tell
+from sgdtheory.report.terminal import print_prose, print_table
+from sgdtheory.runs.folder import Folder
+from sgdtheory.statistics.over_seeds import OverSeeds, over_seeds
+from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.rows import Row, Rows
+
+MOST_TOLD = 2  # claims in 80 columns
+FEW = 5  # things that stand side by side
+MOST_DRAWN = 20  # runs whose missing pages are drawn for the links to them
+
+
+class Compared(NamedTuple):
+    """One run on a page of several."""
+
+    name: str
+    link: str
+    command: str
+    group: str
+    headline: Row | None
+    seed: str
+    numbers: list[str]  # the value of each claim, in the page's order
+
+
+def compare(paths: Sequence[Path], out: Path | None) -> Path:
+    """One page for several runs, and its tables beside it; gives the path of the page."""
+    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
+    runs = [run for group in groups for run in group.runs]
+    out = out or _home(runs)
+    claims = claims_of(runs)
+    many = len(groups) < len(runs)
+    summaries = list(summaries_of(groups)) if many else []
+    folder = Folder(out.parent)
+    folder.write_text(f"{out.stem}.csv", csv_text(list(rows_of(groups))))
+    if summaries:
+        folder.write_text(f"{out.stem}-groups.csv", csv_text(summaries))
+    page = rendered(
+        "compare.html.j2",
+        shared=" ".join(shared_words(runs)),
+        runs=list(_compared(groups, out, claims)),
+        claims=[name.replace("_", " ") for name in claims],
+        groups=groups if many else [],
+        means=means_table(groups, claims) if many else None,
+        summaries=_summaries_table(summaries) if many else None,
+        differences=_differences(groups if many else [Group(r.path.name, [r]) for r in runs]),
+        table=f"{out.stem}.csv",
+        table_of_groups=f"{out.stem}-groups.csv" if summaries else None,
+    )
+    folder.write_text(out.name, page)
+    return out
+
+
+def runs_csv(paths: Sequence[Path]) -> str:
+    """The runs as one table."""
+    return csv_text(list(rows_of(groups_of([brief(path) for path in dict.fromkeys(paths)]))))
+
+
+def show_compared(paths: Sequence[Path]) -> None:
+    """What several runs of one command say together: their groups with means over seeds, and where
+    the page is."""
+    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
+    claims = claims_of([run for group in groups for run in group.runs])
+    found = means_table(groups, claims[:MOST_TOLD])
+    print()
+    shared = " ".join(shared_words([group.runs[0] for group in groups]))
+    alike = f", all with {shared}" if shared and len(groups) > 1 else ""
+    print_prose([f"{len(paths)} runs{alike}; means over seeds ± one standard error:"])
+    print_table(found.headings, found.rows)
+    tell(f"comparison: {compare(paths, None)}")
+
+
+def _home(runs: list[Brief]) -> Path:
+    """<root>/compare-<hash>.html: the same runs, in whatever order, have the same page."""
+    hashes = "".join(sorted(str(run.results.get("config_hash")) for run in runs))
+    return _root(runs[0].path) / f"compare-{hashlib.sha256(hashes.encode()).hexdigest()[:8]}.html"
+
+
+def _root(path: Path) -> Path:
+    """The `runs` of runs/<command>/<name>, as short as it can be said from here."""
+    root = path.absolute().parent.parent
+    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
+
+
+def _compared(groups: Sequence[Group], out: Path, names: list[str]) -> Iterator[Compared]:
+    count = sum(len(group.runs) for group in groups)
+    for group in groups:
+        for run in group.runs:
+            page = run.path / "report.html"
+            if not page.exists() and count <= MOST_DRAWN:
+                draw(run.path)
+            shown = page if page.exists() else run.path / "results.json"
+            claims = run.claims
+            yield Compared(
+                run.path.name,
+                link_to(shown, out.parent),
+                run.command,
+                group.name,
+                run.headline,
+                run.seed,
+                [claimed(claims[name]) if name in claims else "" for name in names],
+            )
+
+
+def means_table(groups: Sequence[Group], claims: Sequence[str]) -> Table:
+    """A row a group: its seeds, the mean of each claim's number ± its error over seeds, and how
+    many runs hold."""
+    rows = [_means(group, claims) for group in groups]
+    headings = [
+        "group",
+        "runs",
+        "seeds",
+        *(name.replace("_", " ") for name in claims),
+        "headline holds",
+        "edges connected",
+    ]
+    kept = [k for k in range(len(headings)) if any(row[k] for row in rows)]
+    return Table(
+        [Text(headings[k]) for k in kept],
+        [[row[k] for k in kept] for row in rows],
+        [],
+    )
+
+
+def _means(group: Group, claims: Sequence[str]) -> list[str]:
+    means = []
+    for name in claims:
+        found = over_seeds(over(group, name)).mean
+        mean = {"name": name, "value": found.value, "stderr": found.stderr}
+        means.append("" if found.value is None else claimed(mean))
+    verdicts = [(run.headline or {}).get("holds") for run in group.runs]
+    held = (
+        f"{verdicts.count(True)} of {len(verdicts)}" if any(v is not None for v in verdicts) else ""
+    )
+    connected, edges = edges_connected(group)
+    joined = f"{connected} of {edges}" if edges else ""
+    return [
+        Text(group.name),
+        str(len(group.runs)),
+        Text(group.seeds),
+        *means,
+        Text(held),
+        Text(joined),
+    ]
+
+
+def summaries_of(groups: Sequence[Group]) -> Iterator[Row]:
+    """A row for each number of each group of several runs: its mean, interquartile mean and
+    interval over seeds; of connect runs the share of edges that are connected besides."""
+    for group in groups:
+        for name in claims_of(group.runs):
+            values = over(group, name)
+            if len(values) > 1:
+                yield _summary(group, name, over_seeds(values), values)
+        connected, edges = edges_connected(group)
+        if edges:
+            counted = share(connected, edges).columns("mean")
+            told = {"group": group.name, "number": "share of edges connected"}
+            yield {**told, "seeds": len(group.runs), **counted}
+
+
+def _summary(group: Group, name: str, found: OverSeeds, values: Sequence[float]) -> Row:
+    return {
+        "group": group.name,
+        "number": name,
+        **found.columns(),
+        "least": min(values),
+        "largest": max(values),
+    }
+
+
+def _summaries_table(rows: Rows) -> Table:
+    headings = [
+        "group",
+        "number",
+        "runs",
+        "mean over seeds",
+        "interquartile mean",
+        "95 % interval",
+        "least",
+        "largest",
+    ]
+    note = (
+        "± is one standard error over seeds; the interval is of the interquartile mean, the mean "
+        "of the middle half, by bootstrap over seeds. The error of a single run, over its "
+        "examples, is in its own report."
+    )
+    return Table([Text(heading) for heading in headings], [_told(row) for row in rows], [note])
+
+
+def _told(row: Row) -> list[str]:
+    name = str(row["number"])
+
+    def said(value: float | None, stderr: float | None = None) -> str:
+        return "" if value is None else claimed({"name": name, "value": value, "stderr": stderr})
+
+    low, high = row.get("interval_low"), row.get("interval_high")
+    interval = "" if low is None else f"{said(low)} … {said(high)}"
+    return [
+        Text(row["group"]),
+        Text(name.replace("_", " ")),
+        number(row["seeds"]),
+        said(row["mean"], row.get("mean_stderr")),
+        said(row.get("interquartile_mean")),
+        Text(interval),
+        said(row.get("least")),
+        said(row.get("largest")),
+    ]
+
+
+def _differences(groups: Sequence[Group]) -> Table:
+    """The settings in which groups are not all equal: a row a key, of many groups a column."""
+    firsts = [group.runs[0] for group in groups]
+    columns: list[list[str]] = [_texts("", [group.name for group in groups])]
+    for key in differing(firsts):
+        columns.append(_texts(key, [run.settings.get(key) for run in firsts]))
+    if len(groups) >= FEW:
+        columns = [list(row) for row in zip(*columns, strict=True)]
+    return Table(columns[0], columns[1:], [])
+
+
+def _texts(name: str, values: Sequence[object]) -> list[str]:
+    """A name and values as text that is no number, whatever it looks like."""
+    cells = ["" if value is None else str(value) for value in values]
+    return [Text(cell) for cell in (name, *cells)]

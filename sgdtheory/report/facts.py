@@ -1,0 +1,115 @@
+"""What a run was made of: its facts, its files, and the command that repeats it. No torch."""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.table import percent
+from sgdtheory.report.stdio import paste
+from sgdtheory.statistics.numbers import duration
+from sgdtheory.statistics.rows import Row
+
+FILES = {
+    "results.json": "every number",
+    "table.csv": "the first table",
+    "config.yaml": "the configuration",
+    "manifest.json": "versions, times, where it was run",
+    "units.json": "the units of work",
+    "metrics.jsonl": "losses and rates, step by step",
+    "log.txt": "what was said",
+    "minima.safetensors": "the minima [P, n]",
+}
+FOLDERS = {"paths": "the paths", "trajectories": "records of the clouds", "snapshots": "snapshots"}
+MOST_LISTED = 60  # files of a folder
+NUMBERED = re.compile(r"\d+")
+
+
+class File(NamedTuple):
+    """A file of a run, as a page links it."""
+
+    name: str
+    link: str
+    words: str
+
+
+def link_to(file: Path, page_folder: Path) -> str:
+    """The address of a file as a page in this folder has it."""
+    return quote(os.path.relpath(file, page_folder))
+
+
+def files_of(path: Path, page_folder: Path) -> list[File]:
+    """What a run has left behind, with what it is."""
+    known = [(path / name, words) for name, words in FILES.items()]
+    for folder, words in FOLDERS.items():
+        held = sorted((path / folder).glob("[!.]*.safetensors"), key=_by_number)
+        known += [(file, words) for file in held[:MOST_LISTED]]
+    return [
+        File(str(file.relative_to(path)), link_to(file, page_folder), words)
+        for file, words in known
+        if file.is_file()
+    ]
+
+
+def _by_number(file: Path) -> tuple[list[int], str]:
+    numbers = [int(digits) for digits in NUMBERED.findall(file.name)]
+    return numbers, file.name
+
+
+def again(run: RunData) -> str:
+    """The command that repeats the run from its own configuration."""
+    words = ["sgdtheory", *run.command.split(), "--from", str(run.path / "config.yaml")]
+    for package in run.manifest.get("trust", []):
+        words += ["--trust", str(package)]
+    return paste(words)
+
+
+def facts_of(run: RunData) -> dict[str, str]:
+    """What the run was made of, by name."""
+    manifest, results = run.manifest, run.results
+    versions = ", ".join(
+        f"{name} {version}" for name, version in manifest.get("versions", {}).items()
+    )
+    cost, cores = manifest.get("cost", {}), manifest.get("cores")
+    words = (("seconds", "in its units"), ("cpu_seconds", "of CPU time"))
+    device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
+    facts = {
+        "landscape": results.get("landscape"),
+        "to be known": " · ".join(results.get("warnings", [])),
+        "minima": _origin(results.get("minima_from")),
+        "dimension": None if results.get("dim") is None else f"{results['dim']:,}",
+        "device": " · ".join([*device, f"{cores} cores"] if cores else device),
+        "versions": versions,
+        "git commit": manifest.get("git"),
+        "begun": moment(manifest.get("started")),
+        "time": "" if results.get("seconds") is None else duration(results["seconds"]),
+        "cost": ", ".join(f"{duration(cost[name])} {what}" for name, what in words if name in cost),
+        "seed": results.get("seed"),
+        "self-check": " · ".join(manifest.get("self_check", [])),
+        "configuration": results.get("config_hash"),
+        "directory": run.path,
+    }
+    return {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
+
+
+def _origin(found: Row | None) -> str | None:
+    """Where the minima of a run came from."""
+    if not found:
+        return None
+    if "run" not in found:
+        return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
+    error = ""
+    if found["train_error"] is not None:
+        error = f", training {found['error']} {percent(found['train_error'])}"
+    finished_at = moment(found["finished"]) or "at an unknown time"
+    return f"of {found['run']}, finished {finished_at}{error}"
+
+
+def moment(seconds: float | None) -> str | None:
+    """2026-11-29 20:41 UTC"""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,261 @@
+"""Many runs read for one table: what each says, and by which settings they fall into groups. No
+torch."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from sgdtheory.errors import UserError
+from sgdtheory.report.figures.table import flatten
+from sgdtheory.report.stdio import pasted
+from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.foreign import MOST_YAML, held, refuse_strange_yaml
+from sgdtheory.runs.plain import Json
+from sgdtheory.runs.run import results_of, status_of
+from sgdtheory.statistics.rows import Row, Rows
+
+# parts of a configuration that tell runs of one group apart: a seed, where a run is kept, and which
+# points it began with
+SAMPLES = ("seed", "run", "minima", "start")
+# words of a command line besides: how it was done
+MANNER = ("executor", "device", "threads", "experiment", "study")
+SEED = re.compile(r"^seed:.*\n", re.MULTILINE)
+KEY = re.compile(r"[+~]*(\w+)")
+MOST_NAMED = 4  # settings in the name of a group
+NO_SETTINGS = "as by default"
+Settings = Mapping[str, object]  # of a configuration, nested keys with dots
+
+
+class Brief(NamedTuple):
+    """A finished run in short."""
+
+    path: Path
+    command: str
+    seed: str
+    overrides: tuple[str, ...]
+    settings: Settings  # but for SAMPLES
+    results: Json
+
+    @property
+    def claims(self) -> dict[str, Row]:
+        """By name, the headline first."""
+        return {str(claim["name"]): claim for claim in self.results.get("claims", [])}
+
+    @property
+    def headline(self) -> Row | None:
+        return next(iter(self.claims.values()), None)
+
+
+class Group(NamedTuple):
+    """Runs that differ in nothing but their seeds."""
+
+    name: str
+    runs: list[Brief]
+
+    @property
+    def seeds(self) -> str:
+        """0, 1, 2; 0 … 9 where they are many in a row."""
+        seeds = sorted({run.seed for run in self.runs}, key=_by_number)
+        numbers = [int(seed) for seed in seeds if seed.isdigit()]
+        in_a_row = len(numbers) == len(seeds) and numbers == list(
+            range(numbers[0], numbers[0] + len(numbers))
+        )
+        if len(seeds) > MOST_NAMED and in_a_row:
+            return f"{seeds[0]} … {seeds[-1]}"
+        return ", ".join(seeds)
+
+
+def _by_number(text: str) -> tuple[int, str]:
+    return (int(text) if text.isdigit() else 0, text)
+
+
+def row_of(path: Path) -> Row:
+    """A run that may not be finished: seed, overrides and its headline number."""
+    status, manifest, units = status_of(path)
+    results = Folder(path).read_object("results.json") if status == "done" else {}
+    claims = results.get("claims") or [{}]
+    headline = claims[0]
+    return {
+        "run": str(path),
+        "command": manifest.get("command"),
+        "status": status,
+        "seed": manifest.get("seed"),
+        "overrides": " ".join(map(str, manifest.get("overrides", []))),
+        "landscape": results.get("landscape"),
+        "claim": headline.get("name"),
+        "value": headline.get("value"),
+        "stderr": headline.get("stderr"),
+        "holds": headline.get("holds"),
+        "seconds": results.get("seconds"),
+        "units": len(units),
+        "units_done": sum(unit["status"] == "done" for unit in units),
+    }
+
+
+def brief(path: Path) -> Brief:
+    """A finished run; a UserError where there is none."""
+    manifest = Folder(path).read_object("manifest.json")
+    results = results_of(path, manifest)
+    if not results:
+        raise UserError(unfinished(path, manifest))
+    overrides = [str(word) for word in manifest.get("overrides", [])]
+    return Brief(
+        path,
+        str(results.get("command", manifest.get("command", ""))),
+        str(results.get("seed", "–")),
+        tuple(word for word in overrides if not _is_sample(word, word.partition("=")[2])),
+        _settings(_config(path), str(path / "config.yaml")),
+        results,
+    )
+
+
+def unfinished(path: Path, manifest: Json) -> str:
+    """What is said of a directory that has no results."""
+    if not manifest:
+        return (
+            f"{path}: no run is here (no manifest.json); `sgdtheory status` lists the runs "
+            f"under ./runs"
+        )
+    command = pasted(manifest.get("command_line")) or "the command that began it"
+    return (
+        f"{path}: this run is not finished, there is nothing to report yet; go on with\n  {command}"
+    )
+
+
+def _config(path: Path) -> str:
+    try:
+        return held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _settings(config: str, name: str) -> Settings:
+    """What a configuration says besides SAMPLES; those of other seeds are not read again."""
+    refuse_strange_yaml(config, name)
+    return _parsed(SEED.sub("", config))
+
+
+@lru_cache(maxsize=64)
+def _parsed(config: str) -> Settings:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
+    whole = flatten(yaml.load(config, loader) or {})
+    return {key: value for key, value in whole.items() if not _is_sample(key, value)}
+
+
+def _is_sample(key: str, value: object) -> bool:
+    """Whether a setting tells no group from another: a count of minima does."""
+    found = KEY.match(key)
+    if found is None or found[1] not in SAMPLES:
+        return False
+    return not (found[1] == "minima" and str(value).isdigit())
+
+
+def differing(runs: Sequence[Brief]) -> list[str]:
+    """The settings in which runs are not all equal, in the order in which they first appear."""
+    kinds = {id(run.settings): run.settings for run in runs}  # runs of a group share theirs
+    keys: dict[str, None] = {}
+    for settings in kinds.values():
+        keys |= dict.fromkeys(settings)
+    found = []
+    for key in keys:
+        values = {str(settings.get(key)) for settings in kinds.values()}
+        if len(values) > 1:
+            found.append(key)
+    return found
+
+
+def groups_of(runs: Sequence[Brief]) -> list[Group]:
+    """Runs of equal command and settings together, in the order in which they come, each group by
+    its seeds; named by the overrides in which they differ, or by their settings where two groups
+    would be called the same."""
+    keys = differing(runs)
+    groups: dict[tuple[str, ...], list[Brief]] = {}
+    for run in runs:
+        values = [str(run.settings.get(key)) for key in keys]
+        groups.setdefault((run.command, *values), []).append(run)
+    firsts = [members[0] for members in groups.values()]
+    names = _names(firsts, keys)
+    found = []
+    for name, members in zip(names, groups.values(), strict=True):
+        found.append(Group(name, sorted(members, key=lambda run: _by_number(run.seed))))
+    return found
+
+
+def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:
+    """What groups are called, of each of which there is a run."""
+    asked = [_words(run) for run in runs]
+    shared = set(shared_words(runs)) if len(runs) > 1 else set()
+    names = [" ".join(word for word in words if word not in shared) for words in asked]
+    if len(set(names)) < len(names):
+        names = [_by_settings(run, keys) for run in runs]
+    if len({run.command for run in runs}) > 1:
+        names = [f"{run.command} {name}" for run, name in zip(runs, names, strict=True)]
+    return [name.strip() or NO_SETTINGS for name in names]
+
+
+def shared_words(runs: Sequence[Brief]) -> list[str]:
+    """The overrides that all runs have."""
+    first, *others = [_words(run) for run in runs]
+    return [word for word in first if all(word in words for words in others)]
+
+
+def _words(run: Brief) -> list[str]:
+    """The overrides that say what was done."""
+    return [word for word in run.overrides if not word.startswith(MANNER)]
+
+
+def _by_settings(run: Brief, keys: Sequence[str]) -> str:
+    told = [f"{key}={run.settings[key]}" for key in keys if key in run.settings]
+    more = len(told) - MOST_NAMED
+    left = [f"… {more} more"] if more > 0 else []
+    return " ".join([*told[:MOST_NAMED], *left])
+
+
+def rows_of(groups: Sequence[Group]) -> Iterator[Row]:
+    """A row for each run, as --csv has it: what it is, its group, and each claim's number."""
+    runs = [run for group in groups for run in group.runs]
+    keys = differing(runs)
+    names = claims_of(runs)
+    for group in groups:
+        for run in group.runs:
+            row: Row = {
+                "run": str(run.path),
+                "command": run.command,
+                "group": group.name,
+                "seed": run.seed,
+                "holds": (run.headline or {}).get("holds"),
+            }
+            for name in names:
+                claim = run.claims.get(name, {})
+                row |= {name: claim.get("value"), f"{name}_stderr": claim.get("stderr")}
+            row |= {key: run.settings.get(key) for key in keys}
+            yield {**row, "seconds": run.results.get("seconds")}
+
+
+def claims_of(runs: Sequence[Brief]) -> list[str]:
+    """The names of all claims of runs, in the order in which they first appear."""
+    names: dict[str, None] = {}
+    for run in runs:
+        names |= dict.fromkeys(run.claims)
+    return list(names)
+
+
+def over(group: Group, name: str) -> list[float]:
+    """The values of a claim over the runs of a group that have one."""
+    values = [run.claims.get(name, {}).get("value") for run in group.runs]
+    return [float(value) for value in values if value is not None]
+
+
+def edges_connected(group: Group) -> tuple[int, int]:
+    """(edges that are connected, those of which it can be said) of the connect runs of a group."""
+    edges: Rows = []
+    for run in group.runs:
+        edges += run.results.get("edges", [])
+    verdicts = [str(edge.get("verdict", "")) for edge in edges]
+    connected = sum(verdict.startswith("connected") for verdict in verdicts)
+    apart = sum(verdict.startswith("not connected") for verdict in verdicts)
+    return connected, connected + apart
