@@ -24,6 +24,7 @@ from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.trust import trust_working_directory
 from sgdtheory.errors import UserError, nearest
+from sgdtheory.pipelines.checkpoints.files import SUFFIXES
 from sgdtheory.runs.plain import Json
 
 # a logging of Hydra's that builds nothing
@@ -37,6 +38,8 @@ PLUGINS = (
     "hydra._internal.core_plugins.",
     "hydra_plugins.",
 )
+# the commands that read points
+TAKE_POINTS = ("connect", "diagnose", "sweep_temperature")
 # what Hydra raises for words it cannot use
 COMPOSITION = (
     HydraException,
@@ -176,12 +179,20 @@ class ConfigComposer:
         except COMPOSITION as fault:
             return fault
 
+    def _bare_word_meant(self, word: str) -> str:
+        """A hint at what is meant by a word that sets nothing: a group, a file of weights."""
+        if word in self.choices:
+            return f"; `sgdtheory list {word}` says what there is"
+        if self.name in TAKE_POINTS and (word.endswith(SUFFIXES) or Path(word).exists()):
+            return f"; did you mean 'minima={word}'?"
+        return nearest(word, list(self.choices))
+
     def parse(self, word: str) -> str | None:
         """Why one word is no override, None when it is one."""
         if "=" not in word and not word.startswith("~"):
             group = next((group for group, names in self.choices.items() if word in names), None)
             hint = f"; did you mean '{group}={word}'?" if group is not None else ""
-            hint = hint or nearest(word, list(self.choices))
+            hint = hint or self._bare_word_meant(word)
             return f"{word or repr(word)}: an override is key=value{hint}"
         try:
             override = OverridesParser.create().parse_override(word)
