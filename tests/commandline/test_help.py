@@ -1,7 +1,6 @@
 """`--help`, `list` and `--cfg job`: what a user reads before anything is run."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from sgdtheory.commandline.texts import LISTING, PIPELINES
 from tests.conftest import Command
 
 TEXTS = PIPELINES | {"list": LISTING}
-LINES = [example.line for text in PIPELINES.values() for example in text.examples]
 THEORY = Path(__file__).parents[2] / "docs" / "theory.md"
 
 
@@ -27,13 +25,6 @@ def test_help_shows_examples_and_keys(name: str, sgdtheory: Command) -> None:
     for example in TEXTS[name].examples:
         assert f"# {example.purpose} sgdtheory {example.line}" in shown
     assert " ".join(TEXTS[name].keys.split()) in shown  # brackets are no markup
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_an_example_is_a_command_that_composes(line: str, sgdtheory: Command) -> None:
-    said = sgdtheory(*shlex.split(line), "--cfg", "job")
-    assert said.code == 0, said.err
-    assert said.out
 
 
 # sgdtheory list
@@ -65,7 +56,9 @@ def test_a_group_is_known_by_its_usual_names(word: str, heading: str, sgdtheory:
 
 def test_a_group_that_there_is_not(sgdtheory: Command) -> None:
     said = sgdtheory("list", "modle")
-    assert said.code == 2 and said.err == "list modle: there is no such group; did you mean 'model'?\n"
+    assert (
+        said.code == 2 and said.err == "list modle: there is no such group; did you mean 'model'?\n"
+    )
 
 
 def test_studies_say_what_they_took(sgdtheory: Command) -> None:
