@@ -11,12 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sgdtheory.commandline.composer import ConfigComposer
-from sgdtheory.commandline.flags import flags_first
-from sgdtheory.commandline.studies import with_study
 from sgdtheory.commandline.texts import LISTING, PIPELINES
-from sgdtheory.commandline.words import first_of, in_ascii, quoted
-from sgdtheory.runs.plain import Json
+from tests.composing import composed
 from tests.stocked import dry, is_pipeline, small_sets, stock, stock_runs
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -70,18 +66,6 @@ def test_the_words_of_a_line_compose(line: str) -> None:
     words = shlex.split(line)[1:]
     if is_pipeline(words) and "--from" not in words:
         assert isinstance(composed(words), dict)
-
-
-def composed(words: list[str]) -> Json | Exception:
-    """What the overrides of a command compose to, of several values the first."""
-    command, *rest = with_study_said(words)
-    _, overrides = flags_first([word for word in rest if word not in ("--trust", "mypkg")])
-    named = [first_of(in_ascii(quoted(word))) for word in overrides]
-    return ConfigComposer(command.replace("-", "_"), None).compose(named)
-
-
-def with_study_said(words: list[str]) -> list[str]:
-    return ["study", *with_study(words[1:], earlier=False)] if words[0] == "study" else words
 
 
 @pytest.mark.slow
