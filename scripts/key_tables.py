@@ -1,5 +1,5 @@
-"""Every key of configs/ with its default, what it may be, and what its comment says of meaning, unit
-and source: a page for the commands and one for each group."""
+"""Every key of configs/ with its default, what it may be, and what its comment says of meaning,
+unit and source: a page for the commands and one for each group."""
 
 from collections.abc import Iterator, Mapping
 from pydoc import locate
@@ -45,7 +45,7 @@ def _commands_page() -> str:
 
 def _group_page(group: str, names: list[str]) -> str:
     taken = ", ".join(f"`{command}`" for command in commands_with(group))
-    parts = [f"# {group}", f"Said as `{written(group)}` in {taken}."]
+    parts = [f"# Keys: {group}", f"Said as `{written(group)}` in {taken}."]
     for name in names:
         file = CONFIGS / group / f"{name}.yaml"
         parts += [f"## {name}", _section(file.read_text(encoding="utf-8"))]
@@ -54,7 +54,8 @@ def _group_page(group: str, names: list[str]) -> str:
 
 def _section(text: str) -> str:
     """The headings of a yaml, then its keys."""
-    said = " ".join(f"{_escaped(heading)}." for heading in headings(text))
+    sentences = [heading.rstrip(".:") for heading in headings(text)]
+    said = " ".join(f"{_escaped(sentence)}." for sentence in sentences)
     keys = list(keys_of(text))
     if not keys:
         return said
@@ -112,9 +113,11 @@ def _shown(value: object) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{_escaped(text)}`" if text else ""
+    return "`{}`".format(text.replace("|", "\\|")) if text else ""
 
 
 def _escaped(text: str) -> str:
-    """A text in a cell of a table."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    """A text whose signs mean nothing to markdown, in a cell of a table too."""
+    for sign in "|*_":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("<", "&lt;")
