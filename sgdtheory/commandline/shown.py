@@ -5,17 +5,10 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
-
-import hydra
-from hydra.core.default_element import ResultDefault
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
 
 from sgdtheory.commandline.comments import comments_of, headings, with_comments
-from sgdtheory.commandline.composer import as_plain_data, groups
+from sgdtheory.commandline.composer import groups, parts_of
 from sgdtheory.commandline.flags import value_of
-from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.words import key_set_by
 
 GIVEN = "as asked for"
@@ -43,12 +36,8 @@ def comments_for(name: str, overrides: list[str], directory: str | None) -> dict
     """The comment of every key of a composed configuration, by the last file that states it; a
     group is said by the heading of what is chosen."""
     found: dict[str, str] = {}
-    for part in _parts(name, overrides, directory):
-        file = _file(part, directory)
-        if file is None:
-            continue
+    for file, package in parts_of(name, overrides, directory):
         text = file.read_text(encoding="utf-8")
-        package = part.package or ""
         if package:
             found[package] = " ".join(headings(text)[:1])
         prefix = f"{package}." if package else ""
@@ -56,20 +45,3 @@ def comments_for(name: str, overrides: list[str], directory: str | None) -> dict
     choices = groups(directory)
     given = [key_set_by(word) for word in overrides]
     return found | {key: GIVEN for key in given if key not in choices}
-
-
-def _parts(name: str, overrides: list[str], directory: str | None) -> list[ResultDefault]:
-    """The files that are composed, in the order in which later ones win."""
-    search = [f"hydra.searchpath=[file://{Path(directory).resolve()}]"] if directory else []
-    GlobalHydra.instance().clear()
-    with as_plain_data(), hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        words = [*overrides, *search]
-        return list(loader.compute_defaults_list(name, words, RunMode.RUN).defaults)
-
-
-def _file(part: ResultDefault, directory: str | None) -> Path | None:
-    """The yaml of ours or of the user's --config-dir; None for Hydra's own and for a run's."""
-    folders = [Path(directory), CONFIGS] if directory else [CONFIGS]
-    files = [folder / f"{part.config_path}.yaml" for folder in folders]
-    return next((file for file in files if file.is_file()), None)

@@ -55,9 +55,10 @@ def test_a_group_is_known_by_its_usual_names(word: str, heading: str, sgdtheory:
 
 
 def test_a_group_that_there_is_not(sgdtheory: Command) -> None:
-    said = sgdtheory("list", "modle")
+    said = sgdtheory("list", "landscap")
     assert (
-        said.code == 2 and said.err == "list modle: there is no such group; did you mean 'model'?\n"
+        said.code == 2
+        and said.err == "list landscap: there is no such group; did you mean 'landscape'?\n"
     )
 
 
@@ -68,7 +69,7 @@ def test_studies_say_what_they_took(sgdtheory: Command) -> None:
     sections = THEORY.read_text(encoding="utf-8").split("\n## ")[1:]
     found = 0
     for section in sections:
-        study = re.search(r"^sgdtheory study (\w+)", section, re.MULTILINE)
+        study = re.search(r"^\$ sgdtheory study (\w+)", section, re.MULTILINE)
         spent = re.search(r"<sub>Seed \d+, (.+? of CPU time)", section)
         if study and spent:
             line = next(line for line in shown.splitlines() if line.split()[0] == study[1])
