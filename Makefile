@@ -42,7 +42,7 @@ lint: $(STAMP) ## ruff, mypy and codespell
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/codespell sgdtheory configs tests scripts docs examples *.md Makefile pyproject.toml
+	$(BIN)/codespell sgdtheory configs tests scripts docs examples *.md Makefile pyproject.toml mkdocs.yml Dockerfile
 
 format: $(STAMP) ## ruff's formatting and safe fixes
 	$(BIN)/ruff check --fix
