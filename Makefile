@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster test-lowest lint format bench gpu figures clean
+.PHONY: help install demo test test-slow test-cluster test-lowest lint format bench gpu figures docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ demo: $(STAMP) ## the pipelines on their defaults, real data, some minutes
 test: $(STAMP) ## the test suite
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
 
-test-slow: $(STAMP) ## the tests that take minutes
+test-slow: $(STAMP) .venv/.docs ## the tests that take minutes
 	$(BIN)/pytest -m slow
 
 test-cluster: $(STAMP) ## the tests of Slurm, where `sbatch` is, and of Ray (pip install '.[slurm,ray]')
@@ -45,7 +45,7 @@ lint: $(STAMP) ## ruff, mypy and codespell
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/codespell sgdtheory configs tests scripts docs examples *.md Makefile pyproject.toml
+	$(BIN)/codespell sgdtheory configs tests scripts docs examples *.md Makefile pyproject.toml mkdocs.yml Dockerfile
 
 format: $(STAMP) ## ruff's formatting and safe fixes
 	$(BIN)/ruff check --fix
@@ -60,5 +60,13 @@ gpu: $(STAMP) ## what a CUDA device does with this, in eight minutes: docs/gpu.m
 figures: $(STAMP) ## run every default and every study, and write docs/theory.md from them (half an hour)
 	$(BIN)/python scripts/figures.py
 
+.venv/.docs: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+# Material says in a box, on every build, that another program will follow MkDocs
+docs: .venv/.docs ## the site into build/site, from files alone; open build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean: ## remove what was built, but no runs
-	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-lowest build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

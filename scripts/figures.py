@@ -28,6 +28,7 @@ from sgdtheory.statistics.rows import Rows
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
+TIME = re.compile(r"# .* of CPU time")
 MARKS = {True: "yes", False: "**no**", None: "cannot be said"}
 
 
@@ -74,7 +75,20 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
         for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8"))
     )
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
+    say_time(entry["command"], facts["seconds"])
     return {"before": None, "claim": claim_of(entry)} | entry | facts | {"figures": pictures}
+
+
+def say_time(command: str, seconds: str) -> None:
+    """Write what a study took into its yaml, where `sgdtheory list study` has it from."""
+    kind, _, name = command.partition(" ")
+    if kind != "study":
+        return
+    file = HERE.parent / "configs" / "study" / f"{name}.yaml"
+    directive, claim, *rest = file.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in rest if not TIME.fullmatch(line)]
+    lines = [directive, claim, f"# {seconds} of CPU time", *kept, ""]
+    file.write_text("\n".join(lines), encoding="utf-8")
 
 
 def figures_of(run: RunData, entry: dict[str, Any]) -> Iterator[dict[str, str]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sgdtheory.notebook.own_landscape import Own, Split
     from sgdtheory.notebook.swept import Swept
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "__version__",
     "connect",

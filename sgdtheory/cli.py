@@ -18,8 +18,10 @@ from sgdtheory.commandline.options import (
     Trace,
     Trust,
     Verbose,
+    complete_group,
 )
-from sgdtheory.commandline.running import Request, run_pipeline
+from sgdtheory.commandline.running import Request, run_pipeline, show_choices
+from sgdtheory.commandline.texts import LISTING, PIPELINES, Text
 from sgdtheory.report.stdio import all_said, ready, say
 
 app = typer.Typer(
@@ -56,42 +58,7 @@ def _root(
     pass
 
 
-COMMANDS = {
-    "train": """Find minima.
-
-    Keys of its own: minima=4 (how many), polish=auto|none|descent|lbfgs; landscape=, model=,
-    data=, sgd.steps=, …
-    `sgdtheory train --cfg job` prints them all.
-    """,
-    "connect": """Join minima by low-loss paths, build their graph.
-
-    Keys of its own: minima= (runs, files of weights; nothing: the newest train run of this
-    landscape), checkpoint.key=, pairs=tree|all|[[0,1]], method=autoneb|string_sampling,
-    autoneb=fast|draxler.
-    `sgdtheory connect --cfg job` prints them all.
-    """,
-    "diagnose": """Say what can be said of points that you have: scores, gradient, diagnostics.
-
-    Nothing is trained. Keys of its own: minima= (runs, files of weights, a folder, a glob),
-    checkpoint.key=, checkpoint.prefix=, checkpoint.strict=,
-    diagnostic=[spectrum,noise,sharpness], products=, draws=.
-    `sgdtheory diagnose --cfg job` prints them all.
-    """,
-    "sweep-temperature": """Measure the temperature of SGD's noise over rates and batch sizes.
-
-    Keys of its own: sweep.learning_rate=[0.1,0.2], sweep.batch_size=[8,16], replicas=32,
-    precision=0.02, sgd.momentum=, sgd.sampling=iid|without_replacement|epoch, sgd.steps=,
-    minima=, estimator=[…].
-    `sgdtheory sweep-temperature --cfg job` prints them all.
-    """,
-    "study": """Put one claim of the field to the test: study NAME; without NAME, the list.
-
-    Keys of its own differ from study to study: `sgdtheory study NAME --cfg job` prints them all.
-    """,
-}
-
-
-def _add(name: str, text: str) -> None:
+def _add(name: str, text: Text) -> None:
     """A command that runs a pipeline: they differ in their name and their configuration alone."""
 
     def command(
@@ -109,11 +76,26 @@ def _add(name: str, text: str) -> None:
         request = Request(name, words, packages, from_file, dry_run, retry_failed, loudness)
         exits.guarded(lambda: run_pipeline(request), trace)
 
-    app.command(name, context_settings=RUNNER, help=text)(command)
+    app.command(name, context_settings=RUNNER, help=text.help())(command)
 
 
-for _name, _text in COMMANDS.items():
+for _name, _text in PIPELINES.items():
     _add(_name, _text)
+
+
+@app.command("list", help=LISTING.help())
+def list_choices(
+    group: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[GROUP]",
+            help="one group, such as model or study; default: all",
+            autocompletion=complete_group,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    exits.guarded(lambda: show_choices(group), trace=False)
 
 
 @app.command("status")

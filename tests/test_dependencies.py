@@ -16,6 +16,9 @@ OURS = {"sgdtheory", "tests"} | {file.stem for file in (HERE / "scripts").glob("
 # run as commands, by pytest, or by mypy alone
 TOOLS = {
     "codespell",
+    "hatchling",
+    "mkdocs-material",
+    "mkdocstrings",
     "mypy",
     "pre-commit",
     "pytest-benchmark",
@@ -24,6 +27,7 @@ TOOLS = {
     "types-networkx",
     "types-pyyaml",
 }
+BROUGHT = {"griffe", "griffelib"}  # by mkdocstrings, under one name or the other
 PROVIDERS = packages_distributions()  # import name → the distributions that have it
 
 
@@ -73,5 +77,6 @@ def used(file: Path) -> set[str]:
 
 def test_developers_are_given_what_tests_and_scripts_import() -> None:
     own = declared(PROJECT["dependencies"])
-    developers = declared(PROJECT["optional-dependencies"]["dev"])
-    assert set(imported("tests", "scripts", "examples")) - own == developers - TOOLS
+    extras = PROJECT["optional-dependencies"]
+    developers = declared([*extras["dev"], *extras["docs"]])
+    assert set(imported("tests", "scripts", "examples")) - own - BROUGHT == developers - TOOLS

@@ -7,7 +7,8 @@ Knows no Hydra: it is handed a `Composer` that says what it composes or why it c
 
 from typing import Protocol
 
-from sgdtheory.commandline.habits import choice_meant, group_meant, meant
+from sgdtheory.commandline.choices_meant import choice_meant
+from sgdtheory.commandline.habits import group_meant, meant
 from sgdtheory.errors import nearest
 from sgdtheory.runs.plain import Json
 

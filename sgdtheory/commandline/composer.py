@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +25,7 @@ from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.trust import trust_working_directory
 from sgdtheory.errors import UserError, nearest
+from sgdtheory.pipelines.checkpoints.files import SUFFIXES
 from sgdtheory.runs.plain import Json
 
 # a logging of Hydra's that builds nothing
@@ -37,6 +39,8 @@ PLUGINS = (
     "hydra._internal.core_plugins.",
     "hydra_plugins.",
 )
+# the commands that read points
+TAKE_POINTS = ("connect", "diagnose", "sweep_temperature")
 # what Hydra raises for words it cannot use
 COMPOSITION = (
     HydraException,
@@ -162,14 +166,34 @@ def keys_of(command: str) -> tuple[Json, list[str]]:
     return known, [*paths_of(known), *composer.choices]
 
 
+def parts_of(name: str, overrides: list[str], directory: str | None) -> list[tuple[Path, str]]:
+    """The yamls that a configuration is composed of, ours and those of a user's --config-dir, each
+    with where its keys stand in the whole; later ones win."""
+    folders = [Path(directory), CONFIGS] if directory else [CONFIGS]
+    GlobalHydra.instance().clear()
+    with as_plain_data(), hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        words = [*overrides, *_search_path(directory)]
+        parts = loader.compute_defaults_list(name, words, RunMode.RUN).defaults
+    found: list[tuple[Path, str]] = []
+    for part in parts:
+        files = [folder / f"{part.config_path}.yaml" for folder in folders]
+        existing = [file for file in files if file.is_file()]
+        found += [(file, part.package or "") for file in existing[:1]]
+    return found
+
+
+def _search_path(directory: str | None) -> list[str]:
+    """What tells Hydra of a folder of the user's."""
+    return [f"hydra.searchpath=[file://{Path(directory).resolve()}]"] if directory else []
+
+
 class ConfigComposer:
     """Hydra without its front end: what overrides compose to, or why not."""
 
     def __init__(self, name: str, directory: str | None) -> None:
         self.name, self.choices = name, groups(directory)
-        self.search: list[str] = []
-        if directory:
-            self.search.append(f"hydra.searchpath=[file://{Path(directory).resolve()}]")
+        self.search = _search_path(directory)
         # each takes a tenth of a second
         self.composed: dict[tuple[str, ...], Json | Exception] = {}
 
@@ -187,12 +211,20 @@ class ConfigComposer:
         except COMPOSITION as fault:
             return fault
 
+    def _bare_word_meant(self, word: str) -> str:
+        """A hint at what is meant by a word that sets nothing: a group, a file of weights."""
+        if word in self.choices:
+            return f"; `sgdtheory list {word}` says what there is"
+        if self.name in TAKE_POINTS and (word.endswith(SUFFIXES) or Path(word).exists()):
+            return f"; did you mean 'minima={word}'?"
+        return nearest(word, list(self.choices))
+
     def parse(self, word: str) -> str | None:
         """Why one word is no override, None when it is one."""
         if "=" not in word and not word.startswith("~"):
             group = next((group for group, names in self.choices.items() if word in names), None)
             hint = f"; did you mean '{group}={word}'?" if group is not None else ""
-            hint = hint or nearest(word, list(self.choices))
+            hint = hint or self._bare_word_meant(word)
             return f"{word or repr(word)}: an override is key=value{hint}"
         try:
             override = OverridesParser.create().parse_override(word)

@@ -13,6 +13,7 @@ from sgdtheory.commandline.composer import COMPOSITION, ConfigComposer, groups, 
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.hydra_app import run_hydra
 from sgdtheory.commandline.schema import refuse
+from sgdtheory.commandline.shown import commented
 from sgdtheory.commandline.stored import kept_yaml, read_whole, usual_settings
 from sgdtheory.commandline.strangers import left_behind, science_of
 from sgdtheory.commandline.targets import CONFIGS, is_anothers
@@ -71,7 +72,8 @@ def launch(
     spoken = [in_ascii(quoted(word)) for word in overrides]
     only_flags_say_how_many = _says_nothing_of_hydra(directory, spoken)
     try:
-        run_hydra(name, flags, spoken, run, only_flags_say_how_many)
+        with commented(name, flags, spoken, directory):
+            run_hydra(name, flags, spoken, run, only_flags_say_how_many)
     except UserError:
         raise
     except COMPOSITION as fault:

@@ -130,16 +130,6 @@ EXAMPLES = {
     "fashion_mnist": 60_000,
 }
 LOOP = ("learning_rate", "batch_size", "momentum", "sampling")
-OTHER_DATA = (
-    "imagenet|tinyimagenet|svhn|stl|celeba|flowers|food|pets|emnist|kmnist|qmnist|"
-    "imagefolder|folder|custom|own|npz"
-)
-# the families of its classification models
-TORCHVISION = (
-    r"alexnet|vgg|resnet(18|34|50|101|152)$|resnext|wide_?resnet|densenet(121|161|169|201)|"
-    r"googlenet|inception|squeezenet|mobilenet|efficientnet|convnext|shufflenet|mnasnet|regnet|"
-    r"vit_|swin|maxvit"
-)
 
 
 def meant(key: str, keys: list[str], value: str = "", tree: object = None) -> str:
@@ -221,22 +211,6 @@ def value_meant(leaf: str, value: object) -> str:
     number = re.fullmatch(r"(?:gpu|cuda)?[:\W_]*(\d+)", str(value).lower())
     if leaf == "device" and number is not None:
         return f"; did you mean 'cuda:{number[1]}'?"
-    return ""
-
-
-def choice_meant(group: str, name: str) -> str:
-    """A hint at the choice that is meant by one that a group does not have."""
-    joined = re.sub(r"(?<=[a-z])[-_ ](?=\d)", "", name.lower())
-    if group == "model" and re.match(TORCHVISION, joined):
-        known = re.sub(r"(?<=vgg|net)[-_ ](?=\d)", "", name.lower()).replace("-", "_")
-        return f"; torchvision has models of that kind: model=torchvision model.name={known}"
-    if group == "model" and re.search(r"[.:/]", name):
-        package = re.split("[.:/]", name)[0]
-        return f"; a network of your own: model=custom model.factory={name} --trust {package}"
-    if group == "data" and re.search(r"[./~]", name):
-        return f"; images of your own: data=images data.path={name}"
-    if group == "data" and re.match(OTHER_DATA, fold(name)):
-        return "; what is not built in is read as images of your own: data=images data.path=…"
     return ""
 
 

@@ -18,6 +18,13 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*(name for name in studies() if name.startswith(incomplete)), *overrides]
 
 
+def complete_group(incomplete: str) -> list[str]:
+    """Completion of `sgdtheory list`."""
+    from sgdtheory.commandline.composer import groups
+
+    return [group for group in groups() if group.startswith(incomplete)]
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(

@@ -51,15 +51,22 @@ def run_pipeline(request: Request) -> None:
     began = time.monotonic()
     vet(request.command, request.words)
     if request.command == "study":
-        from sgdtheory.commandline.studies import listing, with_study
+        from sgdtheory.commandline.studies import with_study
 
         if not request.words and request.from_file is None:
-            print(listing())
+            show_choices("study")
             return
         words = with_study(request.words, earlier=request.from_file is not None)
         request = request._replace(words=words)
     with not_looked_for():
         _launch(request, began)
+
+
+def show_choices(group: str | None) -> None:
+    """`sgdtheory list`: what can be chosen, a line each."""
+    from sgdtheory.commandline.choices import listing
+
+    print(listing(group))
 
 
 def _launch(request: Request, began: float) -> None:

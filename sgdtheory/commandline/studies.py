@@ -1,29 +1,22 @@
 """Which studies there are, and which one a command line names."""
 
-import re
 from pathlib import Path
 
+from sgdtheory.commandline.comments import headings
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import UserError, nearest
 
 
 def studies(directory: str | None = None) -> dict[str, str]:
-    """The claim of every study by its name, those of a user's --config-dir too: the first comment
-    that is no directive."""
+    """The claim of every study by its name, those of a user's --config-dir too: the first heading
+    of its yaml."""
     found = {}
     for folder in (CONFIGS, *([Path(directory)] if directory else [])):
         for file in sorted((folder / "study").glob("*.yaml")):
-            claim = re.search(r"^# (?!@)(.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            found[file.stem] = claim[1] if claim else ""
+            claim = headings(file.read_text(encoding="utf-8"))
+            found[file.stem] = claim[0] if claim else ""
     return found
-
-
-def listing() -> str:
-    """A line each."""
-    known = studies()
-    width = max(map(len, known))
-    return "\n".join(f"{name:{width}}  {claim}" for name, claim in known.items())
 
 
 def with_study(words: list[str], earlier: bool) -> list[str]:
