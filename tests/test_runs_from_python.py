@@ -81,7 +81,9 @@ def test_commands_go_on_from_it(sgdtheory: Command, mine: ModuleType, tmp_path: 
     loaded = package.load(run, trust=["mynets"])
     assert torch.equal(loaded.minima, ends)
     assert torch.equal(loaded.landscape.losses(ends), own.losses(ends))
-    assert torch.equal(loaded.landscape.score(ends, "test").losses, own.score(ends, "test").losses)
+    precise = ends.double()  # in float32 the last bit depends on where in memory examples lie
+    scores = [landscape.score(precise, "test").losses for landscape in (loaded.landscape, own)]
+    assert torch.allclose(*scores, rtol=0, atol=1e-14)
     assert list(loaded.paths) == [(0, 1)]
     for words in (["report"], ["status"]):
         said = sgdtheory(*words, str(run))
