@@ -63,6 +63,26 @@ def test_a_zombie_is_dead() -> None:
     child.wait()
 
 
+ENDING = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that shows this")
+def test_a_process_whose_first_thread_alone_has_ended_is_not_over() -> None:
+    """Its files are still open, and so are its locks."""
+    with subprocess.Popen([sys.executable, "-c", ENDING]) as child:
+        stat = Path(f"/proc/{child.pid}/stat")
+        end = time.monotonic() + 20
+        while stat.read_bytes().rpartition(b")")[2].split()[0] != b"Z" and time.monotonic() < end:
+            time.sleep(0.02)
+        assert stat.read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+        assert started(child.pid) != ""
+        child.kill()
+
+
 def test_names_with_brackets_are_read_past(tmp_path: Path) -> None:
     odd = tmp_path / "a) R (b"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", odd)

@@ -42,13 +42,27 @@ def holds_on_one_host(descriptor: int, how: int) -> None:
 KINDS = {"fails": fails, "holds on one host": holds_on_one_host}
 
 
+def said_of(witness: int, folder: UnitFolder) -> str:
+    """Who has the witness, and what the leases say: for whoever looks into a fault."""
+    other = int(os.pread(witness, 10, 0) or b"0")
+    try:
+        stat = Path(f"/proc/{other}/stat").read_text(encoding="utf-8")
+    except OSError:
+        stat = "gone"
+    chain = [repr(lease) for lease in leases._chain(folder.path)]
+    return "\n".join([f"{os.getpid()} met {other}: {stat}", str(time.time()), *chain])
+
+
 def work_of(name: str, where: Path, folder: UnitFolder) -> None:
     """Count to `STEPS`, from where it was left; what is counted is logged."""
     witness = os.open(where / "witness" / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     try:
         FLOCK(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.pwrite(witness, f"{os.getpid():10d}".encode(), 0)
     except BlockingIOError:
-        (where / "faults" / f"{name}-{os.getpid()}").touch()
+        (where / "faults" / f"{name}-{os.getpid()}").write_text(
+            said_of(witness, folder), encoding="utf-8"
+        )
     begun = folder.read_object("count.json").get("count", 0)
     for count in range(begun, STEPS):
         time.sleep(0.01)

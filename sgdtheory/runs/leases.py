@@ -59,14 +59,14 @@ class Lease:
 
     def is_alive(self, has_flock: bool = False) -> bool | None:
         """Whether its holder is; None where that cannot be seen from here."""
-        if self.said.get("over") is True:
-            return False
         holder = self.holder
         if holder is None:
             return None
         if has_flock and holder.is_under_this_kernel:
             return False
-        return holder.is_alive
+        alive = holder.is_alive
+        # who has given back and could not take all away may live on, and say nothing
+        return None if alive and self.said.get("over") is True else alive
 
     @property
     def next(self) -> Path:
@@ -127,12 +127,15 @@ class Claim:
         if not chain or chain[-1].token != self.token:
             return
         paths = [lease.path for lease in chain]
+        began = time.monotonic()
         with contextlib.suppress(OSError):  # a full disk
             end = _made(self.folder, chain[-1].next, is_over=True)
             if end is None:
                 return
             os.close(end.descriptor)
             paths.append(end.path)
+        if time.monotonic() - began > PATIENCE / 2:
+            return  # it slept meanwhile: somebody may be about to follow
         for path in paths:
             path.unlink(missing_ok=True)
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# the start time among what follows a process's name in /proc/<pid>/stat: field 22 of proc(5), in
-# ticks since boot
-STARTED = 19
+# among what follows a process's name in /proc/<pid>/stat, fields 20 and 22 of proc(5): how many
+# threads it has, and its start time, in ticks since boot
+THREADS, STARTED = 17, 19
 
 
 class Process(NamedTuple):
@@ -62,8 +62,9 @@ def started(pid: int) -> str:
     except OSError:
         return ""
     fields = stat.rpartition(b")")[2].split()  # a name may hold brackets and spaces
-    # a zombie does nothing any more
-    return "" if fields[0] in (b"Z", b"X") else fields[STARTED].decode()
+    # a zombie does nothing any more, but for threads that are still ending and keep its files open
+    is_over = fields[0] in (b"Z", b"X") and int(fields[THREADS]) <= 1
+    return "" if is_over else fields[STARTED].decode()
 
 
 def _asked(pid: int) -> str:
