@@ -84,9 +84,17 @@ def drawing_of(
 
 
 def _rendered(canvas: "Canvas", kind: Kind) -> bytes:
-    """The file that matplotlib makes of a figure, by far the longest part of drawing it."""
+    """The file that matplotlib makes of a figure, by far the longest part of drawing it: `savefig`
+    would draw it twice, the first time for its layout."""
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     out = BytesIO()
-    canvas.savefig(out, format=kind, metadata=dict.fromkeys(UNDATED[kind]))
+    undated = dict.fromkeys(UNDATED[kind])
+    if kind == "svg":
+        FigureCanvasSVG(canvas).print_svg(out, metadata=undated)
+    else:
+        FigureCanvasPdf(canvas).print_pdf(out, metadata=undated)
     return out.getvalue()
 
 
