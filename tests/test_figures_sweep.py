@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from sgdtheory.report.figures.columns import for_people, of_adam
 from sgdtheory.report.figures.drawn import equilibration, spreading, temperatures
 from sgdtheory.report.figures.equilibration import exact_warming
 from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.table import table
 from tests.conftest import call
 
 pytestmark = pytest.mark.pictures
@@ -48,9 +50,30 @@ def test_temperatures(run: RunData) -> None:
     assert temperatures(RunData(**{**vars(run), "results": {"cells": []}})) is None
 
 
+def test_the_noise_of_adam_is_called_its_own(run: RunData) -> None:
+    cells = [{**cell, "optimiser": "adam"} for cell in run.results["cells"]]
+    figure = temperatures(RunData(**{**vars(run), "results": {**run.results, "cells": cells}}))
+    assert figure is not None and "T·Σ Cᵢᵢ/σᵢ(θ*)" in figure.svg
+    assert "Tr C" not in figure.svg + figure.caption and "that of Adam" in figure.caption
+    assert of_adam("Tr C(θ*) / nats²") == "Σ Cᵢᵢ/σᵢ(θ*) / nats" and of_adam("steps") == "steps"
+
+
+def test_a_ratio_is_not_called_a_temperature(run: RunData) -> None:
+    found = table(for_people(run.results["cells"]), unit="nats").headings
+    assert "T: excess loss" in found and "fluctuation over dissipation" in found
+    assert not any(heading.startswith("temperature") for heading in found)
+    assert len(found) == len(set(found))
+
+
 def test_equilibration(run: RunData) -> None:
     figure = equilibration(run)
     assert figure is not None
+    ratios = [
+        (abs(r["warmth"] - 1) / r["warmth_stderr"], r) for r in figure.numbers if "energy" in r
+    ]
+    apart, furthest = max(ratios, key=lambda pair: pair[0])
+    assert f"h = {furthest['curvature']:.2g} with {furthest['warmth']:.3f}" in figure.caption
+    assert f"({apart:.1f} of them" in figure.caption
     warming = [row for row in figure.numbers if "expected" in row]
     sigmas = [(row["warmth"] - row["expected"]) / row["warmth_stderr"] for row in warming]
     assert (

@@ -147,6 +147,16 @@ def test_status_for_programs_and_for_people(
         show_status([tmp_path / "typo"], tmp_path, as_json=True)
 
 
+def test_a_damaged_run_hides_no_other(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Folder(runs[0]).write_text("results.json", "{")
+    show_status([], tmp_path / "runs", as_json=True)
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[str(runs[0])]["status"] == "damaged" and "damaged" in rows[str(runs[0])]["why"]
+    assert rows[str(runs[1])]["value"] == ERRORS["linear"][0]
+
+
 def test_the_middle_half() -> None:
     assert interquartile_mean(np.array([3.0, 1.0, 2.0, 50.0, -9.0])) == 2.0
     assert interquartile_mean(np.array([[1.0, 3.0], [5.0, 5.0]])).tolist() == [2.0, 5.0]

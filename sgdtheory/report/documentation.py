@@ -32,7 +32,7 @@ SECTIONS = {
     "edge_of_stability": "Descent lives at the edge of stability",
     "learning_coefficient": "A singular minimum has a learning coefficient",
 }
-PAGE = "theory"
+PAGE = "theory.html"
 
 
 class Section(NamedTuple):
@@ -48,7 +48,7 @@ def section_of(name: str) -> Section | None:
     if title is None:
         return None
     site = _site()
-    return Section(title, None if site is None else f"{site}/{PAGE}/#{anchor(title)}")
+    return Section(title, None if site is None else f"{site}/{PAGE}#{anchor(title)}")
 
 
 def anchor(title: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sgdtheory.errors import UserError
 from sgdtheory.report.figures.table import flatten
 from sgdtheory.report.stdio import pasted
-from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.foreign import MOST_YAML, held, refuse_strange_yaml
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import results_of, status_of
@@ -72,15 +72,23 @@ def _by_number(text: str) -> tuple[int, str]:
 
 
 def row_of(path: Path) -> Row:
-    """A run that may not be finished: seed, overrides and its headline number."""
+    """A run that may not be finished, or is damaged: seed, overrides, its headline number, and why
+    there is none."""
     status, manifest, units = status_of(path)
-    results = Folder(path).read_object("results.json") if status == "done" else {}
+    why = manifest.get("why") or ""
+    results: Json = {}
+    if status == "done":
+        try:
+            results = results_of(path, manifest)
+        except (CorruptFile, UserError) as fault:
+            status, why = "damaged", str(fault)
     claims = results.get("claims") or [{}]
     headline = claims[0]
     return {
         "run": str(path),
         "command": manifest.get("command"),
         "status": status,
+        "why": why,
         "seed": manifest.get("seed"),
         "overrides": " ".join(map(str, manifest.get("overrides", []))),
         "landscape": results.get("landscape"),
