@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from sgdtheory.report.progress import in_words
-from sgdtheory.report.time_left import TimeLeft, UnitNow
+from sgdtheory.report.time_left import TimeLeft, UnitNow, kind_of
 
 MINIMUM, EDGE = 2.0, 60.0  # seconds
 
@@ -51,6 +51,11 @@ def ends_of(units: dict[str, float], workers: int) -> list[float]:
         begun = min(free)
         free[free.index(begun)] = begun + takes
     return free
+
+
+def test_kinds() -> None:
+    names = ("edge-0-1", "edge 2 of the tree's 3", "minimum")
+    assert [kind_of(name) for name in names] == ["edge", "edge", "minimum"]
 
 
 def test_units_of_a_kind_take_the_same_and_those_to_come_count() -> None:

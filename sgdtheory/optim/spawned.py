@@ -29,8 +29,8 @@ class Spawned(SGD):
             yield batch if step >= self.spawn else tree_map(_in_pairs, batch)
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
-        """One step; two points that are one stay one to the bit, though on some processors two
-        rows of one product are rounded differently."""
+        """One step of a cloud [P, n]; two points that are one stay one to the bit, though on some
+        processors two rows of one product are rounded differently."""
         super().step(cloud, velocity, force, rate, step)
         if step < self.spawn:
             cloud[1::2] = cloud[::2]

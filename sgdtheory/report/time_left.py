@@ -134,11 +134,7 @@ class TimeLeft:
 
 
 def kind_of(name: str) -> str:
-    """The kind of a unit.
-
-    >>> kind_of("edge-0-1"), kind_of("edge 2 of the tree's 3"), kind_of("minimum")
-    ('edge', 'edge', 'minimum')
-    """
+    """The kind of a unit: `edge` of edge-0-1 and of "edge 2 of the tree's 3"."""
     found = re.match(r"[^\W\d]+", name)
     return found.group() if found else name
 
