@@ -173,7 +173,7 @@ def test_a_formula_has_no_names() -> None:
 
 
 def test_a_heading_shows_the_expression_as_it_was_given() -> None:
-    assert heading(r"noise_trace[^layers\.0_b]") == r"noise trace[^layers\.0_b]"
+    assert heading(r"noise_trace[^layers\.0_b]") == r"Tr C[^layers\.0_b]"
 
 
 def test_blocks_through_the_command(sgdtheory: Command, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_blocks_through_the_command(sgdtheory: Command, tmp_path: Path) -> None:
     )
     blocks = r'diagnostic.spectrum.parameters=["layers\.0","b{1,1}ias"]'
     said = sgdtheory(*words.split(), blocks)
-    assert r"trace[layers\.0]" in said.out and "noise trace[bias]" in said.out
+    assert r"trace[layers\.0]" in said.out and "Tr C[bias]" in said.out
     (table,) = tmp_path.rglob("table.csv")
     (row,) = csv.DictReader(table.open(encoding="utf-8"))
     for name in (r"trace[layers\.0]", "top_eigenvalue[b{1,1}ias]", "noise_trace[bias]"):
