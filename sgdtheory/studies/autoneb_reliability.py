@@ -22,9 +22,9 @@ from sgdtheory.protocol import Cloud, Dtype
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import row_of
+from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row
-from sgdtheory.studies.reliabilities.claims import claims_of, plot_of, summaries
+from sgdtheory.studies.reliabilities.claims import OTHER, OURS, claims_of, plot_of, summaries
 from sgdtheory.studies.reliabilities.ways import DENSE, Way
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, rows_of_units, start_of
 
@@ -49,26 +49,29 @@ class AutoNEBReliability(Study):
     there is batch norm.
 
     `pairs` of minima of each of `networks`, the names of some `recipes`, every minimum from a
-    random point of its own and none selected; each pair is joined in all `ways`. A pair is joined
+    random point of its own and none selected. Those of the networks that are `compared` are joined
+    in all `ways`, others in those whose name begins with autoneb or evaluated. A pair is joined
     where the highest of all training losses on the path, statistics recomputed, is above the higher
     end by at most two standard errors or .005 of the straight line's barrier. `seen`: the barrier
     in the eyes of the search. Times are those of a unit, measuring included.
     """
 
-    axes = ("networks", "pairs")
+    axes = ("networks", "pairs", "compared")
 
     recipes: dict[str, Trained]
     ways: dict[str, Way]
     networks: Annotated[list[str], MinLen(1)]
+    compared: list[str]
     pairs: PositiveInt = 6
     dtype: Dtype = "float32"
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in self.networks:
-            if name not in self.recipes:
-                known = ", ".join(self.recipes)
-                raise UserError(f"networks: there is no recipe {name!r}; there are {known}")
+        for key, names in (("networks", self.networks), ("compared", self.compared)):
+            for name in names:
+                if name not in self.recipes:
+                    known = ", ".join(self.recipes)
+                    raise UserError(f"{key}: there is no recipe {name!r}; there are {known}")
 
     @property
     def landscape(self) -> Subject:
@@ -77,11 +80,16 @@ class AutoNEBReliability(Study):
     def cases(self) -> list[Case]:
         cases = []
         for name, pair in self._pairs():
-            for way in self.ways:
+            for way in self._ways_of(name):
                 settings = {"network": name, "pair": pair, "way": way}
                 title = f"{name}-{pair}-{way}"
                 cases.append(Case(title, settings, {"recipes": name, "ways": way}))
         return cases
+
+    def _ways_of(self, network: str) -> list[str]:
+        if network in self.compared:
+            return list(self.ways)
+        return [way for way in self.ways if way.startswith((OURS, OTHER))]
 
     def _pairs(self) -> list[tuple[str, int]]:
         return [(name, pair) for name in self.networks for pair in range(self.pairs)]
@@ -143,7 +151,8 @@ class AutoNEBReliability(Study):
             "gradients": joined.gradients,
             "length_ratio": joined.length_ratio,
             "seen": joined.seen,
-            "joined": does_not_count(joined.barrier, of_pair["straight"]),
+            "joined": _is_joined(joined.barrier, of_pair["straight"]),
+            "seen_joined": _is_joined(Measured(joined.seen), of_pair["straight"]),
         }
         return {"joined": [row_of(facts, barrier=joined.barrier)]}, {}
 
@@ -188,3 +197,8 @@ class AutoNEBReliability(Study):
         start = self._start(name, 0)
         sgd = recipe.sgd.resolve_learning_rate(recipe.landscape, start, 0)
         return estimate_stage(recipe.landscape, sgd, start)
+
+
+def _is_joined(barrier: Measured, straight: float) -> bool:
+    """Whether a way has a barrier, and one that does not count."""
+    return barrier.value is not None and does_not_count(barrier, straight)

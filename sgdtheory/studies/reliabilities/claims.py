@@ -1,13 +1,12 @@
 """What is said of pairs that were joined in several ways."""
 
 from collections.abc import Sequence
+from math import ceil, inf, isfinite
 
-import numpy as np
-
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.proportions import interval, share
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import column_of, grouped, grouped_by
+from sgdtheory.statistics.tables import column_of, grouped, grouped_by, known
 from sgdtheory.studies.study import all_hold
 
 OURS = "autoneb"  # the way that the headline is of
@@ -23,8 +22,6 @@ def summaries(rows: Rows) -> Rows:
     for (network, way), pairs in grouped_by(rows, "network", "way").items():
         joined = sum(column_of(pairs, "joined"))
         lower, upper = interval(joined, len(pairs))
-        barriers = column_of(pairs, "barrier")
-        quantiles = np.quantile(barriers, list(QUANTILES.values())).tolist()
         facts: Row = {
             "network": network,
             "way": way,
@@ -32,17 +29,23 @@ def summaries(rows: Rows) -> Rows:
             "joined": joined,
             "interval_low": lower,
             "interval_high": upper,
-            "gradients": _middle(pairs, "gradients"),
-            "seconds": _middle(pairs, "seconds"),
-            "seen": _middle(pairs, "seen"),
-            **dict(zip(QUANTILES, quantiles, strict=True)),
+            "seen_joined": sum(column_of(pairs, "seen_joined")),
+            "diverged": len(pairs) - len(known(pairs, "barrier")),
         }
-        found.append(row_of(facts, mean=Measured.mean(barriers, "nats")))
+        for column in ("gradients", "seconds", "seen"):
+            facts[column] = _quantile(pairs, column, 0.5)
+        for column, part in QUANTILES.items():
+            facts[column] = _quantile(pairs, "barrier", part)
+        found.append(facts)
     return found
 
 
-def _middle(rows: Rows, name: str) -> float:
-    return float(np.median(column_of(rows, name)))
+def _quantile(rows: Rows, name: str, part: float) -> float | None:
+    """The number of a column that so large a part of the rows does not exceed, none counting as
+    the largest."""
+    numbers = sorted(inf if row[name] is None else float(row[name]) for row in rows)
+    at = max(0, ceil(part * len(numbers)) - 1)
+    return numbers[at] if isfinite(numbers[at]) else None
 
 
 def claims_of(rows: Rows, summary: Rows) -> list[Claim]:
@@ -84,44 +87,55 @@ def _of_pairs(joined: int, pairs: int) -> str:
 def _share_claim(row: Row) -> Claim:
     joined = row["joined"]
     pairs = row["pairs"]
+    barriers = ", ".join(_told(row, name) for name in ("barrier", "high", "highest"))
     words = (
-        f"{row['network']}: AutoNEB joins {_of_pairs(joined, pairs)}, at a barrier of "
-        f"{row['barrier']:.2g} nats (half of them), {row['high']:.2g} (nine in ten) and "
-        f"{row['highest']:.2g} (all), with {row['gradients']:.0f} gradients and "
-        f"{row['seconds']:.2g} s a pair"
+        f"{row['network']}: AutoNEB joins {_of_pairs(joined, pairs)}; barriers of half of them, of "
+        f"nine in ten and of all are at most {barriers} nats, at {row['gradients']:.0f} gradients "
+        f"and {row['seconds']:.2g} s a pair"
     )
-    low, high = row["interval_low"], row["interval_high"]
-    holds = True if low > HALF else False if high < HALF else None
-    return Claim(
-        f"{row['network']}_joined",
-        words,
-        share(joined, pairs),
-        "more than half of all pairs, by the interval's lower end",
-        holds,
-    )
+    holds = _most(joined, pairs)
+    expected = "more than half of all pairs, by the interval's lower end"
+    return Claim(f"{row['network']}_joined", words, share(joined, pairs), expected, holds)
+
+
+def _told(row: Row, name: str) -> str:
+    value = row[name]
+    return "∞" if value is None else f"{value:.2g}"
 
 
 def _other_claim(ours: Row, theirs: Row, rows: Rows) -> Claim:
-    """The other practice on the same pairs: its path's barrier over AutoNEB's."""
+    """The other practice on the same pairs: on how many its path is higher than AutoNEB's."""
     by_way = grouped(rows, "way")
     own = {row["pair"]: row["barrier"] for row in by_way[OURS]}
-    other = {row["pair"]: row["barrier"] for row in by_way[OTHER]}
-    both = sorted(own.keys() & other.keys())
-    difference = Measured.mean([other[pair] - own[pair] for pair in both], "nats")
-    above = sum(other[pair] > own[pair] for pair in both)
-    low, _ = interval(above, len(both))
-    has_batch_norm = rows[0]["batch_norm"]
+    higher = 0
+    both = 0
+    for row in by_way[OTHER]:
+        if own.get(row["pair"]) is not None:
+            both += 1
+            higher += row["barrier"] is None or row["barrier"] > own[row["pair"]]
+    name = f"{ours['network']}_{OTHER}"
+    if not both:
+        unknown = Measured.nothing("no pair was joined both ways")
+        return Claim(name, unknown.why, unknown, "", None)
     words = (
         f"{ours['network']}: in evaluation mode {_of_pairs(theirs['joined'], theirs['pairs'])} are "
-        f"joined; paths are {difference} above AutoNEB's, higher on {above} of {len(both)} pairs, "
-        f"with {theirs['gradients']:.0f} gradients; the search itself sees "
-        f"{theirs['seen']:.2g} nats (half of them)"
+        f"joined, {theirs['seen_joined']} in the eyes of the search and {theirs['diverged']} "
+        f"without a finite path; half of the barriers are at most {_told(theirs, 'barrier')} nats, "
+        f"{_told(theirs, 'seen')} in the eyes of the search, at {theirs['gradients']:.0f} gradients"
     )
-    name = f"{ours['network']}_evaluated"
-    if not has_batch_norm:
-        return Claim(name, words, difference, "nothing: there is no batch norm", None)
-    expected = "higher on more than half of all pairs, by the interval's lower end"
-    return Claim(name, words, difference, expected, low > HALF)
+    found = share(higher, both)
+    if not rows[0]["batch_norm"]:
+        return Claim(name, words, found, "nothing: there is no batch norm", None)
+    expected = "a higher barrier on more than half of all pairs, by the interval's lower end"
+    return Claim(name, words, found, expected, _most(higher, both))
+
+
+def _most(count: int, total: int) -> bool | None:
+    """Whether it is more than half of all, by the exact interval; None where that holds half."""
+    low, high = interval(count, total)
+    if low > HALF:
+        return True
+    return False if high < HALF else None
 
 
 def plot_of(networks: Sequence[str]) -> Plot:

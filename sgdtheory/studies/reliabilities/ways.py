@@ -1,12 +1,13 @@
 """Ways to join two minima, each to be tried on many pairs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
+from sgdtheory.errors import RunError
 from sgdtheory.landscapes.derived.kept_statistics import KeptStatistics
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.landscapes.network import Network
@@ -30,12 +31,13 @@ WHOLE = (0.0, 1.0)  # of a unit's progress
 
 class Joined(NamedTuple):
     """A way from one minimum to the other: its barrier over the higher end on all training
-    examples, statistics recomputed; `seen`: what the way itself took for its barrier."""
+    examples, statistics recomputed, or why there is none; `seen`: what the way itself takes for its
+    barrier."""
 
     barrier: Measured
-    gradients: int
-    length_ratio: float
-    seen: float
+    gradients: int = 0
+    length_ratio: float | None = None
+    seen: float | None = None
 
 
 class Way(Protocol):
@@ -111,25 +113,24 @@ class Searched:
 class Evaluated:
     """AutoNEB as it is often written: gradients of the module in evaluation mode, batch-norm
     statistics interpolated between those of the ends and never estimated again, pivots inserted
-    where one mini-batch asks for them (Draxler et al. 2018's code; Theus et al. 2025, 2505.02604).
+    where one mini-batch asks for them (Draxler et al. 2018's code; so 2505.02604).
 
-    The schedule is `autoneb`'s, of as many attempts as it has rates. The barrier of its path is
-    measured as that of any other; `seen`: in evaluation mode with the interpolated statistics, on
-    all training examples.
+    The schedule is `autoneb`'s; an "auto" rate is measured in evaluation mode too. The barrier of
+    its path is measured as that of any other; `seen`: in evaluation mode with the interpolated
+    statistics, on all training examples. A search that diverges has no path.
     """
 
     autoneb: AutoNEB
 
     def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
-        autoneb = replace(self.autoneb, retries=0).adapted_to(network)
+        autoneb = self.autoneb.adapted_to(network)
         assert autoneb.batch_size is not None, "of examples"
-        if not network.function.has_batch_norm:
-            found = autoneb.find(network.scored_on(autoneb.batch_size), ends, seed, folder)
-            along = profile(network, found.path.points, found.path.t)
-            return _of_path(found, along.barrier(), along.barrier().value or 0.0)
         whole = KeptStatistics(network)
         sample = KeptStatistics(network.scored_on(autoneb.batch_size))
-        found = autoneb.find(sample, whole.with_own(ends), seed, folder)
+        try:
+            found = autoneb.find(sample, whole.with_own(ends), seed, folder)
+        except RunError as fault:
+            return Joined(Measured.nothing(str(fault)))
         points = found.path.points
         seen = profile(whole, points, found.path.t)
         along = profile(network, whole.weights_of(points), found.path.t)
