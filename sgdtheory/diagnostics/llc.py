@@ -98,12 +98,9 @@ class LearningCoefficient:
             landscape, theta, langevin, spring, self.chains, self.burn_in, self.blocks
         )
         # for the same time, and half as many
-        slow = replace(
-            langevin,
-            steps=2 * langevin.steps,
-            learning_rate=rate / 2,
-            momentum=self.momentum ** (1 / sqrt(2)),  # of the same friction: a step is shorter by √2
-        )
+        # of the same friction: with inertia half of η is 1/√2 of the time of a step
+        kept = self.momentum ** (1 / sqrt(2))
+        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2, momentum=kept)
         count = max(2, self.chains // 2)
         halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
         return Sampled(chains, halved, temperature, rate)

@@ -16,9 +16,7 @@ class Separable(nn.Module):
         super().__init__()
         each = nn.Conv2d(before, before, 3, stride, padding=1, groups=before, bias=False)
         self.spatial = nn.Sequential(each, nn.BatchNorm2d(before), nn.ReLU())
-        self.mixing = nn.Sequential(
-            convolution(before, after, 1), nn.BatchNorm2d(after), nn.ReLU()
-        )
+        self.mixing = nn.Sequential(convolution(before, after, 1), nn.BatchNorm2d(after), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, C, H, W] → [b, C', H', W']."""

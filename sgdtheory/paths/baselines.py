@@ -243,9 +243,9 @@ def bend_batch_size(landscape: Landscape) -> int | None:
 
 
 def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
-    """A learning rate for the bends of a curve φ between ends [2, n]: that of the straight line over
-    max_t Σ w_k(t)², as the largest curvature of L(φ(t)) in the bends is Σ w_k² times that of L; the
-    landscape's own number where it has one."""
+    """A learning rate for the bends of a curve φ between ends [2, n]: `OF_BENDS` times that of the
+    straight line over max_t Σ w_k(t)², as the largest curvature of L(φ(t)) in the bends is Σ w_k²
+    times that of L; the landscape's own number where it has one."""
     rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
     if not is_measured(landscape):
         return rate

@@ -156,10 +156,11 @@ class CurveLandscape:
         weights = self.curve(t).T
         first, *between, last = weights[..., None]  # each [R or 1, 1]
         start, end = self.ends.to(cloud)
-        points: Cloud = first * start
+        points = first * start
         for weight, bends in zip(between, cloud.chunk(self.bends, 1), strict=True):
             points = points + weight * bends
-        return points + last * end
+        whole: Cloud = points + last * end
+        return whole
 
     # What follows is there where the inner landscape has it; else there is no such attribute.
 

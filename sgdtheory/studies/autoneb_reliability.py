@@ -13,8 +13,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.optim.trained import untrained
+from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.profile import profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line
 from sgdtheory.paths.verdict import does_not_count
@@ -67,11 +67,11 @@ class AutoNEBReliability(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for key, names in (("networks", self.networks), ("compared", self.compared)):
+        for asked, names in (("networks", self.networks), ("compared", self.compared)):
             for name in names:
                 if name not in self.recipes:
                     known = ", ".join(self.recipes)
-                    raise UserError(f"{key}: there is no recipe {name!r}; there are {known}")
+                    raise UserError(f"{asked}: there is no recipe {name!r}; there are {known}")
 
     @property
     def landscape(self) -> Subject:
