@@ -19,8 +19,8 @@ class Langevin(SGD):
     """Samples of e^{−L/T}, L what g is the gradient of, by Langevin dynamics with inertia (BAOAB;
     Leimkuhler & Matthews 2013, 10.1093/amrx/abs010).
 
-    u ← u − √(2η/T)·g, θ ← θ + √(ηT/2)·u, u ← au + √(1 − a²)·ξ, θ ← θ + √(ηT/2)·u, a the `momentum`
-    and ξ white; without it θ ← θ − ηg + √(2ηT)·½(ξ_t + ξ_{t+1}). θ has no error of first order in η;
+    u ← u − √(2η/T)·g, θ ← θ + √(ηT/2)·u, u ← au + √(1 − a²)·ξ, θ ← θ + √(ηT/2)·u, ξ white and a the
+    `momentum`; without it θ ← θ − ηg + √(2ηT)·½(ξ_t + ξ_{t+1}). θ has no error of first order in η;
     on a quadratic none at all, at any ηh < 2, where plain noise makes a variance 1/(1 − ½ηh) times
     too large. A direction of curvature h is forgotten in 1/ηh steps without momentum, in about
     1/√(ηh) where a is about 1 − 2√(2ηh). The velocity [P, n] holds u, of variance 1. Every point

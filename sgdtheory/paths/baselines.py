@@ -51,7 +51,7 @@ class Baselines:
 
     gradients: PositiveInt = 800
     dense: Annotated[int, Ge(2)] = 15  # both ends
-    bends: PositiveInt = 3
+    bends: PositiveInt = 2
 
     @property
     def curves(self) -> dict[str, Curve]:

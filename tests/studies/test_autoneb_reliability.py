@@ -41,7 +41,7 @@ def test_a_small_study(sgdtheory: Callable[..., Said]) -> None:
         "ways.evaluated.autoneb.steps=4",
         "ways.evaluated.autoneb.last_steps=4",
         "ways.bezier_3.gradients=20",
-        *(f"~ways.{name}" for name in ("aligned", "bezier_1", "chain", "string")),
+        *(f"~ways.{name}" for name in ("aligned", "bezier_1", "bezier_2", "chain", "string")),
         "~ways.evaluated_draxler",
     )
     names = [row["way"] for row in found["tables"]["ways"]]

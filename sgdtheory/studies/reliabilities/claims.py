@@ -146,8 +146,8 @@ def plot_of(networks: Sequence[str]) -> Plot:
         "barriers",
         "What a gradient buys",
         "Barrier over the higher end, in nats, of each way to join two minima against the "
-        "gradients that it took: medians over pairs, dots are pairs. All ways are judged alike, on all "
-        f"training examples with recomputed statistics. Networks: {', '.join(networks)}.",
+        "gradients that it took: medians over pairs, dots are pairs. All ways are judged alike, "
+        f"on all training examples with recomputed statistics. Networks: {', '.join(networks)}.",
         "ways",
         "gradients",
         ("barrier",),
