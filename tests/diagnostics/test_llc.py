@@ -236,9 +236,9 @@ def test_deep_linear_networks(widths: tuple[int, ...], rank: int, rate: float) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("widths", [(2, 5, 5, 2), (3, 4, 4, 3)])
+@pytest.mark.parametrize("widths", [(2, 5, 5, 2), (3, 5, 5, 2), (2, 4, 3, 2)])
 def test_three_layers(widths: tuple[int, ...]) -> None:
-    """45 and 40 directions whose walls are steep far from the point: small steps, and inertia so that
+    """Some fifty directions whose walls are steep far from the point: small steps, and inertia so that
     chains come round all the same."""
     net = DeepLinear(widths, 1)
     llc = replace(LLC, chains=64, localisation=1.0, learning_rate=0.005, momentum=0.97)
