@@ -72,7 +72,12 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
         for unit in json.loads((run.path / "units.json").read_text(encoding="utf-8"))
     )
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
-    return {"before": None, "claim": claim_of(entry)} | entry | facts | {"figures": pictures}
+    return (
+        {"before": None, "at_length": None, "claim": claim_of(entry)}
+        | entry
+        | facts
+        | {"figures": pictures}
+    )
 
 
 def figures_of(run: RunData, entry: dict[str, Any]) -> Iterator[dict[str, str]]:

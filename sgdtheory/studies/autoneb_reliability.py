@@ -53,7 +53,8 @@ class AutoNEBReliability(Study):
     in all `ways`, others in those whose name begins with autoneb or evaluated. A pair is joined
     where the highest of all training losses on the path, statistics recomputed, is above the higher
     end by at most two standard errors or .005 of the straight line's barrier. `seen`: the barrier
-    in the eyes of the search. Times are those of a unit, measuring included.
+    in the eyes of the search. Times are a processor's, measuring included: those of a clock where
+    it has nothing else to do.
     """
 
     axes = ("networks", "pairs", "compared")
@@ -164,12 +165,12 @@ class AutoNEBReliability(Study):
         return start_of(self.recipes[name].landscape, 2, source, self.dtype)
 
     def collect(self, run: Run) -> Tables:
-        """The rows of all finished units, those of ways with the seconds that they took."""
+        """The rows of all finished units, with the seconds that their processor took."""
         tables: dict[str, list[Row]] = {"minima": [], "joined": []}
         for unit in self.units(run):
-            seconds = run.folder(unit).status.get("seconds")
+            seconds = run.folder(unit).status.get("cpu_seconds")
             for name, rows in rows_of_units(run, [unit]).items():
-                tables[name] += [{**row, "seconds": seconds} for row in rows]
+                tables[name] += [{**row, "cpu_seconds": seconds} for row in rows]
         return tables
 
     def judge(self, tables: Tables) -> Verdict:

@@ -49,7 +49,7 @@ def test_a_small_study(sgdtheory: Callable[..., Said]) -> None:
     pairs = [row for row in found["tables"]["pairs"] if row["way"] == "line"]
     straight = [row["straight"] for row in found["tables"]["minima"]]
     assert [row["barrier"] for row in pairs] == straight
-    assert all(row["seconds"] > 0 for row in found["tables"]["pairs"])
+    assert all(row["cpu_seconds"] > 0 for row in found["tables"]["pairs"])
     claims = {claim["name"] for claim in found["claims"]}
     assert claims == {"joined", "mlp_joined", "mlp_evaluated"}
 
@@ -99,7 +99,7 @@ def rows(way: str, barriers: list[float | None], batch_norm: bool = True) -> Row
         is_low = barrier is not None and barrier < 0.01
         row: Row = {"network": "net", "way": way, "pair": pair, "barrier": barrier}
         row |= {"joined": is_low, "seen_joined": is_low, "seen": barrier, "batch_norm": batch_norm}
-        found.append({**row, "gradients": 2000, "seconds": 2.0})
+        found.append({**row, "gradients": 2000, "cpu_seconds": 2.0})
     return found
 
 

@@ -33,7 +33,7 @@ def summaries(rows: Rows) -> Rows:
             "seen_joined": sum(column_of(pairs, "seen_joined")),
             "diverged": len(pairs) - len(known(pairs, "barrier")),
         }
-        for column in ("gradients", "seconds", "seen"):
+        for column in ("gradients", "cpu_seconds", "seen"):
             facts[column] = _quantile(pairs, column, 0.5)
         for column, part in QUANTILES.items():
             facts[column] = _quantile(pairs, "barrier", part)
@@ -93,7 +93,7 @@ def _share_claim(row: Row) -> Claim:
     words = (
         f"{row['network']}: AutoNEB joins {_of_pairs(joined, pairs)}; barriers of half of them, of "
         f"nine in ten and of all are at most {barriers} nats, at {row['gradients']:.0f} gradients "
-        f"and {row['seconds']:.2g} s a pair"
+        f"and {row['cpu_seconds']:.2g} s of CPU time a pair"
     )
     holds = _most(joined, pairs)
     expected = "more than half of all pairs, by the interval's lower end"
