@@ -36,8 +36,8 @@ BEND_BATCH = 128  # of Bézier curves and chains
 BENT = ("bezier", "chain")  # the names of the curves that are trained
 CORNERS = 65  # points of a curve whose polyline has the curve's length
 # of the rate that is measured: the curvature changes with t from step to step. Mean and highest
-# barrier of 15 pairs of MLPs, one bend: .040 and .45 at the whole of it, .009 and .016 at this
-OF_BENDS = 0.6
+# barrier of 15 pairs of MLPs, one bend: .040 and .45 at the whole of it, .008 and .018 at this
+OF_BENDS = 0.7
 # of its length: an end that is no further from the other, once aligned, is that end but for
 # rounding
 SAME = 1e-6

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
-from sgdtheory.landscapes.network import Network
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
@@ -20,6 +19,8 @@ from sgdtheory.paths.straight_line import evenly_spaced, points_on_line
 from sgdtheory.paths.verdict import does_not_count
 from sgdtheory.protocol import Cloud, Dtype
 from sgdtheory.rng import key, stream
+from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
@@ -33,7 +34,7 @@ from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, rows_
 class Trained:
     """A network, and how its minima are found."""
 
-    landscape: Network
+    landscape: NetworkLandscape
     sgd: SGD
 
 
@@ -134,7 +135,7 @@ class AutoNEBReliability(Study):
             "lower": float(losses.min()),
             "higher": float(losses.max()),
             "untrained": "; ".join(filter(None, doubts)),
-            "batch_norm": recipe.landscape.function.has_batch_norm,
+            "batch_norm": bool(recipe.landscape.statistics(ends[0])),
             "parameters": recipe.landscape.dim,
         }
         folder.finish({"tables": {"minima": [row]}}, {"minima": ends})
@@ -143,7 +144,7 @@ class AutoNEBReliability(Study):
         (found,) = folder.needed()
         name = case.settings["network"]
         network = self.recipes[name].landscape
-        ends = found.clouds()["minima"].to(network.device)
+        ends = found.clouds()["minima"].to(device_of(network))
         way = self.ways[case.settings["way"]]
         seed = key(self._seed(name, case.settings["pair"]), case.settings["way"])
         joined = way.join(network, ends, seed, folder)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from sgdtheory.landscapes.network import Network
-from sgdtheory.landscapes.network_objective import MiniBatch
 from sgdtheory.losses.loss import Loss
-from sgdtheory.protocol import Cloud, TensorsByName
-from sgdtheory.roles.examples import Score, Split
+from sgdtheory.protocol import Batch, Cloud, TensorsByName, parts_of
+from sgdtheory.rng import stream as random_stream
+from sgdtheory.roles.examples import NetworkLandscape, Score, Split
+from sgdtheory.roles.facts import constant_loss_of, penalty_of, states_rate
 
 
 class KeptStatistics:
@@ -23,9 +23,9 @@ class KeptStatistics:
 
     rows_at_once = 1  # the graph of one pass is kept at a time
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NetworkLandscape) -> None:
         self._network = network
-        theta = network.vector(network.function.plain).to(network.device)
+        (theta,) = network.init(1, random_stream(0, "statistics"))
         statistics = network.statistics(theta)
         self._shapes = {name: values.shape for name, values in statistics.items()}
         self._sizes = [values.numel() for values in statistics.values()]
@@ -38,11 +38,13 @@ class KeptStatistics:
         return self._network.loss
 
     def learning_rate(self) -> float | None:
-        return self._network.learning_rate()
+        """The network's own, a number that is known to work; None: it is to be measured."""
+        network = self._network
+        return network.learning_rate() if states_rate(network) else None
 
-    def constant_loss(self) -> float:
+    def constant_loss(self) -> float | None:
         """The training loss of the best prediction that is the same for all."""
-        return self._network.constant_loss()
+        return constant_loss_of(self._network)
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """Fresh random points [points, n + c] with their own statistics."""
@@ -67,14 +69,15 @@ class KeptStatistics:
         named = zip(self._shapes.items(), pieces, strict=True)
         return {name: piece.view(shape) for (name, shape), piece in named}
 
-    def batch(self, indices: Tensor) -> MiniBatch:
+    def batch(self, indices: Tensor) -> Batch:
         """The examples of indices [1, b]."""
         return self._network.batch(indices)
 
-    def parts(self) -> Iterator[tuple[MiniBatch, float]]:
-        return self._network.parts()
+    def parts(self) -> Iterator[tuple[Batch, float]]:
+        """Those of the network's whole objective, with their weights."""
+        return parts_of(self._network)
 
-    def losses(self, cloud: Cloud, batch: MiniBatch | None = None) -> Tensor:
+    def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
             weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
@@ -84,7 +87,7 @@ class KeptStatistics:
         for theta, point in zip(weights, cloud, strict=True):
             statistics = self._statistics_of(point)
             losses.append(self._network.loss_with(theta, statistics, batch))
-        return torch.stack(losses) + self._network.penalty(weights)
+        return torch.stack(losses) + penalty_of(self._network, weights)
 
     def score(self, cloud: Cloud, split: Split) -> Score:
         """Losses and errors [P, N] of the network's scored examples, statistics as they are."""

@@ -10,7 +10,6 @@ from sgdtheory.annotations import PositiveInt
 from sgdtheory.errors import RunError
 from sgdtheory.landscapes.derived.kept_statistics import KeptStatistics
 from sgdtheory.landscapes.derived.scored_once import scored_once
-from sgdtheory.landscapes.network import Network
 from sgdtheory.optim.cost import seconds_of_step
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.autoneb import AutoNEB
@@ -22,6 +21,7 @@ from sgdtheory.paths.straight_line import evenly_spaced, points_on_line
 from sgdtheory.paths.strings import Strings
 from sgdtheory.protocol import Cloud
 from sgdtheory.rng import stream
+from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Measured
 
@@ -43,12 +43,12 @@ class Joined(NamedTuple):
 class Way(Protocol):
     """One way to join two minima."""
 
-    def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+    def join(self, network: NetworkLandscape, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
         """Between ends [2, n], with checkpoints in the folder."""
         ...
 
-    def seconds(self, network: Network, ends: Cloud) -> float:
-        """About what that takes."""
+    def seconds(self, network: NetworkLandscape, ends: Cloud) -> float:
+        """About what that takes between ends [2, n]."""
         ...
 
 
@@ -58,7 +58,8 @@ class Line:
 
     aligned: bool = False
 
-    def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+    def join(self, network: NetworkLandscape, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+        """Scored at equal distances between ends [2, n]."""
         if self.aligned:
             first, second = ends.cpu()
             source = stream(seed, "align")
@@ -67,7 +68,8 @@ class Line:
         t = evenly_spaced(DENSE, ends.device)
         return _judged(network, points_on_line(ends, t), t, 0, 1.0)
 
-    def seconds(self, network: Network, ends: Cloud) -> float:
+    def seconds(self, network: NetworkLandscape, ends: Cloud) -> float:
+        """Next to nothing between ends [2, n]."""
         return 1.0
 
 
@@ -79,7 +81,8 @@ class Bent:
     bends: PositiveInt = 1
     curve: Literal["bezier", "chain"] = "bezier"
 
-    def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+    def join(self, network: NetworkLandscape, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+        """A curve between ends [2, n]; resumes from the folder."""
         curve = chain if self.curve == "chain" else bezier_of(self.bends)
         sgd = bend_sgd(network, ends, curve, self.gradients, seed)
         bends, _ = trained_bends(folder, self.curve, network, ends, curve, sgd, seed, WHOLE)
@@ -88,7 +91,8 @@ class Bent:
         ratio = Path(points, t).length_ratio
         return _judged(network, points, t, self.gradients, ratio)
 
-    def seconds(self, network: Network, ends: Cloud) -> float:
+    def seconds(self, network: NetworkLandscape, ends: Cloud) -> float:
+        """Of its gradients, from a step at ends [2, n]."""
         return self.gradients * seconds_of_step(network, 128, ends[:1])
 
 
@@ -99,12 +103,14 @@ class Searched:
 
     method: AutoNEB | Strings
 
-    def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+    def join(self, network: NetworkLandscape, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+        """A path between ends [2, n]; resumes from the folder."""
         method = self.method.adapted_to(network)
         found = method.find(network, ends, seed, folder)
         return _of_path(found, found.along.barrier(), found.barrier)
 
-    def seconds(self, network: Network, ends: Cloud) -> float:
+    def seconds(self, network: NetworkLandscape, ends: Cloud) -> float:
+        """Of the usual gradients and half as many again, from a step at ends [2, n]."""
         gradients, _, _ = self.method.cost()
         return 1.5 * gradients * seconds_of_step(network, self.method.batch_size, ends[:1])
 
@@ -122,7 +128,8 @@ class Evaluated:
 
     autoneb: AutoNEB
 
-    def join(self, network: Network, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+    def join(self, network: NetworkLandscape, ends: Cloud, seed: int, folder: UnitFolder) -> Joined:
+        """A path between ends [2, n]; resumes from the folder."""
         autoneb = self.autoneb.adapted_to(network)
         assert autoneb.batch_size is not None, "of examples"
         whole = KeptStatistics(network)
@@ -136,7 +143,8 @@ class Evaluated:
         along = profile(network, whole.weights_of(points), found.path.t)
         return _of_path(found, along.barrier(), barrier_of(seen.train_means))
 
-    def seconds(self, network: Network, ends: Cloud) -> float:
+    def seconds(self, network: NetworkLandscape, ends: Cloud) -> float:
+        """As a search by the landscape between ends [2, n]."""
         return Searched(self.autoneb).seconds(network, ends)
 
 
@@ -144,7 +152,9 @@ def _of_path(found: FoundPath, barrier: Measured, seen: float) -> Joined:
     return Joined(barrier, found.gradients, found.path.length_ratio, seen)
 
 
-def _judged(network: Network, points: Cloud, t: Tensor, gradients: int, ratio: float) -> Joined:
+def _judged(
+    network: NetworkLandscape, points: Cloud, t: Tensor, gradients: int, ratio: float
+) -> Joined:
     """A way of points [T, n] at t [T] that was not judged yet."""
     along = profile(scored_once(network), points, t)
     barrier = along.barrier()
