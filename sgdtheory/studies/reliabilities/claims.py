@@ -123,7 +123,7 @@ def _other_claim(ours: Row, theirs: Row, rows: Rows) -> Claim:
         f"{ours['network']}: in evaluation mode {_of_pairs(theirs['joined'], theirs['pairs'])} are "
         f"joined, {theirs['seen_joined']} in the eyes of the search and {theirs['diverged']} "
         f"without a finite path; half of the barriers are at most {_told(theirs, 'barrier')} nats, "
-        f"{_told(theirs, 'seen')} in the eyes of the search, at {theirs['gradients']:.0f} gradients"
+        f"{_told(theirs, 'seen')} in the eyes of the search"
     )
     found = share(higher, both)
     if not rows[0]["batch_norm"]:

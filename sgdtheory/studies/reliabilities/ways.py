@@ -35,7 +35,7 @@ class Joined(NamedTuple):
     barrier."""
 
     barrier: Measured
-    gradients: int = 0
+    gradients: int | None = None
     length_ratio: float | None = None
     seen: float | None = None
 
