@@ -24,8 +24,8 @@ from sgdtheory.rng import stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.studies.shared.minima_in_pairs import DENSE
 
-DENSE = 61  # points of a line or curve that are scored
 WHOLE = (0.0, 1.0)  # of a unit's progress
 
 
