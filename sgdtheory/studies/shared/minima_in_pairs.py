@@ -54,7 +54,7 @@ class MinimaInPairs(Study):
         return [(name, pair) for name in self.networks for pair in range(self.pairs)]
 
     def units(self, run: Run) -> list[Unit]:
-        """Two minima for each pair, and each way between two that are found."""
+        """Two minima for each pair, and each case on two that are found."""
         minima = {}
         for name, pair in self.every_pair():
             minima[name, pair] = self._minima_unit(run.science, name, pair)
