@@ -12,7 +12,7 @@ from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
-from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.reliabilities.claims import OTHER, OURS, claims_of, plot_of, summaries
 from sgdtheory.studies.reliabilities.ways import Way
 from sgdtheory.studies.shared.minima_in_pairs import MinimaInPairs
@@ -102,8 +102,15 @@ class AutoNEBReliability(MinimaInPairs):
             if not ends["untrained"]:
                 rows.append({**row, "batch_norm": ends["batch_norm"]})
         summary = summaries(rows)
-        shown = {"ways": summary, "pairs": rows, "minima": tables["minima"]}
-        return Verdict(claims_of(rows, summary), shown, [plot_of(self.networks)])
+        against = {"against": self._against(summary), "against_pairs": self._against(rows)}
+        shown = {"ways": summary, "pairs": rows, "minima": tables["minima"], **against}
+        return Verdict(claims_of(rows, summary), shown, [plot_of(self.compared)])
+
+    def _against(self, rows: Rows) -> Rows:
+        """The rows of networks that are compared, of all ways but the other practice: those of the
+        picture."""
+        own = [row for row in rows if row["network"] in self.compared]
+        return [row for row in own if not row["way"].startswith(OTHER)]
 
     def estimate(self, unit: Unit) -> Estimate:
         case = self.case_of(unit)

@@ -148,12 +148,12 @@ def plot_of(networks: Sequence[str]) -> Plot:
         "Barrier over the higher end, in nats, of each way to join two minima against the "
         "gradients that it took: medians over pairs, dots are pairs. All ways are judged alike, "
         f"on all training examples with recomputed statistics. Networks: {', '.join(networks)}.",
-        "ways",
+        "against",
         "gradients",
         ("barrier",),
         by="way",
         log="y",
         labels={"barrier": "barrier (nats)", "gradients": "gradients a pair"},
         joined=False,
-        singles="pairs",
+        singles="against_pairs",
     )
