@@ -76,7 +76,8 @@ def part_of(entry: dict[str, Any]) -> dict[str, Any]:
     )
     facts |= {"seconds": duration(spent), "device": device, "version": run.results["version"]}
     say_time(entry["command"], facts["seconds"])
-    return {"before": None, "claim": claim_of(entry)} | entry | facts | {"figures": pictures}
+    unsaid = {"before": None, "at_length": None, "claim": claim_of(entry)}
+    return unsaid | entry | facts | {"figures": pictures}
 
 
 def say_time(command: str, seconds: str) -> None:

@@ -134,6 +134,17 @@ JOBS: dict[str, list[str]] = {
         "study adam_temperature replicas=64 steps=200 sweep.sweep.learning_rate=[0.002] "
         "sweep.sweep.batch_size=[16,32] sweep.precision=0.5 sweep.replicas=4 sweep.steps=400"
     ],
+    "autoneb_reliability": [
+        "study autoneb_reliability networks=[mlp,mobilenet] pairs=1 data.limit=200 "
+        "recipes.mlp.landscape.model.hidden=[8] recipes.mlp.sgd.steps=100 "
+        "recipes.mobilenet.landscape.model.width=2 recipes.mobilenet.sgd.steps=20 "
+        "recipes.mobilenet.sgd.batch_size=32 ways.autoneb.method.steps=4 "
+        "ways.autoneb.method.last_steps=4 ways.autoneb.method.retries=0 "
+        "ways.evaluated.autoneb.steps=4 ways.evaluated.autoneb.last_steps=4 "
+        "ways.evaluated_draxler.autoneb.scale=0.001 ways.bezier_1.gradients=20 "
+        "ways.bezier_2.gradients=20 ways.bezier_3.gradients=20 ways.chain.gradients=20 "
+        "ways.string.method.steps=40 ways.string.method.above=0.3"
+    ],
     "collapse": [
         "study collapse systems.regression.replicas=50 systems.regression.steps=60 "
         "systems.regression.learning_rates=[0.9,1.04] systems.walk.replicas=200 "
@@ -181,7 +192,9 @@ JOBS: dict[str, list[str]] = {
     ],
     "learning_coefficient": [
         "study learning_coefficient ~systems.power_2 ~systems.power_6 ~systems.linear_5_3_2 "
-        "~systems.linear_4_4_4 learning_rates=[0.4,0.8] widths=[4,8] polish_steps=50 "
+        "~systems.linear_4_4_4 systems.linear_2_5_5_2.chains.steps=60 "
+        "systems.linear_2_5_5_2.chains.burn_in=30 learning_rates=[0.4,0.8] widths=[4,8] "
+        "polish_steps=50 "
         "chains.burn_in=20 chains.steps=40 systems.bowl.chains.steps=60 "
         "systems.bowl.chains.burn_in=30 "
         "systems.power_4.chains.steps=60 systems.power_4.chains.burn_in=30 "

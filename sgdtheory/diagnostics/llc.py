@@ -1,13 +1,13 @@
 """The local learning coefficient: how singular a minimum is, from Langevin chains round it."""
 
 from dataclasses import dataclass, replace
-from math import log
+from math import log, sqrt
 from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
+from sgdtheory.annotations import BelowOne, NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
 from sgdtheory.errors import UserError
 from sgdtheory.optim.langevin import Langevin
@@ -54,6 +54,7 @@ class LearningCoefficient:
     blocks: Annotated[int, Ge(4)] = 20
     localisation: NonNegative = 10.0
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
+    momentum: BelowOne = 0.0
     examples: Annotated[int, Ge(3)] | None = None
     seed: NonNegativeInt = 0
 
@@ -89,6 +90,7 @@ class LearningCoefficient:
             None,
             rate,
             Constant(),
+            self.momentum,
             temperature=temperature,
             noise_seed=key(self.seed, "chains"),
         )
@@ -96,7 +98,9 @@ class LearningCoefficient:
             landscape, theta, langevin, spring, self.chains, self.burn_in, self.blocks
         )
         # for the same time, and half as many
-        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2)
+        # of the same friction: with inertia half of η is 1/√2 of the time of a step
+        kept = self.momentum ** (1 / sqrt(2))
+        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2, momentum=kept)
         count = max(2, self.chains // 2)
         halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
         return Sampled(chains, halved, temperature, rate)

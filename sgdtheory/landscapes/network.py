@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import Population, population_statistics
+from sgdtheory.landscapes.mini_batch import MiniBatch
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.precision import mixed
 from sgdtheory.landscapes.written import as_written
@@ -126,6 +127,14 @@ class Network(NetworkObjective):
             prepared = self._layout(self.data.prepared(inputs, theta.dtype))
             weights = self._weights(theta)
             return self.function.with_statistics(weights, buffers, prepared)
+
+    def loss_with(self, theta: Tensor, buffers: TensorsByName, batch: MiniBatch) -> Tensor:
+        """The mean loss [] of a mini-batch that all points share at θ [n], without L2, of the
+        author's module in evaluation mode, batch norms using `buffers`; autograd follows it."""
+        with as_written(theta.dtype):
+            inputs = self._layout(self.data.prepared(batch.inputs[0], theta.dtype))
+            outputs = self.function.with_statistics(self._weights(theta), buffers, inputs)
+        return self.loss.losses(outputs[None], batch.targets).mean()
 
     def statistics(self, theta: Tensor) -> TensorsByName:
         """Batch-norm buffers [channels] of the un-augmented training set at θ [n]; empty without

@@ -1,5 +1,5 @@
 """The other ways to join two minima: the straight line, the same after alignment, and curves with
-one bend."""
+bends."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +16,7 @@ from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_lowering
 from sgdtheory.paths.alignment import align
-from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points
+from sgdtheory.paths.curves import Curve, CurveLandscape, bezier_of, chain, curve_points
 from sgdtheory.paths.logit_gap import logit_gap
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile, profile
@@ -33,8 +33,11 @@ from sgdtheory.runs.unit import UnitFolder
 from sgdtheory.statistics.rows import Row
 
 BEND_BATCH = 128  # of Bézier curves and chains
-BENDS: dict[str, Curve] = {"bezier": bezier, "chain": chain}
+BENT = ("bezier", "chain")  # the names of the curves that are trained
 CORNERS = 65  # points of a curve whose polyline has the curve's length
+# of the rate that is measured: the curvature changes with t from step to step. Mean and highest
+# barrier of 15 pairs of MLPs, one bend: .040 and .45 at the whole of it, .008 and .018 at this
+OF_BENDS = 0.7
 # of its length: an end that is no further from the other, once aligned, is that end but for
 # rounding
 SAME = 1e-6
@@ -43,11 +46,18 @@ WATCHED = 4  # examples on which a network's symmetry is found
 
 @dataclass(frozen=True)
 class Baselines:
-    """The other ways to join two minima, with their budgets: `gradients` of a bend, `dense` points
-    that are scored."""
+    """The other ways to join two minima, with their budgets: `gradients` of a curve, `dense` points
+    that are scored. `bends` of the Bézier curve; a chain has one."""
 
     gradients: PositiveInt = 800
     dense: Annotated[int, Ge(2)] = 15  # both ends
+    bends: PositiveInt = 2
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that are trained, by name."""
+        bezier = bezier_of(self.bends)
+        return dict(zip(BENT, (bezier, chain), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +141,7 @@ class Ways:
         return profile(self.landscape, points_on_line(ends, t), t)
 
     def bent(self, name: str, fraction: tuple[float, float]) -> Row:
-        """A curve with one bend; one that could not be trained is null, and after an interruption
+        """A curve with bends; one that could not be trained is null, and after an interruption
         it is not tried again. `fraction`: where in the unit's progress it begins and ends."""
         failed = self.folder.load_checkpoint(f"{name}-failed")
         if failed is not None:
@@ -147,38 +157,73 @@ class Ways:
             return nothing([name], why)
 
     def _bent(self, name: str, fraction: tuple[float, float]) -> Row:
-        """A curve with one bend, trained on its mean loss by the one loop."""
-        curve = BENDS[name]
+        """A curve, its bends trained on its mean loss by the one loop."""
+        curve = self.baselines.curves[name]
         ends = self.ends
         baselines = self.baselines
-        inner = CurveLandscape(self.landscape, ends, curve)
-        start = inner.init(1, stream(self.seed, name)).to(ends)
-        seed = key(self.seed, name)
-        (bend,), sgd = run_lowering(
-            self.folder, name, self._sgd(curve), inner, start, seed, fraction
+        seed = self.seed
+        sgd = bend_sgd(self.landscape, ends, curve, baselines.gradients, seed, self.adam)
+        bends, sgd = trained_bends(
+            self.folder, name, self.landscape, ends, curve, sgd, seed, fraction
         )
         t = evenly_spaced(baselines.dense, ends.device)
-        points = curve_points(curve, ends, bend, t)
+        points = curve_points(curve, ends, bends, t)
         along = profile(self.landscape, points, t)
-        corners = curve_points(curve, ends, bend, torch.linspace(0, 1, CORNERS))
         row = along.row(
             gradients=baselines.gradients,
             evaluations=baselines.dense,
             learning_rate=sgd.learning_rate,
-            length_ratio=Path(corners, t).length / Path(ends, t).chord,
+            bends=bends.numel() // ends.shape[1],
+            length_ratio=length_ratio(curve, ends, bends),
         )
         return {name: row, "curves": {name: along.curves()}}
 
-    def _sgd(self, curve: Curve) -> SGD:
-        """The loop that trains a bend."""
-        batch_size = bend_batch_size(self.landscape)
-        sgd = SGD(self.baselines.gradients, batch_size, "auto", Cosine(), 0.9)
-        if self.adam is not None:
-            return self.adam.of(sgd, self.adam.learning_rate)
-        if batch_size is None:
-            return sgd
-        rate = bend_rate(self.landscape, sgd, self.ends, curve, self.seed)
-        return replace(sgd, learning_rate=rate)
+
+def bend_sgd(
+    landscape: Landscape,
+    ends: Cloud,
+    curve: Curve,
+    gradients: int,
+    seed: int,
+    adam: AdamSettings | None = None,
+) -> SGD:
+    """The loop that trains the bends of a curve between ends [2, n] with so many gradients;
+    `adam`: not by SGD."""
+    batch_size = bend_batch_size(landscape)
+    sgd = SGD(gradients, batch_size, "auto", Cosine(), 0.9)
+    if adam is not None:
+        return adam.of(sgd, adam.learning_rate)
+    if batch_size is None:
+        return sgd
+    rate = bend_rate(landscape, sgd, ends, curve, seed)
+    return replace(sgd, learning_rate=rate)
+
+
+def trained_bends(
+    folder: UnitFolder,
+    name: str,
+    landscape: Landscape,
+    ends: Cloud,
+    curve: Curve,
+    sgd: SGD,
+    seed: int,
+    fraction: tuple[float, float],
+) -> tuple[Tensor, SGD]:
+    """The bends [K·n] of a curve between ends [2, n] at the end of a stage of this name, and the
+    SGD that got there."""
+    inner = CurveLandscape(landscape, ends, curve)
+    start = inner.init(1, stream(seed, name)).to(ends)
+    source = key(seed, name)
+    (bends,), last = run_lowering(folder, name, sgd, inner, start, source, fraction)
+    return bends, last
+
+
+def length_ratio(curve: Curve, ends: Cloud, bends: Tensor) -> float:
+    """The length of a curve with bends [K·n] over the distance of its ends [2, n]."""
+    t = torch.linspace(0, 1, CORNERS)
+    corners = curve_points(curve, ends, bends, t)
+    path = Path(corners, t)
+    return path.length_ratio
 
 
 def symmetry_of(landscape: NetworkLandscape) -> Symmetry:
@@ -198,12 +243,12 @@ def bend_batch_size(landscape: Landscape) -> int | None:
 
 
 def bend_rate(landscape: Landscape, sgd: SGD, ends: Cloud, curve: Curve, seed: int) -> float:
-    """A learning rate for the bend of a curve φ between ends [2, n]: that of the straight line over
-    max_t w₁(t)², as the curvature of L(φ(t)) in the bend is w₁²H; the landscape's own number where
-    it has one."""
+    """A learning rate for the bends of a curve φ between ends [2, n]: `OF_BENDS` times that of the
+    straight line over max_t Σ w_k(t)², as the largest curvature of L(φ(t)) in the bends is Σ w_k²
+    times that of L; the landscape's own number where it has one."""
     rate = rate_along(landscape, sgd, ends, key(seed, "bend"))
     if not is_measured(landscape):
         return rate
     t = torch.linspace(0, 1, CORNERS, dtype=torch.float64)
-    weights = curve(t)[:, 1]
-    return rate / float(weights.square().max())
+    weights = curve(t)[:, 1:-1]
+    return OF_BENDS * rate / float(weights.square().sum(1).max())

@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from sgdtheory.optim.cost import estimate_scores, seconds_of_step
-from sgdtheory.paths.baselines import BEND_BATCH, BENDS, Baselines, bend_batch_size
+from sgdtheory.paths.baselines import BEND_BATCH, BENT, Baselines, bend_batch_size
 from sgdtheory.paths.search import PathMethod, StepCost
 from sgdtheory.protocol import Cloud, Landscape
 
@@ -43,7 +43,7 @@ class EdgeProgress(NamedTuple):
 
     def of_bend(self, k: int) -> tuple[float, float]:
         """Where the k-th curve with a bend begins and ends."""
-        width = (self.bent - self.aligned) / len(BENDS)
+        width = (self.bent - self.aligned) / len(BENT)
         begin = self.aligned + k * width
         end = self.aligned + (k + 1) * width
         return begin, end
@@ -71,7 +71,7 @@ def edge_progress(
         method.search_cost(step, look),
         method.points_measured * look,
         2 * baselines.dense * look,
-        len(BENDS) * (of_bend * baselines.gradients + baselines.dense * look),
+        len(BENT) * (of_bend * baselines.gradients + baselines.dense * look),
         REST * look,
     )
     *parts, total = accumulate(costs)

@@ -1,12 +1,14 @@
-"""The other ways to join two points: the straight line, and curves with one bend that is trained
+"""The other ways to join two points: the straight line, and curves with bends that are trained
 (Garipov et al. 2018).
 
-Each is φ(t) = w₀(t)·θ₀ + w₁(t)·bend + w₂(t)·θ₁: a curve is the function t [T] → w [T, 3].
-
+Each is φ(t) = w₀(t)·θ₀ + w₁(t)·bend₁ + … + w_K(t)·bend_K + w_{K+1}(t)·θ₁: a curve is the function
+t [T] → w [T, K + 2].
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from math import comb
 from typing import Annotated, NamedTuple, TypeAlias
 
 import torch
@@ -43,9 +45,23 @@ def chain(t: Tensor) -> Tensor:
     return torch.stack([before, middle, after], -1)
 
 
-def curve_points(curve: Curve, ends: Tensor, bend: Tensor, t: Tensor) -> Tensor:
-    """φ(t) [T, n] of one bend [n] between ends [2, n]."""
-    corners = torch.stack([ends[0], bend.to(ends), ends[1]])
+def bezier_of(bends: int) -> Curve:
+    """The Bézier curve with so many bends, of degree bends + 1; with one, `bezier`."""
+    return bezier if bends == 1 else partial(_bernstein, bends + 1)
+
+
+def _bernstein(degree: int, t: Tensor) -> Tensor:
+    """(d over k)·tᵏ(1 − t)^{d−k} for k = 0 … d, of t [T] the weights [T, d + 1]."""
+    weights = []
+    for k in range(degree + 1):
+        weights.append(comb(degree, k) * t.pow(k) * (1 - t).pow(degree - k))
+    return torch.stack(weights, -1)
+
+
+def curve_points(curve: Curve, ends: Tensor, bends: Tensor, t: Tensor) -> Tensor:
+    """φ(t) [T, n] of bends [K, n], or of one [n], between ends [2, n]."""
+    between = bends.to(ends).view(-1, ends.shape[1])
+    corners = torch.cat([ends[:1], between, ends[1:]])
     return curve(t.to(ends)) @ corners
 
 
@@ -77,13 +93,13 @@ class CurveDraws:
 
 @dataclass(frozen=True, eq=False)
 class CurveLandscape:
-    """E_t L(φ(t)), t uniform in [0, 1], as a landscape over bends [R, n] (Garipov et al. 2018,
-    1802.10026, Eq. 1 and 3.2).
+    """E_t L(φ(t)), t uniform in [0, 1], as a landscape over the K bends of a curve, one after the
+    other in a row [R, K·n] (Garipov et al. 2018, 1802.10026, Eq. 1 and 3.2).
 
-    A mini-batch draws one t a row, so that a step costs one gradient a bend; the whole objective is
-    the mean over `nodes` midpoints. Where mini-batches come from, and the learning rate, are the
-    inner landscape's own: count and batch, or sample. Fresh bends are the middle of the ends, a
-    hundredth of their distance off it, for symmetry may hold the straight line.
+    A mini-batch draws one t a row, so that a step costs one gradient a row, however many bends; the
+    whole objective is the mean over `nodes` midpoints. Where mini-batches come from, and the
+    learning rate, are the inner landscape's own: count and batch, or sample. Fresh bends are evenly
+    spaced between the ends, a hundredth of their distance off the line, for symmetry may hold it.
     """
 
     inner: Landscape
@@ -91,20 +107,28 @@ class CurveLandscape:
     curve: Curve = bezier
     nodes: Annotated[int, Ge(1)] = 16
 
+    @cached_property
+    def bends(self) -> int:
+        """K."""
+        start = torch.zeros(1)
+        return self.curve(start).shape[1] - 2
+
     @property
     def dim(self) -> int:
-        return self.inner.dim
+        return self.bends * self.inner.dim
 
     def init(self, points: int, stream: Generator) -> Cloud:
-        """Bends [points, n] near the middle of the ends."""
+        """Bends [points, K·n] near the straight line."""
         distance = (self.ends[1] - self.ends[0]).norm()
         draws = torch.randn(points, self.dim, generator=stream)
-        away = draws.to(self.ends) / self.dim**0.5
-        bends: Cloud = self.ends.mean(0) + NUDGE * distance * away
+        away = draws.to(self.ends) / self.inner.dim**0.5
+        t = torch.linspace(0, 1, self.bends + 2)[1:-1].to(self.ends)
+        line = torch.lerp(self.ends[:1], self.ends[1:], t[:, None])
+        bends: Cloud = line.flatten() + NUDGE * distance * away
         return bends
 
     def losses(self, cloud: Cloud, batch: CurveBatch | None = None) -> Tensor:
-        """Of bends [R, n], [R]."""
+        """Of bends [R, K·n], [R]."""
         if batch is not None:
             points = self._at(cloud, batch.t.to(cloud))
             return self.inner.losses(points, batch.inner)
@@ -118,21 +142,25 @@ class CurveLandscape:
     def losses_and_gradients(
         self, cloud: Cloud, batch: CurveBatch | None = None, into: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """`losses` [R] and their gradients w₁(t)·∇L(φ(t)) [R, n]."""
+        """`losses` [R] and their gradients w_k(t)·∇L(φ(t)), [R, K·n]."""
         if batch is None:
             return by_autograd(self.losses, cloud)
         t = batch.t.to(cloud)
-        losses, gradients = value_and_grad(self.inner, self._at(cloud, t), batch.inner, into)
-        middle = self.curve(t)[:, 1]
-        return losses, middle[:, None] * gradients
+        losses, gradients = value_and_grad(self.inner, self._at(cloud, t), batch.inner)
+        between = self.curve(t)[:, 1:-1]
+        of_bends = between[:, :, None] * gradients[:, None]
+        return losses, of_bends.flatten(1)
 
-    def _at(self, bends: Cloud, t: Tensor) -> Cloud:
-        """φ(t) of each bend [R, n] at its own t [R], or all at one t [1]."""
+    def _at(self, cloud: Cloud, t: Tensor) -> Cloud:
+        """φ(t) of the bends of each row [R, K·n] at its own t [R], or all at one t [1]."""
         weights = self.curve(t).T
-        first, middle, last = weights[..., None]  # each [R or 1, 1]
-        start, end = self.ends.to(bends)
-        points: Cloud = first * start + middle * bends + last * end
-        return points
+        first, *between, last = weights[..., None]  # each [R or 1, 1]
+        start, end = self.ends.to(cloud)
+        points = first * start
+        for weight, bends in zip(between, cloud.chunk(self.bends, 1), strict=True):
+            points = points + weight * bends
+        whole: Cloud = points + last * end
+        return whole
 
     # What follows is there where the inner landscape has it; else there is no such attribute.
 

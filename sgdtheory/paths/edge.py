@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sgdtheory.landscapes.derived.scored_once import scored_once
 from sgdtheory.optim.adam import AdamSettings
-from sgdtheory.paths.baselines import BENDS, Baselines, Ways
+from sgdtheory.paths.baselines import BENT, Baselines, Ways
 from sgdtheory.paths.budget import EdgeProgress, edge_progress
 from sgdtheory.paths.ensembling import ensembling
 from sgdtheory.paths.path import FoundPath
@@ -111,7 +111,7 @@ def _add_other_ways(row: Row, ways: Ways, progress: EdgeProgress) -> None:
     """The columns of the other ways, and their losses among the row's curves."""
     ways.folder.tell(progress.measured, "aligning")
     columns = _lines(ways)
-    for k, name in enumerate(BENDS):
+    for k, name in enumerate(BENT):
         columns.append(ways.bent(name, progress.of_bend(k)))
     for of_way in columns:
         row["curves"] |= of_way.pop("curves", {})

@@ -25,7 +25,7 @@ WORTH = 0.005  # a barrier below this fraction of the straight line's is not wor
 
 
 class Edge(NamedTuple):
-    """The lowest way found between two minima, whichever it is: a path, a curve with one bend, a
+    """The lowest way found between two minima, whichever it is: a path, a curve with bends, a
     straight line."""
 
     barrier: float  # its highest loss − the higher minimum's: an upper bound of the true one

@@ -58,11 +58,18 @@ def _straight(row: Row, digits: int) -> str:
 def is_flat(row: Row) -> bool:
     """Whether the lowest way rises by no more than its own error, or by a fraction of the straight
     line's barrier that does not count."""
-    lowest = row["lowest_way"]["barrier"]
-    error = lowest["stderr"] or 0.0
+    lowest = Measured.from_json(row["lowest_way"]["barrier"])
     line = row["straight_barrier"]
     height = 0.0
     if line:
         height = line["value"]
-    room = max(2 * error, CONNECTED * height)
-    return bool(lowest["value"] <= room)
+    return does_not_count(lowest, height)
+
+
+def does_not_count(barrier: Measured, straight: float) -> bool:
+    """Whether a barrier is no more than its own error, or than a fraction of the straight line's
+    that does not count."""
+    assert barrier.value is not None
+    error = barrier.stderr or 0.0
+    room = max(2 * error, CONNECTED * straight)
+    return barrier.value <= room

@@ -118,6 +118,11 @@ class NetworkLandscape(Scored, WithExamples, Protocol):
         """Outputs [b, …] at one point θ [n] for inputs [b, …], batch norms using `buffers`."""
         ...
 
+    def loss_with(self, theta: Tensor, buffers: TensorsByName, batch: Batch) -> Tensor:
+        """The mean loss [] of a shared mini-batch at θ [n] without L2, batch norms using `buffers`
+        [channels]."""
+        ...
+
     def statistics(self, theta: Tensor) -> TensorsByName:
         """Batch-norm buffers [channels] of the training set at one point θ [n]."""
         ...

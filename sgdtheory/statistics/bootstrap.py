@@ -74,15 +74,33 @@ def ratio_of_means(above: Array, below: Array, unit: str = "") -> Measured:
     scale = bottom.mean()
     if not np.isfinite(top).all() or not scale > 0:
         return Measured.nothing("not finite")
-    count = len(top)
-    rows = resampled_rows(count)
-    numerators = top[rows].mean(1)
-    denominators = bottom[rows].mean(1)
-    draws = numerators / denominators
+    draws = _resampled_ratios(top, bottom)
     spread = float(draws.std(ddof=1))
-    error = small_sample_correction(count) * spread
+    error = small_sample_correction(len(top)) * spread
     ratio = float(top.mean() / scale)
     return Measured(ratio, error, unit)
+
+
+def ratio_draws(above: Array, below: Array) -> Array:
+    """⟨above⟩/⟨below⟩ of two tables [S, P] in each resample of the P replicas, [R], as far from
+    its value as the error of `ratio_of_means` says: where the true ratio stands among them is
+    uniform.
+
+    >>> ratio_draws(np.full((3, 4), 6.0), np.full((3, 4), 2.0)).shape
+    (200,)
+    """
+    top = above.mean(0)
+    bottom = below.mean(0)
+    ratio = float(top.mean() / bottom.mean())
+    away = _resampled_ratios(top, bottom) - ratio
+    return ratio + small_sample_correction(len(top)) * away
+
+
+def _resampled_ratios(top: Array, bottom: Array) -> Array:
+    """The ratio of the means of two columns [P] in each resample, [R]."""
+    rows = resampled_rows(len(top))
+    ratios: Array = top[rows].mean(1) / bottom[rows].mean(1)
+    return ratios
 
 
 def small_sample_correction(count: int) -> float:

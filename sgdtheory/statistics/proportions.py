@@ -34,3 +34,17 @@ def at_most(count: int, total: int) -> float:
         return 1.0
     bound = beta.ppf(CONFIDENCE, count + 1, total - count)
     return float(bound)
+
+
+def interval(count: int, total: int) -> tuple[float, float]:
+    """The probabilities that a count is compatible with, 95 %, two-sided and exact (Clopper &
+    Pearson 1934, 10.1093/biomet/26.4.404).
+
+    >>> low, high = interval(20, 20)
+    >>> round(low, 4), high
+    (0.8316, 1.0)
+    """
+    from scipy.stats import binomtest  # here, because importing it costs half a second
+
+    found = binomtest(count, total).proportion_ci(CONFIDENCE, "exact")
+    return float(found.low), float(found.high)

@@ -13,6 +13,7 @@ from sgdtheory.models.densenet import DenseNet
 from sgdtheory.models.gpt import GPT
 from sgdtheory.models.linear import Linear
 from sgdtheory.models.mlp import MLP
+from sgdtheory.models.mobilenet import MobileNet, Separable
 from sgdtheory.models.resnet import ResNet
 from sgdtheory.models.vit import ViT
 
@@ -37,6 +38,21 @@ def test_resnet_of_table_6(depth: int, parameters: int, millions: float) -> None
     found = count(ResNet(CIFAR, 10, depth))
     assert found == parameters
     assert round(found / 1e6, 1 if depth == 110 else 2) == millions
+
+
+def test_separable_convolutions() -> None:
+    """9C weights for the 3×3 and CC' for the 1×1, in the place of 9CC'; channels do not meet before
+    they are mixed."""
+    part = Separable(6, 10, stride=2).eval()
+    assert count(part) == 9 * 6 + 2 * 6 + 6 * 10 + 2 * 10
+    image = torch.zeros(1, 6, 8, 8)
+    moved = image.clone()
+    moved[:, 2] = 1.0
+    with torch.no_grad():
+        change = (part.spatial[0](moved) - part.spatial[0](image)).abs().amax((0, 2, 3))
+        assert change.nonzero().flatten().tolist() == [2]
+        assert part(moved).shape == (1, 10, 4, 4)
+    assert count(MobileNet(DIGITS, 10)) == 3_322
 
 
 @pytest.mark.parametrize(

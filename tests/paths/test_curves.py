@@ -1,4 +1,4 @@
-"""Curves with one bend: their shape, and that training finds the bend of the lowest mean loss."""
+"""Curves with bends: their shape, and that training finds the bend of the lowest mean loss."""
 
 from typing import Any
 
@@ -10,7 +10,15 @@ from torch import Tensor
 from sgdtheory.landscapes.linear_net import LinearNet
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.paths.curves import Curve, CurveLandscape, bezier, chain, curve_points, straight
+from sgdtheory.paths.curves import (
+    Curve,
+    CurveLandscape,
+    bezier,
+    bezier_of,
+    chain,
+    curve_points,
+    straight,
+)
 from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 
@@ -62,6 +70,44 @@ def test_gradients_follow_the_chain_rule(curve: Curve) -> None:
     wanted, inner = value_and_grad(net, points, batch.inner)
     torch.testing.assert_close(losses, wanted)
     torch.testing.assert_close(gradients, curve(t)[:, 1:2] * inner)
+
+
+@pytest.mark.parametrize("bends", [1, 2, 3])
+def test_a_bezier_curve_of_several_bends(bends: int) -> None:
+    """Evenly spaced on the line they are the line; their weights sum to one, and are symmetric."""
+    curve = bezier_of(bends)
+    ends, _ = corners()
+    at = torch.linspace(0, 1, bends + 2, dtype=torch.float64)[1:-1]
+    on_line = torch.lerp(ends[:1], ends[1:], at[:, None])
+    along = curve_points(curve, ends, on_line, T)
+    torch.testing.assert_close(along, torch.lerp(ends[:1], ends[1:], T[:, None]))
+    weights = curve(T)
+    assert weights.shape == (101, bends + 2)
+    torch.testing.assert_close(weights.sum(1), torch.ones_like(T))
+    torch.testing.assert_close(weights.flip(0, 1), weights)
+    assert bends > 1 or torch.equal(weights, bezier(T))
+
+
+def test_gradients_of_several_bends_follow_the_chain_rule() -> None:
+    """∂L(φ(t))/∂bend_k = w_k(t)·∇L(φ(t)), against finite differences."""
+    net = LinearNet(width=3)
+    ends, _ = corners()
+    along = CurveLandscape(net, ends, bezier_of(3))
+    assert along.dim == 3 * net.dim
+    bends = along.init(2, stream(0, "bends")).double()
+    t = torch.tensor([0.3, 0.8], dtype=torch.float64)
+    batch = along.sample(2, 4, stream(0, "sample"))._replace(t=t)
+    losses, gradients = value_and_grad(along, bends, batch)
+    for row in range(2):
+        point = curve_points(along.curve, ends, bends[row].view(3, -1), t[row : row + 1])
+        inner = batch.inner[row : row + 1]
+        torch.testing.assert_close(losses[row], net.losses(point, inner)[0])
+    direction = torch.randn(bends.shape, generator=stream(0, "v"), dtype=torch.float64)
+    step = 1e-6
+    rise = along.losses(bends + step * direction, batch) - along.losses(
+        bends - step * direction, batch
+    )
+    torch.testing.assert_close(rise / (2 * step), (gradients * direction).sum(1))
 
 
 def best_height(net: LinearNet, curve: Curve) -> tuple[float, float]:

@@ -79,7 +79,7 @@ SMALL = [
     "systems.bowl.chains.chains=50", "learning_rates=[0.3,3.0]", "widths=[1,2]", "stepped=power_4",
     "network.data.limit=50", "polish_steps=100", "chains.burn_in=100", "chains.steps=100",
     "~systems.linear_3_3_3", "~systems.linear_5_3_2",
-    "~systems.linear_4_4_4", "~systems.power_2", "~systems.power_6", "systems.power_4.chains.steps=800", "chains.chains=2",
+    "~systems.linear_4_4_4", "~systems.linear_2_5_5_2", "~systems.power_2", "~systems.power_6", "systems.power_4.chains.steps=800", "chains.chains=2",
     "executor.workers=1", "threads=1", "run.dir=found",
 ]  # fmt: skip
 
