@@ -28,7 +28,7 @@ WORDS = (
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgdtheory.report.page.draw", lambda path: path)
+    monkeypatch.setattr("sgdtheory.report.page.draw", lambda path, out=None: path)
 
 
 @pytest.fixture

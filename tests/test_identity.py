@@ -48,7 +48,7 @@ class Net(nn.Module):
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    def drawn(path: Path) -> Path:
+    def drawn(path: Path, out: Path | None = None) -> Path:
         RunData.read(path)
         Folder(path).write_text("report.html", "drawn")
         return path / "report.html"

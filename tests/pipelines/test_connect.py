@@ -160,7 +160,7 @@ def test_one_more_minimum_keeps_its_edges(
         (["landscape=double_well", "pairs=[[0,5]]"], "no pair of two different minima"),
         (["landscape=double_well", "pairs=some"], "pairs"),
         (["landscape=quadratic"], "there is 1 minimum"),
-        (["landscape=double_well", "autoneb=quick"], "there are draxler, fast"),
+        (["landscape=double_well", "autoneb=quick"], "did you mean 'fast'?"),
     ],
 )
 def test_mistakes(
