@@ -73,10 +73,9 @@ def heading(name: str, unit: str = "") -> str:
     plain, bracket, given = name.partition("[")
     column = last_part(plain)
     words = NAMES.get(plain) or _in_words(plain.removeprefix(TEMPERATURE))
+    words += bracket + given
     measured_in = "%" if is_fraction(column) else _unit(column, unit)
-    if measured_in:
-        words += f" / {measured_in}"
-    return words + bracket + given
+    return f"{words} / {measured_in}" if measured_in else words
 
 
 def of_adam(heading: str) -> str:
