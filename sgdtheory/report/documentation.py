@@ -10,6 +10,7 @@ from typing import NamedTuple
 SECTIONS = {
     "train": "Minima are joined by paths of almost constant low loss",
     "connect": "Minima are joined by paths of almost constant low loss",
+    "autoneb_reliability": "AutoNEB is reliable where statistics are the network's own",
     "sweep-temperature": "SGD has a temperature, and it is η/2b",
     "instability": "From early in training on, copies end in one valley",
     "width_and_barriers": "Wider networks have lower barriers",

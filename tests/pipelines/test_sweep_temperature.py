@@ -55,7 +55,7 @@ def two_rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("two_rates")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        patch.setattr("sgdtheory.report.figures.style._rendered", lambda canvas: PLAIN)
+        patch.setattr("sgdtheory.report.figures.canvas._rendered", lambda canvas, kind: PLAIN)
         assert call("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]").code == 0
     return where / "runs"
 
