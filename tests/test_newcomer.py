@@ -46,9 +46,9 @@ SWEEP = (
 STUDY = f"study batch_noise draws=64 {SMALL}"
 COMMANDS = """
 import json, sys
-from sgdtheory.report.figures import style
+from sgdtheory.report.figures import canvas
 from tests.conftest import PLAIN, call
-style._rendered = lambda canvas: PLAIN
+canvas._rendered = lambda figure, kind: PLAIN
 said = [call(*line.split()) for line in sys.argv[1:]]
 print(json.dumps([[one.code, one.err] for one in said]))
 """
