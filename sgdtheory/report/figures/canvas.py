@@ -178,8 +178,9 @@ def inline(drawing: Drawing, words: str) -> str:
     width = re.search(r' width="([\d.]+)pt"', svg)
     share = float(width[1]) / POINTS / WIDTH if width else 1.0
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    panels = escape(json.dumps([panel._asdict() for panel in drawing.panels], ensure_ascii=False))
-    said = f"{words}. {drawing.axes_in_words}".removesuffix(" ")
+    panels = json.dumps([panel._asdict() for panel in drawing.panels], ensure_ascii=False)
+    panels = escape(harmless(panels))
+    said = harmless(f"{words}. {drawing.axes_in_words}".removesuffix(" "))
     attributes = (
         f'role="img" aria-label="{escape(said)}" data-panels="{panels}" '
         f'style="width: {100 * share:.0f}%; min-width: {28 * share:.0f}rem" '
