@@ -42,8 +42,8 @@ class LearningCoefficient:
     error is that of their means, and ± 1.96 of it a 95 % interval. `localisation` γ: directions of
     curvature below γ/nβ do not count.
 
-    No number, and the reason, where chains diverge, lie below θ*, do not agree (R̂), still drift, or
-    where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
+    No number, and the reason, where chains diverge, lie below θ*, do not agree (R̂), still drift,
+    or where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
     number: steps were too large or too few. Beside it `llc_r_hat`, `llc_virial` and
     `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
     """

@@ -3,6 +3,7 @@ configurations differ. No torch."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,12 +138,13 @@ def means_table(groups: Sequence[Group], claims: Sequence[str]) -> Table:
         "headline holds",
         "edges connected",
     ]
-    kept = [k for k in range(len(headings)) if any(row[k] for row in rows)]
-    return Table(
-        [Text(headings[k]) for k in kept],
-        [[row[k] for k in kept] for row in rows],
-        [],
-    )
+    filled = map(any, zip(*rows, strict=True))
+    kept = list(compress(range(len(headings)), filled))
+    names: list[str] = [Text(headings[k]) for k in kept]
+    body = []
+    for row in rows:
+        body.append([row[k] for k in kept])
+    return Table(names, body, [])
 
 
 def _means(group: Group, claims: Sequence[str]) -> list[str]:

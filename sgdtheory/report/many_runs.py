@@ -197,7 +197,7 @@ def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:
     """What groups are called, of each of which there is a run."""
     asked = [_words(run) for run in runs]
     shared = set(shared_words(runs)) if len(runs) > 1 else set()
-    names = [" ".join(word for word in words if word not in shared) for words in asked]
+    names = [_without(words, shared) for words in asked]
     if len(set(names)) < len(names):
         names = [_by_settings(run, keys) for run in runs]
     if len({run.command for run in runs}) > 1:
@@ -208,7 +208,12 @@ def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:
 def shared_words(runs: Sequence[Brief]) -> list[str]:
     """The overrides that all runs have."""
     first, *others = [_words(run) for run in runs]
-    return [word for word in first if all(word in words for words in others)]
+    common = set(first).intersection(*others)
+    return [word for word in first if word in common]
+
+
+def _without(words: Sequence[str], shared: set[str]) -> str:
+    return " ".join(word for word in words if word not in shared)
 
 
 def _words(run: Brief) -> list[str]:

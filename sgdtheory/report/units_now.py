@@ -21,10 +21,10 @@ def units_now(runs: Iterable[tuple[Folder, str, list[Json]]]) -> list[list[Json]
         waiting = [row["hash"] for row in rows if row["status"] in WAITING]
         open_jobs |= {known[unit].id for unit in waiting if unit in known}
     states = states_of(open_jobs)
-    return [
-        [_unit_now(row, status, known.get(row["hash"]), states) for row in rows]
-        for (_, status, rows), known in zip(runs, jobs, strict=True)
-    ]
+    found = []
+    for (_, status, rows), known in zip(runs, jobs, strict=True):
+        found.append([_unit_now(row, status, known.get(row["hash"]), states) for row in rows])
+    return found
 
 
 def _unit_now(row: Json, run: str, job: Job | None, states: dict[str, Seen] | None) -> Json:

@@ -112,7 +112,9 @@ def table(
             settings = ", ".join(f"{named[name]} {_cell(flat[0], name)}" for name in constant)
             notes = [f"In every row: {settings}", *notes]
     smalls = {name: _smallest_plain(flat, name) for name in shown}
-    body = [[_cell(row, name, smalls[name]) for name in shown] for row in flat]
+    body = []
+    for row in flat:
+        body.append([_cell(row, name, smalls[name]) for name in shown])
     return Table([named[name] for name in shown], body, notes)
 
 
