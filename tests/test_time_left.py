@@ -80,6 +80,24 @@ def test_units_of_several_lengths_within_half_from_a_tenth_on() -> None:
             assert 1 / 1.5 < left / truth < 1.5
 
 
+def test_what_a_fraction_means_is_learnt_from_a_unit_that_has_ended() -> None:
+    """Nine tenths are done in a second, the last takes nine."""
+    clock = TimeLeft()
+
+    def fraction(seconds: float) -> float:
+        return 0.9 * seconds if seconds < 1 else 0.9 + 0.1 * (seconds - 1) / 9
+
+    for tick in range(79):
+        now = tick / 4
+        first = UnitNow("edge-0", "done" if now >= 10 else "running", fraction(min(now, 10)))
+        is_begun = now >= 10
+        second = UnitNow("edge-1", "running" if is_begun else "missing", fraction(now - 10))
+        clock.look(now, [first, second._replace(fraction=second.fraction if is_begun else 0.0)])
+        if now >= 13 and clock.left is not None:
+            assert clock.left == pytest.approx(20 - now, abs=1.0)
+    assert clock.left is not None
+
+
 def test_a_unit_that_was_begun_before_tells_by_what_is_seen_of_it() -> None:
     clock = TimeLeft()
     for second in range(11):

@@ -40,6 +40,8 @@ from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.runs.unit import UnitFolder
 
+AGAIN = 0.2  # the share of attempts that another one follows; progress alone depends on it
+
 
 @dataclass(frozen=True)
 class Cycle:
@@ -167,10 +169,16 @@ class AutoNEB:
         return (self.points_together + 1) * (self.final_sub_points + 1)
 
     def search_cost(self, step: StepCost, look: float) -> float:
-        """All attempts, where a step of k pivots costs step(k) and an evaluated point `look`."""
+        """All attempts as far as they are likely, where a step of k pivots costs step(k) and an
+        evaluated point `look`."""
         _, points, _ = self.cost()
         attempt = sum(self._cycle_costs(step)) + points * look
-        return len(self.multiples) * attempt
+        return attempt * sum(self._likely)
+
+    @property
+    def _likely(self) -> list[float]:
+        """How likely each attempt is made: mostly the first is enough."""
+        return [AGAIN**k for k in range(len(self.multiples))]
 
     def _cycle_costs(self, step: StepCost) -> list[float]:
         """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take
@@ -194,8 +202,7 @@ class AutoNEB:
         one a cycle, and checkpoints inside cycles."""
         landscape = scored_once(landscape)
         state = AutoNEBState.read(kept_state(folder), ends.device)
-        attempts = len(self.multiples)
-        costs = self._cycle_costs(progress.step) * attempts
+        costs = [p * cost for p in self._likely for cost in self._cycle_costs(progress.step)]
         done = [0.0, *accumulate(costs)]  # after so many cycles
         total = done[-1]
 

@@ -1,7 +1,8 @@
 """How long a command will still take, learnt from what its units have taken so far.
 
 Units of one kind take about the same time (`edge-0-1` and `edge-1-3`, not `minimum-0`), and a unit
-says which fraction of it is done. Units that are known to come count like others of their kind.
+says which fraction of it is done; what part of the time that is, those show that have ended. Units
+that are known to come count like others of their kind.
 """
 
 import re
@@ -11,9 +12,11 @@ from heapq import heapify, heapreplace
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
+
 SURE = 0.1  # a unit of which so much was seen being done tells its own time
 SEEN = 0.01  # with less nothing is known of it
-SETTLING = 10.0  # seconds over which an estimate moves to a new one
+SETTLING = 2.0  # seconds over which an estimate moves to a new one
 ENDED = ("done", "failed")
 
 
@@ -33,11 +36,24 @@ class _Watched:
     began: float
     first: float
     fraction: float = 0.0
+    passed: list[tuple[float, float]] = field(default_factory=list)  # fractions, and when
 
-    def whole(self, now: float) -> float | None:
-        """Seconds that all of it takes, from what was seen of it."""
-        gained = self.fraction - self.first
-        return (now - self.began) / gained if gained >= SEEN else None
+
+class _Profile(NamedTuple):
+    """Which part of its time a unit had taken when it said what fraction was done."""
+
+    fractions: list[float]
+    parts: list[float]
+
+    @classmethod
+    def of(cls, watched: _Watched, now: float) -> "_Profile":
+        """Of one that has ended, and was seen from its beginning."""
+        fractions = [fraction for fraction, _ in watched.passed]
+        parts = [(when - watched.began) / (now - watched.began) for _, when in watched.passed]
+        return cls([0.0, *fractions, 1.0], [0.0, *parts, 1.0])
+
+    def part(self, fraction: float) -> float:
+        return float(np.interp(fraction, self.fractions, self.parts))
 
 
 @dataclass
@@ -47,6 +63,7 @@ class TimeLeft:
     workers: int = 1
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of units, by kind
+    _profiles: dict[str, list[_Profile]] = field(default_factory=dict)  # by kind
     _waiting: set[str] = field(default_factory=set)
     _looked: float = 0.0  # when
     _told: tuple[float, float] | None = None  # what was last told, and when
@@ -58,6 +75,8 @@ class TimeLeft:
             if unit.status == "running":
                 new = _Watched(now, unit.fraction)
                 watched = self._watched.setdefault(unit.name, new)
+                if unit.fraction > watched.fraction:
+                    watched.passed.append((unit.fraction, now))
                 watched.fraction = unit.fraction
             elif unit.status in ENDED:
                 self._end(unit.name, now)
@@ -74,10 +93,23 @@ class TimeLeft:
         watched = self._watched.pop(name, between)
         if watched is None:
             return  # it was over before
+        kind = kind_of(name)
+        if watched.first == 0.0 and now > watched.began:
+            self._profiles.setdefault(kind, []).append(_Profile.of(watched, now))
         watched.fraction = 1.0
-        whole = watched.whole(now)
+        whole = self._whole(name, watched, now)
         if whole is not None:
-            self._taken.setdefault(kind_of(name), []).append(whole)
+            self._taken.setdefault(kind, []).append(whole)
+
+    def _part(self, name: str, fraction: float) -> float:
+        """The part of its time that a unit has taken when a fraction is done."""
+        profiles = self._profiles.get(kind_of(name))
+        return fmean(one.part(fraction) for one in profiles) if profiles else fraction
+
+    def _whole(self, name: str, watched: _Watched, now: float) -> float | None:
+        """Seconds that all of a unit takes, from what was seen of it."""
+        gained = self._part(name, watched.fraction) - self._part(name, watched.first)
+        return (now - watched.began) / gained if gained >= SEEN else None
 
     def _tell(self, now: float, estimate: float | None) -> None:
         if estimate is None or self._told is None:
@@ -119,18 +151,18 @@ class TimeLeft:
         for the first to end are the short ones."""
         taken = {kind: list(seconds) for kind, seconds in self._taken.items()}
         for unit in running:
-            whole = self._watched[unit.name].whole(now)
+            whole = self._whole(unit.name, self._watched[unit.name], now)
             if whole is not None:
                 taken.setdefault(kind_of(unit.name), []).append(whole)
         return {kind: fmean(seconds) for kind, seconds in taken.items()}
 
     def _left_of(self, unit: UnitNow, now: float, typical: dict[str, float]) -> float | None:
         watched = self._watched[unit.name]
-        whole = watched.whole(now)
+        whole = self._whole(unit.name, watched, now)
         is_sure = watched.fraction - watched.first >= SURE
         if whole is None or not is_sure:
             whole = typical.get(kind_of(unit.name), whole)
-        return None if whole is None else (1 - unit.fraction) * whole
+        return None if whole is None else (1 - self._part(unit.name, unit.fraction)) * whole
 
 
 def kind_of(name: str) -> str:
