@@ -6,7 +6,7 @@ bit.
     python scripts/pin.py --check A B     only these jobs
 
 A change that should move no number is made between two checks. Bits differ between processors and
-versions of torch, so the file says where it was made; elsewhere write it anew before the change.
+versions of torch, numpy and scipy, so the file says where it was made; elsewhere write it anew before the change.
 All jobs take some six minutes on one core.
 """
 
@@ -257,6 +257,8 @@ QUICK = (
 
 def machine() -> dict[str, str]:
     """What bits depend on."""
+    import numpy
+    import scipy
     import torch
 
     lines = (
@@ -269,7 +271,8 @@ def machine() -> dict[str, str]:
         for line in lines
         if line.startswith(("model name", "model\t"))
     ]
-    return {"torch": torch.__version__, "processor": " ".join(model[:2]) or platform.processor()}
+    versions = {each.__name__: each.__version__ for each in (torch, numpy, scipy)}
+    return versions | {"processor": " ".join(model[:2]) or platform.processor()}
 
 
 def numbers(tree: Any) -> Any:
