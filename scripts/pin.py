@@ -6,8 +6,8 @@ bit.
     python scripts/pin.py --check A B     only these jobs
 
 A change that should move no number is made between two checks. Bits differ between processors and
-versions of torch, numpy and scipy, so the file says where it was made; elsewhere write it anew before the change.
-All jobs take some six minutes on one core.
+versions of torch, numpy and scipy, so the file says where it was made; elsewhere write it anew
+before the change. All jobs take some six minutes on one core.
 """
 
 import contextlib
