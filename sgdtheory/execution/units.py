@@ -45,6 +45,22 @@ def work_through(run: Run, units: list[Unit], killed: Killed = lambda process: "
             time.sleep(0.1)
 
 
+def close(folder: UnitFolder, why: Callable[[], str]) -> bool:
+    """Say of a unit that nobody does any more why it has failed; nothing where `why` is empty, or
+    it is done. False where somebody still holds it.
+
+    It is looked at while it is held: to make a lease has a network file system forget what it
+    remembers of the directory.
+    """
+    with folder.lock(looks_on=False) as mine:
+        if not mine:
+            return False
+        now = folder.status
+        if now["status"] not in TERMINAL_STATUSES and (said := why()):
+            folder.write_json("status.json", {**now, "status": "failed", "why": said})
+    return True
+
+
 def _worker_of(status: Facts) -> Process | None:
     """Who wrote that a unit is running: a number alone may be another process's by now."""
     try:

@@ -1,6 +1,7 @@
 """One checked command: its pipeline, where its run is kept, and who does its units."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
@@ -78,6 +79,19 @@ class Share(NamedTuple):
     threads: int
     trust: tuple[str, ...]
     units: tuple[str, ...]  # their hashes
+
+    @classmethod
+    def of(cls, run: Run, settings: "Settings", cpus: int, units: Iterable[Unit]) -> "Share":
+        """These units of a run, for a process that has so many cores where no number of threads was
+        asked for."""
+        return cls(
+            path=str(run.path.absolute()),
+            where=str(Path.cwd()),
+            device=settings.units_device,
+            threads=settings.threads or cpus,
+            trust=settings.trust,
+            units=tuple(unit.hash for unit in units),
+        )
 
 
 class Task(NamedTuple):

@@ -12,13 +12,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from sgdtheory.annotations import NonNegative, Place, PositiveFloat
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.execution.machine import cores
-from sgdtheory.execution.units import TERMINAL_STATUSES
+from sgdtheory.execution.units import close
 from sgdtheory.runs.interrupt import handlers_kept, stop_if_asked
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import JOB, Settings, Share
@@ -54,7 +53,10 @@ class Ray:
             task = ray.remote(do_share).options(
                 num_cpus=self.cpus, num_gpus=self.gpus, max_retries=DEATHS
             )
-            left = {task.remote(self._share(run, settings, unit)): unit for unit in pending}
+            cpus = max(1, int(self.cpus))
+            left = {}
+            for unit in pending:
+                left[task.remote(Share.of(run, settings, cpus, [unit]))] = unit
             try:
                 while left:
                     stop_if_asked()
@@ -90,16 +92,6 @@ class Ray:
         finally:
             ray.shutdown()
 
-    def _share(self, run: Run, settings: Settings, unit: Unit) -> Share:
-        return Share(
-            path=str(run.path.absolute()),
-            where=str(Path.cwd()),
-            device=settings.units_device,
-            threads=settings.threads or max(1, int(self.cpus)),
-            trust=settings.trust,
-            units=(unit.hash,),
-        )
-
 
 def _refuse_silent(address: str) -> None:
     """Raise RunError where nobody answers: Ray itself would ask for minutes, and hear no Ctrl-C."""
@@ -127,10 +119,7 @@ def _close(run: Run, unit: Unit, reference: "ObjectRef[None]") -> None:
         ray.get(reference)
     except ray.exceptions.RayError as fault:
         why = f"its task ended: {_in_a_line(str(fault))}"
-    folder = run.folder(unit)
-    with folder.lock(looks_on=False) as mine:
-        if mine and (now := folder.status)["status"] not in TERMINAL_STATUSES:
-            folder.write_json("status.json", {**now, "status": "failed", "why": why})
+    close(run.folder(unit), lambda: why)
 
 
 def _in_a_line(said: str) -> str:

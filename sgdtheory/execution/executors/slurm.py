@@ -7,14 +7,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError, UserError
-from sgdtheory.execution.units import TERMINAL_STATUSES
+from sgdtheory.execution.units import TERMINAL_STATUSES, close
 from sgdtheory.report.stdio import say
 from sgdtheory.runs.interrupt import Interrupted, stop_if_asked
 from sgdtheory.runs.jobs import (
@@ -97,7 +96,7 @@ class Slurm:
         executor.update_parameters(**self._parameters(run))
         count = min(len(units), MOST_JOBS)
         shares = [units[first::count] for first in range(count)]
-        works = [Work(self._share(run, settings, share)) for share in shares]
+        works = [Work(Share.of(run, settings, self.cpus, share)) for share in shares]
         try:
             found = executor.submit_array(works)
         except submitit.core.utils.FailedJobError as fault:
@@ -106,16 +105,6 @@ class Slurm:
         for job, share in zip(found, shares, strict=True):
             jobs |= {unit.hash: Job(job.job_id, _newest_state(run, unit)) for unit in share}
         return jobs
-
-    def _share(self, run: Run, settings: Settings, units: Iterable[Unit]) -> Share:
-        return Share(
-            path=str(run.path.absolute()),
-            where=str(Path.cwd()),
-            device=settings.units_device,
-            threads=settings.threads or self.cpus,
-            trust=settings.trust,
-            units=tuple(unit.hash for unit in units),
-        )
 
     def _parameters(self, run: Run) -> dict[str, object]:
         """What sbatch is told, by submitit's names."""
@@ -205,32 +194,17 @@ def _wait(run: Run, units: list[Unit], jobs: dict[str, Job]) -> list[str]:
             continue
         for unit in left:
             job = jobs[unit.hash]
-            if not states[job.id].is_living and _is_closed(run, unit, job, states[job.id]):
+            seen = states[job.id]
+            why = partial(_why_failed, run, unit, job, seen)
+            if not seen.is_living and close(run.folder(unit), why):
                 left = [other for other in left if other is not unit]
-                if states[job.id].state == "CANCELLED":
+                if seen.state == "CANCELLED":
                     cancelled.append(f"{unit.name}: job {job.id} was cancelled")
     return cancelled
 
 
 def _is_terminal(run: Run, unit: Unit) -> bool:
     return run.folder(unit).status["status"] in TERMINAL_STATUSES
-
-
-def _is_closed(run: Run, unit: Unit, job: Job, seen: Seen) -> bool:
-    """Say of a unit whose job is over why it is not done; False where somebody still holds it.
-
-    It is looked at while it is held: to make a lease has a network file system forget what it
-    remembers of the directory.
-    """
-    folder = run.folder(unit)
-    with folder.lock(looks_on=False) as mine:
-        if not mine:
-            return False
-        now = folder.status
-        why = _why_failed(run, unit, job, seen)
-        if now["status"] not in TERMINAL_STATUSES and why:
-            folder.write_json("status.json", {**now, "status": "failed", "why": why})
-    return True
 
 
 def _why_failed(run: Run, unit: Unit, job: Job, seen: Seen) -> str:
