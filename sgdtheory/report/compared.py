@@ -49,7 +49,14 @@ class Compared(NamedTuple):
 
 def compare(paths: Sequence[Path], out: Path | None) -> Path:
     """One page for several runs, and its tables beside it; gives the path of the page."""
-    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
+    return _page(_groups(paths), out)
+
+
+def _groups(paths: Sequence[Path]) -> list[Group]:
+    return groups_of([brief(path) for path in dict.fromkeys(paths)])
+
+
+def _page(groups: Sequence[Group], out: Path | None) -> Path:
     runs = [run for group in groups for run in group.runs]
     out = out or _home(runs)
     claims = claims_of(runs)
@@ -77,13 +84,13 @@ def compare(paths: Sequence[Path], out: Path | None) -> Path:
 
 def runs_csv(paths: Sequence[Path]) -> str:
     """The runs as one table."""
-    return csv_text(list(rows_of(groups_of([brief(path) for path in dict.fromkeys(paths)]))))
+    return csv_text(list(rows_of(_groups(paths))))
 
 
 def show_compared(paths: Sequence[Path]) -> None:
     """What several runs of one command say together: their groups with means over seeds, and where
     the page is."""
-    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
+    groups = _groups(paths)
     claims = claims_of([run for group in groups for run in group.runs])
     found = means_table(groups, claims[:MOST_TOLD])
     print()
@@ -91,7 +98,7 @@ def show_compared(paths: Sequence[Path]) -> None:
     alike = f", all with {shared}" if shared and len(groups) > 1 else ""
     print_prose([f"{len(paths)} runs{alike}; means over seeds ± one standard error:"])
     print_table(found.headings, found.rows)
-    tell(f"comparison: {compare(paths, None)}")
+    tell(f"comparison: {_page(groups, None)}")
 
 
 def _home(runs: list[Brief]) -> Path:

@@ -38,22 +38,17 @@ def _print_json(paths: list[Path], with_units: bool) -> None:
         with as_written(path):
             row = row_of(path)
             if with_units:
-                row["units"] = _known(path)
+                _refuse_nothing(path)
+                *_, row["units"] = status_of(path)
             rows.append(row)
     print(json.dumps(rows, indent=1))
 
 
-def _known(path: Path) -> list[Json]:
-    """The units of a run; a UserError where there is none."""
-    if not (path / "manifest.json").exists():
-        raise UserError(_nothing(path))
-    *_, units = status_of(path)
-    return units
-
-
-def _nothing(path: Path) -> str:
+def _refuse_nothing(path: Path) -> None:
+    if (path / "manifest.json").exists():
+        return
     why = "no run is here (no manifest.json)" if path.exists() else "no such directory"
-    return f"{path}: {why}; `sgdtheory status` lists the runs under ./runs"
+    raise UserError(f"{path}: {why}; `sgdtheory status` lists the runs under ./runs")
 
 
 def _show_runs(root: Path) -> None:
@@ -73,7 +68,7 @@ def _show_runs(root: Path) -> None:
 
 
 def _show_units(path: Path) -> None:
-    _known(path)
+    _refuse_nothing(path)
     ((_, status, manifest, units),) = with_places([(path, *status_of(path))])
     tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
