@@ -20,7 +20,7 @@ MAIN = ("-P", "-c", "from sgdtheory.entry import main; main()")
 HERE = ("threads=1", "device=cpu")
 SLURM = ("executor=slurm", "executor.jobs=2")
 # some twenty seconds for each minimum on a core of 2020
-TRAIN = ("train", "model=mlp", "sgd.steps=20000", "sgd.batch_size=32", "minima=2", *HERE)
+TRAIN = ("train", "model=mlp", "sgd.steps=60000", "sgd.batch_size=32", "minima=2", *HERE)
 QUICK = (
     "autoneb.steps=20",
     "autoneb.last_steps=20",
