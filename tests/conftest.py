@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sgdtheory.cli import main
+from tests.plain_pictures import draw_plainly
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault(
@@ -79,15 +80,11 @@ def disks_are_not_waited_for() -> Iterator[None]:
         yield
 
 
-PLAIN = b'<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
-
-
 @pytest.fixture(autouse=True)
 def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have matplotlib draw for the tests that look at pictures alone: half of a short command's
-    time is its."""
+    """Have matplotlib draw for the tests that look at pictures alone."""
     if "pictures" not in request.keywords:
-        monkeypatch.setattr("sgdtheory.report.figures.canvas._rendered", lambda canvas, kind: PLAIN)
+        draw_plainly(monkeypatch.setattr)
 
 
 class Said(NamedTuple):

@@ -62,7 +62,7 @@ from sgdtheory.runs.digests import digest
 from sgdtheory.runs.folder import Folder
 os.fsync = lambda descriptor: None
 sgdtheory.execution.loop.git_commit = lambda: None
-def draw(path):
+def draw(path, out=None):
     Folder(path).write_text("report.html", digest(sgdtheory.report.page.finished(path).results))
     return path / "report.html"
 sgdtheory.report.page.draw = draw

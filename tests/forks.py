@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ROOT = Path(__file__).resolve().parents[1]
 WORDS = ["device=cpu", "threads=1", "executor.workers=1"]
 
 # short commands of each kind: what they import is imported once
@@ -66,7 +67,8 @@ class Server:
         self.folder = Path(tempfile.mkdtemp())
         self.count = 0
         self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+            [sys.executable, "-m", "tests.forks"], cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
         )  # fmt: skip
         atexit.register(self.process.kill)
@@ -175,7 +177,11 @@ def _serve() -> None:
         import scipy.stats  # noqa: F401
 
         from sgdtheory.cli import main
+        from tests.composed_once import compose_once
+        from tests.plain_pictures import draw_plainly
 
+        compose_once()
+        draw_plainly()
         for words in SHORTLY:
             sys.argv = ["sgdtheory", *words, *WORDS]
             try:

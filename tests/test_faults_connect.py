@@ -15,7 +15,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.rng import stream
 from tests import test_faults
 from tests.forks import WORDS
-from tests.test_faults import OFTEN, completes, go, killed_at_random, undisturbed
+from tests.test_faults import OFTEN, completes, go, killed_at_random
 
 RING = ("connect", "landscape=ring", *WORDS)  # two seconds of work, most of it inside one edge
 # 2,000 steps of a fifth of a millisecond
@@ -64,15 +64,12 @@ def test_killed_inside_an_edge_it_comes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(test_faults, "OFTEN", SOMETIMES)
-    undisturbed(RING)
-    killed_at_random(tmp_path, RING, 10, 1.5)
+    killed_at_random(tmp_path, RING, 10)
 
 
 @pytest.mark.slow
 def test_an_edge_of_a_network_killed_at_random(tmp_path: Path) -> None:
-    words = edge_of("mlp", tmp_path)
-    undisturbed(words)
-    killed_at_random(tmp_path, words, 10, 1.5)
+    killed_at_random(tmp_path, edge_of("mlp", tmp_path), 10)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from tests import test_faults
 from tests.forks import WORDS
-from tests.test_faults import killed_at_random, undisturbed
+from tests.test_faults import killed_at_random
 
 SMALL = (
     "sweep-temperature", "landscape=quadratic", "landscape.directions=3", "sweep.learning_rate=[0.1,0.4]",
@@ -45,9 +45,8 @@ def nothing_is_done_twice(log: list[str]) -> bool:
 def test_killed_at_random_it_comes_to_the_same_bits(
     kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed(SMALL)
     monkeypatch.setattr(test_faults, "OFTEN", LOGGED)
-    runs = killed_at_random(tmp_path, SMALL, kills, 1.5)  # it takes two seconds
+    runs = killed_at_random(tmp_path, SMALL, kills)
     logs = [
         (tmp_path / str(number) / "log").read_text(encoding="utf-8").splitlines()
         for number in range(runs)

@@ -46,9 +46,9 @@ SWEEP = (
 STUDY = f"study batch_noise draws=64 {SMALL}"
 COMMANDS = """
 import json, sys
-from sgdtheory.report.figures import canvas
-from tests.conftest import PLAIN, call
-canvas._rendered = lambda figure, kind: PLAIN
+from tests.conftest import call
+from tests.plain_pictures import draw_plainly
+draw_plainly()
 said = [call(*line.split()) for line in sys.argv[1:]]
 print(json.dumps([[one.code, one.err] for one in said]))
 """
@@ -65,7 +65,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the eleven examples in it."""
     copy = tmp_path_factory.mktemp("newcomer")
     for name in COPIED:
-        shutil.copytree(HERE / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(HERE / name, copy / name)  # and what is compiled already
     for name in FILES:
         shutil.copy2(HERE / name, copy / name)
     for name, text in recipes().items():

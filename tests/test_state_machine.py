@@ -233,6 +233,8 @@ class Disturbed(RuleBasedStateMachine):
         status, report = do(self.home, "status", run), do(self.home, "report", run)
         self.in_words(status)
         self.in_words(report)
+        if before == undisturbed()[name][1] and not self.touched and not self.own:
+            assert report.code == 0, (report, self.told())
         edited = [
             file for file in ("results.json", "table.csv") if self.stands(self.run(name) / file)
         ]

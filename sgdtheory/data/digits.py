@@ -1,6 +1,7 @@
 """Handwritten digits that come with scikit-learn: the default, because nothing has to be
 downloaded."""
 
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def digits(
     )
 
 
+@cache
 def _loaded() -> tuple[np.ndarray, np.ndarray]:
     """Images [N, 8, 8] of 0 … 16 and classes [N], from scikit-learn's file where it lies there:
     importing it costs a second."""

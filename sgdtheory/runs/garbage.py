@@ -4,6 +4,7 @@ looking takes a seventh of a command's start."""
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 @contextmanager
@@ -21,6 +22,11 @@ def not_looked_for() -> Iterator[None]:
 def look_again() -> None:
     """Look for garbage from now on, and never among what a process had imported at the first
     time."""
-    if gc.get_freeze_count() == 0:
-        gc.freeze()
+    _freeze_once()
     gc.enable()
+
+
+@cache
+def _freeze_once() -> None:
+    """Counting what is frozen already would walk through all of it."""
+    gc.freeze()

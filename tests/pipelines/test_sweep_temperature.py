@@ -12,7 +12,8 @@ import torch
 from sgdtheory.runs import interrupt
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.unit import UnitFolder
-from tests.conftest import PLAIN, Command, call
+from tests.conftest import Command, call
+from tests.plain_pictures import draw_plainly
 from tests.test_outside import OPTIONS, outside  # noqa: F401  (a fixture)
 
 SMALL = (
@@ -55,7 +56,7 @@ def two_rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("two_rates")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        patch.setattr("sgdtheory.report.figures.canvas._rendered", lambda canvas, kind: PLAIN)
+        draw_plainly(patch.setattr)
         assert call("sweep-temperature", *SMALL, "sweep.learning_rate=[0.1,0.2]").code == 0
     return where / "runs"
 
