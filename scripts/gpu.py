@@ -59,6 +59,7 @@ class Size:
     training: int = 4000
     compiled: bool = True
     sweep: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
     grid: tuple[str, ...] = ("sweep.batch_size=[32,128]", "replicas=8", "steps=2000")
 
 
@@ -70,6 +71,10 @@ SMALL = Size(
     training=20,
     compiled=False,
     sweep=("sweep.batch_size=[32]", "replicas=8", "steps=400"),
+    path=(
+        *("autoneb.steps=4", "autoneb.last_steps=4", "autoneb.retries=0", "plane=0"),
+        *("baselines.gradients=4", "baselines.dense=3"),
+    ),
     grid=("sweep.batch_size=[32]", "replicas=4", "steps=100"),
 )
 
@@ -169,8 +174,7 @@ def valley(size: Size, at: Path, pack: Path | None) -> list[Row]:
     words = [*pictures(pack), "minima=2", f"sgd.steps={size.training}"]
     seconds = command("train", *words, run=minima)
     rows = [Row("train, two minima", seconds, "s")]
-    budget = ["autoneb.steps=4", "autoneb.last_steps=4"] if size.training < 100 else []
-    spent = command("connect", f"minima={minima}", *budget, run=at / "path")
+    spent = command("connect", f"minima={minima}", *size.path, run=at / "path")
     (edge,) = results(at / "path")["edges"]
     barrier = edge["barrier"]
     line = edge["linear"]["train_loss"]

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAIN = ("-P", "-c", "from sgdtheory.entry import main; main()")
 HERE = ("threads=1", "device=cpu")
 SLURM = ("executor=slurm", "executor.jobs=2")
-# some twenty seconds for each minimum on a core of 2020
-TRAIN = ("train", "model=mlp", "sgd.steps=60000", "sgd.batch_size=32", "minima=2", *HERE)
+STEPS = 60_000  # some twenty seconds for each minimum on a core of 2020
+TRAIN = ("train", "model=mlp", f"sgd.steps={STEPS}", "sgd.batch_size=32", "minima=2", *HERE)
 QUICK = (
     "autoneb.steps=20",
     "autoneb.last_steps=20",
@@ -91,6 +91,13 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(local: Path, tmp_path: Path) -> Path:
     (tmp_path / "local").symlink_to(local / "local")
     return tmp_path
+
+
+def steps_for(seconds: float, where: Path) -> int:
+    """So many steps that a minimum takes this long here, by the run that was not disturbed."""
+    (manifest,) = where.glob("local/train/*/manifest.json")
+    found = json.loads(manifest.read_text(encoding="utf-8"))
+    return int(STEPS * seconds / found["seconds"])
 
 
 def jobs(where: Path) -> list[str]:
@@ -181,7 +188,7 @@ def test_it_makes_room_for_what_is_urgent(place: Path) -> None:
 def test_its_time_is_over(place: Path) -> None:
     """A minute, of which Slurm may take its warning away; the work takes longer."""
     words = ("executor=slurm", "executor.jobs=1", "executor.time=1")
-    long = (*TRAIN, "sgd.steps=60000")
+    long = (*TRAIN, f"sgd.steps={steps_for(75, place)}")
     assert run(place, *long, "run.root=longer")[0] == 0
     code, said = run(place, *long, "run.root=slurm", *words)
     assert code == 0, said

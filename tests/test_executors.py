@@ -18,6 +18,7 @@ from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.loop import execute
 from sgdtheory.execution.machine import devices_of
 from sgdtheory.report.progress import Watcher
+from sgdtheory.report.status import show_status
 from sgdtheory.report.units_now import units_now
 from sgdtheory.runs import jobs
 from sgdtheory.runs.folder import Folder
@@ -255,6 +256,19 @@ def test_units_that_wait_say_for_what(tmp_path: Path, squeue: Path) -> None:
     ]
     assert rows_of(tmp_path, "failed")[0] == "failed: jobs/7_0_0_log.out"
     assert rows_of(tmp_path, "done", "done")[0] == "done: "
+
+
+def test_programs_are_told_it_too(
+    tmp_path: Path, squeue: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    squeue.write_text(STATES["7_0"], encoding="utf-8")
+    run = Folder(tmp_path / "runs/train/r")
+    note_jobs(run, {"u0": Job("7_0")})
+    run.write_json("units.json", [{"name": "minimum-0", "hash": "u0", "directory": "u"}])
+    run.write_json("manifest.json", {"status": "running", "started": 0})
+    show_status([run.path], tmp_path / "runs", as_json=True)
+    ((unit,),) = [row["units"] for row in json.loads(capsys.readouterr().out)]
+    assert (unit["status"], unit["where"]) == ("running", "node3, job 7_0")
 
 
 def why(tmp_path: Path, state: str, newest: int = 0) -> str:

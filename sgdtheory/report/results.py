@@ -89,14 +89,17 @@ def show_results(path: Path, results: Json) -> None:
     if results.get("edges"):
         show_tree(results)
     _show_claims(results.get("claims", []))
-    if (path / "report.html").exists():
-        tell(f"report: {path / 'report.html'}")
+    _show_report(path)
 
 
 def show_in_short(path: Path, results: Json) -> None:
     """One of several runs: its headline, and where its report is."""
     claims = results.get("claims", [])
     print_prose([_sentence(claim) for claim in claims[:1]])
+    _show_report(path)
+
+
+def _show_report(path: Path) -> None:
     if (path / "report.html").exists():
         tell(f"report: {path / 'report.html'}")
 

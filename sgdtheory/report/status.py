@@ -39,7 +39,7 @@ def _print_json(paths: list[Path], with_units: bool) -> None:
             row = row_of(path)
             if with_units:
                 _refuse_nothing(path)
-                *_, row["units"] = status_of(path)
+                ((*_, row["units"]),) = with_places([(path, *status_of(path))])
             rows.append(row)
     print(json.dumps(rows, indent=1))
 
