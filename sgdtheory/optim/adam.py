@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from sgdtheory.annotations import BelowOne, PositiveFloat
 from sgdtheory.errors import UserError
@@ -37,17 +37,19 @@ class Adam(SGD):
 
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
         """One step of the cloud [P, n] and of m and s [2, P, n], in place, by torch's own kernel,
-        which goes once through memory and is wrong in silence where that is not contiguous."""
+        which goes once through memory and is wrong in silence where that is not contiguous.
+
+        What `torch.optim` does around that kernel takes three times as long as it, on a small net.
+        """
         mean, square = velocity.unbind()  # views
         points = cloud.contiguous()
-        adamw(
+        torch._fused_adamw_(
             [points],
             [force.contiguous()],
             [mean],
             [square],
             [],  # of AMSGrad
-            [cloud.new_tensor(float(step))],
-            fused=True,
+            [cloud.new_tensor(float(step + 1))],
             amsgrad=False,
             beta1=self.momentum,
             beta2=self.beta2,
