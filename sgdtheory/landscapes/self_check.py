@@ -26,6 +26,7 @@ from sgdtheory.landscapes.written import as_written
 from sgdtheory.protocol import TensorsByName, by_autograd, hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
+from sgdtheory.statistics.numbers import in_short
 
 if TYPE_CHECKING:
     from sgdtheory.landscapes.mini_batch import MiniBatch
@@ -69,9 +70,11 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
             f"model: {few.function.name} fails in float64 or {dtype} ({type(fault).__name__}: "
             f"{why}); it must take any inputs of the data, in the dtype of its weights"
         ) from fault
+    between = [in_short(distance, 1) for distance in (gap, given, apart, alone)]
     return (
-        f"same bits twice; descended − scored {gap:.0e}, model_at − scored {given:.0e}, "
-        f"rows apart to {apart:.0e}, points to {alone:.0e}{by_hand}{products}{mixed}"
+        "same bits twice; descended − scored {}, model_at − scored {}, "
+        "rows apart to {}, points to {}".format(*between)
+        + f"{by_hand}{products}{mixed}"
     )
 
 
@@ -260,7 +263,7 @@ def _by_hand_apart(few: "Network", cloud: Tensor) -> str:
             f"model: losses and gradients by hand of {few.function.name} differ by {worst:.2g} "
             f"from autograd's; use landscape.rows=vmap"
         )
-    return f", by hand to {worst:.0e}"
+    return f", by hand to {in_short(worst, 1)}"
 
 
 def _apart(few: "Network", cloud: Tensor, examples: Tensor) -> float:

@@ -28,6 +28,7 @@ from sgdtheory.roles.facts import error_of_loss, objective_gap, title_of, unit_o
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Results
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of
 
@@ -238,7 +239,7 @@ def _stationary(rows: Rows, title: str) -> Claim:
     holds = largest <= STATIONARY
     counted = _counted(rows, not holds)
     words = (
-        f"{counted} of {title}: |∇L| ≤ {largest:.1e} at all of "
+        f"{counted} of {title}: |∇L| ≤ {in_short(largest, 2)} at all of "
         f"them, lowest value {min(objectives):.6g}"
     )
     return Claim("stationary", words, Measured(largest), expected, holds)

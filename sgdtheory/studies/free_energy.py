@@ -24,6 +24,7 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
@@ -220,8 +221,8 @@ def _at_rest(rows: Rows) -> Claim:
     cloud = last["divergence"]
     equation = last["divergence_exact"]
     words = (
-        f"at the last moment the cloud is {cloud:.1e} nats from e^(−Φ/T), the equation "
-        f"{equation:.1e}"
+        f"at the last moment the cloud is {in_short(cloud, 2)} nats from e^(−Φ/T), the equation "
+        f"{in_short(equation, 2)}"
     )
     holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
     expected = f"the same to {AT_REST:g} nats and three standard errors"

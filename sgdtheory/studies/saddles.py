@@ -30,7 +30,7 @@ from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot
-from sgdtheory.statistics.numbers import in_full
+from sgdtheory.statistics.numbers import in_full, in_short
 from sgdtheory.statistics.proportions import share
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of
@@ -219,7 +219,7 @@ def _exact(saddles: Rows) -> list[Claim]:
     returns = f"{back} of {count} searches from nearby come back, in at most {longest} iterations"
     still = steepest < STATIONARY
     near = back == count and longest <= ITERATIONS
-    flat = f"|∇L| ≤ {steepest:.1e} at all of them"
+    flat = f"|∇L| ≤ {in_short(steepest, 2)} at all of them"
     return [
         Claim("index", words, Measured(right / count), "1: exact", right == count),
         Claim("stationary", flat, Measured(steepest), f"< {STATIONARY:g}", still),

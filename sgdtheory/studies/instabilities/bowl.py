@@ -18,6 +18,7 @@ from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesNoise
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
@@ -123,7 +124,7 @@ def _mean_claim(name: str, rows: Rows) -> Claim:
 def _pair_claim(name: str, rows: Rows) -> Claim:
     """Each pair by itself."""
     off = max(row["off"] for row in rows)
-    words = f"{name}: that is −⅛ΔᵀHΔ for each pair, to {off:.1e} of the loss"
+    words = f"{name}: that is −⅛ΔᵀHΔ for each pair, to {in_short(off, 2)} of the loss"
     return Claim(f"{name}_pairs", words, Measured(off), f"≤ {ROUNDING:g}", off <= ROUNDING)
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known
 
@@ -106,5 +107,5 @@ def _control(run: Row) -> Claim:
 def _exact(thresholds: Rows) -> Claim:
     apart = max(column_of(thresholds, "apart"))
     names = ", ".join(dict.fromkeys(column_of(thresholds, "optimiser")))
-    words = f"on a parabola {names} begin to grow at the stated edge, to {apart:.0e} of it"
+    words = f"on a parabola {names} begin to grow at the stated edge, to {in_short(apart, 1)} of it"
     return Claim("thresholds", words, Measured(apart), f"< {EXACT:g}: exact", apart < EXACT)
