@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
-from math import ceil
 from typing import Annotated, Literal, Self
 
 import torch
@@ -13,22 +12,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
-from sgdtheory.landscapes.batch_norm import (
-    EXACT_IMAGES,
-    by_products,
-)
+from sgdtheory.landscapes.batch_norm import EXACT_IMAGES, by_products
 from sgdtheory.landscapes.by_hand import ByHand
+from sgdtheory.landscapes.by_parameter import by_parameter
 from sgdtheory.landscapes.fitted import fitted
-from sgdtheory.landscapes.mini_batch import MiniBatch
+from sgdtheory.landscapes.mini_batch import MiniBatch, partition
 from sgdtheory.landscapes.penalty import Decay, Penalty
 from sgdtheory.landscapes.precision import Precision
-from sgdtheory.landscapes.rows import Batched, Rows, rows_for
+from sgdtheory.landscapes.rows import Batched, Rows, rows_for, vectorises
 from sgdtheory.landscapes.twice import twice_differentiable
+from sgdtheory.landscapes.views import Leaves
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.protocol import Cloud, TensorsByName, by_autograd, value_and_grad
-from sgdtheory.rng import stream
 from sgdtheory.runs.tensors import Tensors
 
 PART_VALUES = 1 << 21  # numbers in a part of the objective: all of digits, 682 images of CIFAR
@@ -97,9 +94,10 @@ class NetworkObjective:
         if part is None:
             largest = max(data.train_inputs[0].numel(), example[0].numel())
             part = max(1, min(EXACT_IMAGES, PART_VALUES // largest))
-        self._parts = self._partition(part)
+        self._parts = [indices.to(self.device) for indices in partition(self.count, part)]
         self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
+        self._leaves = Leaves(self._weights)
         self._by_hand: ByHand | None = None
         if rows in ("auto", "batched") and entry is None and not compile:
             self._by_hand = ByHand.of(self.function, self.loss, self.data, self.penalty)
@@ -111,25 +109,13 @@ class NetworkObjective:
             mode = "reduce-overhead" if compile == "cuda_graphs" else None
             self._row_losses = torch.compile(self._losses_of_rows, mode=mode)
 
-    def _partition(self, part: int) -> list[Tensor]:
-        """The indices of the parts of about `part` examples each, [part], drawn once: folders come
-        sorted by class."""
-        order = torch.randperm(self.count, generator=stream(0, "partition"))
-        parts = order.chunk(ceil(self.count / part))
-        return [indices.to(self.device) for indices in parts]
-
     def _vectorises(self) -> bool:
-        """Whether vmap can follow the module: not where values decide, or buffers are written."""
-        theta = self.vector(self.function.plain).float()
-        theta = theta.to(self.device)
-        cloud = theta.expand(2, -1)
+        """Whether vmap can follow the module, on a mini-batch that points share or on their own."""
+        theta = self.vector(self.function.plain).float().to(self.device)
         two = self._parts[0][:2]
-        try:
-            for examples in (two[None], two.expand(2, -1)):
-                by_autograd(partial(self.losses, batch=self.batch(examples)), cloud)
-        except Exception:  # of whatever kind: it is a stranger's code
-            return False
-        return True
+        batches = map(self.batch, (two[None], two.expand(2, -1)))
+        losses = (partial(self.losses, batch=batch) for batch in batches)
+        return vectorises(losses, theta.expand(2, -1))
 
     @property
     def module(self) -> nn.Module:
@@ -234,15 +220,35 @@ class NetworkObjective:
             inputs = self.data.prepared(batch.inputs, cloud.dtype)
             constants = self.function.constants_in(cloud.dtype)
             return self._by_hand(cloud, constants, inputs, batch.targets, into)
-        losses, gradients = by_autograd(partial(self._data_losses, batch), cloud)
+        if cloud.shape[0] == 1 and self._is_plain:
+            losses_of = partial(self._data_losses_of_one, batch)
+            losses, gradients = by_parameter(losses_of, self._leaves, cloud)
+        else:
+            losses, gradients = by_autograd(partial(self._data_losses, batch), cloud)
         if self.weight_decay:
             gradients = gradients + self.penalty.gradient(cloud)
         return self._penalised(losses, cloud), gradients
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the module is called as it is: not compiled, in mixed precision, or by rows."""
+        return self.rows != "batched" and self._row_losses == self._losses_of_rows
+
     def _data_losses(self, batch: MiniBatch, cloud: Cloud) -> Tensor:
-        losses = self._losses(cloud, batch, self._row_losses)
+        return self._attached(self._losses(cloud, batch, self._row_losses), cloud)
+
+    def _data_losses_of_one(self, batch: MiniBatch, weights: TensorsByName) -> Tensor:
+        some = next(iter(weights.values()))
+        inputs = self.data.prepared(batch.inputs, some.dtype)
+        with as_written(some.dtype):
+            outputs = self._call(weights, inputs[0])
+            losses = self.loss.losses(outputs[None], batch.targets).mean(1)
+        return self._attached(losses, some)
+
+    def _attached(self, losses: Tensor, leaf: Tensor) -> Tensor:
+        """A module's forward pass may detach, and λθ is all there is."""
         if self.weight_decay and not losses.requires_grad:
-            return losses + 0 * cloud.sum(1)  # its forward pass detaches, and λθ is all there is
+            return losses + 0 * leaf.sum()
         return losses
 
     def twice_differentiable_losses(self, cloud: Cloud, batch: MiniBatch) -> Tensor:
@@ -265,10 +271,8 @@ class NetworkObjective:
             rows = []
             for p in range(cloud.shape[0]):
                 i = 0 if is_shared else p
-                theta = cloud[p : p + 1]
-                own_inputs = inputs[i : i + 1]
-                own_targets = batch.targets[i : i + 1]
-                rows.append(of_rows(theta, own_inputs, own_targets))
+                targets = batch.targets[i : i + 1]
+                rows.append(of_rows(cloud[p : p + 1], inputs[i : i + 1], targets))
             return torch.cat(rows)
 
     def _losses_of_rows(self, cloud: Cloud, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -278,19 +282,15 @@ class NetworkObjective:
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, …] of each point on its own or the shared inputs [P or 1, b, …]."""
         if self.rows == "batched" and self._batched is not None:
-            weights = self._weights(cloud)
-            return self._batched.forward_rows(weights, inputs)
+            return self._batched.forward_rows(self._weights(cloud), inputs)
         if cloud.shape[0] == 1:
             weights = self._weights(cloud.squeeze(0))
-            outputs = self._call(weights, inputs[0])
-            return outputs[None]
+            return self._call(weights, inputs[0])[None]
         weights = self._weights(cloud)
         with sdpa_kernel([SDPBackend.MATH]):  # vmap does the others one point after another
             if inputs.shape[0] == 1:  # shared by all points
-                of_shared = vmap(self.function.on_batch, in_dims=(0, None))
-                return of_shared(weights, inputs[0])
-            of_own = vmap(self.function.on_batch)
-            return of_own(weights, inputs)
+                return vmap(self.function.on_batch, in_dims=(0, None))(weights, inputs[0])
+            return vmap(self.function.on_batch)(weights, inputs)
 
     def _call(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))

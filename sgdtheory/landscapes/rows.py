@@ -1,11 +1,12 @@
 """How the points of a cloud are evaluated: by batched products, by vmap, or one after the other."""
 
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
 from sgdtheory.errors import UserError
-from sgdtheory.protocol import TensorsByName
+from sgdtheory.protocol import Cloud, TensorsByName, by_autograd
 
 Rows: TypeAlias = Literal["batched", "vmap", "loop"]
 # a loop is faster for these, vmap for the rest: the table that `make bench` found
@@ -43,3 +44,14 @@ def _fastest(module: nn.Module) -> Rows:
     if is_looped:
         return "loop"
     return "vmap"
+
+
+def vectorises(losses: Iterable[Callable[[Cloud], Tensor]], cloud: Cloud) -> bool:
+    """Whether vmap can follow a module at the points of a cloud [P, n]: not where values decide, or
+    buffers are written."""
+    try:
+        for of_cloud in losses:
+            by_autograd(of_cloud, cloud)
+    except Exception:  # of whatever kind: it is a stranger's code
+        return False
+    return True

@@ -1,6 +1,11 @@
-"""The parameters that the points of a cloud are, as views of it."""
+"""The parameters that the points of a cloud are, as views of it.
 
-from collections.abc import Mapping
+Those of the last cloud are kept as long as it lives: an optimiser moves one cloud in place, and
+making its views anew is a twentieth of a step of a small network.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import NamedTuple
 from weakref import ref
@@ -19,25 +24,35 @@ class _Seen(NamedTuple):
     views: TensorsByName
 
 
-class Views:
-    """Parameters by name as matrices [P, rows, columns], a bias a column, that are views of a cloud
-    [P, n] whose rows lie in one piece.
+class Kept(ABC):
+    """Views of the last cloud, as long as it lives."""
 
-    Those of the last cloud are kept as long as it lives: an optimiser moves one cloud in place, and
-    making its views anew is a twentieth of a step of a small network.
-    """
+    _last: _Seen | None = None
 
-    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
-        self._shapes = {name: matrix_of(shape) for name, shape in shapes.items()}
-        self._last: _Seen | None = None
+    @abstractmethod
+    def _of(self, cloud: Tensor) -> TensorsByName:
+        """The views of a cloud [P, n], their own shapes."""
 
     def __call__(self, cloud: Tensor) -> TensorsByName:
+        """Parameters by name [their own shapes], views of a cloud [P, n]."""
         last = self._last
         if last is not None and last.cloud() is cloud and last.address == cloud.data_ptr():
             return last.views
         views = self._of(cloud)
         self._last = _Seen(ref(cloud, self._forget), cloud.data_ptr(), views)
         return views
+
+    def _forget(self, gone: ref[Tensor]) -> None:
+        if self._last is not None and self._last.cloud is gone:
+            self._last = None
+
+
+class Views(Kept):
+    """Parameters by name as matrices [P, rows, columns], a bias a column, that are views of a cloud
+    [P, n] whose rows lie in one piece."""
+
+    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+        self._shapes = {name: matrix_of(shape) for name, shape in shapes.items()}
 
     def _of(self, cloud: Tensor) -> TensorsByName:
         points, between, offset = cloud.shape[0], cloud.stride(0), cloud.storage_offset()
@@ -48,9 +63,18 @@ class Views:
             offset += rows * columns
         return views
 
-    def _forget(self, gone: ref[Tensor]) -> None:
-        if self._last is not None and self._last.cloud is gone:
-            self._last = None
+
+class Leaves(Kept):
+    """Parameters by name [their own shapes] that are views of one point [1, n], each a leaf of
+    autograd's graph: its backward pass ends at them, not at θ behind the views."""
+
+    def __init__(self, weights: Callable[[Tensor], TensorsByName]) -> None:
+        self._weights = weights
+
+    def _of(self, cloud: Tensor) -> TensorsByName:
+        with torch.no_grad():
+            views = self._weights(cloud.detach().squeeze(0))
+        return {name: view.requires_grad_() for name, view in views.items()}
 
 
 def matrix_of(shape: torch.Size) -> tuple[int, int]:
