@@ -51,6 +51,7 @@ class Network(NetworkObjective):
         other = copy(self)
         other._row_losses = mixed(self._row_losses, self.device)
         other._by_hand = None
+        other._is_plain = False
         return other
 
     def scored_on(self, most: int) -> Self:

@@ -98,6 +98,7 @@ class NetworkObjective:
         self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
         self._leaves = Leaves(self._weights)
+        self._is_plain = self.rows != "batched" and not compile  # called as it is
         self._by_hand: ByHand | None = None
         if rows in ("auto", "batched") and entry is None and not compile:
             self._by_hand = ByHand.of(self.function, self.loss, self.data, self.penalty)
@@ -228,11 +229,6 @@ class NetworkObjective:
         if self.weight_decay:
             gradients = gradients + self.penalty.gradient(cloud)
         return self._penalised(losses, cloud), gradients
-
-    @property
-    def _is_plain(self) -> bool:
-        """Whether the module is called as it is: not compiled, in mixed precision, or by rows."""
-        return self.rows != "batched" and self._row_losses == self._losses_of_rows
 
     def _data_losses(self, batch: MiniBatch, cloud: Cloud) -> Tensor:
         return self._attached(self._losses(cloud, batch, self._row_losses), cloud)
