@@ -235,10 +235,10 @@ def _equal(rows: Rows, target: float) -> bool:
 
 def _generalises(rows: Rows) -> Claim:
     small, large = pairs(rows, "test_error")
-    differences = [100 * (b - a) for a, b in zip(small, large, strict=True)]
-    fewer = Measured.mean(differences, "%")
-    low, high = _percent(small), _percent(large)
-    told = f"test error {low} with small batches, {high} with large: {fewer} more"
+    differences = [b - a for a, b in zip(small, large, strict=True)]
+    fewer = Measured.mean(differences)
+    low, high, more = (_percent(errors) for errors in (small, large, differences))
+    told = f"test error {low} with small batches, {high} with large: {more} more"
     expected = "the flatter minima generalise better: above 0 by two errors"
     return Claim("test_error", told, fewer, expected, higher(fewer, Measured(0.0)))
 

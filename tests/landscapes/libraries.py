@@ -221,7 +221,7 @@ REFUSED: dict[str, tuple[Case, str]] = {
             "RwkvForCausalLM", NEXT, NO_ENDS,
             vocab_size=CODES, hidden_size=16, num_hidden_layers=2, attention_hidden_size=16,
         ),
-        "modified inplace",
+        "inplace",  # as torch has it: a view of θ that is written over
     ),
     "mixtral_grouped": (  # products that torch has in single precision alone
         of_transformers(
