@@ -18,12 +18,17 @@ class RunError(RuntimeError):
     """A run that could not go on: the message says what happened, where, and what was kept."""
 
 
-def first_line(fault: Exception) -> str:
+def first_line(fault: BaseException) -> str:
     """The first line of what an exception says; empty where it says nothing."""
     lines = str(fault).splitlines()
     if lines:
         return lines[0]
     return ""
+
+
+def in_a_line(fault: BaseException, most: int | None = None) -> str:
+    """What an exception is, and the first line of what it says, at `most` so many letters of it."""
+    return f"{type(fault).__name__}: {first_line(fault)[:most]}"
 
 
 def nearest(word: str, known: list[str]) -> str:

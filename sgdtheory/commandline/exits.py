@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from sgdtheory.errors import RunError, UserError
+from sgdtheory.errors import RunError, UserError, in_a_line
 from sgdtheory.report.stdio import all_said, say
 
 INTERRUPTED = 130
@@ -39,6 +39,5 @@ def tell(fault: BaseException) -> int:
         where = fault.filename or "while writing"
         say(f"{fault.strerror or fault}: {where}; what is done is kept, the same command goes on")
         return 1
-    reason = str(fault).splitlines()[0] if str(fault) else ""
-    say(f"{type(fault).__name__}: {reason} (--trace shows where)")
+    say(f"{in_a_line(fault)} (--trace shows where)")
     return 1

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from sgdtheory.errors import RunError, UserError
+from sgdtheory.errors import RunError, UserError, in_a_line
 from sgdtheory.execution.versions import versions
 from sgdtheory.runs.folder import CorruptFile, DirectoryGone
 from sgdtheory.runs.interrupt import stop_if_asked
@@ -105,9 +105,6 @@ def do_unit(unit: Unit, folder: UnitFolder) -> None:
         close("failed", why=str(fault))
     except Exception as fault:
         folder.write_text("traceback.txt", traceback.format_exc())
-        first = str(fault).splitlines()[0] if str(fault) else ""
-        close(
-            "failed", why=f"{type(fault).__name__}: {first} (see {folder.path / 'traceback.txt'})"
-        )
+        close("failed", why=f"{in_a_line(fault)} (see {folder.path / 'traceback.txt'})")
     else:
         close("done")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sgdtheory.data.examples import Examples
-from sgdtheory.errors import UserError, first_line
+from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.landscapes.layout import Layout, layout_of
 from sgdtheory.landscapes.module_function import ModuleFunction
 
@@ -28,9 +28,8 @@ def fitted(
         raise
     except Exception as fault:  # of whatever kind: it is a stranger's code
         shape = "×".join(map(str, data.shape))
-        why = first_line(fault)
         raise UserError(
             f"model: it does not take examples {shape} of {data.name} "
-            f"({type(fault).__name__}: {why[:160]}); give another model or other data"
+            f"({in_a_line(fault, 160)}); give another model or other data"
         ) from fault
     return function, layout

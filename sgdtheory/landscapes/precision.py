@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from sgdtheory.errors import UserError, first_line
+from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.protocol import Cloud
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def apart_in_training(few: "Network", point: Cloud) -> str:
     try:
         _, used = few.in_training(point.dtype).losses_and_gradients(point, batch)
     except Exception as fault:  # of whatever kind: it is a stranger's code
-        why = first_line(fault)[:160]
         raise UserError(
-            f"model: {few.function.name} fails in {few.precision} ({type(fault).__name__}: {why}); "
+            f"model: {few.function.name} fails in {few.precision} ({in_a_line(fault, 160)}); "
             f"use landscape.precision=full"
         ) from fault
     percent = 100 * float((used - gradient).norm() / gradient.norm())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.errors import UserError, first_line
+from sgdtheory.errors import UserError, first_line, in_a_line
 from sgdtheory.landscapes.culprit import (
     REFUSED,
     ROUNDING,
@@ -65,10 +65,9 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     except UserError:
         raise
     except Exception as fault:  # of whatever kind: it is a stranger's code
-        why = first_line(fault)[:160]
         raise UserError(
-            f"model: {few.function.name} fails in float64 or {dtype} ({type(fault).__name__}: "
-            f"{why}); it must take any inputs of the data, in the dtype of its weights"
+            f"model: {few.function.name} fails in float64 or {dtype} ({in_a_line(fault, 160)}); "
+            f"it must take any inputs of the data, in the dtype of its weights"
         ) from fault
     between = [in_short(distance, 1) for distance in (gap, given, apart, alone)]
     return (

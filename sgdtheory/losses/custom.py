@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import Importable, Shape
 from sgdtheory.data.examples import Examples
-from sgdtheory.errors import UserError, first_line
+from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.losses.loss import lowest_of_constants
 from sgdtheory.losses.mse import name_of_errors, unexplained, variance_of
 
@@ -45,7 +45,7 @@ class Custom:
         except Exception as fault:
             raise UserError(
                 f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)} and "
-                f"targets {list(targets.shape)} ({type(fault).__name__}: {first_line(fault)[:100]})"
+                f"targets {list(targets.shape)} ({in_a_line(fault, 100)})"
             ) from fault
         if not isinstance(losses, Tensor) or losses.shape != outputs.shape[:1]:
             given = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sgdtheory.errors import RunError, UserError
+from sgdtheory.errors import RunError, UserError, in_a_line
 
 MOST_SAID = 100  # characters of what Python says of a damaged file
 
@@ -18,7 +18,6 @@ def as_written(path: Path) -> Iterator[None]:
     except (UserError, RunError, OSError):
         raise
     except Exception as fault:  # a file may hold anything
-        said = next(iter(str(fault).splitlines()), "")[:MOST_SAID]
         raise UserError(
-            f"{path}: its files are not as a run writes them ({type(fault).__name__}: {said})"
+            f"{path}: its files are not as a run writes them ({in_a_line(fault, MOST_SAID)})"
         ) from fault
