@@ -11,7 +11,7 @@ from sgdtheory.landscapes.chain import Chain
 from sgdtheory.landscapes.chain_of_module import ModuleChain, chain_of_module
 from sgdtheory.landscapes.module_function import ModuleFunction
 from sgdtheory.landscapes.penalty import Penalty
-from sgdtheory.landscapes.views import Views, matrix_of
+from sgdtheory.landscapes.views import Views, matrix_of, taken
 from sgdtheory.losses.first_derivative import Slope, slope_of
 from sgdtheory.losses.loss import Loss
 from sgdtheory.protocol import Cloud, TensorsByName
@@ -67,8 +67,7 @@ class ByHand:
         gradients are written `into` [P, n]."""
         if cloud.stride(1) != 1:
             cloud = cloud.contiguous()
-        if into is None or not _is_like(into, cloud):
-            into = cloud.new_empty(cloud.shape)
+        into = taken(into, cloud)
         trained = self.weights(cloud)
         weights = trained
         if self.frozen:
@@ -85,10 +84,6 @@ class ByHand:
                 places[name].copy_(found)
         self.penalty.add_to(losses, cloud)
         return losses, into
-
-
-def _is_like(into: Tensor, cloud: Cloud) -> bool:
-    return into.shape == cloud.shape and into.dtype == cloud.dtype and into.is_contiguous()
 
 
 def _as_matrix(value: Tensor) -> Tensor:

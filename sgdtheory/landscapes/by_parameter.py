@@ -1,23 +1,46 @@
-"""The gradient of one point, its parameters the leaves of autograd's graph."""
+"""The gradients of a cloud, its parameters the leaves of autograd's graph."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from sgdtheory.landscapes.views import Leaves
+from sgdtheory.landscapes.penalty import Penalty
+from sgdtheory.landscapes.views import Leaves, Places, taken
 from sgdtheory.protocol import Cloud, TensorsByName
 
 
-def by_parameter(
-    losses_of: Callable[[TensorsByName], Tensor], leaves: Leaves, cloud: Cloud
-) -> tuple[Tensor, Tensor]:
-    """Losses [1] of one point [1, n] and their gradient [1, n]: what `by_autograd` gives, to the
-    bit, without the views of θ in the graph, which are a thirtieth of a small transformer's
-    step."""
-    weights = leaves(cloud)
-    with torch.enable_grad():
-        losses = losses_of(weights)
-        found = torch.autograd.grad(losses.sum(), [*weights.values()], materialize_grads=True)
-    gradient = torch.cat([part.flatten() for part in found])
-    return losses.detach(), gradient[None]
+class ByParameter:
+    """Losses [P] of a cloud [P, n] and the gradients [P, n] of them + ½λ|θ|²: what `by_autograd`
+    gives, to the bit, without the views of θ in the graph, and written once, where they are to
+    stand. It saves a thirtieth of a small transformer's step, a twentieth of that of 32 in one
+    cloud.
+
+    `weights`: the parameters by name that the losses are a function of, views of a cloud.
+    """
+
+    def __init__(self, weights: Callable[[Tensor], TensorsByName], penalty: Penalty) -> None:
+        self._leaves = Leaves(weights)
+        self._places = Places(weights)
+        self._penalty = penalty
+
+    def __call__(
+        self,
+        losses_of: Callable[[TensorsByName], Tensor],
+        cloud: Cloud,
+        into: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """`losses_of` the weights are [P], without the penalty; `into` [P, n] is memory that may be
+        taken for the gradients."""
+        weights = self._leaves(cloud)
+        with torch.enable_grad():
+            losses = losses_of(weights)
+            found = torch.autograd.grad(losses.sum(), [*weights.values()], materialize_grads=True)
+        gradients = taken(into, cloud)
+        places = [*self._places(gradients).values()]
+        if self._penalty.weight_decay:
+            self._penalty.gradient(cloud, gradients)
+            torch._foreach_add_(places, found)
+        else:
+            torch._foreach_copy_(places, found)
+        return losses.detach(), gradients

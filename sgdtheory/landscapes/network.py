@@ -126,7 +126,7 @@ class Network(NetworkObjective):
         stop_if_asked()
         with torch.no_grad(), as_written(theta.dtype):
             prepared = self._layout(self.data.prepared(inputs, theta.dtype))
-            weights = self._weights(theta)
+            weights = self.function.weights(theta)
             return self.function.with_statistics(weights, buffers, prepared)
 
     def loss_with(self, theta: Tensor, buffers: TensorsByName, batch: MiniBatch) -> Tensor:
@@ -134,7 +134,7 @@ class Network(NetworkObjective):
         author's module in evaluation mode, batch norms using `buffers`; autograd follows it."""
         with as_written(theta.dtype):
             inputs = self._layout(self.data.prepared(batch.inputs[0], theta.dtype))
-            outputs = self.function.with_statistics(self._weights(theta), buffers, inputs)
+            outputs = self.function.with_statistics(self.function.weights(theta), buffers, inputs)
         return self.loss.losses(outputs[None], batch.targets).mean()
 
     def statistics(self, theta: Tensor) -> TensorsByName:
@@ -157,7 +157,7 @@ class Network(NetworkObjective):
         return population
 
     def _recorded(self, theta: Tensor, inputs: Tensor) -> Population:
-        weights = self._weights(theta)
+        weights = self.function.weights(theta)
 
         def forward(chunk: Tensor) -> Tensor:
             return self._call(weights, self.data.prepared(chunk, theta.dtype))

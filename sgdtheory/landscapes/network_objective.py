@@ -14,14 +14,13 @@ from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat,
 from sgdtheory.data.examples import Examples
 from sgdtheory.landscapes.batch_norm import EXACT_IMAGES, by_products
 from sgdtheory.landscapes.by_hand import ByHand
-from sgdtheory.landscapes.by_parameter import by_parameter
+from sgdtheory.landscapes.by_parameter import ByParameter
 from sgdtheory.landscapes.fitted import fitted
 from sgdtheory.landscapes.mini_batch import MiniBatch, partition
 from sgdtheory.landscapes.penalty import Decay, Penalty
 from sgdtheory.landscapes.precision import Precision
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for, vectorises
 from sgdtheory.landscapes.twice import twice_differentiable
-from sgdtheory.landscapes.views import Leaves
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
@@ -97,8 +96,8 @@ class NetworkObjective:
         self._parts = [indices.to(self.device) for indices in partition(self.count, part)]
         self._train_inputs = self.data.kept_inputs(PART_VALUES)
         self._row_losses = self._losses_of_rows
-        self._leaves = Leaves(self._weights)
-        self._is_plain = self.rows != "batched" and not compile  # called as it is
+        self._by_parameter = ByParameter(self._weights_of_rows, self.penalty)
+        self._is_plain = not compile  # called as it is
         self._by_hand: ByHand | None = None
         if rows in ("auto", "batched") and entry is None and not compile:
             self._by_hand = ByHand.of(self.function, self.loss, self.data, self.penalty)
@@ -221,24 +220,25 @@ class NetworkObjective:
             inputs = self.data.prepared(batch.inputs, cloud.dtype)
             constants = self.function.constants_in(cloud.dtype)
             return self._by_hand(cloud, constants, inputs, batch.targets, into)
-        if cloud.shape[0] == 1 and self._is_plain:
-            losses_of = partial(self._data_losses_of_one, batch)
-            losses, gradients = by_parameter(losses_of, self._leaves, cloud)
+        points = cloud.shape[0]
+        if self._is_plain and (points == 1 or self.rows != "loop"):
+            losses_of = partial(self._data_losses_at, points, batch)
+            losses, gradients = self._by_parameter(losses_of, cloud, into)
         else:
             losses, gradients = by_autograd(partial(self._data_losses, batch), cloud)
-        if self.weight_decay:
-            gradients = gradients + self.penalty.gradient(cloud)
+            if self.weight_decay:
+                gradients = gradients + self.penalty.gradient(cloud)
         return self._penalised(losses, cloud), gradients
 
     def _data_losses(self, batch: MiniBatch, cloud: Cloud) -> Tensor:
         return self._attached(self._losses(cloud, batch, self._row_losses), cloud)
 
-    def _data_losses_of_one(self, batch: MiniBatch, weights: TensorsByName) -> Tensor:
+    def _data_losses_at(self, points: int, batch: MiniBatch, weights: TensorsByName) -> Tensor:
         some = next(iter(weights.values()))
         inputs = self.data.prepared(batch.inputs, some.dtype)
         with as_written(some.dtype):
-            outputs = self._call(weights, inputs[0])
-            losses = self.loss.losses(outputs[None], batch.targets).mean(1)
+            outputs = self._outputs_at(points, weights, inputs)
+            losses = self.loss.losses(outputs, batch.targets).mean(1)
         return self._attached(losses, some)
 
     def _attached(self, losses: Tensor, leaf: Tensor) -> Tensor:
@@ -277,12 +277,13 @@ class NetworkObjective:
 
     def _outputs(self, cloud: Cloud, inputs: Tensor) -> Tensor:
         """Outputs [P, b, …] of each point on its own or the shared inputs [P or 1, b, …]."""
+        return self._outputs_at(cloud.shape[0], self._weights_of_rows(cloud), inputs)
+
+    def _outputs_at(self, points: int, weights: TensorsByName, inputs: Tensor) -> Tensor:
         if self.rows == "batched" and self._batched is not None:
-            return self._batched.forward_rows(self._weights(cloud), inputs)
-        if cloud.shape[0] == 1:
-            weights = self._weights(cloud.squeeze(0))
+            return self._batched.forward_rows(weights, inputs)
+        if points == 1:
             return self._call(weights, inputs[0])[None]
-        weights = self._weights(cloud)
         with sdpa_kernel([SDPBackend.MATH]):  # vmap does the others one point after another
             if inputs.shape[0] == 1:  # shared by all points
                 return vmap(self.function.on_batch, in_dims=(0, None))(weights, inputs[0])
@@ -291,5 +292,8 @@ class NetworkObjective:
     def _call(self, weights: TensorsByName, inputs: Tensor) -> Tensor:
         return self.function.on_batch(weights, self._layout(inputs))
 
-    def _weights(self, cloud: Tensor) -> TensorsByName:
-        return self.function.weights(cloud)
+    def _weights_of_rows(self, cloud: Cloud) -> TensorsByName:
+        """Parameters by name as the module takes them: [P, their own shapes], of one point without
+        the P where the module is called as it is."""
+        is_alone = cloud.shape[0] == 1 and self.rows != "batched"
+        return self.function.weights(cloud.squeeze(0) if is_alone else cloud)

@@ -42,12 +42,10 @@ class Penalty:
             cloud = cloud * self.mask.to(cloud)
         return 0.5 * self.weight_decay * squared_norm(cloud)
 
-    def gradient(self, cloud: Cloud) -> Tensor:
-        """λθ [P, n] of each point, 0 where it does not act."""
-        pull = self.weight_decay * cloud
-        if self.mask is None:
-            return pull
-        return pull * self.mask.to(cloud)
+    def gradient(self, cloud: Cloud, into: Tensor | None = None) -> Tensor:
+        """λθ [P, n] of each point, 0 where it does not act; `into` [P, n] where that is given."""
+        pull = torch.mul(cloud, self.weight_decay, out=into)
+        return pull if self.mask is None else pull.mul_(self.mask.to(cloud))
 
     def pull_of(self, shape: torch.Size) -> float:
         """λ as it acts on a parameter of this shape."""

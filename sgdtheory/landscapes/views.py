@@ -64,17 +64,31 @@ class Views(Kept):
         return views
 
 
-class Leaves(Kept):
-    """Parameters by name [their own shapes] that are views of one point [1, n], each a leaf of
-    autograd's graph: its backward pass ends at them, not at θ behind the views."""
+class Places(Kept):
+    """Parameters by name that are views of a cloud [P, n], as `weights` shapes them."""
 
     def __init__(self, weights: Callable[[Tensor], TensorsByName]) -> None:
         self._weights = weights
 
     def _of(self, cloud: Tensor) -> TensorsByName:
         with torch.no_grad():
-            views = self._weights(cloud.detach().squeeze(0))
-        return {name: view.requires_grad_() for name, view in views.items()}
+            return self._weights(cloud.detach())
+
+
+class Leaves(Places):
+    """The same, each a leaf of autograd's graph: its backward pass ends at them, not at θ behind
+    the views."""
+
+    def _of(self, cloud: Tensor) -> TensorsByName:
+        return {name: view.requires_grad_() for name, view in super()._of(cloud).items()}
+
+
+def taken(into: Tensor | None, cloud: Tensor) -> Tensor:
+    """Memory [P, n] for the gradients at a cloud [P, n]: `into` where it fits."""
+    if into is None or not into.is_contiguous():
+        return cloud.new_empty(cloud.shape)
+    fits = into.shape == cloud.shape and into.dtype == cloud.dtype
+    return into if fits else cloud.new_empty(cloud.shape)
 
 
 def matrix_of(shape: torch.Size) -> tuple[int, int]:
