@@ -105,6 +105,34 @@ def test_a_unit_that_was_begun_before_tells_by_what_is_seen_of_it() -> None:
     assert clock.left == pytest.approx(40.0)
 
 
+def test_a_process_that_starts_is_no_measure_of_its_work() -> None:
+    """Eight seconds of imports, then a hundredth a second."""
+    clock = TimeLeft()
+    for tick in range(8 * 4, 40 * 4):
+        now = tick / 4
+        clock.look(now, [UnitNow("edge-0-1", "running", max(0.0, 0.01 * (now - 8)))])
+        if now >= 12:
+            assert clock.left == pytest.approx(108 - now, rel=0.05)
+
+
+def test_another_attempt_is_told_as_soon_as_it_begins() -> None:
+    """A search takes sixty of an edge's hundred seconds, and is done twice."""
+    clock = TimeLeft()
+    for tick in range(160 * 4):
+        now = tick / 4
+        done = now if now < 60 else now - 60
+        clock.look(now, [UnitNow("edge-0-1", "running", done / 100)])
+        if now > 68:
+            assert clock.left == pytest.approx(160 - now, abs=1.5)
+
+
+def test_results_and_page_come_after_the_last_unit() -> None:
+    clock = TimeLeft(after=3.0)
+    for tick in range(40):
+        clock.look(tick / 4, [UnitNow("minimum-0", "running", tick / 40)])
+    assert clock.left == pytest.approx(3.25, abs=0.1)
+
+
 def test_units_that_are_over_between_two_looks_took_that_time() -> None:
     clock = TimeLeft()
     names = [f"edge-{k}" for k in range(10)]

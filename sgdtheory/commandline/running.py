@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sgdtheory.runs.task import Task
 
 Show: TypeAlias = Callable[[Path, Facts], None]
+PAGE = 0.7  # what results and page take at the end, of what a command takes until it can begin
 
 
 class Request(NamedTuple):
@@ -75,8 +76,11 @@ def _launch(request: Request, began: float) -> None:
     finished_runs: list[Path] = []
     show = _shows(request, sweeps(request.words), finished_runs, began)
 
+    ready: list[float] = []  # seconds until each job could begin; the first one's imports count
+
     def job(task: "Task") -> None:
-        _do(task, request, show)
+        ready.append(time.monotonic() - began)
+        _do(task, request, show, PAGE * ready[0])
 
     def again(run: "Run") -> None:
         from sgdtheory.execution.loop import given_again
@@ -99,15 +103,16 @@ def _launch(request: Request, began: float) -> None:
         raise RunError(str(raised[-1]))
 
 
-def _do(task: "Task", request: Request, show: Show) -> None:
+def _do(task: "Task", request: Request, show: Show, page_seconds: float) -> None:
     """Execute a task, or say what it would do: all that it needs is imported."""
     look_again()
     from sgdtheory.execution.loop import execute
     from sgdtheory.execution.planning import plan
     from sgdtheory.report.plans import show_plan
     from sgdtheory.report.progress import Watcher
+    from sgdtheory.report.time_left import TimeLeft
 
-    watcher = Watcher(request.loudness)
+    watcher = Watcher(request.loudness, clock=TimeLeft(after=page_seconds))
     for line in (*task.notes, *getattr(task.pipeline, "said", ())):
         watcher.say(line)
     if request.dry_run:

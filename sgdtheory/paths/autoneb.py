@@ -40,8 +40,6 @@ from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import count_of, is_scored
 from sgdtheory.runs.unit import UnitFolder
 
-AGAIN = 0.2  # the share of attempts that another one follows; progress alone depends on it
-
 
 @dataclass(frozen=True)
 class Cycle:
@@ -169,16 +167,10 @@ class AutoNEB:
         return (self.points_together + 1) * (self.final_sub_points + 1)
 
     def search_cost(self, step: StepCost, look: float) -> float:
-        """All attempts as far as they are likely, where a step of k pivots costs step(k) and an
-        evaluated point `look`."""
+        """An attempt, where a step of k pivots costs step(k) and an evaluated point `look`: mostly
+        the first is enough."""
         _, points, _ = self.cost()
-        attempt = sum(self._cycle_costs(step)) + points * look
-        return attempt * sum(self._likely)
-
-    @property
-    def _likely(self) -> list[float]:
-        """How likely each attempt is made: mostly the first is enough."""
-        return [AGAIN**k for k in range(len(self.multiples))]
+        return sum(self._cycle_costs(step)) + points * look
 
     def _cycle_costs(self, step: StepCost) -> list[float]:
         """What each cycle of an attempt costs: its steps, at the pivots it may have. The last take
@@ -202,14 +194,12 @@ class AutoNEB:
         one a cycle, and checkpoints inside cycles."""
         landscape = scored_once(landscape)
         state = AutoNEBState.read(kept_state(folder), ends.device)
-        costs = [p * cost for p in self._likely for cost in self._cycle_costs(progress.step)]
-        done = [0.0, *accumulate(costs)]  # after so many cycles
+        costs = self._cycle_costs(progress.step)
+        done = [0.0, *accumulate(costs)]  # after so many cycles of an attempt
         total = done[-1]
 
         def descend(name: str, sgd: SGD, cloud: Cloud, band: Coupling, seed: int) -> Cloud:
-            cycles = 0
-            if state is not None:
-                cycles = state.attempt * len(self.cycles) + state.cycle
+            cycles = 0 if state is None else state.cycle
             first = min(len(costs) - 1, cycles)
             begin = progress.at(done[first] / total)
             end = progress.at(done[first + 1] / total)

@@ -48,8 +48,8 @@ class PathMethod(Protocol):
         ...
 
     def search_cost(self, step: StepCost, look: float) -> float:
-        """What the longest search costs where a step of k pivots costs step(k), and an evaluated
-        point `look`."""
+        """What a search of the usual length costs where a step of k pivots costs step(k), and an
+        evaluated point `look`."""
         ...
 
     def adapted_to(self, landscape: Landscape) -> Self:

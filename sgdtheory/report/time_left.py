@@ -37,6 +37,22 @@ class _Watched:
     first: float
     fraction: float = 0.0
     passed: list[tuple[float, float]] = field(default_factory=list)  # fractions, and when
+    has_fallen: bool = False
+
+    def see(self, fraction: float, now: float) -> None:
+        """A fraction that falls is a search's next attempt: what was before says nothing of it."""
+        if fraction < self.fraction:
+            self.passed = []
+            self.has_fallen = True
+        if fraction != self.fraction:
+            self.passed.append((fraction, now))
+        self.fraction = fraction
+
+    @property
+    def anchor(self) -> tuple[float, float]:
+        """The fraction and the time that its pace is measured from: its first sign of work, for a
+        process that starts is no measure."""
+        return self.passed[0] if self.passed else (self.first, self.began)
 
 
 class _Profile(NamedTuple):
@@ -47,10 +63,11 @@ class _Profile(NamedTuple):
 
     @classmethod
     def of(cls, watched: _Watched, now: float) -> "_Profile":
-        """Of one that has ended, and was seen from its beginning."""
+        """Of one that has ended, and was seen from its first sign of work on."""
         fractions = [fraction for fraction, _ in watched.passed]
-        parts = [(when - watched.began) / (now - watched.began) for _, when in watched.passed]
-        return cls([0.0, *fractions, 1.0], [0.0, *parts, 1.0])
+        (_, began), *_ = watched.passed
+        parts = [(when - began) / (now - began) for _, when in watched.passed]
+        return cls([*fractions, 1.0], [*parts, 1.0])
 
     def part(self, fraction: float) -> float:
         return float(np.interp(fraction, self.fractions, self.parts))
@@ -61,6 +78,7 @@ class TimeLeft:
     """What was seen of a command's units; `workers` do them side by side."""
 
     workers: int = 1
+    after: float = 0.0  # seconds that are left when all units are done: results and pages
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _taken: dict[str, list[float]] = field(default_factory=dict)  # seconds of units, by kind
     _profiles: dict[str, list[_Profile]] = field(default_factory=dict)  # by kind
@@ -73,11 +91,8 @@ class TimeLeft:
         names of others that will be asked for."""
         for unit in units:
             if unit.status == "running":
-                new = _Watched(now, unit.fraction)
-                watched = self._watched.setdefault(unit.name, new)
-                if unit.fraction > watched.fraction:
-                    watched.passed.append((unit.fraction, now))
-                watched.fraction = unit.fraction
+                new = _Watched(now, unit.fraction, unit.fraction)
+                self._watched.setdefault(unit.name, new).see(unit.fraction, now)
             elif unit.status in ENDED:
                 self._end(unit.name, now)
             else:
@@ -94,7 +109,10 @@ class TimeLeft:
         if watched is None:
             return  # it was over before
         kind = kind_of(name)
-        if watched.first == 0.0 and now > watched.began:
+        if watched.anchor[0] > 1 - SURE:  # no sign but the last
+            watched.passed = []
+        is_whole = watched.first == 0.0 and not watched.has_fallen
+        if is_whole and watched.passed and now > watched.anchor[1]:
             self._profiles.setdefault(kind, []).append(_Profile.of(watched, now))
         watched.fraction = 1.0
         whole = self._whole(name, watched, now)
@@ -108,8 +126,9 @@ class TimeLeft:
 
     def _whole(self, name: str, watched: _Watched, now: float) -> float | None:
         """Seconds that all of a unit takes, from what was seen of it."""
-        gained = self._part(name, watched.fraction) - self._part(name, watched.first)
-        return (now - watched.began) / gained if gained >= SEEN else None
+        fraction, when = watched.anchor
+        gained = self._part(name, watched.fraction) - self._part(name, fraction)
+        return (now - when) / gained if gained >= SEEN else None
 
     def _tell(self, now: float, estimate: float | None) -> None:
         if estimate is None or self._told is None:
@@ -144,7 +163,7 @@ class TimeLeft:
         if 2 * len(known) < len(names):
             return None
         known += [fmean(known)] * (len(names) - len(known)) if known else []
-        return _makespan(left, known, self.workers)
+        return _makespan(left, known, self.workers) + self.after
 
     def _typical(self, now: float, running: Sequence[UnitNow]) -> dict[str, float]:
         """Seconds that a unit of a kind takes: the mean of those that ended, and of those at work,
@@ -159,7 +178,7 @@ class TimeLeft:
     def _left_of(self, unit: UnitNow, now: float, typical: dict[str, float]) -> float | None:
         watched = self._watched[unit.name]
         whole = self._whole(unit.name, watched, now)
-        is_sure = watched.fraction - watched.first >= SURE
+        is_sure = watched.fraction - watched.anchor[0] >= SURE
         if whole is None or not is_sure:
             whole = typical.get(kind_of(unit.name), whole)
         return None if whole is None else (1 - self._part(unit.name, unit.fraction)) * whole
