@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdtheory.commandline import task as tasks
 from sgdtheory.commandline.habits import EXAMPLES, meant
+from sgdtheory.commandline.load import load
 from sgdtheory.commandline.schema import Checker, Node, build
 from sgdtheory.commandline.studies import studies
 from sgdtheory.commandline.targets import CONFIGS
@@ -292,18 +293,35 @@ def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch)
     return task(command, cfg)
 
 
+def demand_is_taken_up(begun: Task, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker, Slurm's and Ray's jobs and `sgdtheory.load` find the run that was begun."""
+    monkeypatch.chdir(here)
+    run = begun.open()
+    run.path.mkdir(parents=True)
+    run.write_text("config.yaml", begun.yaml)
+    places = {"root": "../..", "units_root": "../../units"}
+    run.note(command=begun.command, config_hash=run.hash, landscape=begun.ground, **places)
+    found, again = load(run.path)
+    assert again.hash == run.hash and found.science == begun.science
+
+
 @pytest.mark.parametrize("root", sorted(set(ROOTS) - {"study"}))
-def test_a_root_composes_and_is_checked(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_composes_and_is_checked(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = checked_task(root, compose(root), monkeypatch)
     assert (
         isinstance(found.pipeline, Node)
         and found.pipeline.target.__module__.rpartition(".")[2] == root
     )
     assert not {"run", "device", "executor", "threads"} & set(found.science)
+    demand_is_taken_up(found, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_composes_and_is_checked(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, *_ = (CONFIGS / f"study/{study}.yaml").read_text(encoding="utf-8").splitlines()
     assert (
         first == "# @package _global_"
@@ -316,13 +334,14 @@ def test_a_study_composes_and_is_checked(study: str, monkeypatch: pytest.MonkeyP
     assert found.open().path.parent == Path("runs/study") and found.open().path.name.startswith(
         f"{study}-"
     )
+    demand_is_taken_up(found, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
     "file", EXPERIMENTS or [None], ids=lambda file: file.stem if file else "none"
 )
 def test_an_experiment_is_opened_by_its_command(
-    file: Path | None, monkeypatch: pytest.MonkeyPatch
+    file: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if file is None:
         pytest.skip("no experiments")
@@ -336,6 +355,7 @@ def test_an_experiment_is_opened_by_its_command(
         if not isinstance(value, dict) and key != "defaults":
             assert found.science[str(key)] == value
     assert found.open().path.parts[:2] == ("runs", command)
+    demand_is_taken_up(found, tmp_path, monkeypatch)
 
 
 # sweep-temperature's two names of one thing

@@ -96,6 +96,24 @@ def test_one_that_is_dead_is_replaced_and_named(idlers: None, tmp_path: Path) ->
         assert why_killed([], found[0].who) == ""
 
 
+def test_one_that_cannot_go_on_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run with half of its workers would take twice as long, and nobody would know."""
+    (tmp_path / "faulty.py").write_text("raise KeyError('a key of the run')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(workers, "WORKER", "faulty")
+    run = a_run(tmp_path, "one")
+    with helpers(["cpu"], run, CPU, 2) as (worker_,):
+        worker_.process.wait(30)
+    said = capsys.readouterr().err
+    assert said == (
+        f"warning: a worker process could not go on, others did its units: "
+        f"{run.path / 'log.txt'} says why\n"
+    )
+    assert "KeyError: 'a key of the run'" in (run.path / "log.txt").read_text(encoding="utf-8")
+
+
 def test_a_fault_sends_them_home(idlers: None, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), helpers(["cpu"], a_run(tmp_path, "a"), CPU, 2) as found:
         raise KeyboardInterrupt

@@ -81,7 +81,7 @@ def _placed(cfg: DictConfig, path: Path, manifest: Json, root: Path) -> None:
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
         if isinstance(value, str):
             OmegaConf.update(cfg, key, _found(value, made_in))
-    if cfg.get("start") is not None:
+    if isinstance(cfg.get("start"), str):  # a study may have a start that is no file
         file, at, step = str(cfg.start).rpartition("@")
         cfg.start = f"{_found(file, made_in)}{at}{step}"
     if cfg.get("minima") is not None and not isinstance(cfg.minima, int):

@@ -24,7 +24,7 @@ IDLE = 60.0  # seconds without an order after which it leaves: it holds memory
 
 def main() -> int:
     """What a worker does: the runs' units, as their directories describe them; what it says is the
-    run's log."""
+    run's log. A fault that nobody else meets ends it with status 1."""
     orders = Connection(sys.stdin.fileno(), writable=False)
     known, loaded = b"", None
     while (order := _next_order(orders, known)) is not None:
@@ -33,7 +33,7 @@ def main() -> int:
                 known, loaded = order, _loaded(json.loads(order))
                 look_again()
         if not _worked(*loaded):
-            return 1
+            break
     return 0
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import NamedTuple
 
+from sgdtheory.report.stdio import say
 from sgdtheory.runs.processes import Process, of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import WORKER, Settings
@@ -23,6 +24,7 @@ from sgdtheory.runs.task import WORKER, Settings
 LEAVING = 5.0  # seconds that a process may take from its last lock to its end
 PATIENCE = 60.0  # seconds that a worker may take for a step
 NOTHING = b""  # the order to leave what was begun
+FAULT = 1  # Python's own status where nobody met what was raised
 
 
 class Worker(NamedTuple):
@@ -71,8 +73,13 @@ def helpers(devices: list[str], run: Run, settings: Settings, share: int) -> Ite
         for worker, device in zip(workers, devices, strict=True):
             worker.told(_order(run, settings, share, device))
         yield workers
-        for worker in workers:  # or it goes on loading what is done by now
-            worker.told(NOTHING)
+        for worker in workers:
+            if worker.process.poll() == FAULT:
+                say(
+                    f"warning: a worker process could not go on, others did its units: "
+                    f"{run.path / 'log.txt'} says why"
+                )
+            worker.told(NOTHING)  # or it goes on loading what is done by now
         _kept(workers)
     except BaseException:
         send_home(workers)

@@ -155,11 +155,14 @@ def _parsed(config: str) -> Settings:
 
 
 def _is_sample(key: str, value: object) -> bool:
-    """Whether a setting tells no group from another: a count of minima does."""
+    """Whether a setting tells no group from another: a count of minima does, and a start that is
+    numbers."""
     found = KEY.match(key)
     if found is None or found[1] not in SAMPLES:
         return False
-    return not (found[1] == "minima" and str(value).isdigit())
+    is_count = found[1] == "minima" and str(value).isdigit()
+    is_place = found[1] == "start" and str(value).startswith("[")
+    return not (is_count or is_place)
 
 
 def differing(runs: Sequence[Brief]) -> list[str]:
