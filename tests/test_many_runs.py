@@ -70,6 +70,10 @@ def test_points_that_a_run_began_with_are_a_sample_and_their_number_is_not(tmp_p
     assert len(groups_of(briefs(of_files))) == 1
     counted = [write_run(tmp_path / f"b{k}", "mlp", k, 0.1, str(k)) for k in (1, 2)]
     assert [group.name for group in groups_of(briefs(counted))] == ["minima=1", "minima=2"]
+    begun = [write_run(tmp_path / f"c{k}", "mlp", k, 0.1, f"0\nstart: {k}@9") for k in (1, 2)]
+    assert len(groups_of(briefs(begun))) == 1
+    placed = [write_run(tmp_path / f"d{k}", "mlp", k, 0.1, f"0\nstart: [{k}, 3]") for k in (1, 2)]
+    assert [group.name for group in groups_of(briefs(placed))] == ["start=[1, 3]", "start=[2, 3]"]
 
 
 def test_means_are_over_seeds(runs: list[Path]) -> None:
