@@ -12,18 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.errors import UserError, first_line, in_a_line
-from sgdtheory.landscapes.culprit import (
-    REFUSED,
-    ROUNDING,
-    refusal,
-    relative_difference,
-    with_others,
-)
+from sgdtheory.errors import UserError, in_a_line
+from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.precision import apart_in_training
+from sgdtheory.landscapes.rows_apart import rows_apart
+from sgdtheory.landscapes.slopes_apart import products_of, singles_apart, slopes_apart
 from sgdtheory.landscapes.written import as_written
-from sgdtheory.protocol import TensorsByName, by_autograd, hvp, value_and_grad
+from sgdtheory.protocol import TensorsByName, by_autograd, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import decay_gradient
 from sgdtheory.statistics.numbers import in_short
@@ -41,10 +37,11 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     """What was found, in words; UserError where a check fails.
 
     The same point twice has the same bits, whatever was evaluated between; no part draws random
-    numbers, changes its buffers or sees other rows of a batch; on one part of the data the loss
-    that is descended is the loss that is scored; `model_at` gives what was scored; the outputs are
-    finite logits; the gradient is finite, several points at once are what each is alone, and a
-    gradient that is written down is autograd's.
+    numbers, changes its buffers or sees other rows of a batch, and no loss does; on one part of the
+    data the loss that is descended is the loss that is scored; `model_at` gives what was scored;
+    the outputs are finite logits; the gradient is finite and the derivative of the loss, in float32
+    too, and products are the derivatives of the gradient; several points at once are what each is
+    alone, and a gradient that is written down is autograd's.
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
@@ -55,12 +52,15 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         _buffers_stay(few)
         _same_bits(few, cloud)
         _same_bits(few, cloud.to(dtype))
-        apart = _rows_apart(few, cloud[0])
+        apart = rows_apart(few, cloud[0])
         gap = _descends_what_it_scores(few, cloud)
         given = _gives_what_it_scores(few, cloud)
         alone = _points_apart(few, cloud)
         by_hand = _by_hand_apart(few, cloud)
-        products = _products(few, cloud[0])
+        batch = few.first_batch(EXAMPLES if few.function.has_batch_norm else FEW)
+        slopes_apart(few, cloud[0], batch)
+        products = products_of(few, cloud[0], batch)
+        singles_apart(few, cloud[0])
         mixed = apart_in_training(few, cloud[:1].float())
     except UserError:
         raise
@@ -175,21 +175,6 @@ def _outputs_are_finite(few: "Network", theta: Tensor) -> None:
         raise UserError(f"model: outputs of {model} at a random point are not finite")
 
 
-def _rows_apart(few: "Network", theta: Tensor) -> float:
-    """How much a row's scored outputs depend on the other rows."""
-    images, _ = few.examples("train")
-    statistics = few.statistics(theta)
-    half = len(images) // 2
-    whole = few.outputs_with(theta, statistics, images)
-    mixed = with_others(images, half)
-    other = few.outputs_with(theta, statistics, mixed)
-    difference = relative_difference(whole[:half], other[:half])
-    if difference > ROUNDING:
-        what = "lets the examples of a batch see each other in evaluation mode"
-        raise UserError(refusal(few, theta, what, rows=half))
-    return difference
-
-
 def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
     """How much the loss that is descended differs from the one scored with the same statistics."""
     gaps = []
@@ -277,18 +262,6 @@ def _apart(few: "Network", cloud: Tensor, examples: Tensor) -> float:
     for found, each in zip(together, zip(*alone, strict=True), strict=True):
         differences.append(relative_difference(found, torch.cat(each)))
     return max(differences)
-
-
-def _products(few: "Network", theta: Tensor) -> str:
-    """Whether there are Hessian-vector products, in words; empty where there are."""
-    batch = few.first_batch(FEW)
-    cloud = theta[None]
-    try:
-        hvp(few, cloud, torch.ones_like(cloud), batch)
-    except (RuntimeError, NotImplementedError) as fault:
-        why = first_line(fault)[:80]
-        return f"; no Hessian-vector products: {why}"
-    return ""
 
 
 def _generators() -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """What a graph of minima says: whether they are connected, and when that cannot be said."""
 
 from dataclasses import dataclass
+from math import hypot
 
 from torch import Tensor
 
@@ -167,22 +168,34 @@ class Findings:
     def _test_error(self) -> Claim:
         """How much worse a network at the top of the lowest way is on the test set than the worse
         end."""
-        rises = []
-        for row in self.edges:
-            name = row["lowest_way"]["name"]
-            first, *_, last = row["curves"][name]["test_error"]
-            rises.append(row[name]["test_error"] - max(first, last))
-        rise = max(rises)
+        rises = [self._rise(row) for row in self.edges]
+        rise, stderr = max(rises, key=lambda found: found[0])
+        over = Measured(100 * abs(rise), None if stderr is None else 100 * stderr)
         error = error_of_loss(self.landscape)
         words = (
-            f"test {error} at the saddles is {100 * rise:+.2f} percentage points over the "
-            f"worse end, at most"
+            f"test {error} at the saddles is at most {over} percentage points over the worse end's"
         )
+        if rise < 0:
+            words = (
+                f"test {error} at the saddles is {over} percentage points under the worse end's, "
+                f"or more"
+            )
         holds = None
         if not self.doubts:
             holds = rise <= 0.01
-        measured = Measured(rise, why=self.doubts)
+        measured = Measured(rise, stderr, why=self.doubts)
         return Claim("test_error", words, measured, "at most 1 percentage point", holds)
+
+    def _rise(self, row: Row) -> tuple[float, float | None]:
+        """Of the test error at the top of an edge over the worse end, and its error: at most this,
+        for both are scored on the same examples."""
+        name = row["lowest_way"]["name"]
+        first, *_, last = row["curves"][name]["test_error"]
+        worse, end = max(zip((first, last), row["pair"], strict=True))
+        errors = [row[name].get("test_error_stderr")]
+        errors += [point.get("test_error_stderr") for point in self.minima[end : end + 1]]
+        stderr = None if None in errors else hypot(*errors)
+        return row[name]["test_error"] - worse, stderr
 
     def _barrier(self) -> Claim:
         """A formula's highest barrier; over one end, against the one it states, where that is

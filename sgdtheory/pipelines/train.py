@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import torch
@@ -191,10 +192,8 @@ class Train:
             return [_stationary(rows, title)]
         doubts = self._doubts(rows)
         worst = max(column_of(rows, "train_error"))
-        test_errors = column_of(rows, "test_error")
-        test = Measured.mean(test_errors)
-        percents = [100 * error for error in test_errors]
-        percent = Measured.mean(percents, "%")
+        test = _mean_over_minima(rows, "test_error")
+        percent = test.in_units_of(0.01)._replace(unit="%")
         error = f"up to {100 * worst:.2f} %"
         if worst == 0:
             error = "0"
@@ -204,7 +203,7 @@ class Train:
         words = f"{counted} of {title}: training {name} {error}, test {name} {percent}{doubts}"
         fits = "0: a minimum fits its training data"
         holds = worst == 0 and not doubts
-        mean = f"test {name} {percent}, mean over minima ± its standard error"
+        mean = f"test {name} {percent}, mean over minima ± standard error over examples"
         return [
             Claim("training_error", words, Measured(worst), fits, holds),
             Claim("test_error", mean, test, "", None),
@@ -223,6 +222,15 @@ class Train:
         if others:
             words += f", and so for {len(others)} more"
         return words
+
+
+def _mean_over_minima(rows: Rows, name: str) -> Measured:
+    """The mean of a score and its error over examples: all minima are scored on the same ones, so
+    that of their mean is that of one of them."""
+    scores = [Measured.read(row, name) for row in rows]
+    known = [score.stderr for score in scores if score.stderr is not None]
+    stderr = fmean(known) if len(known) == len(scores) else None
+    return Measured(fmean(column_of(rows, name)), stderr)
 
 
 def _stationary(rows: Rows, title: str) -> Claim:

@@ -232,7 +232,7 @@ def _modes(cells: Cells) -> Claim | None:
         f"by direction T_i/T_law has median {middle:.2f}, quartiles "
         f"{low:.2f}–{high:.2f}, over the steepest Hessian directions"
     )
-    expected = "1 in every direction that has equilibrated"
+    expected = "1 in every direction that has equilibrated, about a mean that is at θ*"
     return Claim("equipartition", words, Measured(float(middle)), expected, None)
 
 

@@ -146,6 +146,8 @@ def _draw_rest(above: "Axes", below: "Axes", rows: Rows) -> None:
     ratios = [row["warmth"] for row in rows]
     errors = [row["warmth_stderr"] for row in rows]
     energies = [row["energy"] for row in rows]
+    about_minimum = [row["warmth"] + row["displaced"] for row in rows]
+    above.plot(curvatures, about_minimum, "o", markersize=4.5, markerfacecolor="none", color=PALE)
     above.errorbar(curvatures, ratios, errors, fmt="o", markersize=3.5, elinewidth=0.7, color=INK)
     below.plot(curvatures, energies, "o", markersize=3.5, color=INK)
     above.set(ylabel="Tᵢ / law at rest")
@@ -169,25 +171,29 @@ def _caption(clouds: Clouds, is_white: bool) -> str:
         f"minimum{coordinates}. "
         f"Left: {cells} of η = {cell['learning_rate']:g}{together}, {cell['replicas']} "
         f"replicas each, which all start at the minimum; directions of neighbouring curvature are "
-        f"averaged. {lines}Right: at rest, every direction over {len(clouds.all)} harmonic cells; "
-        f"one that is not at one has another temperature than the law's. Below it the energy "
-        f"½hᵢΣᵢᵢ: one temperature does not mean equal energies, for what each direction gets is T "
+        f"averaged. {lines}Right: at rest, every direction over {len(clouds.all)} harmonic "
+        f"cells, of the fluctuation about each cloud's own mean; one that is not at one has "
+        f"another temperature than the law's. Pale rings are about the minimum: anharmonicity "
+        f"displaces a mean, which is no heat. Below it the energy ½hᵢΣᵢᵢ: one temperature does not "
+        f"mean equal energies, for what each direction gets is T "
         f"times its own noise."
     )
 
 
 def _outlier(rest: Rows) -> str:
-    """The direction that is furthest from the law, in its own errors."""
+    """The direction that is furthest from the law, in its own errors, and the one whose mean is."""
 
     def apart(row: Row) -> float:
         return float(abs(row["warmth"] - 1) / max(row["warmth_stderr"], 1e-12))
 
     furthest = max(rest, key=apart)
     warmth = Measured(furthest["warmth"], furthest["warmth_stderr"])
+    moved = max(rest, key=lambda row: float(row["displaced"]))
     return (
         f" Furthest from one in its own errors is h = {in_short(furthest['curvature'], 2)} with "
         f"{warmth} ({apart(furthest):.1f} of them; the largest of {len(rest)} is expected at about "
-        f"{_largest_of(len(rest)):.1f})."
+        f"{_largest_of(len(rest)):.1f}). Means off the minimum add at most "
+        f"{in_short(moved['displaced'], 2)}, at h = {in_short(moved['curvature'], 2)}."
     )
 
 
@@ -265,25 +271,31 @@ def exact_warming(curvature: float, rate: float, momentum: float, steps: Array) 
 
 
 def _rest(clouds: Clouds) -> Rows:
-    """A row for each direction: T_i/law and the energy over T, over all harmonic cells; errors from
-    the spread of replicas."""
-    means = []
-    variances = []
-    energies = []
-    kept = clouds.kept
-    h = clouds.curvatures[kept]
-    for cell, trajectory in clouds.all:
-        law = cell["predicted"]
-        bend = _rate(cell) / (2 * (1 + cell["momentum"]))
-        squares = trajectory["positions"] ** 2
-        second = squares.mean(0)[:, kept]  # [P, k]
-        noise = trajectory["noise_diagonal"].mean((0, 1))[kept]
-        ratios = h * (1 - bend * h) * second / noise / law
-        means.append(ratios.mean(0))
-        variances.append(ratios.var(0, ddof=1) / len(ratios))
-        energies.append(h * second.mean(0) / 2 / law)
-    errors = np.sqrt(np.mean(variances, 0) / len(variances))
-    names = ("curvature", "warmth", "warmth_stderr", "energy")
-    columns = [h, np.mean(means, 0), errors, np.mean(energies, 0)]
+    """A row for each direction: T_i/law of the fluctuation about each cloud's own mean, what the
+    distance of that mean from θ* adds, and the energy over T, over all harmonic cells."""
+    found = [_at_rest(cloud, clouds) for cloud in clouds.all]
+    warmth, variances, displaced, energies = (np.stack(each) for each in zip(*found, strict=True))
+    count = len(found)
+    errors = np.sqrt(variances.mean(0) / count)
+    if count > 1:  # cells may differ by more than chance
+        errors = np.maximum(errors, warmth.std(0, ddof=1) / np.sqrt(count))
+    names = ("curvature", "warmth", "warmth_stderr", "displaced", "energy")
+    h = clouds.curvatures[clouds.kept]
+    columns = [h, warmth.mean(0), errors, displaced.mean(0), energies.mean(0)]
     numbers = np.stack(columns, axis=1).astype(np.float64).tolist()
     return [dict(zip(names, row, strict=True)) for row in numbers]
+
+
+def _at_rest(cloud: Cloud, clouds: Clouds) -> tuple[Array, Array, Array, Array]:
+    """Of one cell [k]: T_i/law about the mean, its variance over replicas, the share of the mean,
+    and ½h_iΣ_ii over T."""
+    cell, trajectory = cloud
+    h = clouds.curvatures[clouds.kept]
+    bend = _rate(cell) / (2 * (1 + cell["momentum"]))
+    positions = trajectory["positions"][:, :, clouds.kept]  # [S, P, k]
+    noise = trajectory["noise_diagonal"].mean((0, 1))[clouds.kept]
+    scale = h * (1 - bend * h) / noise / cell["predicted"]
+    mean = positions.mean((0, 1))
+    ratios = scale * ((positions - mean) ** 2).mean(0)  # [P, k]
+    energy = h * (positions**2).mean((0, 1)) / 2 / cell["predicted"]
+    return ratios.mean(0), ratios.var(0, ddof=1) / len(ratios), scale * mean**2, energy

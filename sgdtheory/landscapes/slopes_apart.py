@@ -1,0 +1,149 @@
+"""Whether gradients are the derivatives of the loss, and products those of the gradient."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sgdtheory.errors import UserError, first_line
+from sgdtheory.protocol import hvp, value_and_grad
+from sgdtheory.rng import stream
+
+if TYPE_CHECKING:
+    from sgdtheory.landscapes.mini_batch import MiniBatch
+    from sgdtheory.landscapes.network import Network
+
+STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of differences: a kink of a ReLU may lie within one
+SHIFT = 1e-13  # by which a point is moved to see how far its loss is rounded
+KNOWN = 0.05  # of a slope, up to which rounding leaves its difference known
+SLOPE = 1e-3  # of a slope that differs from the difference by no more: seen ≤ 1e-6
+PRODUCT = 1e-2  # the same of a product: seen ≤ 1e-5
+SINGLE = 2e-4  # of outputs in float32: seen ≤ 1e-5; in bfloat16 1e-3 and more
+
+
+def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> None:
+    """UserError where the gradient at θ [n], float64, is not the derivative of the loss: then
+    barriers, temperatures and spectra would be of no potential."""
+    _, gradient = value_and_grad(few, theta[None], batch)
+    along = _directions(few, gradient[0])
+    for direction in along:
+        if not _is_derivative(few, theta, batch, gradient[0], direction):
+            names = _culprits(few, theta, batch, gradient[0], direction)
+            raise UserError(
+                f"model: the gradient of {few.function.name} is not the derivative of its loss "
+                f"({names}); is something detached, under no_grad, rounded straight through or "
+                f"recomputed? Parameters that are not trained are named by landscape.parameters"
+            )
+
+
+def products_of(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
+    """Whether there are Hessian-vector products, in words; empty where there are. UserError where
+    they are not the derivative of the gradient."""
+
+    def gradient_at(point: Tensor) -> Tensor:
+        _, gradient = value_and_grad(few, point[None], batch)
+        return gradient[0]
+
+    here = gradient_at(theta)
+    direction = _directions(few, here)[0]
+    try:
+        product = hvp(few, theta[None], direction[None], batch)[0]
+    except (RuntimeError, NotImplementedError) as fault:
+        why = first_line(fault)[:80]
+        return f"; no Hessian-vector products: {why}"
+    noise = float((gradient_at(theta + SHIFT * direction) - here).norm())
+    apart = []
+    for step in STEPS:
+        ends = gradient_at(theta + step * direction), gradient_at(theta - step * direction)
+        difference = (ends[0] - ends[1]) / (2 * step)
+        size = float(difference.norm())
+        if noise / step > KNOWN * size:
+            continue
+        apart.append(float((product - difference).norm()) / size)
+        if apart[-1] <= PRODUCT + 3 * noise / step / size:
+            return ""
+    if not apart:
+        return ""
+    raise UserError(
+        f"model: second derivatives of {few.function.name} are wrong, by {min(apart):.1g} of the "
+        f"difference of two gradients; an autograd.Function of it may be differentiable once alone"
+    )
+
+
+def singles_apart(few: "Network", theta: Tensor) -> None:
+    """UserError where outputs in float32 are not those in float64: something computes in less."""
+    images, _ = few.examples("train")
+    outputs = few.outputs_with(theta, few.statistics(theta), images)
+    single = theta.float()
+    singles = few.outputs_with(single, few.statistics(single), images)
+    apart = float((singles.double() - outputs).norm() / (1e-6 + outputs.norm()))
+    if not apart <= SINGLE:
+        raise UserError(
+            f"model: outputs of {few.function.name} in float32 are off by {apart:.1g}; does its "
+            f"forward pass compute in less (autocast, half)? Leave that out: "
+            f"landscape.precision=bf16 trains so, and scores in float32"
+        )
+
+
+def _directions(few: "Network", gradient: Tensor) -> list[Tensor]:
+    """Unit vectors [n]: one at random and the gradient's own; neither moves a row of padding, which
+    has no gradient by its author's will."""
+    random = torch.randn(gradient.shape, generator=stream(0, "slope"), dtype=gradient.dtype)
+    found = [random.to(gradient), gradient]
+    for direction in found:
+        for row in _padding(few, direction):
+            row.zero_()
+    return [direction / direction.norm() for direction in found if bool(direction.any())]
+
+
+def _padding(few: "Network", vector: Tensor) -> list[Tensor]:
+    """The rows of padding codes, views of a vector [n]."""
+    weights = few.function.weights(vector)
+    rows = []
+    for name, part in few.function.module.named_modules():
+        weight = weights.get(f"{name}.weight" if name else "weight")
+        if not isinstance(part, nn.Embedding | nn.EmbeddingBag):
+            continue
+        if part.padding_idx is not None and weight is not None:
+            rows.append(weight[part.padding_idx])
+    return rows
+
+
+def _is_derivative(
+    few: "Network", theta: Tensor, batch: "MiniBatch", gradient: Tensor, direction: Tensor
+) -> bool:
+    """Whether the slope along a direction [n] is that of some difference which rounding leaves
+    known."""
+    slope = float(gradient @ direction)
+    scale = max(abs(slope), float(gradient.norm()) / len(gradient) ** 0.5, 1e-12)
+    noise = 2 * SHIFT * abs(_difference(few, theta, batch, direction, SHIFT))
+    known = [step for step in STEPS if noise / step <= KNOWN * scale]
+    for step in known:
+        difference = _difference(few, theta, batch, direction, step)
+        if abs(difference - slope) <= SLOPE * scale + 3 * noise / step:
+            return True
+    return not known
+
+
+def _difference(
+    few: "Network", theta: Tensor, batch: "MiniBatch", direction: Tensor, step: float
+) -> float:
+    with torch.no_grad():
+        above, below = (
+            float(few.losses((theta + e * direction)[None], batch)) for e in (step, -step)
+        )
+    return (above - below) / (2 * step)
+
+
+def _culprits(
+    few: "Network", theta: Tensor, batch: "MiniBatch", gradient: Tensor, direction: Tensor
+) -> str:
+    """The slopes along the first parameter for which they are apart, in words."""
+    for name in few.function.weights(direction):
+        alone = torch.zeros_like(direction)
+        few.function.weights(alone)[name].copy_(few.function.weights(direction)[name])
+        if not _is_derivative(few, theta, batch, gradient, alone):
+            slope = float(gradient @ alone)
+            difference = _difference(few, theta, batch, alone, STEPS[2])
+            return f"along {name} {slope:.3g}, by differences {difference:.3g}"
+    return "along a random direction"
