@@ -298,7 +298,7 @@ def demand_is_taken_up(begun: Task, here: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(here)
     run = begun.open()
     run.path.mkdir(parents=True)
-    run.write_text("config.yaml", begun.yaml)
+    (run.path / "config.yaml").write_text(begun.yaml, encoding="utf-8")
     places = {"root": "../..", "units_root": "../../units"}
     run.note(command=begun.command, config_hash=run.hash, landscape=begun.ground, **places)
     found, again = load(run.path)

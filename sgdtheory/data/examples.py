@@ -54,16 +54,25 @@ class Examples:
         """Raise UserError where a split's inputs [N, …] or targets [N, …] are not of this kind."""
         if not inputs.ndim or not targets.ndim:
             raise UserError(f"{where} inputs and targets must be [N, …], not single numbers")
-        check_finite(f"{where} inputs", inputs)
-        check_finite(f"{where} targets", targets)
+        for what, numbers in (("inputs", inputs), ("targets", targets)):
+            if numbers.is_complex():
+                raise UserError(
+                    f"{where} {what} are complex; give them as real numbers (torch.view_as_real)"
+                )
+            check_finite(f"{where} {what}", numbers)
         if not targets.is_floating_point() and targets.dtype != torch.int64:
             raise UserError(f"{where} targets must be int64 or floating, not {described(targets)}")
 
     def _check_classes(self, where: str, targets: Tensor) -> None:
         what = self.nouns[1]
-        counted = targets[targets != IGNORED]
-        if not len(counted):
-            raise UserError(f"{where} has no {what} that count: all are {IGNORED}")
+        counts = targets != IGNORED
+        idle = ~counts.flatten(1).any(1) if targets.ndim > 1 else ~counts
+        if bool(idle.any()):
+            raise UserError(
+                f"{where}: {int(idle.sum())} examples have no {what} that count (all are "
+                f"{IGNORED}), the first is number {int(idle.nonzero()[0])}; leave them out"
+            )
+        counted = targets[counts]
         low = int(counted.min())
         high = int(counted.max())
         if low < 0 or high >= self.outputs:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SPLIT = 0  # the seed of the split: part of the data set, not of an experiment
 ARRAYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 MOST_CLASSES = 1000  # that integers are taken for
+ROUNDING = 1e-12  # of a mean: what a column varies by less is how its numbers are rounded
 
 Scaling = Literal["standard", "none"]
 
@@ -71,7 +72,7 @@ def table(
     if limit is not None:
         splits = [_some(split, limit) for split in splits]
     train, test = splits
-    inputs = _scaled(train.inputs, test.inputs, scaling)
+    inputs = _scaled(train.inputs, test.inputs, scaling, "features", where)
     if is_classes:
         outputs = int(train.targets.max()) + 1
         targets = [torch.from_numpy(split.targets) for split in splits]
@@ -79,7 +80,7 @@ def table(
         outputs = 1
         if train.targets.ndim > 1:
             outputs = train.targets.shape[1]
-        targets = _scaled(train.targets, test.targets, target_scaling)
+        targets = _scaled(train.targets, test.targets, target_scaling, "targets", where)
     return Examples(inputs[0], targets[0], inputs[1], targets[1], outputs, path.stem)
 
 
@@ -87,17 +88,33 @@ def _frame(path: Path, where: str) -> "DataFrame":
     import polars as pl  # here, because only tables need it
 
     try:
-        if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema_length=None)
-        return pl.read_parquet(path)
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        frame = pl.read_csv(path, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
         raise UserError(f"{where}: cannot be read ({first_line(fault)[:160]})") from fault
+    if all(map(_is_number, frame.columns)):
+        raise UserError(
+            f"{where}: its first row is numbers ({', '.join(frame.columns[:3])}, …); give the "
+            f"columns names in a row above"
+        )
+    return frame
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
     columns = frame.columns
     if len(columns) < 2 or not len(frame):
-        raise UserError(f"{where}: has {len(columns)} columns and {len(frame)} rows")
+        raise UserError(
+            f"{where}: has {len(columns)} columns (separated by commas) and {len(frame)} rows"
+        )
     name = columns[-1] if target is None else target
     if name not in columns:
         raise UserError(f"{where}: has no column {name!r}{nearest(name, columns)}")
@@ -237,14 +254,28 @@ def _rows(split: Split, chosen: np.ndarray) -> Split:
     return Split(split.inputs[chosen], split.targets[chosen])
 
 
-def _scaled(train: np.ndarray, test: np.ndarray, scaling: Scaling) -> list[Tensor]:
-    """Both [N, …] with mean 0 and variance 1 over the training rows, a column each; a constant
-    column becomes 0."""
+def _scaled(
+    train: np.ndarray, test: np.ndarray, scaling: Scaling, what: str, where: str
+) -> list[Tensor]:
+    """Both [N, …] with mean 0 and variance 1 over the training rows, a column each; a column that
+    is constant there, to rounding, becomes 0 there."""
+    if train.shape[1:] != test.shape[1:]:
+        raise UserError(
+            f"{where}: training {what} are {list(train.shape)} but {list(test.shape)} in the test "
+            f"set"
+        )
     if scaling == "standard":
-        mean = train.mean(0)
-        spread = train.std(0)
-        spread = np.where(spread > 0, spread, 1.0)
-        train = (train - mean) / spread
+        with np.errstate(over="ignore"):
+            mean = train.mean(0)
+            spread = train.std(0)
+        if not np.isfinite(spread).all():
+            raise UserError(
+                f"{where}: {what} are too large to be scaled; write them in other units"
+            )
+        is_constant = spread <= ROUNDING * np.abs(mean)
+        mean = np.where(is_constant, train[0], mean)
+        spread = np.where(is_constant, 1.0, spread)
+        train = np.where(is_constant, 0.0, (train - mean) / spread)
         test = (test - mean) / spread
     scaled = [np.ascontiguousarray(numbers) for numbers in (train, test)]
     return [torch.from_numpy(numbers) for numbers in scaled]

@@ -48,10 +48,17 @@ def plan(task: Task) -> Plan:
 def self_checks(pipeline: Pipeline) -> list[str]:
     """What the self-check of each landscape found, a line each; UserError where one is no function
     of its parameters alone."""
+    from sgdtheory.landscapes.formula_check import formula_check
     from sgdtheory.roles.facts import self_check_of
 
     several = getattr(pipeline, "landscapes", {})
     landscapes = [getattr(pipeline, "landscape", None), *several.values()]
     dtype = getattr(pipeline, "dtype", "float32")
-    said = [self_check_of(landscape, dtype) for landscape in landscapes]
-    return [line for line in said if line is not None]
+    said = []
+    for landscape in landscapes:
+        line = self_check_of(landscape, dtype)
+        if line is not None:
+            said.append(line)
+        elif landscape is not None:
+            formula_check(landscape)
+    return said

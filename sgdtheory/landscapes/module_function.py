@@ -8,6 +8,7 @@ neither a trainable parameter nor a statistic of batch norm is a constant, the s
 from collections.abc import Callable
 from copy import copy
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import (
+    batch_norms_of,
     batch_statistics_only,
     has_batch_norm,
     with_population_statistics,
@@ -77,6 +79,9 @@ class ModuleFunction:
             chosen = {name: chosen[name] for name in names}
         kind = type(plain).__name__
         _refuse_kinds(chosen, kind)
+        _refuse_overlaps(chosen, kind)
+        _refuse_rescaled_embeddings(plain)
+        _refuse_frozen_batch_norms(self.fresh(stream(0, "module")))
         self.shapes = {name: p.shape for name, p in chosen.items()}
         self.sizes = [p.numel() for p in chosen.values()]
         if not self.sizes:
@@ -85,6 +90,7 @@ class ModuleFunction:
         self.has_batch_norm = has_batch_norm(self.module)
         self._cast: dict[torch.dtype, TensorsByName] = {}
         self._left: dict[nn.Module, list[_Attribute]] = {}
+        self._writes_inputs = False
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
         self._swapped = {module: Swapped(module) for module in (self.module, self.plain)}
@@ -155,6 +161,8 @@ class ModuleFunction:
         dtype = next(iter(values.values())).dtype
         if self.constants:
             named |= self.constants_in(dtype)
+        if self._writes_inputs:
+            inputs = inputs.clone()  # or the next pass would see what this one left
         outputs = logits_of(self._swapped[module](named, inputs), self._entry)
         if outputs.is_floating_point():  # some end in float32 whatever they compute in
             return outputs.to(dtype)
@@ -170,8 +178,11 @@ class ModuleFunction:
         before = {}
         for name, value in weights.items():
             before[name] = (value.data_ptr(), value.clone())
+        inputs = self._example.to(self.device).clone()
         with torch.no_grad(), as_written(torch.float32):
-            outputs = self._call(module, weights, self._example.to(self.device))
+            outputs = self._call(module, weights, inputs)
+        if not torch.equal(inputs, self._example.to(self.device)):
+            self._writes_inputs = True
         for name, (place, value) in before.items():
             if weights[name].data_ptr() != place or not torch.equal(weights[name], value):
                 raise UserError(
@@ -221,6 +232,45 @@ def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
             kind = str(p.dtype).removeprefix("torch.")
             raise UserError(
                 f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
+            )
+
+
+def _refuse_overlaps(named: dict[str, nn.Parameter], model: str) -> None:
+    """Raise UserError where two parameters share numbers: moved apart they are another network."""
+    ends: list[tuple[int, int, str]] = []
+    for name, p in named.items():
+        first = p.data_ptr()
+        strides = zip(p.shape, p.stride(), strict=True)
+        length = 1 + sum((size - 1) * stride for size, stride in strides)
+        ends.append((first, first + length * p.element_size(), name))
+    ends.sort()
+    for (_, end, name), (begin, _, other) in pairwise(ends):
+        if begin < end:
+            raise UserError(
+                f"model: parameters {name} and {other} of {model} share their numbers; make them "
+                f"one nn.Parameter, used twice"
+            )
+
+
+def _refuse_rescaled_embeddings(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        is_embedding = isinstance(part, nn.Embedding | nn.EmbeddingBag)
+        if is_embedding and part.max_norm is not None:
+            raise UserError(
+                f"model: {name or 'the embedding'} has max_norm={part.max_norm:g}, which rescales "
+                f"its weights at every pass; this tool descends one function of them: leave it out"
+            )
+
+
+def _refuse_frozen_batch_norms(module: nn.Module) -> None:
+    """Raise UserError where training mode leaves a batch norm in evaluation mode: its statistics
+    would be constants, and here they are each batch's own."""
+    module.train()
+    for name, norm in batch_norms_of(module).items():
+        if not norm.training:
+            raise UserError(
+                f"model: batch norm {name} stays in evaluation mode when the network is trained; "
+                f"have constants of it, as torchvision.ops.FrozenBatchNorm2d has"
             )
 
 

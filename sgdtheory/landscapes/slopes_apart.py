@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.errors import UserError, first_line
+from sgdtheory.landscapes.derivative import KNOWN, SHIFT, STEPS, LossAt, difference, is_derivative
 from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from sgdtheory.landscapes.mini_batch import MiniBatch
     from sgdtheory.landscapes.network import Network
 
-STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of differences: a kink of a ReLU may lie within one
-SHIFT = 1e-13  # by which a point is moved to see how far its loss is rounded
-KNOWN = 0.05  # of a slope, up to which rounding leaves its difference known
-SLOPE = 1e-3  # of a slope that differs from the difference by no more: seen ≤ 1e-6
 PRODUCT = 1e-2  # the same of a product: seen ≤ 1e-5
 SINGLE = 2e-4  # of outputs in float32: seen ≤ 1e-5; in bfloat16 1e-3 and more
 
@@ -24,11 +21,16 @@ SINGLE = 2e-4  # of outputs in float32: seen ≤ 1e-5; in bfloat16 1e-3 and more
 def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> None:
     """UserError where the gradient at θ [n], float64, is not the derivative of the loss: then
     barriers, temperatures and spectra would be of no potential."""
-    _, gradient = value_and_grad(few, theta[None], batch)
-    along = _directions(few, gradient[0])
-    for direction in along:
-        if not _is_derivative(few, theta, batch, gradient[0], direction):
-            names = _culprits(few, theta, batch, gradient[0], direction)
+
+    def loss_at(point: Tensor) -> float:
+        with torch.no_grad():
+            return float(few.losses(point[None], batch))
+
+    _, gradients = value_and_grad(few, theta[None], batch)
+    gradient = gradients[0]
+    for direction in _directions(few, gradient):
+        if not is_derivative(loss_at, theta, gradient, direction):
+            names = _culprit(few, loss_at, theta, gradient, direction)
             raise UserError(
                 f"model: the gradient of {few.function.name} is not the derivative of its loss "
                 f"({names}); is something detached, under no_grad, rounded straight through or "
@@ -55,11 +57,11 @@ def products_of(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
     apart = []
     for step in STEPS:
         ends = gradient_at(theta + step * direction), gradient_at(theta - step * direction)
-        difference = (ends[0] - ends[1]) / (2 * step)
-        size = float(difference.norm())
+        expected = (ends[0] - ends[1]) / (2 * step)
+        size = float(expected.norm())
         if noise / step > KNOWN * size:
             continue
-        apart.append(float((product - difference).norm()) / size)
+        apart.append(float((product - expected).norm()) / size)
         if apart[-1] <= PRODUCT + 3 * noise / step / size:
             return ""
     if not apart:
@@ -109,41 +111,15 @@ def _padding(few: "Network", vector: Tensor) -> list[Tensor]:
     return rows
 
 
-def _is_derivative(
-    few: "Network", theta: Tensor, batch: "MiniBatch", gradient: Tensor, direction: Tensor
-) -> bool:
-    """Whether the slope along a direction [n] is that of some difference which rounding leaves
-    known."""
-    slope = float(gradient @ direction)
-    scale = max(abs(slope), float(gradient.norm()) / len(gradient) ** 0.5, 1e-12)
-    noise = 2 * SHIFT * abs(_difference(few, theta, batch, direction, SHIFT))
-    known = [step for step in STEPS if noise / step <= KNOWN * scale]
-    for step in known:
-        difference = _difference(few, theta, batch, direction, step)
-        if abs(difference - slope) <= SLOPE * scale + 3 * noise / step:
-            return True
-    return not known
-
-
-def _difference(
-    few: "Network", theta: Tensor, batch: "MiniBatch", direction: Tensor, step: float
-) -> float:
-    with torch.no_grad():
-        above, below = (
-            float(few.losses((theta + e * direction)[None], batch)) for e in (step, -step)
-        )
-    return (above - below) / (2 * step)
-
-
-def _culprits(
-    few: "Network", theta: Tensor, batch: "MiniBatch", gradient: Tensor, direction: Tensor
+def _culprit(
+    few: "Network", loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: Tensor
 ) -> str:
     """The slopes along the first parameter for which they are apart, in words."""
     for name in few.function.weights(direction):
         alone = torch.zeros_like(direction)
         few.function.weights(alone)[name].copy_(few.function.weights(direction)[name])
-        if not _is_derivative(few, theta, batch, gradient, alone):
+        if not is_derivative(loss_at, theta, gradient, alone):
             slope = float(gradient @ alone)
-            difference = _difference(few, theta, batch, alone, STEPS[2])
-            return f"along {name} {slope:.3g}, by differences {difference:.3g}"
+            found = difference(loss_at, theta, alone, STEPS[2])
+            return f"along {name} {slope:.3g}, by differences {found:.3g}"
     return "along a random direction"

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.losses.loss import per_example
+from sgdtheory.losses.mse import are_alike
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Binary:
         """The same loss; UserError where outputs [b, …] are not one logit a label, or targets no
         labels."""
         targets = data.train_targets
-        if outputs[0].numel() != targets[0].numel():
+        if not are_alike(outputs, targets):
             raise UserError(
                 f"model: gives outputs {list(outputs.shape)} for {len(outputs)} examples with "
-                f"{targets[0].numel()} labels; loss=binary takes one logit a label"
+                f"labels {list(targets.shape[1:]) or 'of one number'}; loss=binary takes one logit "
+                f"a label, in their shape"
             )
         low, high = float(targets.min()), float(targets.max())
         if low < 0 or high > 1:

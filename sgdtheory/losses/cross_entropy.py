@@ -12,6 +12,7 @@ from sgdtheory.data.examples import IGNORED, Examples
 from sgdtheory.errors import UserError
 
 Axis = Literal["auto", "last", "second"]
+UNIT = 1e-3  # that probabilities, rounded by their author, may miss 1 by
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class CrossEntropy:
         """The loss that knows where the classes of outputs [b, …] lie; UserError where they do not
         fit the targets."""
         targets = data.train_targets[: len(outputs)]
+        _refuse_no_probabilities(data)
         axes = _axes_of(outputs, targets, data.outputs)
         if self.axis in axes:
             return self
@@ -106,6 +108,19 @@ class CrossEntropy:
         p = frequencies(targets, outputs)
         p = (1 - self.label_smoothing) * p + self.label_smoothing / outputs
         return float(torch.special.entr(p).sum())
+
+
+def _refuse_no_probabilities(data: Examples) -> None:
+    """Raise UserError where floating targets [N, K] are no probabilities."""
+    if data.has_classes or data.train_targets.ndim != 2:
+        return
+    for targets in (data.train_targets, data.test_targets):
+        off = (targets.double().sum(1) - 1).abs().max()
+        if float(targets.min()) < 0 or float(off) > UNIT:
+            raise UserError(
+                f"data {data.name}: floating targets [N, K] of cross entropy are probabilities, "
+                f"and these are below 0 or do not sum to 1; use landscape.loss=mse, huber or binary"
+            )
 
 
 def frequencies(targets: Tensor, classes: int) -> Tensor:

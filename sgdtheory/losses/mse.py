@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import dataclass, field
+from math import prod
 from typing import Self
 
 import torch
@@ -81,13 +82,21 @@ def refuse_other_counts(outputs: Tensor, data: Examples) -> None:
         is_fit = target.ndim == 0 and outputs.ndim == 2 and given == wanted
     else:
         wanted, what = target.numel(), f"targets of {list(target.shape) or 'one number'}"
-        is_fit = given == wanted
+        is_fit = given == wanted and are_alike(outputs, data.train_targets)
     if not is_fit:
         shape = list(outputs.shape)
         raise UserError(
             f"model: gives outputs {shape} for {len(outputs)} examples with {what}; they must be "
-            f"{wanted} numbers an example"
+            f"{wanted} numbers an example, in the shape of the targets"
         )
+
+
+def are_alike(outputs: Tensor, targets: Tensor) -> bool:
+    """Whether outputs and targets [b, …] have the same axes, but for those of length 1, or as many
+    numbers in one axis."""
+    first, second = ([size for size in x.shape[1:] if size != 1] for x in (outputs, targets))
+    is_flat = len(first) < 2 or len(second) < 2
+    return first == second or (is_flat and prod(first) == prod(second))
 
 
 def name_of_errors(variance: float | None) -> str:

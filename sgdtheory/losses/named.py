@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from sgdtheory.errors import UserError
+from sgdtheory.errors import UserError, nearest
 from sgdtheory.losses.binary import Binary
 from sgdtheory.losses.cross_entropy import CrossEntropy
 from sgdtheory.losses.custom import Custom
@@ -32,5 +32,7 @@ def loss_named(loss: Loss | LossName, factory: Callable[..., Tensor] | None) -> 
     if factory is not None:
         raise UserError("landscape.loss_factory= is what landscape.loss=custom computes; say so")
     if isinstance(loss, str):
+        if loss not in NAMED:
+            raise UserError(f"loss={loss!r} is not known{nearest(loss, list(NAMED))}")
         return NAMED[loss]()
     return loss

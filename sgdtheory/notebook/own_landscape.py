@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from math import inf
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.data.stored import NO_TEST, outputs_for
-from sgdtheory.errors import UserError
+from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.landscapes.network import Network
 from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.loss import Loss
@@ -37,6 +38,7 @@ class Pairs(Protocol):
 
 # inputs and targets, as tensors or arrays, or a data set that gives pairs of them
 Split: TypeAlias = tuple[Tensor | np.ndarray, Tensor | np.ndarray] | Pairs
+PAIRS = "give (inputs, targets), or a data set of such pairs"
 Own: TypeAlias = nn.Module | Callable[..., nn.Module]
 
 
@@ -59,6 +61,8 @@ def own_landscape(
 ) -> OwnNetwork:
     """L(θ) = mean loss of the training examples, inputs [N, …] and targets [N, …], + ½λ|θ|², λ the
     `weight_decay`; see `sgdtheory.landscape`."""
+    if not 0 <= weight_decay < inf:
+        raise UserError(f"weight_decay={weight_decay}: give a number that is not negative")
     data = _examples(train, test, name)
     known = loss_named(loss, None) if isinstance(loss, str | Loss) else Custom(loss)
     landscape = OwnNetwork(
@@ -120,16 +124,46 @@ def _examples(train: Split, test: Split | None, name: str) -> Examples:
 
 def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
     if isinstance(split, tuple | list) and len(split) == 2:
-        inputs, targets = (torch.as_tensor(part) for part in split)
+        inputs, targets = (_tensor(part, name) for part in split)
     elif isinstance(split, Pairs) and not isinstance(split, tuple | list | Tensor | np.ndarray):
-        pairs = [split[i] for i in range(len(split))]
-        inputs = torch.stack([torch.as_tensor(pair[0]) for pair in pairs])
-        targets = torch.stack([torch.as_tensor(pair[1]) for pair in pairs])
+        inputs, targets = _stacked(split, name)
     else:
-        raise UserError(f"{name}: give (inputs, targets), or a data set of such pairs")
-    if not targets.is_floating_point():
+        raise UserError(f"{name}: {PAIRS}")
+    if not len(inputs) or not len(targets):
+        raise UserError(f"{name}: there are no examples")
+    if not targets.is_floating_point() and not targets.is_complex():
         targets = targets.long()
-    return inputs.detach().cpu(), targets.detach().cpu()
+    return inputs, targets
+
+
+def _stacked(pairs: Pairs, name: str) -> tuple[Tensor, Tensor]:
+    """Inputs and targets [N, …] of a data set; UserError where it gives anything but pairs."""
+    inputs, targets = [], []
+    for i in range(len(pairs)):
+        pair = pairs[i]
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            kind = type(pair).__name__
+            found = f"{len(pair)} things" if isinstance(pair, tuple | list) else f"a {kind}"
+            raise UserError(f"{name}: {PAIRS}; number {i} is {found}")
+        inputs.append(_tensor(pair[0], name))
+        targets.append(_tensor(pair[1], name))
+    if not inputs:
+        raise UserError(f"{name}: there are no examples")
+    shapes = [{tuple(x.shape) for x in column} for column in (inputs, targets)]
+    if any(len(each) > 1 for each in shapes):
+        raise UserError(f"{name}: examples differ in shape; pad them to one")
+    return torch.stack(inputs), torch.stack(targets)
+
+
+def _tensor(part: object, name: str) -> Tensor:
+    """A tensor [...] of numbers, on the CPU."""
+    try:
+        tensor = torch.as_tensor(part)
+    except (TypeError, ValueError, RuntimeError) as fault:
+        raise UserError(f"{name}: {in_a_line(fault, 160)}; give tensors or arrays") from None
+    if tensor.layout != torch.strided:
+        raise UserError(f"{name}: a tensor is {tensor.layout}; give it as a dense one (to_dense)")
+    return tensor.detach().cpu()
 
 
 def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
@@ -139,6 +173,7 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
         point = point.state_dict()
     if isinstance(point, Mapping):
         return _point_of_weights(landscape, point)
+    point = _tensor(point, "a point")
     if point.shape != (landscape.dim,):
         raise UserError(f"a point of this landscape is [{landscape.dim}], not {list(point.shape)}")
     return point.detach().to(landscape.device)

@@ -1,0 +1,34 @@
+"""Whether a slope is the derivative of a function: against differences, as far as rounding lets
+them be known."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor
+
+STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of differences: a kink of a ReLU may lie within one
+SHIFT = 1e-13  # by which a point is moved to see how far its loss is rounded
+KNOWN = 0.05  # of a slope, up to which rounding leaves its difference known
+SLOPE = 1e-3  # of a slope that differs from the difference by no more: seen ≤ 1e-6
+
+LossAt: TypeAlias = Callable[[Tensor], float]  # of a point θ [n], float64
+
+
+def is_derivative(loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: Tensor) -> bool:
+    """Whether the slope of a gradient [n] at θ [n] along a unit vector [n] is that of some
+    difference which rounding leaves known."""
+    slope = float(gradient @ direction)
+    scale = max(abs(slope), float(gradient.norm()) / len(gradient) ** 0.5, 1e-12)
+    noise = 2 * SHIFT * abs(difference(loss_at, theta, direction, SHIFT))
+    known = [step for step in STEPS if noise / step <= KNOWN * scale]
+    for step in known:
+        apart = abs(difference(loss_at, theta, direction, step) - slope)
+        if apart <= SLOPE * scale + 3 * noise / step:
+            return True
+    return not known
+
+
+def difference(loss_at: LossAt, theta: Tensor, direction: Tensor, step: float) -> float:
+    """(L(θ + εu) − L(θ − εu))/2ε."""
+    shift = step * direction
+    return (loss_at(theta + shift) - loss_at(theta - shift)) / (2 * step)
