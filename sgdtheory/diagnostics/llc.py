@@ -13,12 +13,13 @@ from sgdtheory.errors import UserError
 from sgdtheory.optim.langevin import Langevin
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.products import top_curvature
-from sgdtheory.protocol import Cloud, Landscape
+from sgdtheory.protocol import Cloud, Landscape, length_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of
 from sgdtheory.roles.facts import title_of
 from sgdtheory.statistics.measured import Measured
 
+SUNK = 0.05  # of the coefficient: what lower ground beside the point may make of it; ours
 STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls grow steeper; ours
 
 
@@ -29,6 +30,8 @@ class Sampled(NamedTuple):
     halved: Chains
     temperature: float
     learning_rate: float
+    gradient_norm: float  # |∇L| of the point
+    drop: float  # |∇L|²/2h over the temperature, h the largest curvature: lower ground, at least
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class LearningCoefficient:
     error is that of their means, and ± 1.96 of it a 95 % interval. `localisation` γ: directions of
     curvature below γ/nβ do not count.
 
-    No number, and the reason, where chains diverge, lie below θ*, do not agree (R̂), still drift,
+    No number, and the reason, where θ* is no minimum, chains diverge, do not agree (R̂), or drift,
     or where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
     number: steps were too large or too few. Beside it `llc_r_hat`, `llc_virial` and
     `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
@@ -81,10 +84,12 @@ class LearningCoefficient:
         assert count is not None, "refused before"
         temperature = log(count) / count
         spring = self.localisation * temperature
+        top = max(top_curvature(landscape, theta, stream(self.seed, "curvature")) + spring, 1e-12)
         rate = self.learning_rate
         if rate == "auto":
-            source = stream(self.seed, "curvature")
-            rate = STABLE / max(top_curvature(landscape, theta, source) + spring, 1e-12)
+            rate = STABLE / top
+        _, gradients = value_and_grad(landscape, theta[None])
+        norm = length_of(gradients[0])
         langevin = Langevin(
             self.burn_in + self.steps,
             None,
@@ -103,7 +108,8 @@ class LearningCoefficient:
         slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2, momentum=kept)
         count = max(2, self.chains // 2)
         halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
-        return Sampled(chains, halved, temperature, rate)
+        drop = norm**2 / (2 * top * temperature)
+        return Sampled(chains, halved, temperature, rate, norm, drop)
 
 
 def columns_of(sampled: Sampled) -> dict[str, Measured]:
@@ -111,6 +117,10 @@ def columns_of(sampled: Sampled) -> dict[str, Measured]:
     chains = sampled.chains
     why = chains.doubt() or doubt_of_step(chains, sampled.halved)
     coefficient = chains.coefficient()
+    if not why and sampled.drop > SUNK * (coefficient.value or 0.0):
+        why = (
+            f"the point is no minimum: |∇L| = {sampled.gradient_norm:.2g}, and lower ground is near"
+        )
     r_hat = Measured(chains.r_hat())
     virial = over_chains(chains.virial)
     if why:

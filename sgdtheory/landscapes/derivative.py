@@ -29,6 +29,6 @@ def is_derivative(loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: T
 
 
 def difference(loss_at: LossAt, theta: Tensor, direction: Tensor, step: float) -> float:
-    """(L(θ + εu) − L(θ − εu))/2ε."""
+    """(L(θ + εu) − L(θ − εu))/2ε at θ [n] along u [n]."""
     shift = step * direction
     return (loss_at(theta + shift) - loss_at(theta - shift)) / (2 * step)

@@ -18,8 +18,8 @@ TIMES = 12  # so many times the examples of a check
 
 
 def rows_apart(few: "Network", theta: Tensor) -> float:
-    """How much a row's scored outputs and losses depend on the other rows: on what they are, on
-    their order and on how many there are. UserError where they do."""
+    """How much a row's scored outputs and losses at θ [n] depend on the other rows: on what they
+    are, on their order and on how many there are. UserError where they do."""
     images, targets = few.examples("train")
     statistics = few.statistics(theta)
 

@@ -141,6 +141,11 @@ def refuse_batches(landscape: Landscape, sampling: Sampling, largest: int) -> No
         raise UserError(f"sampling={sampling} needs examples, and this landscape has none; use iid")
     if count is not None and largest > count:
         raise UserError(f"sweep.batch_size={largest} is more than the {count:,} training examples")
+    if count is not None and largest == count and sampling != "iid":
+        raise UserError(
+            f"sweep.batch_size={largest} is all training examples, and sgd.sampling={sampling} "
+            f"makes no noise of them; take smaller batches"
+        )
 
 
 def refuse_points(

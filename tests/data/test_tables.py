@@ -22,6 +22,14 @@ PRICES = NUMBERS @ [1.0, -2.0, 0.5] + 7.0
 KINDS = np.array(["ant", "bee", "cat"])[np.arange(50) % 3]
 
 
+SPLIT = {
+    "train_inputs": NUMBERS[:40],
+    "train_targets": PRICES[:40],
+    "test_inputs": NUMBERS[40:],
+    "test_targets": PRICES[40:],
+}
+
+
 @pytest.fixture
 def csv(tmp_path: Path) -> Callable[..., Path]:
     """A table with these columns besides three features."""
@@ -126,6 +134,15 @@ def test_a_bad_table_is_refused(
         ({"inputs": NUMBERS}, "'targets' is missing"),
         ({"x": NUMBERS, "y": PRICES}, "'train_inputs' is missing"),
         ({"inputs": NUMBERS.astype(str), "targets": PRICES}, "inputs must be numbers"),
+        (
+            {**SPLIT, "test_inputs": NUMBERS[40:, :1]},
+            r"training features are \[40, 3\] but \[10, 1\] in the test set",
+        ),
+        (
+            {**SPLIT, "train_targets": NUMBERS[:40], "test_targets": NUMBERS[40:, :1]},
+            r"training targets are \[40, 3\] but \[10, 1\]",
+        ),
+        ({**SPLIT, "train_inputs": 1e300 * NUMBERS[:40]}, "features are too large to be scaled"),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
@@ -133,10 +150,24 @@ def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], words: s
         table(npz(tmp_path, **arrays))
 
 
+@pytest.mark.parametrize("value", [0.1, 1e9 / 3, 2.0**62, 0.0])
+def test_a_constant_column_is_zero_however_its_mean_is_rounded(
+    tmp_path: Path, value: float
+) -> None:
+    train, test = NUMBERS[:40].copy(), NUMBERS[40:].copy()
+    train[:, 1], test[:, 1] = value, value
+    test[0, 1] += 2.0**12  # a change in the test part stays what it is
+    data = table(npz(tmp_path, **{**SPLIT, "train_inputs": train, "test_inputs": test}))
+    assert not data.train_inputs[:, 1].any() and not data.test_inputs[1:, 1].any()
+    assert float(data.test_inputs[0, 1]) == pytest.approx(2.0**12)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("x.csv", "", "cannot be read"),
+        ("x.csv", "0.5,1.5\n0.2,0\n", r"its first row is numbers \(0.5, 1.5, …\)"),
+        ("x.csv", "a;b\n1;2\n", r"has 1 columns \(separated by commas\)"),
         ("x.csv", "a\n1\n", "has 1 columns"),
         ("x.parquet", "no parquet", "cannot be read"),
         ("x.xlsx", "", "a table is .npz, .csv or .parquet, not .xlsx"),
@@ -247,7 +278,15 @@ def test_a_split_without_sums_is_refused() -> None:
         ({"train_inputs": torch.ones(4, 3)}, r"training inputs are \(3,\) but \(2,\)"),
         ({"train_inputs": torch.ones(4, 2).double()}, "are float64 but float32"),
         ({"train_targets": torch.tensor([0, 1, 2, 3])}, "lie in 0 … 3, but there are 3 classes"),
-        ({"train_targets": torch.full((4,), IGNORED)}, "has no targets that count"),
+        (
+            {"train_targets": torch.full((4,), IGNORED)},
+            "4 examples have no targets that count",
+        ),
+        (
+            {"train_targets": torch.tensor([0, IGNORED, 1, 2])},
+            "1 examples have no targets that count .* the first is number 1; leave them out",
+        ),
+        ({"train_inputs": torch.ones(4, 2).cfloat()}, "inputs are complex"),
         ({"test_inputs": torch.tensor([[1.0, torch.inf]] * 4)}, "4 have no finite numbers"),
         ({"train_targets": torch.zeros(4, dtype=torch.int32)}, "must be int64 or floating"),
     ],

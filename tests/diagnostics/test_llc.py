@@ -321,6 +321,17 @@ def test_a_point_that_is_no_minimum_is_told() -> None:
     assert "no minimum" in why
 
 
+def test_a_slope_is_told_where_no_chain_lies_below() -> None:
+    """Where the walls hold chains up, they lie above a point from which the loss falls."""
+    bowl = Quadratic((4.0, 1.0, 0.5, 0.3))
+    beside = bowl.minima()[0] + torch.tensor([0.0, 0.0, 0.12, 0.12])
+    tethered = replace(LLC, localisation=100.0)
+    (row,) = tethered(bowl, beside[None])
+    assert "the point is no minimum: |∇L| = 0.07" in row["local_learning_coefficient"].why
+    (row,) = tethered(bowl, bowl.minima()[:1])
+    assert row["local_learning_coefficient"].value is not None
+
+
 def test_verdicts_are_each_their_own() -> None:
     source = np.random.default_rng(0)
     noise = 0.1 * source.standard_normal((20, 8))

@@ -219,6 +219,8 @@ def test_uniform_guessing_costs_ln_k() -> None:
     [
         (CrossEntropy(), numbers(drawn(5), 1), "use landscape.loss=mse"),
         (MSE(), numbers(drawn(5, 4), 3), "must be 4 numbers an example"),
+        (MSE(), numbers(drawn(5, 2, 3), 3), "in the shape of the targets"),
+        (CrossEntropy(), numbers(drawn(5, 6), 6), "are below 0 or do not sum to 1"),
         (Binary(), numbers(drawn(5), 1), "takes 0 … 1"),
         (Binary(), numbers((drawn(5, 2) > 0).double(), 3), "one logit a label"),
         (Custom(lambda f, y: f.mean()), numbers(drawn(5), 1), r"it must give the loss of each"),

@@ -203,3 +203,23 @@ def test_hill_tells_gaussian_noise_from_heavy_tails() -> None:
         calm["hill_gaussian"].stderr or 0
     )  # type: ignore[operator]
     assert wild["hill"].value == pytest.approx(1.0, abs=0.3)
+
+
+def test_an_excess_below_the_rounding_of_the_loss_is_no_temperature() -> None:
+    """A bowl on a million: its losses are float32, and their grains are of 0.06."""
+    trajectory = cloud_of(GRID[0])
+    singles = (trajectory.losses + 1e6).astype(np.float32).astype(np.float64)
+    assert trajectory.loss_at_minimum is not None
+    high = replace(trajectory, losses=singles, loss_at_minimum=trajectory.loss_at_minimum + 1e6)
+    found = ExcessLoss()(None, high)["excess_loss"]
+    assert found.value is None and "below the rounding of the loss" in found.why
+    doubles = replace(high, losses=trajectory.losses + 1e6)
+    exact = ExcessLoss()(None, trajectory)["excess_loss"]
+    assert ExcessLoss()(None, doubles)["excess_loss"].value == pytest.approx(exact.value, rel=1e-3)
+
+
+def test_directions_that_nothing_bends_have_no_temperature() -> None:
+    trajectory = cloud_of(GRID[0])
+    flat = replace(trajectory, curvatures=0 * trajectory.curvatures)
+    found = Equipartition()(landscape_of("commuting"), flat)["equipartition"]
+    assert found.value is None and "curved and stirred" in found.why

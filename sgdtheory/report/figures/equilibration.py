@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+FLAT = 1e-9  # ηh up to which a direction never warms
 GROUPS = 4  # of directions of neighbouring curvature, a curve each
 Array = np.ndarray
 
@@ -46,11 +47,11 @@ class Clouds(NamedTuple):
             return None
         h = minimum["curvatures"]
         noise = minimum["noise_diagonal"]
-        is_curved = h > 0
-        is_stirred = noise > 1e-6 * noise.max()
-        kept = np.flatnonzero(is_curved & is_stirred)
         rates = [_rate(cloud.cell) for cloud in clouds]
         slowest = min(rates)
+        is_curved = slowest * h > FLAT
+        is_stirred = noise > 1e-6 * noise.max()
+        kept = np.flatnonzero(is_curved & is_stirred)
         slow = [cloud for cloud, rate in zip(clouds, rates, strict=True) if rate == slowest]
         return cls(slow, clouds, h, noise, kept)
 

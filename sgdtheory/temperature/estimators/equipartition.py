@@ -38,6 +38,9 @@ class Equipartition:
             return dict.fromkeys(names, Measured.nothing(why))
         if trajectory.positions.size == 0 or trajectory.replicas < 2:
             return dict.fromkeys(names, Measured.nothing("nothing was recorded"))
+        if not by_direction(trajectory).size:
+            why = "no recorded direction is both curved and stirred"
+            return dict.fromkeys(names, Measured.nothing(why))
         second = (trajectory.positions**2).mean(0)  # [P, k]
         noise = trajectory.noise_diagonal.mean(0)  # [P, k]
 
