@@ -1,5 +1,6 @@
 """How a command ends: what went wrong in one to three lines, and the exit code."""
 
+import errno
 from collections.abc import Callable
 
 import typer
@@ -8,6 +9,7 @@ from sgdtheory.errors import RunError, UserError, in_a_line
 from sgdtheory.report.stdio import all_said, say
 
 INTERRUPTED = 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}  # a disk that may come back
 told: list[BaseException] = []  # what was said to have gone wrong
 
 
@@ -37,7 +39,8 @@ def tell(fault: BaseException) -> int:
         return 1
     if isinstance(fault, OSError):
         where = fault.filename or "while writing"
-        say(f"{fault.strerror or fault}: {where}; what is done is kept, the same command goes on")
+        goes_on = "; what is done is kept, the same command goes on" if fault.errno in FULL else ""
+        say(f"{fault.strerror or fault}: {where}{goes_on}")
         return 1
     say(f"{in_a_line(fault)} (--trace shows where)")
     return 1

@@ -22,6 +22,7 @@ from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.run import Run, finished_run
 from sgdtheory.runs.task import Task
 
+DOWNLOAD = "data.download"  # a key of data sets that are fetched
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 PACKAGES = {
     "experiment": "_global_",
@@ -42,7 +43,8 @@ def launch(
     """Compose with Hydra's own front end and hand every resulting task to `job`; gives what the
     jobs raised, in order.
 
-    `again`: what is done instead where a finished run has the same configuration.
+    `again`: what is done instead where a finished run has the same configuration; None: nothing
+    is to be done, and nothing is downloaded.
     `words`: overrides and Hydra's flags, in any order; a multirun gives several tasks. Raises
     UserError for wrong words.
     """
@@ -64,6 +66,8 @@ def launch(
                 return
             from sgdtheory.commandline.task import task
 
+            if again is None and OmegaConf.select(cfg, DOWNLOAD):
+                OmegaConf.update(cfg, DOWNLOAD, False)
             words = _words_of_job() if is_multirun else overrides
             job(task(command, cfg, trust, tuple(words), notes))
         except Exception as fault:

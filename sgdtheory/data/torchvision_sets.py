@@ -71,7 +71,10 @@ def torchvision_set(
             why = " ".join(dict.fromkeys((lines[0], lines[-1])))
             what = f"data={name}: could not be downloaded to {where} ({why})"
         else:
-            what = f"data={name}: not found whole in {where}; data.download=true fetches it"
+            what = (
+                f"data={name}: not found whole in {where}; data.download=true fetches it, "
+                f"--dry-run does not"
+            )
         raise UserError(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
     train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
     found = Images.from_arrays(

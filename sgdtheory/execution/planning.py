@@ -49,6 +49,7 @@ def self_checks(pipeline: Pipeline) -> list[str]:
     """What the self-check of each landscape found, a line each; UserError where one is no function
     of its parameters alone."""
     from sgdtheory.landscapes.formula_check import formula_check
+    from sgdtheory.roles.asking import has
     from sgdtheory.roles.facts import self_check_of
 
     several = getattr(pipeline, "landscapes", {})
@@ -59,6 +60,6 @@ def self_checks(pipeline: Pipeline) -> list[str]:
         line = self_check_of(landscape, dtype)
         if line is not None:
             said.append(line)
-        elif landscape is not None:
+        elif has(landscape, "losses"):  # a study's subject may be a recipe
             formula_check(landscape)
     return said

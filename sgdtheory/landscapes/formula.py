@@ -57,9 +57,9 @@ class Formula(ABC):
     def energy(self, x: Tensor) -> Tensor:
         """[P, k] → [P], row by row, twice differentiable."""
 
-    @abstractmethod
     def native_minima(self) -> Tensor:
-        """Stated minima [M, k], float64."""
+        """Stated minima [M, k], float64; none unless a subclass knows some."""
+        return torch.zeros(0, self.native_dim, dtype=torch.float64)
 
     def native_saddles(self) -> Tensor:
         """Stated saddles of index one [K, k], float64; none unless a subclass knows some."""

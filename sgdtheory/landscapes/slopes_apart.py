@@ -39,8 +39,8 @@ def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> None:
 
 
 def products_of(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
-    """Whether there are Hessian-vector products at θ [n], in words; empty where there are. UserError
-    where they are not the derivative of the gradient."""
+    """Whether there are Hessian-vector products at θ [n], in words; empty where there are.
+    UserError where they are not the derivative of the gradient."""
 
     def gradient_at(point: Tensor) -> Tensor:
         _, gradient = value_and_grad(few, point[None], batch)

@@ -11,18 +11,14 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.blocks import listed
-from sgdtheory.diagnostics.critical import Criticality
 from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
-from sgdtheory.diagnostics.edge import Edge
-from sgdtheory.diagnostics.llc import LearningCoefficient
 from sgdtheory.diagnostics.noise import Noise
-from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.optim.cost import estimate_score
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND, Checkpoint
+from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of, digest_of_all
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.starting_points import Given, given
@@ -38,13 +34,9 @@ from sgdtheory.statistics.tables import column_of
 
 # parameters × examples from which `products` and `draws` hold: a second or so a product
 LARGE = 10_000_000
-# a Hessian-vector product, and a gradient in float64, in gradients (measured, ResNet-20)
-PRODUCT = 5
-DOUBLE = 4
 MOST_FEW = (
     8  # products of a spectrum, at least: six of Lanczos, and two vectors whose scatter is an error
 )
-LOOKS = 14  # gradients of ten iterations of L-BFGS-B
 OWN = "own_statistics"
 NO_STATISTICS = "the file holds no statistics of all batch norms"
 
@@ -136,7 +128,8 @@ class Diagnose:
         costs = [(name, of_point) for name in sorted(points)]
         for name, diagnostic in self.diagnostic.items():
             if points or name in asked:
-                costs.append((name, self._cost(diagnostic)))
+                measured = self._affordable(diagnostic)
+                costs.append((name, cost_of(measured, self.landscape, self.given.points)))
         return costs
 
     # units
@@ -187,32 +180,6 @@ class Diagnose:
         if limit is not None and isinstance(diagnostic, Noise):
             return replace(diagnostic, draws=min(limit, diagnostic.draws))
         return diagnostic
-
-    def _cost(self, diagnostic: Diagnostic) -> Estimate:
-        """So many gradients of the whole objective at every point."""
-        measured = self._affordable(diagnostic)
-        gradients = 50.0  # of one that is not known here; ours
-        if isinstance(measured, Spectrum):
-            gradients = PRODUCT * measured.planned()
-        elif isinstance(measured, Noise):
-            count = count_of(self.landscape) or measured.batch_size
-            passes = measured.draws * measured.batch_size / count
-            blocks = 1 + len(listed(measured.parameters))
-            gradients = DOUBLE * blocks * max(1.0, passes)
-        elif isinstance(measured, Sharpness):
-            draws = 1 if measured.subspace is None else measured.draws
-            gradients = DOUBLE * LOOKS * draws
-        elif isinstance(measured, Criticality):
-            gradients = PRODUCT * (1 + measured.steps)
-        elif isinstance(measured, LearningCoefficient):
-            gradients = 2.0 * measured.chains * (measured.burn_in + measured.steps)
-        elif isinstance(measured, Edge):
-            count = count_of(self.landscape) or measured.batch_size
-            passes = measured.draws * measured.batch_size / count
-            gradients = DOUBLE * (1 + PRODUCT) * (1 + passes)
-        points = self.given.points
-        cost = gradients * len(points)
-        return estimate_score(self.landscape, points[:1], cost)
 
     # what is said
 

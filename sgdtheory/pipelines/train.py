@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import torch
@@ -15,25 +14,22 @@ from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.pipelines.start import Snapshot
+from sgdtheory.pipelines.train_claims import claims_of
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of, value_and_grad
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, in_training, is_sampled, is_scored
-from sgdtheory.roles.facts import error_of_loss, objective_gap, title_of, unit_of_loss
+from sgdtheory.roles.facts import objective_gap, unit_of_loss
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Results
-from sgdtheory.statistics.numbers import in_short
-from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import column_of
-
-STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
+from sgdtheory.statistics.measured import Measured, Results
+from sgdtheory.statistics.rows import Row
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,36 @@ class Train:
         at_minima = units_of(self.diagnostic, self.landscape, minima, run)
         at_snapshots = units_along(self.diagnostic, self.landscape, minima, run)
         return [*minima, *at_minima, *at_snapshots]
+
+    def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
+        """All units to come with their costs: diagnostics are asked for when the minima are
+        found."""
+        asked = {unit.name for unit in pending}
+        found = self._cost(0)
+        minima = [unit.name for unit in self._minima(run) if unit.name in asked]
+        point = self._start(0)
+        several = point.expand(self.minima, -1)
+        snapshots = point.expand(len(snapshot_steps(self.sgd.steps, self.snapshots)), -1)
+        costs = [(name, found) for name in minima]
+        for name, diagnostic in self.diagnostic.items():
+            if minima or name in asked:
+                costs.append((name, cost_of(diagnostic, self.landscape, several)))
+            for unit in self._minima(run):
+                along = f"{name}-snapshots-{unit.name}"
+                if len(snapshots) and (minima or along in asked):
+                    costs.append((along, cost_of(diagnostic, self.landscape, snapshots)))
+        return costs
+
+    def to_come(self, run: Run) -> list[str]:
+        """The diagnostics that are asked for when the minima are found."""
+        minima = self._minima(run)
+        if all_finished(run, minima):
+            return []
+        names = [*self.diagnostic]
+        if snapshot_steps(self.sgd.steps, self.snapshots):
+            for unit in minima:
+                names += [f"{name}-snapshots-{unit.name}" for name in self.diagnostic]
+        return names
 
     def _minima(self, run: Run) -> list[Unit]:
         what = dict(run.science)
@@ -158,7 +184,7 @@ class Train:
             tables["snapshots"] = snapshots
             clouds |= passed
             numbers = {"plots": pictures(snapshots)}
-        return Results(self._claims(rows), tables, numbers, clouds)
+        return Results(claims_of(self.landscape, rows), tables, numbers, clouds)
 
     def _cost(self, index: int) -> Estimate:
         """From five steps after a warm-up of two, and one score."""
@@ -179,88 +205,6 @@ class Train:
         if is_scored(self.landscape):
             return "none"
         return "lbfgs"
-
-    def _claims(self, rows: Rows) -> list[Claim]:
-        """A point is called a minimum where it is one: trained, or on a formula stationary."""
-        title = title_of(self.landscape)
-        name = error_of_loss(self.landscape)
-        if not rows:
-            unknown = Measured.nothing("no unit finished")
-            words = f"no minimum of {title}"
-            return [Claim("minima", words, unknown, f"training {name} 0", None)]
-        if not is_scored(self.landscape):
-            return [_stationary(rows, title)]
-        doubts = self._doubts(rows)
-        worst = max(column_of(rows, "train_error"))
-        test = _mean_over_minima(rows, "test_error")
-        percent = test.in_units_of(0.01)._replace(unit="%")
-        error = f"up to {100 * worst:.2f} %"
-        if worst == 0:
-            error = "0"
-            if len(rows) > 1:
-                error = "0 at all of them"
-        counted = _counted(rows, bool(doubts))
-        words = f"{counted} of {title}: training {name} {error}, test {name} {percent}{doubts}"
-        fits = "0: a minimum fits its training data"
-        holds = worst == 0 and not doubts
-        mean = f"test {name} {percent}, mean over minima ± standard error over examples"
-        return [
-            Claim("training_error", words, Measured(worst), fits, holds),
-            Claim("test_error", mean, test, "", None),
-        ]
-
-    def _doubts(self, rows: Rows) -> str:
-        """Which points are no minima; empty where all are trained."""
-        reasons = {}
-        for row in rows:
-            if why := untrained(self.landscape, row["train_loss"]):
-                reasons[row["name"]] = why
-        if not reasons:
-            return ""
-        first, *others = reasons
-        words = f"; {first} is no minimum, it is not trained: {reasons[first]}"
-        if others:
-            words += f", and so for {len(others)} more"
-        return words
-
-
-def _mean_over_minima(rows: Rows, name: str) -> Measured:
-    """The mean of a score and its error over examples: all minima are scored on the same ones, so
-    that of their mean is that of one of them."""
-    scores = [Measured.read(row, name) for row in rows]
-    known = [score.stderr for score in scores if score.stderr is not None]
-    stderr = fmean(known) if len(known) == len(scores) else None
-    return Measured(fmean(column_of(rows, name)), stderr)
-
-
-def _stationary(rows: Rows, title: str) -> Claim:
-    """Points of a formula are judged by the gradient there."""
-    norms = column_of(rows, "gradient_norm")
-    objectives = column_of(rows, "objective")
-    expected = f"|∇L| ≤ {STATIONARY:g}"
-    if None in norms or None in objectives:
-        lost = Measured.nothing("the objective or its gradient is not finite at some of them")
-        counted = _counted(rows, True)
-        words = f"{counted} of {title}: not finite"
-        return Claim("stationary", words, lost, expected, False)
-    largest = max(norms)
-    holds = largest <= STATIONARY
-    counted = _counted(rows, not holds)
-    words = (
-        f"{counted} of {title}: |∇L| ≤ {in_short(largest, 2)} at all of "
-        f"them, lowest value {min(objectives):.6g}"
-    )
-    return Claim("stationary", words, Measured(largest), expected, holds)
-
-
-def _counted(rows: Rows, points: bool) -> str:
-    """4 minima; points, where they are none."""
-    count = len(rows)
-    if points:
-        word = "point" if count == 1 else "points"
-    else:
-        word = "minimum" if count == 1 else "minima"
-    return f"{count} {word}"
 
 
 def check_batch_size(landscape: Landscape, sgd: SGD) -> None:

@@ -7,7 +7,7 @@ from typing_extensions import TypeIs
 
 from sgdtheory.errors import RunError
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.roles.asking import has
+from sgdtheory.roles.asking import has, of
 from sgdtheory.roles.facts import title_of
 
 
@@ -100,7 +100,9 @@ class Isotropic(Landscape, Protocol):
 
 
 def states_minima(landscape: Landscape) -> TypeIs[StatesMinima]:
-    return has(landscape, "minima")
+    """Whether some minimum of it is known."""
+    stated = of(landscape, "minima")
+    return stated is not None and len(stated()) > 0
 
 
 def states_barrier(landscape: Landscape) -> TypeIs[StatesBarrier]:

@@ -85,7 +85,7 @@ class NoiseAlongPath(FoundPaths):
         pairs = [pair_row(path, points[path["pair"]]) for path in measured]
         for row in tables["points"]:
             columns = dict(row)
-            shown.append({"path": f"path {columns.pop('pair') + 1}", **columns})
+            shown.append({"path": f"path {columns.pop('pair')}", **columns})
         return Verdict(claims_of(pairs, self.pairs), {"pairs": pairs, "points": shown}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:

@@ -1,0 +1,96 @@
+"""What a run of `train` says of the points that it found."""
+
+from statistics import fmean
+
+from sgdtheory.optim.trained import untrained
+from sgdtheory.protocol import Landscape
+from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.facts import error_of_loss, title_of
+from sgdtheory.statistics.measured import Claim, Measured
+from sgdtheory.statistics.numbers import in_short
+from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.tables import column_of
+
+STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
+
+
+def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
+    """A point is called a minimum where it is one: trained, or on a formula stationary."""
+    title = title_of(landscape)
+    name = error_of_loss(landscape)
+    if not rows:
+        unknown = Measured.nothing("no unit finished")
+        words = f"no minimum of {title}"
+        return [Claim("minima", words, unknown, f"training {name} 0", None)]
+    if not is_scored(landscape):
+        return [_stationary(rows, title)]
+    doubts = _doubts(landscape, rows)
+    worst = max(column_of(rows, "train_error"))
+    test = _mean_over_minima(rows, "test_error")
+    percent = test.in_units_of(0.01)._replace(unit="%")
+    error = f"up to {100 * worst:.2f} %"
+    if worst == 0:
+        error = "0"
+        if len(rows) > 1:
+            error = "0 at all of them"
+    counted = _counted(rows, bool(doubts))
+    words = f"{counted} of {title}: training {name} {error}, test {name} {percent}{doubts}"
+    fits = "0: a minimum fits its training data"
+    holds = worst == 0 and not doubts
+    mean = f"test {name} {percent}, mean over minima ± standard error over examples"
+    return [
+        Claim("training_error", words, Measured(worst), fits, holds),
+        Claim("test_error", mean, test, "", None),
+    ]
+
+
+def _doubts(landscape: Landscape, rows: Rows) -> str:
+    """Which points are no minima; empty where all are trained."""
+    reasons = {}
+    for row in rows:
+        if why := untrained(landscape, row["train_loss"]):
+            reasons[row["name"]] = why
+    if not reasons:
+        return ""
+    first, *others = reasons
+    words = f"; {first} is no minimum, it is not trained: {reasons[first]}"
+    if others:
+        words += f", and so for {len(others)} more"
+    return words
+
+
+def _mean_over_minima(rows: Rows, name: str) -> Measured:
+    """The mean of a score and its error over examples: all minima are scored on the same ones, so
+    that of their mean is that of one of them."""
+    scores = [Measured.read(row, name) for row in rows]
+    known = [score.stderr for score in scores if score.stderr is not None]
+    stderr = fmean(known) if len(known) == len(scores) else None
+    return Measured(fmean(column_of(rows, name)), stderr)
+
+
+def _stationary(rows: Rows, title: str) -> Claim:
+    """Points of a formula are judged by the gradient there."""
+    norms = column_of(rows, "gradient_norm")
+    objectives = column_of(rows, "objective")
+    expected = f"|∇L| ≤ {STATIONARY:g}"
+    if None in norms or None in objectives:
+        lost = Measured.nothing("the objective or its gradient is not finite at some of them")
+        counted = _counted(rows, True)
+        words = f"{counted} of {title}: not finite"
+        return Claim("stationary", words, lost, expected, False)
+    largest = max(norms)
+    holds = largest <= STATIONARY
+    counted = _counted(rows, not holds)
+    size = f"≤ {in_short(largest, 2)}" if largest else "= 0"
+    words = f"{counted} of {title}: |∇L| {size} at all of them, lowest value {min(objectives):.6g}"
+    return Claim("stationary", words, Measured(largest), expected, holds)
+
+
+def _counted(rows: Rows, points: bool) -> str:
+    """4 minima; points, where they are none."""
+    count = len(rows)
+    if points:
+        word = "point" if count == 1 else "points"
+    else:
+        word = "minimum" if count == 1 else "minima"
+    return f"{count} {word}"
