@@ -32,6 +32,7 @@ from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.rng import stream
+from sgdtheory.runs.run import Run
 from sgdtheory.runs.task import Settings, Task, Where
 from sgdtheory.runs.tensors import packed
 
@@ -296,9 +297,10 @@ def checked_task(command: str, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch)
 def demand_is_taken_up(begun: Task, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker, Slurm's and Ray's jobs and `sgdtheory.load` find the run that was begun."""
     monkeypatch.chdir(here)
-    run = begun.open()
-    run.path.mkdir(parents=True)
-    (run.path / "config.yaml").write_text(begun.yaml, encoding="utf-8")
+    path = begun.open().path
+    path.mkdir(parents=True)
+    run = Run(path, path.parents[1], path.parents[1] / "units", begun.science)
+    (path / "config.yaml").write_text(begun.yaml, encoding="utf-8")
     places = {"root": "../..", "units_root": "../../units"}
     run.note(command=begun.command, config_hash=run.hash, landscape=begun.ground, **places)
     found, again = load(run.path)
