@@ -44,7 +44,8 @@ class Noise:
 
     Gives `noise_trace` Tr C; `noise_top10_share`, of its ten largest eigenvalues; `noise_rank`, how
     many are above λ_max·n·ε with ε = `noise_rank_eps` of float64, `noise_rank_float32` with that of
-    float32, as published (at most `noise_examples` − 1 either way); up to `dense` parameters
+    float32, as published (at most `noise_examples` − 1 of all examples; of draws that are all
+    independent there is no number); up to `dense` parameters
     `noise_hessian_cosine` = Tr CH/(‖C‖‖H‖), and `noise_power_law` γ of C_ii ∝ h_i^γ in the
     eigenbasis of H for h > flat·h_max, through means in ten bins of log h (2602.05600). Standard
     errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
@@ -82,7 +83,7 @@ class Noise:
             examples = len(gram)
         weights = _weights(examples, len(gram), self.seed)
         shares = _shares(gram, weights, draws.exact)
-        ranks = _ranks(gram, theta.numel(), examples)
+        ranks = _ranks(gram, theta.numel(), examples, draws.exact)
         against = self._against_hessian(landscape, theta, draws.rows, gram, weights)
         return shares | ranks | against
 
@@ -190,19 +191,27 @@ def _share_of_others(gram: Tensor, first: int) -> float:
     return float(inside / trace)
 
 
-def _ranks(gram: Tensor, n: int, examples: int | None) -> dict[str, Measured]:
+def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str, Measured]:
+    """How many eigenvalues are not rounding; of draws that are all independent no number, for more
+    draws would find more."""
     values = torch.linalg.eigvalsh(gram)
     eps = float(torch.finfo(torch.float64).eps)
     single = float(torch.finfo(torch.float32).eps)
     scale = values[-1] * n
-    rank = (values > scale * eps).sum()
-    rank_float32 = (values > scale * single).sum()
+    most = len(gram)
+
+    def rank(rounding: float) -> Measured:
+        found = int((values > scale * rounding).sum())
+        if found < most or exact or examples is None:
+            return Measured(found)
+        return Measured.nothing(f"at least {found}: all draws are independent; take more of them")
+
     count = Measured.nothing("C is stated, not measured from examples")
     if examples is not None:
         count = Measured(examples)
     return {
-        "noise_rank": Measured(int(rank)),
-        "noise_rank_float32": Measured(int(rank_float32)),
+        "noise_rank": rank(eps),
+        "noise_rank_float32": rank(single),
         "noise_rank_eps": Measured(eps),
         "noise_examples": count,
     }

@@ -34,6 +34,7 @@ from sgdtheory.statistics.measured import Measured
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
 DEFLATED = 0.01
 REPORTED = 0.1
+UNKNOWN = 0.2  # of all directions: the error of a count that is smaller says nothing; ours
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class Spectrum:
         negative = spectrum.below(-(spectrum.dim**0.5 * scale.rounding * scale.size))
         if negative.stderr is not None:  # one in n directions is seen by chance only
             negative = negative._replace(stderr=max(1.0, negative.stderr))
-        return columns | {"negative_eigenvalues": negative}
+        columns = {name: _if_known(share, 1) for name, share in columns.items()}
+        return columns | {"negative_eigenvalues": _if_known(negative, spectrum.dim)}
 
 
 class Scale(NamedTuple):
@@ -174,6 +176,20 @@ class Scale(NamedTuple):
     largest: float
     size: float
     rounding: float
+
+
+def _if_known(count: Measured, of_all: int) -> Measured:
+    """A count or a share of all directions; none where its error is more than twice as large, and
+    than a fifth of them."""
+    if count.value is None or count.stderr is None:
+        return count
+    if count.stderr <= max(UNKNOWN * of_all, 2 * count.value):
+        return count
+    percent = 100 * count.stderr / of_all
+    return Measured.nothing(
+        f"known to ± {percent:.0f} % of the directions: so few products cannot tell; raise probes "
+        f"or products"
+    )
 
 
 def _rounding_of(theta: Tensor) -> float:

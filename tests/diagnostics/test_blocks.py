@@ -22,7 +22,7 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
-from sgdtheory.pipelines.diagnose import PRODUCT, Diagnose
+from sgdtheory.pipelines.diagnostic_costs import PRODUCT, cost_of
 from sgdtheory.protocol import value_and_grad
 from sgdtheory.report.figures.table import heading
 from sgdtheory.rng import stream
@@ -145,13 +145,9 @@ def test_a_plan_counts_blocks(known: Known, monkeypatch: pytest.MonkeyPatch) -> 
         costs.append(gradients)
         return gradients
 
-    monkeypatch.setattr("sgdtheory.pipelines.diagnose.estimate_score", noted)
-    given = type("Given", (), {"points": known.theta[None], "landscape": known.landscape})
-    task = object.__new__(Diagnose)
-    for name, value in {"landscape": known.landscape, "given": given}.items():
-        object.__setattr__(task, name, value)
+    monkeypatch.setattr("sgdtheory.pipelines.diagnostic_costs.estimate_score", noted)
     for diagnostic in (Spectrum(), Spectrum(parameters=("a", "b")), Noise(), Noise(parameters="a")):
-        task._cost(diagnostic)
+        cost_of(diagnostic, known.landscape, known.theta[None])
     assert costs[0] == PRODUCT * Spectrum().planned()
     assert costs[1] == 3 * costs[0] and costs[3] == 2 * costs[2]
 
