@@ -26,6 +26,7 @@ from sgdtheory.report.rendering import rendered
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Folder
+from sgdtheory.statistics.numbers import in_page_sentence
 from sgdtheory.statistics.over_seeds import OverSeeds, over_seeds
 from sgdtheory.statistics.proportions import share
 from sgdtheory.statistics.rows import Row, Rows
@@ -227,7 +228,7 @@ def _told(row: Row) -> list[str]:
         return "" if value is None else claimed({"name": name, "value": value, "stderr": stderr})
 
     low, high = row.get("interval_low"), row.get("interval_high")
-    interval = "" if low is None else f"{said(low)} … {said(high)}"
+    interval = "" if low is None else in_page_sentence(f"{said(low)} … {said(high)}")
     return [
         Text(row["group"]),
         Text(name.replace("_", " ")),

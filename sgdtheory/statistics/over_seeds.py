@@ -9,6 +9,7 @@ from sgdtheory.statistics.bootstrap import Array, resampled_rows, small_sample_c
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.rows import Row
 
+LEAST = 3  # seeds of which an interval is told: two leave their resamples three values
 DRAWS = 2000  # resamples; the ends of a 95 % interval lie between the 50th and the 1950th
 CONFIDENCE = 95
 
@@ -19,7 +20,7 @@ class OverSeeds(NamedTuple):
     seeds: int
     mean: Measured  # with s/√n, the standard error over seeds
     interquartile: Measured  # the mean of the middle half, error by bootstrap over seeds
-    interval: tuple[float, float] | None  # 95 %, of the interquartile mean; None of one seed
+    interval: tuple[float, float] | None  # 95 %, of the interquartile mean; None of one or two
 
     def columns(self) -> Row:
         """As a row of a table: `mean`, `interquartile_mean`, `interval_low`, `interval_high`."""
@@ -59,8 +60,8 @@ def over_seeds(samples: ArrayLike) -> OverSeeds:
     if len(values) == 0 or mean.value is None:
         return OverSeeds(len(values), mean, mean, None)
     middle = float(interquartile_mean(values))
-    if len(values) == 1:
-        return OverSeeds(1, mean, Measured(middle), None)
+    if len(values) < LEAST:
+        return OverSeeds(len(values), mean, Measured(middle), None)
     draws = interquartile_mean(values[resampled_rows(len(values), DRAWS)])
     stretch = small_sample_correction(len(values))
     tails = (100 - CONFIDENCE) / 2
