@@ -71,14 +71,15 @@ def connect(
     b: "Point",
     words: "Sequence[str]" = (),
     run: "str | Path | None" = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> "Joined":
     """The path between two points by AutoNEB (Draxler et al. 2018, 1803.00885), and the other ways
     beside: `.barrier` ± its error, `.points(t)`, `.profile`, `.plot()`.
 
     The points are vectors [n], modules or state dicts. `words`: overrides as `sgdtheory connect`
     takes them, such as "seed=1". `run`: a directory that is left behind, and where what is done
-    already stays; None: nothing is written.
+    already stays; None: nothing is written. `quiet` None: progress is told at a terminal and in a
+    notebook.
     """
     from sgdtheory.notebook.joined import joined
 
@@ -92,12 +93,14 @@ def sweep_temperature(
     batch_sizes: "Sequence[int] | None" = None,
     words: "Sequence[str]" = (),
     run: "str | Path | None" = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> "Swept":
     """The temperature of SGD's noise around the minimum below a point, against η/2b(1−μ) (Chaudhari
     & Soatto 2018, 1710.11029): `.table`, `.fit`, `.plot()`.
 
-    None: rates and batch sizes are those of the command. `words`, `run`: as in `connect`.
+    None: rates and batch sizes are those of the command, 16 cells of minutes each on a network of
+    one's own; "precision=0.1" and "replicas=16" among the `words` make it quick. `words`, `run`,
+    `quiet`: as in `connect`. All is done in this process.
     """
     from sgdtheory.notebook.swept import swept
 
@@ -110,7 +113,7 @@ def diagnose(
     diagnostics: "Sequence[str]" = (),
     words: "Sequence[str]" = (),
     run: "str | Path | None" = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> "DataFrame":
     """A row for each point, vectors [P, n], modules or state dicts: scores, gradient norm, and the
     columns of diagnostics such as spectrum, noise and sharpness. `words`, `run`: as in `connect`.

@@ -22,7 +22,7 @@ def diagnosed(
     diagnostics: Sequence[str] = (),
     words: Sequence[str] = (),
     run: str | Path | None = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> "DataFrame":
     """A row for each point, vectors [P, n], modules or state dicts: scores, gradient, and the
     columns of diagnostics; see `sgdtheory.diagnose`."""

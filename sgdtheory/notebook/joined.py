@@ -86,7 +86,7 @@ def joined(
     b: Point,
     words: Sequence[str] = (),
     run: str | Path | None = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> Joined:
     """Join two points of a landscape, each a vector [n], a module or its state dict; see
     `sgdtheory.connect`."""

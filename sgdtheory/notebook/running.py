@@ -1,6 +1,7 @@
 """A command on a landscape that no configuration names, done in this process."""
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,10 +41,12 @@ def done(
     points: Cloud,
     words: Sequence[str],
     run: str | Path | None,
-    quiet: bool,
+    quiet: bool | None,
 ) -> Iterator[tuple[Run, Json]]:
     """The finished run of a command on points [P, n] of a landscape and its results: kept in the
     directory `run`, where what is done already stays, or gone after this block.
+
+    `quiet` None: progress is told where somebody looks on.
 
     A run that is kept is as by a command where a configuration can say its landscape; where none
     can, its config.yaml says why.
@@ -59,8 +62,15 @@ def done(
             folder = Path(temporary) / "run" if run is None else Path(run)
             given.write_bytes(packed(cloud, None))
             task = _unnamed(command, landscape, words, folder, given, task)
-        results = execute(task, Watcher(0 if quiet else 1))
+        is_quiet = not _is_looked_on() if quiet is None else quiet
+        results = execute(task, Watcher(0 if is_quiet else 1))
         yield task.open(), dict(results)
+
+
+def _is_looked_on() -> bool:
+    """Whether somebody sees progress: at a terminal, or in a notebook."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return is_terminal or "ipykernel" in sys.modules
 
 
 def _unnamed(

@@ -69,7 +69,7 @@ def swept(
     batch_sizes: Sequence[int] | None = None,
     words: Sequence[str] = (),
     run: str | Path | None = None,
-    quiet: bool = True,
+    quiet: bool | None = None,
 ) -> Swept:
     """Measure the temperature of SGD's noise below a point: a vector [n], a module or its state
     dict; see `sgdtheory.sweep_temperature`."""
