@@ -79,7 +79,7 @@ PIPELINES = {
         "precision=0.02, sgd.momentum=, sgd.sampling=iid|without_replacement|epoch, sgd.steps=, "
         f"minima=, estimator=[…]. {ALL_KEYS}",
         (
-            Example("softmax regression on digits, a minute", "sweep-temperature"),
+            Example("softmax regression on digits, 20 seconds", "sweep-temperature"),
             Example("one cell", "sweep-temperature 'sweep.batch_size=[32]' replicas=16"),
             Example("Adam's temperature", "sweep-temperature sgd=adam"),
             Example("a formula, seconds", "sweep-temperature landscape=quadratic"),
