@@ -240,6 +240,8 @@ def _refuse_overlaps(named: dict[str, nn.Parameter], model: str) -> None:
     ends: list[tuple[int, int, str]] = []
     for name, p in named.items():
         first = p.data_ptr()
+        if not first:  # it has none to share, as on torch's device "meta"
+            continue
         strides = zip(p.shape, p.stride(), strict=True)
         length = 1 + sum((size - 1) * stride for size, stride in strides)
         ends.append((first, first + length * p.element_size(), name))

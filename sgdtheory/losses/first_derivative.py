@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from sgdtheory.data.examples import IGNORED, Examples
+from sgdtheory.data.examples import Examples
 from sgdtheory.losses.cross_entropy import CrossEntropy
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.mse import MSE, beside
@@ -21,16 +21,15 @@ def slope_of(loss: Loss, data: Examples) -> Slope:
     derivative [P, K, b] by their outputs, from outputs [P, K, b] and targets [P or 1, b, …].
 
     Losses are known by what they compute: a class that computes something else under an inherited
-    name goes through autograd, as do targets that are left out or are probabilities.
+    name goes through autograd, as do targets that are several or are probabilities.
     """
     losses = type(loss).losses
     if losses is MSE.losses:
         return _of_squares
-    if isinstance(loss, CrossEntropy) and losses is CrossEntropy.losses:
-        targets = data.train_targets
-        is_one_class = targets.ndim == 1 and data.has_classes
-        if is_one_class and not bool((targets == IGNORED).any()):
-            return partial(_of_classes, loss.label_smoothing)
+    is_one_class = data.has_classes and data.train_targets.ndim == 1
+    is_plain = losses is CrossEntropy.losses and is_one_class
+    if is_plain and isinstance(loss, CrossEntropy):
+        return partial(_of_classes, loss.label_smoothing)
     return partial(_by_autograd, loss)
 
 
