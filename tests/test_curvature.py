@@ -250,9 +250,13 @@ def test_a_brief_spectrum_is_within_its_errors(small: tuple[Network, Tensor, Ten
             for x in told
         )
         for name, value in wanted.items():
-            found, error = row[name][:2]
-            assert found is not None and error is not None
+            found, error, _, why = row[name]
+            if found is None:  # an error that is twice as large tells nothing
+                assert name != "trace" and why.startswith("known to ± ")
+                continue
+            assert error is not None
             scores.append((found - value) / error)
+    assert len(scores) >= 12
     z = torch.tensor(scores)
     assert (
         float(z.abs().max()) < 4.5
