@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-STEPS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # of differences: a kink of a ReLU may lie within one
+# of differences: a kink of a ReLU may lie within one
+STEPS = (1e-7, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 SHIFT = 1e-13  # by which a point is moved to see how far its loss is rounded
 KNOWN = 0.05  # of a slope, up to which rounding leaves its difference known
 SLOPE = 1e-3  # of a slope that differs from the difference by no more: seen ≤ 1e-6

@@ -121,6 +121,6 @@ def _culprit(
         few.function.weights(alone)[name].copy_(few.function.weights(direction)[name])
         if not is_derivative(loss_at, theta, gradient, alone):
             slope = float(gradient @ alone)
-            found = difference(loss_at, theta, alone, STEPS[2])
+            found = difference(loss_at, theta, alone, STEPS[3])
             return f"along {name} {slope:.3g}, by differences {found:.3g}"
     return "along a random direction"
