@@ -34,7 +34,7 @@ from sgdtheory.statistics.measured import Measured
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
 DEFLATED = 0.01
 REPORTED = 0.1
-UNKNOWN = 0.2  # of all directions: the error of a count that is smaller says nothing; ours
+UNKNOWN = 0.2  # of all directions: an error up to which a count is told, however small it is; ours
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import UserError, in_a_line
+from sgdtheory.landscapes.culprit import ROUNDING, relative_difference
 from sgdtheory.landscapes.derivative import is_derivative
 from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.facts import title_of
 
 POINTS = 3
-ROUNDING = 1e-9  # relative, in float64
 
 
 def formula_check(landscape: Landscape) -> None:
@@ -41,8 +41,8 @@ def formula_check(landscape: Landscape) -> None:
             f"landscape: {title} has another objective at the same points when it is asked again; "
             f"it must be one function of them: draw randomness in `sample`"
         )
-    apart = (alone.to(values) - values).abs() / (1 + values.abs())
-    if not bool((apart <= ROUNDING).all()):
+    pairs = zip(alone.to(values), values, strict=True)
+    if not all(relative_difference(*pair) <= ROUNDING for pair in pairs):
         raise UserError(
             f"landscape: the objective of a point of {title} depends on the other points of the "
             f"cloud; row p of `losses` must be a function of row p alone"

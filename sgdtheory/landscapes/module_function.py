@@ -66,7 +66,9 @@ class ModuleFunction:
         self._example = example
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
-        module = batch_statistics_only(self.fresh(stream(0, "module")))
+        module = self.fresh(stream(0, "module"))
+        _refuse_frozen_batch_norms(module)
+        batch_statistics_only(module)
         keep_padding(module)
         self.plain = plain.to(device)
         self.module = module.to(device)
@@ -81,7 +83,6 @@ class ModuleFunction:
         _refuse_kinds(chosen, kind)
         _refuse_overlaps(chosen, kind)
         _refuse_rescaled_embeddings(plain)
-        _refuse_frozen_batch_norms(self.fresh(stream(0, "module")))
         self.shapes = {name: p.shape for name, p in chosen.items()}
         self.sizes = [p.numel() for p in chosen.values()]
         if not self.sizes:

@@ -17,7 +17,7 @@ from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_di
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.precision import apart_in_training
 from sgdtheory.landscapes.rows_apart import rows_apart
-from sgdtheory.landscapes.slopes_apart import products_of, singles_apart, slopes_apart
+from sgdtheory.landscapes.slopes_apart import singles_apart, slopes_apart
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.protocol import TensorsByName, by_autograd, value_and_grad
 from sgdtheory.rng import stream
@@ -59,8 +59,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         alone = _points_apart(few, cloud)
         by_hand = _by_hand_apart(few, cloud)
         batch = few.first_batch(NORMED if few.function.has_batch_norm else FEW)
-        slopes_apart(few, cloud[0], batch)
-        products = products_of(few, cloud[0], batch)
+        products = slopes_apart(few, cloud[0], batch)
         singles_apart(few, cloud[0])
         mixed = apart_in_training(few, cloud[:1].float())
     except UserError:

@@ -14,21 +14,37 @@ if TYPE_CHECKING:
     from sgdtheory.landscapes.mini_batch import MiniBatch
     from sgdtheory.landscapes.network import Network
 
-PRODUCT = 1e-2  # the same of a product: seen ≤ 1e-5
+PRODUCT = 1e-2  # of a product that differs from the difference by no more: seen ≤ 1e-5
 SINGLE = 2e-4  # of outputs in float32: seen ≤ 1e-5; in bfloat16 1e-3 and more
 
 
-def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> None:
-    """UserError where the gradient at θ [n], float64, is not the derivative of the loss: then
-    barriers, temperatures and spectra would be of no potential."""
+def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
+    """Whether there are Hessian-vector products at θ [n], float64, in words; empty where there are.
+    UserError where the gradient is not the derivative of the loss, for then barriers, temperatures
+    and spectra would be of no potential, or where products are not that of the gradient."""
+    gradient = _gradient(few, theta, batch)
+    directions = _directions(few, gradient)
+    _refuse_other_slopes(few, theta, batch, gradient, directions)
+    return _products(few, theta, batch, gradient, directions[0])
 
+
+def _gradient(few: "Network", theta: Tensor, batch: "MiniBatch") -> Tensor:
+    _, gradients = value_and_grad(few, theta[None], batch)
+    return gradients[0]
+
+
+def _refuse_other_slopes(
+    few: "Network",
+    theta: Tensor,
+    batch: "MiniBatch",
+    gradient: Tensor,
+    directions: list[Tensor],
+) -> None:
     def loss_at(point: Tensor) -> float:
         with torch.no_grad():
             return float(few.losses(point[None], batch))
 
-    _, gradients = value_and_grad(few, theta[None], batch)
-    gradient = gradients[0]
-    for direction in _directions(few, gradient):
+    for direction in directions:
         if not is_derivative(loss_at, theta, gradient, direction):
             names = _culprit(few, loss_at, theta, gradient, direction)
             raise UserError(
@@ -38,26 +54,21 @@ def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> None:
             )
 
 
-def products_of(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
-    """Whether there are Hessian-vector products at θ [n], in words; empty where there are.
-    UserError where they are not the derivative of the gradient."""
-
-    def gradient_at(point: Tensor) -> Tensor:
-        _, gradient = value_and_grad(few, point[None], batch)
-        return gradient[0]
-
-    here = gradient_at(theta)
-    direction = _directions(few, here)[0]
+def _products(
+    few: "Network", theta: Tensor, batch: "MiniBatch", gradient: Tensor, direction: Tensor
+) -> str:
+    """Whether there are products, in words; UserError where they are not what differences of
+    gradients are, as far as rounding lets those be known."""
     try:
         product = hvp(few, theta[None], direction[None], batch)[0]
     except (RuntimeError, NotImplementedError) as fault:
         why = first_line(fault)[:80]
         return f"; no Hessian-vector products: {why}"
-    noise = float((gradient_at(theta + SHIFT * direction) - here).norm())
+    noise = float((_gradient(few, theta + SHIFT * direction, batch) - gradient).norm())
     apart = []
     for step in STEPS:
-        ends = gradient_at(theta + step * direction), gradient_at(theta - step * direction)
-        expected = (ends[0] - ends[1]) / (2 * step)
+        above, below = (_gradient(few, theta + e * direction, batch) for e in (step, -step))
+        expected = (above - below) / (2 * step)
         size = float(expected.norm())
         if noise / step > KNOWN * size:
             continue

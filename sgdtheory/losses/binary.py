@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
-from sgdtheory.losses.loss import per_example
-from sgdtheory.losses.mse import are_alike
+from sgdtheory.losses.loss import are_alike, per_example
 
 
 @dataclass(frozen=True)

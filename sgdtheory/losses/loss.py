@@ -1,6 +1,7 @@
 """What a loss is: a function of outputs and targets that gives a number for each example."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -54,6 +55,14 @@ def per_example(values: Tensor) -> Tensor:
     if values.ndim == 2:
         return values
     return values.flatten(2).mean(2)
+
+
+def are_alike(outputs: Tensor, targets: Tensor) -> bool:
+    """Whether outputs and targets [b, …] have the same axes, but for those of length 1, or as many
+    numbers in one axis."""
+    first, second = ([size for size in x.shape[1:] if size != 1] for x in (outputs, targets))
+    is_flat = len(first) < 2 or len(second) < 2
+    return first == second or (is_flat and prod(first) == prod(second))
 
 
 def lowest_of_constants(

@@ -2,7 +2,6 @@
 
 from copy import copy
 from dataclasses import dataclass, field
-from math import prod
 from typing import Self
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.losses.cross_entropy import frequencies
-from sgdtheory.losses.loss import per_example
+from sgdtheory.losses.loss import are_alike, per_example
 
 UNEXPLAINED = "1 − R²"  # the share of a variance that is left unexplained
 
@@ -75,28 +74,19 @@ def beside(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def refuse_other_counts(outputs: Tensor, data: Examples) -> None:
     """Raise UserError where outputs [b, …] are not one number for each of a target's."""
-    given = outputs[0].numel()
     target = data.train_targets[0]
     if data.has_classes:
         wanted, what = data.outputs, f"{data.outputs} classes"
-        is_fit = target.ndim == 0 and outputs.ndim == 2 and given == wanted
+        is_fit = target.ndim == 0 and outputs.shape[1:] == (wanted,)
     else:
         wanted, what = target.numel(), f"targets of {list(target.shape) or 'one number'}"
-        is_fit = given == wanted and are_alike(outputs, data.train_targets)
+        is_fit = are_alike(outputs, data.train_targets)
     if not is_fit:
         shape = list(outputs.shape)
         raise UserError(
             f"model: gives outputs {shape} for {len(outputs)} examples with {what}; they must be "
             f"{wanted} numbers an example, in the shape of the targets"
         )
-
-
-def are_alike(outputs: Tensor, targets: Tensor) -> bool:
-    """Whether outputs and targets [b, …] have the same axes, but for those of length 1, or as many
-    numbers in one axis."""
-    first, second = ([size for size in x.shape[1:] if size != 1] for x in (outputs, targets))
-    is_flat = len(first) < 2 or len(second) < 2
-    return first == second or (is_flat and prod(first) == prod(second))
 
 
 def name_of_errors(variance: float | None) -> str:

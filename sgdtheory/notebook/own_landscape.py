@@ -176,7 +176,7 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
     point = _tensor(point, "a point")
     if point.shape != (landscape.dim,):
         raise UserError(f"a point of this landscape is [{landscape.dim}], not {list(point.shape)}")
-    return point.detach().to(landscape.device)
+    return point.to(landscape.device)
 
 
 def _point_of_weights(landscape: Network, weights: Tensors) -> Tensor:

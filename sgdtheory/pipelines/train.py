@@ -1,6 +1,6 @@
 """`sgdtheory train`: a cloud of random points becomes a cloud of minima."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
@@ -92,29 +92,31 @@ class Train:
         asked = {unit.name for unit in pending}
         found = self._cost(0)
         minima = [unit.name for unit in self._minima(run) if unit.name in asked]
-        point = self._start(0)
-        several = point.expand(self.minima, -1)
-        snapshots = point.expand(len(snapshot_steps(self.sgd.steps, self.snapshots)), -1)
         costs = [(name, found) for name in minima]
-        for name, diagnostic in self.diagnostic.items():
-            if minima or name in asked:
-                costs.append((name, cost_of(diagnostic, self.landscape, several)))
-            for unit in self._minima(run):
-                along = f"{name}-snapshots-{unit.name}"
-                if len(snapshots) and (minima or along in asked):
-                    costs.append((along, cost_of(diagnostic, self.landscape, snapshots)))
+        start = self._start(0)
+        for unit, diagnostic, points in self._measuring(run):
+            if minima or unit.name in asked:
+                cloud = start.expand(points, -1)
+                costs.append((unit.name, cost_of(diagnostic, self.landscape, cloud)))
         return costs
 
     def to_come(self, run: Run) -> list[str]:
         """The diagnostics that are asked for when the minima are found."""
-        minima = self._minima(run)
-        if all_finished(run, minima):
+        if all_finished(run, self._minima(run)):
             return []
-        names = [*self.diagnostic]
-        if snapshot_steps(self.sgd.steps, self.snapshots):
-            for unit in minima:
-                names += [f"{name}-snapshots-{unit.name}" for name in self.diagnostic]
-        return names
+        return [unit.name for unit, _, _ in self._measuring(run)]
+
+    def _measuring(self, run: Run) -> Iterator[tuple[Unit, Diagnostic, int]]:
+        """The diagnostics of the minima, and of the snapshots on the way to each, with how many
+        points they are asked of."""
+        minima = self._minima(run)
+        clouds = [("minima", minima, len(minima))]
+        if steps := snapshot_steps(self.sgd.steps, self.snapshots):
+            clouds += [("snapshots", [minimum], len(steps)) for minimum in minima]
+        for cloud, needs, points in clouds:
+            units = units_of(self.diagnostic, self.landscape, needs, run, cloud)
+            for unit, diagnostic in zip(units, self.diagnostic.values(), strict=True):
+                yield unit, diagnostic, points
 
     def _minima(self, run: Run) -> list[Unit]:
         what = dict(run.science)

@@ -62,10 +62,9 @@ def _doubts(landscape: Landscape, rows: Rows) -> str:
 def _mean_over_minima(rows: Rows, name: str) -> Measured:
     """The mean of a score and its error over examples: all minima are scored on the same ones, so
     that of their mean is that of one of them."""
-    scores = [Measured.read(row, name) for row in rows]
-    known = [score.stderr for score in scores if score.stderr is not None]
-    stderr = fmean(known) if len(known) == len(scores) else None
-    return Measured(fmean(column_of(rows, name)), stderr)
+    mean = Measured.mean(column_of(rows, name))
+    errors = [row[f"{name}_stderr"] for row in rows if f"{name}_stderr" in row]
+    return mean._replace(stderr=fmean(errors) if len(errors) == len(rows) else None)
 
 
 def _stationary(rows: Rows, title: str) -> Claim:

@@ -1,15 +1,16 @@
 """How the cloud warms, direction by direction."""
 
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.figure import Figure, RunData
+from sgdtheory.report.figures.recorded_clouds import Array, Cloud, Clouds, rate_of
 from sgdtheory.report.figures.style import COLOURS, INK, PALE, log_axis
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.numbers import in_full, in_short
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
 
@@ -17,75 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-FLAT = 1e-9  # ηh up to which a direction never warms
 GROUPS = 4  # of directions of neighbouring curvature, a curve each
-Array = np.ndarray
-
-
-class Cloud(NamedTuple):
-    """A cell of a sweep and what was recorded of its cloud."""
-
-    cell: Row
-    trajectory: dict[str, Array]
-
-
-class Clouds(NamedTuple):
-    """The harmonic cells of the smallest learning rate, which resolves the warming best; then all
-    harmonic ones."""
-
-    slow: list[Cloud]
-    all: list[Cloud]
-    curvatures: Array  # h_i [k]
-    noise: Array  # C_ii at θ* [k]
-    kept: Array  # the directions that have curvature and noise
-
-    @classmethod
-    def of(cls, run: RunData) -> "Clouds | None":
-        minimum = run.tensors("ground.safetensors")
-        clouds = _recorded(run)
-        if not minimum or not clouds:
-            return None
-        h = minimum["curvatures"]
-        noise = minimum["noise_diagonal"]
-        rates = [_rate(cloud.cell) for cloud in clouds]
-        slowest = min(rates)
-        is_curved = slowest * h > FLAT
-        is_stirred = noise > 1e-6 * noise.max()
-        kept = np.flatnonzero(is_curved & is_stirred)
-        slow = [cloud for cloud, rate in zip(clouds, rates, strict=True) if rate == slowest]
-        return cls(slow, clouds, h, noise, kept)
-
-
-def _recorded(run: RunData) -> list[Cloud]:
-    """The harmonic cells whose warming was recorded."""
-    clouds = []
-    for cell in run.results.get("cells", []):
-        if not _is_harmonic(cell):
-            continue
-        trajectory = run.tensors(_file(cell))
-        if _is_resolved(trajectory):
-            clouds.append(Cloud(cell, trajectory))
-    return clouds
-
-
-def _rate(cell: Row) -> float:
-    """η of the SGD whose cloud this is; Adam's in the coordinates of its noise."""
-    return float(cell.get("equivalent_rate") or cell["learning_rate"])
-
-
-def _is_harmonic(cell: Row) -> bool:
-    if cell.get("minimum") or "quench_time" in cell:
-        return False
-    return bool(cell["harmonic"])
-
-
-def _is_resolved(trajectory: dict[str, Array]) -> bool:
-    return bool(trajectory) and trajectory["early_steps"].size > 2
-
-
-def _file(cell: Row) -> str:
-    rate = in_full(cell["learning_rate"])
-    return f"trajectories/{rate}-{cell['batch_size']}.safetensors"
 
 
 def equilibration(run: RunData) -> Figure | None:
@@ -208,7 +141,7 @@ def _warming(clouds: Clouds) -> Rows:
     what it must be."""
     cell, trajectory = clouds.slow[0]
     steps = trajectory["early_steps"]
-    eta = _rate(cell)
+    eta = rate_of(cell)
     mu = cell["momentum"]
     h = clouds.curvatures
     joined = _early_ratios(clouds)
@@ -240,7 +173,7 @@ def _warming(clouds: Clouds) -> Rows:
 def _early_ratios(clouds: Clouds) -> Array:
     """T_i/law of every replica of the slow cells while it warms, [E, P, k]."""
     cell = clouds.slow[0].cell
-    eta = _rate(cell)
+    eta = rate_of(cell)
     mu = cell["momentum"]
     h = clouds.curvatures
     scale = np.zeros_like(h)  # of directions that nothing stirs
@@ -292,7 +225,7 @@ def _at_rest(cloud: Cloud, clouds: Clouds) -> tuple[Array, Array, Array, Array]:
     and ½h_iΣ_ii over T."""
     cell, trajectory = cloud
     h = clouds.curvatures[clouds.kept]
-    bend = _rate(cell) / (2 * (1 + cell["momentum"]))
+    bend = rate_of(cell) / (2 * (1 + cell["momentum"]))
     positions = trajectory["positions"][:, :, clouds.kept]  # [S, P, k]
     noise = trajectory["noise_diagonal"].mean((0, 1))[clouds.kept]
     scale = h * (1 - bend * h) / noise / cell["predicted"]

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from sgdtheory.report.figures.canvas import drawing_of
 from sgdtheory.report.figures.cloud_panels import draw_cloud, panels_of
-from sgdtheory.report.figures.equilibration import Clouds
 from sgdtheory.report.figures.figure import Figure, RunData
+from sgdtheory.report.figures.recorded_clouds import Clouds
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Rows
 
