@@ -178,7 +178,9 @@ def _in_steps(key: str, value: str, tree: object) -> str:
     count, size = _examples(tree), _at(tree, f"{key.rpartition('.')[0]}.batch_size")
     if not value.isdigit() or not count or not isinstance(size, int):
         return hint
-    return f"{hint}, here {int(value)} × {count:,}/{size}: {key}={ceil(int(value) * count / size)}"
+    epochs = int(value)
+    steps = ceil(epochs * count / size)
+    return f"{hint}, here {epochs} × {count:,}/{size}: {key}={steps}"
 
 
 def _examples(tree: object) -> int | None:

@@ -137,8 +137,9 @@ def _described(run: Path, manifest: Facts) -> str:
     parts = [f"{len(rows)} {'minimum' if len(rows) == 1 else 'minima'}"]
     errors = [row["train_error"] for row in rows if row.get("train_error") is not None]
     if errors:
-        up_to = "up to " if len(errors) > 1 and max(errors) else ""
-        parts.append(f"training {error_of(results)} {up_to}{in_short(100 * max(errors))} %")
+        largest = max(errors)
+        up_to = "up to " if len(errors) > 1 and largest else ""
+        parts.append(f"training {error_of(results)} {up_to}{in_short(100 * largest)} %")
     if manifest.get("finished"):
         age = max(0.0, time.time() - manifest["finished"])
         parts.append(f"{duration(age)} ago")

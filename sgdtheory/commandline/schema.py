@@ -140,7 +140,8 @@ class Checker:
         if isinstance(value, list) and any(map(is_node, value)):
             kind = inner(annotation)
             listed = [self.value(kind, item, f"{where}[{i}]") for i, item in enumerate(value)]
-            return Checked([item.value for item in listed], [item.identity for item in listed])
+            of_items = [item.identity for item in listed]
+            return Checked([item.value for item in listed], of_items)
         return self._data(annotation, value, where)
 
     def _data(self, annotation: Annotation, value: object, where: str) -> Checked:
@@ -226,5 +227,7 @@ def refuse(faults: list[str]) -> None:
     """Raise one UserError that tells all faults, in three lines at most."""
     if faults:
         unique = list(dict.fromkeys(faults))
-        lines = unique if len(unique) <= 3 else [*unique[:2], "; ".join(unique[2:])]
+        lines = unique
+        if len(unique) > 3:
+            lines = [*unique[:2], "; ".join(unique[2:])]
         raise UserError("\n".join(lines))

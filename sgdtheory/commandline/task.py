@@ -229,7 +229,11 @@ def _at(raw: object, key: str) -> object:
 
 def _is_read(key: str, read: set[str]) -> bool:
     """Whether a key, something in it, or what it is a part of is read."""
-    return any(f"{key}.".startswith(f"{other}.") or other.startswith(f"{key}.") for other in read)
+    return any(_is_below(key, other) or _is_below(other, key) for other in read)
+
+
+def _is_below(key: str, whole: str) -> bool:
+    return f"{key}.".startswith(f"{whole}.")
 
 
 def _unread(

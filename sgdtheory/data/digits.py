@@ -51,7 +51,8 @@ def _loaded() -> tuple[np.ndarray, np.ndarray]:
         images, labels = load_digits(return_X_y=True)
         return images.reshape(-1, 8, 8), labels
     rows = np.loadtxt(file, delimiter=",")  # [N, 65]
-    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
+    pixels = rows[:, :-1]
+    return pixels.reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
 
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:

@@ -77,13 +77,18 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
         splits.append(read)
         left_out += more
         others += unused
-    told = [
-        f"{test_name}/ is the test set, for there is no test/" if test_name != "test" else "",
-        f"not read: {', '.join(f'{name}/' for name in folders)}" if folders else "",
-        _left_behind(others, path),
-        *(f"of {count:,} of the pictures {what}" for what, count in left_out.items() if count),
-    ]
-    return splits[0], splits[1], len(names["train"]), tuple(remark for remark in told if remark)
+    told = []
+    if test_name != "test":
+        told.append(f"{test_name}/ is the test set, for there is no test/")
+    if folders:
+        unread = ", ".join(f"{name}/" for name in folders)
+        told.append(f"not read: {unread}")
+    if left_behind := _left_behind(others, path):
+        told.append(left_behind)
+    for what, count in left_out.items():
+        if count:
+            told.append(f"of {count:,} of the pictures {what}")
+    return splits[0], splits[1], len(names["train"]), tuple(told)
 
 
 def pictures_of(path: Path) -> list[Path]:

@@ -198,8 +198,9 @@ class Images(Examples):
         where = (images.device, dtype)
         if where not in self._affine:  # kept, or every call would wait for two copies to the device
             zero, one = self._origin
-            scale, shift = 1 / (255 * one), -zero / one
-            self._affine[where] = (scale.to(*where)[:, None, None], shift.to(*where)[:, None, None])
+            scale = (1 / (255 * one)).to(*where)
+            shift = (-zero / one).to(*where)
+            self._affine[where] = (scale[:, None, None], shift[:, None, None])
         scale, shift = self._affine[where]
         return images.to(dtype).mul_(scale).add_(shift)
 
@@ -220,16 +221,26 @@ class Images(Examples):
     def remarks(self) -> tuple[str, ...]:
         """What a user should know of these images before believing what is measured on them, a line
         each."""
-        splits = ((self.train_inputs, self.train_targets), (self.test_inputs, self.test_targets))
-        train, test = ((images.cpu().numpy(), labels.cpu().numpy()) for images, labels in splits)
+        train = _on_the_host(self.train_inputs, self.train_targets)
+        test = _on_the_host(self.test_inputs, self.test_targets)
         return (*self.told, *self._scaled_as(), *remarks_on(train, test, self.outputs))
 
     def _scaled_as(self) -> tuple[str, ...]:
         """What is done to a pixel x, where the user has said so."""
         if self.stated_mean is None:
             return ()
-        mean, std = (", ".join(f"{x:g}" for x in values.tolist()) for values in self._origin)
+        mean, std = map(_listed, self._origin)
         return (f"a network sees ({self.pixel} − [{mean}])/[{std}], as data.mean and data.std say",)
+
+
+def _on_the_host(images: Tensor, labels: Tensor) -> Split:
+    """Images [N, …] and labels [N] as arrays."""
+    return images.cpu().numpy(), labels.cpu().numpy()
+
+
+def _listed(values: Tensor) -> str:
+    """The numbers of values [C], one after the other."""
+    return ", ".join(f"{x:g}" for x in values.tolist())
 
 
 def _drawn(split: Split, limit: int) -> Split:

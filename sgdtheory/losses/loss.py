@@ -60,9 +60,15 @@ def per_example(values: Tensor) -> Tensor:
 def are_alike(outputs: Tensor, targets: Tensor) -> bool:
     """Whether outputs and targets [b, …] have the same axes, but for those of length 1, or as many
     numbers in one axis."""
-    first, second = ([size for size in x.shape[1:] if size != 1] for x in (outputs, targets))
+    first = _long_axes(outputs)
+    second = _long_axes(targets)
     is_flat = len(first) < 2 or len(second) < 2
     return first == second or (is_flat and prod(first) == prod(second))
+
+
+def _long_axes(values: Tensor) -> list[int]:
+    """The sizes of the axes of an example of values [b, …], but for those of length 1."""
+    return [size for size in values.shape[1:] if size != 1]
 
 
 def lowest_of_constants(

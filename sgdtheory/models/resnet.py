@@ -90,7 +90,8 @@ class ResNet(nn.Module):
                 f"model.depth={depth}: a ResNet has 6n + 2 layers; take 8, 14, 20, 32, 44, "
                 f"56 or 110"
             )
-        channels = [width] * (blocks + 1) + [2 * width] * blocks + [4 * width] * blocks
+        channels = [width] * (blocks + 1)
+        channels += [2 * width] * blocks + [4 * width] * blocks
         self.stem = nn.Sequential(convolution(shape[0], width, 3), nn.BatchNorm2d(width), nn.ReLU())
         self.blocks = nn.Sequential(
             *(Block(before, after, shortcut) for before, after in pairwise(channels))

@@ -68,7 +68,8 @@ def _adapt_channels(model: nn.Module, channels: int, name: str) -> None:
 
 
 def _convolution_like(old: nn.Conv2d, channels: int) -> nn.Conv2d:
-    kernel, stride = cast(tuple[int, int], old.kernel_size), cast(tuple[int, int], old.stride)
+    kernel = cast(tuple[int, int], old.kernel_size)
+    stride = cast(tuple[int, int], old.stride)
     padding = cast(tuple[int, int], old.padding)
     new = nn.Conv2d(channels, old.out_channels, kernel, stride, padding, bias=old.bias is not None)
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")

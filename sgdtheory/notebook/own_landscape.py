@@ -149,10 +149,14 @@ def _stacked(pairs: Pairs, name: str) -> tuple[Tensor, Tensor]:
         targets.append(_tensor(pair[1], name))
     if not inputs:
         raise UserError(f"{name}: there are no examples")
-    shapes = [{tuple(x.shape) for x in column} for column in (inputs, targets)]
-    if any(len(each) > 1 for each in shapes):
+    if not (_all_alike(inputs) and _all_alike(targets)):
         raise UserError(f"{name}: examples differ in shape; pad them to one")
     return torch.stack(inputs), torch.stack(targets)
+
+
+def _all_alike(column: list[Tensor]) -> bool:
+    """Whether tensors, one at least, have one shape."""
+    return len({tuple(x.shape) for x in column}) == 1
 
 
 def _tensor(part: object, name: str) -> Tensor:

@@ -163,7 +163,8 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
     rate = sgd.rate * sgd.schedule(step - 1, sgd.steps)
     folder.log(stage=name, step=step, learning_rate=rate, loss=means.tolist(), lost=lost)
     if len(lost) == len(means):
-        first = step - len(losses) + int((~torch.isfinite(losses)).any(1).int().argmax()) + 1
+        is_lost = ~torch.isfinite(losses).all(1)
+        first = step - len(losses) + int(is_lost.int().argmax()) + 1
         raise Diverged(
             f"the loss is not finite from step {first} of {name} on; lower sgd.learning_rate "
             f"(it was {sgd.learning_rate:.4g})",

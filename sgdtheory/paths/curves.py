@@ -54,7 +54,8 @@ def _bernstein(degree: int, t: Tensor) -> Tensor:
     """(d over k)·tᵏ(1 − t)^{d−k} for k = 0 … d, of t [T] the weights [T, d + 1]."""
     weights = []
     for k in range(degree + 1):
-        weights.append(comb(degree, k) * t.pow(k) * (1 - t).pow(degree - k))
+        rest = (1 - t).pow(degree - k)
+        weights.append(comb(degree, k) * t.pow(k) * rest)
     return torch.stack(weights, -1)
 
 

@@ -95,10 +95,14 @@ CURVATURES = {
 }
 
 
+def _is_measured(name: str, rows: Rows) -> bool:
+    return any(row.get(name) is not None for row in rows)
+
+
 def pictures(rows: Rows) -> Rows:
     """The curvatures along each trajectory that `spectrum` and `edge` have measured, beside its
     edge of stability."""
-    measured = [name for name in CURVATURES if any(row.get(name) is not None for row in rows)]
+    measured = [name for name in CURVATURES if _is_measured(name, rows)]
     if not measured:
         return []
     plot = Plot(

@@ -105,7 +105,8 @@ def show_compared(paths: Sequence[Path]) -> None:
 def _home(runs: list[Brief]) -> Path:
     """<root>/compare-<hash>.html: the same runs, in whatever order, have the same page."""
     hashes = "".join(sorted(str(run.results.get("config_hash")) for run in runs))
-    return _root(runs[0].path) / f"compare-{hashlib.sha256(hashes.encode()).hexdigest()[:8]}.html"
+    own = hashlib.sha256(hashes.encode()).hexdigest()
+    return _root(runs[0].path) / f"compare-{own[:8]}.html"
 
 
 def _root(path: Path) -> Path:

@@ -115,8 +115,10 @@ class Task(NamedTuple):
         """The run directory that this task belongs to; not yet created."""
         where = self.settings.where
         name = where.name or _slug(self.science)
-        path = where.dir or where.root / self.command / f"{name}-{digest(self.science)[:8]}"
-        return Run(path, where.root, (where.dir or where.root) / "units", self.science)
+        own = f"{name}-{digest(self.science)[:8]}"
+        path = where.dir or where.root / self.command / own
+        units = (where.dir or where.root) / "units"
+        return Run(path, where.root, units, self.science)
 
 
 class Plan(NamedTuple):

@@ -104,7 +104,8 @@ class Compensation(Study):
         theory, pushes = second_order(curvature, indices), []
         series = f"{name}, δ = {in_full(delta)}"
         for k, index in enumerate(indices):
-            tell(0.3 + 0.7 * k / len(indices), f"parameter {k + 1} of {len(indices)}")
+            pushed = k / len(indices)
+            tell(0.3 + 0.7 * pushed, f"parameter {k + 1} of {len(indices)}")
             row = push(landscape, theta, index, signs[k] * delta, self.steps)
             row = described(row, weight_decay_of(landscape))
             pushes.append({**row, "series": series, "theory": theory[k]})

@@ -92,7 +92,8 @@ class ReleaseFromPath(FoundPaths):
         cloud, clouds = frame.start.repeat_interleave(replicas, 0), []
         for k in range(self.looks):
             name = f"{noise}-{k}"
-            low, high = part + 0.5 * k / self.looks, part + 0.5 * (k + 1) / self.looks
+            low = part + 0.5 * k / self.looks
+            high = low + 0.5 / self.looks
             share = (low / parts, high / parts)
             seed = key(self.seed_of(self.case_of(folder.unit)), name)
             sgd = self._sgd(size)

@@ -202,7 +202,8 @@ def claims_of(shapes: Rows) -> list[Claim]:
     lowest = Measured.read(last, "excess")
     fall = ratio(highest, lowest, f"no excess at width {last['width']}")
     holds = first["excess"] > FACTOR * max(last["excess"], 0.0)
-    words = f"the barrier on the path {_falls(holds)} {between}: {_told(wide, 'excess')} nats"
+    barriers = _told(wide, "excess")
+    words = f"the barrier on the path {_falls(holds)} {between}: {barriers} nats"
     expected = f"more than {FACTOR:g} times as high at the narrowest"
     claims = [Claim("excess", words, fall, expected, holds), _lines(wide, between)]
     deep = by_depth(shapes)

@@ -23,6 +23,7 @@ def estimate_cell(
     clock = time.perf_counter()
     whole_pass(landscape, start, sgd.batch_size, stream(0, "estimate"), no_directions)
     record = time.perf_counter() - clock
-    disk = 3 * start.numel() * start.element_size() + 800 * records * start.shape[0] + 65536
+    states = 3 * start.numel() * start.element_size()
+    disk = states + 800 * records * start.shape[0] + 65536
     seconds = step_seconds(landscape, sgd, start) * sgd.steps + record * records
     return Estimate(seconds, memory_at(start), disk)

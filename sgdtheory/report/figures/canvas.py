@@ -132,8 +132,9 @@ def _panels(canvas: "Canvas") -> list[Panel]:
 def _panel(axes: "Axes", canvas: "Canvas") -> Panel:
     width, height = canvas.get_size_inches() * POINTS
     place = axes.get_position()
-    sides = (place.x0 * width, (1 - place.y1) * height, place.x1 * width, (1 - place.y0) * height)
-    left, top, right, bottom = (round(float(side), 2) for side in sides)
+    across = [place.x0 * width, place.x1 * width]
+    down = [(1 - place.y1) * height, (1 - place.y0) * height]
+    left, right, top, bottom = (round(float(side), 2) for side in across + down)
     title = axes.get_title(loc="left") or axes.get_title()
     x = _scale(axes.xaxis, axes.get_xlim())
     y = _scale(axes.yaxis, axes.get_ylim())

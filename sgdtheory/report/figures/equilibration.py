@@ -178,7 +178,8 @@ def _early_ratios(clouds: Clouds) -> Array:
     h = clouds.curvatures
     scale = np.zeros_like(h)  # of directions that nothing stirs
     kept = clouds.kept
-    scale[kept] = h[kept] * (1 - eta * h[kept] / (2 * (1 + mu))) / clouds.noise[kept]
+    finite_steps = 1 - eta * h[kept] / (2 * (1 + mu))
+    scale[kept] = h[kept] * finite_steps / clouds.noise[kept]
     ratios = []
     for slow, trajectory in clouds.slow:
         squares = trajectory["early_positions"] ** 2
@@ -230,6 +231,9 @@ def _at_rest(cloud: Cloud, clouds: Clouds) -> tuple[Array, Array, Array, Array]:
     noise = trajectory["noise_diagonal"].mean((0, 1))[clouds.kept]
     scale = h * (1 - bend * h) / noise / cell["predicted"]
     mean = positions.mean((0, 1))
-    ratios = scale * ((positions - mean) ** 2).mean(0)  # [P, k]
-    energy = h * (positions**2).mean((0, 1)) / 2 / cell["predicted"]
-    return ratios.mean(0), ratios.var(0, ddof=1) / len(ratios), scale * mean**2, energy
+    about_mean = (positions - mean) ** 2
+    ratios = scale * about_mean.mean(0)  # [P, k]
+    variances = ratios.var(0, ddof=1) / len(ratios)
+    squares = positions**2
+    energy = h * squares.mean((0, 1)) / 2 / cell["predicted"]
+    return ratios.mean(0), variances, scale * mean**2, energy

@@ -75,13 +75,18 @@ def _panel(
     singles: Rows,
     k: int,
 ) -> None:
-    x, y, by, label = plot["x"], plot["y"][k], plot["by"], plot["labels"].get
-    theory, joined = plot["theory"][k] if plot["theory"] else None, plot.get("joined", True)
+    x = plot["x"]
+    y = plot["y"][k]
+    by = plot["by"]
+    label = plot["labels"].get
+    theory = plot["theory"][k] if plot["theory"] else None
+    joined = plot.get("joined", True)
     if plot["level"] is not None:
         axes.axhline(plot["level"], color=PALE, linewidth=0.9)
     curves = dict.fromkeys(row[by] for row in rows) if by else [None]
     for j, name in enumerate(curves):
-        colour, mark = COLOURS[j % len(COLOURS)], MARKS[j % len(MARKS)]
+        colour = COLOURS[j % len(COLOURS)]
+        mark = MARKS[j % len(MARKS)]
         curve = [row for row in rows if by is None or row[by] == name]
         dots = [row for row in singles if by is None or row[by] == name]
         _dots(axes, dots, x, y, colour)

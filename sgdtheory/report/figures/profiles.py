@@ -213,7 +213,8 @@ def _caption(run: RunData, edges: Rows, close: bool) -> str:
         )
     high = straight(highest)
     line = "" if high is None else f", the straight line has {in_short(high)}"
-    worst = f"{barrier(highest)}{unit(run)} ({named(highest['pair'])}{by(highest)})"
+    pair = named(highest["pair"])
+    worst = f"{barrier(highest)}{unit(run)} ({pair}{by(highest)})"
     return f"{shown}{below} Highest barrier of a lowest way: {worst}{line}."
 
 

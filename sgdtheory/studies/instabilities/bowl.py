@@ -58,7 +58,8 @@ class Bowl:
         second_order = -(delta * turned).sum(1) / 8
         exact = -spread_energy(landscape, sgd) / 4
         off = (dip - second_order).abs().max()
-        facts = {"exact": exact, "off": float(off / losses.abs().max())}
+        largest = losses.abs().max()
+        facts = {"exact": exact, "off": float(off / largest)}
         mean = Measured.mean(dip.cpu())
         row = row_of(facts, dip=mean, ratio=mean.in_units_of(exact))
         return {"bowl": [row]}, {"cloud": cloud}

@@ -85,8 +85,9 @@ class Resolved:
         spaced = np.geomspace(1, first, self.moments).round()
         at = {int(step): k for k, step in enumerate(np.unique(spaced), 1)}
         size = (self.replicas, self.directions)
+        looked = len(at) + 1
         zeros = {
-            "moments": torch.zeros(len(at) + 1, *size, dtype=torch.float64),
+            "moments": torch.zeros(looked, *size, dtype=torch.float64),
             "squares": torch.zeros(*size, self.directions, dtype=torch.float64),
             "shift": torch.zeros(self.directions, dtype=torch.float64),
         }
@@ -97,8 +98,10 @@ class Resolved:
 
         def observe(state: SGDState, seen: Observed) -> None:
             if state.step in at:
-                seen["moments"][at[state.step]] = self._along(state.cloud, ground)
-            looks, over = divmod(state.step - first, spacing)
+                moment = at[state.step]
+                seen["moments"][moment] = self._along(state.cloud, ground)
+            rested = state.step - first
+            looks, over = divmod(rested, spacing)
             if looks > 0 and not over:
                 y = self._along(state.cloud, ground)
                 outer = y[:, :, None] * y[:, None, :]

@@ -83,7 +83,8 @@ def _headline(summary: Rows, claims: Sequence[Claim]) -> Claim:
 def _of_pairs(joined: int, pairs: int) -> str:
     """So many of so many pairs, with the exact interval."""
     low, high = interval(joined, pairs)
-    return f"{joined} of {pairs} pairs (95 %: {100 * low:.3g} to {100 * high:.3g} %)"
+    between = f"{100 * low:.3g} to {100 * high:.3g} %"
+    return f"{joined} of {pairs} pairs (95 %: {between})"
 
 
 def _share_claim(row: Row) -> Claim:
