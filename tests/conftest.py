@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sgdtheory.cli import main
-from tests.plain_pictures import draw_plainly
+from tests.plain_pictures import demand_room, draw_plainly
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault(
@@ -82,8 +82,11 @@ def disks_are_not_waited_for() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have matplotlib draw for the tests that look at pictures alone."""
-    if "pictures" not in request.keywords:
+    """Have matplotlib draw for the tests that look at pictures alone, and see to it that it draws
+    nothing beyond a picture's edge."""
+    if "pictures" in request.keywords:
+        demand_room(monkeypatch.setattr)
+    else:
         draw_plainly(monkeypatch.setattr)
 
 

@@ -149,6 +149,26 @@ def test_paper_holds_every_column(browser: Any, run: Path, folder: Path) -> None
     assert not browser.find_elements("class name", "part")  # the screen is as it was
 
 
+def test_a_wide_table_says_that_it_scrolls(browser: Any, run: Path) -> None:
+    """By a shadow that stands still, below paper that moves along; paper itself has none. The page
+    does not scroll sideways whatever its table does."""
+    said = "return getComputedStyle(document.querySelector('.data'))[arguments[0]]"
+    beyond = "const r = document.documentElement; return r.scrollWidth - r.clientWidth"
+    browser.get((run / "report.html").as_uri())
+    for width in (500, 820, 1000):
+        browser.set_window_size(width, 900)
+        table = browser.find_element("css selector", ".data")
+        assert (
+            browser.execute_script("return arguments[0].scrollWidth", table) > table.size["width"]
+        )
+        assert browser.execute_script(beyond) == 0
+    attached = browser.execute_script(said, "backgroundAttachment")
+    assert attached == "local, local, scroll, scroll"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script(said, "backgroundImage") == "none"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_nothing_is_asked_of_a_network(browser: Any, run: Path) -> None:
     browser.get_log("performance")
     browser.get((run / "report.html").as_uri())

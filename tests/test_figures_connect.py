@@ -431,7 +431,9 @@ def test_the_lowest_way_is_named_and_what_failed_is_left_out(tmp_path: Path) -> 
     run = connect_run(tmp_path / "run", results)
     assert [row["pair"] for row in tree_first(results)] == [[1, 2], [2, 3], [0, 1], [0, 2]]
     figure = profiles(run)
-    assert figure is not None and "0-1: barrier 0.000100 ± 0.000020, Bézier" in texts(figure.svg)
+    assert figure is not None and "0-1: barrier | 0.000100 ± 0.000020, | Bézier" in texts(
+        figure.svg
+    )
     drawn = graph(run)
     assert drawn is not None
     low = next(row for row in drawn.numbers if row.get("edge") == "0-1")

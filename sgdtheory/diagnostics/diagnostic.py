@@ -97,13 +97,3 @@ def _rows(
         return rows
     columns = [key for key in complete if not key.endswith(("_stderr", "_why"))]
     return [row if failed not in row else nothing(columns, row[failed]) for row in rows]
-
-
-def columns_of(units: list[Unit], run: Run, points: int) -> Rows:
-    """The columns that finished diagnostics add to the row of each point."""
-    rows: Rows = [{} for _ in range(points)]
-    for unit in units:
-        result = run.result(unit) or {"rows": []}
-        for row, columns in zip(rows, result["rows"], strict=False):
-            row.update(columns)
-    return rows

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.columns import columns_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, units_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit

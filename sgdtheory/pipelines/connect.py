@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
+from sgdtheory.diagnostics.columns import columns_of, names_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.diagnostics.pivots import pictures, points_of, units_on_paths
 from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.paths.autoneb import AutoNEB
@@ -92,9 +93,7 @@ class Connect:
     @property
     def said(self) -> list[str]:
         """What was taken of each file, a line each."""
-        if self.minima is None:
-            return []
-        return self.given.said
+        return [] if self.minima is None else self.given.said
 
     def identity(self, science: Mapping[str, Any]) -> Mapping[str, Any]:
         """The run's identity: the points themselves in the place of files."""
@@ -133,10 +132,9 @@ class Connect:
         if not all_finished(run, minima):
             return minima
         edges = [unit for unit, _ in self._edges(run)]
-        on_minima = units_of(self.diagnostic, self.landscape, minima, run)
         on_paths = units_on_paths(self.diagnostic, self.landscape, edges, run)
         paths = edges + self._star(run).units() + on_paths
-        return minima + on_minima + self._plane_units(run) + paths
+        return minima + self._on_minima(run) + self._plane_units(run) + paths
 
     def _score(self, index: int, folder: UnitFolder) -> None:
         """Score one minimum."""
@@ -166,13 +164,13 @@ class Connect:
         tables = {"minima": minima, "edges": graph.edge_rows}
         numbers = {
             **graph.numbers(),
+            "diagnostics": names_of(self._on_minima(run), run),
             "minima_from": origin_of(self.minima),
             **self._star(run).numbers(),
             "merged": [list(pair) for pair in self._distinct.repeated],
         }
         for unit in self._plane_units(run):
-            result = run.result(unit) or {}
-            numbers["plane"] = result.get("plane")
+            numbers["plane"] = (run.result(unit) or {}).get("plane")
         if points := points_of(self.diagnostic, self.landscape, on_paths, run):
             tables["points"] = points
             numbers["plots"] = pictures(points)
@@ -184,8 +182,7 @@ class Connect:
         """A row for each minimum that is finished: its scores, diagnostics and source."""
         units = self._minimum_units(run)
         scores = rows_of(run, units)
-        diagnostics = units_of(self.diagnostic, self.landscape, units, run)
-        measured = columns_of(diagnostics, run, len(scores))
+        measured = columns_of(self._on_minima(run), run, len(scores))
         sources = [self.given.sources[first] for first in self._distinct.kept]
         minima = []
         for row, columns, source in zip(scores, measured, sources, strict=False):
@@ -262,6 +259,9 @@ class Connect:
             config = {**what, "index": i, "point": point}
             units.append(Unit(f"minimum-{i}", config, partial(self._score, i)))
         return units
+
+    def _on_minima(self, run: Run) -> list[Unit]:
+        return units_of(self.diagnostic, self.landscape, self._minimum_units(run), run)
 
     def _plane_units(self, run: Run) -> list[Unit]:
         what = self._ground(run)

@@ -11,7 +11,8 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
+from sgdtheory.diagnostics.columns import columns_of, names_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.errors import UserError
@@ -117,7 +118,8 @@ class Diagnose:
                 rows.append({"name": str(i), **row, **columns, "source": source})
         tensors = {"minima": self.given.points, **self.given.stored()}
         clouds = {"minima.safetensors": tensors}
-        return Results(self._claims(rows), {"minima": rows}, {}, clouds)
+        numbers = {"diagnostics": names_of(measurements, run)}
+        return Results(self._claims(rows), {"minima": rows}, numbers, clouds)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs: diagnostics are asked for when the points are

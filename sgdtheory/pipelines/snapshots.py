@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import torch
 
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, units_of
+from sgdtheory.diagnostics.columns import columns_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, units_of
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of, value_and_grad

@@ -10,7 +10,8 @@ import torch
 from annotated_types import Ge
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
+from sgdtheory.diagnostics.columns import columns_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.optim.sampling import Sampling
@@ -182,8 +183,7 @@ class SweepTemperature:
     def _minima(self, run: Run, grounds: Grounds) -> Rows:
         """A row for each minimum below which clouds were let go, with diagnostics and source."""
         sites = self._sites(run)
-        minima = [site.unit for site in sites]
-        diagnostics = units_of(self.diagnostic, self.landscape, minima, run)
+        diagnostics = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
         measured = columns_of(diagnostics, run, len(sites))
         return minima_rows(sites, grounds, measured, self._from_files)
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
-from sgdtheory.diagnostics.diagnostic import Diagnostic, columns_of, refuse_unfit, units_of
+from sgdtheory.diagnostics.columns import columns_of, names_of
+from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
@@ -169,23 +170,24 @@ class Train:
             if result is not None:
                 rows += [{"name": str(i), **row} for row in result["rows"]]
                 points.append(run.folder(unit).clouds()["minima"])
+        numbers: dict[str, Any] = {}
         if len(rows) == len(minima):
             diagnostics = units_of(self.diagnostic, self.landscape, minima, run)
             columns = columns_of(diagnostics, run, len(rows))
             for row, more in zip(rows, columns, strict=True):
                 row |= more
+            numbers["diagnostics"] = names_of(diagnostics, run)
         starts = None if self._given is None else self._given[None]
         kept = kept_beside(self.landscape, starts)
         clouds = {}
         if points:
             clouds = {"minima.safetensors": {"minima": torch.cat(points), **kept}}
         tables = {"minima": rows}
-        numbers = {}
         if self.snapshots:
             snapshots, passed = snapshots_of(self.diagnostic, self.landscape, minima, run)
             tables["snapshots"] = snapshots
             clouds |= passed
-            numbers = {"plots": pictures(snapshots)}
+            numbers["plots"] = pictures(snapshots)
         return Results(claims_of(self.landscape, rows), tables, numbers, clouds)
 
     def _cost(self, index: int) -> Estimate:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.diagnostic_tables import by_diagnostic
 from sgdtheory.report.documentation import Section, section_of
 from sgdtheory.report.edge_tables import cycles_table, star_table
 from sgdtheory.report.facts import File, again, facts_of, files_of
@@ -110,6 +111,9 @@ def _tables(run: RunData, files: list[File]) -> Iterator[Shown]:
             yield Shown(title, edges_table(results), files=paths)
             yield from _around(results)
             continue
+        if name == "minima":
+            yield from _minima(run, title)
+            continue
         found = table(for_people(rows), unit=unit)
         yield Shown(title, _named(found, results), KEYS.get(name, 1))
     labels = _labels(results)
@@ -117,6 +121,14 @@ def _tables(run: RunData, files: list[File]) -> Iterator[Shown]:
         if rows:
             found = table(rows, unit=unit, labels=labels.get(name, {}))
             yield Shown(name.replace("_", " "), found)
+
+
+def _minima(run: RunData, title: str) -> Iterator[Shown]:
+    """The scores of the minima, and what each diagnostic says of them."""
+    for diagnostic, rows in by_diagnostic(run.results["minima"], run.results):
+        heading = f"{title}: {diagnostic}" if diagnostic else title
+        found = table(rows, unit=run.loss_unit)
+        yield Shown(heading, _named(found, run.results))
 
 
 def _around(results: Row) -> Iterator[Shown]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,25 @@ def test_it_says_what_was_found_and_gives_no_verdict(done: tuple[Path, Said]) ->
         "minima.svg",
         "distances.csv",
     }
+
+
+def test_each_diagnostic_has_a_table_of_its_own(done: tuple[Path, Said]) -> None:
+    """On the page; in results.json every point stays one row with all columns."""
+    path, _ = done
+    page = (path / "report.html").read_text(encoding="utf-8")
+    found = {}
+    for section in page.split("<section>")[1:]:
+        heading = re.findall("<h2>(.*?)</h2>", section)[0]
+        table = section.partition('<table class="numbers')[2].partition("</table>")[0]
+        found[heading] = re.findall(r'<th scope="col">(.*?)</th>', table)
+    scores, spectrum, sharpness = (
+        found[f"The minima{name}"] for name in ("", ": spectrum", ": sharpness")
+    )
+    assert "test error / %" in scores and "source" in scores
+    assert spectrum[:2] == ["", "top eigenvalue / nats"] and "sharpness" not in spectrum
+    assert sharpness == ["", "sharpness"]
+    assert not set(scores) & {*spectrum[1:], *sharpness[1:]}
+    assert all({"train_loss", "top_eigenvalue", "sharpness"} <= row.keys() for row in rows_of(path))
 
 
 def test_it_is_a_run_like_any_other(done: tuple[Path, Said], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
 
+from sgdtheory.report.figures.fitting import POINTS, made_to_fit
 from sgdtheory.report.figures.style import INK, SETTINGS, WIDTH
 from sgdtheory.report.stdio import harmless
 from sgdtheory.statistics.rows import Row
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure as Canvas
 
-POINTS = 72  # an inch
+MOST_LAYOUTS = 4  # of a picture, until all that is drawn has room
 # none of these comes into a file
 UNDATED = {
     "svg": ("Date", "Creator", "Format", "Type"),
@@ -78,7 +79,12 @@ def drawing_of(
         canvas = Canvas(figsize=(width, height))
         paint(canvas)
         _tell_logarithms(canvas)
-        svg = _tidy(_rendered(canvas, "svg").decode(), name)
+        rendered = _rendered(canvas, "svg")
+        for _ in range(MOST_LAYOUTS):
+            if not made_to_fit(canvas):
+                break
+            rendered = _rendered(canvas, "svg")
+        svg = _tidy(rendered.decode(), name)
         panels = _panels(canvas)
         canvas.set_layout_engine("none")  # the layout is made: a fifth of the time of drawing
         return Drawing(svg, _rendered(canvas, "pdf"), panels)
@@ -135,7 +141,7 @@ def _panel(axes: "Axes", canvas: "Canvas") -> Panel:
     across = [place.x0 * width, place.x1 * width]
     down = [(1 - place.y1) * height, (1 - place.y0) * height]
     left, right, top, bottom = (round(float(side), 2) for side in across + down)
-    title = axes.get_title(loc="left") or axes.get_title()
+    title = (axes.get_title(loc="left") or axes.get_title()).replace("\n", " ")
     x = _scale(axes.xaxis, axes.get_xlim())
     y = _scale(axes.yaxis, axes.get_ylim())
     return Panel((left, top, right, bottom), title, x, y)
@@ -178,7 +184,7 @@ def inline(drawing: Drawing, words: str) -> str:
     the page's width; `words`, and what is drawn against what, for those who cannot see it."""
     svg = drawing.svg
     width = re.search(r' width="([\d.]+)pt"', svg)
-    share = float(width[1]) / POINTS / WIDTH if width else 1.0
+    share = min(1.0, float(width[1]) / POINTS / WIDTH) if width else 1.0
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     panels = json.dumps([panel._asdict() for panel in drawing.panels], ensure_ascii=False)
     panels = escape(harmless(panels))
