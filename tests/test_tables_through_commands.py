@@ -78,3 +78,37 @@ def test_the_newest_run_of_another_landscape_is_named(tmp_path: Path, sgdtheory:
     said = sgdtheory("connect")
     (run,) = Path("runs/train").iterdir()
     assert said.code == 2 and f"minima={run} takes its minima" in said.err
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_targets_that_are_all_alike_have_no_error_and_two_commands_end(
+    loss: str, tmp_path: Path, sgdtheory: Command
+) -> None:
+    """Targets of 0 are given to networks that put out what is to vanish (residuals of a
+    differential equation): half of the best constant's loss means nothing, nor does R²."""
+    draws = np.random.default_rng(2)
+    inputs = draws.normal(size=(80, 3)).astype(np.float32)
+    targets = np.zeros(80, np.float32)
+    path = tmp_path / "residuals.npz"
+    arrays = {"train_inputs": inputs[:64], "train_targets": targets[:64]}
+    np.savez(path, **arrays, test_inputs=inputs[64:], test_targets=targets[64:])
+    examples = ("data=table", f"data.path={path}", f"landscape.loss={loss}")
+    short = ("model.hidden=[4]", "sgd.steps=40", "sgd.batch_size=32", "minima=2")
+    trained = sgdtheory("train", "model=mlp", *examples, *short)
+    assert trained.code == 0, trained.err
+    runs = tmp_path / "runs"
+    (claim,) = results_of(runs, "train")["claims"]
+    assert claim["statement"].endswith("; no error is known")
+    rows = results_of(runs, "train")["minima"]
+    assert claim["value"] == max(row["train_loss"] for row in rows) > 0
+    assert {row["test_error"] for row in rows} == {None}
+
+    (run,) = (runs / "train").iterdir()
+    few = ("autoneb.steps=4", "autoneb.last_steps=4", "autoneb.retries=0", "plane=0")
+    joined = sgdtheory("connect", f"minima={run}", "baselines.gradients=8", *few)
+    assert joined.code == 0, joined.err
+    found = results_of(runs, "connect")
+    assert [claim["name"] for claim in found["claims"]] == ["connected"]
+    assert "cannot be said" not in found["claims"][0]["statement"]
+    (edge,) = found["edges"]
+    assert edge["shared_mistakes"] is None and "classes" in edge["shared_mistakes_why"]

@@ -83,7 +83,7 @@ def lowest_of_constants(
         outputs = c.view(1, 1, *shape).expand(1, len(targets), *shape)
         mean = losses(outputs, targets[None]).mean()
         (gradient,) = torch.autograd.grad(mean, c)
-        return float(mean), gradient.numpy()
+        return float(mean.detach()), gradient.numpy()
 
     start = np.zeros(int(np.prod(shape)))
     found = minimize(mean_loss, start, jac=True, method="L-BFGS-B")

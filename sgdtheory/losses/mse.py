@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import dataclass, field
+from math import nan
 from typing import Self
 
 import torch
@@ -98,11 +99,13 @@ def name_of_errors(variance: float | None) -> str:
 
 def unexplained(outputs: Tensor, targets: Tensor, variance: float | None) -> Tensor:
     """|y − f|²/variance of each example, float64 [b], from outputs and targets [b, …]: its mean is
-    1 − R²; of classes, whether the largest output is another one."""
+    1 − R², NaN of targets that are all alike; of classes, whether the largest output is another
+    one."""
     if not targets.is_floating_point() or variance is None:
         return (outputs.argmax(-1) != targets).double()
     residuals = outputs.double().flatten(1) - targets.double().reshape(len(targets), -1)
-    return residuals.square().mean(1) / variance
+    # targets of 0 are given to networks that put out what is to vanish: of them R² says nothing
+    return residuals.square().mean(1) / (variance or nan)
 
 
 def variance_of(targets: Tensor) -> float:

@@ -14,11 +14,12 @@ def untrained(landscape: Landscape, loss: float | None) -> str:
 
     A loss above half of that of the best constant prediction (`landscape.constant_loss()`: ln K
     nats of K equally frequent classes, the targets' variance) is not trained, nor is one that is
-    not finite. A landscape that states no such loss, a formula above all, has only that asked.
+    not finite. A landscape that states no such loss, a formula above all, has only that asked; so
+    has one where a constant's is not above 0: half of it means nothing.
     """
     if loss is None or not isfinite(loss):
         return "its training loss is not finite"
     constant = constant_loss_of(landscape)
-    if constant is None or loss <= HALF * constant:
+    if constant is None or constant <= 0 or loss <= HALF * constant:
         return ""
     return f"training loss {loss:#.3g}, the best constant prediction has {constant:#.3g}"

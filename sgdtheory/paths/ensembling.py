@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sgdtheory.errors import UserError
 from sgdtheory.paths.path import Path
 from sgdtheory.paths.profile import Profile
 from sgdtheory.protocol import Landscape
@@ -53,7 +54,11 @@ def _average(landscape: NetworkLandscape, path: Path) -> Row:
 
 def _shared_mistakes(along: Profile) -> Row:
     assert along.test_errors is not None
-    first, last = along.test_errors[[0, -1]].bool()
+    ends = along.test_errors[[0, -1]]
+    mistakes = ends == 1
+    if not bool((mistakes | (ends == 0)).all()):
+        raise UserError("only of classes is there a right and a wrong answer")
+    first, last = mistakes
     both = int((first & last).sum())
     either = int((first | last).sum())
     share = None

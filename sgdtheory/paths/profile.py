@@ -145,8 +145,9 @@ class Profile(NamedTuple):
 
 
 def _means(table: Tensor | None) -> list[float] | None:
-    """Of each point over the examples of a table [T, N]."""
-    if table is None:
+    """Of each point over the examples of a table [T, N]; None where there is none, or nothing but
+    NaN in it."""
+    if table is None or bool(table.isnan().all()):
         return None
     means: list[float] = table.mean(1).tolist()
     return means

@@ -25,7 +25,10 @@ def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
     if not is_scored(landscape):
         return [_stationary(rows, title)]
     doubts = _doubts(landscape, rows)
-    worst = max(column_of(rows, "train_error"))
+    training = column_of(rows, "train_error")
+    if None in training:
+        return [_of_unknown_errors(rows, title, doubts)]
+    worst = max(training)
     test = _mean_over_minima(rows, "test_error")
     percent = test.in_units_of(0.01)._replace(unit="%")
     error = f"up to {100 * worst:.2f} %"
@@ -42,6 +45,15 @@ def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
         Claim("training_error", words, Measured(worst), fits, holds),
         Claim("test_error", mean, test, "", None),
     ]
+
+
+def _of_unknown_errors(rows: Rows, title: str, doubts: str) -> Claim:
+    """Points by their losses, where the loss is all that is known: targets that are all alike, a
+    loss of the user's whose outputs are no classes or numbers to be compared with targets."""
+    largest = Measured(max(column_of(rows, "train_loss")))
+    counted = _counted(rows, bool(doubts))
+    words = f"{counted} of {title}: training loss up to {largest}; no error is known{doubts}"
+    return Claim("training_loss", words, largest, "", None)
 
 
 def _doubts(landscape: Landscape, rows: Rows) -> str:

@@ -71,7 +71,7 @@ def _show_test_errors(tree: Rows, error: str) -> None:
     from sgdtheory.report.figures.edges import path_name
     from sgdtheory.report.figures.table import table
 
-    if any(edge["curves"]["path"]["test_error"] is None for edge in tree):
+    if not is_scored(tree):
         return
     tell(f"Test {error} in % at that point, beside that of the worse end:")
     headings = {"pair": "", "ends.test_error": "worse end"}
