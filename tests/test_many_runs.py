@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,30 @@ def test_the_page_of_groups(runs: list[Path]) -> None:
     groups = list(csv.DictReader((page.parent / f"{page.stem}-groups.csv").open(encoding="utf-8")))
     assert [row["group"] for row in groups] == ["model=mlp", "model=linear"]
     assert float(groups[1]["mean"]) == pytest.approx(0.6)
+
+
+def test_runs_that_differ_are_told_apart_by_name(tmp_path: Path) -> None:
+    """Each under its own name in each table, with a link to its own page, what it says, and what
+    it was told."""
+    root = tmp_path / "runs" / "train"
+    given = {f"{model}-{k}": (model, 0.1 * k) for k, model in enumerate(("mlp", "linear"), 1)}
+    paths = [write_run(root / name, model, 0, value) for name, (model, value) in given.items()]
+    text = compare(paths, None).read_text(encoding="utf-8")
+    said, differences = (table_after(text, heading) for heading in ("hat they say", "here their"))
+    for name, (_, value) in given.items():
+        (line,) = [row for row in said if f">{name}</a>" in row]
+        assert f'href="train/{name}/report.html"' in line
+        (other,) = given.keys() - {name}
+        assert other not in line and f"{100 * value:g}" in line
+    assert re.findall("<th[^>]*>(.*?)</th>", differences[0])[1:] == list(given)
+    settings = [re.findall("<td>(.*?)</td>", row) for row in differences[1:]]
+    assert ["mlp", "linear"] in [values for _, *values in settings]
+
+
+def table_after(page: str, heading: str) -> list[str]:
+    """The rows of the table below a heading that ends like this."""
+    table = page.partition(heading)[2].partition("<table")[2].partition("</table>")[0]
+    return re.findall("<tr>.*?</tr>", table, re.DOTALL)
 
 
 def test_a_table_of_one_run_and_no_file_is_written_over(

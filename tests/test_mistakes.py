@@ -9,6 +9,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from sgdtheory.commandline.complaints import faults_of
+from sgdtheory.commandline.composer import ConfigComposer
+from sgdtheory.commandline.studies import studies
 from sgdtheory.runs.folder import Folder
 from tests.conftest import Command
 
@@ -60,6 +63,19 @@ NAMES = [
     wrong(RING + "~run", "run"),
     wrong("train ~model", "model"),
     wrong("train ~sgd.steps landscape=ring", "sgd.steps", "must be given"),
+    wrong("train ~autoneb", "~autoneb", "no autoneb to leave out"),
+    wrong("train ~model=cnn", "~model=cnn", "no model=cnn to leave out"),
+    wrong("train sgd@x=adam", "sgd@x=adam", "did you mean 'sgd=adam'?"),
+    wrong("train autoneb=fast", "autoneb=fast", "no autoneb= to choose; leave it out"),
+    wrong("study escape model=mlp", "model=mlp", "no model= to choose; leave it out"),
+    wrong(
+        "study potential sgd=adam",
+        "sgd=adam: this command chooses sgd in 3 places; name one of them: "
+        "sgd@systems.plane.sgd=adam, ",
+    ),
+    wrong("study potential landscape=ring", "landscape in 6 places", "landscape=ring, …"),
+    wrong("study current sgd@x=adam", "sgd@x=adam", "sgd@systems.ring.sgd=adam"),
+    wrong("study potential ~sgd", "~sgd", "no sgd to leave out"),
     wrong(RING + "model=mlp", "nothing here reads 'model'"),
     wrong(RING + "data.augment=none", "nothing here reads 'data'"),
     wrong(RING + "minima=${nope}", "nope"),
@@ -423,6 +439,15 @@ def test_is_told_in_three_lines_and_nothing_is_begun(
         path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts
     }  # python's own, of the user's module
     assert left == someones_files
+
+
+@pytest.mark.parametrize("study", studies())
+def test_what_a_study_does_not_let_choose_is_told_in_our_words(study: str) -> None:
+    composer = ConfigComposer("study", None)
+    for word in ("sgd=adam", "~autoneb"):
+        for fault in faults_of([f"study={study}", word], composer):
+            assert fault.startswith(f"{word}: this command "), fault
+            assert "\n" not in fault and "override" not in fault
 
 
 def test_there_are_enough_of_them() -> None:

@@ -1,6 +1,7 @@
 """Everything that can be chosen, read off the yamls: `sgdtheory list`."""
 
 from pathlib import Path
+from textwrap import fill
 
 import yaml
 
@@ -14,16 +15,17 @@ SEVERAL = ("diagnostic", "estimator")  # of which one run may take many
 USAGE = "sgdtheory "  # how the heading begins that is a command
 
 
-def listing(group: str | None = None) -> str:
-    """What there is in a group, or in all of them: a line each."""
+def listing(group: str | None = None, width: int | None = None) -> str:
+    """What there is in a group, or in all of them: a line each, folded at a `width` below what it
+    says; None: whole, for programs."""
     known = groups()
     if group is None:
-        return "\n\n".join(_section(name, choices) for name, choices in known.items())
+        return "\n\n".join(_section(name, choices, width) for name, choices in known.items())
     name = _group_meant(group, list(known))
     if name not in known:
         hint = nearest(name, list(known)) or f"; there are {', '.join(known)}"
         raise UserError(f"list {group}: there is no such group{hint}")
-    return _section(name, known[name])
+    return _section(name, known[name], width)
 
 
 def _group_meant(word: str, known: list[str]) -> str:
@@ -38,11 +40,28 @@ def _group_meant(word: str, known: list[str]) -> str:
     return word
 
 
-def _section(group: str, choices: list[str]) -> str:
+def _section(group: str, choices: list[str], width: int | None) -> str:
     """How a group is written and which commands take it, then what can be chosen of it."""
-    width = max(map(len, choices), default=0)
-    lines = [f"  {name:{width}}  {said_of(group, name)}" for name in choices]
-    return "\n".join([f"{written(group)}  ({', '.join(commands_with(group))})", *lines])
+    longest = max(map(len, choices), default=0)
+    lines = [f"{written(group)}  ({', '.join(commands_with(group))})"]
+    for name in choices:
+        lines.append(f"  {name:{longest}}  {said_of(group, name)}")
+    if width is not None:
+        below = " " * (longest + 4)
+        lines = [_folded(line, width, below) for line in lines]
+    return "\n".join(lines)
+
+
+def _folded(line: str, width: int, below: str) -> str:
+    """A line broken between words at a width, with `below` before what goes on; no word of a
+    command is parted."""
+    return fill(
+        line,
+        width,
+        subsequent_indent=below,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def written(group: str) -> str:

@@ -5,12 +5,18 @@ Knows no Hydra: it is handed a `Composer` that says what it composes or why it c
 
 """
 
+import re
 from typing import Protocol
 
 from sgdtheory.commandline.choices_meant import choice_meant
 from sgdtheory.commandline.habits import group_meant, meant
 from sgdtheory.errors import nearest
 from sgdtheory.runs.plain import Json
+
+# how Hydra's complaints begin about a group that is not among a command's defaults
+NOT_CHOSEN = "Could not override"
+NOT_LEFT_OUT = "Could not delete"
+MOST_PLACES = 3  # of a group in one command, that are named
 
 
 class Composer(Protocol):
@@ -64,20 +70,34 @@ def _explain(word: str, said: str, others: list[str], composer: Composer) -> str
     key = key_of(word)
     value = word.partition("=")[2]
     wrong = _wrong_choice(key, value, composer)
-    if wrong:
+    if wrong and not word.startswith("~"):
         return f"{word}: {wrong}"
     tree = _tree_of(others, composer)
     keys = [*paths_of(tree), *composer.choices]
     is_added = word.startswith("+")
-    if key in composer.choices and "No match in the defaults" in said:
-        hint = group_meant(key, keys)
-        return f"{word}: this command has no {key}= to choose{hint}"
+    if key in composer.choices and said.startswith(NOT_CHOSEN):
+        return f"{word}: {_not_chosen(key, value, said, keys)}"
+    if key in composer.choices and said.startswith(NOT_LEFT_OUT):
+        return f"{word}: this command has no {word[1:]} to leave out"
     if key in keys and is_added:
         return f"{word}: there is {key!r} already; leave the + out"
     if key not in keys and not is_added:
         hint = key_hint(key, value, keys, tree)
         return f"{word}: there is no key {key!r}{hint}"
     return f"{word}: {first_line(said)}"
+
+
+def _not_chosen(key: str, value: str, said: str, keys: list[str]) -> str:
+    """What is wrong with a choice for a group that a command does not have, or has in places of
+    its own, which Hydra names."""
+    found = re.search(r"Did you mean to override (?:one of )?(.*)\?", said)
+    if found is None:
+        return f"this command has no {key}= to choose{group_meant(key, keys)}"
+    places = [f"{place}={value}" for place in found[1].split(", ")]
+    if len(places) == 1:
+        return f"this command has no such place to choose a {key}; did you mean '{places[0]}'?"
+    listed = ", ".join(places[:MOST_PLACES]) + (", …" if len(places) > MOST_PLACES else "")
+    return f"this command chooses {key} in {len(places)} places; name one of them: {listed}"
 
 
 def _wrong_choice(key: str, value: str, composer: Composer) -> str:

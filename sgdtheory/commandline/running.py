@@ -2,9 +2,11 @@
 executed."""
 
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sgdtheory.commandline import exits
@@ -64,10 +66,11 @@ def run_pipeline(request: Request) -> None:
 
 
 def show_choices(group: str | None) -> None:
-    """`sgdtheory list`: what can be chosen, a line each."""
+    """`sgdtheory list`: what can be chosen, a line each; folded where people read it."""
     from sgdtheory.commandline.choices import listing
 
-    print(listing(group))
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
+    print(listing(group, width))
 
 
 def _launch(request: Request, began: float) -> None:

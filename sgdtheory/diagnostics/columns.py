@@ -15,8 +15,9 @@ def columns_of(units: list[Unit], run: Run, points: int) -> Rows:
     return rows
 
 
-def names_of(units: list[Unit], run: Run) -> dict[str, list[str]]:
-    """The columns of each finished diagnostic, with their errors and reasons, by its name."""
+def names_of(units: list[Unit], run: Run) -> dict[str, dict[str, list[str]]]:
+    """`diagnostics` of results.json: the columns of each finished one, with their errors and
+    reasons, by its name; nothing where there is none."""
     names = {}
     for unit in units:
         result = run.result(unit) or {"rows": []}
@@ -25,4 +26,4 @@ def names_of(units: list[Unit], run: Run) -> dict[str, list[str]]:
             columns |= dict.fromkeys(row)
         if columns:
             names[unit.name] = list(columns)
-    return names
+    return {"diagnostics": names} if names else {}

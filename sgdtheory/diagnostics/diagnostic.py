@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from sgdtheory.diagnostics.answer import rows_answered
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.extra import FAULTS, nothing, reason
@@ -84,7 +85,8 @@ def _rows(
     """One row of columns for each point of a cloud [P, n]; the points one by one only where all
     together fail."""
     try:
-        return [row_of({}, **numbers) for numbers in diagnostic(landscape, cloud)]
+        answer = rows_answered(diagnostic(landscape, cloud), name, len(cloud))
+        return [row_of({}, **numbers) for numbers in answer]
     except CorruptFile:
         raise
     except FAULTS as fault:

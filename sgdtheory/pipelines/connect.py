@@ -164,7 +164,7 @@ class Connect:
         tables = {"minima": minima, "edges": graph.edge_rows}
         numbers = {
             **graph.numbers(),
-            "diagnostics": names_of(self._on_minima(run), run),
+            **names_of(self._on_minima(run), run),
             "minima_from": origin_of(self.minima),
             **self._star(run).numbers(),
             "merged": [list(pair) for pair in self._distinct.repeated],

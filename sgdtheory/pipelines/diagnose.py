@@ -118,7 +118,7 @@ class Diagnose:
                 rows.append({"name": str(i), **row, **columns, "source": source})
         tensors = {"minima": self.given.points, **self.given.stored()}
         clouds = {"minima.safetensors": tensors}
-        numbers = {"diagnostics": names_of(measurements, run)}
+        numbers = names_of(measurements, run)
         return Results(self._claims(rows), {"minima": rows}, numbers, clouds)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:

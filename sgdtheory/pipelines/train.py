@@ -176,7 +176,7 @@ class Train:
             columns = columns_of(diagnostics, run, len(rows))
             for row, more in zip(rows, columns, strict=True):
                 row |= more
-            numbers["diagnostics"] = names_of(diagnostics, run)
+            numbers |= names_of(diagnostics, run)
         starts = None if self._given is None else self._given[None]
         kept = kept_beside(self.landscape, starts)
         clouds = {}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
+from sgdtheory.optim.trained import untrained
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.protocol import value_and_grad
@@ -86,7 +87,24 @@ class NoiseAlongPath(FoundPaths):
         for row in tables["points"]:
             columns = dict(row)
             shown.append({"path": f"path {columns.pop('pair')}", **columns})
-        return Verdict(claims_of(pairs, self.pairs), {"pairs": pairs, "points": shown}, plots())
+        claims = claims_of(pairs, self.pairs)
+        if doubts := self._doubts(points):
+            claims = without_verdict(claims, doubts)
+        return Verdict(claims, {"pairs": pairs, "points": shown}, plots())
+
+    def _doubts(self, points: Mapping[int, Rows]) -> str:
+        """Which paths have an end that is no minimum, by the test of `connect` and `train`; empty
+        where none has."""
+        reasons: dict[int, str] = {}
+        for pair, rows in points.items():
+            for end in (rows[0], rows[-1]):
+                if why := untrained(self.landscape, end["data_loss"]):
+                    reasons.setdefault(pair, why)
+        if not reasons:
+            return ""
+        first = next(iter(reasons))
+        more = f", and so of {len(reasons) - 1} more paths" if len(reasons) > 1 else ""
+        return f"an end of path {first} is no minimum, it is not trained: {reasons[first]}{more}"
 
     def estimate(self, unit: Unit) -> Estimate:
         """A point costs a quarter of a second on digits (measured): some 160 Hessian-vector
@@ -141,6 +159,18 @@ def claims_of(pairs: Rows, asked: int) -> list[Claim]:
         Claim("noise", told, noise, expected, held),
         *_with_noise(noise, curvature, loss, beyond),
     ]
+
+
+def without_verdict(claims: list[Claim], doubts: str) -> list[Claim]:
+    """The same numbers, of which nothing can be said: between points that are no minima there is
+    no path between minima. The headline says so first."""
+    doubted = []
+    for claim in claims:
+        measured = claim.measured._replace(why=claim.measured.why or doubts)
+        doubted.append(claim._replace(measured=measured, holds=None))
+    headline = doubted[0]
+    words = f"cannot be said: {doubts}; {headline.statement}"
+    return [headline._replace(statement=words), *doubted[1:]]
 
 
 def _with_noise(

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgdtheory.commandline.choices import listing
 from sgdtheory.commandline.choices_meant import CHOICES
 from sgdtheory.commandline.comments import comments_of, headings, with_comments
 from sgdtheory.commandline.composer import ConfigComposer, groups
+from sgdtheory.commandline.running import show_choices
 from sgdtheory.commandline.shown import GIVEN, comments_for
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.commandline.texts import LISTING, PIPELINES
@@ -35,6 +37,33 @@ def test_the_list_has_every_choice_in_a_line(sgdtheory: Command) -> None:
     names = [line.split()[0] for line in lines if line.startswith("  ")]
     assert sorted(names) == sorted(name for choices in groups().values() for name in choices)
     assert all(len(line.split()) > 1 for line in lines if line)
+
+
+def test_on_a_terminal_the_list_is_folded_below_what_it_says() -> None:
+    """80 columns hold it, nothing is lost, and names stand alone on the left; a pipe has it
+    whole."""
+    whole = listing()
+    folded = listing(width=80)
+    assert max(map(len, folded.splitlines())) <= 80
+    assert folded.split() == whole.split()
+    for name, choices in groups().items():
+        lines = listing(name, 80).splitlines()
+        began = [line.split()[0] for line in lines if re.match(r"  \S", line)]
+        assert began == choices
+        indent = max(map(len, choices)) + 4
+        rest = [line for line in lines[1:] if not re.match(r"  \S", line)]
+        assert all(line.startswith(" " * indent) and line[indent] != " " for line in rest)
+
+
+def test_what_is_no_terminal_gets_lines_that_are_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_choices("model")
+    assert capsys.readouterr().out == listing("model") + "\n"
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show_choices("model")
+    assert capsys.readouterr().out == listing("model", 60) + "\n"
 
 
 @pytest.mark.parametrize(

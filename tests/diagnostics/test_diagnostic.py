@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -29,7 +30,7 @@ class Picky:
         ]
 
 
-def rows_of(diagnostic: Picky, tmp_path: Path) -> list[dict[str, Any]]:
+def rows_of(diagnostic: Any, tmp_path: Path) -> list[dict[str, Any]]:
     cloud = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0]])
     minimum = Unit("minimum", {})
     before = UnitFolder(tmp_path / minimum.hash, minimum)
@@ -58,3 +59,25 @@ def test_all_points(tmp_path: Path) -> None:
     assert [row["picky"] for row in rows] == [None] * 3 and all(
         "hardsigmoid" in row["picky_why"] for row in rows
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda cloud: 0.5, "returned a float"),
+        (lambda cloud: {"norm": 0.5}, "returned a dict"),
+        (lambda cloud: cloud.norm(dim=1), "returned a Tensor"),
+        (lambda cloud: "0.5", "returned a str"),
+        (lambda cloud: [0.5] * len(cloud), "returned a list of float"),
+        (lambda cloud: [{"norm": 0.5}] * len(cloud), "returned a float as 'norm'"),
+        (lambda cloud: [{"norm": Measured(0.5)}] * 2, "returned 2 rows for 1 points"),
+    ],
+)
+def test_what_is_no_answer_is_told_in_one_line(answer: Any, told: str, tmp_path: Path) -> None:
+    """What it was, what it must be, and where that stands; no fault of Python's."""
+    rows = rows_of(lambda landscape, cloud: answer(cloud), tmp_path)
+    for row in rows:
+        why = row["picky_why"]
+        assert row["picky"] is None and why.startswith(f"diagnostic.picky {told}; it must return")
+        assert "Measured" in why and "CONTRIBUTING.md" in why and "\n" not in why
+    assert "### A diagnostic" in Path("CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.paths.autoneb import AutoNEB, Cycle
 from sgdtheory.paths.frame import Frame
 from sgdtheory.products import Products
 from sgdtheory.protocol import value_and_grad, values
@@ -329,6 +330,30 @@ def test_the_claims_of_the_middle_can_fail(
     points = [along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k) for k in range(pairs)]
     rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(pairs)]
     assert [claim.holds for claim in noise_along_path.claims_of(rows, pairs)] == holds
+
+
+def test_ends_that_are_no_minima_are_told_and_nothing_is_judged(small: Network) -> None:
+    """By the one test of what is trained, ½ ln 10 nats on ten classes, on one path of three."""
+    sgd = SGD(1, 4, 0.1, Constant())
+    autoneb = AutoNEB((Cycle(1),), batch_size=4)
+    study = noise_along_path.NoiseAlongPath(small, sgd, autoneb, pairs=3)
+    good, poor = 0.01, 2.2
+    verdicts = {}
+    for end in (good, poor):
+        points: list[dict[str, Any]] = []
+        for pair in range(3):
+            for row in along(2.0, 1.2, 1.1):
+                points.append({**row, "pair": pair, "data_loss": row["data_loss"] * good})
+        points[-1]["data_loss"] = end
+        paths = [{"pair": pair} for pair in range(3)]
+        verdicts[end] = study.judge({"points": points, "paths": paths}).claims
+    assert verdicts[good][0].holds and "minimum" not in verdicts[good][0].statement
+    said = verdicts[poor]
+    assert [claim.holds for claim in said] == [None] * 4
+    assert said[0].statement.startswith(
+        "cannot be said: an end of path 2 is no minimum, it is not trained: training loss 2.20, "
+    )
+    assert all("is no minimum" in claim.as_dict()["why"] for claim in said)
 
 
 def released(
