@@ -2,7 +2,7 @@
 bends."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated
 
 import torch
@@ -19,7 +19,7 @@ from sgdtheory.paths.alignment import align
 from sgdtheory.paths.curves import Curve, CurveLandscape, bezier_of, chain, curve_points
 from sgdtheory.paths.logit_gap import logit_gap
 from sgdtheory.paths.path import Path
-from sgdtheory.paths.profile import Profile, profile
+from sgdtheory.paths.profile import HALVINGS, Profile, profile_to_the_top
 from sgdtheory.paths.renumbering import renumbering_between
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line, rate_along
 from sgdtheory.paths.symmetry import Symmetry
@@ -46,12 +46,18 @@ WATCHED = 4  # examples on which a network's symmetry is found
 
 @dataclass(frozen=True)
 class Baselines:
-    """The other ways to join two minima, with their budgets: `gradients` of a curve, `dense` points
-    that are scored. `bends` of the Bézier curve; a chain has one."""
+    """The other ways to join two minima, with their budgets: `gradients` of a curve, `dense` evenly
+    spaced points that are scored, and six about the highest of them. `bends` of the Bézier curve; a
+    chain has one."""
 
     gradients: PositiveInt = 800
     dense: Annotated[int, Ge(2)] = 15  # both ends
     bends: PositiveInt = 2
+
+    @property
+    def scored(self) -> int:
+        """How many points of a way are scored, at most."""
+        return self.dense + 2 * HALVINGS
 
     @property
     def curves(self) -> dict[str, Curve]:
@@ -74,7 +80,7 @@ class Ways:
     def straight(self) -> Row:
         """The straight line."""
         line = self._along_line(self.ends)
-        row = line.row(gradients=0, evaluations=self.baselines.dense, length_ratio=1.0)
+        row = line.row(gradients=0, evaluations=len(line.t), length_ratio=1.0)
         return {
             "linear": {**row, **self._logits(self.ends, line)},
             "straight_barrier": row["barrier"],
@@ -93,7 +99,7 @@ class Ways:
         distance = float((renumbered - first).norm())
         row = line.row(
             gradients=0,
-            evaluations=self.baselines.dense,
+            evaluations=len(line.t),
             length_ratio=distance / float((second - first).norm()),
         )
         is_same = distance <= SAME * float(first.norm())
@@ -136,9 +142,9 @@ class Ways:
         return dict(gap)
 
     def _along_line(self, ends: Cloud) -> Profile:
-        """Scores of equally spaced points of the straight line between ends [2, n]."""
+        """Scores of the straight line between ends [2, n]."""
         t = evenly_spaced(self.baselines.dense, ends.device)
-        return profile(self.landscape, points_on_line(ends, t), t)
+        return profile_to_the_top(self.landscape, partial(points_on_line, ends), t)
 
     def bent(self, name: str, fraction: tuple[float, float]) -> Row:
         """A curve with bends; one that could not be trained is null, and after an interruption
@@ -167,11 +173,10 @@ class Ways:
             self.folder, name, self.landscape, ends, curve, sgd, seed, fraction
         )
         t = evenly_spaced(baselines.dense, ends.device)
-        points = curve_points(curve, ends, bends, t)
-        along = profile(self.landscape, points, t)
+        along = profile_to_the_top(self.landscape, partial(curve_points, curve, ends, bends), t)
         row = along.row(
             gradients=baselines.gradients,
-            evaluations=baselines.dense,
+            evaluations=len(along.t),
             learning_rate=sgd.learning_rate,
             bends=bends.numel() // ends.shape[1],
             length_ratio=length_ratio(curve, ends, bends),

@@ -70,8 +70,8 @@ def edge_progress(
     costs = (
         method.search_cost(step, look),
         method.points_measured * look,
-        2 * baselines.dense * look,
-        len(BENT) * (of_bend * baselines.gradients + baselines.dense * look),
+        2 * baselines.scored * look,
+        len(BENT) * (of_bend * baselines.gradients + baselines.scored * look),
         REST * look,
     )
     *parts, total = accumulate(costs)

@@ -20,7 +20,7 @@ def estimate_edge(
     point = ends[:1]
     sgd = SGD(STEPS + 2, method.batch_size, 1e-6, Constant())
     descended = gradients + 2 * baselines.gradients
-    scored = 4 * baselines.dense + 1.5 * points
+    scored = 4 * baselines.scored + 1.5 * points
     seconds = step_seconds(landscape, sgd, point) * descended
     seconds += score_seconds(landscape, point) * scored
     point_bytes = point.numel() * point.element_size()

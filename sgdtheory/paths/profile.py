@@ -22,6 +22,9 @@ Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]  # mean losses [R, T] 
 # examples, whose weights in all resamples are kept (32 MB): an edge asks for a dozen errors
 FEW = 10_000
 RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·400) = 3.5 %
+# that pieces beside the highest point of a curve are halved: what a top lies above the highest
+# point falls with the square of their width, from 4 % of 15 points of ResNet-8 to .06 %
+HALVINGS = 3
 
 
 class Profile(NamedTuple):
@@ -34,6 +37,26 @@ class Profile(NamedTuple):
     test_losses: Tensor | None
     test_errors: Tensor | None
     unit: str = ""  # of the loss
+
+    def joined(self, other: "Profile") -> "Profile":
+        """This profile and one of other points of the same path, in the order of their t."""
+        t = torch.cat([self.t, other.t])
+        order = t.argsort()
+
+        def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+            if first is None or second is None:
+                return None
+            return torch.cat([first, second])[order]
+
+        train_losses = torch.cat([self.train_losses, other.train_losses])
+        return Profile(
+            t[order],
+            train_losses[order],
+            both(self.train_errors, other.train_errors),
+            both(self.test_losses, other.test_losses),
+            both(self.test_errors, other.test_errors),
+            self.unit,
+        )
 
     @property
     def train_means(self) -> Tensor:
@@ -208,6 +231,18 @@ def profile(landscape: Landscape, points: Cloud, t: Tensor) -> Profile:
         torch.cat([score.errors for score in test]),
         unit_of_loss(landscape),
     )
+
+
+def profile_to_the_top(landscape: Landscape, at: Callable[[Tensor], Cloud], t: Tensor) -> Profile:
+    """Score the points at(t) [T, n] of a curve at positions t [T], and more of them about the
+    highest: the two pieces beside it are halved, and again."""
+    along = profile(landscape, at(t), t)
+    for _ in range(HALVINGS):
+        top = along.worst
+        beside = along.t[max(0, top - 1) : top + 2]
+        middles = (beside[:-1] + beside[1:]) / 2
+        along = along.joined(profile(landscape, at(middles), middles))
+    return along
 
 
 def train_losses(landscape: Landscape, points: Cloud) -> Tensor:

@@ -140,8 +140,9 @@ def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     _, points, kept = method.cost()
     # 3, 5, 7, 9, 11 pivots
     search = 60 * (4 + 6 + 8 + 10) + 100 * 12 + 0.5 * points
-    measure, lines = 0.5 * 10 * (kept + 1), 0.5 * 2 * 15
-    bends, rest = 2 * (2 * 800 + 0.5 * 15), 0.5 * 20
+    scored = 15 + 6  # evenly spaced, and about the highest
+    measure, lines = 0.5 * 10 * (kept + 1), 0.5 * 2 * scored
+    bends, rest = 2 * (2 * 800 + 0.5 * scored), 0.5 * 20
     total = search + measure + lines + bends + rest
     found = edge_progress(landscape, method, baselines, landscape.init(2, stream(0, "init")))
     assert found[:4] == pytest.approx(
