@@ -3,6 +3,7 @@ is said."""
 
 import json
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -401,6 +402,36 @@ def test_what_was_edited_is_not_shown_as_measured(
             )
     (run / name).unlink()
     assert sgdtheory(*words).code == 0 and (run / name).exists()
+
+
+def test_a_configuration_that_was_edited_is_refused_at_every_door(sgdtheory: Command) -> None:
+    import sgdtheory as package
+    from sgdtheory.errors import UserError
+
+    few = ("model=mlp", "model.hidden=[4]", *FEW[:3], "sgd.steps=3", "sgd.batch_size=4")
+    assert sgdtheory("train", *few, "minima=2", "snapshots=2").code == 0
+    (run,) = Path("runs/train").iterdir()
+    config = run / "config.yaml"
+    whole = config.read_text(encoding="utf-8")
+    edited = re.sub("weight_decay: .*", "weight_decay: 0.3", whole)
+    assert edited != whole
+    config.write_text(edited, encoding="utf-8")
+    words = f"{config} was edited since the run began: put it back, or give it to --from"
+    for said in (
+        sgdtheory("diagnose", f"minima={run}", "--dry-run"),
+        sgdtheory("connect", f"minima={run}", "--dry-run"),
+        sgdtheory("sweep-temperature", f"minima={run}", "--dry-run"),
+        sgdtheory("train", f"start={run}/snapshots/0.safetensors@last", "--dry-run"),
+        sgdtheory("train", *few, "minima=2", "snapshots=2"),
+        sgdtheory("report", str(run)),
+        sgdtheory("report", str(run), str(run)),
+    ):
+        assert said.code == 2 and words in said.err, said
+    with pytest.raises(UserError, match="was edited since the run began"):
+        package.load(run)
+    said = sgdtheory("connect", "model=mlp", "model.hidden=[4]", *FEW[:3], "--dry-run")
+    assert f"{run} is passed over: {words}" in said.err
+    assert sgdtheory("train", "--from", str(config), "--dry-run").code == 0  # a new run
 
 
 def test_an_edited_error_is_not_told_of_the_minima_that_are_joined(sgdtheory: Command) -> None:

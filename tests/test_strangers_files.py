@@ -155,7 +155,7 @@ def edit(run: Path, name: str, **facts: Any) -> None:
 
 
 def place(run: Path, key: str, value: Any) -> Path:
-    """Put a value at a key with dots in a run's config.yaml."""
+    """Put a value at a key with dots in a run's config.yaml, and have its manifest fit."""
     file = run / "config.yaml"
     tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not key:
@@ -167,8 +167,14 @@ def place(run: Path, key: str, value: Any) -> Path:
             inner[parent] = inner[parent] if isinstance(inner.get(parent), dict) else {}
             inner = inner[parent]
         inner[last] = value
-    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    rewrite(run, yaml.safe_dump(tree))
     return file
+
+
+def rewrite(run: Path, text: str) -> None:
+    """Another config.yaml, with a manifest that fits."""
+    written = Folder(run).write_text("config.yaml", text)
+    edit(run, "manifest.json", config_sha256=written)
 
 
 def refused(said: Said, *words: str) -> None:
@@ -572,8 +578,8 @@ def test_text_of_a_stranger_is_text(run: Path) -> None:
         why=TEXT,
         status="failed",
     )
-    with (run / "config.yaml").open("a", encoding="utf-8") as config:
-        config.write("# <script>\u202eevil")
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    rewrite(run, f"{text}# <script>\u202eevil")
     shutil.copytree(run, "their/train/b")
     for words in (
         ["report", str(run)],

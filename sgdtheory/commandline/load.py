@@ -13,6 +13,7 @@ from sgdtheory.commandline.stored import read_whole, usual_settings
 from sgdtheory.commandline.strangers import science_of
 from sgdtheory.commandline.task import task
 from sgdtheory.errors import UserError
+from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import beside
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Json
@@ -41,6 +42,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
             f"{path / 'manifest.json'} is no manifest of a run: it does not say its {wrong[0]}"
         )
     trust_packages(trust)
+    refuse_edited(path, manifest)
     try:
         whole = read_whole(held(path, "config.yaml"))
     except FileNotFoundError:
@@ -63,12 +65,20 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     if run.hash != manifest["config_hash"]:
         if manifest.get("landscape") not in (None, found.ground):
             raise UserError(changed_since(path))
-        what = ", or the code of ".join([str(path / "config.yaml"), *manifest.get("trust", [])])
         raise UserError(
-            f"{what} was edited since the run began: put it back, or give the file to --from "
-            f"for a new run"
+            f"{path}: {_suspects(manifest)} was changed since the run began: put it back, or give "
+            f"{path / 'config.yaml'} to --from for a new run"
         )
     return found, run
+
+
+def _suspects(manifest: Json) -> str:
+    """What may have been changed where a run is another one now."""
+    packages = list(manifest.get("trust", []))
+    suspects = [f"the code of {package}" for package in packages or ["sgdtheory"]]
+    if "config_sha256" not in manifest:  # of an older version: the file cannot be ruled out
+        suspects.insert(0, "config.yaml")
+    return ", or ".join(suspects)
 
 
 def _placed(cfg: DictConfig, path: Path, manifest: Json, root: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.report.stdio import paste
+from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
@@ -34,7 +35,8 @@ class Newest(NamedTuple):
 
 
 def config_of(run: Path, read: Read) -> "DictConfig":
-    """The configuration of a run."""
+    """The configuration of a run; UserError where it was edited since."""
+    refuse_edited(run, status_of(run)[1])
     try:
         config = read(held(run, "config.yaml"))
     except FileNotFoundError:
@@ -78,6 +80,11 @@ def newest_run(root: Path, read: Read, landscape: object, identity: Identity) ->
         status, manifest, _ = status_of(path)
         if status == "damaged":
             notes.insert(0, f"{path} is passed over: {manifest['why']}")
+            continue
+        try:
+            refuse_edited(path, manifest)
+        except UserError as fault:
+            notes.insert(0, f"{path} is passed over: {fault}")
             continue
         try:
             theirs = identity(config_of(path, read))

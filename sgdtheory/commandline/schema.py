@@ -106,7 +106,8 @@ class Checker:
             if not isinstance(key, str):  # yaml reads on, off, yes, no as true and false
                 self.fault(f"{prefix}{key}", "a key is text; put quotes around it, as in 'on'")
             elif key not in parameters and not takes_any:
-                hint = nearest(key, list(parameters))
+                # a study, or a file, may state a key of another choice
+                hint = nearest(key, list(parameters)) or f"; '~{prefix}{key}' leaves it out"
                 self.fault(f"{prefix}{key}", f"{short(target)} has no parameter {key!r}{hint}")
             elif value == MISSING:
                 self._must_be_given(f"{prefix}{key}")

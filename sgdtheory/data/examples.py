@@ -1,5 +1,6 @@
 """Examples of any kind, held whole: inputs with their targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Self
@@ -82,12 +83,8 @@ class Examples:
             )
 
     def _check_alike(self, train: Tensor, test: Tensor, what: str) -> None:
-        shapes = [tuple(x.shape[1:]) for x in (train, test)]
+        demand_alike(f"data {self.name}", train.shape, test.shape, what)
         kinds = [x.dtype for x in (train, test)]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"data {self.name}: training {what} are {shapes[0]} but {shapes[1]} in the test set"
-            )
         if kinds[0] != kinds[1]:
             first, second = (str(kind).removeprefix("torch.") for kind in kinds)
             raise UserError(
@@ -154,6 +151,15 @@ class Examples:
             train_targets=self.train_targets[:train],
             test_inputs=self.test_inputs[:test],
             test_targets=self.test_targets[:test],
+        )
+
+
+def demand_alike(where: str, train: Sequence[int], test: Sequence[int], what: str) -> None:
+    """Raise UserError where training and test parts of these shapes, N and those of an example, are
+    no examples of one kind."""
+    if tuple(train[1:]) != tuple(test[1:]):
+        raise UserError(
+            f"{where}: training {what} are {tuple(train[1:])} but {tuple(test[1:])} in the test set"
         )
 
 

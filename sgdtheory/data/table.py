@@ -1,21 +1,19 @@
 """A table of one's own: a row an example, its columns features and a target."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgdtheory.annotations import Content, Fraction, PositiveInt
+from sgdtheory.data.columns import columns_of
 from sgdtheory.data.draw import evenly
-from sgdtheory.data.examples import Examples
+from sgdtheory.data.examples import Examples, demand_alike
 from sgdtheory.data.npz import arrays_of
-from sgdtheory.errors import UserError, first_line, nearest
+from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
-
-if TYPE_CHECKING:
-    from polars import DataFrame
 
 SPLIT = 0  # the seed of the split: part of the data set, not of an experiment
 ARRAYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
@@ -49,30 +47,37 @@ def table(
 
     `kind` of the targets, auto: integers, booleans and words are classes, the words in the order of
     the alphabet; other numbers are numbers. Where there is one set, `test_share` of its rows,
-    drawn by numpy's PCG64 with seed 0 (evenly over the classes), are for testing. `limit`: so many
-    rows of each split, drawn likewise. scaling="standard" gives each feature, and each number of a
-    target, mean 0 and variance 1 over the training rows, so that a mean squared error is the share
-    of the variance that is left unexplained.
+    drawn by numpy's PCG64 with seed 0, are for testing: evenly over the classes, of each of which
+    one row at least is for training. `limit`: so many rows of each split, drawn likewise.
+    scaling="standard" gives each feature, and each number of a target, mean 0 and variance 1 over
+    the training rows, so that a mean squared error is the share of the variance that is left
+    unexplained.
     """
     where = f"data.path={path}"
     if not path.is_file():
         raise UserError(f"{where}: no such file")
     refuse_what_does_not_fit(path.stat().st_size, where)
+    told: tuple[str, ...] = ()
     if path.suffix == ".npz":
         splits = _of_arrays(path, where)
     elif path.suffix in (".csv", ".parquet"):
-        splits = [_of_columns(_frame(path, where), target, where)]
+        inputs, target_column, told = columns_of(path, target, kind, where)
+        splits = [Split(inputs, target_column)]
     else:
         raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
     _refuse_what_is_not_finite(splits, where)
     is_classes = _holds_classes(splits[0].targets, kind, where)
+    if is_classes and len(splits) == 1:
+        told += _alone(splits[0].targets)
     splits = _coded(splits, where) if is_classes else _numbers(splits, where)
     if len(splits) == 1:
         splits = _split(splits[0], test_share, where)
     if limit is not None:
+        if is_classes:
+            _refuse_few(limit, splits[0].targets, where)
         splits = [_some(split, limit) for split in splits]
     train, test = splits
-    inputs = _scaled(train.inputs, test.inputs, scaling, "features", where)
+    features = _scaled(train.inputs, test.inputs, scaling, "features", where)
     if is_classes:
         outputs = int(train.targets.max()) + 1
         targets = [torch.from_numpy(split.targets) for split in splits]
@@ -81,64 +86,7 @@ def table(
         if train.targets.ndim > 1:
             outputs = train.targets.shape[1]
         targets = _scaled(train.targets, test.targets, target_scaling, "targets", where)
-    return Examples(inputs[0], targets[0], inputs[1], targets[1], outputs, path.stem)
-
-
-def _frame(path: Path, where: str) -> "DataFrame":
-    import polars as pl  # here, because only tables need it
-
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        frame = pl.read_csv(path, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
-        raise UserError(f"{where}: cannot be read ({first_line(fault)[:160]})") from fault
-    if all(map(_is_number, frame.columns)):
-        raise UserError(
-            f"{where}: its first row is numbers ({', '.join(frame.columns[:3])}, …); give the "
-            f"columns names in a row above"
-        )
-    return frame
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _of_columns(frame: "DataFrame", target: str | None, where: str) -> Split:
-    columns = frame.columns
-    if len(columns) < 2 or not len(frame):
-        raise UserError(
-            f"{where}: has {len(columns)} columns (separated by commas) and {len(frame)} rows"
-        )
-    name = columns[-1] if target is None else target
-    if name not in columns:
-        raise UserError(f"{where}: has no column {name!r}{nearest(name, columns)}")
-    for column in columns:
-        missing = frame[column].null_count()
-        if missing:
-            empty = frame[column].is_null().arg_true()
-            row = int(empty[0]) + 1
-            raise UserError(
-                f"{where}: column {column!r} is empty in {missing} rows, first in row {row}"
-            )
-    inputs = []
-    for column in columns:
-        if column == name:
-            continue
-        values = frame[column].to_numpy()
-        if values.dtype.kind not in "fiub":
-            word = values[0]
-            raise UserError(
-                f"{where}: column {column!r} holds words ({word!r}), not numbers; leave it out or "
-                f"write it as numbers"
-            )
-        inputs.append(values.astype(np.float64))
-    return Split(np.stack(inputs, 1), frame[name].to_numpy())
+    return Examples(features[0], targets[0], features[1], targets[1], outputs, path.stem, told=told)
 
 
 def _refuse_what_is_not_finite(splits: list[Split], where: str) -> None:
@@ -215,6 +163,24 @@ def _coded(splits: list[Split], where: str) -> list[Split]:
     return coded
 
 
+def _alone(targets: np.ndarray) -> tuple[str, ...]:
+    """What is to be told of classes that have one row only."""
+    known, counts = np.unique(targets, return_counts=True)
+    alone = known[counts == 1]
+    if not len(alone):
+        return ()
+    others = f" and {len(alone) - 1} others" if len(alone) > 1 else ""
+    return (f"class {str(alone[0])!r}{others}: one row only, for training; none for testing",)
+
+
+def _refuse_few(limit: int, targets: np.ndarray, where: str) -> None:
+    classes = int(targets.max()) + 1
+    if limit < classes:
+        raise UserError(
+            f"{where}: data.limit={limit} leaves no training row to some of {classes} classes"
+        )
+
+
 def _numbers(splits: list[Split], where: str) -> list[Split]:
     """Targets as numbers float64 [N] or [N, k]."""
     numbers = []
@@ -233,6 +199,15 @@ def _split(whole: Split, share: float, where: str) -> list[Split]:
         raise UserError(f"{where}: data.test_share={share:g} of {count} rows leaves a split empty")
     is_test = np.zeros(count, dtype=bool)
     is_test[_drawn(whole.targets, size)] = True
+    if whole.targets.dtype == np.int64:
+        _, firsts = np.unique(whole.targets, return_index=True)
+        is_all = np.bincount(whole.targets[~is_test], minlength=len(firsts)) == 0
+        is_test[firsts[is_all]] = False  # a class of which no row is left has its first back
+    if not is_test.any():
+        raise UserError(
+            f"{where}: no row is left for testing, since classes have one row each; where the "
+            f"target is numbers, say data.kind=numbers"
+        )
     return [_rows(whole, ~is_test), _rows(whole, is_test)]
 
 
@@ -259,11 +234,7 @@ def _scaled(
 ) -> list[Tensor]:
     """Both [N, …] with mean 0 and variance 1 over the training rows, a column each; a column that
     is constant there, to rounding, becomes 0 there."""
-    if train.shape[1:] != test.shape[1:]:
-        raise UserError(
-            f"{where}: training {what} are {list(train.shape)} but {list(test.shape)} in the test "
-            f"set"
-        )
+    demand_alike(where, train.shape, test.shape, what)
     if scaling == "standard":
         with np.errstate(over="ignore"):
             mean = train.mean(0)

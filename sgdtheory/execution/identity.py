@@ -1,13 +1,10 @@
 """Whether a directory is a task's own, and not another run, another thing, or an edited one."""
 
-import hashlib
-
 from sgdtheory.errors import UserError
+from sgdtheory.runs.configuration import config_digest, refuse_edited
 from sgdtheory.runs.digests import sha256_of
-from sgdtheory.runs.foreign import MOST_YAML, bytes_of
 from sgdtheory.runs.leases import LEASE
 from sgdtheory.runs.locks import LOCK
-from sgdtheory.runs.plain import Facts
 from sgdtheory.runs.run import EXAMPLES, Run, changed_since
 from sgdtheory.runs.task import Task
 from sgdtheory.runs.writing import OURS
@@ -30,22 +27,16 @@ def refuse_another(run: Run, task: Task) -> None:
             raise UserError(f"{changed_since(run.path)}, in another run.dir")
         other = f"{manifest.get('command')} {str(manifest['config_hash'])[:8]}"
         raise UserError(f"{run.path} holds another run ({other}); give another run.dir")
-    _refuse_edited(run, manifest, task.yaml)
+    refuse_edited(run.path, manifest, task.yaml)
 
 
 def _is_same_but_for_sources(run: Run, task: Task) -> bool:
     """Whether a run's configuration says the same as a task's: then it is what the words stand for
     that has changed."""
     try:
-        return _config_digest(run) == sha256_of(task.yaml)
+        return config_digest(run.path) == sha256_of(task.yaml)
     except (UserError, OSError):  # it is no file of ours
         return False
-
-
-def _config_digest(run: Run) -> str:
-    """SHA-256 of the configuration that is kept. It is compared, not built: it may be a
-    stranger's."""
-    return hashlib.sha256(bytes_of(run.path, "config.yaml", MOST_YAML)).hexdigest()
 
 
 def _is_empty(run: Run, task: Task) -> bool:
@@ -61,19 +52,3 @@ def _is_empty(run: Run, task: Task) -> bool:
         ):
             return False
     return True
-
-
-def _refuse_edited(run: Run, manifest: Facts, yaml: str) -> None:
-    """Raise UserError where config.yaml is neither what the run wrote nor what it is about to
-    write."""
-    try:
-        kept = _config_digest(run)
-    except FileNotFoundError:
-        return  # it is about to be written again
-    known = manifest.get("config_sha256")
-    if known is not None and kept not in (known, sha256_of(yaml)):
-        where = run.path / "config.yaml"
-        raise UserError(
-            f"{where} was edited since the run began: put it back, or give it to --from for "
-            f"a new run"
-        )

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from sgdtheory.annotations import BelowOne, Fraction, NonNegativeInt, Place, PositiveFloat
-from sgdtheory.diagnostics.columns import columns_of
+from sgdtheory.diagnostics.columns import columns_of, names_of
 from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.geometry.hessian import top_eigenpairs
@@ -42,7 +42,6 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results
-from sgdtheory.statistics.rows import Rows
 from sgdtheory.temperature.cell import Cell, SecondMoment
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
@@ -177,15 +176,11 @@ class SweepTemperature:
             bottom = None if quenching is None else bottom_of(run.result(quenching))
             row = describe_cell(cell, landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
-        tables = {"cells": rows, "minima": self._minima(run, known)}
-        return Results(claims_of(rows, title), tables, numbers_of(rows), clouds)
-
-    def _minima(self, run: Run, grounds: Grounds) -> Rows:
-        """A row for each minimum below which clouds were let go, with diagnostics and source."""
-        sites = self._sites(run)
-        diagnostics = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
-        measured = columns_of(diagnostics, run, len(sites))
-        return minima_rows(sites, grounds, measured, self._from_files)
+        measured = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
+        columns = columns_of(measured, run, len(sites))
+        tables = {"cells": rows, "minima": minima_rows(sites, known, columns, self._from_files)}
+        numbers = {**numbers_of(rows), **names_of(measured, run)}
+        return Results(claims_of(rows, title), tables, numbers, clouds)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells of a minimum that is not known are guessed."""

@@ -10,9 +10,11 @@ def by_diagnostic(rows: Rows, results: Row) -> Iterator[tuple[str, Rows]]:
     rows that it has given. One table of them all is too wide to be read."""
     diagnostics: dict[str, list[str]] = results.get("diagnostics", {})
     measured = {column for columns in diagnostics.values() for column in columns}
+    # with batch norm a minimum has a row for each b
+    keys = [key for key in ("name", "batch_size") if key not in measured]
     yield "", [_without(row, measured) for row in rows]
     for name, columns in diagnostics.items():
-        yield name, [_taken(row, ["name", *columns]) for row in rows]
+        yield name, [_taken(row, [*keys, *columns]) for row in rows]
 
 
 def _without(row: Row, columns: set[str]) -> Row:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sgdtheory.errors import UserError
 from sgdtheory.report.figures.table import flatten
 from sgdtheory.report.stdio import pasted
+from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.foreign import MOST_YAML, held, refuse_strange_yaml
 from sgdtheory.runs.plain import Json
@@ -108,6 +109,7 @@ def brief(path: Path) -> Brief:
     results = results_of(path, manifest)
     if not results:
         raise UserError(unfinished(path, manifest))
+    refuse_edited(path, manifest)
     overrides = [str(word) for word in manifest.get("overrides", [])]
     return Brief(
         path,

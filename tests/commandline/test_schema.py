@@ -243,6 +243,9 @@ def test_a_partial_waits_for_the_rest() -> None:
     assert value(Any, {**node, "hiden": 3})[2] == [
         "x.hiden: MLP has no parameter 'hiden'; did you mean 'hidden'?"
     ]
+    assert value(Any, {**node, "zzz": 3})[2] == [
+        "x.zzz: MLP has no parameter 'zzz'; '~x.zzz' leaves it out"
+    ]
 
 
 def test_what_is_of_another_kind_is_refused_before_anything_is_built() -> None:

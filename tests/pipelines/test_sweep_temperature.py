@@ -128,6 +128,16 @@ def test_every_minimum_gets_a_grid(sgdtheory: Command, tmp_path: Path) -> None:
     assert found["fit"]["cells"] == 8 and "8 of 8 cells at 2 minima" in said.out
 
 
+def test_each_diagnostic_has_a_table_of_its_own(sgdtheory: Command, tmp_path: Path) -> None:
+    words = ("sweep-temperature", *SMALL, "replicas=2", "sweep.learning_rate=[0.1]")
+    said = sgdtheory(*words, "sgd.steps=300", "diagnostic=[spectrum,sharpness]")
+    assert said.code == 0, said
+    assert set(results(tmp_path)["diagnostics"]) == {"spectrum", "sharpness"}
+    (page,) = tmp_path.glob("runs/sweep-temperature/*/report.html")
+    text = page.read_text(encoding="utf-8")
+    assert ": spectrum" in text and ": sharpness" in text
+
+
 def test_clouds_are_let_go_on_a_path(sgdtheory: Command, tmp_path: Path) -> None:
     """A quarter of the way along the ring's path the valley still leads to the first minimum: T is measured against it."""
     assert sgdtheory("connect", "landscape=ring", "threads=1", "executor.workers=1").code == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.report.figures.canvas import Drawing
+from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import MOST_YAML, held
 from sgdtheory.runs.run import demand_as_written
@@ -44,6 +45,7 @@ class RunData:
     def read(cls, path: Path) -> "RunData":
         folder = Folder(path)
         demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
+        refuse_edited(path, folder.read_object("manifest.json"))
         try:
             config = held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
         except FileNotFoundError:
