@@ -4,6 +4,10 @@ For a module, data and a loss of one's own: `landscape`, `connect`, `sweep_tempe
 Of runs: `load` opens one, `table` compares many.
 """
 
+from time import time as _now
+
+IMPORTED = _now()  # no code of this package that runs here was read from its file before
+
 TYPE_CHECKING = False  # typing's own, whose import would be most of what this costs
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -137,7 +137,8 @@ def report(
         bool, typer.Option("--csv", help="print one table instead, a row for each run")
     ] = False,
 ) -> None:
-    """Draw report.html again; several runs: one page that compares them, with means over seeds."""
+    """Draw report.html again, unless it is up to date; several runs: one page that compares them,
+    with means over seeds."""
     from sgdtheory.report.drawing import show_report
 
     exits.guarded(lambda: show_report(runs, out, csv), trace=False)

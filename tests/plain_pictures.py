@@ -4,7 +4,7 @@ draws, looked at."""
 from collections.abc import Callable
 from typing import Any
 
-PLAIN = b'<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
+PLAIN = '<svg width="72pt" height="72pt" viewBox="0 0 72 72" id="plain"><path d="M0 0"/></svg>'
 Put = Callable[[object, str, object], None]
 
 
@@ -12,7 +12,7 @@ def draw_plainly(put: Put = setattr) -> None:
     """Have every picture of this process be the same small one."""
     from sgdtheory.report.figures import canvas  # numpy, and what draws
 
-    put(canvas, "_rendered", lambda figure, kind: PLAIN)
+    put(canvas, "_rendered", lambda figure: (PLAIN, PLAIN.encode()))
     put(canvas, "made_to_fit", lambda figure: False)
 
 
@@ -20,11 +20,10 @@ def demand_room(put: Put) -> None:
     """Have every picture of this process fail that has words beyond its edge."""
     from sgdtheory.report.figures import canvas, fitting
 
-    drawn = canvas._rendered
+    panels = canvas._panels
 
-    def looked_at(figure: Any, kind: Any) -> bytes:
-        if kind == "pdf":  # the last that is made of it
-            assert max(fitting.beyond(figure)) <= fitting.ROUGHLY
-        return drawn(figure, kind)
+    def looked_at(figure: Any) -> Any:  # asked for when the picture is as it will be
+        assert max(fitting.beyond(figure)) <= fitting.ROUGHLY
+        return panels(figure)
 
-    put(canvas, "_rendered", looked_at)
+    put(canvas, "_panels", looked_at)

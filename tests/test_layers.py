@@ -228,3 +228,11 @@ def test_what_is_forbidden_is_seen(text: str) -> None:
 def test_what_must_start_fast_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0
+
+
+def test_a_finished_run_that_is_asked_for_again_needs_no_numpy() -> None:
+    code = (
+        "import sys, sgdtheory.execution.loop, sgdtheory.report.progress, sgdtheory.report.results;"
+        "sys.exit(bool({'torch', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0

@@ -4,6 +4,7 @@ import json
 
 from sgdtheory import __version__
 from sgdtheory.execution.versions import strangers
+from sgdtheory.runs.garbage import not_looked_for
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import Pipeline, Run
 from sgdtheory.runs.task import Task
@@ -13,7 +14,8 @@ def draw_report(run: Run) -> None:
     """The report with its pictures, and in the manifest what there is of them."""
     from sgdtheory.report.page import draw
 
-    draw(run.path)
+    with not_looked_for():  # the many small things of a picture are garbage all at once
+        draw(run.path)
     drawn = [
         "report.html",
         *sorted(f"figures/{path.name}" for path in run.path.glob("figures/[!.]*")),

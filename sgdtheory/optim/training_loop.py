@@ -2,13 +2,14 @@
 eye for what diverges."""
 
 from dataclasses import replace
+from math import isfinite
 
 import torch
 from torch import Tensor
 
 from sgdtheory.optim.checkpointed import Beside, checkpointed, resume
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
-from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged, non_finite
+from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, Diverged
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.runs.unit import UnitFolder
 
@@ -158,10 +159,10 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
     the device."""
     losses = torch.stack(window)  # [steps, P]
     window.clear()
-    means = losses.mean(0)
-    lost = non_finite(means)
+    means = losses.mean(0).tolist()
+    lost = [point for point, mean in enumerate(means) if not isfinite(mean)]
     rate = sgd.rate * sgd.schedule(step - 1, sgd.steps)
-    folder.log(stage=name, step=step, learning_rate=rate, loss=means.tolist(), lost=lost)
+    folder.log(stage=name, step=step, learning_rate=rate, loss=means, lost=lost)
     if len(lost) == len(means):
         is_lost = ~torch.isfinite(losses).all(1)
         first = step - len(losses) + int(is_lost.int().argmax()) + 1

@@ -48,8 +48,8 @@ def section_of(name: str) -> Section | None:
     title = SECTIONS.get(name)
     if title is None:
         return None
-    site = _site()
-    return Section(title, None if site is None else f"{site}/{PAGE}#{anchor(title)}")
+    address = site()
+    return Section(title, None if address is None else f"{address}/{PAGE}#{anchor(title)}")
 
 
 def anchor(title: str) -> str:
@@ -61,7 +61,7 @@ def anchor(title: str) -> str:
 
 
 @cache
-def _site() -> str | None:
+def site() -> str | None:
     """The address of the documentation that pyproject.toml states; None without one."""
     try:
         stated = metadata("sgdtheory").get_all("Project-URL") or []

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sgdtheory.errors import UserError
 from sgdtheory.report.readable import as_written
-from sgdtheory.report.stdio import tell
+from sgdtheory.report.seal import PAGE, is_up_to_date
+from sgdtheory.report.stdio import say, tell
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.garbage import not_looked_for
 
@@ -23,6 +24,10 @@ def show_report(paths: list[Path], out: Path | None, csv: bool = False) -> None:
         return
     if out is not None:
         _demand_ours(out)
+    elif len(paths) == 1 and is_up_to_date(paths[0]):
+        say("up to date: not drawn again")
+        tell(paths[0] / PAGE)
+        return
     from sgdtheory.report.compared import compare
     from sgdtheory.report.page import draw
 

@@ -18,6 +18,7 @@ from sgdtheory.report.figures.figure import Figure, RunData
 from sgdtheory.report.figures.table import Table, csv_text, table
 from sgdtheory.report.many_runs import unfinished
 from sgdtheory.report.rendering import rendered
+from sgdtheory.report.seal import PAGE, seal
 from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.rows import Row, error_of
 
@@ -51,13 +52,10 @@ def draw(run_path: Path, out: Path | None = None) -> Path:
     run = finished(run_path)
     folder = Folder(run_path)
     figures = drawn(run)
-    for figure in figures:
-        folder.write_text(f"figures/{figure.name}.svg", figure.svg)
-        folder.write_bytes(f"figures/{figure.name}.pdf", figure.drawing.pdf)
-        folder.write_text(f"figures/{figure.name}.csv", csv_text(figure.numbers))
+    written = _given_away(folder, figures)
     claims = run.results.get("claims", [])
     failed = [unit for unit in run.units if unit.get("status") == "failed"]
-    page_path = out or run_path / "report.html"
+    page_path = out or run_path / PAGE
     base = quote(os.path.relpath(run_path, page_path.parent))
     files = files_of(run_path, page_path.parent)
     page = rendered(
@@ -76,8 +74,21 @@ def draw(run_path: Path, out: Path | None = None) -> Path:
         section=_section(run),
         base="" if base == "." else f"{base}/",
     )
-    Folder(page_path.parent).write_text(page_path.name, page)
+    written[PAGE] = Folder(page_path.parent).write_text(page_path.name, page)
+    if out is None:
+        seal(run_path, run.sources, written)
     return page_path
+
+
+def _given_away(folder: Folder, figures: list[Figure]) -> dict[str, str]:
+    """Write the files of pictures into figures/; gives the SHA-256 of each by its name."""
+    written = {}
+    for figure in figures:
+        name = f"figures/{figure.name}"
+        written[f"{name}.svg"] = folder.write_text(f"{name}.svg", figure.svg)
+        written[f"{name}.pdf"] = folder.write_bytes(f"{name}.pdf", figure.drawing.pdf)
+        written[f"{name}.csv"] = folder.write_text(f"{name}.csv", csv_text(figure.numbers))
+    return written
 
 
 def _size(figures: list[Figure]) -> int:

@@ -12,8 +12,6 @@ from heapq import heapify, heapreplace
 from statistics import fmean
 from typing import NamedTuple
 
-import numpy as np
-
 SURE = 0.1  # a unit of which so much was seen being done tells its own time
 SEEN = 0.01  # with less nothing is known of it
 SETTLING = 2.0  # seconds over which an estimate moves to a new one
@@ -70,7 +68,9 @@ class _Profile(NamedTuple):
         return cls([*fractions, 1.0], [*parts, 1.0])
 
     def part(self, fraction: float) -> float:
-        return float(np.interp(fraction, self.fractions, self.parts))
+        from numpy import interp  # here, because a finished run that is asked for again needs none
+
+        return float(interp(fraction, self.fractions, self.parts))
 
 
 @dataclass

@@ -6,8 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from html import escape
-from io import BytesIO
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from sgdtheory.report.figures.fitting import POINTS, made_to_fit
 from sgdtheory.report.figures.style import INK, SETTINGS, WIDTH
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 MOST_LAYOUTS = 4  # of a picture, until all that is drawn has room
-# none of these comes into a file
-UNDATED = {
-    "svg": ("Date", "Creator", "Format", "Type"),
-    "pdf": ("CreationDate", "Creator", "Producer"),
-}
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")  # of a coordinate
-Kind: TypeAlias = Literal["svg", "pdf"]
 
 
 class Panel(NamedTuple):
@@ -79,30 +72,19 @@ def drawing_of(
         canvas = Canvas(figsize=(width, height))
         paint(canvas)
         _tell_logarithms(canvas)
-        rendered = _rendered(canvas, "svg")
+        svg, pdf = _rendered(canvas)
         for _ in range(MOST_LAYOUTS):
             if not made_to_fit(canvas):
                 break
-            rendered = _rendered(canvas, "svg")
-        svg = _tidy(rendered.decode(), name)
-        panels = _panels(canvas)
-        canvas.set_layout_engine("none")  # the layout is made: a fifth of the time of drawing
-        return Drawing(svg, _rendered(canvas, "pdf"), panels)
+            svg, pdf = _rendered(canvas)
+        return Drawing(_tidy(svg, name), pdf, _panels(canvas))
 
 
-def _rendered(canvas: "Canvas", kind: Kind) -> bytes:
-    """The file that matplotlib makes of a figure, by far the longest part of drawing it: `savefig`
-    would draw it twice, the first time for its layout."""
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+def _rendered(canvas: "Canvas") -> tuple[str, bytes]:
+    """The two files that matplotlib makes of a figure, by far the longest part of drawing it."""
+    from sgdtheory.report.figures.two_files import svg_and_pdf
 
-    out = BytesIO()
-    undated = dict.fromkeys(UNDATED[kind])
-    if kind == "svg":
-        FigureCanvasSVG(canvas).print_svg(out, metadata=undated)
-    else:
-        FigureCanvasPdf(canvas).print_pdf(out, metadata=undated)
-    return out.getvalue()
+    return svg_and_pdf(canvas)
 
 
 def _tidy(svg: str, name: str) -> str:

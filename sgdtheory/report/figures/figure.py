@@ -1,10 +1,11 @@
 """What a picture is drawn from, and what it is once drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.report.figures.canvas import Drawing
+from sgdtheory.report.sources import MANIFEST, manifest_for_page, source
 from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import Folder
 from sgdtheory.runs.foreign import MOST_YAML, held
@@ -13,6 +14,16 @@ from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
     import numpy as np
+
+# of which every page shows something, or says that they are damaged
+SOURCES = (
+    MANIFEST,
+    "results.json",
+    "metrics.jsonl",
+    "units.json",
+    "table.csv",
+    "config.yaml",
+)
 
 
 class Figure(NamedTuple):
@@ -40,10 +51,12 @@ class RunData:
     units: Rows
     manifest: Row
     config: str  # the text of config.yaml
+    sources: dict[str, str] = field(default_factory=dict)  # SHA-256 of each file asked for
 
     @classmethod
     def read(cls, path: Path) -> "RunData":
         folder = Folder(path)
+        sources = {name: source(path, name) for name in SOURCES}
         demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
         refuse_edited(path, folder.read_object("manifest.json"))
         try:
@@ -55,8 +68,9 @@ class RunData:
             folder.read_object("results.json"),
             folder.rows("metrics.jsonl"),
             folder.read_list("units.json"),
-            folder.read_object("manifest.json"),
+            manifest_for_page(folder),
             config,
+            sources,
         )
 
     @property
@@ -77,6 +91,7 @@ class RunData:
         """The numpy arrays of a safetensors file; empty when there is no such file."""
         from safetensors.numpy import load_file
 
+        self.sources[name] = source(self.path, name)
         try:
             return load_file(held(self.path, name))
         except FileNotFoundError:

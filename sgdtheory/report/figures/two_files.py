@@ -1,0 +1,112 @@
+"""A matplotlib figure as SVG and as PDF in one pass: most of what drawing takes is in finding out
+where ticks and texts go, and is the same for both."""
+
+from io import BytesIO, TextIOWrapper
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.backend_bases import FigureCanvasBase, GraphicsContextBase, RendererBase
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_pdf import PdfFile, RendererPdf
+from matplotlib.backends.backend_svg import RendererSVG
+
+from sgdtheory.report.figures.fitting import POINTS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+# none of these comes into a file
+UNDATED_SVG = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+UNDATED_PDF = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+
+
+def svg_and_pdf(canvas: "Canvas") -> tuple[str, bytes]:
+    """The two files of a figure, laid out once."""
+    width, height = canvas.get_size_inches()
+    resolution, canvas.dpi = canvas.dpi, POINTS  # of what a picture rasterizes
+    svg_out, pdf_out = BytesIO(), BytesIO()
+    text = TextIOWrapper(svg_out, "utf-8", write_through=True)
+    size = width * POINTS, height * POINTS
+    svg = RendererSVG(*size, text, image_dpi=resolution, metadata=UNDATED_SVG)
+    file = PdfFile(pdf_out, metadata=UNDATED_PDF)
+    file.newPage(width, height)
+    pdf = RendererPdf(file, resolution, height, width)
+    renderer: Any = MixedModeRenderer(canvas, width, height, resolution, _Both(svg, pdf))
+    _Measured(canvas, renderer)
+    canvas.draw(renderer)
+    svg.finalize()
+    pdf.finalize()
+    file.finalize()
+    file.close()
+    return svg_out.getvalue().decode(), pdf_out.getvalue()
+
+
+class _Measured(FigureCanvasBase):
+    """What has a figure laid out by the sizes of its texts in the file that it is drawn into."""
+
+    def __init__(self, figure: "Canvas", renderer: RendererBase) -> None:
+        super().__init__(figure)
+        self._renderer = renderer
+
+    def get_renderer(self) -> RendererBase:
+        return self._renderer
+
+
+class _Both(RendererBase):
+    """Everything that is drawn, drawn into both. Of the two the PDF alone changes what it is
+    given, and comes last; heights count from below, as in it, and sizes of texts are the SVG's."""
+
+    def __init__(self, svg: RendererSVG, pdf: RendererPdf) -> None:
+        super().__init__()
+        self._svg, self._pdf = svg, pdf
+
+    def draw_path(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_path(*given, **named)
+        self._pdf.draw_path(*given, **named)
+
+    def draw_markers(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_markers(*given, **named)
+        self._pdf.draw_markers(*given, **named)
+
+    def draw_path_collection(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_path_collection(*given, **named)
+        self._pdf.draw_path_collection(*given, **named)
+
+    def draw_quad_mesh(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_quad_mesh(*given, **named)
+        self._pdf.draw_quad_mesh(*given, **named)
+
+    def draw_gouraud_triangles(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_gouraud_triangles(*given, **named)
+        self._pdf.draw_gouraud_triangles(*given, **named)
+
+    def draw_image(self, *given: Any, **named: Any) -> None:
+        self._svg.draw_image(*given, **named)
+        self._pdf.draw_image(*given, **named)
+
+    def draw_text(
+        self, gc: GraphicsContextBase, x: float, y: float, *given: Any, **named: Any
+    ) -> None:
+        self._svg.draw_text(gc, x, self._svg.height - y, *given, **named)
+        self._pdf.draw_text(gc, x, y, *given, **named)
+
+    def open_group(self, *given: Any, **named: Any) -> None:
+        self._svg.open_group(*given, **named)
+
+    def close_group(self, *given: Any, **named: Any) -> None:
+        self._svg.close_group(*given, **named)
+
+    def new_gc(self) -> GraphicsContextBase:
+        made: GraphicsContextBase = self._pdf.new_gc()  # which the SVG reads like its own
+        return made
+
+    def flipy(self) -> bool:
+        return False
+
+    def get_canvas_width_height(self) -> tuple[float, float]:
+        return self._svg.width, self._svg.height
+
+    def get_text_width_height_descent(self, *given: Any, **named: Any) -> Any:
+        return self._svg.get_text_width_height_descent(*given, **named)
+
+    def get_image_magnification(self) -> Any:
+        return self._svg.get_image_magnification()
