@@ -23,7 +23,7 @@ from sgdtheory.landscapes.batch_norm import (
     with_population_statistics,
 )
 from sgdtheory.landscapes.logits import logits_of
-from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics
+from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics, refuse_shared
 from sgdtheory.landscapes.names import matching
 from sgdtheory.landscapes.padding import keep_padding
 from sgdtheory.landscapes.swapped import Swapped
@@ -67,6 +67,7 @@ class ModuleFunction:
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
         module = self.fresh(stream(0, "module"))
+        refuse_shared(plain, module)
         _refuse_frozen_batch_norms(module)
         batch_statistics_only(module)
         keep_padding(module)
@@ -123,7 +124,7 @@ class ModuleFunction:
             if own is None or own.shape != value.shape:
                 shape = list(value.shape)
                 raise UserError(f"{name} {shape} is no constant of {self.name}")
-            changed[name] = value.to(own)
+            changed[name] = value.detach().to(own, copy=True)  # theirs may change
         other = copy(self)
         other.constants = self.constants | changed
         other._cast = {}

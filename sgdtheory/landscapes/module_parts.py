@@ -5,6 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
+from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import (
     batch_norms_of,
     statistic_of,
@@ -24,6 +25,18 @@ def fill(module: nn.Module, values: Tensors) -> None:
     with torch.no_grad():
         for name, value in values.items():
             places[name].copy_(value)
+
+
+def refuse_shared(one: nn.Module, other: nn.Module) -> None:
+    """Raise UserError where two modules that were made one after the other have parameters
+    together: what is done to one would be done to the other, and to the user's own."""
+    known = {id(parameter) for parameter in one.parameters()}
+    for name, parameter in other.named_parameters():
+        if id(parameter) in known:
+            raise UserError(
+                f"model: {name} of {type(other).__name__} is the same parameter each time that the "
+                f"network is made; make it anew in the function, or give the module itself"
+            )
 
 
 def constants_of(module: nn.Module, trained: Collection[str]) -> TensorsByName:

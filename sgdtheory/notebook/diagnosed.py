@@ -11,11 +11,13 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.joined import Point
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
+from sgdtheory.notebook.surroundings import left_alone
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
 
+@left_alone()
 def diagnosed(
     landscape: Network,
     points: Tensor | Sequence[Point],

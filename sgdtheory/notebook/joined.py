@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
+from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.report.figures.edges import WAYS
 from sgdtheory.runs.tensors import Tensors
@@ -80,6 +81,7 @@ class Joined:
 Point = Tensor | nn.Module | Tensors
 
 
+@left_alone()
 def joined(
     landscape: Network,
     a: Point,

@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.commandline.load import load
 from sgdtheory.commandline.stored import Unnamed
 from sgdtheory.errors import UserError
+from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.pipelines.minima_file import with_kept_constants
 from sgdtheory.report.stdio import paste, pasted
 from sgdtheory.roles.facts import device_of
@@ -79,6 +80,7 @@ class _NoPipeline:
         raise UserError(self.why)
 
 
+@left_alone()
 def load_run(path: Path, trust: tuple[str, ...], device: str) -> LoadedRun:
     """Open a run directory; see sgdtheory.load."""
     pipeline: object

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgdtheory.errors import UserError
+from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.report.many_runs import row_of
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
 
+@left_alone()
 def table_of(runs: Sequence[str | Path]) -> "DataFrame":
     """A row for each run; see `sgdtheory.table`. Raises UserError where no run is found."""
     from polars import DataFrame

@@ -1,13 +1,13 @@
 """The landscape of a module, data and a loss of one's own."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from math import inf
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
@@ -18,7 +18,10 @@ from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.named import LossName, loss_named
 from sgdtheory.models.custom import custom
+from sgdtheory.notebook.copies import maker_of_copies
 from sgdtheory.notebook.naming import Named, named
+from sgdtheory.notebook.original import refuse_other_function
+from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import weights_in
@@ -48,6 +51,7 @@ class OwnNetwork(Network):
     naming: Named | str = "it was made of other objects"
 
 
+@left_alone()
 def own_landscape(
     module: Own,
     train: Split,
@@ -77,7 +81,10 @@ def own_landscape(
     landscape.naming = named(module, known, weight_decay, parameters, entry)
     if not isinstance(module, nn.Module):
         return landscape
-    return landscape.with_constants(_constants_in(module, landscape))
+    landscape = landscape.with_constants(_constants_in(module, landscape))
+    if not any(map(is_lazy, module.parameters())):
+        refuse_other_function(landscape, module, landscape.vector(module), is_point=False)
+    return landscape
 
 
 def _builder(module: Own) -> Callable[..., nn.Module]:
@@ -86,17 +93,8 @@ def _builder(module: Own) -> Callable[..., nn.Module]:
     def made_by_factory(shape: Shape, classes: int) -> nn.Module:
         return custom(shape, classes, module)
 
-    def copied(shape: Shape, classes: int) -> nn.Module:
-        assert isinstance(module, nn.Module)
-        fresh = deepcopy(module).cpu().float()
-        for part in fresh.modules():
-            reset = getattr(part, "reset_parameters", None)
-            if callable(reset):
-                reset()
-        return fresh
-
     if isinstance(module, nn.Module):
-        return copied
+        return maker_of_copies(module)
     if not callable(module):
         kind = type(module).__name__
         raise UserError(f"landscape: give an nn.Module or a function that makes one, not {kind}")
@@ -124,7 +122,7 @@ def _examples(train: Split, test: Split | None, name: str) -> Examples:
 
 def _pair(split: Split, name: str) -> tuple[Tensor, Tensor]:
     if isinstance(split, tuple | list) and len(split) == 2:
-        inputs, targets = (_tensor(part, name) for part in split)
+        inputs, targets = (_tensor(part, name).clone() for part in split)  # theirs may change
     elif isinstance(split, Pairs) and not isinstance(split, tuple | list | Tensor | np.ndarray):
         inputs, targets = _stacked(split, name)
     else:
@@ -174,25 +172,43 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
     """The point θ [n] that a vector [n], a module or its state dict stands for; UserError where it
     is of another network, or of other constants."""
     if isinstance(point, nn.Module):
-        point = point.state_dict()
+        theta = _point_of_weights(landscape, _tensors_of(point, landscape), "the module")
+        refuse_other_function(landscape, point, theta, is_point=True)
+        return theta
     if isinstance(point, Mapping):
-        return _point_of_weights(landscape, point)
+        return _point_of_weights(landscape, point, "the state dict")
     point = _tensor(point, "a point")
     if point.shape != (landscape.dim,):
         raise UserError(f"a point of this landscape is [{landscape.dim}], not {list(point.shape)}")
     return point.to(landscape.device)
 
 
-def _point_of_weights(landscape: Network, weights: Tensors) -> Tensor:
-    """The point θ [n], found as in a file."""
+def _tensors_of(module: nn.Module, landscape: Network) -> TensorsByName:
+    """The state dict [their own shapes] of a module, with what else the landscape knows as
+    constants: buffers that are in no state dict."""
+    tensors: TensorsByName = {}
+    constants = constants_of(landscape)
+    for name, buffer in module.named_buffers():
+        if name in constants and constants[name].shape == buffer.shape:
+            tensors[name] = buffer
+    return {**tensors, **module.state_dict()}
+
+
+def _point_of_weights(landscape: Network, weights: Tensors, where: str) -> Tensor:
+    """The point θ [n], found as in a file; `where`: what holds the weights."""
     if not weights:
-        raise UserError(f"the state dict has no {next(iter(landscape.shapes))}")
-    found = weights_in(weights, "the state dict", landscape, AS_FOUND, torch.float32)
+        raise UserError(f"{where} has no {next(iter(landscape.shapes))}")
+    found = weights_in(weights, where, landscape, AS_FOUND, torch.float32)
+    if found.another:
+        raise UserError(
+            f"{where} holds several sets of weights that fit, and {found.another} is one of them: "
+            f"give the one that is meant alone, such as checkpoint['state_dict']"
+        )
     if not are_own(landscape, found.constants):
         own = constants_of(landscape)
         name = next(name for name, x in found.constants.items() if not same_bits(x, own[name]))
         raise UserError(
-            f"{name} is not trained, and another one in the state dict than in the landscape; "
+            f"{name} is not trained, and another one in {where} than in the landscape; "
             f"make the landscape of the module that these weights belong to"
         )
     return found.theta.to(landscape.device)

@@ -17,6 +17,7 @@ from sgdtheory.errors import UserError
 from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.identity import refuse_another
 from sgdtheory.execution.loop import execute
+from sgdtheory.execution.machine import prepare_process
 from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.naming import ADVICE, Named
 from sgdtheory.notebook.own_landscape import OwnNetwork
@@ -24,7 +25,14 @@ from sgdtheory.pipelines.minima_file import constants_to_keep
 from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.report.progress import Watcher
 from sgdtheory.rng import stream
-from sgdtheory.roles.facts import constants_of, title_of
+from sgdtheory.roles.facts import (
+    augmentation_of,
+    constants_of,
+    shapes_of,
+    title_of,
+    unit_of_loss,
+    weight_decay_of,
+)
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import EXAMPLES, Run
 from sgdtheory.runs.task import Settings, Task, Where
@@ -77,9 +85,10 @@ def _unnamed(
     command: str, landscape: Landscape, words: Sequence[str], folder: Path, given: Path, why: str
 ) -> Task:
     """The task on a landscape that no configuration says, known by what it computes."""
+    settings = Settings(Local(workers=1), where=Where(root=folder.parent, dir=folder))
+    prepare_process(settings, 1)  # sums depend on the number of threads in their last bits
     identity = fingerprint(landscape)
     pipeline, science = pipeline_on(command, landscape, identity, words, given)
-    settings = Settings(Local(workers=1), where=Where(root=folder.parent, dir=folder))
     note = FROM_PYTHON.format(command=command, why=why)
     return Task(command, pipeline, settings, science, note, (), tuple(words), identity)
 
@@ -140,12 +149,25 @@ def _is_same(landscape: Network, other: object, points: Cloud) -> bool:
 
 
 def fingerprint(landscape: Landscape) -> str:
-    """What a landscape computes, as a digest: its loss and gradient at a random point in float64,
-    its size and its constants. Code that computes another function has another one."""
+    """What a landscape computes, as a digest: its size, the facts that it states, its examples, its
+    constants, its loss and gradient at a random point in float64, and there, of a network, the loss
+    and error of each test example. Code that computes another function has another one."""
     theta = landscape.init(1, stream(0, "fingerprint")).double()
     loss, gradient = value_and_grad(landscape, theta)
-    found = hashlib.sha256(f"{title_of(landscape)} {landscape.dim}".encode())
-    for tensor in (theta, loss, gradient, *constants_of(landscape).values()):
+    found = hashlib.sha256()
+    tensors = {"theta": theta, "loss": loss, "gradient": gradient, **constants_of(landscape)}
+    facts: list[object] = [title_of(landscape), landscape.dim, shapes_of(landscape)]
+    facts += [weight_decay_of(landscape), augmentation_of(landscape), unit_of_loss(landscape)]
+    if isinstance(landscape, Network):
+        data = landscape.data
+        facts += [landscape.decay, landscape.precision, type(landscape.loss).__qualname__]
+        facts += [data.outputs, data.told]
+        tensors |= tensors_of(data)
+        test = landscape.score(theta, "test")
+        tensors |= {"test losses": test.losses, "test errors": test.errors}
+    found.update(repr(facts).encode())
+    for name, tensor in tensors.items():
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
         found.update(_bytes_of(tensor))
     return found.hexdigest()
 

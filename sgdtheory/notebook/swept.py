@@ -9,6 +9,7 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.joined import Point
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
+from sgdtheory.notebook.surroundings import left_alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +63,7 @@ class Swept:
         return f"<p>{escape(self.claim)}</p>{self.table._repr_html_()}"
 
 
+@left_alone()
 def swept(
     landscape: Network,
     minimum: Point,

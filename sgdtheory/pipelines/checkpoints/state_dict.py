@@ -52,7 +52,7 @@ def state_dict_in(
     thing: object, where: str, names: Names, how: Checkpoint
 ) -> tuple[StateDict | None, StateDict, str]:
     """(the state dict in what a file holds that fits a model, None where none does; the one that is
-    nearest to fit; a word about others that fit)."""
+    nearest to fit; how another that fits is had)."""
     entries = {}
     if isinstance(thing, Mapping):
         entries = dict(_entries(thing))
@@ -153,7 +153,8 @@ def _prefixes(view: Tensors, names: Names, how: Checkpoint) -> list[str]:
 
 
 def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
-    """The one of several places that is meant, and a word about the others; equal ones are one."""
+    """The one of several places that is meant, and how the next is had, if there is one; equal
+    ones are one."""
     different: list[StateDict] = []
     for held in sorted(fits, key=_rank):
         if not any(_equal(held.tensors, other.tensors) for other in different):
@@ -174,7 +175,7 @@ def _chosen(fits: list[StateDict], where: str) -> tuple[StateDict | None, str]:
         both = " or ".join(words[:TOLD])
         count = len(different)
         raise UserError(f"{where} holds {count} sets of weights that fit: say {both}")
-    return first, f" ({words[1]} takes another)"
+    return first, words[1]
 
 
 def _rank(held: StateDict) -> tuple[int, int]:

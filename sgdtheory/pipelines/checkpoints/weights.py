@@ -30,6 +30,7 @@ class Weights(NamedTuple):
     constants: TensorsByName
     statistics: TensorsByName | None  # the file's own mean and variance of every batch norm
     said: str  # what was taken, and what was left
+    another: str  # how another set of weights that fits would be had; empty where there is none
 
 
 def weights_in(
@@ -42,7 +43,7 @@ def weights_in(
 
     """
     names = names_of(landscape)
-    fitting, held, others = state_dict_in(thing, where, names, how)
+    fitting, held, another = state_dict_in(thing, where, names, how)
     if fitting is None:
         _refuse(held, names, where)
     left = [name for name in held.tensors if name not in names.known]
@@ -67,7 +68,9 @@ def weights_in(
     if lacking:
         said += f", {listed(lacking)} not there, the model's own taken"
     statistics = _statistics(held.tensors, names, dtype)
-    return Weights(theta, constants, statistics, said + others)
+    if another:
+        said += f" ({another} takes another)"
+    return Weights(theta, constants, statistics, said, another)
 
 
 def _refuse(held: StateDict, names: Names, where: str) -> None:
