@@ -109,7 +109,7 @@ def rows_of(landscape: Landscape, points: int) -> Iterator[slice]:
         yield slice(first, min(first + step, points))
 
 
-def _of_rows(batch: Batch | None, rows: slice, points: int) -> Batch | None:
+def of_rows(batch: Batch | None, rows: slice, points: int) -> Batch | None:
     """The share of a batch that belongs to some rows of a cloud; what is shared by all goes
     whole."""
     if batch is None or rows == slice(0, points):
@@ -129,7 +129,7 @@ def values(landscape: Landscape, cloud: Cloud, batch: Batch | None = None) -> Te
     with torch.no_grad():
         for part, weight in parts_of(landscape, batch):
             for rows in rows_of(landscape, points):
-                total[rows] += weight * landscape.losses(cloud[rows], _of_rows(part, rows, points))
+                total[rows] += weight * landscape.losses(cloud[rows], of_rows(part, rows, points))
     return total
 
 
@@ -164,7 +164,7 @@ def _in_chunks(
         return _value_and_grad(landscape, cloud, batch, into)
     found = []
     for rows in rows_of(landscape, points):
-        found.append(_value_and_grad(landscape, cloud[rows], _of_rows(batch, rows, points)))
+        found.append(_value_and_grad(landscape, cloud[rows], of_rows(batch, rows, points)))
     losses, gradients = zip(*found, strict=True)
     return torch.cat(losses), torch.cat(gradients)
 
@@ -204,7 +204,7 @@ def hvp(landscape: Landscape, cloud: Cloud, vectors: Tensor, batch: Batch | None
     product_of = own_products(landscape) or partial(_hessian_products, landscape)
     for part, weight in parts_of(landscape, batch):
         for rows in rows_of(landscape, points):
-            product = product_of(cloud[rows], vectors[rows], _of_rows(part, rows, points))
+            product = product_of(cloud[rows], vectors[rows], of_rows(part, rows, points))
             products[rows] += 0 if product is None else weight * product
     return products
 

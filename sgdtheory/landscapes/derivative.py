@@ -4,11 +4,13 @@ them be known."""
 from collections.abc import Callable
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 # of differences: a kink of a ReLU may lie within one
 STEPS = (1e-7, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 SHIFT = 1e-13  # by which a point is moved to see how far its loss is rounded
+EPS = torch.finfo(torch.float64).eps
 KNOWN = 0.05  # of a slope, up to which rounding leaves its difference known
 SLOPE = 1e-3  # of a slope that differs from the difference by no more: seen ≤ 1e-6
 
@@ -20,7 +22,9 @@ def is_derivative(loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: T
     difference which rounding leaves known."""
     slope = float(gradient @ direction)
     scale = max(abs(slope), float(gradient.norm()) / len(gradient) ** 0.5, 1e-12)
-    noise = 2 * SHIFT * abs(difference(loss_at, theta, direction, SHIFT))
+    above, below = (loss_at(theta + shift * direction) for shift in (SHIFT, -SHIFT))
+    # a large loss may not feel the shift at all, which shows as no noise
+    noise = max(abs(above - below), 2 * EPS * max(abs(above), abs(below)))
     known = [step for step in STEPS if noise / step <= KNOWN * scale]
     for step in known:
         apart = abs(difference(loss_at, theta, direction, step) - slope)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.errors import UserError, in_a_line
+from sgdtheory.landscapes.batches_apart import batches_apart
 from sgdtheory.landscapes.culprit import ROUNDING, relative_difference
 from sgdtheory.landscapes.derivative import is_derivative
 from sgdtheory.protocol import Landscape, value_and_grad
@@ -15,8 +16,8 @@ POINTS = 3
 
 
 def formula_check(landscape: Landscape) -> None:
-    """UserError where the objective is another at the same point, where points see each other, or
-    where the gradient is not its derivative."""
+    """UserError where the objective is another at the same point, where points see each other,
+    where the gradient is not its derivative, or where mini-batches are not those of it."""
     cloud = landscape.init(POINTS, stream(0, "check")).double()
     direction = torch.randn(cloud.shape[1], generator=stream(0, "slope"), dtype=cloud.dtype)
     direction = (direction / direction.norm()).to(cloud)
@@ -52,3 +53,11 @@ def formula_check(landscape: Landscape) -> None:
             f"landscape: the gradient of {title} is not the derivative of its objective; is "
             f"something detached, or under no_grad?"
         )
+    try:
+        batches_apart(landscape, cloud)
+    except UserError:
+        raise
+    except Exception as fault:
+        raise UserError(
+            f"landscape: a mini-batch of {title} fails in float64 ({in_a_line(fault, 160)})"
+        ) from fault

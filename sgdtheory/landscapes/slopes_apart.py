@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sgdtheory.landscapes.network import Network
 
 PRODUCT = 1e-2  # of a product that differs from the difference by no more: seen ≤ 1e-5
+ROUNDED = 4  # roundings of a gradient, from a few examples
 SINGLE = 2e-4  # of outputs in float32: seen ≤ 1e-5; in bfloat16 1e-3 and more
 
 
@@ -65,11 +66,16 @@ def _products(
         why = first_line(fault)[:80]
         return f"; no Hessian-vector products: {why}"
     noise = float((_gradient(few, theta + SHIFT * direction, batch) - gradient).norm())
+    # a shift may be lost in the rounding of large outputs, which shows as no noise at all
+    noise = max(noise, ROUNDED * torch.finfo(gradient.dtype).eps * float(gradient.norm()))
     apart = []
     for step in STEPS:
         above, below = (_gradient(few, theta + e * direction, batch) for e in (step, -step))
         expected = (above - below) / (2 * step)
-        size = float(expected.norm())
+        # the difference may be exactly 0, of a loss that is linear in θ, and the product not
+        size = max(float(expected.norm()), float(product.norm()))
+        if size == 0:
+            return ""
         if noise / step > KNOWN * size:
             continue
         apart.append(float((product - expected).norm()) / size)

@@ -13,6 +13,7 @@ from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.losses.loss import lowest_of_constants
 from sgdtheory.losses.mse import name_of_errors, unexplained, variance_of
+from sgdtheory.losses.recast import LossFunction, recast
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Custom:
     # of the training targets, and of the outputs for one example: known when there are some
     variance: float | None = field(default=None, init=False)
     shape: Shape = field(default=(), init=False)
+    _in_dtypes: dict[torch.dtype, LossFunction] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @property
     def error(self) -> str:
@@ -38,15 +42,8 @@ class Custom:
         example of outputs [b, …]."""
         name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
         targets = data.train_targets[: len(outputs)]
-        if targets.is_floating_point():
-            targets = targets.to(outputs.dtype)
-        try:
-            losses = self.factory(outputs, targets)
-        except Exception as fault:
-            raise UserError(
-                f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)} and "
-                f"targets {list(targets.shape)} ({in_a_line(fault, 100)})"
-            ) from fault
+        losses = self._tried(outputs, targets, name)
+        self._tried(outputs.double(), targets, name)
         if not isinstance(losses, Tensor) or losses.shape != outputs.shape[:1]:
             given = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
             raise UserError(
@@ -59,14 +56,36 @@ class Custom:
         object.__setattr__(adapted, "shape", tuple(outputs.shape[1:]))
         return adapted
 
+    def _tried(self, outputs: Tensor, targets: Tensor, name: str) -> object:
+        """What the function gives of outputs and targets [b, …]; UserError where it fails."""
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
+        try:
+            return self._function(outputs.dtype)(outputs, targets)
+        except Exception as fault:
+            in_double = outputs.dtype == torch.float64
+            kind = " in float64" if in_double else ""
+            hint = "; take its own tensors `.to(outputs)`" if in_double else ""
+            raise UserError(
+                f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)}{kind} and "
+                f"targets {list(targets.shape)} ({in_a_line(fault, 100)}){hint}"
+            ) from fault
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
         points, examples = outputs.shape[:2]
         targets = targets.expand(points, *targets.shape[1:])
         if targets.is_floating_point():
             targets = targets.to(outputs.dtype)
-        losses = self.factory(outputs.flatten(0, 1), targets.flatten(0, 1))
+        function = self._function(outputs.dtype)
+        losses = function(outputs.flatten(0, 1), targets.flatten(0, 1))
         return losses.view(points, examples)
+
+    def _function(self, dtype: torch.dtype) -> LossFunction:
+        """The loss for outputs of a dtype, made once: its own tensors may be in another."""
+        if dtype not in self._in_dtypes:
+            self._in_dtypes[dtype] = recast(self.factory, dtype)
+        return self._in_dtypes[dtype]
 
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Errors of outputs and targets [b, …], float64 [b]; NaN where nothing is known of them."""
