@@ -94,6 +94,11 @@ def orthogonal() -> nn.Module:
     return module
 
 
+def used_twice() -> nn.Module:
+    inner = nn.Linear(8, 8)
+    return nn.Sequential(nn.Linear(5, 8), inner, nn.Tanh(), inner, nn.Linear(8, 3))
+
+
 def hooked() -> nn.Module:
     module = mlp()
     module[0].register_parameter("gain", nn.Parameter(torch.rand(8) + 0.5))
@@ -140,6 +145,7 @@ def told(landscape: Network, module: nn.Module) -> float:
         pruned,
         weight_normed,
         orthogonal,
+        used_twice,
         Scaled,
         lambda: Fourier("plain"),
         lambda: Fourier("buffer"),
