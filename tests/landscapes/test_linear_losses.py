@@ -27,7 +27,7 @@ def along(outputs: Tensor, targets: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("decay", [0.0, 1e-3])
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e6, 1e9, 1e12, 1e14])
-@pytest.mark.parametrize("loss", [absolute, along, "mse"], ids=str)
+@pytest.mark.parametrize("loss", [absolute, along, "mse"], ids=["absolute", "along", "mse"])
 def test_nothing_is_divided_by_a_curvature_of_0(loss: Any, scale: float, decay: float) -> None:
     """H = λ of the first two, whatever the targets; of mse XᵀX/N besides, below the rounding of a
     gradient where targets are large."""
