@@ -10,7 +10,11 @@ from sgdtheory.errors import UserError
 from sgdtheory.landscapes.planted_regression import PlantedRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import (
+    ReferenceMinimum,
+    reference_minimum_at,
+    reference_of_adam,
+)
 
 
 class Growing:
@@ -61,3 +65,9 @@ def test_examples_that_are_fitted_to_rounding() -> None:
     fitted = PlantedRegression(digits(limit=200))
     with pytest.raises(UserError, match="has no gradient noise at its minimum"):
         ground(fitted, fitted.minima()[0])
+
+
+def test_adam_has_no_noise_either() -> None:
+    """Nor coordinates in which it would be SGD; told by the landscape's own name."""
+    with pytest.raises(UserError, match="Growing has no gradient noise at its minimum"):
+        reference_of_adam(Growing(0.0), torch.zeros(2).double(), 0, 8)
