@@ -191,3 +191,15 @@ def test_mistakes_are_told_in_a_line(
 ) -> None:
     with pytest.raises(UserError, match=words):
         call(own)
+
+
+def test_another_place_for_new_tensors_is_told_in_a_line() -> None:
+    """`torch.set_default_device` in the user's process moves what is drawn here too."""
+    model = nn.Linear(5, 3)
+    data = (torch.zeros(4, 5), torch.zeros(4, dtype=torch.int64))
+    torch.set_default_device("meta")
+    try:
+        with pytest.raises(UserError, match="set it back to cpu, and give device="):
+            sgdtheory.landscape(model, data)
+    finally:
+        torch.set_default_device(None)

@@ -42,12 +42,12 @@ class Spectrum:
     """Eigenvalues h_i of H = ∇²L, L the whole objective with ½λ|θ|², at each point of a cloud
     (Sagun et al. 2017, 1706.04454).
 
-    The `top` largest by Lanczos, to 1e-6: their errors are rounding. Of all others what `probes`
-    random vectors see in `steps` products each (stochastic Lanczos quadrature, Ghorbani et al.
-    2019, 1901.10159), with standard errors over probes. The trace by Hutch++ (Meyer et al. 2021,
-    2010.09649): exact in the space of the eigenvectors and of the first probe's products, and the
-    mean over `trace_products` random vectors outside of it, whose scatter is its error. Up to 256
-    parameters all eigenvalues are computed, and nothing has an error.
+    The `top` largest by Lanczos, to 1e-6, each as often as it comes: their errors are rounding. Of
+    all others what `probes` random vectors see in `steps` products each (stochastic Lanczos
+    quadrature, Ghorbani et al. 2019, 1901.10159), with standard errors over probes. The trace by
+    Hutch++ (Meyer et al. 2021, 2010.09649): exact in the space of the eigenvectors and of the first
+    probe's products, and the mean over `trace_products` random vectors outside of it, whose scatter
+    is its error. Up to 256 parameters all eigenvalues are computed, and nothing has an error.
 
     Gives `top_eigenvalue` and `eigenvalue_2` …; `trace`; `flat_fraction`, the share of |h| <
     flat·h_max; with weight decay also `flat_fraction_data`, the same of the data loss alone, whose
@@ -212,7 +212,8 @@ class BriefSpectrum(Spectrum):
 
     Three quarters of them are one Lanczos run from a random vector. Its largest Ritz values are the
     eigenvalues, as far as they have converged to a tenth of themselves; their errors are the bounds
-    |Hu − hu|, within which an eigenvalue lies. The same run's quadrature gives the flat and the
+    |Hu − hu|, within which an eigenvalue lies; one that comes several times is there once, for one
+    vector sees no more of it. The same run's quadrature gives the flat and the
     negative fractions: of many eigenvalues one vector sees a share f to √(2f(1−f)/n), and the gaps
     between its nodes are added to the error. Tr H is exact in the space of this run (the sum of α),
     and the other products see the rest, one random vector each: unbiased whatever space was taken

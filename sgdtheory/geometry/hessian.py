@@ -3,9 +3,10 @@ eigenpairs."""
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from sgdtheory.geometry.leading import KRYLOV, leading_eigenpairs
 from sgdtheory.products import Products
 from sgdtheory.protocol import Landscape
 
@@ -66,8 +67,8 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     eigenvectors [k, n], float64.
 
     Implicitly restarted Lanczos (ARPACK) to residuals of 1e-6, so eigenvalues to the square of that
-    over their gaps; small Hessians are written down and diagonalised. Raises scipy's
-    ArpackNoConvergence.
+    over their gaps, each as often as it comes; small Hessians are written down and diagonalised.
+    Raises scipy's ArpackNoConvergence.
 
     >>> from sgdtheory.landscapes.quadratic import Quadratic
     >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
@@ -76,23 +77,12 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     (tensor([4.], dtype=torch.float64), torch.Size([1, 2]))
     """
     n = theta.numel()
-    if n <= DENSE or count >= n - 1:
+    if n <= DENSE or count + KRYLOV >= n:
         matrix = hessian(landscape, theta).cpu().double()
         values, vectors = np.linalg.eigh(matrix.numpy())
+        values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     else:
+        rounding = torch.finfo(theta.dtype).eps
         operator = hessian_operator(landscape, theta)
-        start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
-        krylov = min(n, max(2 * count + 1, 20))
-        values, vectors = eigsh(
-            operator,
-            k=count,
-            which="LA",
-            v0=start,
-            ncv=krylov,
-            tol=1e-6,
-        )
-    descending = np.argsort(values)[::-1]
-    order = descending[:count]
-    eigenvalues = values[order].copy()
-    eigenvectors = vectors[:, order].T.copy()
-    return torch.from_numpy(eigenvalues), torch.from_numpy(eigenvectors)
+        values, vectors = leading_eigenpairs(operator, count, rounding)
+    return torch.from_numpy(values.copy()), torch.from_numpy(vectors.T.copy())

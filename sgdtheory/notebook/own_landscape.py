@@ -67,6 +67,12 @@ def own_landscape(
     `weight_decay`; see `sgdtheory.landscape`."""
     if not 0 <= weight_decay < inf:
         raise UserError(f"weight_decay={weight_decay}: give a number that is not negative")
+    usual = torch.empty(0).device
+    if usual.type != "cpu":  # random numbers are drawn on the CPU, whose bits are the same anywhere
+        raise UserError(
+            f"torch.set_default_device: new tensors are on {usual} in this process; set it back to "
+            f"cpu, and give device= the place to compute"
+        )
     data = _examples(train, test, name)
     known = loss_named(loss, None) if isinstance(loss, str | Loss) else Custom(loss)
     landscape = OwnNetwork(

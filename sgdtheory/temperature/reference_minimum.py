@@ -25,6 +25,7 @@ from sgdtheory.roles.examples import WithExamples, examples_of, has_examples
 from sgdtheory.roles.facts import decay_gradient, decays_alike, device_of, weight_decay_of
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.temperature.silence import refuse_silence
 
 DENSE = 2048  # parameters up to which a Hessian is written down
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
@@ -198,9 +199,13 @@ def reference_minimum_at(
     curvatures, modes = top_eigenpairs(curved, theta, min(directions, theta.numel()))
     modes = modes.to(theta)
     noise = noise_vectors(landscape, theta, vectors, micro, source)
-    spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
     value, gradient = value_and_grad(landscape, theta[None])
+    if not len(noise):  # a covariance that is stated to be 0
+        refuse_silence(landscape, gradient.new_zeros(()), gradient[0], batch_size)
+    spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
     trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
+    if curved is landscape and not bool(invariant.any()):
+        refuse_silence(landscape, trace, gradient[0], batch_size)
     numbers = [
         float(value[0]),
         float(gradient[0].norm()),

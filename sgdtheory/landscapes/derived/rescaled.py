@@ -4,7 +4,7 @@ from torch import Generator, Tensor
 
 from sgdtheory.landscapes.derived.placed import Placed
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.roles.facts import shapes_of
+from sgdtheory.roles.facts import shapes_of, title_of
 
 
 class Rescaled(Placed):
@@ -18,6 +18,7 @@ class Rescaled(Placed):
         super().__init__(landscape)
         self._scale = scale
         self.shapes = shapes_of(landscape)
+        self.title = title_of(landscape)
 
     @property
     def dim(self) -> int:

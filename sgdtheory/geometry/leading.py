@@ -1,0 +1,109 @@
+"""The largest eigenpairs of a symmetric operator, as often as each comes."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from sgdtheory.rng import stream
+
+Array = NDArray[np.float64]
+
+RESIDUAL = 1e-6  # of an eigenvalue: |Hu − hu| up to which ARPACK takes a pair as found
+KRYLOV, LOOKING = 20, 10  # vectors at least that ARPACK keeps, and in a look at the rest
+# residuals at which the largest eigenvalue of the complement is looked at: most often the first is
+# enough to see that it lies below the lowest that is kept
+LOOKS = (1e-2, 1e-4, RESIDUAL)
+
+
+def leading_eigenpairs(
+    operator: LinearOperator, count: int, rounding: float
+) -> tuple[Array, Array]:
+    """The `count` algebraically largest eigenvalues [k] of an operator on n > k + KRYLOV numbers,
+    largest first, and their eigenvectors [n, k]; products are rounded by `rounding` of themselves.
+
+    A Krylov space has one vector of each eigenspace, so Lanczos sees an eigenvalue that comes
+    several times once, or as often as rounding lets it. What was found is therefore taken out, and
+    Lanczos looks again, from a vector at random: as long as an eigenvalue comes up in the
+    complement that is above the lowest that is kept, more are looked for there. Raises scipy's
+    ArpackNoConvergence, also where that has no end.
+
+    >>> twice = LinearOperator((40, 40), matvec=lambda v: v * (np.arange(40) < 2), dtype=float)
+    >>> leading_eigenpairs(twice, 3, 1e-15)[0].round(6) + 0
+    array([1., 1., 0.])
+    """
+    n = operator.shape[0]
+    start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
+    krylov = min(n, max(2 * count + 1, KRYLOV))
+    values, vectors = _largest(operator, count, start, krylov, RESIDUAL)
+    source = stream(0, "copies")
+    if count == 1:
+        return values, vectors  # further copies of the largest would not be kept
+    for _ in range(count):
+        rest = _without(operator, values, vectors)
+        bound = max(RESIDUAL, n**0.5 * rounding) * float(np.abs(values).max())
+        if not _has_above(rest, float(values[-1]), bound, _random(n, vectors, source)):
+            return values, vectors
+        more = min(count, n - count - 1)
+        anew = _random(n, vectors, source)
+        others, states = _largest(rest, more, anew, krylov, RESIDUAL)
+        values = np.concatenate([values, others])
+        vectors = np.concatenate([vectors, states], 1)
+        order = np.argsort(-values, kind="stable")[:count]
+        values, vectors = values[order], vectors[:, order]
+    raise ArpackNoConvergence(
+        f"after {count} searches there are still eigenvalues above the {count} largest found",
+        values,
+        vectors,
+    )
+
+
+def _largest(
+    operator: LinearOperator, count: int, start: Array, krylov: int, residual: float
+) -> tuple[Array, Array]:
+    """The `count` largest eigenvalues [k], largest first, and eigenvectors [n, k] that ARPACK finds
+    from a start [n] with so many vectors of a Krylov space."""
+    values, vectors = eigsh(operator, k=count, which="LA", v0=start, ncv=krylov, tol=residual)
+    order = np.argsort(values)[::-1]
+    return values[order], vectors[:, order]
+
+
+def _without(operator: LinearOperator, values: Array, vectors: Array) -> LinearOperator:
+    """The operator on the complement of orthonormal columns [n, k]; these are given an eigenvalue
+    below those that are asked for."""
+    lowest = float(values.min()) - float(np.abs(values).max())
+
+    def product(vector: Array) -> Array:
+        flat = vector.reshape(-1)
+        inside = vectors @ (vectors.T @ flat)
+        image = operator.matvec(flat - inside)
+        left: Array = image - vectors @ (vectors.T @ image) + lowest * inside
+        return left
+
+    return LinearOperator(operator.shape, matvec=product, dtype=np.float64)
+
+
+def _has_above(rest: LinearOperator, lowest: float, bound: float, start: Array) -> bool:
+    """Whether an operator has an eigenvalue above the lowest that is kept, by more than a bound.
+
+    ARPACK's residuals are relative to what it finds: with this shift, to about the lowest.
+    """
+    shift = bound + (lowest if lowest > 0 else -2 * lowest)
+    shifted = LinearOperator(
+        rest.shape, matvec=lambda vector: rest.matvec(vector) + shift * vector, dtype=np.float64
+    )
+    for residual in LOOKS:
+        (value,), state = _largest(shifted, 1, start, LOOKING, residual)
+        if value > lowest + shift + bound:
+            return True
+        if value + residual * abs(value) < lowest + shift:
+            return False
+        start = state[:, 0]
+    return False
+
+
+def _random(n: int, vectors: Array, source: torch.Generator) -> Array:
+    """A vector [n] at random, orthogonal to columns [n, k]."""
+    draws: Array = torch.randn(n, generator=source, dtype=torch.float64).numpy()
+    left: Array = draws - vectors @ (vectors.T @ draws)
+    return left
