@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.derived.gauss_newton import GaussNewton
@@ -368,8 +369,11 @@ def test_the_shape_that_a_network_sees() -> None:
     whole = Network(lambda shape, classes: flat(nn.Linear(15, CLASSES)), data)
     assert whole.is_by_hand
     assert apart(whole) < 1e-12
-    each = nn.Sequential(nn.Linear(5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(6, CLASSES))
-    apiece = Network(lambda shape, classes: each, data)
+
+    def each(shape: Shape, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(6, CLASSES))
+
+    apiece = Network(each, data)
     assert not apiece.is_by_hand
     assert apart(apiece) < 1e-12
 
