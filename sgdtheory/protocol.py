@@ -62,8 +62,8 @@ class Landscape(Protocol):
         ...
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
-        """The objective of each point [P], on a mini-batch or whole (None), in the cloud's
-        dtype."""
+        """The objective of each point [P], on a mini-batch or whole (None), in the cloud's dtype:
+        the whole is the mean over all examples or draws, with all that a batch adds to its own."""
         ...
 
 
