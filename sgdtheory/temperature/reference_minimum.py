@@ -200,12 +200,13 @@ def reference_minimum_at(
     modes = modes.to(theta)
     noise = noise_vectors(landscape, theta, vectors, micro, source)
     value, gradient = value_and_grad(landscape, theta[None])
+    steepest = float(curvatures.max())
     if not len(noise):  # a covariance that is stated to be 0
-        refuse_silence(landscape, gradient.new_zeros(()), gradient[0], batch_size)
+        refuse_silence(landscape, theta, steepest, 0.0, gradient[0], batch_size)
     spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
     trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
     if curved is landscape and not bool(invariant.any()):
-        refuse_silence(landscape, trace, gradient[0], batch_size)
+        refuse_silence(landscape, theta, steepest, float(trace), gradient[0], batch_size)
     numbers = [
         float(value[0]),
         float(gradient[0].norm()),
