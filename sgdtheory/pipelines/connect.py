@@ -285,7 +285,7 @@ class Connect:
         what = {name: run.science[name] for name in names}
         what |= self._sample | known_by(self._adam)
         # what of an edge is measured and how; other units are none
-        what["by"] = "lowest_way, rises undone, logits"
+        what["by"] = "lowest_way, rises undone, logits, tops"
         what["ends"] = [self._digests[i], self._digests[j]]
         return Unit(f"edge-{i}-{j}", what, partial(self._join, pair))
 

@@ -43,7 +43,7 @@ class Lines:
         """The straight line and the aligned one between two of them."""
         i, j = pair
         ends = [self.digests[i], self.digests[j]]
-        config = {**self.what, "dense": self.baselines.dense, "seed": self.seed, "line": ends}
+        config = {**self.what, "scored": self.baselines.scored, "seed": self.seed, "line": ends}
         return Unit(f"line-{i}-{j}", config, partial(self._join, pair))
 
     def _join(self, pair: Pair, folder: UnitFolder) -> None:
