@@ -38,9 +38,10 @@ class ByParameter:
             found = torch.autograd.grad(losses.sum(), [*weights.values()], materialize_grads=True)
         gradients = taken(into, cloud)
         places = [*self._places(gradients).values()]
-        if self._penalty.weight_decay:
-            self._penalty.gradient(cloud, gradients)
-            torch._foreach_add_(places, found)
-        else:
-            torch._foreach_copy_(places, found)
+        with torch.no_grad():  # as the places were made: torch 2.6 lets nobody else write there
+            if self._penalty.weight_decay:
+                self._penalty.gradient(cloud, gradients)
+                torch._foreach_add_(places, found)
+            else:
+                torch._foreach_copy_(places, found)
         return losses.detach(), gradients
