@@ -32,18 +32,20 @@ class _Answer(NamedTuple):
 
 
 def refuse_other_function(
-    landscape: Network, module: nn.Module, theta: Tensor, is_point: bool
+    landscape: Network, module: nn.Module, point: Tensor | None = None
 ) -> None:
     """Raise UserError where a module in evaluation mode gives other outputs than the landscape has
-    at its weights θ [n], or another gradient; `is_point`: it was given as one.
+    at its weights, or another gradient; it was given as a `point` θ [n], or the landscape was made
+    of it.
 
     The landscape computes with a copy, or with another module: what a function closes over, and
     what is no parameter or buffer, may be another one there. Of batch norm both take the module's
     own statistics. A module that cannot be asked on its own is not compared.
     """
-    module = _unwrapped(module)
     if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
         return
+    theta = landscape.vector(module) if point is None else point
+    module = _unwrapped(module)
     dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
     dtype = torch.float64 if dtypes == {torch.float64} else torch.float32
     is_narrow = bool(dtypes & {torch.float16, torch.bfloat16})
@@ -57,7 +59,7 @@ def refuse_other_function(
     if not apart > most and own.gradients is not None and found.gradients is not None:
         what, apart = "gradient", _apart(own.gradients, found.gradients)
     if apart > most:
-        raise UserError(_words(module, what, apart, is_point))
+        raise UserError(_words(module, what, apart, is_point=point is not None))
 
 
 def _words(module: nn.Module, what: str, apart: float, is_point: bool) -> str:

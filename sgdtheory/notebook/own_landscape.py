@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
@@ -88,8 +87,7 @@ def own_landscape(
     if not isinstance(module, nn.Module):
         return landscape
     landscape = landscape.with_constants(_constants_in(module, landscape))
-    if not any(map(is_lazy, module.parameters())):
-        refuse_other_function(landscape, module, landscape.vector(module), is_point=False)
+    refuse_other_function(landscape, module)
     return landscape
 
 
@@ -179,7 +177,7 @@ def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
     is of another network, or of other constants."""
     if isinstance(point, nn.Module):
         theta = _point_of_weights(landscape, _tensors_of(point, landscape), "the module")
-        refuse_other_function(landscape, point, theta, is_point=True)
+        refuse_other_function(landscape, point, theta)
         return theta
     if isinstance(point, Mapping):
         return _point_of_weights(landscape, point, "the state dict")

@@ -50,7 +50,8 @@ def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
 def _of_unknown_errors(rows: Rows, title: str, doubts: str) -> Claim:
     """Points by their losses, where the loss is all that is known: targets that are all alike, a
     loss of the user's whose outputs are no classes or numbers to be compared with targets."""
-    largest = Measured(max(column_of(rows, "train_loss")))
+    losses = [row["train_loss"] for row in rows if row["train_loss"] is not None]
+    largest = Measured(max(losses)) if losses else Measured.nothing("not finite")
     counted = _counted(rows, bool(doubts))
     words = f"{counted} of {title}: training loss up to {largest}; no error is known{doubts}"
     return Claim("training_loss", words, largest, "", None)

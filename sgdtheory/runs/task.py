@@ -114,11 +114,11 @@ class Task(NamedTuple):
     def open(self) -> Run:
         """The run directory that this task belongs to; not yet created."""
         where = self.settings.where
+        if where.dir is not None:
+            return Run(where.dir, where.root, where.dir / "units", self.science)
         name = where.name or _slug(self.science)
-        own = f"{name}-{digest(self.science)[:8]}"
-        path = where.dir or where.root / self.command / own
-        units = (where.dir or where.root) / "units"
-        return Run(path, where.root, units, self.science)
+        path = where.root / self.command / f"{name}-{digest(self.science)[:8]}"
+        return Run(path, where.root, where.root / "units", self.science)
 
 
 class Plan(NamedTuple):

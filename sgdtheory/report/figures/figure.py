@@ -58,7 +58,8 @@ class RunData:
         folder = Folder(path)
         sources = {name: source(path, name) for name in SOURCES}
         demand_as_written(path, ("results.json", "metrics.jsonl", "table.csv"))
-        refuse_edited(path, folder.read_object("manifest.json"))
+        manifest = manifest_for_page(folder)
+        refuse_edited(path, manifest)
         try:
             config = held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -68,7 +69,7 @@ class RunData:
             folder.read_object("results.json"),
             folder.rows("metrics.jsonl"),
             folder.read_list("units.json"),
-            manifest_for_page(folder),
+            manifest,
             config,
             sources,
         )

@@ -1,6 +1,7 @@
 """A matplotlib figure as SVG and as PDF in one pass: most of what drawing takes is in finding out
 where ticks and texts go, and is the same for both."""
 
+from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,16 @@ class _Measured(FigureCanvasBase):
         return self._renderer
 
 
+def _into_both(name: str) -> Callable[..., None]:
+    """What draws by the method of this name into the SVG, and then into the PDF."""
+
+    def draw(self: "_Both", *given: Any, **named: Any) -> None:
+        getattr(self._svg, name)(*given, **named)
+        getattr(self._pdf, name)(*given, **named)
+
+    return draw
+
+
 class _Both(RendererBase):
     """Everything that is drawn, drawn into both. Of the two the PDF alone changes what it is
     given, and comes last; heights count from below, as in it, and sizes of texts are the SVG's."""
@@ -59,29 +70,12 @@ class _Both(RendererBase):
         super().__init__()
         self._svg, self._pdf = svg, pdf
 
-    def draw_path(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_path(*given, **named)
-        self._pdf.draw_path(*given, **named)
-
-    def draw_markers(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_markers(*given, **named)
-        self._pdf.draw_markers(*given, **named)
-
-    def draw_path_collection(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_path_collection(*given, **named)
-        self._pdf.draw_path_collection(*given, **named)
-
-    def draw_quad_mesh(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_quad_mesh(*given, **named)
-        self._pdf.draw_quad_mesh(*given, **named)
-
-    def draw_gouraud_triangles(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_gouraud_triangles(*given, **named)
-        self._pdf.draw_gouraud_triangles(*given, **named)
-
-    def draw_image(self, *given: Any, **named: Any) -> None:
-        self._svg.draw_image(*given, **named)
-        self._pdf.draw_image(*given, **named)
+    draw_path = _into_both("draw_path")
+    draw_markers = _into_both("draw_markers")
+    draw_path_collection = _into_both("draw_path_collection")
+    draw_quad_mesh = _into_both("draw_quad_mesh")
+    draw_gouraud_triangles = _into_both("draw_gouraud_triangles")
+    draw_image = _into_both("draw_image")
 
     def draw_text(
         self, gc: GraphicsContextBase, x: float, y: float, *given: Any, **named: Any
