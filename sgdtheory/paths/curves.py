@@ -47,7 +47,9 @@ def chain(t: Tensor) -> Tensor:
 
 def bezier_of(bends: int) -> Curve:
     """The Bézier curve with so many bends, of degree bends + 1; with one, `bezier`."""
-    return bezier if bends == 1 else partial(_bernstein, bends + 1)
+    if bends == 1:
+        return bezier
+    return partial(_bernstein, bends + 1)
 
 
 def _bernstein(degree: int, t: Tensor) -> Tensor:

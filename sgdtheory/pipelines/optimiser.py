@@ -24,7 +24,9 @@ def kind_of(optimiser: Optimiser) -> Callable[..., SGD]:
 
 def settings_of(optimiser: Optimiser) -> Json:
     """What has been set of it."""
-    return dict(optimiser.keywords) if isinstance(optimiser, partial) else {}
+    if isinstance(optimiser, partial):
+        return dict(optimiser.keywords)
+    return {}
 
 
 def adam_of(optimiser: Optimiser | None) -> AdamSettings | None:
@@ -66,7 +68,9 @@ def refuse_adam(adam: AdamSettings | None, landscape: Landscape, method: str) ->
 
 def known_by(adam: AdamSettings | None) -> Json:
     """What an edge that Adam has found is known by besides."""
-    return {} if adam is None else {"adam": vars(adam)}
+    if adam is None:
+        return {}
+    return {"adam": vars(adam)}
 
 
 def without_repeats(science: Facts, own: Iterable[str]) -> Facts:

@@ -112,7 +112,9 @@ def _home(runs: list[Brief]) -> Path:
 def _root(path: Path) -> Path:
     """The `runs` of runs/<command>/<name>, as short as it can be said from here."""
     root = path.absolute().parent.parent
-    return root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root
+    if root.is_relative_to(Path.cwd()):
+        return root.relative_to(Path.cwd())
+    return root
 
 
 def _compared(groups: Sequence[Group], out: Path, names: list[str]) -> Iterator[Compared]:
@@ -226,9 +228,12 @@ def _told(row: Row) -> list[str]:
     name = str(row["number"])
 
     def said(value: float | None, stderr: float | None = None) -> str:
-        return "" if value is None else claimed({"name": name, "value": value, "stderr": stderr})
+        if value is None:
+            return ""
+        return claimed({"name": name, "value": value, "stderr": stderr})
 
-    low, high = row.get("interval_low"), row.get("interval_high")
+    low = row.get("interval_low")
+    high = row.get("interval_high")
     interval = "" if low is None else in_page_sentence(f"{said(low)} … {said(high)}")
     return [
         Text(row["group"]),

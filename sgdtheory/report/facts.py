@@ -69,11 +69,13 @@ def again(run: RunData) -> str:
 
 def facts_of(run: RunData) -> dict[str, str]:
     """What the run was made of, by name."""
-    manifest, results = run.manifest, run.results
+    manifest = run.manifest
+    results = run.results
     versions = ", ".join(
         f"{name} {version}" for name, version in manifest.get("versions", {}).items()
     )
-    cost, cores = manifest.get("cost", {}), manifest.get("cores")
+    cost = manifest.get("cost", {})
+    cores = manifest.get("cores")
     words = (("seconds", "in its units"), ("cpu_seconds", "of CPU time"))
     device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
     facts = {
@@ -100,7 +102,9 @@ def _origin(found: Row | None) -> str | None:
     if not found:
         return None
     if "run" not in found:
-        return f"of {', '.join(found['files'])}" if "files" in found else str(found["landscape"])
+        if "files" in found:
+            return f"of {', '.join(found['files'])}"
+        return str(found["landscape"])
     error = ""
     if found["train_error"] is not None:
         error = f", training {found['error']} {percent(found['train_error'])}"

@@ -82,7 +82,8 @@ def row_of(path: Path) -> Row:
         try:
             results = results_of(path, manifest)
         except (CorruptFile, UserError) as fault:
-            status, why = "damaged", str(fault)
+            status = "damaged"
+            why = str(fault)
     claims = results.get("claims") or [{}]
     headline = claims[0]
     return {

@@ -112,7 +112,8 @@ def _section(run: RunData) -> Section | None:
 
 def _tables(run: RunData, files: list[File]) -> Iterator[Shown]:
     """Every list of rows in results.json."""
-    results, unit = run.results, run.loss_unit
+    results = run.results
+    unit = run.loss_unit
     for name, title in TABLES.items():
         rows = results.get(name)
         if not rows:

@@ -140,7 +140,9 @@ class SeenUnits:
     @property
     def left(self) -> str:
         left = self.clock.left
-        return "time left unknown" if left is None else f"{duration(left)} left"
+        if left is None:
+            return "time left unknown"
+        return f"{duration(left)} left"
 
 
 def in_words(units: list[UnitNow], room: int) -> str:

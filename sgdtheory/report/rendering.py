@@ -72,7 +72,9 @@ def _house() -> "Environment":
 def _readable(thing: object) -> object:
     """Text for a page without the letters that are commands; what is markup already is left
     alone."""
-    return harmless(thing) if type(thing) in (str, Text) else thing
+    if type(thing) in (str, Text):
+        return harmless(thing)
+    return thing
 
 
 def in_base64(content: str | bytes) -> str:
@@ -97,4 +99,6 @@ def is_judged(claim: Row) -> bool:
 def why_of(claim: Row) -> str:
     """Why a claim cannot be judged, where its own sentence does not say so."""
     why = str(claim.get("why") or "")
-    return "" if claim["holds"] is not None or why in claim["statement"] else why
+    if claim["holds"] is not None or why in claim["statement"]:
+        return ""
+    return why

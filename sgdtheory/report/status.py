@@ -141,8 +141,12 @@ def _count(units: list[Json]) -> str:
 
 def _age(manifest: Json) -> str:
     moment = manifest.get("finished") or manifest.get("started")
-    return "" if moment is None else f"{duration(max(0.0, time.time() - moment))} ago"
+    if moment is None:
+        return ""
+    return f"{duration(max(0.0, time.time() - moment))} ago"
 
 
 def _seconds(unit: Json) -> str:
-    return "–" if unit.get("seconds") is None else duration(unit["seconds"])
+    if unit.get("seconds") is None:
+        return "–"
+    return duration(unit["seconds"])

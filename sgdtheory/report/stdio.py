@@ -82,7 +82,8 @@ def spell(fault: UnicodeError) -> tuple[str | bytes, int]:
     """
     if not isinstance(fault, UnicodeEncodeError):
         raise fault
-    text, end = fault.object, fault.start
+    text = fault.object
+    end = fault.start
     while end < fault.end and "\udc80" <= text[end] <= "\udcff":
         end += 1
     if end > fault.start:
@@ -94,10 +95,13 @@ def _beside(text: str, i: int) -> str:
     """The letter at i in ASCII: a Greek one apart from the letters beside it (ηh → eta h), one mark
     for all of ⁻³ (^-3)."""
     spelled = _in_ascii(text[i])
-    before, after = text[i - 1 : i], text[i + 1 : i + 2]
+    before = text[i - 1 : i]
+    after = text[i + 1 : i + 2]
     if _is_greek(text[i]):  # the space between two of them stands behind the first
         return " " * (before.isalpha() and not _is_greek(before)) + spelled + " " * after.isalpha()
-    return spelled.removeprefix("^") if before and _is_raised(before) else spelled
+    if before and _is_raised(before):
+        return spelled.removeprefix("^")
+    return spelled
 
 
 def _is_greek(letter: str) -> bool:
@@ -197,7 +201,9 @@ def pasted(line: object) -> str:
         words = shlex.split(line) if isinstance(line, str) else []
     except ValueError:  # a quotation without an end
         return ""
-    return paste(words) if words[:1] == ["sgdtheory"] else ""
+    if words[:1] == ["sgdtheory"]:
+        return paste(words)
+    return ""
 
 
 def _quoted(word: str) -> str:

@@ -50,7 +50,9 @@ class _Watched:
     def anchor(self) -> tuple[float, float]:
         """The fraction and the time that its pace is measured from: its first sign of work, for a
         process that starts is no measure."""
-        return self.passed[0] if self.passed else (self.first, self.began)
+        if self.passed:
+            return self.passed[0]
+        return (self.first, self.began)
 
 
 class _Profile(NamedTuple):
@@ -122,13 +124,17 @@ class TimeLeft:
     def _part(self, name: str, fraction: float) -> float:
         """The part of its time that a unit has taken when a fraction is done."""
         profiles = self._profiles.get(kind_of(name))
-        return fmean(one.part(fraction) for one in profiles) if profiles else fraction
+        if profiles:
+            return fmean(one.part(fraction) for one in profiles)
+        return fraction
 
     def _whole(self, name: str, watched: _Watched, now: float) -> float | None:
         """Seconds that all of a unit takes, from what was seen of it."""
         fraction, when = watched.anchor
         gained = self._part(name, watched.fraction) - self._part(name, fraction)
-        return (now - when) / gained if gained >= SEEN else None
+        if gained >= SEEN:
+            return (now - when) / gained
+        return None
 
     def _tell(self, now: float, estimate: float | None) -> None:
         if estimate is None or self._told is None:
@@ -143,7 +149,9 @@ class TimeLeft:
     @property
     def left(self) -> float | None:
         """Seconds until all is done; None while nothing can be said."""
-        return None if self._told is None else self._told[0]
+        if self._told is None:
+            return None
+        return self._told[0]
 
     def _estimate(
         self, now: float, units: Sequence[UnitNow], coming: Sequence[str]
@@ -181,7 +189,9 @@ class TimeLeft:
         is_sure = watched.fraction - watched.anchor[0] >= SURE
         if whole is None or not is_sure:
             whole = typical.get(kind_of(unit.name), whole)
-        return None if whole is None else (1 - self._part(unit.name, unit.fraction)) * whole
+        if whole is None:
+            return None
+        return (1 - self._part(unit.name, unit.fraction)) * whole
 
 
 def kind_of(name: str) -> str:

@@ -50,11 +50,15 @@ def _unit_now(row: Json, run: str, job: Job | None, states: dict[str, Seen] | No
 
 
 def _called(job: Job | None) -> str:
-    return "" if job is None else f"job {job.id}"
+    if job is None:
+        return ""
+    return f"job {job.id}"
 
 
 def _host(row: Facts) -> str:
     """The machine of the process that says it does a unit."""
     worker = row.get("worker")
     machine = worker[0] if isinstance(worker, list) and worker else ""
-    return machine.partition(" ")[0] if isinstance(machine, str) else ""
+    if isinstance(machine, str):
+        return machine.partition(" ")[0]
+    return ""

@@ -88,7 +88,8 @@ class Current(Study):
 
 def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
     """All systems together, then each: its currents, its control, its density."""
-    by_system, claims = grouped(rows, "system"), []
+    by_system = grouped(rows, "system")
+    claims = []
     for name, system in systems.items():
         own = by_system.get(name, [])
         claims += [

@@ -186,7 +186,8 @@ def claims_of(rows: Rows) -> list[Claim]:
 def _kramers(rows: Rows) -> Claim:
     """The formula against the integral: exact numbers both."""
     off = {row["barrier"]: abs(row["kramers_ratio"] - 1) for row in rows}
-    lowest, highest = min(off), max(off)
+    lowest = min(off)
+    highest = max(off)
     words = (
         f"Kramers' formula is {100 * off[lowest]:.0f} % off the integral at a barrier of "
         f"{lowest:.2g} T and {100 * off[highest]:.0f} % at {highest:.2g} T"

@@ -180,7 +180,8 @@ def verdict_of(free: Rows, decayed: Rows, weight_decay: float) -> Verdict:
 
 def _cells(rows: Rows, weight_decay: float) -> Rows:
     """Means over seeds of every learning rate and batch size, with the fitted power law there."""
-    slope, cells = slope_of(rows), []
+    slope = slope_of(rows)
+    cells = []
     for (eta, b), same in grouped_by(rows, "learning_rate", "batch_size").items():
         curve = f"λ = {in_full(weight_decay)}, η = {in_full(eta)}"
         facts = {

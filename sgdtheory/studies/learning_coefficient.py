@@ -156,7 +156,9 @@ class LearningCoefficients(Study):
             more = self.polish_steps
         else:
             system = self.systems[case.settings["system"]]
-            landscape, chains, more = system.landscape, system.chains, 0
+            landscape = system.landscape
+            chains = system.chains
+            more = 0
             assert states_learning_coefficient(landscape)
             start = landscape.minima()[:1]
         cloud = start.expand(chains.chains, -1).clone()

@@ -116,7 +116,8 @@ class StringStudy(Study):
         return cloud.to(dtype_of(self.dtype))
 
     def judge(self, tables: Tables) -> Verdict:
-        strings, means = tables["strings"], []
+        strings = tables["strings"]
+        means = []
         for name in self.landscapes:
             means += [mean_row(strings, name, threshold) for threshold in self.thresholds[name]]
         levels = {name: self.thresholds[name] for name in self.landscapes}
@@ -143,7 +144,8 @@ def string_row(threshold: float, string: String) -> Row:
     else:
         row |= {"length_ratio": string.length_ratio, "beads": string.beads}
     row["highest_loss"] = string.highest
-    row["gradients"], row["evaluations"] = string.gradients, string.evaluations
+    row["gradients"] = string.gradients
+    row["evaluations"] = string.evaluations
     return row
 
 
@@ -181,7 +183,9 @@ def claims_of(
 
 
 def _value(length: Measured) -> float:
-    return float("-inf") if length.value is None else length.value
+    if length.value is None:
+        return float("-inf")
+    return length.value
 
 
 def _claim(

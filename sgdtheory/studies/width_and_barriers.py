@@ -102,7 +102,8 @@ class WidthAndBarriers(Study):
         )
         losses = train_losses(landscape, cloud).nan_to_num(torch.inf)
         order = losses.argsort()[: self.kept]
-        best, rows = cloud[order], []
+        best = cloud[order]
+        rows = []
         count = self.kept if self.kept > 2 else 1  # two minima make no ring
         for k in range(count):
             done = 0.4 + 0.6 * k / count
@@ -187,7 +188,9 @@ def by_depth(shapes: Rows) -> Rows:
     width has two.
     """
     most = max(grouped(shapes, "width").values(), key=len, default=[])
-    return sorted(most, key=lambda row: row["depth"]) if len(most) > 1 else []
+    if len(most) > 1:
+        return sorted(most, key=lambda row: row["depth"])
+    return []
 
 
 def claims_of(shapes: Rows) -> list[Claim]:
@@ -196,7 +199,8 @@ def claims_of(shapes: Rows) -> list[Claim]:
     if len(wide) < 2:
         unknown = Measured.nothing("one shape with one hidden layer cannot be compared")
         return [Claim("excess", "nothing is said of width", unknown, f"> {FACTOR:g}", None)]
-    first, last = wide[0], wide[-1]
+    first = wide[0]
+    last = wide[-1]
     between = f"from width {first['width']} to {last['width']}"
     highest = Measured.read(first, "excess")
     lowest = Measured.read(last, "excess")
@@ -230,7 +234,8 @@ def _depth_claim(deep: Rows) -> Claim:
     """Straight lines rise with depth while the paths stay flat in comparison; those of CNNs even
     fall, says the paper.
     """
-    first, last = deep[0], deep[-1]
+    first = deep[0]
+    last = deep[-1]
     straight = [Measured.read(row, "straight") for row in deep]
     shares = []
     for row, line in zip(deep, straight, strict=True):

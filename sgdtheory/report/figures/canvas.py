@@ -44,7 +44,8 @@ class Drawing(NamedTuple):
         """What is drawn against what, for those who cannot see it."""
         described: dict[str, None] = {}
         for panel in self.panels:
-            upright, across = panel.y["label"], panel.x["label"]
+            upright = panel.y["label"]
+            across = panel.x["label"]
             if upright and across:
                 described[f"{upright} against {across}"] = None
         count = len(self.panels)

@@ -80,13 +80,17 @@ def top(edge: Row) -> float:
 def straight(edge: Row) -> float | None:
     """The barrier of the straight line, where its loss is finite."""
     found = edge.get("straight_barrier")
-    return None if found is None else float(found["value"])
+    if found is None:
+        return None
+    return float(found["value"])
 
 
 def by(edge: Row) -> str:
     """What the lowest way is, where it is not the path that was searched for."""
     name = lowest(edge)["name"]
-    return "" if name == "path" else f", {WAYS[name]}"
+    if name == "path":
+        return ""
+    return f", {WAYS[name]}"
 
 
 def tree_edges(run: RunData) -> Rows:
@@ -188,9 +192,9 @@ def _three(value: float | None) -> float | None:
 
 def path_name(edges: Rows) -> str:
     """What found the paths of a run, for legends and headings."""
-    return (
-        "string" if edges and edges[0]["path"].get("method") == "string_sampling" else WAYS["path"]
-    )
+    if edges and edges[0]["path"].get("method") == "string_sampling":
+        return "string"
+    return WAYS["path"]
 
 
 def named(pair: list[int]) -> str:

@@ -32,11 +32,14 @@ class _Scale(NamedTuple):
         from matplotlib import colormaps
         from matplotlib.colors import Normalize
 
-        low, high = min(heights), max(heights)
+        low = min(heights)
+        high = max(heights)
         return cls(Normalize(low, high if high > low else low + 1), colormaps["viridis"])
 
     def colour(self, loss: float | None) -> "str | tuple[float, float, float, float]":
-        return PALE if loss is None else self.colours(float(self.norm(loss)))
+        if loss is None:
+            return PALE
+        return self.colours(float(self.norm(loss)))
 
     def is_light(self, loss: float | None) -> bool:
         return loss is None or self.norm(loss) > 0.6
@@ -45,7 +48,8 @@ class _Scale(NamedTuple):
 def graph(run: RunData) -> Figure | None:
     """Minima as nodes, paths as edges, both coloured by training loss on one scale; of two minima
     there is no picture."""
-    minima, edges = run.results.get("minima", []), tree_first(run.results)
+    minima = run.results.get("minima", [])
+    edges = tree_first(run.results)
     if len(minima) < 3 or not edges:
         return None
     heights = [row["train_loss"] for row in minima if row["train_loss"] is not None]
@@ -68,7 +72,8 @@ def graph(run: RunData) -> Figure | None:
 
     size = min(6.0, 3.0 + 0.12 * len(minima))
     drawing = drawing_of("graph", size, paint, width=min(7.2, 1.45 * size))
-    caption, numbers = _caption(run, edges), _numbers(minima, edges)
+    caption = _caption(run, edges)
+    numbers = _numbers(minima, edges)
     return Figure("graph", "The graph of the minima", caption, drawing, numbers)
 
 

@@ -36,10 +36,8 @@ def losses(run: RunData) -> Figure | None:
                     for row in rows
                     if (row["unit"], row["point"]) == line and row["stage"] == stage
                 ]
-                steps, style = (
-                    [row["step"] for row in part],
-                    "-" if stage == stages[0] else (0, (4, 1.5)),
-                )
+                steps = [row["step"] for row in part]
+                style = "-" if stage == stages[0] else (0, (4, 1.5))
                 label = (
                     f"{'' if k else 'minimum '}{_short(line[0])}" if stage == stages[0] else None
                 )

@@ -104,7 +104,9 @@ def _panel(
 
 def _name(value: str | float, quantity: str) -> str:
     """What the legend says of a curve: words as they are, numbers with what they are of."""
-    return value if isinstance(value, str) else f"{quantity} {value:g}"
+    if isinstance(value, str):
+        return value
+    return f"{quantity} {value:g}"
 
 
 def _curve(

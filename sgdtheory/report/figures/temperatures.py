@@ -171,7 +171,8 @@ def _marks(
     range."""
     for k, size in enumerate(sizes):
         curve = sorted((cell for cell in cells if cell["batch_size"] == size), key=x)
-        colour, mark = COLOURS[k % len(COLOURS)], MARKS[k % len(MARKS)]
+        colour = COLOURS[k % len(COLOURS)]
+        mark = MARKS[k % len(MARKS)]
         if lines:
             heights = [y(cell)[0] for cell in curve]
             axes.plot(list(map(x, curve)), heights, color=colour, linewidth=0.7)

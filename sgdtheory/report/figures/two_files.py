@@ -24,7 +24,8 @@ def svg_and_pdf(canvas: "Canvas") -> tuple[str, bytes]:
     """The two files of a figure, laid out once."""
     width, height = canvas.get_size_inches()
     resolution, canvas.dpi = canvas.dpi, POINTS  # of what a picture rasterizes
-    svg_out, pdf_out = BytesIO(), BytesIO()
+    svg_out = BytesIO()
+    pdf_out = BytesIO()
     text = TextIOWrapper(svg_out, "utf-8", write_through=True)
     size = width * POINTS, height * POINTS
     svg = RendererSVG(*size, text, image_dpi=resolution, metadata=UNDATED_SVG)
@@ -68,7 +69,8 @@ class _Both(RendererBase):
 
     def __init__(self, svg: RendererSVG, pdf: RendererPdf) -> None:
         super().__init__()
-        self._svg, self._pdf = svg, pdf
+        self._svg = svg
+        self._pdf = pdf
 
     draw_path = _into_both("draw_path")
     draw_markers = _into_both("draw_markers")

@@ -12,12 +12,14 @@ def claims_of(name: str, rows: Rows) -> list[Claim]:
     """Of rows in the order of steps: the fall of the barrier, and where copies are stable."""
     if len(rows) < 2:
         return []
-    first, last = rows[0], rows[-1]
+    first = rows[0]
+    last = rows[-1]
     return [_fall(name, first, last), _stable(name, rows)]
 
 
 def _fall(name: str, first: Row, last: Row) -> Claim:
-    early, late = Measured.read(first, "barrier"), Measured.read(last, "barrier")
+    early = Measured.read(first, "barrier")
+    late = Measured.read(last, "barrier")
     why = "copies spawned at first have no barrier"
     left = ratio(late, early, why)
     renumbered = ratio(Measured.read(first, "aligned"), early, why)

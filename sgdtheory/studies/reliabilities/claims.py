@@ -46,7 +46,9 @@ def _quantile(rows: Rows, name: str, part: float) -> float | None:
     the largest."""
     numbers = sorted(inf if row[name] is None else float(row[name]) for row in rows)
     at = max(0, ceil(part * len(numbers)) - 1)
-    return numbers[at] if isfinite(numbers[at]) else None
+    if isfinite(numbers[at]):
+        return numbers[at]
+    return None
 
 
 def claims_of(rows: Rows, summary: Rows) -> list[Claim]:
@@ -103,7 +105,9 @@ def _share_claim(row: Row) -> Claim:
 
 def _told(row: Row, name: str) -> str:
     value = row[name]
-    return "∞" if value is None else f"{value:.2g}"
+    if value is None:
+        return "∞"
+    return f"{value:.2g}"
 
 
 def _other_claim(ours: Row, theirs: Row, rows: Rows) -> Claim:

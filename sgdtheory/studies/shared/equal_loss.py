@@ -135,7 +135,8 @@ def let_down(
     first, because a point that is still hot may have the loss of another above a lower minimum.
     """
     reached = torch.zeros(len(cloud), dtype=torch.bool, device=cloud.device)
-    rest, before = cloud.clone(), cloud.clone()
+    rest = cloud.clone()
+    before = cloud.clone()
     for state in descent(landscape, most + 1, rate).run(landscape, cloud, 0):
         watch(state.step / most)
         assert state.losses is not None  # those where the step began
