@@ -45,8 +45,10 @@ class Findings:
             return [Claim("connected", words, unknown, "a low path", None)]
         if not is_scored(self.landscape):
             return [self._barrier()]
-        if any(row[row["lowest_way"]["name"]]["test_error"] is None for row in self.edges):
-            return [self._connected()]  # nobody knows what an error is
+        for row in self.edges:
+            way = row["lowest_way"]["name"]
+            if row[way]["test_error"] is None:
+                return [self._connected()]  # nobody knows what an error is
         return [self._connected(), self._test_error()]
 
     @property
@@ -89,7 +91,8 @@ class Findings:
 
     @property
     def _lines(self) -> list[float]:
-        return [row["straight_barrier"]["value"] for row in self.edges if row["straight_barrier"]]
+        lines = [row["straight_barrier"] for row in self.edges]
+        return [line["value"] for line in lines if line]
 
     def _connected(self) -> Claim:
         """The verdict, by the lowest way between each two."""
@@ -118,7 +121,8 @@ class Findings:
         """By which of the two a barrier counts as none."""
         barrier = row["lowest_way"]["barrier"]
         line = row["straight_barrier"]
-        if barrier["value"] <= 2 * (barrier["stderr"] or 0.0) or not line:
+        error = barrier["stderr"] or 0.0
+        if barrier["value"] <= 2 * error or not line:
             return ", within two standard errors of none"
         share = 100 * barrier["value"] / line["value"]
         return f", {share:.2g} % of the straight line's {line['value']:.3g}"
@@ -172,7 +176,10 @@ class Findings:
         end."""
         rises = [self._rise(row) for row in self.edges]
         rise, stderr = max(rises, key=lambda found: found[0])
-        over = Measured(100 * abs(rise), None if stderr is None else 100 * stderr)
+        percent = None
+        if stderr is not None:
+            percent = 100 * stderr
+        over = Measured(100 * abs(rise), percent)
         error = error_of_loss(self.landscape)
         words = (
             f"test {error} at the saddles is at most {over} percentage points over the worse end's"
@@ -194,10 +201,13 @@ class Findings:
         name = row["lowest_way"]["name"]
         first, *_, last = row["curves"][name]["test_error"]
         worse, end = max(zip((first, last), row["pair"], strict=True))
-        errors = [row[name].get("test_error_stderr")]
+        top = row[name]
+        errors = [top.get("test_error_stderr")]
         errors += [point.get("test_error_stderr") for point in self.minima[end : end + 1]]
-        stderr = None if None in errors else hypot(*errors)
-        return row[name]["test_error"] - worse, stderr
+        stderr = None
+        if None not in errors:
+            stderr = hypot(*errors)
+        return top["test_error"] - worse, stderr
 
     def _barrier(self) -> Claim:
         """A formula's highest barrier; over one end, against the one it states, where that is
@@ -213,7 +223,8 @@ class Findings:
         words = f"{self._joined}: highest barrier {barrier:.6g}"
         if abs(over[0] - over[1]) > 1e-6 * barrier:
             end = "second" if stated_end else "first"
-            words += f" over the higher end, {over[stated_end or 0]:.6g} over the {end}"
+            over_end = over[stated_end or 0]
+            words += f" over the higher end, {over_end:.6g} over the {end}"
         way = words_of(row["lowest_way"]["name"], row)
         words += f" by {way}"
         if self._lines:

@@ -170,4 +170,7 @@ class Symmetry:
         return self.vector(parts)
 
     def _scales(self) -> list[Scale]:
-        return [scale for turnable in self.turnable for scale in turnable.scales]
+        scales: list[Scale] = []
+        for turnable in self.turnable:
+            scales += turnable.scales
+        return scales

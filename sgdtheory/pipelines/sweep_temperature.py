@@ -173,12 +173,16 @@ class SweepTemperature:
             ground = known[site.number_and_size]
             landscape = ground.coordinates(self.landscape)
             trajectory = cell.trajectory_from(tensors, landscape, ground)
-            bottom = None if quenching is None else bottom_of(run.result(quenching))
+            bottom = None
+            if quenching is not None:
+                bottom = bottom_of(run.result(quenching))
             row = describe_cell(cell, landscape, ground, trajectory, self.estimator, bottom)
             rows.append({"minimum": site.number, **row})
-        measured = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
+        units = [site.unit for site in sites]
+        measured = units_of(self.diagnostic, self.landscape, units, run)
         columns = columns_of(measured, run, len(sites))
-        tables = {"cells": rows, "minima": minima_rows(sites, known, columns, self._from_files)}
+        minima = minima_rows(sites, known, columns, self._from_files)
+        tables = {"cells": rows, "minima": minima}
         numbers = {**numbers_of(rows), **names_of(measured, run)}
         return Results(claims_of(rows, title), tables, numbers, clouds)
 

@@ -51,7 +51,9 @@ def _of_unknown_errors(rows: Rows, title: str, doubts: str) -> Claim:
     """Points by their losses, where the loss is all that is known: targets that are all alike, a
     loss of the user's whose outputs are no classes or numbers to be compared with targets."""
     losses = [row["train_loss"] for row in rows if row["train_loss"] is not None]
-    largest = Measured(max(losses)) if losses else Measured.nothing("not finite")
+    largest = Measured.nothing("not finite")
+    if losses:
+        largest = Measured(max(losses))
     counted = _counted(rows, bool(doubts))
     words = f"{counted} of {title}: training loss up to {largest}; no error is known{doubts}"
     return Claim("training_loss", words, largest, "", None)
@@ -77,7 +79,10 @@ def _mean_over_minima(rows: Rows, name: str) -> Measured:
     that of their mean is that of one of them."""
     mean = Measured.mean(column_of(rows, name))
     errors = [row[f"{name}_stderr"] for row in rows if f"{name}_stderr" in row]
-    return mean._replace(stderr=fmean(errors) if len(errors) == len(rows) else None)
+    stderr = None
+    if len(errors) == len(rows):
+        stderr = fmean(errors)
+    return mean._replace(stderr=stderr)
 
 
 def _stationary(rows: Rows, title: str) -> Claim:
@@ -93,7 +98,9 @@ def _stationary(rows: Rows, title: str) -> Claim:
     largest = max(norms)
     holds = largest <= STATIONARY
     counted = _counted(rows, not holds)
-    size = f"≤ {in_short(largest, 2)}" if largest else "= 0"
+    size = "= 0"
+    if largest:
+        size = f"≤ {in_short(largest, 2)}"
     words = f"{counted} of {title}: |∇L| {size} at all of them, lowest value {min(objectives):.6g}"
     return Claim("stationary", words, Measured(largest), expected, holds)
 

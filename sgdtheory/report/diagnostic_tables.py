@@ -9,7 +9,9 @@ def by_diagnostic(rows: Rows, results: Row) -> Iterator[tuple[str, Rows]]:
     """("", the rows without the columns of diagnostics), then for each of these its name, and the
     rows that it has given. One table of them all is too wide to be read."""
     diagnostics: dict[str, list[str]] = results.get("diagnostics", {})
-    measured = {column for columns in diagnostics.values() for column in columns}
+    measured: set[str] = set()
+    for columns in diagnostics.values():
+        measured.update(columns)
     # with batch norm a minimum has a row for each b
     keys = [key for key in ("name", "batch_size") if key not in measured]
     yield "", [_without(row, measured) for row in rows]

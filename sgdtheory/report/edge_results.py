@@ -38,10 +38,12 @@ def _edge_row(edge: Row, is_starred: bool, scored: bool) -> Row:
         "test_error_stderr": path.get("test_error_stderr"),
     }
     for way in WAYS:
-        highest = (edge.get(way) or {}).get("train_loss")
+        of_way = edge.get(way) or {}
+        highest = of_way.get("train_loss")
         if highest is not None and way != "path" and scored:
             highest = rounded(highest)  # so that the widest numbers fit
-        row |= {way: highest, f"{way}_why": edge.get(f"{way}_why")}
+        row[way] = highest
+        row[f"{way}_why"] = edge.get(f"{way}_why")
     return {**row, "path_stderr": path.get("train_loss_stderr")}
 
 
@@ -63,7 +65,8 @@ def show_tree(results: Json) -> None:
     if not 0 < len(tree) <= MOST_TOLD:
         return
     _show_test_errors(tree, error_of(results))
-    print_prose([*(f"{named(edge['pair'])}: {edge['verdict']}" for edge in tree), ""])
+    verdicts = [f"{named(edge['pair'])}: {edge['verdict']}" for edge in tree]
+    print_prose([*verdicts, ""])
 
 
 def _show_test_errors(tree: Rows, error: str) -> None:
@@ -88,7 +91,8 @@ def _test_errors(edge: Row) -> Row:
     along = edge["curves"]["path"]["test_error"]
     row: Row = {"pair": named(edge["pair"]), "ends.test_error": max(along[0], along[-1])}
     for way in WAYS:
-        for key, value in (edge.get(way) or {}).items():
+        of_way = edge.get(way) or {}
+        for key, value in of_way.items():
             if "test_error" in key:
                 row[f"{way}.{key}"] = value
     return row

@@ -71,30 +71,50 @@ def facts_of(run: RunData) -> dict[str, str]:
     """What the run was made of, by name."""
     manifest = run.manifest
     results = run.results
-    versions = ", ".join(
-        f"{name} {version}" for name, version in manifest.get("versions", {}).items()
-    )
-    cost = manifest.get("cost", {})
-    cores = manifest.get("cores")
-    words = (("seconds", "in its units"), ("cpu_seconds", "of CPU time"))
-    device = [str(manifest[key]) for key in ("device", "device_name") if manifest.get(key)]
+    versions: dict[str, object] = manifest.get("versions", {})
+    dimension = ""
+    if results.get("dim") is not None:
+        dimension = f"{results['dim']:,}"
+    time = ""
+    if results.get("seconds") is not None:
+        time = duration(results["seconds"])
     facts = {
         "landscape": results.get("landscape"),
         "to be known": " · ".join(results.get("warnings", [])),
         "minima": _origin(results.get("minima_from")),
-        "dimension": None if results.get("dim") is None else f"{results['dim']:,}",
-        "device": " · ".join([*device, f"{cores} cores"] if cores else device),
-        "versions": versions,
+        "dimension": dimension,
+        "device": _device(manifest),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "git commit": manifest.get("git"),
         "begun": moment(manifest.get("started")),
-        "time": "" if results.get("seconds") is None else duration(results["seconds"]),
-        "cost": ", ".join(f"{duration(cost[name])} {what}" for name, what in words if name in cost),
+        "time": time,
+        "cost": _cost(manifest.get("cost", {})),
         "seed": results.get("seed"),
         "self-check": " · ".join(manifest.get("self_check", [])),
         "configuration": results.get("config_hash"),
         "directory": run.path,
     }
     return {name: str(fact) for name, fact in facts.items() if fact not in (None, "")}
+
+
+def _device(manifest: Row) -> str:
+    """cuda · NVIDIA H200 · 16 cores"""
+    words = []
+    for key in ("device", "device_name"):
+        if manifest.get(key):
+            words.append(str(manifest[key]))
+    if manifest.get("cores"):
+        words.append(f"{manifest['cores']} cores")
+    return " · ".join(words)
+
+
+def _cost(cost: Row) -> str:
+    """The seconds that the units of a run took together."""
+    told = []
+    for name, what in (("seconds", "in its units"), ("cpu_seconds", "of CPU time")):
+        if name in cost:
+            told.append(f"{duration(cost[name])} {what}")
+    return ", ".join(told)
 
 
 def _origin(found: Row | None) -> str | None:

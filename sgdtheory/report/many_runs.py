@@ -60,16 +60,21 @@ class Group(NamedTuple):
         """0, 1, 2; 0 … 9 where they are many in a row."""
         seeds = sorted({run.seed for run in self.runs}, key=_by_number)
         numbers = [int(seed) for seed in seeds if seed.isdigit()]
-        in_a_row = len(numbers) == len(seeds) and numbers == list(
-            range(numbers[0], numbers[0] + len(numbers))
-        )
-        if len(seeds) > MOST_NAMED and in_a_row:
+        are_numbers = len(numbers) == len(seeds)
+        if len(seeds) > MOST_NAMED and are_numbers and _are_in_a_row(numbers):
             return f"{seeds[0]} … {seeds[-1]}"
         return ", ".join(seeds)
 
 
+def _are_in_a_row(numbers: Sequence[int]) -> bool:
+    first = numbers[0]
+    return list(numbers) == list(range(first, first + len(numbers)))
+
+
 def _by_number(text: str) -> tuple[int, str]:
-    return (int(text) if text.isdigit() else 0, text)
+    if text.isdigit():
+        return int(text), text
+    return 0, text
 
 
 def row_of(path: Path) -> Row:
@@ -111,12 +116,16 @@ def brief(path: Path) -> Brief:
     if not results:
         raise UserError(unfinished(path, manifest))
     refuse_edited(path, manifest)
-    overrides = [str(word) for word in manifest.get("overrides", [])]
+    overrides = []
+    for word in map(str, manifest.get("overrides", [])):
+        value = word.partition("=")[2]
+        if not _is_sample(word, value):
+            overrides.append(word)
     return Brief(
         path,
         str(results.get("command", manifest.get("command", ""))),
         str(results.get("seed", "–")),
-        tuple(word for word in overrides if not _is_sample(word, word.partition("=")[2])),
+        tuple(overrides),
         _settings(_config(path), str(path / "config.yaml")),
         results,
     )
@@ -153,7 +162,8 @@ def _parsed(config: str) -> Settings:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
-    whole = flatten(yaml.load(config, loader) or {})
+    read = yaml.load(config, loader)
+    whole = flatten(read or {})
     return {key: value for key, value in whole.items() if not _is_sample(key, value)}
 
 
@@ -161,10 +171,13 @@ def _is_sample(key: str, value: object) -> bool:
     """Whether a setting tells no group from another: a count of minima does, and a start that is
     numbers."""
     found = KEY.match(key)
-    if found is None or found[1] not in SAMPLES:
+    if found is None:
         return False
-    is_count = found[1] == "minima" and str(value).isdigit()
-    is_place = found[1] == "start" and str(value).startswith("[")
+    name = found[1]
+    if name not in SAMPLES:
+        return False
+    is_count = name == "minima" and str(value).isdigit()
+    is_place = name == "start" and str(value).startswith("[")
     return not (is_count or is_place)
 
 
@@ -230,8 +243,10 @@ def _words(run: Brief) -> list[str]:
 def _by_settings(run: Brief, keys: Sequence[str]) -> str:
     told = [f"{key}={run.settings[key]}" for key in keys if key in run.settings]
     more = len(told) - MOST_NAMED
-    left = [f"… {more} more"] if more > 0 else []
-    return " ".join([*told[:MOST_NAMED], *left])
+    shown = told[:MOST_NAMED]
+    if more > 0:
+        shown.append(f"… {more} more")
+    return " ".join(shown)
 
 
 def rows_of(groups: Sequence[Group]) -> Iterator[Row]:
@@ -250,8 +265,10 @@ def rows_of(groups: Sequence[Group]) -> Iterator[Row]:
             }
             for name in names:
                 claim = run.claims.get(name, {})
-                row |= {name: claim.get("value"), f"{name}_stderr": claim.get("stderr")}
-            row |= {key: run.settings.get(key) for key in keys}
+                row[name] = claim.get("value")
+                row[f"{name}_stderr"] = claim.get("stderr")
+            for key in keys:
+                row[key] = run.settings.get(key)
             yield {**row, "seconds": run.results.get("seconds")}
 
 

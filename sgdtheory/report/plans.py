@@ -34,18 +34,23 @@ def _by_kind(costs: list[tuple[str, float]]) -> list[str]:
     """The units of each kind, how many they are and what one takes, a line a kind."""
     kinds: dict[str, list[tuple[str, float]]] = {}
     for name, seconds in costs:
-        kinds.setdefault(kind_of(name), []).append((name, seconds))
+        of_kind = kinds.setdefault(kind_of(name), [])
+        of_kind.append((name, seconds))
     lines = []
     for units in kinds.values():
         names = list(dict.fromkeys(name for name, _ in units))
         named = ", ".join(names[:MOST_NAMED])
         more = ", …" if len(names) > MOST_NAMED else ""
         each = fmean(seconds for _, seconds in units)
-        takes = f"{each:.1f} s" if each < 10 else duration(each)
+        takes = duration(each)
+        if each < 10:
+            takes = f"{each:.1f} s"
         lines.append(f"{len(units)} × {takes}: {named}{more}")
     return lines
 
 
 def _counted(count: int, what: str) -> str:
     """1 unit, 2 units"""
-    return f"{count} {what}{'s' if count != 1 else ''}"
+    if count == 1:
+        return f"1 {what}"
+    return f"{count} {what}s"

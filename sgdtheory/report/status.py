@@ -73,10 +73,11 @@ def _show_units(path: Path) -> None:
     tell(" · ".join([str(path), status, _count(units), _age(manifest)]))
     _in_short(path, status, manifest)
     titles = ["unit", "status", "time", "where", "why"]
-    rows = [
-        [unit["name"], unit["status"], _seconds(unit), unit.get("where", ""), unit.get("why", "")]
-        for unit in units
-    ]
+    rows = []
+    for unit in units:
+        where = unit.get("where", "")
+        why = unit.get("why", "")
+        rows.append([unit["name"], unit["status"], _seconds(unit), where, why])
     if not any(row[3] for row in rows):
         titles.remove("where")
         rows = [[*row[:3], row[4]] for row in rows]
@@ -124,14 +125,20 @@ def _asked(manifest: Json) -> str:
     words = [str(word) for word in manifest.get("overrides", [])]
     others = [word for word in words if not word.startswith("seed=")]
     seed = manifest.get("seed")
-    told = [f"seed {seed}"] if seed is not None else []
-    return " · ".join([*told, *([" ".join(others)] if others else [])])
+    told = []
+    if seed is not None:
+        told.append(f"seed {seed}")
+    if others:
+        told.append(" ".join(others))
+    return " · ".join(told)
 
 
 def _count(units: list[Json]) -> str:
     """3/5, 1 failed, 1 unfinished"""
     statuses = [unit["status"] for unit in units]
-    done, failed, running = (statuses.count(name) for name in ("done", "failed", "running"))
+    done = statuses.count("done")
+    failed = statuses.count("failed")
+    running = statuses.count("running")
     queued = statuses.count("queued")
     unfinished = len(units) - done - failed - running - queued
     others = {"failed": failed, "running": running, "queued": queued, "unfinished": unfinished}
@@ -143,7 +150,8 @@ def _age(manifest: Json) -> str:
     moment = manifest.get("finished") or manifest.get("started")
     if moment is None:
         return ""
-    return f"{duration(max(0.0, time.time() - moment))} ago"
+    seconds = max(0.0, time.time() - moment)
+    return f"{duration(seconds)} ago"
 
 
 def _seconds(unit: Json) -> str:

@@ -65,8 +65,9 @@ class _Profile(NamedTuple):
     def of(cls, watched: _Watched, now: float) -> "_Profile":
         """Of one that has ended, and was seen from its first sign of work on."""
         fractions = [fraction for fraction, _ in watched.passed]
-        (_, began), *_ = watched.passed
-        parts = [(when - began) / (now - began) for _, when in watched.passed]
+        _, began = watched.passed[0]
+        whole = now - began
+        parts = [(when - began) / whole for _, when in watched.passed]
         return cls([*fractions, 1.0], [*parts, 1.0])
 
     def part(self, fraction: float) -> float:
@@ -137,8 +138,11 @@ class TimeLeft:
         return None
 
     def _tell(self, now: float, estimate: float | None) -> None:
-        if estimate is None or self._told is None:
-            self._told = None if estimate is None else (estimate, now)
+        if estimate is None:
+            self._told = None
+            return
+        if self._told is None:
+            self._told = (estimate, now)
             return
         left, before = self._told
         passed = now - before
@@ -166,11 +170,13 @@ class TimeLeft:
             if seconds is None:
                 return None
             left.append(seconds)
-        names = [*waiting, *coming]
-        known = [typical[kind_of(name)] for name in names if kind_of(name) in typical]
-        if 2 * len(known) < len(names):
+        kinds = [kind_of(name) for name in (*waiting, *coming)]
+        known = [typical[kind] for kind in kinds if kind in typical]
+        unknown = len(kinds) - len(known)
+        if len(known) < unknown:
             return None
-        known += [fmean(known)] * (len(names) - len(known)) if known else []
+        if known:
+            known += [fmean(known)] * unknown
         return _makespan(left, known, self.workers) + self.after
 
     def _typical(self, now: float, running: Sequence[UnitNow]) -> dict[str, float]:
@@ -178,9 +184,11 @@ class TimeLeft:
         for the first to end are the short ones."""
         taken = {kind: list(seconds) for kind, seconds in self._taken.items()}
         for unit in running:
-            whole = self._whole(unit.name, self._watched[unit.name], now)
+            watched = self._watched[unit.name]
+            whole = self._whole(unit.name, watched, now)
             if whole is not None:
-                taken.setdefault(kind_of(unit.name), []).append(whole)
+                of_kind = taken.setdefault(kind_of(unit.name), [])
+                of_kind.append(whole)
         return {kind: fmean(seconds) for kind, seconds in taken.items()}
 
     def _left_of(self, unit: UnitNow, now: float, typical: dict[str, float]) -> float | None:
@@ -191,7 +199,8 @@ class TimeLeft:
             whole = typical.get(kind_of(unit.name), whole)
         if whole is None:
             return None
-        return (1 - self._part(unit.name, unit.fraction)) * whole
+        done = self._part(unit.name, unit.fraction)
+        return (1 - done) * whole
 
 
 def kind_of(name: str) -> str:

@@ -15,7 +15,7 @@ def units_now(runs: Iterable[tuple[Folder, str, list[Json]]]) -> list[list[Json]
     A run is (its directory, its status, its rows).
     """
     runs = list(runs)
-    jobs = [{} if status == "done" else jobs_of(folder) for folder, status, _ in runs]
+    jobs = [_jobs_of_run(folder, status) for folder, status, _ in runs]
     open_jobs: set[str] = set()
     for (_, _, rows), known in zip(runs, jobs, strict=True):
         waiting = [row["hash"] for row in rows if row["status"] in WAITING]
@@ -23,18 +23,31 @@ def units_now(runs: Iterable[tuple[Folder, str, list[Json]]]) -> list[list[Json]
     states = states_of(open_jobs)
     found = []
     for (_, status, rows), known in zip(runs, jobs, strict=True):
-        found.append([_unit_now(row, status, known.get(row["hash"]), states) for row in rows])
+        of_run = []
+        for row in rows:
+            job = known.get(row["hash"])
+            of_run.append(_unit_now(row, status, job, states))
+        found.append(of_run)
     return found
+
+
+def _jobs_of_run(folder: Folder, status: str) -> dict[str, Job]:
+    """The jobs of a run's units; a run that is done needs none."""
+    if status == "done":
+        return {}
+    return jobs_of(folder)
 
 
 def _unit_now(row: Json, run: str, job: Job | None, states: dict[str, Seen] | None) -> Json:
     """A unit's row with what its job, if it has one, and its run say of it."""
     status = row["status"]
     if status == "running":
-        return {**row, "where": ", ".join(filter(None, (_host(row), _called(job))))}
+        places = filter(None, (_host(row), _called(job)))
+        return {**row, "where": ", ".join(places)}
     if job is None:
-        queued = run == "running" and status == "missing"
-        return {**row, "status": "queued"} if queued else row
+        if run == "running" and status == "missing":
+            return {**row, "status": "queued"}
+        return row
     if status == "failed":
         return {**row, "where": log_of(job.id)}
     if status not in WAITING:
@@ -58,7 +71,9 @@ def _called(job: Job | None) -> str:
 def _host(row: Facts) -> str:
     """The machine of the process that says it does a unit."""
     worker = row.get("worker")
-    machine = worker[0] if isinstance(worker, list) and worker else ""
-    if isinstance(machine, str):
-        return machine.partition(" ")[0]
-    return ""
+    if not isinstance(worker, list) or not worker:
+        return ""
+    machine = worker[0]
+    if not isinstance(machine, str):
+        return ""
+    return machine.partition(" ")[0]

@@ -72,8 +72,10 @@ class AdamTemperature(Study):
         return self.sweep.landscape
 
     def cases(self) -> list[Case]:
-        rules = [Case(f"rule-{k}", {"rule": rule}) for k, rule in enumerate(RULES)]
-        return [Case("bowl", {"rule": "bowl"}), *rules]
+        cases = [Case("bowl", {"rule": "bowl"})]
+        for k, rule in enumerate(RULES):
+            cases.append(Case(f"rule-{k}", {"rule": rule}))
+        return cases
 
     def units(self, run: Run) -> list[Unit]:
         bowl, *rules = super().units(run)
@@ -109,7 +111,8 @@ class AdamTemperature(Study):
             heat = Measured.mean(h[i] * squares[:, i])
             facts = {"curvature": float(h[i]), "deviation": float(sigma[i])}
             ratio = heat.in_units_of(float(of_adam[i]))
-            rows.append(row_of(facts, ratio=ratio, of_sgd=heat.in_units_of(float(of_sgd[i]))))
+            over_sgd = heat.in_units_of(float(of_sgd[i]))
+            rows.append(row_of(facts, ratio=ratio, of_sgd=over_sgd))
         return rows
 
     @property
@@ -136,18 +139,21 @@ class AdamTemperature(Study):
         moment = sweep.second_moment
         rates = sweep.sweep.learning_rate
         assert moment is not None and not isinstance(rates, str)
-        usual = sweep.cell(min(rates), min(sweep.sweep.batch_size))
+        rate = min(rates)
+        usual = sweep.cell(rate, min(sweep.sweep.batch_size))
         if rule == RULES[0]:
             return usual
         size = self.factor * usual.batch_size
         if rule == "linear":
-            return replace(usual, batch_size=size, learning_rate=self.factor * min(rates))
+            return replace(usual, batch_size=size, learning_rate=self.factor * rate)
+        momentum = 1 - self.factor * (1 - usual.momentum)
+        beta2 = 1 - self.factor * (1 - moment.beta2)
         return replace(
             usual,
             batch_size=size,
-            learning_rate=sqrt(self.factor) * min(rates),
-            momentum=max(0.0, 1 - self.factor * (1 - usual.momentum)),
-            second_moment=SecondMoment(1 - self.factor * (1 - moment.beta2), moment.epsilon),
+            learning_rate=sqrt(self.factor) * rate,
+            momentum=max(0.0, momentum),
+            second_moment=SecondMoment(beta2, moment.epsilon),
         )
 
     def collect(self, run: Run) -> Tables:

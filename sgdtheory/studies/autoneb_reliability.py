@@ -75,12 +75,13 @@ class AutoNEBReliability(MinimaInPairs):
         seed = key(self.seed_of(name, case.settings["pair"]), case.settings["way"])
         joined = way.join(network, ends, seed, folder)
         (of_pair,) = (found.result or {})["tables"]["minima"]
+        straight = of_pair["straight"]
         facts: Row = {
             "gradients": joined.gradients,
             "length_ratio": joined.length_ratio,
             "seen": joined.seen,
-            "joined": _is_joined(joined.barrier, of_pair["straight"]),
-            "seen_joined": _is_joined(Measured(joined.seen), of_pair["straight"]),
+            "joined": _is_joined(joined.barrier, straight),
+            "seen_joined": _is_joined(Measured(joined.seen), straight),
         }
         return {"joined": [row_of(facts, barrier=joined.barrier)]}, {}
 

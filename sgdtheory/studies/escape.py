@@ -169,7 +169,8 @@ def claims_of(rows: Rows) -> list[Claim]:
         return [Claim("escape", "no mean first passage is known", unknown, expected, None)]
     worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
     share = Measured.read(worst, "ratio")
-    hot, cold = (pick(measured, key=lambda row: row["barrier"]) for pick in (min, max))
+    hot = min(measured, key=lambda row: row["barrier"])
+    cold = max(measured, key=lambda row: row["barrier"])
     words = (
         f"from a barrier of {hot['barrier']:.2g} T to one of {cold['barrier']:.2g} T escape takes "
         f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {share} times the exact "

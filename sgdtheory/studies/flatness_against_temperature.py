@@ -193,7 +193,9 @@ def _cells(rows: Rows, weight_decay: float) -> Rows:
         }
         cells.append(row_of(facts, **means_of(same, "trace", "loss", "loss_before")))
     for row in cells:
-        row["law"] = None if slope.value is None else _law(rows, slope.value, row["ratio"])
+        row["law"] = None
+        if slope.value is not None:
+            row["law"] = _law(rows, slope.value, row["ratio"])
     return cells
 
 
@@ -212,15 +214,18 @@ def _claims(rows: Rows) -> list[Claim]:
         why = "not all points are at equal loss; see the table" if rows else "no cell is finished"
         words = f"d log Tr H / d log(η/b): {why}"
         return [Claim("slope", words, Measured.nothing(why), band, None)]
-    slope, (rate, batch) = slope_of(rows), slopes_of(rows)
+    slope = slope_of(rows)
+    rate, batch = slopes_of(rows)
     words = (
         f"at equal loss Tr H falls with temperature: d log Tr H / d log(η/b) = {slope}, "
         f"{len(rows)} minima"
     )
     same = f"exponents of η {rate}, of 1/b {batch}"
+    apart = _difference(rows)
+    are_alike = _alike(rate, batch)
     return [
         Claim("slope", words, slope, band, _falls(slope)),
-        Claim("exponents", same, _difference(rows), f"equal within {ALIKE:g}", _alike(rate, batch)),
+        Claim("exponents", same, apart, f"equal within {ALIKE:g}", are_alike),
     ]
 
 

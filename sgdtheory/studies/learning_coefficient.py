@@ -137,7 +137,9 @@ class LearningCoefficients(Study):
         return start_of(self._network(width), 1, source, "float64")
 
     def judge(self, tables: Tables) -> Verdict:
-        known, steps, widths = (tables[name] for name in ("known", "steps", "widths"))
+        known = tables["known"]
+        steps = tables["steps"]
+        widths = tables["widths"]
         shown = {
             "known": known,
             "steps": steps,

@@ -49,8 +49,10 @@ class Drawing(NamedTuple):
             if upright and across:
                 described[f"{upright} against {across}"] = None
         count = len(self.panels)
-        panels = f"{count} panels: " if count > 1 and described else ""
-        return panels + "; ".join(described)
+        words = "; ".join(described)
+        if count > 1 and described:
+            return f"{count} panels: {words}"
+        return words
 
 
 def drawing_of(
@@ -90,7 +92,8 @@ def _rendered(canvas: "Canvas") -> tuple[str, bytes]:
 
 def _tidy(svg: str, name: str) -> str:
     """Ids made unique, a generic font, no prologue, lines to a hundredth of a point."""
-    svg = harmless(svg[svg.index("<svg") :])
+    start = svg.index("<svg")
+    svg = harmless(svg[start:])
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
     svg = re.sub(r'(?<= d=")[^"]+', lambda line: _DIGITS.sub(_hundredths, line[0]), svg)
@@ -152,14 +155,25 @@ def _scale(axis: "XAxis | YAxis", ends: tuple[float, float]) -> Row:
 def _named(panel: Panel, panels: list[Panel]) -> Panel:
     """With the names of axes that only the lowest or the leftmost of several panels has."""
     left, top, right, bottom = panel.box
-    below = [other.x for other in panels if (other.box[0], other.box[2]) == (left, right)]
-    beside = [other.y for other in panels if (other.box[1], other.box[3]) == (top, bottom)]
-    return panel._replace(x=_first_named(panel.x, below), y=_first_named(panel.y, beside))
+    below = []
+    beside = []
+    for other in panels:
+        other_left, other_top, other_right, other_bottom = other.box
+        if (other_left, other_right) == (left, right):
+            below.append(other.x)
+        if (other_top, other_bottom) == (top, bottom):
+            beside.append(other.y)
+    x = _first_named(panel.x, below)
+    y = _first_named(panel.y, beside)
+    return panel._replace(x=x, y=y)
 
 
 def _first_named(scale: Row, others: list[Row]) -> Row:
-    names = [other["label"] for other in (scale, *others) if other["label"]]
-    return {**scale, "label": names[0] if names else ""}
+    """A scale with the first name among its own and those of others."""
+    for other in (scale, *others):
+        if other["label"]:
+            return {**scale, "label": other["label"]}
+    return {**scale, "label": ""}
 
 
 def inline(drawing: Drawing, words: str) -> str:
@@ -167,9 +181,13 @@ def inline(drawing: Drawing, words: str) -> str:
     the page's width; `words`, and what is drawn against what, for those who cannot see it."""
     svg = drawing.svg
     width = re.search(r' width="([\d.]+)pt"', svg)
-    share = min(1.0, float(width[1]) / POINTS / WIDTH) if width else 1.0
+    share = 1.0
+    if width:
+        inches = float(width[1]) / POINTS
+        share = min(1.0, inches / WIDTH)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    panels = json.dumps([panel._asdict() for panel in drawing.panels], ensure_ascii=False)
+    described = [panel._asdict() for panel in drawing.panels]
+    panels = json.dumps(described, ensure_ascii=False)
     panels = escape(harmless(panels))
     said = harmless(f"{words}. {drawing.axes_in_words}".removesuffix(" "))
     attributes = (

@@ -32,7 +32,10 @@ def disconnectivity(run: RunData) -> Figure | None:
     bottom = min(leaves.values())
     top = max(joint["height"] for joint in joints)
     lines = [joint["straight"] for joint in joints if joint["straight"] is not None]
-    is_close = bool(lines) and top - bottom < FLAT * (max(lines) - bottom)
+    is_close = False
+    if lines:
+        span = max(lines) - bottom
+        is_close = top - bottom < FLAT * span
     has_bars = any(joint["stderr"] for joint in joints)
     labels = [names[node] for node in leaves]
     if len(labels) > MOST_NAMED:
@@ -58,14 +61,22 @@ def disconnectivity(run: RunData) -> Figure | None:
     if not is_close:
         width = min(7.2, 4.9 + 0.25 * len(leaves))
     drawing = drawing_of("disconnectivity", 3.4, paint, width=width)
+    numbers = _numbers(leaves, joints, names)
+    caption = _caption(run, is_close)
+    return Figure("disconnectivity", "The disconnectivity tree", caption, drawing, numbers)
+
+
+def _numbers(leaves: dict[int, float], joints: Rows, names: list[str]) -> Rows:
+    """A row for each minimum, then for each place where two parts of the tree are joined."""
     numbers: Rows = []
     for node, loss in leaves.items():
         numbers.append({"minimum": names[node], "train_loss": loss})
     for joint in joints:
-        heights = {name: joint[name] for name in ("height", "stderr", "straight")}
-        numbers.append({"joined_by": named(joint["pair"]), **heights})
-    caption = _caption(run, is_close)
-    return Figure("disconnectivity", "The disconnectivity tree", caption, drawing, numbers)
+        row: Row = {"joined_by": named(joint["pair"])}
+        for name in ("height", "stderr", "straight"):
+            row[name] = joint[name]
+        numbers.append(row)
+    return numbers
 
 
 def _enlarge(beside: "Axes", alone: "Axes", joints: Rows, bottom: float) -> None:

@@ -118,22 +118,30 @@ def _outlier(rest: Rows) -> str:
     """The direction that is furthest from the law, in its own errors, and the one whose mean is."""
 
     def apart(row: Row) -> float:
-        return float(abs(row["warmth"] - 1) / max(row["warmth_stderr"], 1e-12))
+        error = max(row["warmth_stderr"], 1e-12)
+        return float(abs(row["warmth"] - 1) / error)
 
     furthest = max(rest, key=apart)
     warmth = Measured(furthest["warmth"], furthest["warmth_stderr"])
+    errors = apart(furthest)
+    curvature = in_short(furthest["curvature"], 2)
+    count = len(rest)
+    expected = _largest_of(count)
     moved = max(rest, key=lambda row: float(row["displaced"]))
+    most_added = in_short(moved["displaced"], 2)
+    curvature_of_moved = in_short(moved["curvature"], 2)
     return (
-        f" Furthest from one in its own errors is h = {in_short(furthest['curvature'], 2)} with "
-        f"{warmth} ({apart(furthest):.1f} of them; the largest of {len(rest)} is expected at about "
-        f"{_largest_of(len(rest)):.1f}). Means off the minimum add at most "
-        f"{in_short(moved['displaced'], 2)}, at h = {in_short(moved['curvature'], 2)}."
+        f" Furthest from one in its own errors is h = {curvature} with "
+        f"{warmth} ({errors:.1f} of them; the largest of {count} is expected at about "
+        f"{expected:.1f}). Means off the minimum add at most "
+        f"{most_added}, at h = {curvature_of_moved}."
     )
 
 
 def _largest_of(count: int) -> float:
     """The median of the largest of so many |normal| errors, Φ⁻¹((1 + 2^(−1/count))/2)."""
-    return NormalDist().inv_cdf((1 + 0.5 ** (1 / count)) / 2)
+    below = 0.5 ** (1 / count)  # the probability of one error to be below it
+    return NormalDist().inv_cdf((1 + below) / 2)
 
 
 def _warming(clouds: Clouds) -> Rows:
@@ -209,11 +217,13 @@ def _rest(clouds: Clouds) -> Rows:
     """A row for each direction: T_i/law of the fluctuation about each cloud's own mean, what the
     distance of that mean from θ* adds, and the energy over T, over all harmonic cells."""
     found = [_at_rest(cloud, clouds) for cloud in clouds.all]
-    warmth, variances, displaced, energies = (np.stack(each) for each in zip(*found, strict=True))
+    columns_of_cells = zip(*found, strict=True)
+    warmth, variances, displaced, energies = (np.stack(each) for each in columns_of_cells)
     count = len(found)
     errors = np.sqrt(variances.mean(0) / count)
     if count > 1:  # cells may differ by more than chance
-        errors = np.maximum(errors, warmth.std(0, ddof=1) / np.sqrt(count))
+        between_cells = warmth.std(0, ddof=1) / np.sqrt(count)
+        errors = np.maximum(errors, between_cells)
     names = ("curvature", "warmth", "warmth_stderr", "displaced", "energy")
     h = clouds.curvatures[clouds.kept]
     columns = [h, warmth.mean(0), errors, displaced.mean(0), energies.mean(0)]

@@ -36,11 +36,17 @@ def beyond(canvas: "Canvas") -> tuple[float, float]:
 
 
 def _enlarge(canvas: "Canvas") -> bool:
-    sizes = beyond(canvas)
-    across, upright = (points + 2 * ROUGHLY if points > ROUGHLY else 0.0 for points in sizes)
+    across, upright = map(_with_margins, beyond(canvas))
     width, height = canvas.get_size_inches()
     canvas.set_size_inches(width + across / POINTS, height + upright / POINTS)
     return bool(across or upright)
+
+
+def _with_margins(points: float) -> float:
+    """What is added to a picture out of which so many points stand."""
+    if points > ROUGHLY:
+        return points + 2 * ROUGHLY
+    return 0.0
 
 
 def _fold(axes: "Axes", canvas: "Canvas") -> bool:
@@ -54,8 +60,9 @@ def _fold(axes: "Axes", canvas: "Canvas") -> bool:
     room = float(_end_of_room(axes, canvas) - place.x0)
     if place.width <= room:
         return False
-    letters = max(1, int(WIDE * len(words) * room / place.width))
-    title.set_text(_in_lines(words, letters))
+    fitting = int(WIDE * len(words) * room / place.width)
+    in_lines = _in_lines(words, max(1, fitting))
+    title.set_text(in_lines)
     return True
 
 
@@ -73,8 +80,12 @@ def _title(axes: "Axes") -> "Text | None":
     from matplotlib.text import Text
 
     words = axes.get_title(loc="left")
-    texts = [part for part in axes.get_children() if isinstance(part, Text)]
-    return next((text for text in texts if words and text.get_text() == words), None)
+    if not words:
+        return None
+    for part in axes.get_children():
+        if isinstance(part, Text) and part.get_text() == words:
+            return part
+    return None
 
 
 def _end_of_room(axes: "Axes", canvas: "Canvas") -> float:
@@ -83,6 +94,7 @@ def _end_of_room(axes: "Axes", canvas: "Canvas") -> float:
     ends = [float(canvas.bbox.x1)]
     for other in canvas.axes:
         place = other.get_window_extent()
-        if place.x0 > here.x1 and place.y0 < here.y1 and place.y1 > here.y0:
+        is_beside = place.y0 < here.y1 and place.y1 > here.y0
+        if place.x0 > here.x1 and is_beside:
             ends.append(float(place.x0) - APART * canvas.dpi / POINTS)
     return min(ends)

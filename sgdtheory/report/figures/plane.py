@@ -152,13 +152,16 @@ def _between(grid: _Grid, losses: Array, is_log: bool) -> tuple[Array, Array, Ar
     x = np.linspace(grid.x[0], grid.x[-1], FINE)
     y = np.linspace(grid.y[0], grid.y[-1], FINE)
     fine = surface(y, x)
-    return x, y, np.exp(fine) if is_log else fine
+    if is_log:
+        fine = np.exp(fine)
+    return x, y, fine
 
 
 def _caption(run: RunData, names: list[str], is_log: bool) -> str:
     quantity_drawn = "energy" if run.is_formula else "loss"
-    steps = "ratios" if is_log else "differences"
-    cut = "" if is_log else "; what is far above the straight lines has the colour of the highest"
+    steps = "ratios"
+    if not is_log:
+        steps = "differences; what is far above the straight lines has the colour of the highest"
     without = "" if run.is_formula else WITHOUT
     side = len(run.results["plane"]["x"])
     points = ""
@@ -176,10 +179,11 @@ def _caption(run: RunData, names: list[str], is_log: bool) -> str:
             "The landscape has two dimensions: this is the landscape itself. White lines are the "
             "paths of the spanning tree, broken ones the straight lines between the minima."
         )
+    minima = ", ".join(names)
     return (
-        f"The {quantity_drawn} in the plane through the minima {', '.join(names)}; x and y are "
+        f"The {quantity_drawn} in the plane through the minima {minima}; x and y are "
         f"distances |Δθ| in parameter space, from contour to contour there are equal "
-        f"{steps}{cut}.{points} {hidden}"
+        f"{steps}.{points} {hidden}"
     )
 
 

@@ -35,18 +35,21 @@ def temperatures(run: RunData) -> Figure | None:
         if exact:
             rows.append(["height", "height"])
         axes = canvas.subplot_mosaic(rows, height_ratios=[5, 4, 4][: len(rows)])
-        _collapse(axes["rates"], axes["law"], shown, sizes)
-        axes["law"].set(xlabel=f"T by {law}", title=_slope(run.results.get("fit")))
-        _ratios(axes["ratio"], cells, shown, sizes)
-        axes["ratio"].set_ylabel(f"T / {law}")
-        log_axis(axes["ratio"].xaxis)
-        lowest = axes["ratio"]
+        by_law = axes["law"]
+        ratio = axes["ratio"]
+        _collapse(axes["rates"], by_law, shown, sizes)
+        slope = _slope(run.results.get("fit"))
+        by_law.set(xlabel=f"T by {law}", title=slope)
+        _ratios(ratio, cells, shown, sizes)
+        ratio.set_ylabel(f"T / {law}")
+        log_axis(ratio.xaxis)
+        lowest = ratio
         if exact:
             lowest = axes["height"]
             _heights(lowest, exact, sizes)
-            lowest.set_xlim(axes["ratio"].get_xlim())
+            lowest.set_xlim(ratio.get_xlim())
             log_axis(lowest.xaxis)
-            axes["ratio"].tick_params(labelbottom=False)
+            ratio.tick_params(labelbottom=False)
         lowest.set_xlabel(f"T by {law} (cells of equal T side by side)")
         canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
 

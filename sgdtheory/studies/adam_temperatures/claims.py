@@ -32,11 +32,17 @@ def _axes_claim(rows: Rows) -> Claim:
     if not rows:
         unknown = Measured.nothing("the bowl is not finished")
         return Claim("axes", "nothing is known of a quadratic", unknown, expected, None)
-    worst = max(rows, key=lambda row: abs(row["ratio"] - 1) / row["ratio_stderr"])
+    worst = max(rows, key=_errors_from_one)
     ratio = Measured(worst["ratio"], worst["ratio_stderr"])
     words = f"on a quadratic hᵢΣᵢᵢ is {ratio} of ησᵢ/2√b on the axis that is farthest from it"
     holds = abs(worst["ratio"] - 1) < SIGMAS * worst["ratio_stderr"]
     return Claim("axes", words, ratio, expected, holds)
+
+
+def _errors_from_one(row: Row) -> float:
+    """By how many of its standard errors a ratio is off 1."""
+    errors: float = abs(row["ratio"] - 1) / row["ratio_stderr"]
+    return errors
 
 
 def _sgd_claim(rows: Rows) -> Claim:
@@ -64,7 +70,8 @@ def _sweep_claims(cells: Rows) -> list[Claim]:
     slope = Measured(fit.slope, fit.slope_stderr)
     within = max(CLOSE, SIGMAS * fit.slope_stderr)
     words = f"of a network T has slope {slope} in log(η/√b) over {fit.cells} of {len(cells)} cells"
-    claims = [Claim("slope", words, slope, expected, abs(fit.slope - 1) < within)]
+    holds = abs(fit.slope - 1) < within
+    claims = [Claim("slope", words, slope, expected, holds)]
     claims += adam_claims(cells)
     claims.append(_directions_claim(cells))
     return claims
@@ -75,7 +82,8 @@ def _directions_claim(cells: Rows) -> Claim:
     names = ("equipartition", "equipartition_low", "equipartition_high")
     found = []
     for cell in cells:
-        numbers = [cell["temperature"].get(name, {}).get("value") for name in names]
+        estimates = cell["temperature"]
+        numbers = [estimates.get(name, {}).get("value") for name in names]
         if None not in numbers:
             found.append([number / cell["predicted"] for number in numbers])
     expected = "1 in every direction of φ"
@@ -103,16 +111,16 @@ def _rule_claim(found: Mapping[str, Row], rule: str) -> Claim:
     holds = None
     if rule == "square root":
         assert ratio.value is not None and ratio.stderr is not None
-        holds = abs(ratio.value - 1) < max(CLOSE, SIGMAS * ratio.stderr)
+        room = max(CLOSE, SIGMAS * ratio.stderr)
+        holds = abs(ratio.value - 1) < room
     return Claim(rule, words, ratio, expected, holds)
 
 
 def _ratio(after: Row, before: Row) -> Measured:
     value = after["temperature"] / before["temperature"]
-    relative = np.hypot(
-        after["temperature_stderr"] / after["temperature"],
-        before["temperature_stderr"] / before["temperature"],
-    )
+    error_after = after["temperature_stderr"] / after["temperature"]
+    error_before = before["temperature_stderr"] / before["temperature"]
+    relative = np.hypot(error_after, error_before)
     return Measured(float(value), float(value * relative))
 
 

@@ -121,7 +121,8 @@ def _lost(name: str, rows: Rows, singles: Rows) -> Claim:
     for row in rows:
         own = [each for each in singles if each["temperature"] == row["temperature"]]
         samples.append([each["dead"] + each["twins"] for each in own])
-    cold, hot = (Measured.read(row, "dead") for row in (rows[0], rows[-1]))
+    cold = Measured.read(rows[0], "dead")
+    hot = Measured.read(rows[-1], "dead")
     words = (
         f"{name}: dead units rise from {cold} at T = {rows[0]['temperature']:.2g} to {hot} at "
         f"{rows[-1]['temperature']:.2g}, twins are {max(column_of(rows, 'twins')):.2g} at most"

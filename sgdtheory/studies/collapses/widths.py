@@ -74,12 +74,15 @@ class Widths:
 
         _, seen = watch(folder, sgd, landscape, start, seed, zeros, observe)
         first, second = seen["energies"].chunk(2)
-        ratios = second.mean(0) / first.mean(0)
+        later = second.mean(0)
+        ratios = later / first.mean(0)
+        last_energies = seen["energies"][-1]
+        last_losses = seen["losses"][-1]
         row = row_of(
             {"temperature": 2 * half, "parameters": landscape.dim},
-            energy=Measured.mean(second.mean(0).numpy()),
-            last=Measured.mean(seen["energies"][-1].numpy()),
-            loss=Measured.mean(seen["losses"][-1].numpy()),
+            energy=Measured.mean(later.numpy()),
+            last=Measured.mean(last_energies.numpy()),
+            loss=Measured.mean(last_losses.numpy()),
             ratio=Measured.mean(ratios.numpy()),
         )
         return {"widths": [row]}, seen
@@ -95,13 +98,15 @@ class Widths:
         if len(by_network) < 2 or any(row["last"] is None for row in rows):
             return Found([], {"widths": rows}, PLOTS)
         narrow, wide = (by_network[network] for network in self.landscapes)
-        return Found([_stays(name, narrow), _goes(name, narrow, wide)], {"widths": rows}, PLOTS)
+        claims = [_stays(name, narrow), _goes(name, narrow, wide)]
+        return Found(claims, {"widths": rows}, PLOTS)
 
 
 def _stays(name: str, rows: Rows) -> Claim:
     """The narrow network's noise stays, and the loss that it holds up rises with η."""
     ordered = sorted(rows, key=lambda row: float(row["learning_rate"]))
-    first, last = (Measured.read(row, "energy") for row in (ordered[0], ordered[-1]))
+    first = Measured.read(ordered[0], "energy")
+    last = Measured.read(ordered[-1], "energy")
     least = min(column_of(ordered, "ratio"))
     assert first.value is not None and last.value is not None
     times = last.in_units_of(first.value)

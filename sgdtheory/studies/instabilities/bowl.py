@@ -76,7 +76,8 @@ class Bowl:
         rows = tables["bowl"]
         if not rows:
             return Found([], {"bowl": rows}, PLOTS)
-        return Found([_mean_claim(name, rows), _pair_claim(name, rows)], {"bowl": rows}, PLOTS)
+        claims = [_mean_claim(name, rows), _pair_claim(name, rows)]
+        return Found(claims, {"bowl": rows}, PLOTS)
 
 
 def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
@@ -86,7 +87,8 @@ def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
     count = landscape.dim
     eye = torch.eye(count, dtype=torch.float64)
     origin = torch.zeros(1, count, dtype=torch.float64)
-    _, slopes = value_and_grad(landscape, torch.cat([eye, origin]))
+    places = torch.cat([eye, origin])
+    _, slopes = value_and_grad(landscape, places)
     hessian = slopes[:-1] - slopes[-1]
     (one,) = landscape.noise_covariance(origin).double()
     noise = one / sgd.size

@@ -69,7 +69,8 @@ class Bowl:
         _, at_minimum = value_and_grad(self.landscape, minimum)
         _, gradients = value_and_grad(self.landscape, minimum + eye)
         hessian = gradients - at_minimum
-        return hessian.cpu(), self.landscape.noise_covariance(minimum)[0].cpu()
+        noise = self.landscape.noise_covariance(minimum)[0]
+        return hessian.cpu(), noise.cpu()
 
     def settings(self) -> list[Settings]:
         cells = product(self.learning_rates, self.batch_sizes)
@@ -113,10 +114,12 @@ class Bowl:
         matrix with the finite η taken out."""
         hessian, noise = self.known
         temperature = noise_temperature(sgd.rate, sgd.size)
-        exact = potential_of(lyapunov(hessian, noise, sgd.rate, sgd.size), temperature)
+        resting = lyapunov(hessian, noise, sgd.rate, sgd.size)
+        exact = potential_of(resting, temperature)
         drawn = resampled_covariances(squares)  # [1 + R, n, n]
         potentials = potential_of(drawn, temperature)
-        continuous = potential_of(without_steps(hessian, drawn, sgd.rate), temperature)
+        without_rate = without_steps(hessian, drawn, sgd.rate)
+        continuous = potential_of(without_rate, temperature)
         errors = potentials[1:].std(0)
         of_continuous = continuous[1:].std(0)
         n = len(hessian)
@@ -157,13 +160,15 @@ class Bowl:
         continuous time and that of H over the mean noise."""
         hessian, noise = self.known
         rate = min(self.learning_rates)
-        covariance = without_steps(hessian, lyapunov(hessian, noise, rate, 1), rate)
+        resting = lyapunov(hessian, noise, rate, 1)
+        covariance = without_steps(hessian, resting, rate)
         exact = potential_of(covariance, noise_temperature(rate, 1))
         gibbs = hessian / noise.diagonal().mean()
         pooled = []
         for (i, j), own in grouped_by(rows, "i", "j").items():
             values = column_of(own, "continuous")
-            mean = weighted_mean(values, column_of(own, "continuous_stderr"))
+            errors = column_of(own, "continuous_stderr")
+            mean = weighted_mean(values, errors)
             facts = {
                 "system": name,
                 "place": f"{i + 1}{j + 1}",

@@ -83,7 +83,8 @@ class Resolved:
         last = first + self.looks * spacing
         sgd = SGD(last, self.batch_size, self.learning_rate, Constant())
         spaced = np.geomspace(1, first, self.moments).round()
-        at = {int(step): k for k, step in enumerate(np.unique(spaced), 1)}
+        distinct = map(int, np.unique(spaced))
+        at = {step: k for k, step in enumerate(distinct, 1)}
         size = (self.replicas, self.directions)
         looked = len(at) + 1
         zeros = {
@@ -108,7 +109,8 @@ class Resolved:
                 seen["squares"] += outer / self.looks
                 seen["shift"] += y.mean(0) / self.looks
 
-        _, seen = watch(folder, sgd, self.landscape, start, key(seed, "cloud"), zeros, observe)
+        seed_of_cloud = key(seed, "cloud")
+        _, seen = watch(folder, sgd, self.landscape, start, seed_of_cloud, zeros, observe)
         steps = [0, *at]
         return self._tables(seen, ground, steps), seen
 
@@ -164,9 +166,11 @@ class Resolved:
         for k in range(self.directions):
             place: Row = {"direction": k + 1, "curvature": float(curvatures[k])}
             of_potential = {**place, "of": "Φ", "exact": float(exact[k])}
-            of_loss = {**place, "of": "L", "exact": float(loss[k])}
-            rows.append(row_of(of_potential, along=_with_error(along[:, k])))
-            rows.append(row_of(of_loss, along=Measured(float(loss[k]))))
+            measured = _with_error(along[:, k])
+            known = float(loss[k])
+            of_loss = {**place, "of": "L", "exact": known}
+            rows.append(row_of(of_potential, along=measured))
+            rows.append(row_of(of_loss, along=Measured(known)))
         return rows
 
     def _energies(
@@ -180,7 +184,8 @@ class Resolved:
         """F/T in nats at each look, also less that at the start and at the last look: with the true
         Φ, and with L in its place."""
         noise = float(ground.noise.diagonal().mean())
-        used = {"Φ": (potential, shift), "L": (ground.hessian.cpu() / noise, 0 * shift)}
+        of_loss = ground.hessian.cpu() / noise
+        used = {"Φ": (potential, shift), "L": (of_loss, 0 * shift)}
         rows = []
         for name in POTENTIALS:
             matrix, centre = used[name]
@@ -213,7 +218,8 @@ class Resolved:
 
     def estimate(self, settings: Settings, dtype: torch.dtype) -> Estimate:
         start = self.landscape.init(self.replicas, torch.Generator()).to(dtype)
-        steps = ceil((self.burn_in + self.looks / 2) / (self.learning_rate * 0.05))
+        times = self.burn_in + self.looks / 2
+        steps = ceil(times / (self.learning_rate * 0.05))
         sgd = SGD(steps, self.batch_size, self.learning_rate, Constant())
         return estimate_stage(self.landscape, sgd, start)
 

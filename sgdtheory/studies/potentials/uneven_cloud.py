@@ -131,7 +131,8 @@ class UnevenCloud:
 
     def _histogram(self, cloud: Tensor) -> tuple[Tensor, int]:
         """Counts [bins^k] of a cloud [P, k], and how many points are outside."""
-        scaled = (cloud.double() + self.reach) * (self.bins / (2 * self.reach))
+        bins_a_unit = self.bins / (2 * self.reach)
+        scaled = (cloud.double() + self.reach) * bins_a_unit
         at = scaled.floor()
         inside = ((at >= 0) & (at < self.bins)).all(1)
         kept = at[inside].long()
@@ -159,8 +160,10 @@ class UnevenCloud:
         """KL to the exact density, and to the nearest of all e^{−L/T}."""
         grid = self.reference
         shares = counts / counts.sum()
-        potential = self.reference.binned(grid.potential, self.bins) / FINE ** len(grid.low)
-        nearest = grid.gibbs_of(float((shares * potential).sum()))
+        cells = FINE ** len(grid.low)  # of the equation in a bin
+        potential = grid.binned(grid.potential, self.bins) / cells
+        mean_potential = (shares * potential).sum()
+        nearest = grid.gibbs_of(float(mean_potential))
         gibbs = grid.binned(grid.gibbs(nearest), self.bins)
         to_exact = Binned(counts, self.exact).divergence
         to_gibbs = Binned(counts, gibbs).divergence
@@ -177,16 +180,17 @@ class UnevenCloud:
         for minimum, mode in zip(minima, predicted, strict=True):
             found = mode_of(counts, self.centres, minimum, NEAR)[-1]
             exact = mode_of(self.exact * counts.sum(), self.centres, minimum, NEAR)[-1]
+            place = float(minimum[-1])
             facts = {
-                "minimum": float(minimum[-1]),
+                "minimum": place,
                 "shift_first_order": float(mode[-1] - minimum[-1]),
                 "shift_exact": None,
             }
             if exact.value is not None:
-                facts["shift_exact"] = exact.value - float(minimum[-1])
+                facts["shift_exact"] = exact.value - place
             shift = found
             if found.value is not None:
-                shift = found._replace(value=found.value - float(minimum[-1]))
+                shift = found._replace(value=found.value - place)
             rows.append(row_of(facts, shift=shift))
         return rows
 
@@ -198,10 +202,12 @@ class UnevenCloud:
         volume = (2 * self.reach / self.bins) ** len(self.reference.low)
         exact = self.exact[where]
         floor = -self.diffusion * np.log(exact.max() / volume)
-        losses = self.reference.energy(self.centres[where])
+        centres = self.centres[where]
+        losses = self.reference.energy(centres)
+        counts_there = counts[where]
         rows = []
-        for k, u in enumerate(self.centres[where, -1]):
-            count = counts[where][k]
+        for k, u in enumerate(centres[:, -1]):
+            count = counts_there[k]
             if count < FEW:
                 continue
             density = count / points / volume
@@ -235,8 +241,7 @@ class UnevenCloud:
         (row,) = tables["distances"]
         claims = claims_of(name, row, tables["modes"])
         plot = plot_of(name)
-        rows = [{"system": name, **part} for part in tables["modes"]]
+        modes = [{"system": name, **part} for part in tables["modes"]]
         distances = [{"system": name, **row}]
-        return Found(
-            claims, {"distances": distances, "modes": rows, plot.table: tables["drawn"]}, [plot]
-        )
+        shown = {"distances": distances, "modes": modes, plot.table: tables["drawn"]}
+        return Found(claims, shown, [plot])

@@ -76,9 +76,12 @@ def _headline(summary: Rows, claims: Sequence[Claim]) -> Claim:
     words = f"AutoNEB joins {_of_pairs(joined, pairs)} of {len(ours)} networks"
     others = [row for row in summary if row["way"] == OTHER]
     if others:
-        theirs = _of_pairs(sum(column_of(others, "joined")), sum(column_of(others, "pairs")))
+        joined_so = sum(column_of(others, "joined"))
+        pairs_so = sum(column_of(others, "pairs"))
+        theirs = _of_pairs(joined_so, pairs_so)
         words = f"{words}; in evaluation mode with interpolated statistics it joins {theirs}"
-    holds = all_hold([claim for claim in claims if claim.expected != NOTHING])
+    judged = [claim for claim in claims if claim.expected != NOTHING]
+    holds = all_hold(judged)
     return Claim("joined", words, share(joined, pairs), "all that follows", holds)
 
 
@@ -117,9 +120,10 @@ def _other_claim(ours: Row, theirs: Row, rows: Rows) -> Claim:
     higher = 0
     both = 0
     for row in by_way[OTHER]:
-        if own.get(row["pair"]) is not None:
+        barrier = own.get(row["pair"])
+        if barrier is not None:
             both += 1
-            higher += row["barrier"] is None or row["barrier"] > own[row["pair"]]
+            higher += row["barrier"] is None or row["barrier"] > barrier
     name = f"{ours['network']}_{OTHER}"
     if not both:
         unknown = Measured.nothing("no pair was joined both ways")
@@ -142,7 +146,9 @@ def _most(count: int, total: int) -> bool | None:
     low, high = interval(count, total)
     if low > HALF:
         return True
-    return False if high < HALF else None
+    if high < HALF:
+        return False
+    return None
 
 
 def plot_of(networks: Sequence[str]) -> Plot:

@@ -25,7 +25,8 @@ def claims_of(found: Rows, steps: Rows, widths: Rows) -> list[Claim]:
 def _is_near(row: Row) -> bool:
     apart = abs(row["coefficient"] - row["theory"])
     error = row.get("coefficient_stderr") or 0.0
-    return bool(apart < max(NEAR * row["theory"], SIGMAS * error))
+    room = max(NEAR * row["theory"], SIGMAS * error)
+    return bool(apart < room)
 
 
 def _found(rows: Rows) -> Claim:
@@ -43,7 +44,8 @@ def _found(rows: Rows) -> Claim:
         f"{number} of it at worst ({worst['system']})"
     )
     if missing:
-        words += f"; none for {', '.join(row['system'] for row in missing)}"
+        systems = ", ".join(row["system"] for row in missing)
+        words += f"; none for {systems}"
     holds: bool | None = len(near) == len(measured)
     if holds and missing:
         holds = None
@@ -61,11 +63,15 @@ def _refused(steps: Rows) -> Claim:
         words = f"a number is given at every step size, {len(wrong)} of them wrong"
         return Claim("steps", words, count, expected, False)
     largest = max(steps, key=lambda row: row["rate"])
+    is_refused = largest not in given
+    why = ""
+    if is_refused:
+        why = largest["coefficient_why"]
     words = (
         f"of {len(given)} numbers at {len(steps)} step sizes {len(wrong)} are wrong; refused from "
-        f"η = {min(rates):g} on: {largest['coefficient_why'] if largest not in given else ''}"
+        f"η = {min(rates):g} on: {why}"
     )
-    return Claim("steps", words, count, expected, not wrong and largest not in given)
+    return Claim("steps", words, count, expected, not wrong and is_refused)
 
 
 def _singular(widths: Rows) -> Claim:
@@ -86,8 +92,10 @@ def _other_heat(widths: Rows) -> Claim:
     shares = {}
     for row in widths:
         coefficient = Measured.read(row, "coefficient")
-        shares[row["width"]] = ratio(Measured(row["noise"]), coefficient, coefficient.why)
+        noise = Measured(row["noise"])
+        shares[row["width"]] = ratio(noise, coefficient, coefficient.why)
     told = "; ".join(f"{width} units: {share}" for width, share in shares.items())
-    last = shares[max(column_of(widths, "width"))]
+    widest = max(column_of(widths, "width"))
+    last = shares[widest]
     words = f"SGD's heat capacity ½Tr C over Langevin's λ: {told}"
     return Claim("heat", words, last, "", None)

@@ -46,10 +46,10 @@ class Rest:
         probes: int,
     ) -> "Rest":
         """Of a cloud [R, n]; `sketch` and `probes` as in `hessian_trace`."""
-        traces = [
-            hessian_trace(landscape, x, stream(seed, "trace", r), sketch, probes)
-            for r, x in enumerate(cloud)
-        ]
+        traces = []
+        for r, x in enumerate(cloud):
+            source = stream(seed, "trace", r)
+            traces.append(hessian_trace(landscape, x, source, sketch, probes))
         errors = np.array([trace.stderr or 0.0 for trace in traces])
         objective = values(landscape, cloud).double().cpu().numpy()
         norm = cloud.norm(dim=1).double().cpu().numpy()
@@ -80,10 +80,12 @@ class Quench:
     def floor(self, landscape: Landscape, cloud: Cloud, seed: int) -> list[Rest]:
         """Gradient descent at its end [A, n] and further down."""
         clouds = [cloud, *below(landscape, cloud, self.further, self.learning_rate)]
-        return [
-            Rest.at(landscape, points, key(seed, k), 2 * self.sketch, MORE * self.probes)
-            for k, points in enumerate(clouds)
-        ]
+        rests = []
+        for k, points in enumerate(clouds):
+            own = key(seed, k)
+            rest = Rest.at(landscape, points, own, 2 * self.sketch, MORE * self.probes)
+            rests.append(rest)
+        return rests
 
     def rests(
         self,
@@ -182,16 +184,20 @@ def lower(
     if len(loss_at_rest) < 2:
         return Measured.nothing("fewer than two replicas came to rest")
     if not loss.min() <= loss_at_rest.mean() <= loss.max():
+        words = by.replace("_", " ")
         return Measured.nothing(
-            f"their {by.replace('_', ' ')} is {loss_at_rest.mean():.4g}, gradient descent's "
+            f"their {words} is {loss_at_rest.mean():.4g}, gradient descent's "
             f"{loss.max():.4g} to {loss.min():.4g}"
         )
     inside = loss_at_rest.clip(loss.min(), loss.max())[:, None]  # [R, 1]
+    over_start = inside - loss[:-1]
+    over_end = inside - loss[1:]
     # [R], the first piece that passes each
-    passes = (inside - loss[:-1]) * (inside - loss[1:]) <= 0
+    passes = over_start * over_end <= 0
     k = passes.argmax(1)
     falls = np.diff(loss)
-    slopes = np.diff(trace) / np.where(falls == 0, np.inf, falls)
+    widths = np.where(falls == 0, np.inf, falls)
+    slopes = np.diff(trace) / widths
     descent = trace[k] + (loss_at_rest - loss[k]) * slopes[k]
     mean = Measured.mean(descent - rest.trace)
     assert mean.value is not None and mean.stderr is not None
