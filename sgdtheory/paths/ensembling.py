@@ -56,11 +56,14 @@ def _shared_mistakes(along: Profile) -> Row:
     assert along.test_errors is not None
     ends = along.test_errors[[0, -1]]
     mistakes = ends == 1
-    if not bool((mistakes | (ends == 0)).all()):
+    is_judged = mistakes | (ends == 0)
+    if not bool(is_judged.all()):
         raise UserError("only of classes is there a right and a wrong answer")
     first, last = mistakes
-    both = int((first & last).sum())
-    either = int((first | last).sum())
+    shared = first & last
+    of_any = first | last
+    both = int(shared.sum())
+    either = int(of_any.sum())
     share = None
     if either:
         share = both / either

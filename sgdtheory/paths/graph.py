@@ -6,7 +6,7 @@ which they were asked for, and decides ties.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import hypot, isfinite
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -149,7 +149,8 @@ def tree_means(nodes: Nodes, edges: Edges) -> tuple[Measured, Measured]:
     and not in them.
     """
     tree = spanning_tree(nodes, edges)
-    minima = sorted({node for pair in tree for node in pair})
+    ends = chain.from_iterable(tree)
+    minima = sorted(set(ends))
     bottoms = [nodes[node] for node in minima]
     tops = [higher_end(nodes, pair) + edges[pair].of_path for pair in tree]
     return Measured.mean(bottoms), Measured.mean(tops)

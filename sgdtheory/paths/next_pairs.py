@@ -2,7 +2,7 @@
 was interrupted plans what it would have planned."""
 
 from collections.abc import Collection, Iterable
-from itertools import combinations
+from itertools import combinations, product
 
 import networkx as nx
 
@@ -92,7 +92,9 @@ def _replacements(nodes: Nodes, edges: Edges, spent: set[Pair]) -> list[Pair]:
             continue
         cut = tree.copy()
         cut.remove_edge(*pair)
-        left, right = (nx.node_connected_component(cut, end) for end in pair)
+        left_end, right_end = pair
+        left = nx.node_connected_component(cut, left_end)
+        right = nx.node_connected_component(cut, right_end)
         across = _across(left, right)
         height = saddle(nodes, edges, pair)
         lower = [other for other in across if higher_end(nodes, other) < height]
@@ -103,8 +105,7 @@ def _replacements(nodes: Nodes, edges: Edges, spent: set[Pair]) -> list[Pair]:
 
 
 def _across(group: Iterable[Node], other: Iterable[Node]) -> set[Pair]:
-    others = list(other)
-    return {ordered(one, two) for one in group for two in others}
+    return {ordered(one, two) for one, two in product(group, other)}
 
 
 def _best(nodes: Nodes, candidates: Iterable[Pair], spent: set[Pair]) -> Pair | None:

@@ -36,7 +36,10 @@ def plane(landscape: Landscape, corners: Tensor, side: int, tell: Callable[[floa
     axes, at = coordinates(corners)
     low = at.min(0).values
     high = at.max(0).values
-    margin = (WHOLE if landscape.dim == 2 else MARGIN) * (high - low).max()
+    extent = (high - low).max()
+    margin = MARGIN * extent
+    if landscape.dim == 2:
+        margin = WHOLE * extent
     left, bottom = (low - margin).tolist()
     right, top = (high + margin).tolist()
     xs = torch.linspace(left, right, side, dtype=torch.float64)

@@ -34,7 +34,8 @@ def lowest_way(row: Row) -> Row:
     lowest = min(barrier["value"] for barrier in known.values())
     higher_end = row["path"]["train_loss"] - row["barrier"]["value"]
     room = ROUNDING * abs(higher_end)
-    simplest, *_ = (name for name, way in known.items() if way["value"] <= lowest + room)
+    low = [name for name, way in known.items() if way["value"] <= lowest + room]
+    simplest = low[0]
     return {"name": simplest, "barrier": dict(known[simplest])}
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 from torch import Tensor
 
@@ -58,7 +59,7 @@ class GraphOfMinima:
         rows = self.edge_rows
         count = len(nodes)
         if asked:
-            ends = {end for pair in asked for end in pair}
+            ends = set(chain.from_iterable(asked))
             wanted = len(asked)
         else:
             ends = set(range(count))

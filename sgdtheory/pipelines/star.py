@@ -4,7 +4,7 @@ its triangles."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import combinations
+from itertools import chain, combinations
 
 import networkx as nx
 from torch import Tensor
@@ -148,7 +148,8 @@ def centre_of(nodes: Nodes, tree: list[Pair]) -> Node:
 
 def cycles_of(renumberings: Mapping[Pair, Tensor], symmetry: Callable[[], Symmetry]) -> Rows:
     """The defect of every triangle A < B < C of pairs whose renumberings [units] are known."""
-    known = sorted({end for pair in renumberings for end in pair})
+    ends = chain.from_iterable(renumberings)
+    known = sorted(set(ends))
     triangles = []
     for a, b, c in combinations(known, 3):
         if {(a, b), (b, c), (a, c)} <= renumberings.keys():

@@ -58,11 +58,17 @@ def _groups(paths: Sequence[Path]) -> list[Group]:
 
 
 def _page(groups: Sequence[Group], out: Path | None) -> Path:
-    runs = [run for group in groups for run in group.runs]
+    runs = _runs_of(groups)
     out = out or _home(runs)
     claims = claims_of(runs)
     many = len(groups) < len(runs)
-    summaries = list(summaries_of(groups)) if many else []
+    summaries: Rows = []
+    means = None
+    compared: Sequence[Group] = [Group(run.path.name, [run]) for run in runs]
+    if many:
+        summaries = list(summaries_of(groups))
+        means = means_table(groups, claims)
+        compared = groups
     folder = Folder(out.parent)
     folder.write_text(f"{out.stem}.csv", csv_text(list(rows_of(groups))))
     if summaries:
@@ -73,14 +79,22 @@ def _page(groups: Sequence[Group], out: Path | None) -> Path:
         runs=list(_compared(groups, out, claims)),
         claims=[name.replace("_", " ") for name in claims],
         groups=groups if many else [],
-        means=means_table(groups, claims) if many else None,
+        means=means,
         summaries=_summaries_table(summaries) if many else None,
-        differences=_differences(groups if many else [Group(r.path.name, [r]) for r in runs]),
+        differences=_differences(compared),
         table=f"{out.stem}.csv",
         table_of_groups=f"{out.stem}-groups.csv" if summaries else None,
     )
     folder.write_text(out.name, page)
     return out
+
+
+def _runs_of(groups: Sequence[Group]) -> list[Brief]:
+    """The runs of all groups, one group after the other."""
+    runs = []
+    for group in groups:
+        runs += group.runs
+    return runs
 
 
 def runs_csv(paths: Sequence[Path]) -> str:
@@ -92,10 +106,11 @@ def show_compared(paths: Sequence[Path]) -> None:
     """What several runs of one command say together: their groups with means over seeds, and where
     the page is."""
     groups = _groups(paths)
-    claims = claims_of([run for group in groups for run in group.runs])
+    claims = claims_of(_runs_of(groups))
     found = means_table(groups, claims[:MOST_TOLD])
     print()
-    shared = " ".join(shared_words([group.runs[0] for group in groups]))
+    firsts = [group.runs[0] for group in groups]
+    shared = " ".join(shared_words(firsts))
     alike = f", all with {shared}" if shared and len(groups) > 1 else ""
     print_prose([f"{len(paths)} runs{alike}; means over seeds ± one standard error:"])
     print_table(found.headings, found.rows)

@@ -87,7 +87,8 @@ class FoundGroups:
                 inside.add(number)
             above = self._units.whole(above)
         slots = []
-        for axis in self._places[members[0]]:
+        first = members[0]
+        for axis in self._places[first]:
             places = [self._places[unit][axis] for unit in members]
             slots.append(Slot(*axis, torch.tensor(places)))
         return Group(len(members), tuple(slots), frozenset(inside))
@@ -121,7 +122,8 @@ class FoundGroups:
             if readers is None:
                 slots.append(slot)
                 continue
-            names = {slot.name} | {name for name, _ in readers}
+            names = {slot.name}
+            names.update(name for name, _ in readers)
             for name in names:
                 scales_met = self._labels.readings.get(name)
                 if scales_met != {slot.name}:

@@ -28,13 +28,16 @@ def minima(run: RunData) -> Figure | None:
     def paint(canvas: "Canvas") -> None:
         left, right = canvas.subplots(1, 2, sharey=True)
         for axes, what, scale in ((left, "loss", 1.0), (right, "error", 100.0)):
-            for split, colour, label in (("train", TRAIN, "training"), ("test", TEST, "test")):
-                _dots(axes, rows, f"{split}_{what}", scale, colour, label)
-        losses = [row.get(column) for row in rows for column in ("train_loss", "test_loss")]
+            _dots(axes, rows, f"train_{what}", scale, TRAIN, "training")
+            _dots(axes, rows, f"test_{what}", scale, TEST, "test")
+        losses = []
+        for row in rows:
+            losses += [row.get("train_loss"), row.get("test_loss")]
         if wants_log([loss for loss in losses if loss is not None]):
             log_axis(left.xaxis)
         left.set_xlabel(f"loss / {run.loss_unit}" if run.loss_unit else "loss")
-        right.set(xlabel=f"{error_of(run.results)} / %", xlim=(min(0.0, right.get_xlim()[0]), None))
+        lowest, _ = right.get_xlim()
+        right.set(xlabel=f"{error_of(run.results)} / %", xlim=(min(0.0, lowest), None))
         _name_rows(left, rows)
         right.tick_params(axis="y", length=0)
         handles, labels = left.get_legend_handles_labels()
@@ -68,8 +71,11 @@ def _values(rows: Rows) -> Figure:
         axes = canvas.subplots()
         _dots(axes, rows, "objective", 1.0, TRAIN)
         if _are_equal(values):
-            room = 0.5 * abs(values[0]) if abs(values[0]) > 1e-9 else 1.0
-            axes.set_xlim(values[0] - room, values[0] + room)
+            value = values[0]
+            room = 1.0
+            if abs(value) > 1e-9:
+                room = 0.5 * abs(value)
+            axes.set_xlim(value - room, value + room)
         axes.ticklabel_format(axis="x", useOffset=False)
         axes.set_xlabel("value at the minimum")
         _name_rows(axes, rows)
@@ -110,12 +116,16 @@ def _dots(
     colour: str,
     label: str | None = None,
 ) -> None:
-    heights, values, bars = [], [], []
+    heights = []
+    values = []
+    bars = []
     for y, row in enumerate(rows):
-        if row.get(column) is not None and isfinite(row[column]):
+        value = row.get(column)
+        if value is not None and isfinite(value):
+            error = row.get(f"{column}_stderr") or 0.0
             heights.append(y)
-            values.append(scale * row[column])
-            bars.append(scale * (row.get(f"{column}_stderr") or 0.0))
+            values.append(scale * value)
+            bars.append(scale * error)
     axes.errorbar(values, heights, xerr=bars, fmt="o", elinewidth=1.1, color=colour, label=label)
 
 

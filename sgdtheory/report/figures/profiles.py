@@ -178,7 +178,9 @@ def _known(values: list[float | None]) -> list[float]:
 
 def _range(edge: Row, names: list[str]) -> float:
     known = [edge["curves"][name]["train_loss"] for name in names if edge["curves"].get(name)]
-    found: list[float] = [x for losses in known for x in losses if x is not None]
+    found: list[float] = []
+    for losses in known:
+        found += [loss for loss in losses if loss is not None]
     return max(found) - min(found)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import MinLen
@@ -51,7 +52,7 @@ class MinimaInPairs(Study):
 
     def every_pair(self) -> list[tuple[str, int]]:
         """The networks' names, each with the numbers of its pairs."""
-        return [(name, pair) for name in self.networks for pair in range(self.pairs)]
+        return list(product(self.networks, range(self.pairs)))
 
     def units(self, run: Run) -> list[Unit]:
         """Two minima for each pair, and each case on two that are found."""
