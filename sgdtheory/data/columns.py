@@ -209,9 +209,9 @@ def _refuse_missing(values: "Series", where: str) -> None:
         )
 
 
-def _first_row(is_there: "Series") -> int:
-    """The number of the first row, from 1, of which this is true."""
-    return int(is_there.arg_true()[0]) + 1
+def _first_row(is_so: "Series") -> int:
+    """The number of the first row that is so, counted from 1."""
+    return int(is_so.arg_true()[0]) + 1
 
 
 def _no_numbers(values: "Series") -> str:
