@@ -34,10 +34,12 @@ def columns_of(path: Path, target: str | None, kind: str, where: str) -> Columns
     for a target that is not there, columns without a name, values that are missing, and values that
     are no numbers.
     """
-    frame, separator = _parquet(path, where), ","
+    told = []
+    frame = _parquet(path, where)
     if frame is None:
         frame, separator = _csv(path, where)
-    told = [f"fields are separated by {SEPARATORS[separator]}"] if separator != "," else []
+        if separator != ",":
+            told.append(f"fields are separated by {SEPARATORS[separator]}")
     frame, numbers = _without_row_numbers(frame, target, where)
     told += numbers
     columns = frame.columns
@@ -47,19 +49,22 @@ def columns_of(path: Path, target: str | None, kind: str, where: str) -> Columns
         )
     name = columns[-1] if target is None else target
     if name not in columns:
-        raise UserError(f"{where}: has no column {name!r}{nearest(name, columns)}")
+        hint = nearest(name, columns)
+        raise UserError(f"{where}: has no column {name!r}{hint}")
     inputs = []
     for column in columns:
-        _refuse_missing(frame[column], where)
+        series = frame[column]
+        _refuse_missing(series, where)
         if column == name:
             continue
-        values = frame[column].to_numpy()
+        values = series.to_numpy()
         if values.dtype.kind not in "fiub":
-            raise UserError(f"{where}: {_no_numbers(frame[column])}")
+            raise UserError(f"{where}: {_no_numbers(series)}")
         inputs.append(values.astype(np.float64))
     if kind != "classes" and (fault := _nearly_numbers(frame[name])):
         raise UserError(f"{where}: {fault}; if they name classes, say data.kind=classes")
-    return Columns(np.stack(inputs, 1), frame[name].to_numpy(), tuple(told))
+    features = np.stack(inputs, 1)
+    return Columns(features, frame[name].to_numpy(), tuple(told))
 
 
 # files
@@ -74,7 +79,12 @@ def _parquet(path: Path, where: str) -> "DataFrame | None":
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
-        raise UserError(f"{where}: cannot be read ({first_line(fault)[:160]})") from fault
+        raise UserError(f"{where}: {_unreadable(fault)}") from fault
+
+
+def _unreadable(fault: Exception) -> str:
+    why = first_line(fault)
+    return f"cannot be read ({why[:160]})"
 
 
 def _csv(path: Path, where: str) -> "tuple[DataFrame, Literal[',', ';', '\t']]":
@@ -85,7 +95,7 @@ def _csv(path: Path, where: str) -> "tuple[DataFrame, Literal[',', ';', '\t']]":
     try:
         frame = pl.read_csv(path, infer_schema_length=None, separator=separator)
     except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
-        why = _uneven(path, separator) or f"cannot be read ({first_line(fault)[:160]})"
+        why = _uneven(path, separator) or _unreadable(fault)
         raise UserError(f"{where}: {why}") from fault
     if all(map(_is_number, frame.columns)):
         raise UserError(
@@ -97,7 +107,8 @@ def _csv(path: Path, where: str) -> "tuple[DataFrame, Literal[',', ';', '\t']]":
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{where}: two columns are called {twice!r}; give them other names")
     frame.columns = names
-    return frame.with_columns([_stripped(frame[name]) for name in names]), separator
+    stripped = [_stripped(frame[name]) for name in names]
+    return frame.with_columns(stripped), separator
 
 
 def _separator(path: Path, where: str) -> "Literal[',', ';', '\t']":
@@ -182,18 +193,25 @@ def _without_row_numbers(
 def _counts_rows(values: "Series") -> bool:
     """Whether a column is 0, 1, … or 1, 2, …"""
     numbers = values.to_numpy()
-    if numbers.dtype.kind not in "fiu" or not len(numbers) or numbers[0] not in (0, 1):
+    count = len(numbers)
+    if numbers.dtype.kind not in "fiu" or not count or numbers[0] not in (0, 1):
         return False
-    return bool((numbers == np.arange(len(numbers)) + numbers[0]).all())
+    counted = np.arange(count) + numbers[0]
+    return bool((numbers == counted).all())
 
 
 def _refuse_missing(values: "Series", where: str) -> None:
     missing = values.null_count()
     if missing:
-        row = int(values.is_null().arg_true()[0]) + 1
+        row = _first_row(values.is_null())
         raise UserError(
             f"{where}: column {values.name!r} is empty in {missing} rows, first in row {row}"
         )
+
+
+def _first_row(is_so: "Series") -> int:
+    """The number of the first row that is so, counted from 1."""
+    return int(is_so.arg_true()[0]) + 1
 
 
 def _no_numbers(values: "Series") -> str:
@@ -219,7 +237,7 @@ def _nearly_numbers(values: "Series") -> str:
     if len(wrong) == 0:
         return ""
     word = str(wrong[0])[:LONGEST]
-    row = int(is_wrong.arg_true()[0]) + 1
+    row = _first_row(is_wrong)
     if WITH_COMMAS.fullmatch(word):
         return (
             f"column {values.name!r} has commas in its numbers ({word!r} in row {row}): decimals "
@@ -227,9 +245,12 @@ def _nearly_numbers(values: "Series") -> str:
         )
     if 2 * len(wrong) >= len(values):
         return ""
-    several = f"values that are no numbers in {len(wrong)} rows, first" if len(wrong) > 1 else ""
-    what = several or "a value that is no number:"
+    what = "a value that is no number:"
+    rows = "the row"
+    if len(wrong) > 1:
+        what = f"values that are no numbers in {len(wrong)} rows, first"
+        rows = "these rows"
     return (
         f"column {values.name!r} has {what} {word!r} in row {row}; write numbers, or take "
-        f"{'these rows' if several else 'the row'} out"
+        f"{rows} out"
     )

@@ -13,7 +13,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 Source: TypeAlias = Path | IO[bytes]  # of one compressed picture
-GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBX", "P", "PA", "RGBA")
+GREY = ("1", "L", "LA")
+COLOUR = ("RGB", "RGBX", "P", "PA", "RGBA")
 MOST_SIDE = 4096  # pixels squared: what a header may announce of one picture
 FRAMES = "only the first frame is read"
 ALPHA = "the alpha channel is left out"
@@ -39,11 +40,11 @@ def decoded(
         for row, (name, source) in enumerate(sources):
             pixels = _pixels(name, source, formats, left_out)
             if images is None:
-                height, width, channels = pixels.shape
-                refuse_what_does_not_fit(
-                    count * pixels.size, f"{name} and {count - 1:,} more of {height}x{width} pixels"
-                )
-                images, first = np.empty((count, height, width, channels), np.uint8), name
+                height, width, _ = pixels.shape
+                what = f"{name} and {count - 1:,} more of {height}x{width} pixels"
+                refuse_what_does_not_fit(count * pixels.size, what)
+                images = np.empty((count, *pixels.shape), np.uint8)
+                first = name
             if pixels.shape != images.shape[1:]:
                 raise UserError(
                     f"{name} is {_size(pixels)}, but {first} is {_size(images[0])}: all must "
@@ -70,7 +71,10 @@ def _pixels(
             left_out[FRAMES] += bool(getattr(picture, "is_animated", False))
             left_out[ALPHA] += _is_see_through(picture)
             mode = "L" if picture.mode in GREY else "RGB"
-            pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+            plain: Image.Image = picture
+            if picture.mode != mode:
+                plain = picture.convert(mode)
+            pixels = np.asarray(plain)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as fault:
         raise _too_large(name, "more pixels than Pillow opens") from fault
     except Exception as fault:  # a damaged file makes decoders raise whatever comes to their minds
@@ -78,8 +82,11 @@ def _pixels(
             raise
         if isinstance(fault, OSError) and fault.strerror:
             raise UserError(f"{name} cannot be read ({fault.strerror})") from fault
-        raise UserError(f"{name} cannot be decoded as {', '.join(formats)}") from fault
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+        known = ", ".join(formats)
+        raise UserError(f"{name} cannot be decoded as {known}") from fault
+    if pixels.ndim == 2:
+        return pixels[:, :, None]
+    return pixels
 
 
 def _too_large(name: str, what: str) -> UserError:
@@ -98,4 +105,5 @@ def _is_see_through(picture: Image.Image) -> bool:
 
 def _size(pixels: np.ndarray) -> str:
     height, width, channels = pixels.shape
-    return f"{height}x{width} pixels of {channels} channel{'s' if channels > 1 else ''}"
+    ending = "s" if channels > 1 else ""
+    return f"{height}x{width} pixels of {channels} channel{ending}"

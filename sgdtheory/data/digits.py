@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sgdtheory.annotations import Fraction, PositiveInt
+from sgdtheory.data.draw import draws_of
 from sgdtheory.data.images import Augment, Images, Mean, Scaling, Spread
 
 FILE = "sklearn/datasets/data/digits.csv.gz"  # 64 pixels and the class, an image a line
@@ -32,11 +33,13 @@ def digits(
     (None: all).
     """
     images, labels = _loaded()
-    pixels = np.rint(images * (255 / 16)).astype(np.uint8)[:, None]  # [N, 1, 8, 8]
-    test = _stratified(labels, test_share)
-    train_split, test_split = ((pixels[rows], labels[rows]) for rows in (~test, test))
+    stretched = np.rint(images * (255 / 16))
+    pixels = stretched.astype(np.uint8)[:, None]  # [N, 1, 8, 8]
+    is_test = _stratified(labels, test_share)
+    train = (pixels[~is_test], labels[~is_test])
+    test = (pixels[is_test], labels[is_test])
     return Images.from_arrays(
-        train_split, test_split, 10, "digits", augment, padding, scaling, limit, mean=mean, std=std
+        train, test, 10, "digits", augment, padding, scaling, limit, mean=mean, std=std
     )
 
 
@@ -52,15 +55,18 @@ def _loaded() -> tuple[np.ndarray, np.ndarray]:
         return images.reshape(-1, 8, 8), labels
     rows = np.loadtxt(file, delimiter=",")  # [N, 65]
     pixels = rows[:, :-1]
-    return pixels.reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
+    labels = rows[:, -1]
+    return pixels.reshape(-1, 8, 8), labels.astype(np.int64)
 
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:
     """Which examples [N] belong to the test set: ⌈share·N⌉ of them, from each class its share to
     within one."""
-    keys = np.random.Generator(np.random.PCG64(SPLIT_SEED)).random(len(labels))
+    count = len(labels)
+    keys = draws_of(SPLIT_SEED).random(count)
     order = np.lexsort((keys, labels))  # by class, at random within a class
-    size = int(np.ceil(share * len(labels)))
-    test = np.zeros(len(labels), dtype=bool)
-    test[order[np.arange(size) * len(labels) // max(size, 1)]] = True
+    size = int(np.ceil(share * count))
+    places = np.arange(size) * count // max(size, 1)
+    test = np.zeros(count, dtype=bool)
+    test[order[places]] = True
     return test

@@ -6,6 +6,11 @@ import numpy as np
 SEED = 0  # fixed: which examples are drawn is part of the data set, not of an experiment
 
 
+def draws_of(seed: int) -> np.random.Generator:
+    """Random numbers of numpy's PCG64: the same from one seed, whatever else is drawn."""
+    return np.random.Generator(np.random.PCG64(seed))
+
+
 def evenly(labels: np.ndarray, count: int) -> np.ndarray:
     """Which `count` of the examples with these labels [N] are drawn, their indices in order
     [min(count, N)].
@@ -14,11 +19,13 @@ def evenly(labels: np.ndarray, count: int) -> np.ndarray:
     their numbers differ by one at most, but for classes that have no more to give. A draw of fewer
     is part of every draw of more.
     """
-    generator = np.random.Generator(np.random.PCG64(SEED))
-    # by class, at random within a class
-    order = np.lexsort((generator.random(len(labels)), labels))
-    classes, starts, at = np.unique(labels[order], return_index=True, return_inverse=True)
+    generator = draws_of(SEED)
+    keys = generator.random(len(labels))
+    order = np.lexsort((keys, labels))  # by class, at random within a class
+    ordered = labels[order]
+    classes, starts, at = np.unique(ordered, return_index=True, return_inverse=True)
     round_of = np.arange(len(labels)) - starts[at]
-    turn = generator.permutation(len(classes))[at]
-    drawn: np.ndarray = np.sort(order[np.lexsort((turn, round_of))[:count]])
+    turns = generator.permutation(len(classes))
+    by_round = np.lexsort((turns[at], round_of))
+    drawn: np.ndarray = np.sort(order[by_round[:count]])
     return drawn

@@ -67,7 +67,9 @@ class Examples:
     def _check_classes(self, where: str, targets: Tensor) -> None:
         what = self.nouns[1]
         counts = targets != IGNORED
-        idle = ~counts.flatten(1).any(1) if targets.ndim > 1 else ~counts
+        idle = ~counts
+        if targets.ndim > 1:
+            idle = idle.flatten(1).all(1)
         if bool(idle.any()):
             raise UserError(
                 f"{where}: {int(idle.sum())} examples have no {what} that count (all are "
@@ -83,13 +85,12 @@ class Examples:
             )
 
     def _check_alike(self, train: Tensor, test: Tensor, what: str) -> None:
-        demand_alike(f"data {self.name}", train.shape, test.shape, what)
-        kinds = [x.dtype for x in (train, test)]
-        if kinds[0] != kinds[1]:
-            first, second = (str(kind).removeprefix("torch.") for kind in kinds)
-            raise UserError(
-                f"data {self.name}: training {what} are {first} but {second} in the test set"
-            )
+        where = f"data {self.name}"
+        demand_alike(where, train.shape, test.shape, what)
+        if train.dtype != test.dtype:
+            first = _kind_of(train)
+            second = _kind_of(test)
+            raise UserError(f"{where}: training {what} are {first} but {second} in the test set")
 
     @property
     def shape(self) -> Shape:
@@ -157,17 +158,20 @@ class Examples:
 def demand_alike(where: str, train: Sequence[int], test: Sequence[int], what: str) -> None:
     """Raise UserError where training and test parts of these shapes, N and those of an example, are
     no examples of one kind."""
-    if tuple(train[1:]) != tuple(test[1:]):
-        raise UserError(
-            f"{where}: training {what} are {tuple(train[1:])} but {tuple(test[1:])} in the test set"
-        )
+    of_training = tuple(train[1:])
+    of_test = tuple(test[1:])
+    if of_training != of_test:
+        raise UserError(f"{where}: training {what} are {of_training} but {of_test} in the test set")
 
 
 def check_finite(what: str, numbers: Tensor) -> None:
     """Raise UserError where some of numbers [N, …] are not finite."""
     if not numbers.is_floating_point():
         return
-    unfit = ~numbers.isfinite().flatten(1).all(1) if numbers.ndim > 1 else ~numbers.isfinite()
+    is_finite = numbers.isfinite()
+    if numbers.ndim > 1:
+        is_finite = is_finite.flatten(1).all(1)
+    unfit = ~is_finite
     count = int(unfit.sum())
     if count:
         first = int(unfit.nonzero()[0])
@@ -176,4 +180,8 @@ def check_finite(what: str, numbers: Tensor) -> None:
 
 def described(x: Tensor) -> str:
     """The dtype and shape of a tensor [...], for messages."""
-    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+    return f"{_kind_of(x)} {list(x.shape)}"
+
+
+def _kind_of(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")

@@ -31,7 +31,8 @@ class FloatImages(Images):
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        channels = self.train_inputs.cpu().double().transpose(0, 1).flatten(1)
+        images = self.train_inputs.cpu().double()
+        channels = images.transpose(0, 1).flatten(1)
         std, mean = torch.std_mean(channels, 1, correction=0)
         is_constant = (channels == channels[:, :1]).all(1)
         return mean, torch.where(is_constant, 1.0, std)
@@ -50,5 +51,7 @@ class FloatImages(Images):
 
     def scaled(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """(x − mean)/std, or x, of images [..., C, H, W]."""
-        zero, one = (values.to(images.device, dtype)[:, None, None] for values in self._origin)
-        return (images.to(dtype) - zero) / one
+        where = (images.device, dtype)
+        zero, one = (values.to(*where) for values in self._origin)
+        centred = images.to(dtype) - zero[:, None, None]
+        return centred / one[:, None, None]

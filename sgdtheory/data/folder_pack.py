@@ -63,17 +63,17 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
     sub-folders included.
     """
     test_name = _test_name(path)
-    names = {split: _classes(path, split) for split in ("train", test_name)}
-    if names["train"] != names[test_name]:
-        odd = min(set(names["train"]) ^ set(names[test_name]))
-        has, lacks = ("train", test_name) if odd in names["train"] else (test_name, "train")
-        raise UserError(f"data.path={path}: class {odd!r} is in {has}/ but not in {lacks}/")
+    classes = _classes(path, "train")
+    _refuse_others(path, classes, test_name)
+    names = ("train", test_name)
     folders = [name for name in _subfolders(path) if name not in names]
-    others = [file for split in names for file in _loose(path / split)]
+    others: list[Path] = []
+    for name in names:
+        others += _loose(path / name)
     left_out: Counter[str] = Counter()
     splits = []
-    for split in names:
-        read, more, unused = _read_split(path / split, names[split], path)
+    for name in names:
+        read, more, unused = _read_split(path / name, classes, path)
         splits.append(read)
         left_out += more
         others += unused
@@ -88,7 +88,22 @@ def read_folder(path: Path) -> tuple[Split, Split, int, tuple[str, ...]]:
     for what, count in left_out.items():
         if count:
             told.append(f"of {count:,} of the pictures {what}")
-    return splits[0], splits[1], len(names["train"]), tuple(told)
+    train, test = splits
+    return train, test, len(classes), tuple(told)
+
+
+def _refuse_others(path: Path, classes: list[str], test_name: str) -> None:
+    """UserError where the test set is not of the classes that are trained on."""
+    of_test = _classes(path, test_name)
+    odd = set(classes) ^ set(of_test)
+    if odd:
+        first = min(odd)
+        has = "train"
+        lacks = test_name
+        if first in of_test:
+            has = test_name
+            lacks = "train"
+        raise UserError(f"data.path={path}: class {first!r} is in {has}/ but not in {lacks}/")
 
 
 def pictures_of(path: Path) -> list[Path]:
@@ -102,7 +117,11 @@ def pictures_of(path: Path) -> list[Path]:
 
 
 def _test_name(path: Path) -> str:
-    return next((name for name in TEST_NAMES if (path / name).is_dir()), "test")
+    for name in TEST_NAMES:
+        folder = path / name
+        if folder.is_dir():
+            return name
+    return "test"
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -149,44 +168,55 @@ def _read_split(
     for label, name in enumerate(classes):
         found = _found(folder / name, path)
         if not found.pictures:
-            kinds = (
-                ", ".join(sorted({file.suffix or file.name for file in found.others})) or "nothing"
-            )
+            kinds = {file.suffix or file.name for file in found.others}
+            there = ", ".join(sorted(kinds)) or "nothing"
             raise UserError(
                 f"data.path={path}: {folder.name}/{name}/ has no pictures that are read "
-                f"({' '.join(SUFFIXES)}), but {kinds}"
+                f"({' '.join(SUFFIXES)}), but {there}"
             )
         files += found.pictures
         labels += [label] * len(found.pictures)
         others += found.others
-    sources = ((f"data.path={path}: {file.relative_to(path)}", file) for file in files)
+    sources = ((_called(file, path), file) for file in files)
     pixels, left_out = decoded(sources, len(files), FORMATS)
-    return (pixels, np.array(labels, dtype=np.int64)), left_out, others
+    split = (pixels, np.array(labels, dtype=np.int64))
+    return split, left_out, others
+
+
+def _called(file: Path, path: Path) -> str:
+    """A file below a folder, as messages begin."""
+    return f"data.path={path}: {file.relative_to(path)}"
 
 
 def _found(folder: Path, path: Path) -> Found:
     """All files below a folder; links are followed, hidden names left alone. Raises UserError for a
     picture that is no file."""
-    found, seen = Found([], []), set()
+    pictures = []
+    others = []
+    seen = set()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if (place := os.path.realpath(here)) in seen:  # a link that leads back up
+        place = os.path.realpath(here)
+        if place in seen:  # a link that leads back up
             folders.clear()
             continue
         seen.add(place)
         for name in names:
-            if not name.startswith("."):
-                (found.pictures if Path(name).suffix.lower() in SUFFIXES else found.others).append(
-                    Path(here, name)
-                )
-    for file in found.pictures:
+            if name.startswith("."):
+                continue
+            file = Path(here, name)
+            if file.suffix.lower() in SUFFIXES:
+                pictures.append(file)
+            else:
+                others.append(file)
+    for file in pictures:
         _demand_a_file(file, path)
-    return Found(sorted(found.pictures), sorted(found.others))
+    return Found(sorted(pictures), sorted(others))
 
 
 def _demand_a_file(file: Path, path: Path) -> None:
     """A FIFO or a device would be waited for, or read, for ever."""
-    name = f"data.path={path}: {file.relative_to(path)}"
+    name = _called(file, path)
     try:
         mode = file.stat().st_mode
     except OSError as fault:
@@ -202,9 +232,12 @@ def _demand_a_file(file: Path, path: Path) -> None:
 def _left_behind(others: list[Path], path: Path) -> str:
     if not others:
         return ""
-    named = ", ".join(str(file.relative_to(path)) for file in others[:MOST_NAMED])
+    first = others[:MOST_NAMED]
+    named = ", ".join(str(file.relative_to(path)) for file in first)
     more = " …" if len(others) > MOST_NAMED else ""
-    count = f"{len(others):,} files are" if len(others) > 1 else "1 file is"
+    count = "1 file is"
+    if len(others) > 1:
+        count = f"{len(others):,} files are"
     return (
         f"{count} not read, being no picture of a known kind ({' '.join(SUFFIXES)}): {named}{more}"
     )

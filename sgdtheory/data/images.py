@@ -66,21 +66,17 @@ class Images(Examples):
 
             kind = FloatImages
         if limit is not None:
-            train, test = (_drawn(split, limit) for split in (train, test))
+            train = _drawn(train, limit)
+            test = _drawn(test, limit)
             left = len(np.unique(train[1]))
             if left < classes:
-                told = (
-                    *told,
-                    f"data.limit={limit}: {left} of {classes} classes have a training image",
-                )
-        if len(train[1]) and (train[1] == train[1][0]).all():
-            more = (
-                ""
-                if limit is None
-                else f"; data.limit={limit} is too small"
-                if limit < classes
-                else ""
-            )
+                few = f"data.limit={limit}: {left} of {classes} classes have a training image"
+                told = (*told, few)
+        _, known = train
+        if len(known) and (known == known[0]).all():
+            more = ""
+            if limit is not None and limit < classes:
+                more = f"; data.limit={limit} is too small"
             raise UserError(
                 f"data {name}: all training images are of one class, and nothing is to be "
                 f"learned of them{more}"
@@ -126,9 +122,10 @@ class Images(Examples):
                 raise UserError(
                     f"data.{name} has {len(stated)} numbers for images of {channels} channels"
                 )
-        if (self.stated_mean is None) != (self.stated_std is None):
-            given, other = ("std", "mean") if self.stated_mean is None else ("mean", "std")
-            raise UserError(f"data.{given} is given without data.{other}; give both")
+        if self.stated_mean is None and self.stated_std is not None:
+            raise UserError("data.std is given without data.mean; give both")
+        if self.stated_mean is not None and self.stated_std is None:
+            raise UserError("data.mean is given without data.std; give both")
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
@@ -140,8 +137,10 @@ class Images(Examples):
         share = counts.double() / counts.sum(1, keepdim=True)  # [C, 256]
         values = torch.arange(256, dtype=torch.float64) / 255
         mean = share @ values
-        variance = (share * (values - mean[:, None]).square()).sum(1)
-        return mean, torch.where((counts > 0).sum(1) > 1, variance.sqrt(), 1.0)
+        about_mean = (values - mean[:, None]).square()
+        variance = (share * about_mean).sum(1)
+        occurring = (counts > 0).sum(1)
+        return mean, torch.where(occurring > 1, variance.sqrt(), 1.0)
 
     @cached_property
     def _affine(self) -> dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]]:
@@ -149,7 +148,8 @@ class Images(Examples):
 
     @cached_property
     def _fill(self) -> Tensor:
-        nearest = (255 * self._origin[0]).round().clamp(0, 255)
+        zero, _ = self._origin
+        nearest = (255 * zero).round().clamp(0, 255)
         return nearest.to(self.train_inputs.device, torch.uint8)
 
     @property
@@ -206,7 +206,9 @@ class Images(Examples):
 
     def augmentation(self, shape: Shape, stream: torch.Generator) -> Tensor | None:
         """Random draws for images [*shape, C, H, W], on the CPU; None when nothing is augmented."""
-        return None if self.augment == "none" else crop_flip_draws(shape, self.padding, stream)
+        if self.augment == "none":
+            return None
+        return crop_flip_draws(shape, self.padding, stream)
 
     def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
         """Bytes [..., C, H, W] shifted and flipped as drawn; the border is what scaling makes 0.

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.data.draw import draws_of
 from sgdtheory.data.examples import Examples
 
 # the digits, drawn by hand (Greydanus & Kobak 2020, Figure 2)
@@ -26,7 +27,8 @@ SHAPES = np.array(
 PADDING = (36, 60)  # zeros behind a shape
 SCALES = 0.4  # spread of its height, relative
 SHIFTS = 48  # places that it is moved by, at most
-CORRELATED, CORRELATION = 0.25, 2.0  # noise where there is no shape, and its width in places
+CORRELATED = 0.25  # noise where there is no shape
+CORRELATION = 2.0  # its width in places
 INDEPENDENT = 0.02  # noise everywhere
 SHEAR = 0.75  # spread of the slope
 LENGTH = 40  # numbers of an example
@@ -37,7 +39,7 @@ def mnist1d(examples: PositiveInt = 5000, draw: NonNegativeInt = 42) -> Examples
     """`examples` curves float32 [N, 40] of mean 0 and variance 1 in ten classes, four fifths of
     them for training, made by the paper's recipe from the seed `draw`; not the paper's own draws.
     """
-    generator = np.random.Generator(np.random.PCG64(draw))
+    generator = draws_of(draw)
     classes = len(SHAPES)
     labels = generator.permutation(np.arange(examples) % classes)
     signals = [_placed(shape, generator) for shape in SHAPES[labels]]
@@ -88,5 +90,6 @@ def _stretched(curve: np.ndarray, length: int) -> np.ndarray:
     """A curve [m] at `length` places, linear between its own."""
     count = len(curve)
     places = np.linspace(0, count - 1, length)
-    stretched: np.ndarray = np.interp(places, np.arange(count), curve)
+    own = np.arange(count)
+    stretched: np.ndarray = np.interp(places, own, curve)
     return stretched

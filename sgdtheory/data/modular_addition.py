@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgdtheory.annotations import Fraction, PositiveInt
+from sgdtheory.data.draw import draws_of
 from sgdtheory.data.examples import IGNORED, Examples
 from sgdtheory.errors import UserError
 
@@ -27,7 +28,9 @@ def modular_addition(
     """
     if p < 2:
         raise UserError(f"data.p={p}: sums modulo less than 2 are all the same")
-    first, second = (x.flatten() for x in torch.meshgrid(*[torch.arange(p)] * 2, indexing="ij"))
+    numbers = torch.arange(p)
+    first = numbers.repeat_interleave(p)
+    second = numbers.repeat(p)
     sums = (first + second) % p
     if form == "tokens":
         signs = torch.full_like(first, p)
@@ -36,17 +39,19 @@ def modular_addition(
         targets = torch.stack([nothing, nothing, sums], 1)
         outputs = p + 1
     else:
-        inputs = torch.cat([F.one_hot(first, p), F.one_hot(second, p)], 1).float()
+        marks = [F.one_hot(first, p), F.one_hot(second, p)]
+        inputs = torch.cat(marks, 1).float()
         targets = sums
         outputs = p
-    train, test = _split(p * p, train_share)
-    name = f"sums modulo {p}"
-    return Examples(inputs[train], targets[train], inputs[test], targets[test], outputs, name)
+    for_training, for_test = _split(p * p, train_share)
+    train = (inputs[for_training], targets[for_training])
+    test = (inputs[for_test], targets[for_test])
+    return Examples(*train, *test, outputs, f"sums modulo {p}")
 
 
 def _split(count: int, share: float) -> tuple[Tensor, Tensor]:
     """Indices of the training and of the test pairs, in order."""
-    order = np.random.Generator(np.random.PCG64(DRAW)).permutation(count)
+    order = draws_of(DRAW).permutation(count)
     cut = round(share * count)
     if not 0 < cut < count:
         raise UserError(f"data.train_share={share:g} of {count} sums leaves a split empty")

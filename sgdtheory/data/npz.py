@@ -49,10 +49,13 @@ def arrays_of(path: Path, where: str, wanted: Callable[[list[str]], tuple[str, .
     try:
         with ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            names = wanted(list(members))
-            _demand(list(members), names, where)
-            sizes = [_size_of(archive, members[name], f"{where}: {name}") for name in names]
-            refuse_what_does_not_fit(sum(sizes), where)
+            there = list(members)
+            names = wanted(there)
+            _demand(there, names, where)
+            size = 0
+            for name in names:
+                size += _size_of(archive, members[name], f"{where}: {name}")
+            refuse_what_does_not_fit(size, where)
             return {name: _read(archive, members[name]) for name in names}
     except UserError:
         raise
@@ -119,7 +122,13 @@ def _is_bare(path: Path) -> bool:
 def _demand(there: list[str], names: tuple[str, ...], where: str) -> None:
     missing = [name for name in names if name not in there]
     if missing:
+        first = missing[0]
         others = [name for name in there if name not in names]
-        hint = nearest(missing[0], others)
+        hint = nearest(first, others)
         known = ", ".join(there) or "none"
-        raise UserError(f"{where}: array {missing[0]!r} is missing (there are: {known}){hint}")
+        raise UserError(f"{where}: array {first!r} is missing (there are: {known}){hint}")
+
+
+def described(x: np.ndarray) -> str:
+    """The dtype and shape of an array [...], for messages."""
+    return f"{x.dtype} {list(x.shape)}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sgdtheory.data.decode import decoded
 from sgdtheory.data.images import Split
-from sgdtheory.data.npz import Pack, arrays_of
+from sgdtheory.data.npz import Pack, arrays_of, described
 from sgdtheory.errors import UserError
 
 PLAIN = ("train_images", "train_labels", "test_images", "test_labels")
@@ -59,17 +59,19 @@ def _pixels(pack: Pack, name: str, where: str) -> np.ndarray:
     """[N, C, H, W] from [N, H, W] or [N, H, W, C], of floating numbers also from [N, C, H, W]."""
     pixels = pack[name]
     is_float = pixels.dtype.kind == "f"
-    if not (pixels.dtype == np.uint8 or is_float) or pixels.ndim not in (3, 4):
+    is_known = is_float or pixels.dtype == np.uint8
+    if not is_known or pixels.ndim not in (3, 4):
         raise UserError(
             f"{where}: {name} must be uint8 or float32 [N, H, W] or [N, H, W, C], not "
-            f"{_described(pixels)}"
+            f"{described(pixels)}"
         )
     if is_float:
         pixels = pixels.astype(np.float32)
     if pixels.ndim == 3:
         return pixels[:, None]
     if is_float:
-        return np.moveaxis(pixels, _channels(pack, name, where), 1)
+        axis = _channels(pack, name, where)
+        return np.moveaxis(pixels, axis, 1)
     shape = list(pixels.shape)
     if shape[3] > MOST_CHANNELS >= shape[1]:
         raise UserError(f"{where}: {name} {shape} has its channels second; write [N, H, W, C]")
@@ -84,11 +86,11 @@ def _channels(pack: Pack, name: str, where: str) -> int:
         if said not in AXES:
             raise UserError(f"{where}: {LAYOUT} is {said!r}; it must be NHWC or NCHW")
         return AXES[said]
-    shape = pack[name].shape
+    shape = list(pack[name].shape)
     axes = [axis for axis in AXES.values() if shape[axis] <= MOST_CHANNELS]
     if len(axes) != 1:
         raise UserError(
-            f"{where}: {name} {list(shape)} may have its channels second or last; add an array "
+            f"{where}: {name} {shape} may have its channels second or last; add an array "
             f"{LAYOUT}, 'NHWC' or 'NCHW'"
         )
     return axes[0]
@@ -96,8 +98,8 @@ def _channels(pack: Pack, name: str, where: str) -> int:
 
 def _labels(pack: Pack, name: str, where: str) -> np.ndarray:
     labels = pack[name]
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise UserError(f"{where}: {name} must be integers [N], not {_described(labels)}")
+    if not _are_integers(labels, 1):
+        raise UserError(f"{where}: {name} must be integers [N], not {described(labels)}")
     return labels
 
 
@@ -129,9 +131,9 @@ def _pictures(data: np.ndarray, offsets: list[int], where: str) -> Iterator[tupl
 
 def _offsets(offsets: np.ndarray, jpeg: np.ndarray, count: int, where: str) -> list[int]:
     if jpeg.dtype != np.uint8 or jpeg.ndim != 1:
-        raise UserError(f"{where}: jpeg must be uint8 [bytes], not {_described(jpeg)}")
-    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise UserError(f"{where}: offsets must be int64 [N + 1], not {_described(offsets)}")
+        raise UserError(f"{where}: jpeg must be uint8 [bytes], not {described(jpeg)}")
+    if not _are_integers(offsets, 1):
+        raise UserError(f"{where}: offsets must be int64 [N + 1], not {described(offsets)}")
     if len(offsets) != count + 1:
         raise UserError(
             f"{where}: {count} labels need {count + 1} offsets, but there are {len(offsets)}"
@@ -156,13 +158,13 @@ def _classes(classes: np.ndarray, where: str) -> int:
 
 
 def _whole(number: np.ndarray, name: str, where: str) -> int:
-    if number.ndim != 0 or number.dtype.kind not in "iu":
-        raise UserError(f"{where}: {name} must be one integer, not {_described(number)}")
+    if not _are_integers(number, 0):
+        raise UserError(f"{where}: {name} must be one integer, not {described(number)}")
     return int(number)
 
 
-def _described(x: np.ndarray) -> str:
-    return f"{x.dtype} {list(x.shape)}"
+def _are_integers(array: np.ndarray, axes: int) -> bool:
+    return array.ndim == axes and array.dtype.kind in "iu"
 
 
 def _listed(labels: np.ndarray) -> str:

@@ -15,10 +15,19 @@ def polynomial(degree: PositiveInt = 2, examples: PositiveInt = 128) -> Examples
     (degree 3).
     """
     x = torch.linspace(0, 1, examples, dtype=torch.float64)
-    between = (x[1:] + x[:-1]) / 2 if examples > 1 else x
-    inputs = [_scaled(some, x)[:, None] for some in (x, between)]
-    targets = [_scaled(some**degree, x**degree) for some in (x, between)]
-    return Examples(inputs[0], targets[0], inputs[1], targets[1], 1, f"x^{degree}")
+    between = x
+    if examples > 1:
+        between = (x[1:] + x[:-1]) / 2
+    train = _pair(x, x, degree)
+    test = _pair(between, x, degree)
+    return Examples(*train, *test, 1, f"x^{degree}")
+
+
+def _pair(some: Tensor, x: Tensor, degree: int) -> tuple[Tensor, Tensor]:
+    """Inputs [N, 1] and targets [N] at some places [N], scaled as those at x [M] are."""
+    inputs = _scaled(some, x)
+    targets = _scaled(some**degree, x**degree)
+    return inputs[:, None], targets
 
 
 def _scaled(x: Tensor, like: Tensor) -> Tensor:

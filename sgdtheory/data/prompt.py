@@ -25,7 +25,8 @@ class _Reachable(urllib.request.BaseHandler):
     def http_open(self, request: urllib.request.Request) -> None:
         host = request.host
         if host not in self.known:
-            self.known[host] = _answers(host, PORTS.get(request.type, 443))
+            port = PORTS.get(request.type, 443)
+            self.known[host] = _answers(host, port)
         if not self.known[host]:
             raise URLError("its server cannot be reached")
         request.timeout = SILENCE
@@ -49,7 +50,9 @@ def _answers(host: str, port: int) -> bool:
     """Whether a connection can be made; in a thread, because nothing else ends a name server's
     silence."""
     name, colon, given = host.rpartition(":")
-    where = (name.strip("[]"), int(given)) if colon and given.isdigit() else (host, port)
+    where = (host, port)
+    if colon and given.isdigit():
+        where = (name.strip("[]"), int(given))
     found: list[bool] = []
 
     def ask() -> None:

@@ -5,6 +5,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from sgdtheory.data.draw import draws_of
+
 MOST_CLASSES = 6  # that are named
 WORD = 8  # bytes
 
@@ -31,7 +33,8 @@ def remarks_on(
             both += len(group) - len(of_train)
         if len(labels) > 1:
             torn += len(of_train)
-    blank = [_constant(images) for images in (train_images, test_images)]
+    blank_of_train = _constant(train_images)
+    blank_of_test = _constant(test_images)
     remarks = []
     if both:
         remarks.append(
@@ -43,9 +46,10 @@ def remarks_on(
             f"{torn:,} training images occur again with another label: no network gets them all "
             f"right"
         )
-    if any(blank):
+    if blank_of_train or blank_of_test:
         remarks.append(
-            f"{blank[0]:,} training and {blank[1]:,} test images are of one colour throughout"
+            f"{blank_of_train:,} training and {blank_of_test:,} test images are of one colour "
+            f"throughout"
         )
     remarks.append(_absent(train_labels, classes, "training"))
     remarks.append(_absent(test_labels, classes, "test"))
@@ -57,13 +61,11 @@ def _absent(labels: np.ndarray, classes: int, split: str) -> str:
     absent = np.flatnonzero(counts == 0)
     if not len(absent):
         return ""
-    named = [str(label) for label in absent[:MOST_CLASSES]]
+    named = ", ".join(str(label) for label in absent[:MOST_CLASSES])
     if len(absent) > MOST_CLASSES:
-        named[-1] += " …"
+        named += " …"
     present = classes - len(absent)
-    return (
-        f"no {split} image is of class {', '.join(named)} ({present} of {classes} classes have one)"
-    )
+    return f"no {split} image is of class {named} ({present} of {classes} classes have one)"
 
 
 def _identical(*splits: np.ndarray) -> list[list[int]]:
@@ -101,8 +103,7 @@ def _marks(images: np.ndarray) -> np.ndarray:
     if missing:
         rows = np.pad(rows, ((0, 0), (0, missing)))
     words = np.ascontiguousarray(rows).view(np.uint64)
-    generator = np.random.Generator(np.random.PCG64(0))
-    drawn = generator.integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
+    drawn = draws_of(0).integers(0, 1 << 63, words.shape[1], dtype=np.uint64)
     odd = drawn * np.uint64(2) + np.uint64(1)
     marks: np.ndarray = np.einsum("ij,j->i", words, odd)
     return marks

@@ -31,16 +31,23 @@ def stored(
         raise UserError(f"{where}: no file of safetensors, or a damaged one ({fault})") from None
     train = _pair(tensors, TRAIN, where)
     has_test = any(key in tensors for key in TEST)
-    test = _pair(tensors, TEST, where) if has_test else train
+    test = train
+    told: tuple[str, ...] = (NO_TEST,)
+    if has_test:
+        test = _pair(tensors, TEST, where)
+        told = ()
     known = outputs or outputs_for(train[1], test[1])
-    return Examples(*train, *test, known, name, () if has_test else (NO_TEST,))
+    return Examples(*train, *test, known, name, told)
 
 
 def outputs_for(train: Tensor, test: Tensor) -> int:
     """How many numbers a network gives for a target of [N, …]."""
-    if train.is_floating_point():
-        return 1 if train.ndim == 1 else train.shape[-1]
-    return int(max(train.max(), test.max())) + 1
+    if not train.is_floating_point():
+        largest = max(train.max(), test.max())
+        return int(largest) + 1
+    if train.ndim == 1:
+        return 1
+    return train.shape[-1]
 
 
 def tensors_of(data: Examples) -> Tensors:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sgdtheory.annotations import Content, Fraction, PositiveInt
 from sgdtheory.data.columns import columns_of
-from sgdtheory.data.draw import evenly
+from sgdtheory.data.draw import draws_of, evenly
 from sgdtheory.data.examples import Examples, demand_alike
-from sgdtheory.data.npz import arrays_of
+from sgdtheory.data.npz import arrays_of, described
 from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 
@@ -86,7 +86,9 @@ def table(
         if train.targets.ndim > 1:
             outputs = train.targets.shape[1]
         targets = _scaled(train.targets, test.targets, target_scaling, "targets", where)
-    return Examples(features[0], targets[0], features[1], targets[1], outputs, path.stem, told=told)
+    train_pair = (features[0], targets[0])
+    test_pair = (features[1], targets[1])
+    return Examples(*train_pair, *test_pair, outputs, path.stem, told=told)
 
 
 def _refuse_what_is_not_finite(splits: list[Split], where: str) -> None:
@@ -117,8 +119,9 @@ def _of_arrays(path: Path, where: str) -> list[Split]:
         inputs = pack[inputs_name]
         targets = pack[targets_name]
         if inputs.ndim != 2 or inputs.dtype.kind not in "fiub":
-            found = f"{inputs.dtype} {list(inputs.shape)}"
-            raise UserError(f"{where}: {inputs_name} must be numbers [N, d], not {found}")
+            raise UserError(
+                f"{where}: {inputs_name} must be numbers [N, d], not {described(inputs)}"
+            )
         rows = len(inputs)
         if targets.ndim not in (1, 2) or len(targets) != rows:
             shape = list(targets.shape)
@@ -169,8 +172,11 @@ def _alone(targets: np.ndarray) -> tuple[str, ...]:
     alone = known[counts == 1]
     if not len(alone):
         return ()
-    others = f" and {len(alone) - 1} others" if len(alone) > 1 else ""
-    return (f"class {str(alone[0])!r}{others}: one row only, for training; none for testing",)
+    first = str(alone[0])
+    others = ""
+    if len(alone) > 1:
+        others = f" and {len(alone) - 1} others"
+    return (f"class {first!r}{others}: one row only, for training; none for testing",)
 
 
 def _refuse_few(limit: int, targets: np.ndarray, where: str) -> None:
@@ -201,8 +207,9 @@ def _split(whole: Split, share: float, where: str) -> list[Split]:
     is_test[_drawn(whole.targets, size)] = True
     if whole.targets.dtype == np.int64:
         _, firsts = np.unique(whole.targets, return_index=True)
-        is_all = np.bincount(whole.targets[~is_test], minlength=len(firsts)) == 0
-        is_test[firsts[is_all]] = False  # a class of which no row is left has its first back
+        left = np.bincount(whole.targets[~is_test], minlength=len(firsts))
+        emptied = firsts[left == 0]
+        is_test[emptied] = False  # a class of which no row is left has its first back
     if not is_test.any():
         raise UserError(
             f"{where}: no row is left for testing, since classes have one row each; where the "
@@ -215,8 +222,7 @@ def _drawn(targets: np.ndarray, count: int) -> np.ndarray:
     """Which `count` rows are drawn, in order: evenly over classes, of numbers at random."""
     if targets.dtype == np.int64:
         return evenly(targets, count)
-    generator = np.random.Generator(np.random.PCG64(SPLIT))
-    order = generator.permutation(len(targets))
+    order = draws_of(SPLIT).permutation(len(targets))
     return np.sort(order[:count])
 
 

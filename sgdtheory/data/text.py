@@ -31,8 +31,9 @@ def topics(train: PositiveInt = 128, test: PositiveInt = 128, window: PositiveIn
     codes = torch.tensor([SYMBOLS.index(symbol) for symbol in text])
     cut = round((1 - TEST_SHARE) * len(codes))
     name = "Python's help topics"
-    split = [_windows(codes[:cut], train, window), _windows(codes[cut:], test, window)]
-    return Examples(*split[0], *split[1], len(SYMBOLS), name)
+    train_pair = _windows(codes[:cut], train, window)
+    test_pair = _windows(codes[cut:], test, window)
+    return Examples(*train_pair, *test_pair, len(SYMBOLS), name)
 
 
 def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:
@@ -44,6 +45,9 @@ def _windows(codes: Tensor, count: int, window: int) -> tuple[Tensor, Tensor]:
             f"{len(codes):,} there are"
         )
     starts = torch.arange(count) * len(codes) // count  # at least window + 1 apart
-    places = starts[:, None] + torch.arange(window + 1)
+    within = torch.arange(window + 1)
+    places = starts[:, None] + within
     cut = codes[places]  # [count, T + 1]
-    return cut[:, :-1].to(torch.uint8), cut[:, 1:].contiguous()
+    inputs = cut[:, :-1]
+    following = cut[:, 1:]
+    return inputs.to(torch.uint8), following.contiguous()

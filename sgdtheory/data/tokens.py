@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import Content, Fraction, PositiveInt
 from sgdtheory.data.examples import Examples
-from sgdtheory.data.npz import arrays_of
+from sgdtheory.data.npz import arrays_of, described
 from sgdtheory.errors import UserError
 from sgdtheory.runs.foreign import text_of
 
@@ -62,22 +62,28 @@ def _inputs_and_targets(windows: Tensor, known: int) -> tuple[Tensor, Tensor]:
 def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tensor, Tensor]:
     pack = arrays_of(path, where, _wanted)
     for name, array in pack.items():
-        axes = 1 if name == "tokens" else 2
+        axes = 2
+        wanted = "[N, T + 1]"
+        if name == "tokens":
+            axes = 1
+            wanted = "[L]"
         if array.dtype.kind not in "iu" or array.ndim != axes:
-            wanted = "[L]" if axes == 1 else "[N, T + 1]"
-            found = f"{array.dtype} {list(array.shape)}"
+            found = described(array)
             raise UserError(f"{where}: {name} must be integers {wanted}, not {found}")
-        if array.size and array.min() < 0:
-            raise UserError(f"{where}: {name} holds {array.min()}; codes are 0, 1, …")
+        if array.size:
+            lowest = array.min()
+            if lowest < 0:
+                raise UserError(f"{where}: {name} holds {lowest}; codes are 0, 1, …")
     codes = {}
     for name, array in pack.items():
         codes[name] = torch.from_numpy(array.astype(np.int64))
     if "tokens" in codes:
         return _cut(codes["tokens"], window, share, where)
     for name, split in codes.items():
-        sequences, length = split.shape
+        shape = list(split.shape)
+        sequences, length = shape
         if sequences < 1 or length < 2:
-            raise UserError(f"{where}: {name} {list(split.shape)} holds no sequence of 2 codes")
+            raise UserError(f"{where}: {name} {shape} holds no sequence of 2 codes")
     return codes["train"], codes["test"]
 
 
@@ -89,7 +95,8 @@ def _wanted(there: list[str]) -> tuple[str, ...]:
 
 def _characters(path: Path) -> Tensor:
     text = text_of(path, MOST_TEXT, "text")
-    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    encoded = text.encode("utf-32-le")
+    points = np.frombuffer(encoded, dtype=np.uint32)
     known, codes = np.unique(points, return_inverse=True)
     if len(known) < 2:
         raise UserError(f"data.path={path}: a text of {len(known)} different characters")

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
@@ -62,27 +63,37 @@ def torchvision_set(
     try:
         # torchvision prints its progress; results alone belong on stdout
         with redirect_stdout(sys.stderr), prompt_requests():
-            kind = getattr(datasets, known.kind)
-            splits = [kind(str(root), train=train, download=download) for train in (True, False)]
+            read = partial(getattr(datasets, known.kind), str(root), download=download)
+            train_set = read(train=True)
+            test_set = read(train=False)
     except (RuntimeError, OSError, EOFError, HTTPException) as fault:
         where = root.absolute()
         if download:
-            lines = str(getattr(fault, "reason", fault)).splitlines() or [type(fault).__name__]
-            why = " ".join(dict.fromkeys((lines[0], lines[-1])))
-            what = f"data={name}: could not be downloaded to {where} ({why})"
+            what = f"data={name}: could not be downloaded to {where} ({_why(fault)})"
         else:
             what = (
                 f"data={name}: not found whole in {where}; data.download=true fetches it, "
                 f"--dry-run does not"
             )
         raise UserError(f"{what}\n{known.advice}, or use data=images data.path=pack.npz") from fault
-    train, test = ((_channels_first(split.data), np.asarray(split.targets)) for split in splits)
+    train = (_channels_first(train_set.data), np.asarray(train_set.targets))
+    test = (_channels_first(test_set.data), np.asarray(test_set.targets))
     found = Images.from_arrays(
         train, test, known.classes, name, augment, padding, scaling, limit, mean=mean, std=std
     )
     # Files of CIFAR are verified by torchvision wherever they are read, those of MNIST only when
     # they are unpacked.
-    return replace(found, content_sha256=None if name in VERIFIED else _digest(*train, *test))
+    if name in VERIFIED:
+        return found
+    return replace(found, content_sha256=_digest(*train, *test))
+
+
+def _why(fault: Exception) -> str:
+    """The first and the last line of what a download says of its end."""
+    reason = str(getattr(fault, "reason", fault))
+    lines = reason.splitlines() or [type(fault).__name__]
+    ends = dict.fromkeys((lines[0], lines[-1]))
+    return " ".join(ends)
 
 
 def _digest(*arrays: np.ndarray) -> str:
@@ -96,4 +107,6 @@ def _digest(*arrays: np.ndarray) -> str:
 def _channels_first(pixels: ArrayLike) -> np.ndarray:
     """[N, H, W, C] of CIFAR, or [N, H, W] of MNIST, as [N, C, H, W]."""
     images = np.asarray(pixels)
-    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    if images.ndim == 3:
+        return images[:, None]
+    return images.transpose(0, 3, 1, 2)

@@ -118,7 +118,8 @@ def log_density(points: Array, window: int | None = None) -> tuple[Array, Array]
     smallest = np.finfo(np.float64).tiny
     distances = ordered[above] - ordered[below]
     gaps = np.maximum(distances, smallest)
-    counted = digamma(above - below) - np.log(count + 1)
+    neighbours = digamma(above - below)
+    counted = neighbours - np.log(count + 1)
     logs = counted - np.log(gaps)
     return ordered, logs
 

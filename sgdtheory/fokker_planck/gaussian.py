@@ -83,7 +83,8 @@ def free_energy(
     energy = 0.5 * (spread + shift - of_mean)
     freedoms = points - torch.arange(1, n + 1, dtype=torch.float64)
     digammas = torch.digamma(freedoms / 2)
-    bias = float(digammas.sum()) - n * log((points - 1) / 2)
+    half_freedom = (points - 1) / 2
+    bias = float(digammas.sum()) - n * log(half_freedom)
     volume = torch.logdet(covariance) - bias
     gauss = n * log(2 * pi * e)
     entropy = 0.5 * (volume + gauss)

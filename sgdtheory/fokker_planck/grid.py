@@ -66,9 +66,12 @@ class GridFokkerPlanck:
     def centres(self) -> Array:
         """Of the cells, [M, k], the last axis fastest."""
         steps = np.arange(self.cells) + 0.5
-        axes = [low + width * steps for low, width in zip(self.low, self.widths, strict=True)]
+        axes = []
+        for low, width in zip(self.low, self.widths, strict=True):
+            axes.append(low + width * steps)
         grid = np.meshgrid(*axes, indexing="ij")
-        return np.stack(grid, -1).reshape(-1, len(self.low))
+        centres = np.stack(grid, -1)
+        return centres.reshape(-1, len(axes))
 
     @cached_property
     def potential(self) -> Array:
@@ -79,10 +82,11 @@ class GridFokkerPlanck:
     def _jumps(self, axis: int) -> tuple[Array, Array, Array, Array]:
         """Between neighbours along an axis: where from and where to, and the rates there and
         back."""
-        cells = np.arange(self.centres.shape[0]).reshape(self.shape)
-        last = cells.shape[axis] - 1
-        here = cells.take(range(last), axis).ravel()
-        there = cells.take(range(1, last + 1), axis).ravel()
+        cells = np.arange(len(self.centres)).reshape(self.shape)
+        all_but_last = range(self.cells - 1)
+        all_but_first = range(1, self.cells)
+        here = cells.take(all_but_last, axis).ravel()
+        there = cells.take(all_but_first, axis).ravel()
         halfway = (self.centres[here] + self.centres[there]) / 2
         noise = self.noise(self.centres)[:, axis]
         between = self.noise(halfway)[:, axis]
@@ -117,11 +121,11 @@ class GridFokkerPlanck:
         """p_ss [M], the share of each cell: Gp = 0, solved with the lowest cell's p held at one."""
         held = int(self.potential.argmin())
         others = np.delete(np.arange(len(self.centres)), held)
-        generator = self.generator
-        inflow = generator[others][:, [held]].toarray().ravel()
-        inside = generator[others][:, others]
+        rates = self.generator[others]
+        inflow = rates[:, [held]].toarray().ravel()
+        inside = csc_array(rates[:, others])
         p = np.ones(len(self.centres))
-        p[others] = spsolve(csc_array(inside), -inflow)
+        p[others] = spsolve(inside, -inflow)
         p = p.clip(0.0)  # rounding leaves −1e-20
         shares: Array = p / p.sum()
         return shares
@@ -138,20 +142,20 @@ class GridFokkerPlanck:
         KL(ρ‖e^{−L/T}/Z), to every density ρ that has it."""
 
         def excess(logarithm: float) -> float:
-            temperature = exp(logarithm)
-            return float((self.gibbs(temperature) * self.potential).sum()) - mean
+            shares = self.gibbs(exp(logarithm))
+            energies = shares * self.potential
+            return float(energies.sum()) - mean
 
-        scale = self.temperature * float(self.noise(self.centres).mean())
-        middle = log(scale)
+        noise = float(self.noise(self.centres).mean())
+        middle = log(self.temperature * noise)
         return exp(brentq(excess, middle - SEARCHED, middle + SEARCHED))
 
     def binned(self, shares: Array, bins: int) -> Array:
         """Shares [bins^k] of larger cells, of shares [M]; `bins` along each axis divides
         `cells`."""
         fine = self.cells // bins
-        split: list[int] = []
-        for _ in self.low:
-            split += [bins, fine]
-        within = tuple(range(1, 2 * len(self.low), 2))
+        axes = len(self.low)
+        split = [bins, fine] * axes
+        within = tuple(range(1, 2 * axes, 2))
         sums: Array = shares.reshape(split).sum(within)
         return sums.ravel()

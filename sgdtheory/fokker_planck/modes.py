@@ -1,5 +1,6 @@
 """Where the density of a cloud is highest, from its histogram, with an error."""
 
+from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -33,13 +34,18 @@ def mode_of(counts: Array, centres: Array, near: Array, reach: float) -> list[Me
     if used.sum() <= len(terms):
         return [Measured.nothing("too few bins at the top of the density") for _ in near]
     weights = counts[used]
-    top = centres[used][weights.argmax()]
-    places = centres[used] - top
-    columns = [places[:, list(term)].prod(1) for term in terms]
+    bins = centres[used]
+    top = bins[weights.argmax()]
+    places = bins - top
+    columns = []
+    for term in terms:
+        factors = places[:, list(term)]
+        columns.append(factors.prod(1))
     design = np.stack(columns, 1)
     weighted = weights[:, None] * design
     precision = design.T @ weighted  # of the coefficients
-    coefficients = np.linalg.solve(precision, weighted.T @ np.log(weights))
+    logs = np.log(weights)
+    coefficients = np.linalg.solve(precision, weighted.T @ logs)
     best = np.zeros(len(top))
     for _ in range(NEWTON):
         slopes = _first(terms, best)
@@ -51,8 +57,8 @@ def mode_of(counts: Array, centres: Array, near: Array, reach: float) -> list[Me
     spread = np.linalg.solve(precision, moves.T)
     variances = (moves * spread.T).sum(1)
     found = []
-    for place, variance in zip(top + best, variances, strict=True):
-        found.append(Measured(float(place), float(np.sqrt(variance))))
+    for place, error in zip(top + best, np.sqrt(variances), strict=True):
+        found.append(Measured(float(place), float(error)))
     return found
 
 
@@ -67,9 +73,8 @@ def _first(terms: list[Term], x: Array) -> Array:
     """The gradients of all terms at x [k], [terms, k]."""
     slopes = np.zeros((len(terms), len(x)))
     for row, term in zip(slopes, terms, strict=True):
-        for i, axis in enumerate(term):
-            others = list(term[:i] + term[i + 1 :])
-            row[axis] += x[others].prod()
+        for axis, others in _factors(term):
+            row[axis] += x[list(others)].prod()
     return slopes
 
 
@@ -77,7 +82,13 @@ def _second(coefficients: Array, terms: list[Term], x: Array) -> Array:
     """The Hessian [k, k] of the polynomial at x [k]."""
     curvature = np.zeros((len(x), len(x)))
     for coefficient, term in zip(coefficients, terms, strict=True):
-        for i, axis in enumerate(term):
-            others = term[:i] + term[i + 1 :]
-            curvature[axis] += coefficient * _first([others], x)[0]
+        for axis, others in _factors(term):
+            slopes = _first([others], x)[0]
+            curvature[axis] += coefficient * slopes
     return curvature
+
+
+def _factors(term: Term) -> Iterator[tuple[int, Term]]:
+    """Each coordinate of a product, and the product of the others."""
+    for i, axis in enumerate(term):
+        yield axis, term[:i] + term[i + 1 :]

@@ -1,6 +1,7 @@
 """Second moments of SGD on linear regression, whose noise grows with the distance: where they
 collapse, and where they come to rest."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ def top_mode(mapped: Tensor) -> TopMode:
     n = round(len(mapped) ** 0.5)
     mode = vectors[:, -1].reshape(n, n)
     mode = (mode + mode.T) / 2
-    return TopMode(float(values[-1]), mode * mode.trace().sign())
+    side = mode.trace().sign()
+    return TopMode(float(values[-1]), mode * side)
 
 
 def collapse_threshold(inputs: Tensor, size: int) -> float:
@@ -127,4 +129,5 @@ def collapse_of(drift: float) -> float:
     high = drift**0.5
     while lyapunov_exponent(drift, high) > 0:
         high = 2 * high
-    return float(brentq(lambda spread: lyapunov_exponent(drift, spread), high / 2, high))
+    exponent_at = partial(lyapunov_exponent, drift)
+    return float(brentq(exponent_at, high / 2, high))

@@ -80,9 +80,11 @@ def top_eigenpairs(landscape: Landscape, theta: Tensor, count: int) -> tuple[Ten
     if n <= DENSE or count + KRYLOV >= n:
         matrix = hessian(landscape, theta).cpu().double()
         values, vectors = np.linalg.eigh(matrix.numpy())
-        values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
+        values = np.flip(values)[:count]
+        vectors = np.flip(vectors, 1)[:, :count]
     else:
         rounding = torch.finfo(theta.dtype).eps
         operator = hessian_operator(landscape, theta)
         values, vectors = leading_eigenpairs(operator, count, rounding)
-    return torch.from_numpy(values.copy()), torch.from_numpy(vectors.T.copy())
+    rows = vectors.T
+    return torch.from_numpy(values.copy()), torch.from_numpy(rows.copy())

@@ -39,10 +39,13 @@ def leading_eigenpairs(
     source = stream(0, "copies")
     if count == 1:
         return values, vectors  # further copies of the largest would not be kept
+    tolerance = max(RESIDUAL, n**0.5 * rounding)
     for _ in range(count):
         rest = _without(operator, values, vectors)
-        bound = max(RESIDUAL, n**0.5 * rounding) * float(np.abs(values).max())
-        if not _has_above(rest, float(values[-1]), bound, _random(n, vectors, source)):
+        bound = tolerance * float(np.abs(values).max())
+        lowest = float(values[-1])
+        probe = _random(n, vectors, source)
+        if not _has_above(rest, lowest, bound, probe):
             return values, vectors
         more = min(count, n - count - 1)
         anew = _random(n, vectors, source)
@@ -50,7 +53,8 @@ def leading_eigenpairs(
         values = np.concatenate([values, others])
         vectors = np.concatenate([vectors, states], 1)
         order = np.argsort(-values, kind="stable")[:count]
-        values, vectors = values[order], vectors[:, order]
+        values = values[order]
+        vectors = vectors[:, order]
     raise ArpackNoConvergence(
         f"after {count} searches there are still eigenvalues above the {count} largest found",
         values,
@@ -71,13 +75,15 @@ def _largest(
 def _without(operator: LinearOperator, values: Array, vectors: Array) -> LinearOperator:
     """The operator on the complement of orthonormal columns [n, k]; these are given an eigenvalue
     below those that are asked for."""
-    lowest = float(values.min()) - float(np.abs(values).max())
+    largest = float(np.abs(values).max())
+    lowest = float(values.min()) - largest
 
     def product(vector: Array) -> Array:
         flat = vector.reshape(-1)
         inside = vectors @ (vectors.T @ flat)
         image = operator.matvec(flat - inside)
-        left: Array = image - vectors @ (vectors.T @ image) + lowest * inside
+        outside = image - vectors @ (vectors.T @ image)
+        left: Array = outside + lowest * inside
         return left
 
     return LinearOperator(operator.shape, matvec=product, dtype=np.float64)
@@ -88,10 +94,16 @@ def _has_above(rest: LinearOperator, lowest: float, bound: float, start: Array) 
 
     ARPACK's residuals are relative to what it finds: with this shift, to about the lowest.
     """
-    shift = bound + (lowest if lowest > 0 else -2 * lowest)
-    shifted = LinearOperator(
-        rest.shape, matvec=lambda vector: rest.matvec(vector) + shift * vector, dtype=np.float64
-    )
+    raised = lowest
+    if lowest <= 0:
+        raised = -2 * lowest
+    shift = bound + raised
+
+    def product(vector: Array) -> Array:
+        image: Array = rest.matvec(vector)
+        return image + shift * vector
+
+    shifted = LinearOperator(rest.shape, matvec=product, dtype=np.float64)
     for residual in LOOKS:
         (value,), state = _largest(shifted, 1, start, LOOKING, residual)
         if value > lowest + shift + bound:

@@ -51,13 +51,20 @@ def batches_apart(landscape: Landscape, cloud: Cloud) -> None:
         _rows_are_apart(landscape, cloud, _indices(landscape, cloud))
         _examples_have_a_mean(landscape, cloud)
     elif is_sampled(landscape):
-        _rows_are_apart(landscape, cloud, landscape.sample(len(cloud), SIZE, stream(0, "rows")))
+        drawn = landscape.sample(len(cloud), SIZE, stream(0, "rows"))
+        _rows_are_apart(landscape, cloud, drawn)
         _draws_have_a_mean(landscape, cloud[:1])
 
 
 def _found(landscape: Landscape, cloud: Cloud, batch: Batch | None) -> Found:
     values, gradients = value_and_grad(landscape, cloud, batch)
     return Found(values.double(), gradients.double())
+
+
+def _of_examples(landscape: WithExamples, cloud: Cloud, indices: Tensor) -> Found:
+    """What the examples of these indices [b] give at a cloud [P, n]."""
+    batch = landscape.batch(indices[None])
+    return _found(landscape, cloud, batch)
 
 
 def _indices(landscape: WithExamples, cloud: Cloud) -> Batch:
@@ -70,8 +77,12 @@ def _indices(landscape: WithExamples, cloud: Cloud) -> Batch:
 def _rows_are_apart(landscape: Landscape, cloud: Cloud, batch: Batch) -> None:
     """Row p of a cloud [P, n] with row p of a batch gives what it gives among others."""
     together = _found(landscape, cloud, batch)
-    rows = [slice(row, row + 1) for row in range(len(cloud))]
-    found = [_found(landscape, cloud[row], of_rows(batch, row, len(cloud))) for row in rows]
+    points = len(cloud)
+    found = []
+    for p in range(points):
+        row = slice(p, p + 1)
+        own = of_rows(batch, row, points)
+        found.append(_found(landscape, cloud[row], own))
     alone = _joined(found)
     apart = _difference(together, alone, together)
     if not apart <= HARMLESS:
@@ -85,13 +96,13 @@ def _rows_are_apart(landscape: Landscape, cloud: Cloud, batch: Batch) -> None:
 def _examples_have_a_mean(landscape: WithExamples, cloud: Cloud) -> None:
     """A batch is the mean of its examples, and the whole that of a partition of all of them, at the
     points of a cloud [P, n]."""
-    order = torch.randperm(landscape.count, generator=stream(0, "parts")).to(cloud.device)
+    shuffled = torch.randperm(landscape.count, generator=stream(0, "parts"))
+    order = shuffled.to(cloud.device)
     title = title_of(landscape)
     few = order[:PARTS]
-    singles = [_found(landscape, cloud, landscape.batch(one[None, None])) for one in few]
-    apart = _apart_from_mean(
-        _found(landscape, cloud, landscape.batch(few[None])), singles, [1.0] * len(few)
-    )
+    singles = [_of_examples(landscape, cloud, one[None]) for one in few]
+    together = _of_examples(landscape, cloud, few)
+    apart = _apart_from_mean(together, singles, [1.0] * len(few))
     if not apart <= HARMLESS:
         raise UserError(
             f"landscape: a batch of {len(few)} examples of {title} is not the mean of them one by "
@@ -99,9 +110,10 @@ def _examples_have_a_mean(landscape: WithExamples, cloud: Cloud) -> None:
             f"batch (no sum), with all that is added to it in every batch"
         )
     parts = order.chunk(PARTS)
-    means = [_found(landscape, cloud, landscape.batch(part[None])) for part in parts]
+    means = [_of_examples(landscape, cloud, part) for part in parts]
     sizes = [float(len(part)) for part in parts]
-    apart = _apart_from_mean(_found(landscape, cloud, None), means, sizes)
+    whole = _found(landscape, cloud, None)
+    apart = _apart_from_mean(whole, means, sizes)
     if not apart <= HARMLESS:
         raise UserError(
             f"landscape: the whole objective of {title}, losses(cloud, None), is not the mean of "
@@ -114,29 +126,40 @@ def _draws_have_a_mean(landscape: Sampled, point: Cloud) -> None:
     """Many draws at one point [1, n] are independent, and their mean is the whole."""
     source = stream(0, "draws")
     fewest, most = ROWS
-    rows = min(most, max(fewest, NUMBERS // (CALLS * point.shape[1])))
+    fitting = NUMBERS // (CALLS * point.shape[1])
+    rows = min(most, max(fewest, fitting))
     copies = point.expand(rows, -1)
     draws = []
     for _ in range(CALLS):
-        found = _found(landscape, copies, landscape.sample(rows, SIZE, source))
+        batch = landscape.sample(rows, SIZE, source)
+        found = _found(landscape, copies, batch)
         draws.append(_in_sums(found))
     seen = torch.stack(draws)  # [calls, rows, 1 + sums]
-    expected = _in_sums(_found(landscape, point, None))[0]
-    values, slopes = _size(seen[0, :, :1]), _size(seen[0, :, 1:])
-    scale = torch.cat([values[None], slopes.expand_as(expected[1:])])
+    whole = _found(landscape, point, None)
+    expected = _in_sums(whole)[0]
+    first = seen[0]
+    value = _size(first[:, :1])
+    slope = _size(first[:, 1:])
+    slopes = slope.expand_as(expected[1:])
+    scale = torch.cat([value[None], slopes])
     _refuse_shared_draws(landscape, seen, scale)
     flat = seen.flatten(0, 1)
-    errors = flat.std(0) / len(flat) ** 0.5
-    off = (flat.mean(0) - expected).abs()
+    count = len(flat)
+    mean = flat.mean(0)
+    errors = flat.std(0) / count**0.5
+    off = (mean - expected).abs()
     bounds = SIGMAS * errors + HARMLESS * scale
     if bool((off <= bounds).all()):
         return
-    worst = int((off / bounds.clamp_min(torch.finfo(off.dtype).tiny)).argmax())
+    excess = off / _above_zero(bounds)
+    worst = int(excess.argmax())
     what = "a component of the gradient" if worst else "the objective"
+    found_mean = float(mean[worst])
+    error = float(errors[worst])
     raise UserError(
-        f"landscape: the mean of {len(flat):,} batches of {title_of(landscape)} is not its whole "
-        f"objective, losses(cloud, None): {what} is {float(flat.mean(0)[worst]):.4g} ± "
-        f"{float(errors[worst]):.1g} over batches, whole {float(expected[worst]):.4g}; noise must "
+        f"landscape: the mean of {count:,} batches of {title_of(landscape)} is not its whole "
+        f"objective, losses(cloud, None): {what} is {found_mean:.4g} ± "
+        f"{error:.1g} over batches, whole {float(expected[worst]):.4g}; noise must "
         f"have the mean 0"
     )
 
@@ -147,7 +170,8 @@ def _in_sums(found: Found) -> Tensor:
     values, gradients = found
     n = gradients.shape[1]
     if n > SUMS:
-        signs = torch.randint(2, (n,), generator=stream(0, "signs")).to(gradients) * 2 - 1
+        coins = torch.randint(2, (n,), generator=stream(0, "signs"))
+        signs = coins.to(gradients) * 2 - 1
         shares = torch.arange(n, device=gradients.device) % SUMS
         sums = gradients.new_zeros(len(gradients), SUMS)
         gradients = sums.index_add(1, shares, gradients * signs)
@@ -158,8 +182,11 @@ def _refuse_shared_draws(landscape: Landscape, seen: Tensor, scale: Tensor) -> N
     """UserError where draws [calls, rows, m] of sizes [m] are the same again, or where those of
     one call are not independent: then means over rows scatter too much."""
     title = title_of(landscape)
-    spread = (seen - seen.mean((0, 1))).square()
-    if bool((spread.mean((0, 1)).sqrt() <= HARMLESS * scale).all()):
+    mean = seen.mean((0, 1))
+    variances = (seen - mean).square().mean((0, 1))
+    deviations = variances.sqrt()
+    bounds = HARMLESS * scale
+    if bool((deviations <= bounds).all()):
         return  # nothing is drawn
     if bool((seen == seen[:1]).all()):
         raise UserError(
@@ -167,11 +194,14 @@ def _refuse_shared_draws(landscape: Landscape, seen: Tensor, scale: Tensor) -> N
             f"from the generator that it is given, which moves on"
         )
     calls, rows, _ = seen.shape
-    shares = spread.mean((0, 1))
-    of_means = (seen.mean(1) - seen.mean((0, 1))).square().sum(0) / (calls - 1)
-    ratios = rows * of_means / shares.clamp_min(torch.finfo(shares.dtype).tiny)
-    most = float(chdtri(calls - 1, CHANCE / len(ratios))) / (calls - 1)
-    if float(ratios[shares.sqrt() > HARMLESS * scale].max()) > most:
+    freedom = calls - 1
+    squares = (seen.mean(1) - mean).square().sum(0)
+    of_means = squares / freedom
+    ratios = rows * of_means / _above_zero(variances)
+    chi2 = float(chdtri(freedom, CHANCE / len(ratios)))
+    most = chi2 / freedom
+    of_drawn = ratios[deviations > bounds]
+    if float(of_drawn.max()) > most:
         raise UserError(
             f"landscape: batches that `sample` of {title} draws for different points depend on "
             f"each other; draw one for each of `points`, independently"
@@ -180,18 +210,21 @@ def _refuse_shared_draws(landscape: Landscape, seen: Tensor, scale: Tensor) -> N
 
 def _joined(found: list[Found]) -> Found:
     """Those of several points, [P, …] together."""
-    return Found(torch.cat([one.values for one in found]), torch.cat([one[1] for one in found]))
+    values = [one.values for one in found]
+    gradients = [one.gradients for one in found]
+    return Found(torch.cat(values), torch.cat(gradients))
 
 
 def _apart_from_mean(whole: Found, parts: list[Found], weights: list[float]) -> float:
     """How far the mean of parts with these weights is from the whole, of what a part gives."""
     total = sum(weights)
-    values = sum(weight / total * part.values for weight, part in zip(weights, parts, strict=True))
-    slopes = sum(
-        weight / total * part.gradients for weight, part in zip(weights, parts, strict=True)
-    )
-    assert isinstance(values, Tensor) and isinstance(slopes, Tensor)
-    return _difference(whole, Found(values, slopes), _joined(parts))
+    values = torch.zeros_like(parts[0].values)
+    gradients = torch.zeros_like(parts[0].gradients)
+    for weight, part in zip(weights, parts, strict=True):
+        share = weight / total
+        values += share * part.values
+        gradients += share * part.gradients
+    return _difference(whole, Found(values, gradients), _joined(parts))
 
 
 def _difference(one: Found, other: Found, like: Found) -> float:
@@ -199,9 +232,16 @@ def _difference(one: Found, other: Found, like: Found) -> float:
     apart = []
     for this, that, size in zip(one, other, like, strict=True):
         rows = (this - that).reshape(len(this), -1)
-        scale = _size(size.reshape(len(size), -1)).clamp_min(torch.finfo(size.dtype).tiny)
-        apart.append(float(rows.norm(dim=1).max() / scale))
+        largest = rows.norm(dim=1).max()
+        scale = _size(size.reshape(len(size), -1))
+        apart.append(float(largest / _above_zero(scale)))
     return max(apart)
+
+
+def _above_zero(numbers: Tensor) -> Tensor:
+    """Numbers [...] that may be divided by."""
+    tiny = torch.finfo(numbers.dtype).tiny
+    return numbers.clamp_min(tiny)
 
 
 def _size(rows: Tensor) -> Tensor:

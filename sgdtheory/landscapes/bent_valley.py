@@ -31,9 +31,9 @@ class BentValley(Formula):
 
     def energy(self, x: Tensor) -> Tensor:
         along = x[:, 0].square()
-        return (
-            self.wall * (x[:, 1] - self.bend * along).square() + self.height * (along - 1).square()
-        )
+        across = x[:, 1] - self.bend * along
+        wall = self.wall * across.square()
+        return wall + self.height * (along - 1).square()
 
     def native_minima(self) -> Tensor:
         return torch.tensor([[-1.0, self.bend], [1.0, self.bend]], dtype=torch.float64)

@@ -47,11 +47,18 @@ def chain_of_module(module: nn.Module, shape: Shape) -> ModuleChain | None:
         layers = tuple(_layers(parts, len(shape)))
     except _Foreign:
         return None
-    parameters = [id(p) for _, part in parts for p in part.parameters()]
+    parameters: list[int] = []
+    dropouts = []
+    for _, part in parts:
+        parameters += map(id, part.parameters())
+        if type(part) is nn.Dropout:
+            dropouts.append(part)
     if not parameters or len(set(parameters)) < len(parameters):
         return None
-    hooks = [vars(part)[name] for part in module.modules() for name in HOOKS]
-    dropouts = [part for _, part in parts if type(part) is nn.Dropout]
+    hooks = []
+    for part in module.modules():
+        own = vars(part)
+        hooks += [own[name] for name in HOOKS]
     return ModuleChain(layers, tuple(hooks), tuple(dropouts))
 
 
@@ -101,10 +108,12 @@ def _layers(parts: list[Part], axes: int) -> Iterator[Layer]:
 
 def _affine(prefix: str, part: nn.Linear) -> Affine:
     kinds = {type(p) for p in part.parameters()}
-    if not kinds <= PLAIN or set(part._parameters) != {"weight", "bias"}:
+    if not kinds <= PLAIN or part._parameters.keys() != {"weight", "bias"}:
         raise _Foreign
-    bias = None if part.bias is None else f"{prefix}bias"
-    return Affine(f"{prefix}weight", bias)
+    weight = f"{prefix}weight"
+    if part.bias is None:
+        return Affine(weight, None)
+    return Affine(weight, f"{prefix}bias")
 
 
 def _is_plain(module: nn.Module) -> bool:

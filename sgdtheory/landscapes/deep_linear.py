@@ -28,10 +28,11 @@ class DeepLinear(Formula):
     rank: NonNegativeInt = 1
 
     def __post_init__(self) -> None:
-        if self.rank > min(self.widths):
+        narrowest = min(self.widths)
+        if self.rank > narrowest:
             raise UserError(
                 f"DeepLinear: rank={self.rank} does not pass through widths={list(self.widths)}; "
-                f"at most {min(self.widths)}"
+                f"at most {narrowest}"
             )
         super().__post_init__()
 
@@ -43,16 +44,20 @@ class DeepLinear(Formula):
         product = torch.eye(self.widths[0], dtype=x.dtype, device=x.device)
         first = 0
         for before, after in pairwise(self.widths):
-            size = before * after
-            weights = x[:, first : first + size].reshape(-1, after, before)
+            last = first + before * after
+            weights = x[:, first:last].reshape(-1, after, before)
             product = weights @ product
-            first += size
-        misfit = product - self._truth(self.widths[-1], self.widths[0]).to(product)
+            first = last
+        truth = self._truth(self.widths[-1], self.widths[0])
+        misfit = product - truth.to(product)
         return 0.5 * misfit.square().sum((1, 2))
 
     def native_minima(self) -> Tensor:
-        layers = [self._truth(after, before) for before, after in pairwise(self.widths)]
-        return torch.cat([layer.flatten() for layer in layers])[None]
+        layers = []
+        for before, after in pairwise(self.widths):
+            layer = self._truth(after, before)
+            layers.append(layer.flatten())
+        return torch.cat(layers)[None]
 
     def _truth(self, rows: int, columns: int) -> Tensor:
         """The identity of rank r in [rows, columns], float64."""
@@ -66,18 +71,19 @@ class DeepLinear(Formula):
         narrowest layers that count, M_i = H_i − r, S = ΣM_i, a = S − (⌈S/ℓ⌉ − 1)ℓ (Aoyagi 2024,
         10.1016/j.neunet.2024.106132); ½ for each direction that the formula leaves free."""
         r = self.rank
-        regular = (r * (self.widths[0] + self.widths[-1]) - r**2) / 2
+        outer = self.widths[0] + self.widths[-1]
+        regular = (r * outer - r**2) / 2
         spare = _counting(sorted(width - r for width in self.widths))
         layers = len(spare) - 1
         total = sum(spare)
-        rest = total - (ceil(total / layers) - 1) * layers
+        mean = total / layers
+        rest = total - (ceil(mean) - 1) * layers
         pairs = sum(one * other for one, other in combinations(spare, 2))
-        singular = (
-            rest * (layers - rest) / (4 * layers)
-            - layers * (layers - 1) * (total / layers) ** 2 / 4
-            + pairs / 2
-        )
-        return regular + singular + (self.dim - self.native_dim) / 2
+        of_rest = rest * (layers - rest) / (4 * layers)
+        of_mean = layers * (layers - 1) * mean**2 / 4
+        singular = of_rest - of_mean + pairs / 2
+        free = self.dim - self.native_dim
+        return regular + singular + free / 2
 
 
 def _counting(spare: list[int]) -> list[int]:

@@ -21,10 +21,13 @@ def is_derivative(loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: T
     """Whether the slope of a gradient [n] at θ [n] along a unit vector [n] is that of some
     difference which rounding leaves known."""
     slope = float(gradient @ direction)
-    scale = max(abs(slope), float(gradient.norm()) / len(gradient) ** 0.5, 1e-12)
-    above, below = (loss_at(theta + shift * direction) for shift in (SHIFT, -SHIFT))
+    typical = float(gradient.norm()) / len(gradient) ** 0.5
+    scale = max(abs(slope), typical, 1e-12)
+    above = loss_at(theta + SHIFT * direction)
+    below = loss_at(theta - SHIFT * direction)
     # a large loss may not feel the shift at all, which shows as no noise
-    noise = max(abs(above - below), 2 * EPS * max(abs(above), abs(below)))
+    size = max(abs(above), abs(below))
+    noise = max(abs(above - below), 2 * EPS * size)
     known = [step for step in STEPS if noise / step <= KNOWN * scale]
     for step in known:
         apart = abs(difference(loss_at, theta, direction, step) - slope)
@@ -36,4 +39,6 @@ def is_derivative(loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: T
 def difference(loss_at: LossAt, theta: Tensor, direction: Tensor, step: float) -> float:
     """(L(θ + εu) − L(θ − εu))/2ε at θ [n] along u [n]."""
     shift = step * direction
-    return (loss_at(theta + shift) - loss_at(theta - shift)) / (2 * step)
+    above = loss_at(theta + shift)
+    below = loss_at(theta - shift)
+    return (above - below) / (2 * step)

@@ -12,6 +12,7 @@ from sgdtheory.data.images import Images
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import linear_area
 from sgdtheory.fokker_planck.law import drag_of
+from sgdtheory.landscapes.mini_batch import taken_from
 
 # of the fixed point; it contracts by about the share of the noise that grows with the cloud
 ROUNDS = 2000
@@ -58,12 +59,10 @@ class LinearRegression:
 
     def batch(self, indices: Tensor) -> Regression:
         """Examples [P, b]."""
-        flat = indices.reshape(-1)
-        shape = indices.shape
         whole = self._examples(torch.get_default_dtype())
-        inputs = whole.inputs[0].index_select(0, flat)
-        targets = whole.targets[0].index_select(0, flat)
-        return Regression(inputs.view(*shape, self.dim), targets.view(shape))
+        inputs = taken_from(whole.inputs[0], indices)
+        targets = taken_from(whole.targets[0], indices)
+        return Regression(inputs, targets)
 
     def losses(self, cloud: Tensor, batch: Regression | None = None) -> Tensor:
         """[P]."""
@@ -71,8 +70,8 @@ class LinearRegression:
             batch = self._examples(cloud.dtype)
         x = batch.inputs.to(cloud.dtype)
         y = batch.targets.to(cloud.dtype)
-        outputs = (x @ cloud[:, :, None])[:, :, 0]  # [P, b]
-        residuals = outputs - y
+        outputs = x @ cloud[:, :, None]  # [P, b, 1]
+        residuals = outputs[:, :, 0] - y
         misfits = 0.5 * residuals.square().mean(1)
         norms = cloud.square().sum(1)
         penalties = 0.5 * self.weight_decay * norms

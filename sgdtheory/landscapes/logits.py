@@ -34,7 +34,9 @@ def logits_of(outputs: object, entry: str | int | None = None) -> Tensor:
 def _entry_of(outputs: object, entry: str | int) -> Tensor:
     named = None
     if isinstance(entry, int) and isinstance(outputs, tuple | list):
-        named = outputs[entry] if -len(outputs) <= entry < len(outputs) else None
+        count = len(outputs)
+        if -count <= entry < count:
+            named = outputs[entry]
     elif isinstance(outputs, Mapping):
         named = outputs.get(entry)
     elif isinstance(entry, str):

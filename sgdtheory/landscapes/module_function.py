@@ -186,7 +186,8 @@ class ModuleFunction:
         if not torch.equal(inputs, self._example.to(self.device)):
             self._writes_inputs = True
         for name, (place, value) in before.items():
-            if weights[name].data_ptr() != place or not torch.equal(weights[name], value):
+            after = weights[name]
+            if after.data_ptr() != place or not torch.equal(after, value):
                 raise UserError(
                     f"model: {name} of {self.name} is changed by a pass in evaluation mode; this "
                     f"tool descends one function of the parameters: change a copy of it"
@@ -246,7 +247,8 @@ def _refuse_overlaps(named: dict[str, nn.Parameter], model: str) -> None:
             continue
         strides = zip(p.shape, p.stride(), strict=True)
         length = 1 + sum((size - 1) * stride for size, stride in strides)
-        ends.append((first, first + length * p.element_size(), name))
+        last = first + length * p.element_size()
+        ends.append((first, last, name))
     ends.sort()
     for (_, end, name), (begin, _, other) in pairwise(ends):
         if begin < end:

@@ -134,7 +134,8 @@ class Network(NetworkObjective):
         author's module in evaluation mode, batch norms using `buffers`; autograd follows it."""
         with as_written(theta.dtype):
             inputs = self._layout(self.data.prepared(batch.inputs[0], theta.dtype))
-            outputs = self.function.with_statistics(self.function.weights(theta), buffers, inputs)
+            weights = self.function.weights(theta)
+            outputs = self.function.with_statistics(weights, buffers, inputs)
         return self.loss.losses(outputs[None], batch.targets).mean()
 
     def statistics(self, theta: Tensor) -> TensorsByName:

@@ -36,7 +36,8 @@ class PlantedRegression(LinearRegression):
         rank = int((sizes > 1e-9 * sizes[0]).sum())
         kept = min(components, rank)
         count = len(pixels)
-        inputs = left[:, :kept] * sizes[:kept] / sizes[0] * count**0.5
+        projections = left[:, :kept] * sizes[:kept]
+        inputs = projections / sizes[0] * count**0.5
         source = stream(label_seed, "labels")
         draws = torch.randn(count, generator=source, dtype=torch.float64)
         self.inputs = inputs.to(self.device)  # X [N, n]

@@ -47,5 +47,6 @@ def apart_in_training(few: "Network", point: Cloud) -> str:
             f"model: {few.function.name} fails in {few.precision} ({in_a_line(fault, 160)}); "
             f"use landscape.precision=full"
         ) from fault
-    percent = 100 * float((used - gradient).norm() / gradient.norm())
+    apart = (used - gradient).norm() / gradient.norm()
+    percent = 100 * float(apart)
     return f", the gradient in {few.precision} off by {percent:.1g} %"

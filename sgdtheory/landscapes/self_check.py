@@ -202,7 +202,8 @@ def _gives_what_it_scores(few: "Network", cloud: Tensor) -> float:
         score = few.score(theta[None], "train")
         module = few.model_at(theta)
         with torch.no_grad(), as_written(theta.dtype):
-            outputs = few.function.outputs_of(module, few.data.prepared(some, theta.dtype))
+            inputs = few.data.prepared(some, theta.dtype)
+            outputs = few.function.outputs_of(module, inputs)
         of_point = outputs.double()[None]
         expected = few.loss.losses(of_point, targets[None])
         difference = relative_difference(score.losses, expected)
@@ -223,7 +224,8 @@ def _points_apart(few: "Network", cloud: Tensor) -> float:
     examples = torch.arange(EXAMPLES, device=few.device) % few.count
     shared = examples[None]
     own = torch.stack([examples, examples.flip(0)])
-    worst = max(_apart(few, cloud, shared), _apart(few, cloud, own))
+    on_shared = _apart(few, cloud, shared)
+    worst = max(on_shared, _apart(few, cloud, own))
     if worst > ROUNDING:
         raise UserError(
             f"model: several points of {few.function.name} evaluated together differ by "
@@ -257,7 +259,8 @@ def _apart(few: "Network", cloud: Tensor, examples: Tensor) -> float:
     alone = []
     for p, theta in enumerate(cloud):
         rows = examples[p % len(examples)]
-        alone.append(value_and_grad(few, theta[None], few.batch(rows[None])))
+        batch = few.batch(rows[None])
+        alone.append(value_and_grad(few, theta[None], batch))
     differences = []
     for found, each in zip(together, zip(*alone, strict=True), strict=True):
         differences.append(relative_difference(found, torch.cat(each)))

@@ -61,16 +61,20 @@ def _products(
     """Whether there are products, in words; UserError where they are not what differences of
     gradients are, as far as rounding lets those be known."""
     try:
-        product = hvp(few, theta[None], direction[None], batch)[0]
+        products = hvp(few, theta[None], direction[None], batch)
     except (RuntimeError, NotImplementedError) as fault:
         why = first_line(fault)[:80]
         return f"; no Hessian-vector products: {why}"
-    noise = float((_gradient(few, theta + SHIFT * direction, batch) - gradient).norm())
+    product = products[0]
+    shifted = _gradient(few, theta + SHIFT * direction, batch)
+    noise = float((shifted - gradient).norm())
     # a shift may be lost in the rounding of large outputs, which shows as no noise at all
-    noise = max(noise, ROUNDED * torch.finfo(gradient.dtype).eps * float(gradient.norm()))
+    rounding = ROUNDED * torch.finfo(gradient.dtype).eps
+    noise = max(noise, rounding * float(gradient.norm()))
     apart = []
     for step in STEPS:
-        above, below = (_gradient(few, theta + e * direction, batch) for e in (step, -step))
+        above = _gradient(few, theta + step * direction, batch)
+        below = _gradient(few, theta - step * direction, batch)
         expected = (above - below) / (2 * step)
         # the difference may be exactly 0, of a loss that is linear in θ, and the product not
         size = max(float(expected.norm()), float(product.norm()))
@@ -78,9 +82,10 @@ def _products(
             return ""
         if noise / step > KNOWN * size:
             continue
-        apart.append(float((product - expected).norm()) / size)
-        if apart[-1] <= PRODUCT + 3 * noise / step / size:
+        off = float((product - expected).norm()) / size
+        if off <= PRODUCT + 3 * noise / step / size:
             return ""
+        apart.append(off)
     if not apart:
         return ""
     raise UserError(
@@ -96,7 +101,8 @@ def singles_apart(few: "Network", theta: Tensor) -> None:
     outputs = few.outputs_with(theta, few.statistics(theta), images)
     single = theta.float()
     singles = few.outputs_with(single, few.statistics(single), images)
-    apart = float((singles.double() - outputs).norm() / (1e-6 + outputs.norm()))
+    differences = singles.double() - outputs
+    apart = float(differences.norm() / (1e-6 + outputs.norm()))
     if not apart <= SINGLE:
         raise UserError(
             f"model: outputs of {few.function.name} in float32 are off by {apart:.1g}; does its "
@@ -133,9 +139,9 @@ def _culprit(
     few: "Network", loss_at: LossAt, theta: Tensor, gradient: Tensor, direction: Tensor
 ) -> str:
     """The slopes along the first parameter for which they are apart, in words."""
-    for name in few.function.weights(direction):
+    for name, own in few.function.weights(direction).items():
         alone = torch.zeros_like(direction)
-        few.function.weights(alone)[name].copy_(few.function.weights(direction)[name])
+        few.function.weights(alone)[name].copy_(own)
         if not is_derivative(loss_at, theta, gradient, alone):
             slope = float(gradient @ alone)
             found = difference(loss_at, theta, alone, STEPS[3])

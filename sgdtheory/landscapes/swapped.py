@@ -26,13 +26,14 @@ class Swapped:
         self._places: dict[str, list[Place]] = {}
         of_tensor: dict[int, list[Place]] = {}
         for prefix, part in module.named_modules():
+            before = f"{prefix}." if prefix else ""
             for own in (part._parameters, part._buffers):
                 for name, tensor in own.items():
-                    if tensor is not None:
-                        whole = f"{prefix}.{name}" if prefix else name
-                        places = of_tensor.setdefault(id(tensor), [])
-                        places.append((own, name))
-                        self._places[whole] = places
+                    if tensor is None:
+                        continue
+                    places = of_tensor.setdefault(id(tensor), [])
+                    places.append((own, name))
+                    self._places[before + name] = places
         self._shares = _shares_tensors(module)
 
     def __call__(self, values: TensorsByName, inputs: Tensor) -> object:

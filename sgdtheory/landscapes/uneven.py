@@ -54,7 +54,8 @@ class Uneven(Formula):
         bowl = 0.5 * x.square() @ curvatures
         if not self.quartic:
             return bowl
-        return bowl + 0.25 * self.quartic * x[:, -1].square().square()
+        fourth = x[:, -1].square().square()
+        return bowl + 0.25 * self.quartic * fourth
 
     def native_minima(self) -> Tensor:
         """[M, k]: 0, or ±√(−h/quartic) where h < 0; none where nothing holds the points."""
@@ -82,14 +83,15 @@ class Uneven(Formula):
             return losses
         u = cloud[:, -1]
         half_square = 0.5 * u.square()
-        xi = batch.to(cloud.dtype)
+        of_tilt, of_growth, *of_waves = batch.to(cloud.dtype).unbind(1)
         tilted = self.level * u + self.tilt * half_square
         grown = sqrt(self.growth) * half_square
-        losses = losses + xi[:, 0] * tilted + xi[:, 1] * grown
+        losses = losses + of_tilt * tilted + of_growth * grown
         if not self.plane:
             return losses
         x = cloud[:, 0]
-        waves = xi[:, 2] * x.cos() + xi[:, 3] * x.sin()
+        of_cosine, of_sine = of_waves
+        waves = of_cosine * x.cos() + of_sine * x.sin()
         strength = 1 + self.steer * u
         return losses + strength * waves
 
@@ -101,7 +103,8 @@ class Uneven(Formula):
         if not self.plane:
             return self.noise * own[:, None, None]
         steered = (1 + self.steer * u).square()
-        axes = torch.stack([steered, own + self.steer**2], 1)
+        own = own + self.steer**2
+        axes = torch.stack([steered, own], 1)
         return torch.diag_embed(self.noise * axes)
 
     def modes(self, temperature: PositiveFloat) -> Tensor:
@@ -114,7 +117,8 @@ class Uneven(Formula):
         modes = self.native_minima()
         u = modes[:, -1]
         tilted = self.level + self.tilt * u
-        slope = 2 * self.tilt * tilted + 2 * self.growth * u
+        of_tilt = 2 * self.tilt * tilted
+        slope = of_tilt + 2 * self.growth * u
         steepening = 3 * self.quartic * u.square()
         curvature = self.curvatures[-1] + steepening
         if self.plane:
@@ -126,5 +130,6 @@ class Uneven(Formula):
             of_other = steered_slope * share * own / steered
             slope = slope + of_other
         diffusion = temperature * self.noise
-        modes[:, -1] = u - diffusion * slope / curvature
+        shift = diffusion * slope / curvature
+        modes[:, -1] = u - shift
         return modes

@@ -55,10 +55,13 @@ class Views(Kept):
         self._shapes = {name: matrix_of(shape) for name, shape in shapes.items()}
 
     def _of(self, cloud: Tensor) -> TensorsByName:
-        points, between, offset = cloud.shape[0], cloud.stride(0), cloud.storage_offset()
+        points = cloud.shape[0]
+        between = cloud.stride(0)
+        offset = cloud.storage_offset()
         views = {}
         for name, (rows, columns) in self._shapes.items():
-            shape, strides = (points, rows, columns), (between, columns, 1)
+            shape = (points, rows, columns)
+            strides = (between, columns, 1)
             views[name] = cloud.as_strided(shape, strides, offset)
             offset += rows * columns
         return views

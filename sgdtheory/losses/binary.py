@@ -30,14 +30,16 @@ class Binary:
                 f"labels {list(targets.shape[1:]) or 'of one number'}; loss=binary takes one logit "
                 f"a label, in their shape"
             )
-        low, high = float(targets.min()), float(targets.max())
+        low = float(targets.min())
+        high = float(targets.max())
         if low < 0 or high > 1:
             raise UserError(f"data: targets lie in {low:g} … {high:g}; loss=binary takes 0 … 1")
         return self
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
-        labels = targets.to(outputs.dtype).reshape(*targets.shape[:2], *outputs.shape[2:])
+        shape = (*targets.shape[:2], *outputs.shape[2:])
+        labels = targets.to(outputs.dtype).reshape(shape)
         losses = F.binary_cross_entropy_with_logits(
             outputs, labels.expand_as(outputs), reduction="none"
         )
@@ -56,5 +58,7 @@ class Binary:
     def of_constant(self, targets: Tensor, outputs: int) -> float:
         """−p ln p − (1 − p) ln(1 − p), p the mean of a label over targets [N, …], the mean over the
         labels."""
-        p = targets.double().reshape(len(targets), -1).mean(0).cpu()
-        return float((torch.special.entr(p) + torch.special.entr(1 - p)).mean())
+        numbers = targets.double().reshape(len(targets), -1)
+        p = numbers.mean(0).cpu()
+        entropies = torch.special.entr(p) + torch.special.entr(1 - p)
+        return float(entropies.mean())

@@ -63,8 +63,9 @@ class CrossEntropy:
             losses = self._of_classes(outputs.flatten(0, 1), of_points.flatten(0, 1))
         else:  # where they lie: moving them to the second axis costs more than the loss
             losses = self._of_classes(outputs.flatten(0, -2), of_points.flatten())
+        sums = losses.view(points, examples, -1).sum(2)
         counted = (targets != IGNORED).flatten(2).sum(2)
-        return losses.view(points, examples, -1).sum(2) / counted.clamp_min(1)
+        return sums / counted.clamp_min(1)
 
     def _of_classes(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -94,7 +95,8 @@ class CrossEntropy:
         if wrong.ndim == 1:
             return wrong
         counted = (targets != IGNORED).flatten(1).double()
-        return (wrong.flatten(1) * counted).sum(1) / counted.sum(1).clamp_min(1)
+        errors = (wrong.flatten(1) * counted).sum(1)
+        return errors / counted.sum(1).clamp_min(1)
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """The probabilities [b, …] that outputs [b, …] give the classes."""
@@ -115,8 +117,9 @@ def _refuse_no_probabilities(data: Examples) -> None:
     if data.has_classes or data.train_targets.ndim != 2:
         return
     for targets in (data.train_targets, data.test_targets):
-        off = (targets.double().sum(1) - 1).abs().max()
-        if float(targets.min()) < 0 or float(off) > UNIT:
+        sums = targets.double().sum(1)
+        off = float((sums - 1).abs().max())
+        if float(targets.min()) < 0 or off > UNIT:
             raise UserError(
                 f"data {data.name}: floating targets [N, K] of cross entropy are probabilities, "
                 f"and these are below 0 or do not sum to 1; use landscape.loss=mse, huber or binary"
@@ -142,10 +145,11 @@ def _axes_of(outputs: Tensor, targets: Tensor, classes: int) -> list[Axis]:
     places = targets.shape[1:]
     if outputs.ndim != targets.ndim + 1:
         return []
+    of_example = outputs.shape[1:]
     axes: list[Axis] = []
-    if outputs.shape[2:] == places and outputs.shape[1] >= classes:
+    if of_example[1:] == places and of_example[0] >= classes:
         axes.append("second")
-    if len(places) and outputs.shape[1:-1] == places and outputs.shape[-1] >= classes:
+    if len(places) and of_example[:-1] == places and of_example[-1] >= classes:
         axes.append("last")
     return axes
 

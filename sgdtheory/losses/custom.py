@@ -40,7 +40,8 @@ class Custom:
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each
         example of outputs [b, …]."""
-        name = f"{self.factory.__module__}:{getattr(self.factory, '__qualname__', 'it')}"
+        own = getattr(self.factory, "__qualname__", "it")
+        name = f"{self.factory.__module__}:{own}"
         targets = data.train_targets[: len(outputs)]
         losses = self._tried(outputs, targets, name)
         self._tried(outputs.double(), targets, name)
@@ -64,8 +65,11 @@ class Custom:
             return self._function(outputs.dtype)(outputs, targets)
         except Exception as fault:
             in_double = outputs.dtype == torch.float64
-            kind = " in float64" if in_double else ""
-            hint = "; take its own tensors `.to(outputs)`" if in_double else ""
+            kind = ""
+            hint = ""
+            if in_double:
+                kind = " in float64"
+                hint = "; take its own tensors `.to(outputs)`"
             raise UserError(
                 f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)}{kind} and "
                 f"targets {list(targets.shape)} ({in_a_line(fault, 100)}){hint}"
@@ -89,11 +93,12 @@ class Custom:
 
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Errors of outputs and targets [b, …], float64 [b]; NaN where nothing is known of them."""
-        of_classes = not targets.is_floating_point() and outputs.ndim == 2 and targets.ndim == 1
-        of_numbers = targets.is_floating_point() and outputs[0].numel() == targets[0].numel()
+        are_numbers = targets.is_floating_point()
+        of_classes = not are_numbers and outputs.ndim == 2 and targets.ndim == 1
+        of_numbers = are_numbers and outputs[0].numel() == targets[0].numel()
         if of_classes or of_numbers:
             return unexplained(outputs, targets, self.variance)
-        return torch.full((len(outputs),), torch.nan, dtype=torch.float64, device=outputs.device)
+        return outputs.new_full((len(outputs),), torch.nan, dtype=torch.float64)
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """The outputs [b, …] themselves."""

@@ -43,11 +43,13 @@ def _of_classes(smoothing: float, outputs: Tensor, targets: Tensor) -> tuple[Ten
     at = targets.unsqueeze(1)
     own = logs.gather(1, at)
     losses = own.sum((1, 2)).mul_(-1 / examples)
-    slopes = logs.exp().scatter_add_(1, at, own.new_full(own.shape, smoothing - 1))
+    less = own.new_full(own.shape, smoothing - 1)
+    slopes = logs.exp().scatter_add_(1, at, less)
     if smoothing:
         share = smoothing / classes
         slopes.sub_(share)
-        losses = (1 - smoothing) * losses - share / examples * logs.sum((1, 2))
+        of_others = share / examples * logs.sum((1, 2))
+        losses = (1 - smoothing) * losses - of_others
     return losses, slopes.mul_(1 / examples)
 
 

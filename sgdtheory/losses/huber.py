@@ -24,5 +24,7 @@ class Huber(MSE):
 
     def of_constant(self, targets: Tensor, outputs: int) -> float:
         """The lowest mean over targets [N, …] of one output for all: convex, so it is found."""
-        shape = tuple(targets.shape[1:]) if targets.is_floating_point() else (outputs,)
+        shape: tuple[int, ...] = (outputs,)
+        if targets.is_floating_point():
+            shape = tuple(targets.shape[1:])
         return lowest_of_constants(self.losses, targets.cpu(), shape or (1,))

@@ -70,17 +70,21 @@ def beside(outputs: Tensor, targets: Tensor) -> Tensor:
     its one-hot vector."""
     if not targets.is_floating_point():
         targets = F.one_hot(targets, outputs.shape[-1])
-    return targets.to(outputs.dtype).reshape(*targets.shape[:2], *outputs.shape[2:])
+    shape = (*targets.shape[:2], *outputs.shape[2:])
+    return targets.to(outputs.dtype).reshape(shape)
 
 
 def refuse_other_counts(outputs: Tensor, data: Examples) -> None:
     """Raise UserError where outputs [b, …] are not one number for each of a target's."""
     target = data.train_targets[0]
     if data.has_classes:
-        wanted, what = data.outputs, f"{data.outputs} classes"
+        wanted = data.outputs
+        what = f"{wanted} classes"
         is_fit = target.ndim == 0 and outputs.shape[1:] == (wanted,)
     else:
-        wanted, what = target.numel(), f"targets of {list(target.shape) or 'one number'}"
+        wanted = target.numel()
+        of_target = list(target.shape) or "one number"
+        what = f"targets of {of_target}"
         is_fit = are_alike(outputs, data.train_targets)
     if not is_fit:
         shape = list(outputs.shape)
@@ -103,7 +107,8 @@ def unexplained(outputs: Tensor, targets: Tensor, variance: float | None) -> Ten
     one."""
     if not targets.is_floating_point() or variance is None:
         return (outputs.argmax(-1) != targets).double()
-    residuals = outputs.double().flatten(1) - targets.double().reshape(len(targets), -1)
+    numbers = targets.double().reshape(len(targets), -1)
+    residuals = outputs.double().flatten(1) - numbers
     # targets of 0 are given to networks that put out what is to vanish: of them R² says nothing
     return residuals.square().mean(1) / (variance or nan)
 

@@ -22,7 +22,9 @@ def recast(function: LossFunction, dtype: torch.dtype) -> LossFunction:
         return deepcopy(function).to(dtype)
     if isinstance(function, partial):
         given = [_recast_tensor(value, dtype) for value in function.args]
-        named = {name: _recast_tensor(value, dtype) for name, value in function.keywords.items()}
+        named = {}
+        for name, value in function.keywords.items():
+            named[name] = _recast_tensor(value, dtype)
         return partial(recast(function.func, dtype), *given, **named)
     return function
 

@@ -99,7 +99,9 @@ def ratio_draws(above: Array, below: Array) -> Array:
 def _resampled_ratios(top: Array, bottom: Array) -> Array:
     """The ratio of the means of two columns [P] in each resample, [R]."""
     rows = resampled_rows(len(top))
-    ratios: Array = top[rows].mean(1) / bottom[rows].mean(1)
+    tops = top[rows].mean(1)
+    bottoms = bottom[rows].mean(1)
+    ratios: Array = tops / bottoms
     return ratios
 
 

@@ -23,7 +23,7 @@ def in_sentence(value: float, stderr: float | None = None) -> str:
     if max(abs(value), stderr) < SMALL:
         return in_cell(value, stderr)
     decimals = max(0, _decimals(stderr))
-    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+    return _with_error(value, stderr, decimals)
 
 
 def in_cell(value: float, stderr: float | None = None, small: float = SMALL) -> str:
@@ -65,13 +65,24 @@ def _fixed(value: float, stderr: float) -> str:
         value = round(value, decimals)
         stderr = round(stderr, decimals)
         return f"{value:,.0f} ± {stderr:,.0f}"
-    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+    return _with_error(value, stderr, decimals)
+
+
+def _with_error(value: float, stderr: float, decimals: int) -> str:
+    number = f"{value:.{decimals}f}"
+    error = f"{stderr:.{decimals}f}"
+    return f"{number} ± {error}"
 
 
 def _tidy(text: str) -> str:
     """1e-07 as 1e-7, 1e+08 as 1e8, 1.200e-7 as 1.2e-7."""
-    text = re.sub(r"(\.\d*?)0+e", lambda digits: digits[1].rstrip(".") + "e", text)
+    text = re.sub(r"(\.\d*?)0+e", _without_zeros, text)
     return re.sub(r"e\+?(-?)0*(\d)", r"e\1\2", text)
+
+
+def _without_zeros(decimals: re.Match[str]) -> str:
+    left = decimals[1].rstrip(".")
+    return f"{left}e"
 
 
 def on_page(text: str) -> str:

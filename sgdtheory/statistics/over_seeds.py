@@ -41,8 +41,10 @@ def interquartile_mean(values: Array) -> Array:
     >>> float(interquartile_mean(np.array([0.0, 1.0, 2.0, 100.0])))
     1.5
     """
-    left_out = values.shape[-1] // 4
-    middle = np.sort(values, axis=-1)[..., left_out : values.shape[-1] - left_out]
+    count = values.shape[-1]
+    left_out = count // 4
+    ordered = np.sort(values, axis=-1)
+    middle = ordered[..., left_out : count - left_out]
     return np.asarray(middle.mean(-1))
 
 
@@ -57,17 +59,18 @@ def over_seeds(samples: ArrayLike) -> OverSeeds:
     """
     values = np.asarray(samples, dtype=np.float64)
     mean = Measured.mean(values)
-    if len(values) == 0 or mean.value is None:
-        return OverSeeds(len(values), mean, mean, None)
+    count = len(values)
+    if count == 0 or mean.value is None:
+        return OverSeeds(count, mean, mean, None)
     middle = float(interquartile_mean(values))
-    if len(values) < LEAST:
-        return OverSeeds(len(values), mean, Measured(middle), None)
-    draws = interquartile_mean(values[resampled_rows(len(values), DRAWS)])
-    stretch = small_sample_correction(len(values))
+    if count < LEAST:
+        return OverSeeds(count, mean, Measured(middle), None)
+    rows = resampled_rows(count, DRAWS)
+    draws = interquartile_mean(values[rows])
+    stretch = small_sample_correction(count)
     tails = (100 - CONFIDENCE) / 2
-    low, high = np.percentile(draws, [tails, 100 - tails])
-    interval = (middle + stretch * (low - middle), middle + stretch * (high - middle))
+    ends = np.percentile(draws, [tails, 100 - tails])
+    interval = middle + stretch * (ends - middle)
+    low, high = interval.tolist()
     error = stretch * float(draws.std(ddof=1))
-    return OverSeeds(
-        len(values), mean, Measured(middle, error), (float(interval[0]), float(interval[1]))
-    )
+    return OverSeeds(count, mean, Measured(middle, error), (low, high))

@@ -196,7 +196,8 @@ def binned_exponent(x: Array, y: Array) -> Measured:
     means = np.stack(columns, 1)  # [1 + R, m]
     if len(used) < 3 or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
-    slopes, offsets = np.polyfit(centres, np.log(means).T, 1)
+    logs_of_means = np.log(means)
+    slopes, offsets = np.polyfit(centres, logs_of_means.T, 1)
     slope = slopes[0]
     values = np.log(means[0])
     residuals = values - slope * centres - offsets[0]

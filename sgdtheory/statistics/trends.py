@@ -122,7 +122,8 @@ def quotient_of_sums(above: ArrayLike, below: ArrayLike) -> Measured:
     denominators = np.asarray(below)
     share = numerators.sum() / denominators.sum()
     residuals = numerators - share * denominators
-    spread = Measured.mean(residuals / denominators.mean())
+    typical = denominators.mean()
+    spread = Measured.mean(residuals / typical)
     return Measured(float(share), spread.stderr)
 
 

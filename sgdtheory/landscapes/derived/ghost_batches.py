@@ -2,11 +2,13 @@
 norm descends on average."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from sgdtheory.landscapes.mini_batch import mean_over_parts
 from sgdtheory.protocol import Batch, Cloud, value_and_grad
 from sgdtheory.roles.examples import WithExamples
 from sgdtheory.roles.facts import device_of
@@ -42,8 +44,7 @@ class GhostBatchObjective:
 
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         if batch is None:
-            weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
-            return torch.stack(weighted).sum(0)
+            return mean_over_parts(partial(self.losses, cloud), self.parts())
         losses: Tensor = self._landscape.losses(cloud, batch)
         return losses
 

@@ -2,10 +2,12 @@
 take them along as they take weights."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
+from sgdtheory.landscapes.mini_batch import mean_over_parts
 from sgdtheory.losses.loss import Loss
 from sgdtheory.protocol import Batch, Cloud, TensorsByName, parts_of
 from sgdtheory.rng import stream as random_stream
@@ -80,8 +82,7 @@ class KeptStatistics:
     def losses(self, cloud: Cloud, batch: Batch | None = None) -> Tensor:
         """Mean loss of a mini-batch or of the whole training set, + ½λ|θ|², [P]."""
         if batch is None:
-            weighted = [weight * self.losses(cloud, part) for part, weight in self.parts()]
-            return torch.stack(weighted).sum(0)
+            return mean_over_parts(partial(self.losses, cloud), self.parts())
         losses = []
         weights = self.weights_of(cloud)
         for theta, point in zip(weights, cloud, strict=True):
