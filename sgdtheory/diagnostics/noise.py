@@ -2,7 +2,6 @@
 similar it is to the Hessian."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,26 +9,18 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.blocks import Expressions, beside_blocks, refuse_unmatched
+from sgdtheory.diagnostics.noise_beside_hessian import Draws, beside_hessian
 from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, noise_vectors
-from sgdtheory.geometry.hessian import hessian
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import states_noise
 from sgdtheory.roles.examples import count_of, has_examples
-from sgdtheory.statistics.bootstrap import RESAMPLES, Array, resample_counts
+from sgdtheory.statistics.bootstrap import RESAMPLES, Array, of_resamples, resample_counts
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.power_law import binned_exponent
 
 TOP = 10  # directions whose share of Tr C is reported
 HELD = 1 << 26  # numbers of gradients held at once: half a gigabyte in float64
 CHUNK = 256  # gradients taken together
-
-
-class Draws(NamedTuple):
-    """Draws of the noise with C = GᵀG/K; `exact` when they are all examples there are."""
-
-    rows: Tensor  # G [K, n], float64
-    exact: bool
 
 
 @dataclass(frozen=True)
@@ -40,15 +31,16 @@ class Noise:
     From the gradient of every example, or of a random subset where all would not fit. With batch
     norm, where single examples have none, from `draws` i.i.d. mini-batches of `batch_size`, times
     b; then, and for a subset, the share of the top ten lies between what their own draws and the
-    other half of the draws say, which is in its error.
+    other half of the draws say, which is in its error, and ‖C‖ is of pairs of different draws.
 
     Gives `noise_trace` Tr C; `noise_top10_share`, of its ten largest eigenvalues; `noise_rank`, how
     many are above λ_max·n·ε with ε = `noise_rank_eps` of float64, `noise_rank_float32` with that of
-    float32, as published (at most `noise_examples` − 1 of all examples; of draws that are all
-    independent there is no number); up to `dense` parameters
+    float32, as published (at most `noise_examples` − 1 of all examples; of draws half of which have
+    fewer there is no number); up to `dense` parameters
     `noise_hessian_cosine` = Tr CH/(‖C‖‖H‖), and `noise_power_law` γ of C_ii ∝ h_i^γ in the
-    eigenbasis of H for h > flat·h_max, through means in ten bins of log h (2602.05600). Standard
-    errors: bootstrap over the draws, of γ also the scatter about the line; a rank is a count.
+    eigenbasis of H, h the curvatures less λ, for h > flat·h_max where there is noise, through means
+    in ten bins of log h (2602.05600). Standard errors: bootstrap over the draws, of γ also the
+    scatter about the line, a jackknife of the cosine of draws; a rank is a count.
 
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
     columns of C (and of H) that each matches stand beside, as `noise_trace[<expression>]`.
@@ -84,8 +76,8 @@ class Noise:
         weights = _weights(examples, len(gram), self.seed)
         shares = _shares(gram, weights, draws.exact)
         ranks = _ranks(gram, theta.numel(), examples, draws.exact)
-        against = self._against_hessian(landscape, theta, draws.rows, gram, weights)
-        return shares | ranks | against
+        beside = self._beside_hessian(landscape, theta, draws, gram, weights)
+        return shares | ranks | beside
 
     def _draws(self, landscape: Landscape, theta: Tensor) -> Draws:
         source = stream(self.seed, "noise")
@@ -109,13 +101,8 @@ class Noise:
         unbiased = taken / (taken - 1)
         return Draws(rows * unbiased**0.5, exact=False)
 
-    def _against_hessian(
-        self,
-        landscape: Landscape,
-        theta: Tensor,
-        rows: Tensor,
-        gram: Tensor,
-        weights: Array,
+    def _beside_hessian(
+        self, landscape: Landscape, theta: Tensor, draws: Draws, gram: Tensor, weights: Array
     ) -> dict[str, Measured]:
         n = theta.numel()
         if n > self.dense:
@@ -123,25 +110,7 @@ class Noise:
                 f"needs all of the Hessian: {n:,} parameters are more than dense={self.dense:,}"
             )
             return {"noise_hessian_cosine": too_large, "noise_power_law": too_large}
-        count = len(gram)
-        curvature = hessian(landscape, theta)
-        products = ((rows @ curvature) * rows).sum(1)  # g·Hg [K]
-        along = products.cpu().numpy()
-        resampled = weights @ gram.square().numpy()
-        squares = np.einsum("rk,rk->r", resampled, weights)
-        norms = squares**0.5 / count  # ‖C‖ [1 + R]
-        size = max(float(curvature.norm()), 1e-300)  # ‖H‖
-        cosines = weights @ along / count / norms / size
-        h, modes = torch.linalg.eigh(curvature)
-        highest = h[-1].clamp_min(0)
-        steep = h > self.flat * highest
-        projections = (rows @ modes[:, steep]).square()
-        diagonal = weights @ projections.cpu().numpy() / count  # C_ii [1 + R, k]
-        steep_h = h[steep].cpu().numpy()
-        return {
-            "noise_hessian_cosine": _measured(cosines),
-            "noise_power_law": binned_exponent(steep_h, diagonal),
-        }
+        return beside_hessian(landscape, theta, draws, gram, weights, self.flat)
 
 
 def _no_columns(trace: float) -> dict[str, Measured]:
@@ -168,14 +137,14 @@ def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
     squares = values[-TOP:] * states[:, -TOP:].square()
     inside = squares.sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
     traces = weights @ sizes
-    share = _measured(weights @ inside / traces)
+    share = of_resamples(weights @ inside / traces)
     if not exact and share.value is not None:
         outside = (_share_of_others(gram, 0) + _share_of_others(gram, 1)) / 2
         middle = (share.value + outside) / 2
         half_difference = (share.value - outside) / 2
         error = np.hypot(share.stderr or 0.0, half_difference)
         share = Measured(middle, float(error))
-    trace = _measured(traces / len(gram))
+    trace = of_resamples(traces / len(gram))
     return {"noise_trace": trace, "noise_top10_share": share}
 
 
@@ -192,19 +161,20 @@ def _share_of_others(gram: Tensor, first: int) -> float:
 
 
 def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str, Measured]:
-    """How many eigenvalues are not rounding; of draws that are all independent no number, for more
-    draws would find more."""
-    values = torch.linalg.eigvalsh(gram)
+    """How many eigenvalues are not rounding; of draws that are not all there is no number where
+    half of them have fewer, for more would have more."""
     eps = float(torch.finfo(torch.float64).eps)
     single = float(torch.finfo(torch.float32).eps)
-    scale = values[-1] * n
-    most = len(gram)
+    is_whole = exact or examples is None
+    half = gram[::2, ::2]
 
     def rank(rounding: float) -> Measured:
-        found = int((values > scale * rounding).sum())
-        if found < most or exact or examples is None:
+        found = _count_above(gram, n * rounding)
+        if is_whole or _count_above(half, n * rounding) == found:
             return Measured(found)
-        return Measured.nothing(f"at least {found}: all draws are independent; take more of them")
+        return Measured.nothing(
+            f"{found} of {len(gram)} draws, and fewer of half of them: more would have more"
+        )
 
     count = Measured.nothing("C is stated, not measured from examples")
     if examples is not None:
@@ -217,6 +187,12 @@ def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str,
     }
 
 
+def _count_above(gram: Tensor, share: float) -> int:
+    """The eigenvalues of draws' products [K, K] above a share of the largest."""
+    values = torch.linalg.eigvalsh(gram)
+    return int((values > values[-1] * share).sum())
+
+
 def _weights(examples: int | None, count: int, seed: int) -> Array:
     """How often each of `count` draws is taken: once each, then in bootstrap resamples; [1 + R,
     count]. None are drawn where the noise is stated, or is one example's."""
@@ -225,12 +201,3 @@ def _weights(examples: int | None, count: int, seed: int) -> Array:
         resamples = RESAMPLES
     once = np.ones((1, count))
     return np.concatenate([once, resample_counts(count, resamples, seed)])
-
-
-def _measured(values: Array) -> Measured:
-    """The first of values [1 + R], with the standard deviation of the others."""
-    first = float(values[0])
-    if len(values) == 1:
-        return Measured(first)
-    error = values[1:].std(ddof=1)
-    return Measured(first, float(error))

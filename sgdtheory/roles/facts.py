@@ -85,6 +85,12 @@ def decays_alike(landscape: Landscape) -> bool:
     return bool(of(landscape, "decay", "all") == "all")
 
 
+def decay_of_curvature(landscape: Landscape) -> float:
+    """By how much weight decay moves every eigenvalue of the Hessian: λ where it acts on every
+    coordinate, else 0."""
+    return weight_decay_of(landscape) if decays_alike(landscape) else 0.0
+
+
 def augmentation_of(landscape: Landscape) -> str:
     """What is done to the examples of mini-batches; none where there are none."""
     return str(of(of(landscape, "data"), "augment", "none"))

@@ -31,6 +31,20 @@ def resample_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Ar
     return _generator(seed).multinomial(count, chances, resamples)
 
 
+def of_resamples(values: Array) -> Measured:
+    """The first of values [1 + R], of the sample, with the standard deviation of those of its
+    resamples.
+
+    >>> of_resamples(np.array([2.0, 1.0, 3.0])).value
+    2.0
+    """
+    first = float(values[0])
+    if len(values) == 1:
+        return Measured(first)
+    error = values[1:].std(ddof=1)
+    return Measured(first, float(error))
+
+
 def _generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 

@@ -1,0 +1,98 @@
+"""The noise of landscapes whose covariance is known, from some draws of it and from all examples."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sgdtheory.data.examples import Examples
+from sgdtheory.diagnostics.noise import Noise
+from sgdtheory.geometry.hessian import hessian
+from sgdtheory.landscapes.network import Network
+from sgdtheory.protocol import value_and_grad
+from sgdtheory.rng import stream
+
+
+def points(count: int, inputs: int, outputs: int) -> Examples:
+    """Gaussian inputs of uneven sizes, classes that they decide but for some noise."""
+    source = stream(0, "points")
+    sizes = torch.linspace(1.0, 0.3, inputs)
+    x = torch.randn(count, inputs, generator=source) * sizes
+    scores = x[:, :outputs] + 0.7 * torch.randn(count, outputs, generator=source)
+    labels = scores.argmax(1)
+    return Examples(x, labels, x, labels, outputs, "points")
+
+
+def linear(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Linear(shape[0], classes)
+
+
+def with_batch_norm(shape: tuple[int, ...], classes: int) -> nn.Module:
+    hidden = nn.Linear(shape[0], 6)
+    return nn.Sequential(hidden, nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, classes))
+
+
+def descended(landscape: Network, steps: int) -> Tensor:
+    theta = landscape.init(1, stream(0, "init")).double()
+    for _ in range(steps):
+        theta = theta - 0.5 * value_and_grad(landscape, theta)[1]
+    return theta
+
+
+@pytest.mark.parametrize("decay", [1e-3, 1e-2])
+def test_a_direction_without_noise_is_no_point_of_the_law(decay: float) -> None:
+    """Where softmax's model is true C is the Hessian of the data loss; all its outputs raised
+    together change nothing, so that C = 0 and h = λ there: that made γ 12."""
+    landscape = Network(linear, points(4000, 6, 3), weight_decay=decay)
+    theta = descended(landscape, 1000)
+    row = Noise()(landscape, theta)[0]
+    curvature = hessian(landscape, theta[0])
+    h = torch.linalg.eigvalsh(curvature) - decay
+    assert int((h.abs() < 1e-12).sum()) == 7
+    found, error = row["noise_power_law"][:2]
+    assert found is not None and error is not None
+    assert 0 < error < 0.1 and abs(found - 1) < 0.15
+    assert row["noise_rank"].value == 14
+
+
+def test_the_cosine_of_few_draws_is_that_of_many_within_its_error() -> None:
+    """A draw beside itself adds (Tr C)²/K to ‖C‖²: with 32 draws the cosine was 17 errors low."""
+    landscape = Network(with_batch_norm, points(600, 8, 4), weight_decay=1e-3)
+    theta = landscape.init(1, stream(0, "init"))
+    measure = Noise(batch_size=32, draws=4096)
+    many = measure(landscape, theta)[0]["noise_hessian_cosine"]
+    assert many.value is not None and many.stderr is not None
+    misses = []
+    for seed in range(12):
+        few = replace(measure, draws=64, seed=seed)(landscape, theta)[0]["noise_hessian_cosine"]
+        assert few.value is not None and few.stderr is not None
+        misses.append((few.value - many.value) / few.stderr)
+    worst = max(map(abs, misses))
+    mean = sum(misses) / len(misses)
+    # of twelve: one in 2,000 is above 4, their mean above 1 (√12 errors of a mean)
+    assert worst < 4 and abs(mean) < 1
+
+
+def test_a_rank_that_grows_with_the_draws_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subset of the examples, less its own mean, has one independent draw less than draws."""
+    landscape = Network(linear, points(300, 40, 5), weight_decay=1e-3)
+    theta = landscape.init(1, stream(0, "init"))
+    whole = Noise(dense=0)(landscape, theta)[0]
+    assert whole["noise_rank"].value == 4 * 41
+    held = "sgdtheory.diagnostics.noise.HELD"
+    monkeypatch.setattr(held, 100 * landscape.dim)
+    part = Noise(dense=0)(landscape, theta)[0]
+    assert part["noise_examples"].value == 100
+    for name in ("noise_rank", "noise_rank_float32"):
+        assert part[name].value is None
+        assert part[name].why.endswith("fewer of half of them: more would have more")
+    assert part["noise_rank"].why.startswith("99 of 100 draws")
+
+
+def test_a_rank_that_half_of_the_draws_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    landscape = Network(linear, points(300, 3, 2), weight_decay=1e-3)
+    theta = landscape.init(1, stream(0, "init"))
+    monkeypatch.setattr("sgdtheory.diagnostics.noise.HELD", 100 * landscape.dim)
+    part = Noise(dense=0)(landscape, theta)[0]
+    assert part["noise_examples"].value == 100 and part["noise_rank"].value == 4
