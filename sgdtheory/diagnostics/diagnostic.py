@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -33,6 +33,14 @@ class Particular(Diagnostic, Protocol):
         ...
 
 
+@runtime_checkable
+class Corrected(Diagnostic, Protocol):
+    """A diagnostic that has measured something else under the same settings: `by`, what its units
+    are known by since, so that old numbers do not stand beside new ones."""
+
+    by: ClassVar[str]
+
+
 def refuse_unfit(diagnostics: Mapping[str, Diagnostic], landscape: Landscape) -> None:
     """Raise UserError for a diagnostic that cannot be asked of a landscape, before any work is
     begun."""
@@ -58,6 +66,8 @@ def units_of(
     units = []
     for column, diagnostic in diagnostics.items():
         settings = {"diagnostic": run.science["diagnostic"][column], "column": column}
+        if isinstance(diagnostic, Corrected):
+            settings["by"] = diagnostic.by
         work = partial(diagnose, diagnostic, column, landscape, cloud)
         units.append(Unit(f"{column}{suffix}", {**config, **settings}, work, tuple(needs)))
     return units

@@ -2,6 +2,7 @@
 similar it is to the Hessian."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ class Noise:
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
     columns of C (and of H) that each matches stand beside, as `noise_trace[<expression>]`.
     """
+
+    by: ClassVar[str] = "curvatures less λ, pairs of draws"
 
     batch_size: PositiveInt = 128
     draws: PositiveInt = 256

@@ -33,9 +33,9 @@ def beside_hessian(
     size = max(float(curvature.norm()), 1e-300)  # ‖H‖
     squares = gram.square().numpy()
     if draws.exact:
-        cosine = _of_all(along / size, squares, weights)
+        cosine = _of_all(along, squares, size, weights)
     else:
-        cosine = _of_some(along / size, squares)
+        cosine = _of_some(along, squares, size)
     decay = decay_of_curvature(landscape)
     return {
         "noise_hessian_cosine": cosine,
@@ -43,21 +43,20 @@ def beside_hessian(
     }
 
 
-def _of_all(along: Array, squares: Array, weights: Array) -> Measured:
-    """⟨g·Hg⟩/‖C‖ of all examples; `along` [K], `squares` (g_i·g_j)² [K, K]."""
+def _of_all(along: Array, squares: Array, size: float, weights: Array) -> Measured:
+    """⟨g·Hg⟩/(‖C‖‖H‖) of all examples; `along` g·Hg [K], `squares` (g_i·g_j)² [K, K], `size`
+    ‖H‖."""
     count = len(along)
     resampled = weights @ squares
     sizes = np.einsum("rk,rk->r", resampled, weights)
     norms = sizes**0.5 / count  # ‖C‖ [1 + R]
-    cosines = weights @ along / count / norms
+    cosines = weights @ along / count / norms / size
     return of_resamples(cosines)
 
 
-def _of_some(along: Array, squares: Array) -> Measured:
+def _of_some(along: Array, squares: Array, size: float) -> Measured:
     """The same of K draws: ‖C‖² is ⟨(g_i·g_j)²⟩ over pairs of different draws, for a draw beside
     itself adds ⟨|g|⁴⟩/K. The error is a jackknife's, whose resamples hold no draw twice either.
-
-    `along` [K], `squares` (g_i·g_j)² [K, K].
     """
     count = len(along)
     if count < 3:
@@ -70,9 +69,9 @@ def _of_some(along: Array, squares: Array) -> Measured:
     if not norms.min() > 0:
         return Measured.nothing("the draws are orthogonal to one another: too few; take more")
     means = (along.sum() - along) / (count - 1)
-    cosines = means / norms
+    cosines = means / norms / size
     spread = (count - 1) ** 2 / count * cosines.var(ddof=1)
-    return Measured(float(along.mean() / norm), float(spread**0.5))
+    return Measured(float(along.mean() / norm / size), float(spread**0.5))
 
 
 def _law(rows: Tensor, curvature: Tensor, decay: float, weights: Array, flat: float) -> Measured:

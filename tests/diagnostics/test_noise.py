@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.examples import Examples
+from sgdtheory.diagnostics.diagnostic import Corrected
 from sgdtheory.diagnostics.noise import Noise
+from sgdtheory.diagnostics.spectrum import Spectrum
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.landscapes.network import Network
 from sgdtheory.protocol import value_and_grad
@@ -96,3 +98,7 @@ def test_a_rank_that_half_of_the_draws_have_is_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sgdtheory.diagnostics.noise.HELD", 100 * landscape.dim)
     part = Noise(dense=0)(landscape, theta)[0]
     assert part["noise_examples"].value == 100 and part["noise_rank"].value == 4
+
+
+def test_old_numbers_are_other_units() -> None:
+    assert isinstance(Noise(), Corrected) and not isinstance(Spectrum(), Corrected)
