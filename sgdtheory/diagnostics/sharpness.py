@@ -13,6 +13,7 @@ from sgdtheory.statistics.measured import Measured
 
 # of the box, at random signs: where the gradient is exactly 0 no maximiser would move away
 NUDGE = 0.5
+ROUNDING = 1e-9  # a loss of 0 may come out so far below it
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Sharpness:
     pseudo-inverse; mean and standard error over `draws` of A. The maximum is found by `iterations`
     of L-BFGS-B from y = 0 on the whole objective in float64, with both tolerances off (by default
     it stops at once): a lower bound of the true one, and the corner itself on a quadratic whose
-    axes are the coordinates.
+    axes are the coordinates. No number where the loss is negative: 1 + L measures nothing there,
+    and has the wrong sign below −1.
     """
 
     epsilon: PositiveFloat = 1e-3
@@ -42,6 +44,12 @@ class Sharpness:
         return rows
 
     def _at(self, landscape: Landscape, theta: Tensor) -> Measured:
+        loss = float(values(landscape, theta[None])[0])
+        if loss < -ROUNDING:
+            return Measured.nothing(
+                f"the loss is {loss:.3g} here, and Keskar's measure is of losses that are not "
+                "negative; add a constant, or take spectrum"
+            )
         if self.subspace is None:
             rise = self._rise(landscape, theta, None)
             return Measured(rise, None, "%")

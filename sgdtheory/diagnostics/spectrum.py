@@ -34,6 +34,7 @@ from sgdtheory.statistics.measured import Measured
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
 DEFLATED = 0.01
 REPORTED = 0.1
+TINY = 1e-300  # a window with 0 in it, of a Hessian that is 0
 UNKNOWN = 0.2  # of all directions: an error up to which a count is told, however small it is; ours
 
 
@@ -50,9 +51,10 @@ class Spectrum:
     is its error. Up to 256 parameters all eigenvalues are computed, and nothing has an error.
 
     Gives `top_eigenvalue` and `eigenvalue_2` …; `trace`; `flat_fraction`, the share of |h| <
-    flat·h_max; with weight decay also `flat_fraction_data`, the same of the data loss alone, whose
-    h is λ lower: at λ > flat·h_max the first says nothing of the data; `negative_eigenvalues`, how
-    many h < −√n·ε·h_max with ε of the cloud's dtype, below which signs are rounding. No numbers
+    flat·h_max, or < √n·ε·max|h| where that is more, ε of the cloud's dtype: below it all is
+    rounding, and of a Hessian that is 0 the share is 1; with weight decay also
+    `flat_fraction_data`, the same of the data loss alone, whose h is λ lower: at λ > flat·h_max the
+    first says nothing of the data; `negative_eigenvalues`, how many h < −√n·ε·max|h|. No numbers
     where Lanczos does not converge.
 
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
@@ -158,12 +160,14 @@ class Spectrum:
         self, spectrum: SpectralDensity, scale: "Scale", decay: float
     ) -> dict[str, Measured]:
         """The flat fraction, of the data loss too, and the number of negative eigenvalues."""
-        flat = self.flat * scale.largest
+        rounding = spectrum.dim**0.5 * scale.rounding * scale.size
+        least = max(rounding, TINY)
+        flat = max(self.flat * scale.largest, least)
         columns = {"flat_fraction": spectrum.share(-flat, flat)}
         if decay:
-            flat = self.flat * (scale.largest - decay)
+            flat = max(self.flat * (scale.largest - decay), least)
             columns["flat_fraction_data"] = spectrum.share(decay - flat, decay + flat)
-        negative = spectrum.below(-(spectrum.dim**0.5 * scale.rounding * scale.size))
+        negative = spectrum.below(-rounding)
         if negative.stderr is not None:  # one in n directions is seen by chance only
             negative = negative._replace(stderr=max(1.0, negative.stderr))
         columns = {name: _if_known(share, 1) for name, share in columns.items()}

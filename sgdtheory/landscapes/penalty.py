@@ -13,6 +13,7 @@ from sgdtheory.protocol import Cloud
 Decay: TypeAlias = Literal["all", "weights"]
 # so many squares torch's kernel sums in float32 to 3e-7; 10⁶ at once to 2e-5, 10⁷ to 7e-4
 BLOCK = 1 << 14
+COPIED = 1 << 18  # coordinates up to which a copy of squares takes less time than blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +59,15 @@ class Penalty:
             return
         if self.mask is not None:
             cloud = cloud * self.mask.to(cloud)
-        norms = torch.linalg.vector_norm(cloud, dim=1)
-        losses.addcmul_(norms, norms, value=0.5 * self.weight_decay)
+        half = 0.5 * self.weight_decay
+        n = cloud.shape[1]
+        if n < BLOCK:
+            norms = torch.linalg.vector_norm(cloud, dim=1)
+            losses.addcmul_(norms, norms, value=half)
+        elif n < COPIED:
+            losses.add_(torch.linalg.vecdot(cloud, cloud), alpha=half)
+        else:
+            losses.add_(_squares_by_block(cloud), alpha=half)
 
 
 def _is_weight(shape: torch.Size) -> bool:
@@ -74,12 +82,7 @@ class _SquaredNorm(torch.autograd.Function):
     def forward(ctx: Context, cloud: Tensor) -> Tensor:
         """Of a cloud [P, n], [P]."""
         ctx.save_for_backward(cloud)
-        whole = cloud.shape[1] // BLOCK * BLOCK
-        if not whole:
-            return _norms(cloud).square()
-        rest = _norms(cloud[:, whole:]).square()
-        blocks = cloud[:, :whole].unflatten(1, (-1, BLOCK))
-        return _norms(blocks).square().sum(1) + rest
+        return _squares_by_block(cloud)
 
     @staticmethod
     def backward(ctx: Context, *gradients: Tensor) -> Tensor:
@@ -87,6 +90,16 @@ class _SquaredNorm(torch.autograd.Function):
         (cloud,) = ctx.saved_tensors
         twice = 2 * gradients[0]
         return cloud * twice[:, None]
+
+
+def _squares_by_block(cloud: Cloud) -> Tensor:
+    """|θ|² of each point of a cloud [P, n], [P]: a sum over blocks."""
+    whole = cloud.shape[1] // BLOCK * BLOCK
+    if not whole:
+        return _norms(cloud).square()
+    rest = _norms(cloud[:, whole:]).square()
+    blocks = cloud[:, :whole].unflatten(1, (-1, BLOCK))
+    return _norms(blocks).square().sum(1) + rest
 
 
 def _norms(vectors: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 
-from sgdtheory.fokker_planck.law import time_step
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured
@@ -16,6 +15,7 @@ from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+from sgdtheory.temperature.reshuffling import exact_epoch_factor
 from sgdtheory.temperature.stationarity import Stationarity, Verdict
 from sgdtheory.temperature.trajectory import Trajectory
 
@@ -91,10 +91,9 @@ def _predictions(cell: Cell, landscape: Landscape, reference: ReferenceMinimum) 
     """T by theory, and under reshuffling what that leaves of it."""
     count = count_of(landscape)
     law = cell.predicted(count)
-    if cell.sampling != "epoch" or not count:
+    if cell.sampling != "epoch" or count is None or count < 2:
         return {"predicted": law}
-    rate = time_step(cell.sgd)
-    factor = reference.epoch_factor(rate, count / cell.batch_size)
+    factor = exact_epoch_factor(reference, cell.sgd.rate, cell.batch_size, count, cell.momentum)
     return {"predicted": law, "predicted_epoch": law * factor}
 
 

@@ -237,14 +237,14 @@ def _modes(cells: Cells) -> Claim | None:
 
 
 def _epoch(cells: Cells) -> Claim:
-    """With reshuffling T/T_law is reduced by the factor r(x) of each mode."""
+    """With reshuffling T/T_law is what the batches of an epoch leave of each mode, r_i."""
     rows = []
     for cell in cells:
         excess = _excess(cell)
         if cell["stationary"] and excess is not None:
             law = cell["predicted"]
             rows.append((excess / law, cell["predicted_epoch"] / law))
-    expected = f"T/T_law within {EPOCH} of Σ r(x_i)C_ii/Tr C"
+    expected = f"T/T_law within {EPOCH} of Σ r_i·C_ii/Tr C, r_i what an epoch leaves of a mode"
     if not rows:
         unknown = Measured.nothing(_left_out(cells))
         return Claim("epoch", "epoch sampling: no cell is stationary", unknown, expected, None)

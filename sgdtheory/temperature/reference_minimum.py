@@ -160,7 +160,7 @@ class ReferenceMinimum(NamedTuple):
 
     def epoch_factor(self, rate: float, per_epoch: float) -> float:
         """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
-        of the variance that reshuffling leaves."""
+        of the variance that reshuffling leaves where steps are many and b divides N."""
         x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
         factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
         return float((self.weights * factors).sum())

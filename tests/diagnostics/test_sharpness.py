@@ -1,6 +1,7 @@
 """Sharpness against quadratics whose maximum over the box is known, its invariances, and a box that
 is wrong."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -43,6 +44,32 @@ def test_at_the_very_bottom_too() -> None:
     assert row["sharpness"].value == pytest.approx(
         at_the_corner(torch.zeros(5).double(), 1e-3), rel=1e-9
     )
+
+
+@dataclass(frozen=True)
+class Sunk(Quadratic):
+    """A quadratic with a constant taken off."""
+
+    depth: float = 0.0
+
+    def energy(self, x: Tensor) -> Tensor:
+        return super().energy(x) - self.depth
+
+
+@pytest.mark.parametrize("subspace", [None, 2])
+def test_of_a_negative_loss_there_is_no_number(subspace: int | None) -> None:
+    """At L = −3 it was −½ of the rise; at 0 less its rounding it is that of 0."""
+    origin = torch.zeros(1, 5, dtype=torch.float64)
+    for depth in (0.5, 1.0, 3.0):
+        sunk = Sunk(curvatures=BOWL.curvatures, depth=depth)
+        (row,) = Sharpness(subspace=subspace)(sunk, origin)
+        found = row["sharpness"]
+        assert found.value is None
+        assert f"the loss is {-depth:.3g} here" in found.why and "\n" not in found.why
+    rounded = Sunk(curvatures=BOWL.curvatures, depth=1e-15)
+    (row,) = Sharpness(subspace=subspace)(rounded, origin)
+    (zero,) = Sharpness(subspace=subspace)(BOWL, origin)
+    assert row["sharpness"].value == pytest.approx(zero["sharpness"].value, rel=1e-9)
 
 
 def test_the_corner_of_a_random_subspace() -> None:

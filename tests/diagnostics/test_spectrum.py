@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import sgdtheory
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.spectrum import Spectrum
@@ -208,3 +209,35 @@ def test_no_noise_is_said() -> None:
     landscape = Quadratic((1.0, 0.3), noise=0.0)
     row = Noise()(landscape, landscape.minima())[0]
     assert row["noise_trace"].value == 0.0 and row["noise_top10_share"].why == "there is no noise"
+
+
+@pytest.mark.parametrize(  # all eigenvalues at 6, and Lanczos at 60
+    ("width", "decay"), [(6, 0.0), (6, 1e-3), (6, 1.0), (60, 1e-3), (60, 1.0)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_layer_that_is_dead_is_flat(width: int, decay: float, dtype: str) -> None:
+    """No unit of the first layer is on, so that its data loss is constant: all of its directions
+    are flat, and 0 was told, for no |h| is less than flat·0."""
+    torch.manual_seed(0)
+    inputs = torch.randn(60, 5)
+    model = nn.Sequential(nn.Linear(5, width), nn.ReLU(), nn.Linear(width, 2))
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+    data = (inputs, (inputs[:, 0] > 0).long())
+    landscape = sgdtheory.landscape(model, data, weight_decay=decay)
+    words = ["diagnostic.spectrum.parameters=['^0','^2']", f"dtype={dtype}"]
+    table = sgdtheory.diagnose(landscape, [model], ["spectrum"], words)
+    name = "flat_fraction_data" if decay else "flat_fraction"
+    assert table[f"{name}[^0]"][0] == 1.0
+    # of the last layer one bias is curved: softmax of two outputs that add nothing
+    last = 2 * width + 2
+    assert table[f"{name}[^2]"][0] == pytest.approx((last - 1) / last, abs=1e-9)
+
+
+@pytest.mark.parametrize("curvatures", [(0.0, 0.0), (-1.0, 0.0, 0.0, -2.0)])
+def test_flat_is_what_has_no_curvature_though_nothing_curves_up(
+    curvatures: tuple[float, ...],
+) -> None:
+    landscape = Quadratic(curvatures)
+    row = Spectrum(top=1)(landscape, torch.zeros(1, len(curvatures)))[0]
+    assert row["flat_fraction"].value == curvatures.count(0.0) / len(curvatures)
