@@ -30,7 +30,7 @@ class Huber(MSE):
         return lowest_of_constants(self.losses, targets.cpu(), shape or (1,))
 
     def lowest(self, targets: Tensor, outputs: int) -> float | None:
-        """0, where every output is its target; unknown of another loss under this name."""
+        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
         if type(self).losses is not Huber.losses:
             return None
         return 0.0

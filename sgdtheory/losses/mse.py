@@ -65,7 +65,7 @@ class MSE:
         return float(unpredicted / outputs)
 
     def lowest(self, targets: Tensor, outputs: int) -> float | None:
-        """0, where every output is its target; unknown of another loss under this name."""
+        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
         if type(self).losses is not MSE.losses:
             return None
         return 0.0
