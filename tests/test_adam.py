@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from sgdtheory.commandline.comments import comments_of
+from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
@@ -46,6 +48,19 @@ def test_adamw_is_torchs() -> None:
     assert (
         state.cloud - [*Adam(30, None, 0.05, schedule).run(BOWL, start, 0)][-1].cloud
     ).norm() > 0
+
+
+def test_the_decay_of_adamw_is_of_biases_and_norms_too_and_its_key_says_so() -> None:
+    """A step without a gradient is θ ← (1 − ηλ)θ, as torch's is, whatever a parameter is for."""
+    module = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    nn.init.constant_(module[1].bias, 0.7)
+    before = nn.utils.parameters_to_vector(module.parameters()).detach().double()
+    cloud = before[None].clone()
+    adamw = AdamW(1, None, 0.05, Constant(), decay=0.3)
+    adamw.step(cloud, adamw.init_state(cloud), torch.zeros_like(cloud), 0.05, 0)
+    torch.testing.assert_close(cloud[0], (1 - 0.05 * 0.3) * before, rtol=1e-15, atol=0)
+    said = comments_of((CONFIGS / "sgd/adamw.yaml").read_text(encoding="utf-8"))["decay"]
+    assert "every parameter" in said and "biases and norms too" in said
 
 
 def test_it_goes_on_to_the_same_bits() -> None:

@@ -17,7 +17,10 @@ from sgdtheory.runs.memory import refuse_what_does_not_fit
 
 SPLIT = 0  # the seed of the split: part of the data set, not of an experiment
 ARRAYS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
-MOST_CLASSES = 1000  # that integers are taken for
+MOST_CLASSES = 1000  # that whole numbers or words are taken for
+LABELS = 10  # 0 … 9: whole numbers from 0 to below this are labels, as they are mostly written
+SHARE = 0.1  # of the rows: whole numbers of more values than this are no classes; ours
+RARE = 2  # rows: nor are whole numbers most of whose values have no more than these; ours
 ROUNDING = 1e-12  # of a mean: what a column varies by less is how its numbers are rounded
 
 Scaling = Literal["standard", "none"]
@@ -45,8 +48,11 @@ def table(
     - `.npz` with `inputs` [N, d] and `targets` [N] or [N, k], or with the four arrays
       `train_inputs`, `train_targets`, `test_inputs` and `test_targets`.
 
-    `kind` of the targets, auto: integers, booleans and words are classes, the words in the order of
-    the alphabet; other numbers are numbers. Where there is one set, `test_share` of its rows,
+    `kind` of the targets, auto: whole numbers, booleans and words are classes, the words in the
+    order of the alphabet; other numbers are numbers. That whole numbers were taken for classes is
+    told, unless they are two or lie in 0 … 9 from 0 on; they are refused where they look like
+    numbers: more than ten, and more than a tenth of the rows, or most of them in one or two rows
+    only. Where there is one set, `test_share` of its rows,
     drawn by numpy's PCG64 with seed 0, are for testing: evenly over the classes, of each of which
     one row at least is for training. `limit`: so many rows of each split, drawn likewise.
     scaling="standard" gives each feature, and each number of a target, mean 0 and variance 1 over
@@ -67,6 +73,8 @@ def table(
         raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
     _refuse_what_is_not_finite(splits, where)
     is_classes = _holds_classes(splits[0].targets, kind, where)
+    if is_classes and kind == "auto":
+        told += _whole_numbers(splits[0].targets, where)
     if is_classes and len(splits) == 1:
         told += _alone(splits[0].targets)
     splits = _coded(splits, where) if is_classes else _numbers(splits, where)
@@ -148,6 +156,29 @@ def _holds_classes(targets: np.ndarray, kind: str, where: str) -> bool:
             f"data.kind=classes"
         )
     return True
+
+
+def _whole_numbers(targets: np.ndarray, where: str) -> tuple[str, ...]:
+    """What is to be told of whole numbers [N] that are taken for classes, whatever the loss;
+    UserError where they look like numbers."""
+    if targets.dtype.kind not in "iu":
+        return ()
+    known, counts = np.unique(targets, return_counts=True)
+    classes = len(known)
+    first, last = int(known[0]), int(known[-1])
+    if classes <= 2 or (first == 0 and last < LABELS):
+        return ()
+    rare = int((counts <= RARE).sum())
+    if 2 * rare > classes or (classes > LABELS and classes > SHARE * len(targets)):
+        raise UserError(
+            f"{where}: the target holds whole numbers ({first} … {last}), {classes:,} different "
+            f"ones in {len(targets):,} rows; say data.kind=numbers, or data.kind=classes if they "
+            f"name classes"
+        )
+    return (
+        f"the target's whole numbers ({first} … {last}) are taken for {classes:,} classes; where "
+        f"they are numbers, say data.kind=numbers",
+    )
 
 
 def _coded(splits: list[Split], where: str) -> list[Split]:

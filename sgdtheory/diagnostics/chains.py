@@ -72,11 +72,19 @@ class Chains:
         if _is_off(drift, 0.0, DRIFT * found.value):
             return f"not stationary: from half to half it moves by {drift}; raise burn_in"
         virial = over_chains(self.virial)
-        assert virial.stderr is not None
-        if _is_off(virial, 1.0, VIRIAL) or virial.stderr > KNOWN:
+        assert virial.value is not None and virial.stderr is not None
+        if _is_off(virial, 1.0, VIRIAL):
+            why = "steps are too large; lower learning_rate"
+            if virial.value < 1:  # as it is while |θ − θ*|² grows: chains begin at θ*
+                why = (
+                    "chains still spread or steps are too large; raise burn_in or lower "
+                    "learning_rate"
+                )
+            return f"the virial is {virial} and not 1: {why}"
+        if virial.stderr > KNOWN:
             return (
-                f"the virial is {virial} and not 1: steps are too large or too few; lower the "
-                "learning rate, or give chains more steps"
+                f"the virial is {virial}: with an error above {KNOWN:g} it does not tell whether "
+                "steps are too large; raise steps or chains"
             )
         return ""
 

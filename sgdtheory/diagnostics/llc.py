@@ -46,8 +46,9 @@ class LearningCoefficient:
     curvature below γ/nβ do not count.
 
     No number, and the reason, where θ* is no minimum, chains diverge, do not agree (R̂), or drift,
-    or where the virial ⟨(θ−θ*)·∇V⟩/nT is not 1 or half as many chains of half the step give another
-    number: steps were too large or too few. Beside it `llc_r_hat`, `llc_virial` and
+    or where the virial ⟨(θ−θ*)·∇V⟩/nT is above 1 or half as many chains of half the step give
+    another number: steps were too large; below 1 chains may spread still, and with an error above
+    0.1 it says nothing: steps or chains were too few. Beside it `llc_r_hat`, `llc_virial` and
     `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
     """
 

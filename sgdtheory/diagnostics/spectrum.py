@@ -28,7 +28,7 @@ from sgdtheory.landscapes.derived.gauss_newton import GaussNewton, why_no_gauss_
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import has_outputs
-from sgdtheory.roles.facts import decays_alike, weight_decay_of
+from sgdtheory.roles.facts import decay_of_curvature
 from sgdtheory.statistics.measured import Measured
 
 # bounds on a Ritz value in units of it, up to which it is deflated, and reported
@@ -144,7 +144,7 @@ class Spectrum:
             size=float(eigenvalues.abs().max()),
             rounding=_rounding_of(theta),
         )
-        return columns | self._shares(spectrum, scale, _shift(landscape))
+        return columns | self._shares(spectrum, scale, decay_of_curvature(landscape))
 
     def _trace(
         self, landscape: Landscape, theta: Tensor, spectrum: SpectralDensity, probes: int
@@ -245,12 +245,7 @@ class BriefSpectrum(Spectrum):
         columns["trace"] = self._trace(landscape, theta, pairs.density, probes)
         size = float(pairs.density.quadratures()[0].abs().max())
         scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
-        return columns | self._shares(pairs.density, scale, _shift(landscape))
-
-
-def _shift(landscape: Landscape) -> float:
-    """By how much weight decay moves every eigenvalue: λ where it acts on every coordinate."""
-    return weight_decay_of(landscape) if decays_alike(landscape) else 0.0
+        return columns | self._shares(pairs.density, scale, decay_of_curvature(landscape))
 
 
 def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:

@@ -13,6 +13,7 @@ from sgdtheory.landscapes.mini_batch import MiniBatch
 from sgdtheory.landscapes.network_objective import NetworkObjective
 from sgdtheory.landscapes.precision import mixed
 from sgdtheory.landscapes.written import as_written
+from sgdtheory.losses.loss import lowest_of
 from sgdtheory.protocol import Cloud, Dtype, TensorsByName, dtype_of
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import Score, Split
@@ -79,6 +80,11 @@ class Network(NetworkObjective):
     def constant_loss(self) -> float:
         """The training loss of the best prediction that is the same for all."""
         return self.loss.of_constant(self.data.train_targets, self.data.outputs)
+
+    def lowest_loss(self) -> float | None:
+        """What no training loss can go below: the mean entropy of targets that are smoothed or
+        soft, else 0; None where nobody knows."""
+        return lowest_of(self.loss, self.data.train_targets, self.data.outputs)
 
     @property
     def scored(self) -> int:

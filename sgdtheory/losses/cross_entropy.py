@@ -111,6 +111,18 @@ class CrossEntropy:
         p = (1 - self.label_smoothing) * p + self.label_smoothing / outputs
         return float(torch.special.entr(p).sum())
 
+    def lowest(self, targets: Tensor, outputs: int) -> float | None:
+        """−Σ q ln q in nats, q the smoothed target, the mean over targets [N, …]: what no network
+        can go below; 0 of classes without smoothing, unknown of another loss under this name."""
+        if type(self).losses is not CrossEntropy.losses:
+            return None
+        q = torch.zeros(1, outputs, dtype=torch.float64)
+        q[0, 0] = 1  # classes have one entropy all
+        if targets.is_floating_point():
+            q = targets.double().cpu()
+        q = (1 - self.label_smoothing) * q + self.label_smoothing / outputs
+        return float(torch.special.entr(q).sum(1).mean())
+
 
 def _refuse_no_probabilities(data: Examples) -> None:
     """Raise UserError where floating targets [N, K] are no probabilities."""

@@ -28,3 +28,9 @@ class Huber(MSE):
         if targets.is_floating_point():
             shape = tuple(targets.shape[1:])
         return lowest_of_constants(self.losses, targets.cpu(), shape or (1,))
+
+    def lowest(self, targets: Tensor, outputs: int) -> float | None:
+        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
+        if type(self).losses is not Huber.losses:
+            return None
+        return 0.0

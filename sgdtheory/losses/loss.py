@@ -50,6 +50,22 @@ class Loss(Protocol):
         ...
 
 
+@runtime_checkable
+class StatesLowest(Protocol):
+    """A loss that knows what no outputs can bring it below."""
+
+    def lowest(self, targets: Tensor, outputs: int) -> float | None:
+        """The least mean loss over targets [N, …] that any outputs have; None: unknown."""
+        ...
+
+
+def lowest_of(loss: Loss, targets: Tensor, outputs: int) -> float | None:
+    """What a loss cannot go below for targets [N, …]; None where it does not say."""
+    if isinstance(loss, StatesLowest):
+        return loss.lowest(targets, outputs)
+    return None
+
+
 def per_example(values: Tensor) -> Tensor:
     """The means [P, b] of values [P, b, …] over all axes of an example."""
     if values.ndim == 2:

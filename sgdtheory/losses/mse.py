@@ -64,6 +64,12 @@ class MSE:
         unpredicted = 1 - p.square().sum()
         return float(unpredicted / outputs)
 
+    def lowest(self, targets: Tensor, outputs: int) -> float | None:
+        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
+        if type(self).losses is not MSE.losses:
+            return None
+        return 0.0
+
 
 def beside(outputs: Tensor, targets: Tensor) -> Tensor:
     """Targets [P or 1, b, …] in the shape [P or 1, b, …] and dtype of outputs [P, b, …]; a class is

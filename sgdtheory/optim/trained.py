@@ -3,23 +3,34 @@
 from math import isfinite
 
 from sgdtheory.protocol import Landscape
-from sgdtheory.roles.facts import constant_loss_of
+from sgdtheory.roles.facts import constant_loss_of, lowest_loss_of
 
-# of the best constant prediction's loss: above it a network has not learned its training set
+# of what the best constant prediction has above the lowest loss: with more left a network has not
+# learned its training set
 HALF = 0.5
+ROUNDING = 1e-9  # of the best constant's loss, float64: targets that differ by less are all alike
 
 
 def untrained(landscape: Landscape, loss: float | None) -> str:
-    """Why a point of this training loss is not trained; empty where it is.
+    """Why a point of this training loss L is not trained; empty where it is.
 
-    A loss above half of that of the best constant prediction (`landscape.constant_loss()`: ln K
-    nats of K equally frequent classes, the targets' variance) is not trained, nor is one that is
-    not finite. A landscape that states no such loss, a formula above all, has only that asked; so
-    has one where a constant's is not above 0: half of it means nothing.
+    Trained is L − L₀ ≤ ½(L_c − L₀): L_c of the best constant prediction
+    (`landscape.constant_loss()`: ln K nats of K equally frequent classes, the targets' variance),
+    L₀ what no loss goes below (`landscape.lowest_loss()`: the mean entropy of smoothed or soft
+    targets; 0 where none is stated). Nor is a loss trained that is not finite. A landscape that
+    states no L_c, a formula above all, has only that asked; so has one where L_c is not above L₀:
+    half of nothing means nothing.
     """
     if loss is None or not isfinite(loss):
         return "its training loss is not finite"
     constant = constant_loss_of(landscape)
-    if constant is None or constant <= 0 or loss <= HALF * constant:
+    if constant is None:
         return ""
-    return f"training loss {loss:#.3g}, the best constant prediction has {constant:#.3g}"
+    lowest = lowest_loss_of(landscape) or 0.0
+    room = constant - lowest
+    if room <= ROUNDING * constant or loss - lowest <= HALF * room:
+        return ""
+    words = f"training loss {loss:#.3g}, the best constant prediction has {constant:#.3g}"
+    if lowest:
+        words += f", and the targets allow none below {lowest:#.3g}"
+    return words

@@ -107,6 +107,14 @@ def constant_loss_of(landscape: Landscape) -> float | None:
     return None if asked is None else float(asked())
 
 
+def lowest_loss_of(landscape: Landscape) -> float | None:
+    """What no training loss can go below: above 0 where targets are smoothed or soft; None where
+    that is not stated."""
+    asked = of(landscape, "lowest_loss")
+    lowest: float | None = None if asked is None else asked()
+    return lowest
+
+
 def objective_gap(landscape: Landscape, theta: Tensor) -> Measured:
     """|loss descended − loss scored| at one point θ [n] on one part of the data, nats: rounding
     alone, where a landscape is one function of its parameters; a formula has no examples."""

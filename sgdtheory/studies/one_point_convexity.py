@@ -17,6 +17,7 @@ from sgdtheory.pipelines.train import check_batch_size
 from sgdtheory.protocol import Cloud, Dtype, Landscape
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import has_examples
+from sgdtheory.roles.facts import lowest_loss_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
@@ -27,7 +28,7 @@ from sgdtheory.studies.study import Case, Study, Tables, Verdict, start_of
 
 # fractions not positive: at most of a run that trains, at least of another (the project's table)
 FEW, MANY = 0.01, 0.05
-# nats: mean training loss of training that has converged; uniform guessing among ten has 2.3
+# nats above the lowest there is: mean loss of training that has converged; guessing among ten: 2.3
 TRAINED = 0.1
 SCALARS = ("loss", "product", "cosine", "smoothed", "other")
 COUNTED = {"snapshots": "product", "ball": "ball", "smoothed": "smoothed", "other": "other"}
@@ -117,10 +118,9 @@ class OnePointConvexity(Study):
     def judge(self, tables: Tables) -> Verdict:
         snapshots, ends = grouped(tables["snapshots"], "run"), grouped(tables["ends"], "run")
         runs = [run_row(snapshots[name], ends[name], self.seeds) for name in ends]
-        means: Rows = []
-        for name, rows in snapshots.items():
-            means += mean_rows(name, rows)
-        return Verdict(claims_of(runs), {"runs": runs, "snapshots": means}, plots())
+        means = [row for name, rows in snapshots.items() for row in mean_rows(name, rows)]
+        claims = claims_of(runs, TRAINED + (lowest_loss_of(self.landscape) or 0.0))
+        return Verdict(claims, {"runs": runs, "snapshots": means}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """As SGD, and about twice as long again for the products (measured)."""
@@ -179,20 +179,19 @@ def run_row(rows: Rows, ends: Rows, seeds: int) -> Row:
     return row_of(facts, end_loss=Measured.mean(losses, "nats"), **columns)
 
 
-def claims_of(runs: Rows) -> list[Claim]:
-    """The gradient points at the end of a run that trains, at no other end, and not where nothing
-    is learned.
-    """
+def claims_of(runs: Rows, bar: float = TRAINED) -> list[Claim]:
+    """The gradient points at the end of a run that trains, to a loss of the bar at most, at no
+    other end, and not where nothing is learned."""
     by_name = {row["run"]: row for row in runs}
     claims = []
     if "trained" in by_name:
-        claims += _of_trained(by_name.pop("trained"))
+        claims += _of_trained(by_name.pop("trained"), bar)
     if "untrained" in by_name:
-        claims.append(_of_untrained(by_name.pop("untrained")))
+        claims.append(_of_untrained(by_name.pop("untrained"), bar))
     return claims + [_without_verdict(row) for row in by_name.values()]
 
 
-def _of_trained(row: Row) -> list[Claim]:
+def _of_trained(row: Row, bar: float) -> list[Claim]:
     words = {
         "snapshots": "the gradient points at the end of the run",
         "ball": "so it does in a ball round each",
@@ -205,13 +204,13 @@ def _of_trained(row: Row) -> list[Claim]:
     claims = []
     for kind, statement in words.items():
         told = f"{statement}: {_counted(row, kind)} are not positive"
-        claims.append(_hardly_any(row, kind, told))
+        claims.append(_hardly_any(row, kind, told, bar))
     return [*claims, Claim("other_end", elsewhere, other, expected, holds)]
 
 
-def _hardly_any(row: Row, kind: str, words: str) -> Claim:
+def _hardly_any(row: Row, kind: str, words: str, bar: float) -> Claim:
     measured = Measured.read(row, f"{kind}_not_positive")
-    converged = row["worst_end_loss"] <= TRAINED
+    converged = row["worst_end_loss"] <= bar
     if not converged:
         words += f"; but training did not converge, its loss is {row['worst_end_loss']:.2g}"
     assert measured.value is not None
@@ -219,9 +218,9 @@ def _hardly_any(row: Row, kind: str, words: str) -> Claim:
     return Claim(kind, words, measured, f"≤ {100 * FEW:g} % where training converged", holds)
 
 
-def _of_untrained(row: Row) -> Claim:
+def _of_untrained(row: Row, bar: float) -> Claim:
     measured = Measured.read(row, "snapshots_not_positive")
-    trains = row["end_loss"] <= TRAINED
+    trains = row["end_loss"] <= bar
     words = (
         f"where nothing is learned (loss {row['end_loss']:.2g} at the end) {_percent(measured)} "
         "are not positive"

@@ -232,6 +232,56 @@ def test_a_target_of_rows_that_all_differ_is_told_to_be_numbers(
     assert not table(path, kind="numbers").has_classes
 
 
+def whole(path: Path, values: list[int]) -> Path:
+    """A table whose target are these whole numbers."""
+    rows = "".join(f"{i / 7:.6f},{value}\n" for i, value in enumerate(values))
+    path.write_text(f"a,y\n{rows}", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([i % 10 for i in range(40)], ""),
+        ([0, 1, 2, 7] * 5, ""),
+        ([-1, 1] * 20, ""),
+        ([3 + i % 6 for i in range(40)], "(3 … 8) are taken for 6 classes"),
+        ([i % 11 for i in range(110)], "(0 … 10) are taken for 11 classes"),
+        ([1000 * (i % 12) for i in range(240)], "(0 … 11000) are taken for 12 classes"),
+    ],
+)
+def test_whole_numbers_that_are_taken_for_classes_are_told(
+    tmp_path: Path, values: list[int], told: str
+) -> None:
+    data = table(whole(tmp_path / "y.csv", values))
+    assert data.has_classes and data.outputs == len(set(values))
+    assert len(data.remarks) == bool(told)
+    for remark in data.remarks:
+        assert told in remark and "data.kind=numbers" in remark
+    assert not table(tmp_path / "y.csv", kind="classes").remarks
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [i % 12 for i in range(119)],  # twelve values are more than a tenth of the rows
+        [5, 5, 5, 5, 6, 7, 8],  # three of four values in one row
+        [1000 * (i * i % 101) for i in range(120)],  # prices
+    ],
+)
+def test_whole_numbers_that_look_like_numbers_are_refused(
+    tmp_path: Path, values: list[int]
+) -> None:
+    path = whole(tmp_path / "y.csv", values)
+    arrays = npz(tmp_path, inputs=np.arange(len(values))[:, None], targets=np.array(values))
+    for file in (path, arrays):
+        with pytest.raises(UserError, match=r"data\.kind=numbers, or data\.kind=class") as raised:
+            table(file)
+        assert len(str(raised.value).splitlines()) == 1
+        assert not table(file, kind="numbers").has_classes
+    assert table(path, kind="classes").outputs == len(set(values))
+
+
 @pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs")])
 def test_other_separators_are_read_where_the_names_have_no_comma(
     tmp_path: Path, separator: str, word: str

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.diagnostics.chains import Chains, doubt_of_step, run_chains
+from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
 from sgdtheory.diagnostics.llc import LearningCoefficient, columns_of
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.deep_linear import DeepLinear
@@ -344,9 +344,42 @@ def test_verdicts_are_each_their_own() -> None:
     wrong = Chains(2 + noise, 1.1 + 0.1 * noise)
     unknown = Chains(2 + noise, 1 + 30 * noise)
     assert "the virial is" in wrong.doubt() and "the virial is" in unknown.doubt()
+    assert wrong.doubt().endswith("and not 1: steps are too large; lower learning_rate")
+    below = Chains(2 + noise, 0.9 + 0.1 * noise)
+    assert below.doubt().endswith("raise burn_in or lower learning_rate")
     lost = Chains(np.where(np.arange(8) == 3, np.nan, 2 + noise), 1 + noise)
     assert "1 of 8 chains have diverged" in lost.doubt()
     assert "no minimum" in Chains(noise - 2, 1 + noise).doubt()
+
+
+def test_a_virial_that_is_known_badly_is_not_said_to_be_off() -> None:
+    """Eight chains whose means spread by ± 0.37 about 0.99: an error of
+    0.37/√8 · √(8/7) · 2.365/1.96 = 0.17 by Student's t of seven, and 1 lies within it."""
+    spread = 0.99 + 0.37 * np.array([-1, 1, -1, 1, -1, 1, -1, 1])
+    still = 2 + np.random.default_rng(0).normal(0, 0.1, (20, 8))
+    badly = Chains(still, np.tile(spread, (20, 1)))
+    words = "the virial is 0.99 ± 0.17: with an error above 0.1 it does not tell whether steps"
+    assert badly.doubt() == f"{words} are too large; raise steps or chains"
+    fine = Chains(still, np.ones((20, 8)))
+    assert doubt_of_step(fine, badly).startswith(f"with half the step {words}")
+    far = Chains(still, np.tile(spread + 1, (20, 1)))
+    assert "and not 1: steps are too large" in far.doubt()
+
+
+def test_chains_that_spread_have_a_virial_below_1() -> None:
+    """In a bowl of curvature h, from its bottom, 1 − e^(−2ηht) at step t: over 40 steps of
+    ηh = 0.01 the mean is 1 − (1 − e^(−0.8))/0.8 = 0.31; at rest it is 1."""
+    bowl = Quadratic((1.0,) * 40)
+    theta = bowl.minima()[0]
+    slow = Langevin(40, None, 0.01, Constant(), temperature=0.01)
+    begun = over_chains(run_chains(bowl, theta, slow, 0.0, 64, 0, 20).virial)
+    assert begun.value is not None and begun.stderr is not None
+    # a step is 1/100 of 1/ηh: sums and integrals, and the noise of the first step, differ by it
+    assert abs(begun.value - (1 - (1 - exp(-0.8)) / 0.8)) < 4 * begun.stderr + 0.01
+    quick = Langevin(600, None, 0.5, Constant(), temperature=0.01)
+    resting = over_chains(run_chains(bowl, theta, quick, 0.0, 64, 100, 20).virial)
+    assert resting.value is not None and resting.stderr is not None
+    assert abs(resting.value - 1) < 4 * resting.stderr
 
 
 def test_a_spring_of_the_wrong_strength_is_seen() -> None:

@@ -74,3 +74,4 @@ def test_it_is_descended_as_the_network_is(name: str) -> None:
     assert getattr(KEPT, name) == getattr(NET, name)
     assert KEPT.learning_rate() == NET.learning_rate()
     assert KEPT.constant_loss() == NET.constant_loss()
+    assert KEPT.lowest_loss() == NET.lowest_loss() == 0

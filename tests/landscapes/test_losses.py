@@ -4,7 +4,7 @@ what does not fit is refused."""
 from collections.abc import Callable
 from functools import partial
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -187,6 +187,49 @@ def test_no_constant_is_better_than_the_best(name: str) -> None:
 
     search.step(closure)  # type: ignore[no-untyped-call]
     assert landscape_of(case).constant_loss() == pytest.approx(float(mean()), rel=1e-6)
+
+
+def entropy(*q: float) -> float:
+    return -sum(share * log(share) for share in q)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cross entropy", 0.0),
+        ("classes last", 0.0),
+        ("mse", 0.0),
+        ("huber", 0.0),
+        ("binary", 0.0),
+        ("smooth", entropy(0.8 + 0.2 / 3, 0.2 / 3, 0.2 / 3)),
+        ("soft", sum(entropy(*row) for row in SOFT.tolist()) / 5),
+        ("custom", None),
+    ],
+)
+def test_the_lowest_loss_is_the_entropy_of_the_targets(name: str, expected: float | None) -> None:
+    lowest = landscape_of(CASES[name]).lowest_loss()
+    assert lowest == (expected if not expected else pytest.approx(expected, rel=1e-12))
+
+
+def test_outputs_that_are_the_targets_have_the_lowest_loss() -> None:
+    """log q of soft targets that are smoothed, the logit of a label between 0 and 1."""
+    smoothing = CrossEntropy(0.2)
+    q = 0.8 * SOFT + 0.2 / 3
+    reached = smoothing.losses(q.log()[None], SOFT[None]).mean()
+    assert smoothing.lowest(SOFT, 3) == pytest.approx(float(reached), rel=1e-12)
+    labels = SOFT[:, :2]
+    reached = Binary().losses(labels.logit()[None], labels[None]).mean()
+    assert Binary().lowest(labels, 2) == pytest.approx(float(reached), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropy, MSE, Huber, Binary])
+def test_of_another_loss_under_a_known_name_no_lowest_is_known(kind: type[Any]) -> None:
+    def losses(self: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        found: Tensor = 1 + kind.losses(self, outputs, targets)
+        return found
+
+    other = type("Other", (kind,), {"losses": losses})()
+    assert other.lowest(SOFT, 3) is None
 
 
 def test_errors_are_what_they_are_called() -> None:

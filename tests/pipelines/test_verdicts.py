@@ -1,6 +1,7 @@
 """What `connect` and `train` say of points that are no minima, of copies, and where something beside the path fails."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor
 
 import sgdtheory as package
 from sgdtheory.data.digits import digits
+from sgdtheory.data.examples import Examples
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.landscapes.network import Network
 from sgdtheory.losses.cross_entropy import CrossEntropy
@@ -211,6 +213,62 @@ def test_half_of_the_constant_is_the_bar() -> None:
         == untrained(object(), float("nan"))
         == "its training loss is not finite"
     )
+
+
+def test_half_is_asked_above_the_lowest_loss() -> None:
+    class Soft:
+        def constant_loss(self) -> float:
+            return 2.0
+
+        def lowest_loss(self) -> float:
+            return 1.5
+
+    assert untrained(Soft(), 1.75) == untrained(Soft(), 1.5) == ""
+    assert untrained(Soft(), 1.76) == (
+        "training loss 1.76, the best constant prediction has 2.00, and the targets allow none "
+        "below 1.50"
+    )
+
+
+def softened(train_targets: Tensor) -> Network:
+    """A small network on 200 drawn inputs of six numbers, and these targets [200, 4]."""
+    inputs = torch.randn(200, 6, generator=stream(0, "inputs"), dtype=torch.float64)
+    data = Examples(inputs, train_targets, inputs, train_targets, 4, "soft")
+    return Network(partial(MLP, hidden=(8,)), data)
+
+
+def test_soft_targets_that_are_all_alike_ask_for_nothing() -> None:
+    """The best constant is the lowest there is, to rounding: half of nothing means nothing."""
+    q = torch.rand(4, generator=stream(0, "q"), dtype=torch.float64).softmax(0)
+    same = softened(q.expand(200, -1))
+    assert same.lowest_loss() == pytest.approx(same.constant_loss(), rel=1e-12)
+    assert untrained(same, same.constant_loss() * (1 + 1e-12)) == ""
+
+
+def test_a_student_that_is_its_teacher_is_trained() -> None:
+    """Its loss is the entropy of the teacher's probabilities, more than half of the constant's."""
+    drawn = torch.rand(200, 4, generator=stream(0, "any"), dtype=torch.float64).softmax(1)
+    teacher = softened(drawn)
+    theta = 3 * teacher.init(1, stream(0, "teacher")).double()[0]
+    with torch.no_grad():
+        said = teacher.model_at(theta)(teacher.data.train_inputs).softmax(1)
+    student = softened(said)
+    loss = float(student.score(theta[None], "train").losses.mean())
+    assert loss == pytest.approx(student.lowest_loss(), rel=1e-12)
+    assert loss > student.constant_loss() / 2
+    assert untrained(student, loss) == ""
+    assert "and the targets allow none below" in untrained(student, 2 * student.constant_loss())
+
+
+def test_smoothed_classes_that_are_learned_are_trained() -> None:
+    """Half of the classes' weight is spread: the lowest loss is 1.68 of the best constant's 2.30."""
+    smooth = ("loss.label_smoothing=0.5", "landscape.weight_decay=1e-4", "sgd.steps=600")
+    assert call("train", *NET, *smooth, "minima=1").code == 0
+    found = newest("train")
+    (row,) = found["minima"]
+    lowest = -(0.55 * math.log(0.55) + 9 * 0.05 * math.log(0.05))
+    assert lowest < row["train_loss"] < lowest + 0.2
+    assert "not trained" not in found["claims"][0]["statement"]
 
 
 def test_training_that_never_left_the_constant_is_no_minimum() -> None:

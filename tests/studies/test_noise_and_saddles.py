@@ -225,6 +225,15 @@ def test_the_claims_of_convexity_can_fail(
     assert [claim.holds for claim in said] == holds
 
 
+def test_that_training_converged_is_asked_above_the_lowest_loss() -> None:
+    """With a label smoothing of 0.3 among ten classes no loss is below 1.25 nats."""
+    rows = [run_row("trained", 0, 1.3, 450), run_row("untrained", 90, 1.9)]
+    bar = one_point_convexity.TRAINED + 1.25
+    said = one_point_convexity.claims_of(rows, bar)
+    assert [claim.holds for claim in said] == [True] * 5
+    assert said[0].holds != one_point_convexity.claims_of(rows)[0].holds
+
+
 # saddles
 
 

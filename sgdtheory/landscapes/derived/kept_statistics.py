@@ -12,7 +12,7 @@ from sgdtheory.losses.loss import Loss
 from sgdtheory.protocol import Batch, Cloud, TensorsByName, parts_of
 from sgdtheory.rng import stream as random_stream
 from sgdtheory.roles.examples import NetworkLandscape, Score, Split
-from sgdtheory.roles.facts import constant_loss_of, penalty_of, states_rate
+from sgdtheory.roles.facts import constant_loss_of, lowest_loss_of, penalty_of, states_rate
 
 
 class KeptStatistics:
@@ -47,6 +47,10 @@ class KeptStatistics:
     def constant_loss(self) -> float | None:
         """The training loss of the best prediction that is the same for all."""
         return constant_loss_of(self._network)
+
+    def lowest_loss(self) -> float | None:
+        """What no training loss can go below; None where nobody knows."""
+        return lowest_loss_of(self._network)
 
     def init(self, points: int, stream: Generator) -> Cloud:
         """Fresh random points [points, n + c] with their own statistics."""
