@@ -276,7 +276,7 @@ class SweepTemperature:
             for rate in self.sweep.learning_rates(top, self.momentum, adapts, gain):
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self.cell(rate, size)
-                    config = {"cell": cell.settings, "dtype": self.dtype, "seed": self.seed}
+                    config = {**cell.identity, "dtype": self.dtype, "seed": self.seed}
                     work = partial(self._record, cell)
                     cost = partial(self._costs.of_cell, cell, None)
                     yield site.unit_of(cell, config, work, cost), cell, site

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, gcd
 
 import torch
 from torch import Tensor
@@ -66,7 +66,8 @@ class Cell:
         A record costs a pass over all examples, about 2N/(b + 44) steps of a small net and N/b of a
         large one: two records are nine times that apart if 448 steps are enough for it, and at
         least twice. Scale-invariant parameters never stop moving over their sphere: there weight
-        decay sets the times.
+        decay sets the times. Within an epoch the cloud spreads and shrinks: its records fall on all
+        phases of it.
         """
         scale = (1 - self.momentum) / self.sgd.rate
         velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
@@ -84,6 +85,8 @@ class Cell:
         burn_in = min(warm * scale + velocity + memory, self.steps / 3)
         spacing = min(forgotten * scale + velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))
+        if self.sampling == "epoch" and count:
+            thinning = _at_all_phases(thinning, count // self.batch_size)
         windows = max(2, int((self.steps - burn_in) // (thinning * WINDOW)))
         return MeasurementSchedule(ceil(burn_in), thinning, WINDOW, windows)
 
@@ -103,6 +106,13 @@ class Cell:
         if self.second_moment is None:
             return known
         return {**known, **vars(self.second_moment)}
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What its unit is known by: epochs were recorded at some of their phases only."""
+        if self.sampling == "epoch":
+            return {"cell": self.settings, "phases": "all"}
+        return {"cell": self.settings}
 
     def descent(self, scale: Tensor | None) -> SGD:
         """The descent, in coordinates φ = sθ of `scale` s [n]; how many steps it takes is in the
@@ -181,3 +191,11 @@ class Cell:
         if number.value is None or number.stderr is None:
             return False
         return number.stderr < self.precision * abs(number.value)
+
+
+def _at_all_phases(thinning: int, batches: int) -> int:
+    """The least spacing from `thinning` on that shares no factor with the batches of an epoch, so
+    that records come to each of its steps in turn."""
+    while gcd(thinning, batches) > 1:
+        thinning += 1
+    return thinning

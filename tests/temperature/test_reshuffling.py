@@ -1,11 +1,14 @@
 """What reshuffled epochs leave of T, where b does not divide N and with momentum."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import sgdtheory
+from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
 
@@ -104,3 +107,18 @@ def test_a_sweep_whose_batches_do_not_divide_the_examples(momentum: float) -> No
         # the noise away from θ* and the phases of an epoch that records see are of the rest
         assert abs(off) < 4 * found["stderr"] + 0.03 * law
     assert "at most 0.0" in swept.claim
+
+
+@pytest.mark.parametrize(("size", "count"), [(32, 1437), (44, 440), (64, 1437), (8, 100)])
+def test_records_fall_on_all_phases_of_an_epoch(size: int, count: int) -> None:
+    """The cloud is wider at some steps of an epoch: with b = 32 of 1,437 records fell on four of
+    the 44, every 341st, and b = 44 of 440 would have had its first alone."""
+    ground = ground_of(1.0)
+    cell = Cell(0.1, size, 0.0, "epoch", 32, 0.02, 60_000)
+    schedule = cell.schedule(ground, count)
+    steps = schedule.thinning * torch.arange(count // size)
+    assert len(set((steps % (count // size)).tolist())) == count // size
+    independent = replace(cell, sampling="iid")
+    apart = schedule.thinning - independent.schedule(ground, count).thinning
+    assert 0 <= apart < count // size
+    assert "phases" in cell.identity and "phases" not in independent.identity
