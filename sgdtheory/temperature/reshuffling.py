@@ -26,10 +26,11 @@ def exact_epoch_factor(
 
     In a mode θ_k+1 = (1+μ−ηh)θ_k − μθ_k−1 − ηξ_k the m = ⌊N/b⌋ batches of an epoch have ⟨ξ²⟩ =
     (C/b)(N−b)/(N−1) and ⟨ξ_jξ_k⟩ = −C/(N−1). With the roots p of p² − (1+μ−ηh)p + μ = 0, θ = Σ_p
-    y_p, y_p ← p·y_p + g_p·ξ_k, g_p = ηp/(p′−p), p′ the other. So after k steps of an
-    epoch ⟨y_p y_q⟩ = (pq)ᵏv + g_p g_q[(⟨ξ²⟩ − ⟨ξξ′⟩)Σ(pq)ⁱ + ⟨ξξ′⟩Σpⁱ·Σqⁱ], sums over i < k, v its
-    value at the epoch's start, the same at the next; the mean over k of ⟨θ²⟩, times
-    h(1 − ηh/2(1+μ))/C, is T_j. As m → ∞ at fixed x = ηhN/b(1−μ) it is r(x); as x → 0 it is (N−mb)/(N−1), what is left out and so is white.
+    y_p, y_p ← p·y_p + g_p·ξ_k, g_p = ηp/(p′−p), p′ the other. So after k steps of an epoch ⟨y_p
+    y_q⟩ = (pq)ᵏv + g_p g_q[(⟨ξ²⟩ − ⟨ξξ′⟩)Σ(pq)ⁱ + ⟨ξξ′⟩Σpⁱ·Σqⁱ], sums over i < k, v its value at
+    the epoch's start, the same at the next; the mean over k of ⟨θ²⟩, times h(1 − ηh/2(1+μ))/C, is
+    T_j. As m → ∞ at fixed x = ηhN/b(1−μ) it is r(x); as x → 0 it is (N−mb)/(N−1), what is left out
+    and so is white.
     """
     limit = 2 * (1 + momentum) / rate
     steps = count // size
