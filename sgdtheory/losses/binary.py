@@ -47,7 +47,7 @@ class Binary:
 
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The share of the labels [b, …] on whose side the outputs [b, …] are not, float64 [b]."""
-        said = outputs.flatten(1) > 0
+        said = outputs.reshape(len(outputs), -1) > 0
         labels = targets.reshape(len(targets), -1) > 0.5
         return (said != labels).double().mean(1)
 

@@ -114,7 +114,7 @@ def unexplained(outputs: Tensor, targets: Tensor, variance: float | None) -> Ten
     if not targets.is_floating_point() or variance is None:
         return (outputs.argmax(-1) != targets).double()
     numbers = targets.double().reshape(len(targets), -1)
-    residuals = outputs.double().flatten(1) - numbers
+    residuals = outputs.double().reshape(len(outputs), -1) - numbers
     # targets of 0 are given to networks that put out what is to vanish: of them R² says nothing
     return residuals.square().mean(1) / (variance or nan)
 

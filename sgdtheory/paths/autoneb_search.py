@@ -203,7 +203,12 @@ class AutoNEBSearch:
         return len(self.settings.multiples) + self.settings.retries > 1
 
     def _is_clear(self, state: AutoNEBState) -> bool:
-        """Whether no mini-batch looks as high as the straight line by chance."""
+        """Whether no mini-batch looks as high as the straight line by chance; not asked in the last
+        attempt, if there is no path by then: where few examples carry the loss, all would look
+        too high."""
+        last = len(self.settings.multiples) + self.settings.retries - 1
+        if state.attempt >= last and not isfinite(state.best_barrier):
+            return False
         higher_end = float(state.end_values.max())
         return self._may_lower and state.straight > CLEAR * higher_end
 

@@ -6,7 +6,7 @@ from math import hypot
 from torch import Tensor
 
 from sgdtheory.optim.trained import untrained
-from sgdtheory.paths.verdict import APART, is_flat
+from sgdtheory.paths.verdict import APART, is_flat, too_few_for
 from sgdtheory.paths.ways import WORDS, words_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.closed_forms import barrier_of, states_barrier, states_minima
@@ -85,8 +85,10 @@ class Findings:
 
     @property
     def _highest(self) -> tuple[Row, Row]:
-        """The edge whose lowest way is highest, and that barrier."""
-        row = max(self.edges, key=lambda row: row["lowest_way"]["barrier"]["value"])
+        """The edge whose lowest way is highest, and that barrier; among those that are not flat,
+        where some are not."""
+        judged = [row for row in self.edges if not is_flat(row)] or self.edges
+        row = max(judged, key=lambda row: row["lowest_way"]["barrier"]["value"])
         return row, row["lowest_way"]["barrier"]
 
     @property
@@ -112,6 +114,10 @@ class Findings:
         if len(self.edges) < self.wanted or not all(map(is_flat, self.edges)):
             words = f"{joined} {are} {APART}: {top}{beside}"
             return Claim("connected", words, barrier, FLAT, False)
+        for edge in self.edges:
+            if why := too_few_for(edge, self.landscape):
+                words = f"cannot be said whether {joined} {are} connected: {why}{beside}"
+                return Claim("connected", words, barrier, FLAT, None)
         ways = self._ways()
         held = self._criterion(row)
         words = f"{joined} {are} connected by {ways}: highest barrier {barrier}{held}{beside}"

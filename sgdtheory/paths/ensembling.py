@@ -39,7 +39,8 @@ def _ensemble(landscape: NetworkLandscape, path: Path, members: int) -> Row:
     t = torch.linspace(0, 1, members, dtype=torch.float64)
     predictions = [_predictions(landscape, theta) for theta in path.at(t)]
     votes = torch.stack(predictions).mean(0)
-    errors = landscape.loss.errors(votes, landscape.data.test_targets)
+    _, targets = landscape.examples("test")
+    errors = landscape.loss.errors(votes, targets)
     error = Measured.mean(errors.cpu())
     return {"ensemble": {"points": members, **error.columns("test_error")}}
 
@@ -71,9 +72,10 @@ def _shared_mistakes(along: Profile) -> Row:
 
 
 def _predictions(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
-    """For the test inputs, [N, …]."""
+    """For the test inputs that a path is scored on, [N, …]."""
     buffers = landscape.statistics(theta)
-    outputs = landscape.outputs_with(theta, buffers, landscape.data.test_inputs)
+    inputs, _ = landscape.examples("test")
+    outputs = landscape.outputs_with(theta, buffers, inputs)
     return landscape.loss.predictions(outputs)
 
 

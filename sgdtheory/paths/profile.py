@@ -3,11 +3,12 @@ statistics recomputed."""
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import sqrt
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from scipy.special import ndtri
+from scipy.special import gammaincinv, ndtri
 from torch import Tensor
 
 from sgdtheory.errors import RunError
@@ -25,6 +26,7 @@ RESAMPLES = 400  # of the bootstrap: its error of a standard error is 1/√(2·4
 # that pieces beside the highest point of a curve are halved: what a top lies above the highest
 # point falls with the square of their width, from 4 % of 15 points of ResNet-8 to .06 %
 HALVINGS = 3
+FEWEST = 4  # examples that carry a barrier, for a bootstrap to tell its error
 
 
 class Profile(NamedTuple):
@@ -193,7 +195,9 @@ def _widened(losses: np.ndarray, means: np.ndarray, of: Statistic, weights: np.n
     The 95 % quantile over resamples of |m|/s over 1.96, m and s a resample's mean and standard
     error of what the examples contribute, by weights [R, N] (the symmetric bootstrap-t; Hall 1988):
     1 where a mean is normal, 3 where 4 of 400 examples carry it, for a sample that lacks them has a
-    low mean and a low error at once. At least 1.
+    low mean and a low error at once. At least 1. A resample may lack all that carry it, and has no
+    error to speak of then: it is taken to have a quarter of what one of them makes. Where they are
+    fewer than four resamples say little of how many there might be, and Poisson's law does.
     """
     size = float(np.abs(means).max())
     small = 1e-6 * max(1e-300, size)
@@ -206,11 +210,16 @@ def _widened(losses: np.ndarray, means: np.ndarray, of: Statistic, weights: np.n
     powers = np.stack([contributions, contributions**2], 1)
     again = weights @ powers  # [R, 2]
     m = again[:, 0]
-    tiny = np.finfo(float).tiny
-    variances = np.maximum(again[:, 1] - m**2, tiny)
+    squares = contributions**2
+    carriers = float(squares.sum() ** 2 / (squares**2).sum())  # how many carry it
+    least = squares.mean() / (16 * carriers)
+    variances = np.maximum(again[:, 1] - m**2, least)
     s = np.sqrt(variances / len(contributions))
-    quantile = np.quantile(np.abs(m) / s, 0.95)
-    return max(1.0, float(quantile / ndtri(0.975)))
+    quantile = float(np.quantile(np.abs(m) / s, 0.95))
+    if carriers < FEWEST:
+        highest = float(gammaincinv(carriers + 1, 0.975))  # mean of Poisson's law, 97.5 % limit
+        quantile = max(quantile, (highest - carriers) / sqrt(carriers))
+    return max(1.0, quantile / float(ndtri(0.975)))
 
 
 def profile(landscape: Landscape, points: Cloud, t: Tensor) -> Profile:

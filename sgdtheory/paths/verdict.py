@@ -5,12 +5,17 @@ from sgdtheory.paths.profile import Profile
 from sgdtheory.paths.ways import words_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import is_scored
+from sgdtheory.roles.facts import constant_loss_of
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.rows import Row
 
 # of the straight line's barrier: a path below this counts as flat (the project's interface)
 CONNECTED = 0.005
 APART = "not connected at this budget"
+# of the straight line's barrier, and of the loss of the best constant, whichever is more: two
+# standard errors above it leave room for a barrier that counts
+UNSURE = 0.1
+UNSURE_OF_CONSTANT = 0.02
 
 
 def verdict_of(landscape: Landscape, along: Profile, row: Row) -> str:
@@ -18,7 +23,28 @@ def verdict_of(landscape: Landscape, along: Profile, row: Row) -> str:
     if doubts := doubts_of(landscape, along):
         words = "; ".join(doubts)
         return f"cannot be said: {words}"
+    if why := too_few_for(row, landscape):
+        return f"cannot be said: {why}"
     return verdict(row, not is_scored(landscape))
+
+
+def too_few_for(row: Row, landscape: Landscape) -> str:
+    """Why the lowest way's barrier is neither none nor one: it is within two standard errors of
+    none, and these are large; empty where it can be said."""
+    lowest = Measured.from_json(row["lowest_way"]["barrier"])
+    assert lowest.value is not None
+    height = _height(row)
+    if not is_flat(row) or lowest.value <= CONNECTED * height:
+        return ""
+    constant = constant_loss_of(landscape) or 0.0
+    most = max(UNSURE * height, UNSURE_OF_CONSTANT * constant)
+    if not lowest.stderr or 2 * lowest.stderr <= most:
+        return ""
+    way = words_of(row["lowest_way"]["name"], row)
+    more = "more training examples would tell"
+    if not row.get("all_examples", True):
+        more = "look at more examples (examples=all)"
+    return f"barrier {lowest} by {way} is too uncertain to be none or one; {more}"
 
 
 def doubts_of(landscape: Landscape, along: Profile) -> list[str]:
@@ -59,11 +85,15 @@ def is_flat(row: Row) -> bool:
     """Whether the lowest way rises by no more than its own error, or by a fraction of the straight
     line's barrier that does not count."""
     lowest = Measured.from_json(row["lowest_way"]["barrier"])
+    return does_not_count(lowest, _height(row))
+
+
+def _height(row: Row) -> float:
+    """The straight line's barrier; 0 where it is not known."""
     line = row["straight_barrier"]
-    height = 0.0
-    if line:
-        height = line["value"]
-    return does_not_count(lowest, height)
+    if not line:
+        return 0.0
+    return float(line["value"])
 
 
 def does_not_count(barrier: Measured, straight: float) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+import sgdtheory
 from sgdtheory.data.examples import IGNORED, Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
@@ -295,3 +296,23 @@ def test_decay_of_weights_leaves_biases_alone() -> None:
     difference = float(network.losses(theta) - bare.losses(theta))
     assert difference == pytest.approx(DECAY / 2 * squares, rel=1e-9)
     assert network.gap(theta[0]).value == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber", "binary"])
+def test_one_output_without_an_axis(loss: str) -> None:
+    """Modules that end in `squeeze(1)`: outputs and targets [b]. Their scores had asked for a
+    second axis."""
+
+    class Squeezed(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return super().forward(inputs).squeeze(1)
+
+    inputs = torch.randn(30, 3, generator=stream(0, "inputs"))
+    targets = (inputs[:, 0] > 0).float()
+    flat = sgdtheory.landscape(Squeezed(3, 1), train=(inputs, targets), loss=loss)
+    upright = sgdtheory.landscape(nn.Linear(3, 1), train=(inputs, targets[:, None]), loss=loss)
+    theta = torch.randn(2, 4, generator=stream(0, "theta"))
+    for found, expected in zip(
+        flat.score(theta, "train"), upright.score(theta, "train"), strict=True
+    ):
+        assert torch.equal(found, expected)

@@ -2,7 +2,7 @@
 
 from functools import partial
 from math import inf
-from pathlib import Path
+from pathlib import Path as Folder
 from typing import Any
 
 import pytest
@@ -22,7 +22,10 @@ from sgdtheory.paths.autoneb_state import AutoNEBState
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import edge_progress, examples_for
 from sgdtheory.paths.edge import join
+from sgdtheory.paths.ensembling import ensembling
+from sgdtheory.paths.path import Path
 from sgdtheory.paths.presets import draxler, fast
+from sgdtheory.paths.profile import profile
 from sgdtheory.paths.search import keep_state, kept_state, run_stage_in
 from sgdtheory.paths.strings import Strings
 from sgdtheory.protocol import values
@@ -38,7 +41,7 @@ SHORT = fast(
     "model", [MLP, partial(ResNet, depth=8, width=4, shortcut="conv")], ids=["mlp", "resnet"]
 )
 def test_judging_costs_no_more_than_descending(
-    model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Folder
 ) -> None:
     """A gradient counts as three passes. Everything that is measured counts: ensembles and
     interpolated statistics too."""
@@ -92,7 +95,7 @@ def test_small_sets_are_judged_whole_and_long_searches_on_more() -> None:
     assert examples_for(Strings(batch_size=None), Baselines()) is None
 
 
-def test_progress_goes_with_the_work(tmp_path: Path) -> None:
+def test_progress_goes_with_the_work(tmp_path: Folder) -> None:
     """At the end of a cycle, progress is the share of the steps × pivots that are done: the first
     cycles are the cheap ones."""
     landscape = DoubleWell(directions=2)
@@ -110,7 +113,7 @@ def test_progress_goes_with_the_work(tmp_path: Path) -> None:
     assert over == pytest.approx([sum(work[: k + 1]) / sum(work) for k in range(5)])
 
 
-def test_a_search_that_is_read_back_is_the_one_that_was_kept(tmp_path: Path) -> None:
+def test_a_search_that_is_read_back_is_the_one_that_was_kept(tmp_path: Folder) -> None:
     """No cycle has risen yet and no attempt is over: infinite numbers, which a file has no room
     for, are so again."""
     landscape = DoubleWell(directions=2)
@@ -149,3 +152,17 @@ def test_shares_are_those_of_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
         [x / total for x in (search, search + measure, search + measure + lines, total - rest)]
     )
     assert found.step(3) == pytest.approx(4.0)
+
+
+def test_an_ensemble_is_scored_on_the_examples_of_its_path() -> None:
+    """It was of all test examples, where the path and the average beside it were of some."""
+    whole = Network(partial(MLP, hidden=(8,)), digits())
+    some = whole.scored_on(37)
+    ends = whole.init(2, stream(0, "init"))
+    path = Path(ends, torch.tensor([0.0, 1.0]))
+    along = profile(some, ends, path.t)
+    found = ensembling(some, path, along, members=1)
+    assert along.test_errors is not None
+    alone = along.test_errors[0].mean()  # of one member, the first end
+    assert found["ensemble"]["test_error"] == pytest.approx(float(alone), abs=1e-12)
+    assert found["ensemble"]["test_error"] * 37 == pytest.approx(round(float(alone) * 37))

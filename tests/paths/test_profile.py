@@ -167,3 +167,19 @@ def test_the_error_is_paired() -> None:
     paired = (2 * 0.25 / 4000) ** 0.5  # two independent exponentials of standard deviation ½
     stderr = found.barrier().stderr
     assert stderr == pytest.approx(paired, rel=0.15)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 1e-6, 1e-3])
+@pytest.mark.parametrize("carriers", [1, 2, 3])
+def test_the_error_of_what_few_examples_carry(carriers: int, spread: float) -> None:
+    """Resamples without the carriers had no error, and that of the barrier was up to 1e152. Poisson:
+    seen so many of 1,000, at 97.5 % there are no more than 5.57, 7.22, 8.77."""
+    losses = torch.zeros(3, 1000, dtype=torch.float64)
+    losses[1, :carriers] = 5.0
+    losses[1] += spread * torch.randn(1000, generator=stream(0, "spread"), dtype=torch.float64)
+    found = made(losses).barrier()
+    assert found.value == pytest.approx(0.005 * carriers, rel=0.01) and found.stderr is not None
+    highest = {1: 5.572, 2: 7.225, 3: 8.767}[carriers]
+    beyond = 1.96 * found.stderr / 0.005
+    # of two, resamples without any say twice as much
+    assert 0.95 * (highest - carriers) < beyond < 2.3 * (highest - carriers)
