@@ -9,6 +9,8 @@ from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.trends import SIGMAS
 
+ROUNDING = 1e-9  # relative: 1 − .99 is within .01
+
 
 class Judged(NamedTuple):
     """Of several numbers: which one decides, whether all are near, and why that cannot be said."""
@@ -32,9 +34,10 @@ def near(number: Measured, exact: float, within: float) -> bool | None:
         return None
     off = abs(number.value - exact)
     error = number.stderr or 0.0
-    if off > within + SIGMAS * error:
+    reach = within * (1 + ROUNDING)
+    if off > reach + SIGMAS * error:
         return False
-    return True if off <= within and error <= within else None
+    return True if off <= reach and error <= reach else None
 
 
 def doubt(number: Measured, within: float, more: str) -> str:

@@ -29,7 +29,7 @@ from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.studies.shared.curvatures import stiffest
-from sgdtheory.studies.study import Case, Study, Tables, Verdict
+from sgdtheory.studies.study import Case, Study, Tables, Verdict, left_open
 
 FAR = 0.02  # nats; below it a cloud of 10⁵ points says KL to a few per cent only
 CLOSE = 0.05  # of KL to the equation's
@@ -167,13 +167,7 @@ def claims_of(rows: Rows, large: str = "") -> list[Claim]:
     """KL follows the equation; F does, and falls; and where both end. All open, for this reason,
     where steps are too large for the equation."""
     claims = [_divergence(rows), _falling(rows), _free_energy(rows), _at_rest(rows)]
-    if not large:
-        return claims
-    opened = []
-    for claim in claims:
-        measured = claim.measured._replace(why=large)
-        opened.append(claim._replace(measured=measured, holds=None))
-    return opened
+    return left_open(claims, large)
 
 
 def _divergence(rows: Rows) -> Claim:

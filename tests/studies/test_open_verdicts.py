@@ -6,8 +6,15 @@ from typing import Any, cast
 import pytest
 
 from sgdtheory.fokker_planck.stirred import Stirred
+from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.studies import escape, free_energy
+from sgdtheory.studies.adam_temperatures.claims import _rule_claim
+from sgdtheory.studies.collapses.walk import _exponents
 from sgdtheory.studies.current import _current
+from sgdtheory.studies.epoch_noise import _prediction
+from sgdtheory.studies.potentials.bowl_claims import _agreement
+from sgdtheory.studies.potentials.uneven_claims import _shift
+from sgdtheory.studies.shared.parts import headline
 from tests.studies.asked import Command, results, verdicts
 from tests.studies.test_clouds import ESCAPE, REST, RING
 
@@ -83,3 +90,29 @@ def test_large_steps_and_inertia_refute_no_law(words: list[str], sgdtheory: Comm
     headline = found["claims"][0]
     assert headline["holds"] is None and "too large for the continuous law" in headline["why"]
     assert False not in verdicts(found).values()
+
+
+# the other studies whose numbers have errors
+
+
+def test_noise_refutes_nothing_elsewhere() -> None:
+    """Each number three tolerances off, with an error of as much, is open; with a hundredth, refuted."""
+    for few, holds in ((1.0, None), (0.01, False)):
+        walk = {"exponent": 1.06, "exponent_stderr": 0.06 * few, "exact": 1.0, "ito": 1.0}
+        assert _exponents("walk", [walk]).holds is holds
+        cell = {"ratio": 0.3, "ratio_stderr": 0.3 * few, "predicted": 0.0}
+        assert _prediction([cell], [cell]).holds is holds
+        mode = {"shift": 1.15, "shift_stderr": 0.15 * few, "shift_first_order": 1.0}
+        assert _shift("tilted", [mode])[0].holds is holds
+        rules = {
+            "as it is": {"temperature": 1.0, "temperature_stderr": 0.0},
+            "square root": {"temperature": 1.15, "temperature_stderr": 0.15 * few},
+        }
+        assert _rule_claim(rules, "square root").holds is holds
+        element = {"place": (0, 0), "element": 1.06, "element_stderr": 0.06 * few, "exact": 1.0}
+        assert _agreement("bowl", [element], [element], False).holds is holds
+
+
+def test_a_headline_of_parts_says_what_is_open() -> None:
+    open_claim = Claim("walk", "", Measured(1.1, 0.2, why="± 0.2 is more"), "1", None)
+    assert headline("collapse", [open_claim], "").measured.why == "± 0.2 is more"
