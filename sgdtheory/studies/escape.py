@@ -11,6 +11,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import temperature, time_step
+from sgdtheory.fokker_planck.overdamped import too_large
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
@@ -21,10 +22,16 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import known
+from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import ratio
+from sgdtheory.studies.shared.curvatures import curvature_towards
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 
 CLOSE = 0.08  # of the mean time to the integral's
+# Barrier over T from which Kramers' formula is a limit. In a quartic double well it is too slow
+# below .61 T and too fast above, exact there by accident, furthest off at 1.7 T (20 %); from there
+# on it comes nearer all the way.
+DEEP = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class Escape(Study):
 
     Claim: it is (1/D)∫e^{V(y)/D}∫e^{−V(z)/D} (Gardiner, Handbook of Stochastic Methods, Eq.
     5.2.157), D = c·η/2b(1−μ), and Kramers' 1/rate when D is small (Kramers 1940, Eq. 17). Refuted
-    by a time more than 8 % from the integral's, where the errors allow to say so.
+    by a time more than 8 % from the integral's, by two standard errors or more, of steps that are
+    small; by a formula that comes no nearer from a barrier of 2 T on.
 
     `replicas` points start at the first minimum; each is watched until its first native coordinate
     has reached the second one's. The landscape states `mean_first_passage(temperature)` and
@@ -116,7 +124,10 @@ class Escape(Study):
     def judge(self, tables: Tables) -> Verdict:
         passages = tables["passages"]
         shown = {"passages": passages, "curves": curves(passages)}
-        return Verdict(claims_of(passages), shown, PLOTS)
+        landscape = self._stated()
+        curvature = curvature_towards(landscape, landscape.minima()[1])
+        large = too_large(self.sgd, curvature, CLOSE)
+        return Verdict(claims_of(passages, large), shown, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
         """As nine mean times, about the time of the slowest of thousands."""
@@ -160,42 +171,64 @@ def curves(rows: Rows) -> Rows:
     return [*sgd, *formula]
 
 
-def claims_of(rows: Rows) -> list[Claim]:
-    """Every mean time is the integral's; and how far off Kramers' formula is."""
+def claims_of(rows: Rows, large: str = "") -> list[Claim]:
+    """Every mean time is the integral's, unless steps are too large for that, for this reason; and
+    how far off Kramers' formula is."""
     expected = f"within {100 * CLOSE:g} % of the exact mean first passage at every temperature"
     measured = known(rows, "time")
     if not measured:
         unknown = Measured.nothing(rows[0]["time_why"])
         return [Claim("escape", "no mean first passage is known", unknown, expected, None)]
-    worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
-    share = Measured.read(worst, "ratio")
+    ratios = [Measured.read(row, "ratio") for row in measured]
+    judged = all_near(ratios, 1, CLOSE, "raise replicas")
+    share = ratios[judged.at]
+    holds, why = judged.holds, judged.why
+    missing = [row for row in rows if row not in measured]
+    if holds and missing:
+        holds, why = None, missing[0]["time_why"]
+    if large:
+        holds, why = None, large
+    words = f"{_from_to(measured)}, {share} times the exact integral's{_at_worst(measured)}"
+    return [Claim("escape", words, share._replace(why=why), expected, holds), _kramers(rows)]
+
+
+def _from_to(measured: Rows) -> str:
+    """The barriers that were crossed, and in what time."""
     hot = min(measured, key=lambda row: row["barrier"])
     cold = max(measured, key=lambda row: row["barrier"])
-    words = (
+    if hot["barrier"] == cold["barrier"]:
+        return (
+            f"over a barrier of {hot['barrier']:.2g} T escape takes {hot['time']:.3g} units of time"
+        )
+    return (
         f"from a barrier of {hot['barrier']:.2g} T to one of {cold['barrier']:.2g} T escape takes "
-        f"{hot['time']:.3g} to {cold['time']:.3g} units of time, {share} times the exact "
-        "integral's at worst"
+        f"{hot['time']:.3g} to {cold['time']:.3g} units of time"
     )
-    holds = None
-    if not abs(worst["ratio"] - 1) < CLOSE:
-        holds = False
-    elif len(measured) == len(rows):
-        holds = True
-    return [Claim("escape", words, share, expected, holds), _kramers(rows)]
+
+
+def _at_worst(measured: Rows) -> str:
+    return " at worst" if len(measured) > 1 else ""
 
 
 def _kramers(rows: Rows) -> Claim:
-    """The formula against the integral: exact numbers both."""
+    """The formula against the integral, exact numbers both, where barriers are high enough for a
+    limit."""
+    expected = f"nearer at the highest barrier than at the lowest one of {DEEP:g} T or more"
     off = {row["barrier"]: abs(row["kramers_ratio"] - 1) for row in rows}
-    lowest = min(off)
+    deep = [barrier for barrier in off if barrier >= DEEP]
     highest = max(off)
-    words = (
-        f"Kramers' formula is {100 * off[lowest]:.0f} % off the integral at a barrier of "
-        f"{lowest:.2g} T and {100 * off[highest]:.0f} % at {highest:.2g} T"
-    )
-    holds = off[highest] < off[lowest] if len(off) > 1 else None
-    expected = "nearer at the lowest temperature than at the highest"
-    return Claim("kramers", words, Measured(off[highest]), expected, holds)
+    lowest = min(deep, default=min(off))
+    words = f"Kramers' formula is {100 * off[highest]:.0f} % off the integral at {highest:.2g} T"
+    if lowest < highest:
+        words = (
+            f"Kramers' formula is {100 * off[lowest]:.0f} % off the integral at a barrier of "
+            f"{lowest:.2g} T and {100 * off[highest]:.0f} % at {highest:.2g} T"
+        )
+    number = Measured(off[highest])
+    if len(deep) < 2:
+        why = f"a limit needs two barriers of {DEEP:g} T or more: raise batch_sizes"
+        return Claim("kramers", words, number._replace(why=why), expected, None)
+    return Claim("kramers", words, number, expected, off[highest] < off[lowest])
 
 
 PLOTS = [

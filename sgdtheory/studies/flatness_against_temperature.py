@@ -29,6 +29,7 @@ from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.power_law import exponents
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, grouped_by, means_of
+from sgdtheory.statistics.tolerance import all_near, near
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
@@ -222,10 +223,10 @@ def _claims(rows: Rows) -> list[Claim]:
     )
     same = f"exponents of η {rate}, of 1/b {batch}"
     apart = _difference(rows)
-    are_alike = _alike(rate, batch)
+    _, are_alike, why = all_near([apart], 0, ALIKE, "raise seeds")
     return [
         Claim("slope", words, slope, band, _falls(slope)),
-        Claim("exponents", same, apart, f"equal within {ALIKE:g}", are_alike),
+        Claim("exponents", same, apart._replace(why=why), f"equal within {ALIKE:g}", are_alike),
     ]
 
 
@@ -237,7 +238,9 @@ def _equal(rows: Rows) -> bool:
 def _falls(slope: Measured) -> bool | None:
     if slope.value is None or not slope.stderr:
         return None
-    return LOW <= slope.value <= HIGH and abs(slope.value) > SURE * slope.stderr
+    inside = near(slope, (LOW + HIGH) / 2, (HIGH - LOW) / 2)
+    is_sure = abs(slope.value) > SURE * slope.stderr
+    return None if inside and not is_sure else inside
 
 
 def _difference(rows: Rows) -> Measured:
@@ -251,12 +254,6 @@ def _difference(rows: Rows) -> Measured:
     return Measured.mean(differences)
 
 
-def _alike(rate: Measured, batch: Measured) -> bool | None:
-    if rate.value is None or batch.value is None:
-        return None
-    return abs(rate.value - batch.value) <= ALIKE
-
-
 def _decayed(rows: Rows, weight_decay: float) -> Claim:
     """With weight decay hardly anything is left to see: the way to the bottom forgets where SGD has
     been.
@@ -265,10 +262,14 @@ def _decayed(rows: Rows, weight_decay: float) -> Claim:
     slope = slope_of(rows)
     if slope.value is None:
         return Claim("weight_decay", f"λ = {weight_decay:g}: {slope.why}", slope, expected, None)
-    holds = abs(slope.value) < VISIBLE
-    left = "hardly anything is left to see" if holds else "temperature is to be seen there too"
-    words = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}: {left}"
-    return Claim("weight_decay", words, slope, expected, holds)
+    _, holds, why = all_near([slope], 0, VISIBLE, "raise seeds")
+    left = {
+        True: ": hardly anything is left to see",
+        False: ": temperature is to be seen there too",
+        None: "",
+    }
+    words = f"at the bottoms that λ = {weight_decay:g} makes, the slope is {slope}{left[holds]}"
+    return Claim("weight_decay", words, slope._replace(why=why), expected, holds)
 
 
 def _plot(weight_decay: float) -> Plot:

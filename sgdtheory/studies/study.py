@@ -171,6 +171,15 @@ def all_hold(claims: Sequence[Claim]) -> bool | None:
     return None if None in verdicts else True
 
 
+def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:
+    """The same claims without a verdict, for this reason; as they are where there is none."""
+    if not why:
+        return list(claims)
+    return [
+        claim._replace(measured=claim.measured._replace(why=why), holds=None) for claim in claims
+    ]
+
+
 def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:
     """The titles of several landscapes, their names where they have none."""
     titles = [title_of(landscape, name) for name, landscape in landscapes.items()]

@@ -99,6 +99,25 @@ def test_the_claims_of_smoothing_can_fail(
     assert said[4].measured.value == pytest.approx(0.25 + 0.5 * (500 - little) / (sgd - little))
 
 
+def test_few_replicas_refute_nothing() -> None:
+    """48 of 50 are 4 % from all, with an error of 2.9 %; of 5,000 they are too few."""
+    rows = [counted("SGD", 0.75, 48, 50), counted("SGD", 0.25, 2, 50)]
+    rows.append(counted("gradient descent", 0.0, 0, 20))
+    said = smoothing.claims_of(smoothing.scale_rows(rows))[:3]
+    assert [claim.holds for claim in said] == [None] * 3
+    assert all("raise replicas" in claim.measured.why for claim in said)
+    rows = [counted("SGD", 0.75, 4800, 5000), counted("SGD", 0.25, 200, 5000)]
+    said = smoothing.claims_of(smoothing.scale_rows(rows))[:2]
+    assert [claim.holds for claim in said] == [False] * 2
+
+
+def test_steps_that_jump_over_spikes_refute_nothing(sgdtheory: Command) -> None:
+    """ηh = 1.04 at the centre, where h = 2 + 50."""
+    _, found = results(sgdtheory, "smoothing", *SMOOTHING, "replicas=20", "sgd.learning_rate=0.02")
+    assert set(verdicts(found).values()) == {None}
+    assert found["claims"][0]["why"].startswith("ηh = 1 at the centre")
+
+
 def test_what_was_not_run_is_not_judged() -> None:
     said = smoothing.claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
     assert [claim.holds for claim in said] == [None] * 5
@@ -334,6 +353,7 @@ def test_ends_that_are_told_to_be_neither_are_seen(kinds: list[str], holds: bool
         (["smoothing", "landscape=ring"], "use landscape=spiky"),
         (["smoothing", "landscape.spikes=0"], "raise landscape.spikes"),
         (["smoothing", "sgd.learning_rate=auto"], "must be numbers"),
+        (["smoothing", "sgd.momentum=0.9"], "steps without a memory"),
         (["one_point_convexity", "runs.trained.steps=10"], "runs.trained"),
         (["saddles", "model=cnn", "~model.activation"], "use model=mlp"),
         (["saddles", "sgd.steps=10"], "beyond sgd.steps=10"),

@@ -113,12 +113,13 @@ def test_stratonovich_in_place_of_ito_is_seen(
 
 
 def test_noise_that_is_even_is_seen(sgdtheory: Command) -> None:
-    """Without a tilt nothing moves, and e^{−L/T} is right: the claims fail, the equation does not."""
+    """Without a tilt nothing moves, and e^{−L/T} is right: that it is not fails, the equation does
+    not; the mode is known too badly to be said to be anywhere."""
     _, found = results(
         sgdtheory, *TILTED, "systems.tilted.replicas=10000", "systems.tilted.landscape.tilt=0.005"
     )
     held = verdicts(found)
-    assert held["tilted_density"] is False and held["tilted_mode"] is False
+    assert held["tilted_density"] is False and held["tilted_mode"] is None
     assert found["tables"]["distances"][0]["divergence"] < 1e-3
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import known
+from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.studies.shared.parts import headline
 from sgdtheory.temperature.adam_claims import adam_claims
 from sgdtheory.temperature.claims import fit_over_minima
@@ -68,10 +69,9 @@ def _sweep_claims(cells: Rows) -> list[Claim]:
     if isinstance(fit, str):
         return [Claim("slope", "no line through the sweep", Measured.nothing(fit), expected, None)]
     slope = Measured(fit.slope, fit.slope_stderr)
-    within = max(CLOSE, SIGMAS * fit.slope_stderr)
     words = f"of a network T has slope {slope} in log(η/√b) over {fit.cells} of {len(cells)} cells"
-    holds = abs(fit.slope - 1) < within
-    claims = [Claim("slope", words, slope, expected, holds)]
+    _, holds, why = all_near([slope], 1, CLOSE, "lower sweep.precision")
+    claims = [Claim("slope", words, slope._replace(why=why), expected, holds)]
     claims += adam_claims(cells)
     claims.append(_directions_claim(cells))
     return claims
@@ -110,9 +110,8 @@ def _rule_claim(found: Mapping[str, Row], rule: str) -> Claim:
     words = f"by the {rule} rule a larger batch has {ratio} times the temperature"
     holds = None
     if rule == "square root":
-        assert ratio.value is not None and ratio.stderr is not None
-        room = max(CLOSE, SIGMAS * ratio.stderr)
-        holds = abs(ratio.value - 1) < room
+        _, holds, why = all_near([ratio], 1, CLOSE, "lower sweep.precision")
+        ratio = ratio._replace(why=why)
     return Claim(rule, words, ratio, expected, holds)
 
 

@@ -2,6 +2,7 @@
 
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import sigmas
 
 CLOSE = 0.005  # nats from the exact density
@@ -37,13 +38,13 @@ def _shift(name: str, rows: Rows) -> list[Claim]:
     if shift.value is None:
         return [Claim(f"{name}_mode", f"{name}: no mode", shift, "a mode", None)]
     ratio = shift.in_units_of(row["shift_first_order"])
-    assert ratio.value is not None
+    _, holds, why = all_near([ratio], 1, SHIFT, f"raise systems.{name}.replicas")
     words = (
         f"{name}: the likeliest point is {shift} from the loss's minimum, {ratio} times the "
         f"prediction, {abs(sigmas(shift)):.0f} standard errors from it"
     )
     expected = f"1 within {SHIFT:g}"
-    return [Claim(f"{name}_mode", words, ratio, expected, abs(ratio.value - 1) < SHIFT)]
+    return [Claim(f"{name}_mode", words, ratio._replace(why=why), expected, holds)]
 
 
 def plot_of(name: str) -> Plot:

@@ -133,7 +133,8 @@ def headline(name: str, claims: list[Claim], words: str) -> Claim:
     words = f"{words}: {kept} of {len(claims)} checks hold"
     share = Measured.nothing("nothing is claimed")
     if claims:
-        share = Measured(kept / len(claims))
+        reasons = [claim.measured.why for claim in claims if claim.holds is None]
+        share = Measured(kept / len(claims), why=next(iter(reasons), "") if holds is None else "")
     return Claim(name, words, share, "all of them", holds)
 
 
