@@ -22,6 +22,8 @@ from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
+from sgdtheory.temperature.claims import left_open
+from sgdtheory.temperature.doubts import LEAST
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
 
@@ -151,7 +153,10 @@ class EpochNoise(Study):
         return {"cells": rows}
 
     def judge(self, tables: Tables) -> Verdict:
-        return Verdict(claims_of(tables["cells"]), tables, PLOTS)
+        claims = claims_of(tables["cells"])
+        if min(self.epochs.replicas, self.independent.replicas) < LEAST:
+            claims = left_open(claims)
+        return Verdict(claims, tables, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:
         assert unit.cost is not None, "its units are those of the sweeps, or cost as much"

@@ -9,6 +9,12 @@ from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.cell import WINDOW, Cell
+from sgdtheory.temperature.doubts import (
+    above_the_minimum,
+    doubt_of_minimum,
+    doubt_of_parabola,
+    doubt_of_rest,
+)
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.estimators.exact import excess_columns
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
@@ -45,16 +51,22 @@ def describe_cell(
             alive, loss_at_minimum=quenched.loss, noise_trace_at_minimum=quenched.noise_trace
         )
     sampled = alive.part(verdict.first or 0)
-    temperature = _temperatures(estimators, landscape, sampled, verdict)
+    verdict = _reconsidered(verdict, sampled)
+    time = _steps(trajectory) * cell.sgd.rate / (1 - cell.momentum)
+    # where points were quenched θ* is no minimum, and says nothing of the ground below them
+    saddle = doubt_of_minimum(reference, time) if quenched is None else ""
+    temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:
         temperature["excess_loss"] = bottom
     trace = float(sampled.noise_trace.mean()) if sampled.losses.size else None
     steepest = reference.steepest if quenched is None else quenched.top_curvature
     stability = cell.sgd.rate * steepest / (2 * (1 + cell.momentum))
-    anharmonic = _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
+    anharmonic = saddle or _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
+    if quenched is None and not anharmonic:
+        anharmonic = doubt_of_parabola(sampled)
     reasons = (anharmonic, bottom.why if bottom is not None else "")
-    why = verdict.why or "; ".join(reason for reason in reasons if reason)
+    why = saddle or verdict.why or "; ".join(reason for reason in reasons if reason)
     stationary = verdict.first is not None
     row: Row = {**_settings(cell), **_predictions(cell, landscape, reference)}
     row["temperature"] = {name: number.as_json() for name, number in temperature.items()}
@@ -73,10 +85,22 @@ def describe_cell(
     if quenched is not None:
         row["quench_time"] = quenched.time
         row["quench_sensitivity"] = _sensitivity(sampled, quenched)
-    row["steps"] = int(trajectory.steps[-1]) if len(trajectory.steps) else 0
+    row["steps"] = _steps(trajectory)
     row["records"] = len(sampled.steps)
     row["lost"] = cell.replicas - alive.replicas
     return row
+
+
+def _steps(trajectory: Trajectory) -> int:
+    return int(trajectory.steps[-1]) if len(trajectory.steps) else 0
+
+
+def _reconsidered(verdict: Verdict, sampled: Trajectory) -> Verdict:
+    """The verdict of two windows, unless all records speak against it."""
+    if verdict.first is None:
+        return verdict
+    why = doubt_of_rest(sampled)
+    return Verdict(None, why) if why else verdict
 
 
 def _settings(cell: Cell) -> Row:
@@ -101,16 +125,18 @@ def _temperatures(
     estimators: Mapping[str, Estimator],
     landscape: Landscape,
     sampled: Trajectory,
-    verdict: Verdict,
+    why: str,
 ) -> dict[str, Measured]:
     """The numbers of all estimators, those called like an estimator first; none where the cloud is
-    not stationary."""
-    if verdict.first is None:
-        return dict.fromkeys(estimators, Measured.nothing(verdict.why))
+    not stationary or on a saddle, as `why` says."""
+    if why:
+        return dict.fromkeys(estimators, Measured.nothing(why))
     numbers: dict[str, Measured] = {}
     for estimator in estimators.values():
         numbers |= estimator(landscape, sampled)
-    missing = Measured.nothing(verdict.why)
+    if "excess_loss" in numbers:
+        numbers["excess_loss"] = above_the_minimum(numbers["excess_loss"])
+    missing = Measured.nothing("")
     return {name: numbers.get(name, missing) for name in dict.fromkeys([*estimators, *numbers])}
 
 

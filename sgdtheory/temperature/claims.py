@@ -11,10 +11,12 @@ from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.temperature.adam_claims import adam_claims
+from sgdtheory.temperature.doubts import LEAST, SADDLE
 from sgdtheory.temperature.norm_claims import norm_claims
 
 CLOSE = 0.03  # of a slope to one, of a ratio to one
 EPOCH = 0.1  # of T/T_law to what reshuffling leaves
+TOO_FEW = f"{LEAST} replicas or more are needed to know the errors"
 Cells = Sequence[Row]
 
 
@@ -87,7 +89,30 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
     if cells[0]["sampling"] == "epoch":
         claims.insert(0, _epoch(cells))
     stated = [claim for claim in claims if claim is not None]
-    return [*stated, *adam_claims(cells), *norm_claims(cells)]
+    return only_with_known_errors(cells, [*stated, *adam_claims(cells), *norm_claims(cells)])
+
+
+def only_with_known_errors(cells: Cells, claims: Sequence[Claim]) -> list[Claim]:
+    """The same claims, left open where a stationary cell has fewer than LEAST replicas that stayed
+    finite."""
+    return left_open(claims) if _too_few(cells) else list(claims)
+
+
+def left_open(claims: Sequence[Claim]) -> list[Claim]:
+    """The same claims, none of which can be said to hold or not, for want of replicas."""
+    return [
+        claim
+        if claim.holds is None
+        else claim._replace(measured=claim.measured._replace(why=TOO_FEW), holds=None)
+        for claim in claims
+    ]
+
+
+def _too_few(cells: Cells) -> bool:
+    return any(
+        cell["stationary"] and cell.get("replicas", LEAST) - cell.get("lost", 0) < LEAST
+        for cell in cells
+    )
 
 
 def _slope(cells: Cells, title: str) -> Claim:
@@ -98,9 +123,10 @@ def _slope(cells: Cells, title: str) -> Claim:
     if not isinstance(fit, Fit):
         words = f"T on {title}: {left_out or 'no line'}"
         return Claim("slope", words, Measured.nothing(fit), expected, None)
-    slope = Measured(fit.slope, fit.slope_stderr)
+    why = TOO_FEW if _too_few(cells) else ""
+    slope = Measured(fit.slope, fit.slope_stderr, "", why)
     holds = None
-    if fit.slope_stderr < 0.1:
+    if fit.slope_stderr < 0.1 and not _too_few(cells):
         within = max(CLOSE, 2 * fit.slope_stderr)
         holds = abs(fit.slope - 1) < within
     does = {True: "follows", False: "does not follow", None: "may follow"}[holds]
@@ -133,12 +159,15 @@ def _left_out(cells: Cells) -> str:
             "it is judged by excess_loss, which is not among the estimators; add it to "
             "estimator=[…]"
         )
-    stationary = [cell for cell in cells if cell["stationary"]]
+    on_saddles = [cell for cell in cells if cell.get("why", "").startswith(SADDLE)]
+    others = [cell for cell in cells if cell not in on_saddles]
+    stationary = [cell for cell in others if cell["stationary"]]
     harmonic = [cell for cell in stationary if cell["harmonic"]]
     bottomless = [cell for cell in harmonic if not _excess(cell)]
     parts = [
+        (len(on_saddles), "start", "starts", "on a saddle"),
         (len(stationary) - len(harmonic), "leave", "leaves", "the harmonic range"),
-        (len(cells) - len(stationary), "are", "is", "not stationary"),
+        (len(others) - len(stationary), "are", "is", "not stationary"),
         (len(bottomless), "have", "has", "no bottom that a quench would find"),
     ]
     told = []

@@ -33,7 +33,7 @@ def refuse_silence(
     there = whole_pass(landscape, point, size, stream(0, "silence"), none)
     slope = float(there.gradient_norms_squared[0].abs()) ** 0.5
     way = float((theta.to(point) - point[0]).norm())
-    if abs(curvature) * way <= torch.finfo(torch.float64).eps ** 0.5 * slope:
+    if abs(curvature) * way < torch.finfo(torch.float64).eps ** 0.5 * slope:
         return
     squares = float(there.noise_trace[0].clamp_min(0) + there.gradient_norms_squared[0].abs())
     rounding = (ROUNDED * torch.finfo(torch.float64).eps) ** 2 * squares

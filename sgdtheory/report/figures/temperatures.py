@@ -51,7 +51,8 @@ def temperatures(run: RunData) -> Figure | None:
             log_axis(lowest.xaxis)
             ratio.tick_params(labelbottom=False)
         lowest.set_xlabel(f"T by {law} (cells of equal T side by side)")
-        canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
+        if ratio.get_legend_handles_labels()[0] or by_law.get_legend_handles_labels()[0]:
+            canvas.legend(loc="outside upper right", ncols=len(sizes), columnspacing=1.2)
 
     drawing = drawing_of("temperatures", 7.2 if exact else 5.4, paint)
     caption = _caption(cells, bool(exact))

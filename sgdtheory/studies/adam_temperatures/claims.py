@@ -10,7 +10,7 @@ from sgdtheory.statistics.tables import known
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.studies.shared.parts import headline
 from sgdtheory.temperature.adam_claims import adam_claims
-from sgdtheory.temperature.claims import fit_over_minima
+from sgdtheory.temperature.claims import fit_over_minima, only_with_known_errors
 
 CLOSE = 0.05  # of a slope, and of a ratio to one
 SIGMAS = 3.0
@@ -21,7 +21,8 @@ RULES = ("as it is", "square root", "linear")  # by which a batch grows
 def claims_of(axes: Rows, cells: Rows, rules: Rows) -> list[Claim]:
     """On the axes of a quadratic, over the cells of a sweep, and by the rules for larger
     batches, a headline first."""
-    claims = [_axes_claim(axes), _sgd_claim(axes), *_sweep_claims(cells), *_rule_claims(rules)]
+    of_network = only_with_known_errors(cells, [*_sweep_claims(cells), *_rule_claims(rules)])
+    claims = [_axes_claim(axes), _sgd_claim(axes), *of_network]
     judged = [claim for claim in claims if claim.name not in SHOWN]
     words = "Adam's cloud has a temperature η/2√b, on a quadratic and on a network"
     return [headline("adam", judged, words), *claims]
