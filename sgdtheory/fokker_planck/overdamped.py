@@ -13,7 +13,7 @@ def lag(learning_rate: float, momentum: float, curvature: float) -> float:
     ηh. Without momentum it is the finite step's ηh/2; with it, mostly its memory of 1/(1−μ) steps
     over the relaxation's (1−μ)/ηh. The variance of the steady state is off by less, ηh/2(1+μ).
 
-    >>> lag(0.1, 0.0, 2.0), lag(0.1, 0.5, 2.0)
+    >>> lag(0.1, 0.0, 2.0), round(lag(0.1, 0.5, 2.0), 12)
     (0.1, 0.6)
     """
     doubled = 2 * (1 - momentum) ** 2
