@@ -1,6 +1,7 @@
 """A working directory that has whatever the command lines of the pages name, so that each can be
 run as it stands, or with --dry-run."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +49,12 @@ def stock(folder: Path) -> None:
     (folder / "book.txt").write_text("It was the best of times. " * 500, encoding="utf-8")
     for split in ("train", "test"):
         for colour, kind in ((40, "dark"), (200, "light")):
-            pictures(folder / "…" / split / kind, colour)
+            pictures(folder / as_named("…") / split / kind, colour)
+
+
+def as_named(words: str) -> str:
+    """What names a file, or is a word of a command, in a locale that cannot spell it too."""
+    return os.fsdecode(words.encode("utf-8"))
 
 
 def stock_runs(folder: Path) -> None:

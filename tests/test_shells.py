@@ -13,7 +13,7 @@ import pytest
 
 from sgdtheory.commandline.texts import LISTING, PIPELINES
 from tests.composing import composed
-from tests.stocked import dry, is_pipeline, small_sets, stock, stock_runs
+from tests.stocked import as_named, dry, is_pipeline, small_sets, stock, stock_runs
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 _, _, TABLE = README.partition("\n| what you want | command |\n")
@@ -52,7 +52,10 @@ def test_zsh_reads_them_as_other_shells_do(stocked: Path) -> None:
     """Where no file fits a bracket that is not in quotes, it refuses the line."""
     for line in LINES:
         done = subprocess.run(
-            ["zsh", "-f", "-c", SAYS + line], cwd=stocked, capture_output=True, encoding="utf-8"
+            ["zsh", "-f", "-c", as_named(SAYS + line)],
+            cwd=stocked,
+            capture_output=True,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr
         count, *words = done.stdout.split("\0")[:-1]
