@@ -46,7 +46,8 @@ def class_of(name: str) -> type[Study]:
 def test_the_list_says_what_the_class_claims(name: str) -> None:
     study = class_of(name)
     assert issubclass(study, Study) and study.claim() == studies()[name]
-    assert "Refuted by" in (study.__doc__ or "").replace("\n    ", " ")
+    words = (study.__doc__ or "").split()  # whose indent Python 3.13 leaves out
+    assert "Refuted by" in " ".join(words)
 
 
 def test_both_pages_have_the_same_studies_and_their_claims() -> None:
