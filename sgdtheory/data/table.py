@@ -24,6 +24,7 @@ RARE = 2  # rows: nor are whole numbers most of whose values have no more than t
 ROUNDING = 1e-12  # of a mean: what a column varies by less is how its numbers are rounded
 
 Scaling = Literal["standard", "none"]
+Kind = Literal["auto", "classes", "numbers"]
 
 
 class Split(NamedTuple):
@@ -36,7 +37,7 @@ class Split(NamedTuple):
 def table(
     path: Annotated[Path, Content],
     target: str | None = None,
-    kind: Literal["auto", "classes", "numbers"] = "auto",
+    kind: Kind = "auto",
     test_share: Fraction = 0.2,
     limit: PositiveInt | None = None,
     scaling: Scaling = "standard",
@@ -52,25 +53,15 @@ def table(
     order of the alphabet; other numbers are numbers. That whole numbers were taken for classes is
     told, unless they are two or lie in 0 … 9 from 0 on; they are refused where they look like
     numbers: more than ten, and more than a tenth of the rows, or most of them in one or two rows
-    only. Where there is one set, `test_share` of its rows,
-    drawn by numpy's PCG64 with seed 0, are for testing: evenly over the classes, of each of which
-    one row at least is for training. `limit`: so many rows of each split, drawn likewise.
+    only. Where there is one set, `test_share` of its rows, drawn by numpy's PCG64 with seed 0, are
+    for testing: evenly over the classes, of each of which one row at least is for training.
+    `limit`: so many rows of each split, drawn likewise.
     scaling="standard" gives each feature, and each number of a target, mean 0 and variance 1 over
     the training rows, so that a mean squared error is the share of the variance that is left
     unexplained.
     """
     where = f"data.path={path}"
-    if not path.is_file():
-        raise UserError(f"{where}: no such file")
-    refuse_what_does_not_fit(path.stat().st_size, where)
-    told: tuple[str, ...] = ()
-    if path.suffix == ".npz":
-        splits = _of_arrays(path, where)
-    elif path.suffix in (".csv", ".parquet"):
-        inputs, target_column, told = columns_of(path, target, kind, where)
-        splits = [Split(inputs, target_column)]
-    else:
-        raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
+    splits, told = _read(path, target, kind, where)
     _refuse_what_is_not_finite(splits, where)
     is_classes = _holds_classes(splits[0].targets, kind, where)
     if is_classes and kind == "auto":
@@ -97,6 +88,22 @@ def table(
     train_pair = (features[0], targets[0])
     test_pair = (features[1], targets[1])
     return Examples(*train_pair, *test_pair, outputs, path.stem, told=told)
+
+
+def _read(
+    path: Path, target: str | None, kind: Kind, where: str
+) -> tuple[list[Split], tuple[str, ...]]:
+    """What stands in a file: one set, or two of which the second is for testing; and what is to be
+    told of it."""
+    if not path.is_file():
+        raise UserError(f"{where}: no such file")
+    refuse_what_does_not_fit(path.stat().st_size, where)
+    if path.suffix == ".npz":
+        return _of_arrays(path, where), ()
+    if path.suffix in (".csv", ".parquet"):
+        inputs, targets, told = columns_of(path, target, kind, where)
+        return [Split(inputs, targets)], told
+    raise UserError(f"{where}: a table is .npz, .csv or .parquet, not {path.suffix or 'this'}")
 
 
 def _refuse_what_is_not_finite(splits: list[Split], where: str) -> None:

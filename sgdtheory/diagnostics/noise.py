@@ -168,12 +168,14 @@ def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str,
     half of them have fewer, for more would have more."""
     eps = float(torch.finfo(torch.float64).eps)
     single = float(torch.finfo(torch.float32).eps)
-    is_whole = exact or examples is None
-    half = gram[::2, ::2]
+    values = torch.linalg.eigvalsh(gram)
+    of_half = values  # all that there are have as many whatever is drawn
+    if not exact and examples is not None:
+        of_half = torch.linalg.eigvalsh(gram[::2, ::2])
 
     def rank(rounding: float) -> Measured:
-        found = _count_above(gram, n * rounding)
-        if is_whole or _count_above(half, n * rounding) == found:
+        found = _count_above(values, n * rounding)
+        if _count_above(of_half, n * rounding) == found:
             return Measured(found)
         return Measured.nothing(
             f"{found} of {len(gram)} draws, and fewer of half of them: more would have more"
@@ -190,9 +192,8 @@ def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str,
     }
 
 
-def _count_above(gram: Tensor, share: float) -> int:
-    """The eigenvalues of draws' products [K, K] above a share of the largest."""
-    values = torch.linalg.eigvalsh(gram)
+def _count_above(values: Tensor, share: float) -> int:
+    """How many of ascending values [K] are above a share of the largest."""
     return int((values > values[-1] * share).sum())
 
 

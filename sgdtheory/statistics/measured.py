@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -129,6 +129,10 @@ class Claim(NamedTuple):
     measured: Measured
     expected: str
     holds: bool | None
+
+    def left_open(self, why: str) -> Self:
+        """The same without a verdict, for this reason."""
+        return self._replace(measured=self.measured._replace(why=why), holds=None)
 
     def as_dict(self) -> Row:
         value, stderr, _, why = self.measured

@@ -22,7 +22,16 @@ from sgdtheory.statistics.tables import grouped, known
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import sigmas
 from sgdtheory.studies.shared.curvatures import stiffest
-from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, all_hold, start_of
+from sgdtheory.studies.study import (
+    Case,
+    Study,
+    Subject,
+    Tables,
+    Verdict,
+    all_hold,
+    left_open,
+    start_of,
+)
 
 STILL = 4.0  # standard errors that an area may be from zero where there is no current
 DENSITY = 0.004  # nats that a finite learning rate may put between the density and e^{−L/D}
@@ -95,11 +104,11 @@ def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
     claims = []
     for name, system in systems.items():
         own = by_system.get(name, [])
-        claims += [
-            *_current(name, [row for row in own if row["area_exact"]], system),
-            *_still(name, [row for row in own if not row["area_exact"]]),
-            *_density(name, known(own, "divergence"), system),
-        ]
+        large = _large(system)
+        currents = _current(name, [row for row in own if row["area_exact"]], system)
+        claims += left_open(currents, large)
+        claims += _still(name, [row for row in own if not row["area_exact"]])
+        claims += left_open(_density(name, known(own, "divergence")), large)
     holds = all_hold(claims)
     clear = [abs(_z(row)) for row in rows if row["area_exact"]]
     words = {
@@ -137,8 +146,6 @@ def _current(name: str, rows: Rows, system: Stirred) -> list[Claim]:
     holds, why = judged.holds, judged.why
     if holds and z <= system.clear:
         holds, why = None, f"{z:.0f} standard errors are no more than {system.clear:g}"
-    if large := _large(system):
-        holds, why = None, large
     return [Claim(name, words, ratio._replace(why=why), expected, holds)]
 
 
@@ -161,7 +168,7 @@ def _still(name: str, rows: Rows) -> list[Claim]:
     return [Claim(f"{name}_still", words, Measured(z, 1.0), expected, holds)]
 
 
-def _density(name: str, rows: Rows, system: Stirred) -> list[Claim]:
+def _density(name: str, rows: Rows) -> list[Claim]:
     if not rows:
         return []
     distances = [Measured.read(row, "divergence")._replace(unit="nats") for row in rows]
@@ -174,10 +181,8 @@ def _density(name: str, rows: Rows, system: Stirred) -> list[Claim]:
         "it does not see the current"
     )
     expected = f"below {DENSITY:g} nats"
-    holds, why = judged.holds, judged.why
-    if large := _large(system):
-        holds, why = None, large
-    return [Claim(f"{name}_density", words, distance._replace(why=why), expected, holds)]
+    distance = distance._replace(why=judged.why)
+    return [Claim(f"{name}_density", words, distance, expected, judged.holds)]
 
 
 PLOTS = [

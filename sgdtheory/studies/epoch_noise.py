@@ -22,7 +22,7 @@ from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
-from sgdtheory.temperature.claims import left_open
+from sgdtheory.temperature.claims import not_judged
 from sgdtheory.temperature.doubts import LEAST
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
@@ -155,7 +155,7 @@ class EpochNoise(Study):
     def judge(self, tables: Tables) -> Verdict:
         claims = claims_of(tables["cells"])
         if min(self.epochs.replicas, self.independent.replicas) < LEAST:
-            claims = left_open(claims)
+            claims = not_judged(claims)
         return Verdict(claims, tables, PLOTS)
 
     def estimate(self, unit: Unit) -> Estimate:

@@ -175,9 +175,7 @@ def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:
     """The same claims without a verdict, for this reason; as they are where there is none."""
     if not why:
         return list(claims)
-    return [
-        claim._replace(measured=claim.measured._replace(why=why), holds=None) for claim in claims
-    ]
+    return [claim.left_open(why) for claim in claims]
 
 
 def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:

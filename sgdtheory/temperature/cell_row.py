@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 
+from sgdtheory.fokker_planck.law import time_step
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured
@@ -52,7 +53,7 @@ def describe_cell(
         )
     sampled = alive.part(verdict.first or 0)
     verdict = _reconsidered(verdict, sampled)
-    time = _steps(trajectory) * cell.sgd.rate / (1 - cell.momentum)
+    time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
     saddle = doubt_of_minimum(reference, time) if quenched is None else ""
     temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)

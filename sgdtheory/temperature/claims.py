@@ -95,17 +95,12 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
 def only_with_known_errors(cells: Cells, claims: Sequence[Claim]) -> list[Claim]:
     """The same claims, left open where a stationary cell has fewer than LEAST replicas that stayed
     finite."""
-    return left_open(claims) if _too_few(cells) else list(claims)
+    return not_judged(claims) if _too_few(cells) else list(claims)
 
 
-def left_open(claims: Sequence[Claim]) -> list[Claim]:
+def not_judged(claims: Sequence[Claim]) -> list[Claim]:
     """The same claims, none of which can be said to hold or not, for want of replicas."""
-    return [
-        claim
-        if claim.holds is None
-        else claim._replace(measured=claim.measured._replace(why=TOO_FEW), holds=None)
-        for claim in claims
-    ]
+    return [claim if claim.holds is None else claim.left_open(TOO_FEW) for claim in claims]
 
 
 def _too_few(cells: Cells) -> bool:

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 
+from sgdtheory.fokker_planck.law import noise_temperature
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Array
 
@@ -54,7 +55,7 @@ def exact_epoch_factor(
         fresh = own * (1 - left) / both + covariance * (1 + means) / (p * q)
         second_moment += (gain * other * (left * at_end / of_both + fresh)).real
     temperatures = h * (1 - h / limit) * second_moment
-    law = rate / (2 * size * (1 - momentum))
+    law = noise_temperature(rate, size, momentum)
     return float((reference.weights.numpy() * temperatures).sum() / law)
 
 
