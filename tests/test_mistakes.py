@@ -203,6 +203,8 @@ WORDS = [
     wrong("train =3", "=3"),
     wrong("train ''", "''", "key=value"),
     wrong(RING + "minima=[1", "minima=[1", "cannot be read"),
+    wrong("train landscape.parameters=^3", "recognition", """'landscape.parameters="^3"'"""),
+    wrong("train landscape.parameters=(a|b)", "'(');", """'landscape.parameters="(a|b)"'"""),
     wrong(RING + "--form x", "--form", "did you mean '--from'"),
     wrong(RING + "--dryrun", "--dryrun", "did you mean '--dry-run'"),
     wrong(RING + "--mutlirun", "--mutlirun", "did you mean '--multirun'"),

@@ -229,13 +229,22 @@ class ConfigComposer:
         try:
             override = OverridesParser.create().parse_override(word)
         except HydraException as fault:
-            reason = last_line(str(fault))
-            return f"{word}: cannot be read ({reason}); quote what is special, e.g. 'key=\"a b\"'"
+            reason, *_ = last_line(str(fault)).split(" expecting {")  # all that might have stood
+            return f"{word}: cannot be read ({reason}); quote what is special, {_quoted(word)}"
         if override.is_sweep_override():
             return (
                 f"{word}: several values need --multirun; one value that is a list is written [1,2]"
             )
         return None
+
+
+def _quoted(word: str) -> str:
+    """How a word that cannot be read is written, for a shell: its value is one text, unless it has
+    quotes of its own or was to be a list."""
+    key, _, value = word.partition("=")
+    if value.startswith(("[", "{")) or not value or {*value} & {"'", '"'}:
+        return "e.g. 'key=\"a b\"'"
+    return f"'{key}=\"{value}\"'"
 
 
 def _leaves(tree: object, prefix: str = "") -> list[str]:
