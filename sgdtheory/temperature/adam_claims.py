@@ -7,6 +7,7 @@ import numpy as np
 
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.tolerance import all_near
 
 CLOSE = 0.03  # of an exponent to −1/2
 LEAST = 4  # cells for three unknowns
@@ -19,13 +20,13 @@ def adam_claims(cells: Cells) -> list[Claim]:
         return []
     exponent = _exponent_of_size(cells)
     expected = f"−1/2 within {CLOSE}; SGD's is −1"
-    if exponent.value is None or exponent.stderr is None:
+    if exponent.value is None:
         words = "how Adam's T depends on b alone is not known"
         return [Claim("exponent_of_b", words, exponent, expected, None)]
     words = f"at equal η Adam's T falls as b^({exponent})"
-    within = max(CLOSE, 2 * exponent.stderr)
-    holds = abs(exponent.value + 0.5) < within
-    return [Claim("exponent_of_b", words, exponent, expected, holds)]
+    judged = all_near([exponent], -0.5, CLOSE, "raise replicas, or add batch sizes")
+    measured = exponent._replace(why=judged.why)
+    return [Claim("exponent_of_b", words, measured, expected, judged.holds)]
 
 
 def _exponent_of_size(cells: Cells) -> Measured:

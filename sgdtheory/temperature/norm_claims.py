@@ -6,6 +6,7 @@ from math import isclose
 
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.tolerance import all_near
 
 CLOSE = 0.05
 Cells = Sequence[Row]
@@ -44,13 +45,10 @@ def _law(
             rows.append(Measured(value / law, stderr / law))
     if not rows:
         return None
-    worst = max(rows, key=_off_one)
+    judged = all_near(rows, 1, CLOSE, "raise replicas")
+    worst = rows[judged.at]
     told = f"{words}: {worst} of that in the worst of {len(rows)} cells"
-    return Claim(name, told, worst, expected, _off_one(worst) < CLOSE)
-
-
-def _off_one(number: Measured) -> float:
-    return abs((number.value or 0.0) - 1)
+    return Claim(name, told, worst._replace(why=judged.why), expected, judged.holds)
 
 
 def _paces(cells: Cells) -> list[Claim]:

@@ -13,7 +13,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.uneven import Uneven
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.unit import Unit, UnitFolder
-from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
@@ -137,19 +137,22 @@ def test_a_shape_that_is_not_known() -> None:
     assert "not known to be harmonic" in doubt_of_parabola(recorded(works, works, spread(0.5, 0.1)))
 
 
-@pytest.mark.parametrize("replicas", [LEAST - 1, LEAST])
-def test_of_few_replicas_nothing_holds_or_not(replicas: int) -> None:
-    """Three cells on the law to 1 %: judged from eight replicas on."""
+def judged_on_the_law(
+    stderr: float, replicas: int = LEAST, factor: float = 1.0
+) -> dict[str, Claim]:
+    """Of six cells at a factor times the law, with relative errors."""
     cells = [
         {
             "learning_rate": rate,
-            "batch_size": 8,
+            "batch_size": size,
             "momentum": 0.0,
             "sampling": "iid",
             "replicas": replicas,
             "lost": 0,
-            "predicted": rate / 16,
-            "temperature": {"excess_loss": {"value": rate / 16, "stderr": rate / 1600}},
+            "predicted": (law := rate / (2 * size)),
+            "temperature": {
+                "excess_loss": {"value": law * factor * off, "stderr": law * factor * stderr}
+            },
             "stationary": True,
             "harmonic": True,
             "why": "",
@@ -157,14 +160,29 @@ def test_of_few_replicas_nothing_holds_or_not(replicas: int) -> None:
             "noise_trace_at_minimum": 1.0,
         }
         for rate in (0.1, 0.2, 0.4)
+        for size, off in ((8, 1 + stderr), (4, 1 - stderr))
     ]
-    judged = {claim.name: claim for claim in claims_of(cells, "a bowl")}
+    return {claim.name: claim for claim in claims_of(cells, "a bowl")}
+
+
+@pytest.mark.parametrize("replicas", [LEAST - 1, LEAST])
+def test_of_few_replicas_nothing_holds_or_not(replicas: int) -> None:
+    """Cells on the law to half a per cent: judged from eight replicas on."""
+    judged = judged_on_the_law(0.005, replicas)
     for name in ("slope", "ratio"):
         claim = judged[name]
         assert claim.holds is (True if replicas == LEAST else None)
         assert claim.measured.why == ("" if replicas == LEAST else TOO_FEW)
     does = "follows" if replicas == LEAST else "may follow"
     assert judged["slope"].statement.startswith(f"T {does} η/2b")
+
+
+def test_large_errors_neither_hold_nor_refute() -> None:
+    judged = judged_on_the_law(0.2, factor=1.1)
+    for name in ("slope", "ratio", "scatter"):
+        assert judged[name].holds is None and "raise replicas" in judged[name].measured.why
+    assert judged["slope"].statement.startswith("T may follow η/2b")
+    assert judged_on_the_law(0.005, factor=1.1)["ratio"].holds is False
 
 
 class Product:
