@@ -132,6 +132,19 @@ class Profile(NamedTuple):
         error = spread * _widened(losses, means, of, weights)
         return Measured(value, float(error), self.unit)
 
+    def test_error_rise(self) -> Measured:
+        """The test error at the worst point over the worse end's; its error is of the difference on
+        the same examples, and no less than one example makes."""
+        if self.test_errors is None:
+            return Measured.nothing("a formula has no examples")
+        errors = self.test_errors.cpu()
+        ends = errors[[0, -1]]
+        worse = ends[int(ends.mean(1).argmax())]
+        rise = Measured.mean(errors[self.worst] - worse)
+        if rise.stderr is None:
+            return rise
+        return rise._replace(stderr=max(rise.stderr, 1 / len(worse)))
+
     def row(self, **facts: object) -> Row:
         """As it stands in results.json: what is at the worst point, and the barrier over the higher
         end.
@@ -157,6 +170,7 @@ class Profile(NamedTuple):
             if table is not None:
                 mean = Measured.mean(table[self.worst].cpu())
             row |= mean.columns(name)
+        row |= self.test_error_rise().columns("test_error_rise")
         return {**row, **facts}
 
     def curves(self) -> dict[str, list[float] | None]:

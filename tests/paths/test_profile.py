@@ -183,3 +183,19 @@ def test_the_error_of_what_few_examples_carry(carriers: int, spread: float) -> N
     beyond = 1.96 * found.stderr / 0.005
     # of two, resamples without any say twice as much
     assert 0.95 * (highest - carriers) < beyond < 2.3 * (highest - carriers)
+
+
+def test_the_rise_of_the_test_error_is_paired() -> None:
+    """Of a thousand test examples 300 are wrong at the worse end, the same ones and ten more at the
+    top: ten of a thousand differ, whatever the 300 do. Where none does, one might have."""
+    wrong = torch.zeros(3, 1000, dtype=torch.float64)
+    wrong[:, :250] = 1
+    wrong[1:, :300] = 1
+    wrong[1, :310] = 1
+    losses = torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64).expand(3, 1000)
+    rise = made(losses)._replace(test_errors=wrong).test_error_rise()
+    assert rise.value == pytest.approx(0.01)
+    assert rise.stderr == pytest.approx((0.01 * 0.99 / 1000) ** 0.5, rel=1e-3)
+    wrong[1, 300:] = 0
+    same = made(losses)._replace(test_errors=wrong).test_error_rise()
+    assert (same.value, same.stderr) == (0.0, 0.001)

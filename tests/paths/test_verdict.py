@@ -61,3 +61,27 @@ def test_the_edge_that_refutes_is_named(landscape: Network) -> None:
     alone = Findings(landscape, torch.zeros(3, 1), minima, [unsure], {0, 1}, False, 1)
     claim, *_ = alone.claims()
     assert claim.holds is None and claim.statement.startswith("cannot be said whether 2 minima")
+
+
+@pytest.mark.parametrize(
+    ("rise", "stderr", "holds"),
+    [
+        (0.004, 0.005, True),
+        (-0.03, 0.005, True),  # better than the ends
+        (0.004, 0.02, None),
+        (0.015, 0.005, None),
+        (0.03, 0.005, False),
+    ],
+)
+def test_a_rise_of_the_test_error_is_judged_by_its_error(
+    landscape: Network, rise: float, stderr: float, holds: bool | None
+) -> None:
+    row = edge(0.001, 0.002, 0.74)
+    path = {**row["path"], "test_error": 0.1 + rise, "test_error_rise_stderr": stderr}
+    row |= {"path": path, "curves": {"path": {"test_error": [0.1, 0.1 + rise, 0.08]}}}
+    minima = [{"train_loss": 0.0, "train_error": 0.0}] * 2
+    found = Findings(landscape, torch.zeros(2, 1), minima, [row], {0, 1}, False, 1)
+    *_, claim = found.claims()
+    assert claim.name == "test_error" and claim.holds is holds
+    assert claim.measured.value == pytest.approx(rise) and claim.measured.stderr == stderr
+    assert bool(claim.measured.why) == (holds is None)
