@@ -29,8 +29,6 @@ class Huber(MSE):
             shape = tuple(targets.shape[1:])
         return lowest_of_constants(self.losses, targets.cpu(), shape or (1,))
 
-    def lowest(self, targets: Tensor, outputs: int) -> float | None:
-        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
-        if type(self).losses is not Huber.losses:
-            return None
+    def lowest(self, targets: Tensor, outputs: int) -> float:
+        """0, where outputs are their targets [N, …]."""
         return 0.0

@@ -54,15 +54,21 @@ class Loss(Protocol):
 class StatesLowest(Protocol):
     """A loss that knows what no outputs can bring it below."""
 
-    def lowest(self, targets: Tensor, outputs: int) -> float | None:
-        """The least mean loss over targets [N, …] that any outputs have; None: unknown."""
+    def lowest(self, targets: Tensor, outputs: int) -> float:
+        """The least mean loss over targets [N, …] that any outputs have."""
         ...
 
 
 def lowest_of(loss: Loss, targets: Tensor, outputs: int) -> float | None:
-    """What a loss cannot go below for targets [N, …]; None where it does not say."""
-    if isinstance(loss, StatesLowest):
-        return loss.lowest(targets, outputs)
+    """What a loss cannot go below for targets [N, …]; None where it does not say, or is a subclass
+    with other losses than those that it is said of."""
+    if not isinstance(loss, StatesLowest):
+        return None
+    for kind in type(loss).__mro__:
+        if "lowest" in vars(kind):
+            return loss.lowest(targets, outputs)
+        if "losses" in vars(kind):
+            return None
     return None
 
 

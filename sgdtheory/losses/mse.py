@@ -64,10 +64,8 @@ class MSE:
         unpredicted = 1 - p.square().sum()
         return float(unpredicted / outputs)
 
-    def lowest(self, targets: Tensor, outputs: int) -> float | None:
-        """0, where outputs are their targets [N, …]; unknown of another loss under this name."""
-        if type(self).losses is not MSE.losses:
-            return None
+    def lowest(self, targets: Tensor, outputs: int) -> float:
+        """0, where outputs are their targets [N, …]."""
         return 0.0
 
 

@@ -20,7 +20,7 @@ from sgdtheory.losses.binary import Binary
 from sgdtheory.losses.cross_entropy import CrossEntropy
 from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.huber import Huber
-from sgdtheory.losses.loss import Loss
+from sgdtheory.losses.loss import Loss, lowest_of
 from sgdtheory.losses.mse import MSE
 from sgdtheory.models.gpt import GPT
 from sgdtheory.models.lstm import LSTM
@@ -230,7 +230,7 @@ def test_of_another_loss_under_a_known_name_no_lowest_is_known(kind: type[Any]) 
         return found
 
     other = type("Other", (kind,), {"losses": losses})()
-    assert other.lowest(SOFT, 3) is None
+    assert lowest_of(other, SOFT, 3) is None
 
 
 def test_errors_are_what_they_are_called() -> None:

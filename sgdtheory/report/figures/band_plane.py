@@ -18,6 +18,8 @@ from sgdtheory.report.figures.style import INK, log_axis, wants_log
 from sgdtheory.statistics.rows import Row, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
@@ -49,15 +51,7 @@ def band_plane(run: RunData) -> Figure | None:
     rows, columns = grid_of(len(bands), side_by_side=2 if high - low < SHALLOW else 3)
 
     def paint(canvas: "Canvas") -> None:
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import LogNorm, Normalize
-
-        is_log = wants_log(losses)
-        least = min(losses)
-        most = max(losses)
-        if most <= least:
-            most = most + 1
-        norm = LogNorm(least, most) if is_log else Normalize(least, most)
+        norm = _norm_of(losses)
         panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for k, axes in enumerate(panels.flat):
             if k >= len(bands):
@@ -71,18 +65,7 @@ def band_plane(run: RunData) -> Figure | None:
                 axes.tick_params(labelbottom=True)
             if k % columns == 0:
                 axes.set_ylabel("across")
-        mappable = ScalarMappable(norm, "viridis")
-        bar = canvas.colorbar(
-            mappable,
-            ax=panels,
-            location="bottom",
-            label=quantity(run),
-            aspect=40,
-            shrink=0.6,
-        )
-        bar.outline.set_visible(False)
-        if is_log:
-            log_axis(bar.ax.xaxis)
+        _colour_bar(canvas, panels, norm, quantity(run))
 
     width = 6.6 / columns
     ratio = min(1.3, (high - low + 2 * room) / 1.2)
@@ -91,6 +74,34 @@ def band_plane(run: RunData) -> Figure | None:
     caption = _caption(run, bands)
     numbers = _numbers(bands)
     return Figure("band_plane", "Where the paths run", caption, drawing, numbers)
+
+
+def _norm_of(losses: list[float]) -> "Normalize":
+    """The scale of colours from the least loss to the most."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    least = min(losses)
+    most = max(losses)
+    if most <= least:
+        most = most + 1
+    return LogNorm(least, most) if wants_log(losses) else Normalize(least, most)
+
+
+def _colour_bar(canvas: "Canvas", panels: "Iterable[Axes]", norm: "Normalize", label: str) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    bar = canvas.colorbar(
+        ScalarMappable(norm, "viridis"),
+        ax=panels,
+        location="bottom",
+        label=label,
+        aspect=40,
+        shrink=0.6,
+    )
+    bar.outline.set_visible(False)
+    if isinstance(norm, LogNorm):
+        log_axis(bar.ax.xaxis)
 
 
 def _draw(axes: "Axes", band: Row, norm: "Normalize") -> None:
