@@ -6,6 +6,7 @@ from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known
+from sgdtheory.statistics.tolerance import all_near
 
 EDGE = 0.1  # of the edge: how near descent and batches are to hover to it
 ADAPTIVE = 0.15  # and optimisers whose edge moves with their state
@@ -74,11 +75,11 @@ def _hovers(hovering: Hovering, runs: Rows) -> Claim:
         missing = next(run for run in runs if run not in measured)
         unknown = Measured.read(missing, hovering.column)
         return Claim(name, hovering.words.format(unknown), unknown, expected, None)
-    worst = max(measured, key=lambda run: abs(run[hovering.column] - 1))
-    number = Measured.read(worst, hovering.column)
-    holds = abs(worst[hovering.column] - 1) < hovering.within
-    words = hovering.words.format(number)
-    return Claim(name, f"{words} ({worst['descent']})", number, expected, holds)
+    numbers = [Measured.read(run, hovering.column) for run in measured]
+    judged = all_near(numbers, 1, hovering.within, "take more steps or looks")
+    number = numbers[judged.at]
+    words = f"{hovering.words.format(number)} ({measured[judged.at]['descent']})"
+    return Claim(name, words, number._replace(why=judged.why), expected, judged.holds)
 
 
 def _suppressed(sizes: Rows) -> Claim:
