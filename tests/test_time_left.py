@@ -126,6 +126,21 @@ def test_another_attempt_is_told_as_soon_as_it_begins() -> None:
             assert clock.left == pytest.approx(160 - now, abs=1.5)
 
 
+def test_work_that_is_left_out_is_no_pace() -> None:
+    """A hundredth a second, but a search that ends early leaves thirty of them out; the next unit
+    does so too."""
+    clock = TimeLeft()
+    for tick in range(70 * 4):
+        now = tick / 4
+        done = now if now < 20 else now + 30
+        clock.look(
+            now,
+            [UnitNow("edge-0-1", "running", done / 100), UnitNow("edge-0-2", "missing", 0.0)],
+        )
+        if now > 30:
+            assert clock.left == pytest.approx(140 - now, abs=1.5)
+
+
 def test_results_and_page_come_after_the_last_unit() -> None:
     clock = TimeLeft(after=3.0)
     for tick in range(40):

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 SURE = 0.1  # a unit of which so much was seen being done tells its own time
 SEEN = 0.01  # with less nothing is known of it
+LEAP = 0.05  # more at once, and faster by so many times than before, is work that was left out
+FASTER = 4.0
 SETTLING = 2.0  # seconds over which an estimate moves to a new one
 ENDED = ("done", "failed")
 
@@ -36,15 +38,34 @@ class _Watched:
     fraction: float = 0.0
     passed: list[tuple[float, float]] = field(default_factory=list)  # fractions, and when
     has_fallen: bool = False
+    left_out: float = 0.0  # the part of its work that it did not have to do
 
     def see(self, fraction: float, now: float) -> None:
-        """A fraction that falls is a search's next attempt: what was before says nothing of it."""
+        """A fraction that falls is a search's next attempt: what was before says nothing of it. One
+        that leaps is a search that ended early."""
         if fraction < self.fraction:
             self.passed = []
             self.has_fallen = True
+            self.left_out = 0.0
         if fraction != self.fraction:
+            self.left_out += self._leap(fraction, now)
             self.passed.append((fraction, now))
         self.fraction = fraction
+
+    def _leap(self, fraction: float, now: float) -> float:
+        """What of a gain was not work, by the pace until then; 0 while that is not known."""
+        if not self.passed:
+            return 0.0
+        first, began = self.passed[0]
+        last, before = self.passed[-1]
+        worked = last - first - self.left_out
+        if worked < LEAP:
+            return 0.0
+        gain = fraction - last
+        expected = worked * (now - before) / (before - began)
+        if gain < max(LEAP, FASTER * expected):
+            return 0.0
+        return gain - expected
 
     @property
     def anchor(self) -> tuple[float, float]:
@@ -118,6 +139,7 @@ class TimeLeft:
         if is_whole and watched.passed and now > watched.anchor[1]:
             self._profiles.setdefault(kind, []).append(_Profile.of(watched, now))
         watched.fraction = 1.0
+        watched.left_out = 0.0  # what it took is what others take
         whole = self._whole(name, watched, now)
         if whole is not None:
             self._taken.setdefault(kind, []).append(whole)
@@ -129,10 +151,18 @@ class TimeLeft:
             return fmean(one.part(fraction) for one in profiles)
         return fraction
 
+    def _left_out(self, name: str, watched: _Watched) -> float:
+        """The part of a unit that was left out; profiles of others hold it already."""
+        if kind_of(name) in self._profiles:
+            return 0.0
+        return watched.left_out
+
     def _whole(self, name: str, watched: _Watched, now: float) -> float | None:
-        """Seconds that all of a unit takes, from what was seen of it."""
+        """Seconds that all of a unit would take with nothing left out, from what was seen of
+        it."""
         fraction, when = watched.anchor
         gained = self._part(name, watched.fraction) - self._part(name, fraction)
+        gained -= self._left_out(name, watched)
         if gained >= SEEN:
             return (now - when) / gained
         return None
@@ -188,7 +218,7 @@ class TimeLeft:
             whole = self._whole(unit.name, watched, now)
             if whole is not None:
                 of_kind = taken.setdefault(kind_of(unit.name), [])
-                of_kind.append(whole)
+                of_kind.append(whole * (1 - self._left_out(unit.name, watched)))
         return {kind: fmean(seconds) for kind, seconds in taken.items()}
 
     def _left_of(self, unit: UnitNow, now: float, typical: dict[str, float]) -> float | None:
