@@ -13,10 +13,10 @@ from sgdtheory.statistics.tolerance import Judged, all_near
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.temperature.adam_claims import adam_claims
 from sgdtheory.temperature.doubts import LEAST, SADDLE
+from sgdtheory.temperature.epoch_claims import epoch_claim
 from sgdtheory.temperature.norm_claims import norm_claims
 
 CLOSE = 0.03  # of a slope to one, of a ratio to one
-EPOCH = 0.1  # of T/T_law to what reshuffling leaves
 NOISE_ALONE = 0.03  # of the scatter of cells: where their errors make more, it says nothing
 SMALLER = "raise replicas, set precision lower or widen the grid"
 TOO_FEW = f"{LEAST} replicas or more are needed to know the errors"
@@ -90,7 +90,7 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
         _modes(cells),
     ]
     if cells[0]["sampling"] == "epoch":
-        claims.insert(0, _epoch(cells))
+        claims.insert(0, epoch_claim(cells))
     stated = [claim for claim in claims if claim is not None]
     return only_with_known_errors(cells, [*stated, *adam_claims(cells), *norm_claims(cells)])
 
@@ -262,32 +262,3 @@ def _modes(cells: Cells) -> Claim | None:
     )
     expected = "1 in every direction that has equilibrated, about a mean that is at θ*"
     return Claim("equipartition", words, Measured(float(middle)), expected, None)
-
-
-def _epoch(cells: Cells) -> Claim:
-    """With reshuffling T/T_law is what the batches of an epoch leave of each mode, r_i."""
-    factors = []
-    apart = []  # T/T_law less what is predicted of it
-    for cell in cells:
-        excess = _excess(cell)
-        if cell["stationary"] and excess is not None:
-            law = cell["predicted"]
-            factor = cell["predicted_epoch"] / law
-            stderr = cell["temperature"]["excess_loss"]["stderr"] or 0.0
-            factors.append((excess / law, factor))
-            apart.append(Measured(excess / law - factor, stderr / law))
-    expected = f"T/T_law within {EPOCH} of Σ r_i·C_ii/Tr C, r_i what an epoch leaves of a mode"
-    if not factors:
-        unknown = Measured.nothing(_left_out(cells))
-        return Claim("epoch", "epoch sampling: no cell is stationary", unknown, expected, None)
-    lowest, predicted = min(factors)
-    judged = all_near(apart, 0, EPOCH, SMALLER)
-    decides = apart[judged.at]
-    assert decides.value is not None
-    worst = decides._replace(value=abs(decides.value), why=judged.why)
-    words = (
-        f"reshuffled noise is colder: T/T_law down to {lowest:.2f} (predicted "
-        f"{predicted:.2f}), at most {worst.value:.2f} from the "
-        f"prediction over {len(factors)} cells"
-    )
-    return Claim("epoch", words, worst, expected, judged.holds)

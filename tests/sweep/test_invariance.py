@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from sgdtheory.data.digits import digits
+from sgdtheory.data.modular_addition import modular_addition
 from sgdtheory.geometry.scale_invariance import scale_invariant, with_norms_of
 from sgdtheory.landscapes.derived.ghost_batches import GhostBatchObjective
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
+from sgdtheory.models.gpt import GPT
 from sgdtheory.models.mlp import MLP
 from sgdtheory.models.resnet import ResNet
+from sgdtheory.models.vit import ViT
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import values
@@ -71,6 +74,49 @@ def test_it_is_the_convolutions_before_a_batch_norm() -> None:
 )
 def test_other_landscapes_have_none(landscape: Network) -> None:
     assert not scale_invariant(landscape, stream(0)).any()
+
+
+class HalfNormed(nn.Sequential):
+    """64 → 128 with batch norm, → 128 → 10 without: of the weights the first alone are never
+    felt."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(64, 128, bias=False),
+            nn.BatchNorm1d(128),
+            nn.ReLU(),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Linear(128, classes),
+        )
+
+
+# w·∇L of so many numbers is small by chance: of 16,384 about one in 128 of |w||∇L|
+WIDE = {
+    "mlp-256": Network(partial(MLP, hidden=(256,)), digits()),
+    "mlp-512-512": Network(partial(MLP, hidden=(512, 512)), digits()),
+    "gpt": Network(GPT, modular_addition()),
+    "vit": Network(ViT, digits()),
+    "half": Network(HalfNormed, digits()),
+    "resnet": Network(partial(ResNet, depth=20), digits()),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", WIDE)
+def test_weights_that_are_felt_are_not_among_them(name: str, seed: int) -> None:
+    landscape = WIDE[name]
+    groups = scale_invariant(landscape, stream(seed, "invariance"))
+    found = []
+    sizes = [shape.numel() for shape in landscape.shapes.values()]
+    for parameter, part in zip(landscape.shapes, groups.split(sizes), strict=True):
+        if bool((part > 0).any()):
+            found.append(parameter)
+    expected = {"half": ["1.weight"]}.get(name, [])
+    if name == "resnet":  # convolutions before a batch norm, and no scale of one
+        expected = [key for key, shape in landscape.shapes.items() if len(shape) == 4]
+    assert found == expected
 
 
 def test_stretching_them_leaves_the_loss() -> None:

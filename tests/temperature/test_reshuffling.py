@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import sgdtheory
+from sgdtheory.statistics.rows import Row
 from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.epoch_claims import epoch_claim
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
 
@@ -106,7 +108,36 @@ def test_a_sweep_whose_batches_do_not_divide_the_examples(momentum: float) -> No
         off = found["value"] - cell["predicted_epoch"]
         # the noise away from θ* and the phases of an epoch that records see are of the rest
         assert abs(off) < 4 * found["stderr"] + 0.03 * law
-    assert "at most 0.0" in swept.claim
+    assert "of what is predicted, over" in swept.claim
+
+
+def epoch_cell(ratio: float, factor: float, swelling: float, stderr: float = 0.01) -> Row:
+    """A cell of law 1, of which reshuffling leaves a factor."""
+    return {
+        "predicted": 1.0,
+        "predicted_epoch": factor,
+        "temperature": {"excess_loss": {"value": ratio, "stderr": stderr * ratio}},
+        "noise_trace": swelling,
+        "noise_trace_at_minimum": 1.0,
+        "stationary": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("cells", "holds"),
+    [
+        ([epoch_cell(0.76, 0.75, 1.01)], True),
+        ([epoch_cell(0.36, 0.75, 1.01)], False),
+        ([epoch_cell(0.02, 0.09, 1.001)], False),  # was within .1 of the law
+        ([epoch_cell(0.09, 0.001, 1.0)], False),
+        ([epoch_cell(0.346, 0.273, 1.2)], None),  # noise that the minimum does not have
+        ([epoch_cell(0.77, 0.75, 1.01, 0.2)], None),  # an error of a fifth
+        ([epoch_cell(0.346, 0.273, 1.2), epoch_cell(0.75, 0.75, 1.0)], True),
+    ],
+)
+def test_the_claim_of_epochs_is_of_what_is_predicted(cells: list[Row], holds: bool | None) -> None:
+    claim = epoch_claim(cells)
+    assert claim.holds is holds and bool(claim.measured.why) == (holds is None)
 
 
 @pytest.mark.parametrize(("size", "count"), [(32, 1437), (44, 440), (64, 1437), (8, 100)])
