@@ -137,14 +137,16 @@ def _refuse_no_probabilities(data: Examples) -> None:
 
 
 def frequencies(targets: Tensor, classes: int) -> Tensor:
-    """The frequencies [classes] of classes among targets [N, …], float64; of floating targets
-    [N, K] their means."""
+    """The frequencies [classes] of classes among targets [N, …], float64, those of every example
+    with the same weight as in the mean loss; of floating targets [N, K] their means."""
     targets = targets.cpu()
     if targets.is_floating_point():
         return targets.double().mean(0)
-    counted = targets[targets != IGNORED]
-    counts = torch.bincount(counted, minlength=classes)
-    return counts.double() / len(counted)
+    of_examples = targets.reshape(len(targets), -1)
+    counted = of_examples != IGNORED
+    shares = counted.double() / counted.sum(1, keepdim=True).clamp_min(1)
+    weights = torch.bincount(of_examples[counted], shares[counted], classes)
+    return weights / weights.sum()
 
 
 def _axes_of(outputs: Tensor, targets: Tensor, classes: int) -> list[Axis]:

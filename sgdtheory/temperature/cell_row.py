@@ -15,6 +15,7 @@ from sgdtheory.temperature.doubts import (
     doubt_of_minimum,
     doubt_of_parabola,
     doubt_of_rest,
+    doubt_of_survivors,
 )
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.estimators.exact import excess_columns
@@ -52,7 +53,7 @@ def describe_cell(
             alive, loss_at_minimum=quenched.loss, noise_trace_at_minimum=quenched.noise_trace
         )
     sampled = alive.part(verdict.first or 0)
-    verdict = _reconsidered(verdict, sampled)
+    verdict = _reconsidered(verdict, sampled, cell.replicas)
     time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
     saddle = doubt_of_minimum(reference, time) if quenched is None else ""
@@ -96,11 +97,11 @@ def _steps(trajectory: Trajectory) -> int:
     return int(trajectory.steps[-1]) if len(trajectory.steps) else 0
 
 
-def _reconsidered(verdict: Verdict, sampled: Trajectory) -> Verdict:
-    """The verdict of two windows, unless all records speak against it."""
+def _reconsidered(verdict: Verdict, sampled: Trajectory, replicas: int) -> Verdict:
+    """The verdict of two windows, unless all records or replicas that are lost speak against it."""
     if verdict.first is None:
         return verdict
-    why = doubt_of_rest(sampled)
+    why = doubt_of_survivors(replicas, sampled.replicas) or doubt_of_rest(sampled)
     return Verdict(None, why) if why else verdict
 
 

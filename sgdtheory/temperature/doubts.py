@@ -52,6 +52,15 @@ def doubt_of_rest(sampled: Trajectory) -> str:
     return ""
 
 
+def doubt_of_survivors(replicas: int, alive: int) -> str:
+    """Why a cloud that loses members has no steady state; empty where it has lost none. A mean over
+    those that stay is of a landscape without the ways out."""
+    lost = replicas - alive
+    if not lost:
+        return ""
+    return f"not stationary: {lost} of {replicas} replicas are not finite"
+
+
 def _error_as_if_apart(sampled: Trajectory, ratio: Measured) -> float:
     """The error of R, and at least what it is where above and below are independent.
 

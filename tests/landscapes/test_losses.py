@@ -17,7 +17,7 @@ from sgdtheory.data.examples import IGNORED, Examples
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
 from sgdtheory.losses.binary import Binary
-from sgdtheory.losses.cross_entropy import CrossEntropy
+from sgdtheory.losses.cross_entropy import CrossEntropy, frequencies
 from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.huber import Huber
 from sgdtheory.losses.loss import Loss, lowest_of
@@ -168,8 +168,8 @@ def test_no_constant_is_better_than_the_best(name: str) -> None:
 
     def mean() -> Tensor:
         if len(shape) == 2:
-            places = targets[targets >= 0]
-            return torch.stack([-c.log_softmax(0)[k] for k in places]).mean()
+            everywhere = c.expand(shape)
+            return torch.stack([plain_cross_entropy(everywhere, y) for y in targets]).mean()
         return torch.stack([case.plain(c, y) for y in targets]).mean()
 
     search = torch.optim.LBFGS(
@@ -221,6 +221,24 @@ def test_outputs_that_are_the_targets_have_the_lowest_loss() -> None:
     labels = SOFT[:, :2]
     reached = Binary().losses(labels.logit()[None], labels[None]).mean()
     assert Binary().lowest(labels, 2) == pytest.approx(float(reached), rel=1e-12)
+
+
+def test_the_best_constant_of_sequences_that_count_differently() -> None:
+    """Targets of an example share its weight: the constant is the mean loss of outputs that are the
+    logarithms of frequencies, and of no others so low."""
+    loss = CrossEntropy(axis="last")
+    p = frequencies(NEXT, 6)
+    assert p.tolist() == pytest.approx([1 / 12, (1 / 4 + 1 / 3) / 3, 1 / 12, 1 / 12, 1 / 3, 2 / 9])
+    logits = p.log().repeat(len(NEXT), NEXT.shape[1], 1)
+
+    def mean(outputs: Tensor) -> float:
+        return float(loss.losses(outputs[None], NEXT[None]).mean())
+
+    assert loss.of_constant(NEXT, 6) == pytest.approx(mean(logits), rel=1e-12)
+    for k in range(6):
+        shifted = logits.clone()
+        shifted[..., k] += 0.01
+        assert mean(shifted) > mean(logits)
 
 
 @pytest.mark.parametrize("kind", [CrossEntropy, MSE, Huber, Binary])

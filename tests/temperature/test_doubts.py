@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import sgdtheory
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.uneven import Uneven
@@ -207,3 +208,34 @@ class Product:
 def test_a_start_that_is_the_silent_minimum_is_refused() -> None:
     with pytest.raises(UserError, match="Product has no gradient noise at its minimum"):
         at_origin(Product(), 8)
+
+
+class Well:
+    """½x² − ⅓x³ with noise: a well, and a way down without an end beyond x = 1."""
+
+    dim = 1
+    device = torch.device("cpu")
+
+    def init(self, points: int, source: torch.Generator) -> torch.Tensor:
+        return torch.zeros(points, 1)
+
+    def sample(self, points: int, size: int, source: torch.Generator) -> torch.Tensor:
+        return torch.randn(points, size, generator=source)
+
+    def losses(self, cloud: torch.Tensor, batch: torch.Tensor | None = None) -> torch.Tensor:
+        x = cloud[:, 0]
+        losses = x.square() / 2 - x**3 / 3
+        return losses if batch is None else losses + x * batch.to(cloud).mean(1)
+
+
+def test_a_cloud_that_loses_members_has_no_steady_state() -> None:
+    """T = η/2b is a third of the barrier 1/6 at η = 0.1, where some leave, and a thirtieth at
+    .01."""
+    swept = sgdtheory.sweep_temperature(
+        Well(), torch.zeros(1), [0.01, 0.1], [1], ["replicas=32", "precision=0.05"]
+    )
+    cold, hot = swept.cells
+    assert cold["stationary"] and cold["lost"] == 0
+    assert not hot["stationary"] and 0 < hot["lost"] < 32
+    assert hot["why"] == f"not stationary: {hot['lost']} of 32 replicas are not finite"
+    assert hot["temperature"]["excess_loss"]["value"] is None
