@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sgdtheory.notebook.loaded_run import LoadedRun
     from sgdtheory.notebook.own_landscape import Own, Split
     from sgdtheory.notebook.swept import Swept
+    from sgdtheory.protocol import Landscape
 
 __version__ = "0.2.0"
 __all__ = [
@@ -70,7 +71,7 @@ def landscape(
 
 
 def connect(
-    landscape: "Network",
+    landscape: "Landscape",
     a: "Point",
     b: "Point",
     words: "Sequence[str]" = (),
@@ -80,10 +81,11 @@ def connect(
     """The path between two points by AutoNEB (Draxler et al. 2018, 1803.00885), and the other ways
     beside: `.barrier` ± its error, `.points(t)`, `.profile`, `.plot()`.
 
-    The points are vectors [n], modules or state dicts. `words`: overrides as `sgdtheory connect`
-    takes them, such as "seed=1". `run`: a directory that is left behind, and where what is done
-    already stays; None: nothing is written. `quiet` None: progress is told at a terminal and in a
-    notebook.
+    `landscape`: of `sgdtheory.landscape`, or any class with `dim`, `init`, `sample` and `losses`.
+    The points are vectors [n], of networks modules or state dicts too. `words`: overrides as
+    `sgdtheory connect` takes them, such as "seed=1". `run`: a directory that is left behind, and
+    where what is done already stays; None: nothing is written. `quiet` None: progress is told at a
+    terminal and in a notebook.
     """
     from sgdtheory.notebook.joined import joined
 
@@ -91,7 +93,7 @@ def connect(
 
 
 def sweep_temperature(
-    landscape: "Network",
+    landscape: "Landscape",
     minimum: "Point",
     learning_rates: "Sequence[float] | None" = None,
     batch_sizes: "Sequence[int] | None" = None,
@@ -112,7 +114,7 @@ def sweep_temperature(
 
 
 def diagnose(
-    landscape: "Network",
+    landscape: "Landscape",
     points: "Tensor | Sequence[Point]",
     diagnostics: "Sequence[str]" = (),
     words: "Sequence[str]" = (),

@@ -193,6 +193,38 @@ def test_mistakes_are_told_in_a_line(
         call(own)
 
 
+class Wells:
+    """(x² − 1)² with noise: two wells, a barrier of 1 between them, and nothing else."""
+
+    dim = 1
+
+    def init(self, points: int, source: torch.Generator) -> Tensor:
+        return torch.randn(points, 1, generator=source)
+
+    def sample(self, points: int, size: int, source: torch.Generator) -> Tensor:
+        return torch.randn(points, size, generator=source)
+
+    def losses(self, cloud: Tensor, batch: Tensor | None = None) -> Tensor:
+        x = cloud[:, 0]
+        losses = (x.square() - 1).square()
+        return losses if batch is None else losses + 0.1 * x * batch.to(cloud).mean(1)
+
+
+def test_a_landscape_that_is_no_network_goes_through_all_of_them() -> None:
+    """T = ησ²/2b in a well of h = 8, σ = .1."""
+    wells = Wells()
+    path = sgdtheory.connect(wells, [-1.0], [1.0], quiet=True)
+    assert path.barrier.value == pytest.approx(1, rel=1e-6)
+    row = sgdtheory.diagnose(wells, [torch.ones(1)], ["spectrum"], quiet=True)
+    assert row["top_eigenvalue"][0] == pytest.approx(8, rel=1e-6)
+    words = ["replicas=64", "precision=0.05"]
+    (cell,) = sgdtheory.sweep_temperature(wells, torch.ones(1), [0.01], [4], words).cells
+    found = cell["temperature"]["excess_loss"]
+    assert abs(found["value"] / cell["predicted"] - 1) < 4 * found["stderr"] / cell["predicted"]
+    with pytest.raises(UserError, match="Wells has no module: a point of it is a vector"):
+        sgdtheory.connect(wells, nn.Linear(1, 1), [1.0])  # type: ignore[arg-type]
+
+
 def test_another_place_for_new_tensors_is_told_in_a_line() -> None:
     """`torch.set_default_device` in the user's process moves what is drawn here too."""
     model = nn.Linear(5, 3)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.joined import Point
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.protocol import Landscape
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @left_alone()
 def diagnosed(
-    landscape: Network,
+    landscape: Landscape,
     points: Tensor | Sequence[Point],
     diagnostics: Sequence[str] = (),
     words: Sequence[str] = (),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.paths.polyline import points_at
+from sgdtheory.protocol import Landscape
 from sgdtheory.report.figures.edges import WAYS
+from sgdtheory.roles.facts import unit_of_loss
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 
@@ -83,7 +84,7 @@ Point = Tensor | nn.Module | Tensors
 
 @left_alone()
 def joined(
-    landscape: Network,
+    landscape: Landscape,
     a: Point,
     b: Point,
     words: Sequence[str] = (),
@@ -97,4 +98,4 @@ def joined(
         (edge,) = results["edges"]
         pivots = kept.read_tensors("paths/0-1.safetensors")["path"]
         statement = results["claims"][0]["statement"]
-    return Joined(pivots, edge, statement, landscape.loss.unit)
+    return Joined(pivots, edge, statement, unit_of_loss(landscape))

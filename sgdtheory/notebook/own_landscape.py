@@ -25,8 +25,8 @@ from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
 from sgdtheory.pipelines.checkpoints.weights import weights_in
 from sgdtheory.pipelines.minima_file import are_own
-from sgdtheory.protocol import TensorsByName
-from sgdtheory.roles.facts import constants_of
+from sgdtheory.protocol import Landscape, TensorsByName
+from sgdtheory.roles.facts import constants_of, device_of, title_of
 from sgdtheory.runs.tensors import Tensors
 
 
@@ -172,19 +172,22 @@ def _tensor(part: object, name: str) -> Tensor:
     return tensor.detach().cpu()
 
 
-def point_of(landscape: Network, point: Tensor | nn.Module | Tensors) -> Tensor:
+def point_of(landscape: Landscape, point: Tensor | nn.Module | Tensors) -> Tensor:
     """The point θ [n] that a vector [n], a module or its state dict stands for; UserError where it
     is of another network, or of other constants."""
+    if not isinstance(point, nn.Module | Mapping):
+        vector = _tensor(point, "a point")
+        if vector.shape != (landscape.dim,):
+            shape = list(vector.shape)
+            raise UserError(f"a point of this landscape is [{landscape.dim}], not {shape}")
+        return vector.to(device_of(landscape))
+    if not isinstance(landscape, Network):
+        raise UserError(f"{title_of(landscape)} has no module: a point of it is a vector [n]")
     if isinstance(point, nn.Module):
         theta = _point_of_weights(landscape, _tensors_of(point, landscape), "the module")
         refuse_other_function(landscape, point, theta)
         return theta
-    if isinstance(point, Mapping):
-        return _point_of_weights(landscape, point, "the state dict")
-    point = _tensor(point, "a point")
-    if point.shape != (landscape.dim,):
-        raise UserError(f"a point of this landscape is [{landscape.dim}], not {list(point.shape)}")
-    return point.to(landscape.device)
+    return _point_of_weights(landscape, point, "the state dict")
 
 
 def _tensors_of(module: nn.Module, landscape: Network) -> TensorsByName:
@@ -215,4 +218,4 @@ def _point_of_weights(landscape: Network, weights: Tensors, where: str) -> Tenso
             f"{name} is not trained, and another one in {where} than in the landscape; "
             f"make the landscape of the module that these weights belong to"
         )
-    return found.theta.to(landscape.device)
+    return found.theta.to(device_of(landscape))

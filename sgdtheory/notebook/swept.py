@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtheory.landscapes.network import Network
 from sgdtheory.notebook.joined import Point
 from sgdtheory.notebook.own_landscape import point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.protocol import Landscape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ class Swept:
 
 @left_alone()
 def swept(
-    landscape: Network,
+    landscape: Landscape,
     minimum: Point,
     learning_rates: Sequence[float] | None = None,
     batch_sizes: Sequence[int] | None = None,
