@@ -1,6 +1,7 @@
 """Bowls of which theory is exact: what is none is refused; what clouds say of one within their
 errors."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,15 +13,20 @@ from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.normal_crossing import NormalCrossing
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.uneven import Uneven
+from sgdtheory.optim.adam import Adam
+from sgdtheory.optim.sam import SAM
+from sgdtheory.optim.schedule import Constant
+from sgdtheory.optim.sgd import SGD
 from sgdtheory.rng import stream
 from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.tolerance import beyond_errors
+from sgdtheory.studies.instabilities.bowl import Bowl as CopiesInABowl
 from sgdtheory.studies.potentials.bowl import Bowl, resampled_covariances
 from sgdtheory.studies.potentials.bowl_claims import (
     ALIKE,
     _alike,
     _not_the_loss,
     _variance_of_errors,
-    beyond_errors,
 )
 from sgdtheory.studies.shared.bowls import bowl_of
 
@@ -89,6 +95,43 @@ def test_clouds_that_do_not_rest(
 ) -> None:
     with pytest.raises(UserError, match=told):
         Bowl(bowl, rates, [1], replicas, 5.0, 2)
+
+
+QUADRATIC = Quadratic((1.0, 0.3), noise=0.5)
+PLAIN = SGD(40, 4, 0.1, Constant(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("landscape", "sgd", "spawn", "told"),
+    [
+        (QUADRATIC, PLAIN, [0, 40], "spawn=40: copies need steps of their own"),
+        (QUADRATIC, SGD(40, None, 0.1, Constant()), [0], "sgd.batch_size=null is without noise"),
+        (QUADRATIC, replace(PLAIN, sampling="epoch"), [0], "sgd.sampling=epoch"),
+        (
+            QUADRATIC,
+            Adam(40, 4, 0.1, Constant()),
+            [0],
+            "how far the noise of Adam spreads is not known",
+        ),
+        (
+            QUADRATIC,
+            SAM(40, 4, 0.1, Constant()),
+            [0],
+            "how far the noise of SAM spreads is not known",
+        ),
+        (Quadratic((1.0,), noise=0.0), PLAIN, [0], "landscape: without noise or curvature"),
+        (Quadratic((0.0,)), PLAIN, [0], "landscape: without noise or curvature"),
+        (NormalCrossing((2,)), PLAIN, [0], "NormalCrossing is no quadratic"),
+        (NormalCrossing((2, 1)), PLAIN, [0], "NormalCrossing is no quadratic"),
+        (DoubleWell(), PLAIN, [0], "DoubleWell is no quadratic"),
+        (Uneven(tilt=0.5), PLAIN, [0], "noise that is not the same everywhere"),
+    ],
+)
+def test_copies_in_bowls_that_nothing_is_known_of(
+    landscape: Any, sgd: SGD, spawn: list[int], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        CopiesInABowl(landscape, sgd, spawn, 10)
 
 
 # what is left of a scatter without errors

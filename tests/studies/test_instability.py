@@ -2,7 +2,6 @@
 barriers."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,11 +10,8 @@ import torch
 
 from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
-from sgdtheory.landscapes.double_well import DoubleWell
 from sgdtheory.landscapes.network import Network
-from sgdtheory.landscapes.normal_crossing import NormalCrossing
 from sgdtheory.landscapes.quadratic import Quadratic
-from sgdtheory.landscapes.uneven import Uneven
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.adamw import AdamW
@@ -201,29 +197,6 @@ def test_pairs_in_single_precision(tmp_path: Any) -> None:
 PLAIN = SGD(40, 4, 0.1, Constant(), 0.5)
 
 
-@pytest.mark.parametrize(
-    ("landscape", "sgd", "spawn", "told"),
-    [
-        (BOWL, PLAIN, [0, 40], "spawn=40: copies need steps of their own"),
-        (BOWL, SGD(40, None, 0.1, Constant()), [0], "sgd.batch_size=null is without noise"),
-        (BOWL, replace(PLAIN, sampling="epoch"), [0], "sgd.sampling=epoch"),
-        (BOWL, OPTIMISERS["adam"], [0], "how far the noise of Adam spreads is not known"),
-        (BOWL, OPTIMISERS["sam"], [0], "how far the noise of SAM spreads is not known"),
-        (Quadratic((1.0,), noise=0.0), PLAIN, [0], "landscape: without noise or curvature"),
-        (Quadratic((0.0,)), PLAIN, [0], "landscape: without noise or curvature"),
-        (NormalCrossing((2,)), PLAIN, [0], "NormalCrossing is no quadratic"),
-        (NormalCrossing((2, 1)), PLAIN, [0], "NormalCrossing is no quadratic"),
-        (DoubleWell(), PLAIN, [0], "DoubleWell is no quadratic"),
-        (Uneven(tilt=0.5), PLAIN, [0], "noise that is not the same everywhere"),
-    ],
-)
-def test_bowls_that_nothing_is_known_of(
-    landscape: Any, sgd: SGD, spawn: list[int], told: str
-) -> None:
-    with pytest.raises(UserError, match=told):
-        Bowl(landscape, sgd, spawn, 10)
-
-
 class Forgetful(SGD):
     """Remembers one number a cloud."""
 
@@ -246,6 +219,18 @@ def test_networks_whose_copies_cannot_part() -> None:
             Copies(landscape, sgd, [0, 10])  # type: ignore[arg-type]
     with pytest.raises(UserError, match="spawn=40"):
         Copies(network, PLAIN, [0, 40])  # type: ignore[arg-type]
+
+
+def test_what_few_pairs_do_not_say() -> None:
+    first, last = spawn_rows([0.3, 0.03], [0.2, 0.01])
+    fall, _ = claims_of("mlp", [{**first, "barrier_stderr": 0.1}, last])
+    assert fall.holds is None and "raise systems.mlp.pairs" in fall.measured.why
+    part = Bowl(BOWL, PLAIN, [0], 10)
+    row = {"spawn": 0, "off": 0.0, "ratio": 0.2, "ratio_stderr": 0.1}
+    mean, _ = part.judge("bowl", {"bowl": [row]}).claims
+    assert mean.holds is None and "raise systems.bowl.pairs" in mean.measured.why
+    mean, _ = part.judge("bowl", {"bowl": [{**row, "ratio_stderr": 0.04}]}).claims
+    assert mean.holds is False
 
 
 def test_test_errors_that_are_not_known() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import column_of, grouped_by
-from sgdtheory.statistics.tolerance import all_near
+from sgdtheory.statistics.tolerance import all_near, beyond_errors
 from sgdtheory.statistics.trends import SIGMAS
 
 ELEMENT = 4.0  # standard errors that one of some 54 elements may be off
@@ -113,18 +113,6 @@ def _alike(name: str, rows: Rows) -> list[Claim]:
         f"{name}_one_matrix", words, Measured(spread, error, why=why), f"{ALIKE:g}", holds
     )
     return [claim]
-
-
-def beyond_errors(spread: float, by_errors: float, count: int) -> Measured:
-    """What is left of the variance of `count` numbers, of this spread, without that which their
-    errors make, and how well it is known: s² + e² of them varies by √((4s²e² + 2e⁴)/(count − 1)).
-
-    >>> print(beyond_errors(0.05, 0.0016, 33))
-    0.00090 ± 0.00058
-    """
-    left = spread**2 - by_errors
-    variance = 4 * max(0.0, left) * by_errors + 2 * by_errors**2
-    return Measured(left, sqrt(variance / (count - 1)))
 
 
 def _variance_of_errors(cells: list[Rows]) -> float:
