@@ -6,6 +6,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from sgdtheory.errors import UserError
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.sgd import SGD, SGDState
 from sgdtheory.protocol import Cloud
@@ -56,6 +57,9 @@ class AdamOfNoise(Adam):
 
 
 def of_noise(adam: Adam, scale: Tensor) -> AdamOfNoise:
-    """The same Adam, of θ = φ/s, `scale` s [n]."""
+    """The same Adam, of θ = φ/s, `scale` s [n]. UserError of one that is more than Adam, such as
+    AdamW: what it does besides would be lost."""
+    if type(adam) is not Adam:
+        raise UserError(f"sgd: {type(adam).__name__} has no law of its noise; use sgd=adam")
     settings = {name.name: getattr(adam, name.name) for name in fields(Adam)}
     return AdamOfNoise(**settings, scale=scale)

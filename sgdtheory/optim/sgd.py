@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, repeat
 from math import inf
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, Self
 
 import torch
 from annotated_types import Ge
@@ -134,7 +134,7 @@ class SGD:
             raise TypeError("the whole objective has no mini-batches")
         return self.batch_size
 
-    def resolve_learning_rate(self, landscape: Landscape, cloud: Cloud, seed: int) -> "SGD":
+    def resolve_learning_rate(self, landscape: Landscape, cloud: Cloud, seed: int) -> Self:
         """The same with a number for the learning rate: a pure function of seed and cloud [P,
         n]."""
         if self.learning_rate != "auto":

@@ -5,6 +5,7 @@ from functools import partial
 
 from sgdtheory.errors import UserError
 from sgdtheory.optim.adam import Adam, AdamSettings
+from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Landscape
@@ -14,12 +15,19 @@ from sgdtheory.runs.plain import Facts, Json
 Optimiser = Callable[..., SGD]
 # what connect.yaml has there, as others say it: autoneb, and for curves baselines
 ELSEWHERE = {"steps": 0, "batch_size": None, "nesterov": False, "sampling": "iid"}
+# that Adam's settings alone say all of; of somebody's own Adam they would drop what is its own
+ADAMS = (Adam, AdamW)
 OF_SGD = {"learning_rate": "auto", "momentum": 0.9}
 
 
 def kind_of(optimiser: Optimiser) -> Callable[..., SGD]:
     """The class of an optimiser that is not made yet."""
     return optimiser.func if isinstance(optimiser, partial) else optimiser
+
+
+def name_of(kind: Callable[..., SGD]) -> str:
+    """What a class, or a function that makes an optimiser, is called."""
+    return str(getattr(kind, "__name__", kind))
 
 
 def settings_of(optimiser: Optimiser) -> Json:
@@ -44,9 +52,8 @@ def adam_of(optimiser: Optimiser | None) -> AdamSettings | None:
             raise UserError(f"sgd.{name}: of a band it is autoneb.{name}")
     if kind is SGD:
         return None
-    assert isinstance(kind, type)
-    if not issubclass(kind, Adam):
-        raise UserError(f"sgd: bands descend by sgd or adam, not by {kind.__name__}")
+    if kind not in ADAMS:
+        raise UserError(f"sgd: bands descend by sgd or adam, not by {name_of(kind)}")
     adam = optimiser(schedule=Constant())
     assert isinstance(adam, Adam)
     if adam.decoupled_decay:

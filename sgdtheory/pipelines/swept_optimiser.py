@@ -7,7 +7,7 @@ from sgdtheory.geometry.gradient_noise import is_additive
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.pipelines.optimiser import Optimiser, kind_of, settings_of
+from sgdtheory.pipelines.optimiser import ADAMS, Optimiser, kind_of, name_of, settings_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.temperature.cell import SecondMoment
 
@@ -36,10 +36,9 @@ def second_moment_of(
         raise UserError("sgd.nesterov: no law of its temperature is known; use false")
     if kind is SGD:
         return None
-    assert isinstance(kind, type)
-    if not issubclass(kind, Adam):
+    if kind not in ADAMS:
         raise UserError(
-            f"sgd: no law is known of the temperature of {kind.__name__}; use sgd or adam"
+            f"sgd: no law is known of the temperature of {name_of(kind)}; use sgd or adam"
         )
     adam = optimiser(learning_rate=1.0, batch_size=1, schedule=Constant())
     assert isinstance(adam, Adam)

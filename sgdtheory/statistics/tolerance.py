@@ -2,7 +2,7 @@
 said."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, sqrt
 from typing import NamedTuple
 
 from sgdtheory.statistics.measured import Measured
@@ -78,3 +78,15 @@ def all_near(numbers: Sequence[Measured], exact: float, within: float, more: str
     if holds is None:
         why = doubt(numbers[at], within, more)
     return Judged(at, holds, why)
+
+
+def beyond_errors(spread: float, by_errors: float, count: int) -> Measured:
+    """What is left of the variance of `count` numbers, of this spread, without that which their
+    errors make, and how well it is known: s² + e² of them varies by √((4s²e² + 2e⁴)/(count − 1)).
+
+    >>> print(beyond_errors(0.05, 0.0016, 33))
+    0.00090 ± 0.00058
+    """
+    left = spread**2 - by_errors
+    variance = 4 * max(0.0, left) * by_errors + 2 * by_errors**2
+    return Measured(left, sqrt(variance / (count - 1)))

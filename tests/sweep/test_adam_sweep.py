@@ -1,11 +1,13 @@
 """The sweep of Adam: measured in the coordinates in which Adam is SGD, its temperature is η/2√b."""
 
+from functools import partial
 from math import sqrt
 
 import pytest
 import torch
 
 from sgdtheory.data.digits import digits
+from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import example_gradients
 from sgdtheory.geometry.noise_by_parameter import QUIET, deviations, noise_scale
 from sgdtheory.landscapes.derived.rescaled import Rescaled
@@ -13,7 +15,10 @@ from sgdtheory.landscapes.linear_regression import LinearRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.adam_of_noise import of_noise
+from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant
+from sgdtheory.pipelines.optimiser import adam_of
+from sgdtheory.pipelines.swept_optimiser import second_moment_of
 from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
@@ -80,6 +85,24 @@ def test_velocity_is_what_moved() -> None:
         back = state.cloud + adam.equivalent.rate * adam.velocity_of(state)
         assert torch.allclose(back, before, rtol=1e-12)
         before = state.cloud.clone()
+
+
+class Own(Adam):
+    """Somebody's own, with a step of its own perhaps."""
+
+
+def test_what_is_more_than_adam_is_not_made_into_it() -> None:
+    """Adam's settings alone would drop what it does besides."""
+    with pytest.raises(UserError, match="AdamW has no law of its noise"):
+        of_noise(AdamW(3, 4, 1e-2, Constant(), decay=0.1), torch.ones(3))
+    own = partial(Own, steps=60_000)
+    same = {"momentum": 0.9, "sampling": "iid", "steps": 60_000}
+    with pytest.raises(UserError, match="temperature of Own; use sgd or adam"):
+        second_moment_of(own, same, BOWL)
+    usual = partial(Adam, steps=60_000, beta2=0.99)
+    assert second_moment_of(usual, same, BOWL) == SecondMoment(0.99, 1e-8)
+    with pytest.raises(UserError, match="bands descend by sgd or adam, not by Own"):
+        adam_of(partial(Own, steps=0))
 
 
 @pytest.fixture(scope="module")

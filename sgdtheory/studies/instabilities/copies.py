@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated
 
 import torch
@@ -9,9 +10,10 @@ from annotated_types import Ge, MinLen
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
+from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.optim.spawned import spawned, start_in_pairs
+from sgdtheory.optim.spawned import refuse_unspawned, spawned, start_in_pairs
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.alignment import align
 from sgdtheory.paths.baselines import symmetry_of
@@ -19,7 +21,7 @@ from sgdtheory.paths.profile import Profile, profile
 from sgdtheory.paths.straight_line import evenly_spaced, points_on_line
 from sgdtheory.protocol import Cloud
 from sgdtheory.rng import stream
-from sgdtheory.roles.examples import NetworkLandscape
+from sgdtheory.roles.examples import NetworkLandscape, is_network
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
@@ -47,6 +49,16 @@ class Copies:
     spawn: Annotated[list[NonNegativeInt], MinLen(2)]
     pairs: Annotated[int, Ge(2)] = 8
     dense: Annotated[int, Ge(3)] = 11
+
+    def __post_init__(self) -> None:
+        refuse_unspawned(self.sgd, self.spawn)
+        if not is_network(self.landscape):
+            raise UserError("landscape: copies are of a network; use landscape=network")
+        if self.sgd.sampling != "iid" and self.sgd.batch_size == self.landscape.count:
+            raise UserError(
+                f"sgd.batch_size={self.sgd.batch_size} is all examples, and with sgd.sampling="
+                f"{self.sgd.sampling} no noise parts copies; lower it"
+            )
 
     def settings(self) -> list[Settings]:
         return [{"spawn": step} for step in self.spawn]
@@ -78,14 +90,12 @@ class Copies:
         left = after.barrier_above_line()
         first, second = ends
         distance = (first - second).norm() / first.norm()
-        assert along.test_errors is not None and along.train_errors is not None
-        train_error = along.train_errors[[0, -1]].mean()
         return {
             "barrier": barrier.value,
             "aligned": left.value,
             "error": _rise(along.test_errors),
             "distance": float(distance),
-            "train_error": float(train_error),
+            "train_error": _at_the_ends(along.train_errors),
         }
 
     def _along(self, ends: Cloud) -> Profile:
@@ -112,7 +122,18 @@ class Copies:
         return Found(claims_of(name, rows), shown, PLOTS)
 
 
-def _rise(errors: Tensor) -> float:
-    """The highest mean of a table [T, N] over that of its ends."""
+def _rise(errors: Tensor | None) -> float | None:
+    """The highest mean of a table [T, N] over that of its ends; None where there are no errors."""
+    ends = _at_the_ends(errors)
+    if errors is None or ends is None:
+        return None
+    return float(errors.mean(1).max()) - ends
+
+
+def _at_the_ends(errors: Tensor | None) -> float | None:
+    """The mean of a table [T, N] at its first and last point; None where it is no number."""
+    if errors is None:
+        return None
     means = errors.mean(1)
-    return float(means.max() - means[[0, -1]].mean())
+    both = float(means[[0, -1]].mean())
+    return both if isfinite(both) else None

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import ceil
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
-from typing_extensions import TypeIs
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
@@ -20,9 +20,8 @@ from sgdtheory.fokker_planck.watch import watch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
-from sgdtheory.protocol import Landscape, value_and_grad
-from sgdtheory.roles.asking import has
-from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise
+from sgdtheory.protocol import Landscape
+from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.bootstrap import resample_counts
 from sgdtheory.statistics.measured import Measured, row_of
@@ -30,15 +29,11 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped_by
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.studies.potentials.bowl_claims import PLOTS, claims_of
+from sgdtheory.studies.shared.bowls import BowlMatrices, bowl_of, middle_of
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
-
-class KnownBowl(StatesMinima, StatesNoise, Protocol):
-    """A quadratic whose noise is known."""
-
-
-def is_known(landscape: Landscape) -> TypeIs[KnownBowl]:
-    return has(landscape, "minima") and has(landscape, "noise_covariance")
+FEWEST = 4  # replicas a direction: some resample of fewer has a matrix without an inverse
+ROUNDING = 1e-12  # of the largest eigenvalue: a direction of less is flat
 
 
 @dataclass(frozen=True)
@@ -57,20 +52,42 @@ class Bowl:
     looks: PositiveInt
 
     def __post_init__(self) -> None:
-        if not is_known(self.landscape):
+        if not states_minima(self.landscape):
             raise UserError("landscape: Φ needs a known quadratic; use landscape=quadratic")
+        fewest = FEWEST * self.landscape.dim
+        if self.replicas < fewest:
+            raise UserError(
+                f"replicas={self.replicas}: so few say nothing of a matrix of "
+                f"{self.landscape.dim} directions; use {fewest} or more"
+            )
+        self._refuse_what_does_not_rest()
 
-    @property
-    def known(self) -> tuple[Tensor, Tensor]:
-        """H and C [n, n] at the minimum, float64."""
-        assert is_known(self.landscape)
-        minimum = self.landscape.minima()
-        eye = torch.eye(self.landscape.dim, dtype=torch.float64, device=minimum.device)
-        _, at_minimum = value_and_grad(self.landscape, minimum)
-        _, gradients = value_and_grad(self.landscape, minimum + eye)
-        hessian = gradients - at_minimum
-        noise = self.landscape.noise_covariance(minimum)[0]
-        return hessian.cpu(), noise.cpu()
+    def _refuse_what_does_not_rest(self) -> None:
+        """Raise UserError where a cloud has no law of its own."""
+        hessian, noise = self.known
+        flattest = _least(hessian)
+        if flattest <= 0:
+            raise UserError(
+                f"landscape: a curvature is {flattest:.2g}, and there no cloud comes to rest; "
+                "use curvatures above 0"
+            )
+        if _least(noise) <= 0:
+            raise UserError(
+                "landscape: a direction is without noise, and no cloud spreads there; "
+                "use landscape.noise above 0"
+            )
+        limit = 2 / float(torch.linalg.eigvalsh(hessian)[-1])
+        fastest = max(self.learning_rates)
+        if fastest >= limit:
+            raise UserError(
+                f"learning_rates={fastest:g}: the steepest direction diverges at {limit:.4g}; "
+                "use lower ones"
+            )
+
+    @cached_property
+    def known(self) -> BowlMatrices:
+        """H and C at the minimum."""
+        return bowl_of(self.landscape)
 
     def settings(self) -> list[Settings]:
         cells = product(self.learning_rates, self.batch_sizes)
@@ -88,8 +105,7 @@ class Bowl:
         return SGD(steps, settings["batch_size"], rate, Constant())
 
     def _start(self, dtype: torch.dtype) -> Tensor:
-        assert is_known(self.landscape)
-        return self.landscape.minima()[:1].to(dtype).repeat(self.replicas, 1)
+        return middle_of(self.landscape).to(dtype).repeat(self.replicas, 1)
 
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         sgd = self._sgd(settings)
@@ -177,6 +193,14 @@ class Bowl:
             }
             pooled.append(row_of(facts, element=mean))
         return pooled
+
+
+def _least(matrix: Tensor) -> float:
+    """The smallest eigenvalue of a symmetric matrix [n, n]; 0 where it is rounding."""
+    values = torch.linalg.eigvalsh(matrix)
+    smallest = float(values[0])
+    largest = float(values.abs().max())
+    return smallest if abs(smallest) > ROUNDING * largest else 0.0
 
 
 def resampled_covariances(squares: Tensor) -> Tensor:
