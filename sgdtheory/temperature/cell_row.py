@@ -24,6 +24,7 @@ from sgdtheory.temperature.estimators.fluctuation_dissipation import Fluctuation
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
+from sgdtheory.temperature.rounding import doubt_of_losses, doubt_of_steps
 from sgdtheory.temperature.stationarity import Stationarity, Verdict
 from sgdtheory.temperature.trajectory import Trajectory
 
@@ -57,6 +58,7 @@ def describe_cell(
     time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
     saddle = doubt_of_minimum(reference, time) if quenched is None else ""
+    verdict = _computed(verdict, cell, landscape, reference, sampled)
     temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:
@@ -102,6 +104,21 @@ def _reconsidered(verdict: Verdict, sampled: Trajectory, replicas: int) -> Verdi
     if verdict.first is None:
         return verdict
     why = doubt_of_survivors(replicas, sampled.replicas) or doubt_of_rest(sampled)
+    return Verdict(None, why) if why else verdict
+
+
+def _computed(
+    verdict: Verdict,
+    cell: Cell,
+    landscape: Landscape,
+    reference: ReferenceMinimum,
+    sampled: Trajectory,
+) -> Verdict:
+    """The verdict, unless the cloud is as small as the rounding of what it is computed in."""
+    if verdict.first is None:
+        return verdict
+    theta = reference.theta
+    why = doubt_of_steps(cell.sgd, theta, sampled) or doubt_of_losses(landscape, theta, sampled)
     return Verdict(None, why) if why else verdict
 
 

@@ -220,7 +220,7 @@ def _scatter(cells: Cells) -> Claim | None:
     expected = "at most 2 %, or twice what the errors make"
     claim = Claim("scatter", words, Measured(spread.observed), expected, holds)
     if holds and spread.expected > NOISE_ALONE:
-        return claim.left_open(f"errors of more than {NOISE_ALONE:.0%} hide it: {SMALLER}")
+        return claim.left_open(f"errors of more than {100 * NOISE_ALONE:g} % hide it: {SMALLER}")
     return claim
 
 

@@ -8,7 +8,7 @@ from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tolerance import all_near
 
 NEAR = 0.1  # of T to what is predicted, relative
-EXPECTED = f"T within {NEAR:.0%} of T_law·Σ r_i·C_ii/Tr C, r_i what an epoch leaves of a mode"
+EXPECTED = f"T within {100 * NEAR:g} % of T_law·Σ r_i·C_ii/Tr C, r_i what an epoch leaves of a mode"
 
 
 def epoch_claim(cells: Sequence[Row]) -> Claim:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import sgdtheory
 from sgdtheory.errors import UserError
@@ -239,3 +240,33 @@ def test_a_cloud_that_loses_members_has_no_steady_state() -> None:
     assert not hot["stationary"] and 0 < hot["lost"] < 32
     assert hot["why"] == f"not stationary: {hot['lost']} of 32 replicas are not finite"
     assert hot["temperature"]["excess_loss"]["value"] is None
+
+
+def of_line(offset: float, dtype: str) -> Row:
+    """A cell of least squares whose targets lie so far off: a parabola, on which T is the law's."""
+    source = torch.Generator().manual_seed(1)
+    inputs = torch.randn(200, 3, generator=source, dtype=torch.float64)
+    noise = torch.randn(200, 1, generator=source, dtype=torch.float64)
+    targets = inputs.sum(1, keepdim=True) + 0.1 * noise + offset
+    kind = torch.float64 if dtype == "float64" else torch.float32
+    landscape = sgdtheory.landscape(
+        nn.Linear(3, 1), (inputs.to(kind), targets.to(kind)), loss="mse", weight_decay=0.0
+    )
+    words = [f"dtype={dtype}", "precision=0.05"]
+    (row,) = sgdtheory.sweep_temperature(landscape, nn.Linear(3, 1), [0.01], [32], words).cells
+    return row
+
+
+def test_a_cloud_as_small_as_rounding_has_no_temperature() -> None:
+    """At 10⁴ an ulp of the bias is 10⁻³: (10⁻³)²/12 beside η²Tr C/b = 10⁻⁴·.18/32 makes T too high
+    by 15 %."""
+    row = of_line(1e4, "float32")
+    assert row["why"] == (
+        "the rounding of parameters is 15 % of the noise of a step: take dtype=float64, or a "
+        "constant off the targets or inputs"
+    )
+    assert not row["stationary"] and row["temperature"]["excess_loss"]["value"] is None
+    for right in (of_line(1e4, "float64"), of_line(1.0, "float32")):
+        assert right["stationary"] and right["harmonic"]
+        found = right["temperature"]["excess_loss"]
+        assert abs(found["value"] - right["predicted"]) < 4 * found["stderr"]

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.trajectory import Array, Trajectory
+from sgdtheory.temperature.rounding import resolution
+from sgdtheory.temperature.trajectory import Trajectory
 
 COARSE = 0.01  # of the mean excess: more than this may be rounding of the losses
 
@@ -42,7 +41,7 @@ class ExcessLoss:
         lengths = trajectory.invariant_norms_squared
         excess = trajectory.losses - 0.5 * decay * lengths - trajectory.loss_at_minimum  # [S, P]
         gradients = trajectory.gradient_norms_squared - decay**2 * lengths  # [S, P]
-        rounded = _resolution(trajectory.losses) * abs(trajectory.loss_at_minimum)
+        rounded = resolution(trajectory.losses) * abs(trajectory.loss_at_minimum)
         if excess.size and rounded > COARSE * abs(float(excess.mean())):
             why = (
                 "the excess is below the rounding of the loss; take a constant off, or use float64"
@@ -50,9 +49,3 @@ class ExcessLoss:
             return {"excess_loss": Measured.nothing(why)}
         harmonic = 2 * excess - eta / (2 * (1 + mu)) * gradients  # [S, P]
         return {"excess_loss": ratio_of_means(harmonic, trajectory.noise_trace)}
-
-
-def _resolution(losses: Array) -> float:
-    """How far numbers of this kind are rounded, relatively: whether they were float32 is seen."""
-    are_single = bool((losses == losses.astype(np.float32)).all())
-    return float(np.finfo(np.float32 if are_single else np.float64).eps)
