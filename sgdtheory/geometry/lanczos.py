@@ -91,7 +91,8 @@ def _normalised(vectors: Tensor) -> Tensor:
     """Vectors [V, n] of length 1; 0 stays so."""
     tiny = torch.finfo(vectors.dtype).tiny
     sizes = vectors.norm(dim=1)
-    return vectors / sizes.clamp_min(tiny)[:, None]
+    normalised: Tensor = vectors / sizes.clamp_min(tiny)[:, None]
+    return normalised
 
 
 def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
