@@ -69,7 +69,16 @@ def known_index(landscape: NetworkLandscape, theta: Tensor, trained: int) -> int
 
 def residual_map(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
     """G [K, inputs + 1] at θ [n]: the gradient of the data loss in a linear layer beside the
-    network, the mean of ∂loss/∂outputs times (x, 1)."""
+    network, the mean of ∂loss/∂outputs times (x, 1).
+
+    >>> from functools import partial
+    >>> from sgdtheory.data.digits import digits
+    >>> from sgdtheory.landscapes.network import Network
+    >>> from sgdtheory.models.mlp import MLP
+    >>> network = Network(partial(MLP, hidden=(2,), activation="tanh"), digits(limit=20))
+    >>> residual_map(network, torch.zeros(network.dim, dtype=torch.float64)).shape
+    torch.Size([10, 65])
+    """
     data = landscape.data
     assert has_outputs(landscape), "networks have"
     total = torch.zeros(())
