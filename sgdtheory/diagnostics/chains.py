@@ -54,13 +54,19 @@ class Chains:
         rise = self.excess[half:].mean(0) - self.excess[:half].mean(0)
         return over_chains(rise[None])
 
-    def doubt(self) -> str:
-        """Why no number is to be had from these chains; empty where one is."""
+    def lost(self) -> str:
+        """How many chains have diverged, and what to do; empty where none has."""
         within = np.isfinite(self.excess) & (np.abs(self.virial) < LOST)
         kept = within.all(0)  # [P]
         lost = int((~kept).sum())
-        if lost:
-            return f"{lost} of {len(kept)} chains have diverged; lower the learning rate"
+        if not lost:
+            return ""
+        return f"{lost} of {len(kept)} chains have diverged; lower the learning rate"
+
+    def doubt(self) -> str:
+        """Why no number is to be had from these chains; empty where one is."""
+        if lost := self.lost():
+            return lost
         found = self.coefficient()
         assert found.value is not None
         if found.value < 0:
@@ -103,6 +109,23 @@ def doubt_of_step(chains: Chains, halved: Chains) -> str:
             "rate"
         )
     return ""
+
+
+def missing_by_spring(chains: Chains, stiffer: Chains) -> float:
+    """What the spring that holds chains has taken from the coefficient, by chains of the same noise
+    in twice the spring.
+
+    A direction of curvature h has ½(1 − p) of its ½, p = γT/(h + γT), and at 2γ it loses a further
+    Δ = ½p(1 − p)/(1 + p). So of bowls of one curvature λ̂Δ/(λ̂ − 2Δ) = ½p of each direction is
+    missing, and of others at least that, for it is convex in Δ/λ̂. Flat directions, where the spring
+    has all of the energy and the loss none, have Δ = 0 and miss nothing. Infinite from Δ = ½λ̂ on,
+    where λ̂ is as 1/γ.
+    """
+    found = chains.coefficient().value
+    change = over_chains(chains.excess - stiffer.excess).value
+    if found is None or change is None or not 2 * abs(change) < found:
+        return inf
+    return found * abs(change) / (found - 2 * abs(change))
 
 
 def _is_off(number: Measured, expected: float, tolerance: float) -> bool:

@@ -1,14 +1,20 @@
 """The local learning coefficient: how singular a minimum is, from Langevin chains round it."""
 
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import hypot, log, sqrt
 from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import BelowOne, NonNegative, NonNegativeInt, PositiveFloat, PositiveInt
-from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
+from sgdtheory.diagnostics.chains import (
+    Chains,
+    doubt_of_step,
+    missing_by_spring,
+    over_chains,
+    run_chains,
+)
 from sgdtheory.errors import UserError
 from sgdtheory.optim.langevin import Langevin
 from sgdtheory.optim.schedule import Constant
@@ -20,14 +26,17 @@ from sgdtheory.roles.facts import title_of
 from sgdtheory.statistics.measured import Measured
 
 SUNK = 0.05  # of the coefficient: what lower ground beside the point may make of it; ours
+SPRUNG = 1.0  # of the coefficient: what the spring may have taken where a number is given; ours
 STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls grow steeper; ours
 
 
 class Sampled(NamedTuple):
-    """Chains at one point, others of half the step, the temperature 1/nβ and the learning rate."""
+    """Chains at one point, others of half the step and of the same noise in twice the spring, the
+    temperature 1/nβ and the learning rate."""
 
     chains: Chains
     halved: Chains
+    stiffer: Chains | None  # None where there is no spring
     temperature: float
     learning_rate: float
     gradient_norm: float  # |∇L| of the point
@@ -42,10 +51,13 @@ class LearningCoefficient:
     L is the objective with L2, n the number of training examples, or `examples` of a formula. At a
     regular minimum λ is half the number of parameters, at a singular one less; it is a heat
     capacity, d⟨L⟩/dT at T = 1/nβ. `chains` Langevin chains in the full gradient begin at θ*; the
-    error is that of their means, and ± 1.96 of it a 95 % interval. `localisation` γ: directions of
-    curvature below γ/nβ do not count.
+    error is that of their means, ± 1.96 of it a 95 % interval. `localisation` γ: a direction of
+    curvature h has h/(h + γ/nβ) of its ½, so that those below γ/nβ count little. What is missing by
+    that, as far as chains of the same noise at 2γ show it (`missing_by_spring`), is in the error
+    too; flat directions, which have no ½, miss nothing.
 
-    No number, and the reason, where θ* is no minimum, chains diverge, do not agree (R̂), or drift,
+    No number, and the reason, where more may be missing than is found, where θ* is no minimum,
+    chains diverge, do not agree (R̂), or drift,
     or where the virial ⟨(θ−θ*)·∇V⟩/nT is above 1 or half as many chains of half the step give
     another number: steps were too large; below 1 chains may spread still, and with an error above
     0.1 it says nothing: steps or chains were too few. Beside it `llc_r_hat`, `llc_virial` and
@@ -109,8 +121,13 @@ class LearningCoefficient:
         slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2, momentum=kept)
         count = max(2, self.chains // 2)
         halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
+        stiffer = None
+        if spring:
+            stiffer = run_chains(
+                landscape, theta, langevin, 2 * spring, self.chains, self.burn_in, self.blocks
+            )
         drop = norm**2 / (2 * top * temperature)
-        return Sampled(chains, halved, temperature, rate, norm, drop)
+        return Sampled(chains, halved, stiffer, temperature, rate, norm, drop)
 
 
 def columns_of(sampled: Sampled) -> dict[str, Measured]:
@@ -118,6 +135,8 @@ def columns_of(sampled: Sampled) -> dict[str, Measured]:
     chains = sampled.chains
     why = chains.doubt() or doubt_of_step(chains, sampled.halved)
     coefficient = chains.coefficient()
+    if not why and sampled.stiffer is not None:
+        coefficient, why = _with_spring(coefficient, chains, sampled.stiffer)
     if not why and sampled.drop > SUNK * (coefficient.value or 0.0):
         why = (
             f"the point is no minimum: |∇L| = {sampled.gradient_norm:.2g}, and lower ground is near"
@@ -134,3 +153,19 @@ def columns_of(sampled: Sampled) -> dict[str, Measured]:
         "llc_virial": virial,
         "llc_learning_rate": Measured(sampled.learning_rate),
     }
+
+
+def _with_spring(coefficient: Measured, chains: Chains, stiffer: Chains) -> tuple[Measured, str]:
+    """λ̂ with what the spring has taken in its error, and why there is none."""
+    if lost := stiffer.lost():
+        return coefficient, f"with twice the localisation {lost}"
+    value, stderr = coefficient.value, coefficient.stderr
+    assert value is not None and stderr is not None
+    missing = missing_by_spring(chains, stiffer)
+    if not missing < SPRUNG * value:
+        twice = stiffer.coefficient()
+        return coefficient, (
+            f"the spring makes the number, {coefficient}: twice the localisation gives {twice}; "
+            f"lower localisation"
+        )
+    return coefficient._replace(stderr=hypot(stderr, missing)), ""

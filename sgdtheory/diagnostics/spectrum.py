@@ -31,7 +31,7 @@ from sgdtheory.roles.examples import has_outputs
 from sgdtheory.roles.facts import decay_of_curvature
 from sgdtheory.statistics.measured import Measured
 
-# bounds on a Ritz value in units of it, up to which it is deflated, and reported
+# bounds on a Ritz value in units of its size, up to which it is deflated, and reported
 DEFLATED = 0.01
 REPORTED = 0.1
 TINY = 1e-300  # a window with 0 in it, of a Hessian that is 0
@@ -236,7 +236,7 @@ class BriefSpectrum(Spectrum):
             return super()._columns(landscape, theta)
         steps = min(n, 3 * self.products // 4)
         pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
-        converged = pairs.bounds <= DEFLATED * pairs.values
+        converged = pairs.bounds <= DEFLATED * pairs.values.abs()
         if not bool(converged[0]):
             why = f"{steps} steps of Lanczos do not settle the largest eigenvalue to {DEFLATED:.0%}"
             return _no_columns(top, why)
@@ -252,6 +252,6 @@ def _eigenvalue(i: int, pairs: RitzPairs, steps: int) -> Measured:
     if i < len(pairs.values):
         value = float(pairs.values[i])
         bound = float(pairs.bounds[i])
-        if bound <= REPORTED * value:
+        if bound <= REPORTED * abs(value):
             return Measured(value, bound)
     return Measured.nothing(f"{steps} steps of Lanczos do not settle it to {REPORTED:.0%}")

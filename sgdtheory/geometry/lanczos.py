@@ -13,7 +13,10 @@ from torch import Tensor
 from sgdtheory.products import Products
 from sgdtheory.protocol import Landscape
 
-CONVERGED = 1e-7  # of |α₀|: a remainder below this is rounding, and the Krylov space is complete
+# of the largest |α| or β: a remainder below this, or below so many ε of the dtype where that is
+# more, is rounding, and the Krylov space is complete
+CONVERGED = 1e-7
+ROUNDED = 16
 
 
 class Lanczos(NamedTuple):
@@ -22,6 +25,7 @@ class Lanczos(NamedTuple):
     alpha: Tensor  # [V, m], the diagonal of each Jacobi matrix
     beta: Tensor  # [V, m], the off-diagonal; the last one is the length of the remainder
     basis: Tensor  # [V, steps, n], in the dtype of the point
+    closed: Tensor  # [V, m], whether the remainder of a step is rounding: the space is complete
 
 
 def lanczos(
@@ -34,7 +38,8 @@ def lanczos(
     """Jacobi matrices of H at θ [n] from vectors [V, n], on the complement of orthonormal rows
     `without` [k, n].
 
-    Fully reorthogonalised, twice: once leaves what rounding has mixed in.
+    Fully reorthogonalised, twice: once leaves what rounding has mixed in. A probe whose space is
+    complete before those of others goes on in what is left of all directions.
 
     >>> from sgdtheory.landscapes.quadratic import Quadratic
     >>> bowl, origin = Quadratic((4.0, 1.0)), torch.zeros(2, dtype=torch.float64)
@@ -49,28 +54,45 @@ def lanczos(
     start = vectors - vectors @ without.T @ without
     lengths = start.double().norm(dim=1, keepdim=True)
     newest = (start.double() / lengths).to(theta)
-    tiny = torch.finfo(theta.dtype).tiny
+    rounding = max(CONVERGED, ROUNDED * torch.finfo(theta.dtype).eps)
     alpha = []
     beta = []
+    closed = []
+    scale = torch.zeros(len(vectors), dtype=torch.float64, device=theta.device)
     for m in range(min(steps, n - excluded)):
         basis[:, m] = newest
         product = products_with(newest)  # [V, n]
         diagonal = (product * newest).sum(1)
         alpha.append(diagonal.double())
         krylov = basis[:, : m + 1]
-        for _ in range(2):
-            product = product - product @ without.T @ without
-            overlap = torch.einsum("vmn,vn->vm", krylov, product)
-            product = product - torch.einsum("vm,vmn->vn", overlap, krylov)
+        product = _outside(_outside(product, without, krylov), without, krylov)
         size = product.norm(dim=1)
         beta.append(size.double())
-        newest = product / size.clamp_min(tiny)[:, None]
-        scale = float(alpha[0].abs().max())
-        if float(size.max()) < CONVERGED * scale:
+        scale = torch.maximum(scale, torch.maximum(alpha[-1].abs(), beta[-1]))
+        closed.append(beta[-1] <= rounding * scale)  # 0 is, of a Hessian that is 0
+        if bool(closed[-1].all()):
             break
+        newest = _normalised(product)
+        if bool(closed[-1].any()):  # rounding made as long as a vector lies anywhere
+            newest = _normalised(_outside(newest, without, krylov))
     diagonals = torch.stack(alpha, 1).cpu()
     off_diagonals = torch.stack(beta, 1).cpu()
-    return Lanczos(diagonals, off_diagonals, basis)
+    return Lanczos(diagonals, off_diagonals, basis, torch.stack(closed, 1).cpu())
+
+
+def _outside(vectors: Tensor, without: Tensor, krylov: Tensor) -> Tensor:
+    """Vectors [V, n] without what lies in orthonormal rows [k, n] and each in its own [V, m, n]."""
+    left = vectors - vectors @ without.T @ without
+    overlap = torch.einsum("vmn,vn->vm", krylov, left)
+    return left - torch.einsum("vm,vmn->vn", overlap, krylov)
+
+
+def _normalised(vectors: Tensor) -> Tensor:
+    """Vectors [V, n] of length 1; 0 stays so."""
+    tiny = torch.finfo(vectors.dtype).tiny
+    sizes = vectors.norm(dim=1)
+    normalised: Tensor = vectors / sizes.clamp_min(tiny)[:, None]
+    return normalised
 
 
 def eigen_jacobi(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,8 +140,8 @@ def weighted_spectrum(
     """
     norms = vectors.double().norm(dim=1)
     squares = norms.square()
-    alpha, beta, _ = lanczos(landscape, theta, vectors, steps, vectors[:0])
-    values, weights = quadratures(alpha, beta[:, :-1])
+    found = lanczos(landscape, theta, vectors, steps, vectors[:0])
+    values, weights = quadratures(found.alpha, found.beta[:, :-1])
     shares = squares / squares.sum()
     weights = weights * shares.to(weights)[:, None]
     return values.flatten(), weights.flatten()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
 from sgdtheory.rng import stream
 
@@ -25,8 +25,8 @@ def leading_eigenpairs(
     A Krylov space has one vector of each eigenspace, so Lanczos sees an eigenvalue that comes
     several times once, or as often as rounding lets it. What was found is therefore taken out, and
     Lanczos looks again, from a vector at random: as long as an eigenvalue comes up in the
-    complement that is above the lowest that is kept, more are looked for there. Raises scipy's
-    ArpackNoConvergence, also where that has no end.
+    complement that is above the lowest that is kept, more are looked for there. An operator that is
+    0 has eigenvalues of 0. Raises scipy's ArpackNoConvergence, also where that has no end.
 
     >>> twice = LinearOperator((40, 40), matvec=lambda v: v * (np.arange(40) < 2), dtype=float)
     >>> leading_eigenpairs(twice, 3, 1e-15)[0].round(6) + 0
@@ -35,7 +35,13 @@ def leading_eigenpairs(
     n = operator.shape[0]
     start = np.cos(np.arange(n, dtype=np.float64))  # the same on every machine
     krylov = min(n, max(2 * count + 1, KRYLOV))
-    values, vectors = _largest(operator, count, start, krylov, RESIDUAL)
+    try:
+        values, vectors = _largest(operator, count, start, krylov, RESIDUAL)
+    except ArpackError:
+        # ARPACK takes no start whose image is 0
+        if not _is_nothing(operator):
+            raise
+        return np.zeros(count), np.eye(n, count)
     source = stream(0, "copies")
     if count == 1:
         return values, vectors  # further copies of the largest would not be kept
@@ -70,6 +76,13 @@ def _largest(
     values, vectors = eigsh(operator, k=count, which="LA", v0=start, ncv=krylov, tol=residual)
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]
+
+
+def _is_nothing(operator: LinearOperator) -> bool:
+    """Whether an operator is 0: of any other the kernel has no vector at random."""
+    n = operator.shape[0]
+    probe = torch.randn(n, generator=stream(0, "nothing"), dtype=torch.float64)
+    return not operator.matvec(probe.numpy()).any()
 
 
 def _without(operator: LinearOperator, values: Array, vectors: Array) -> LinearOperator:

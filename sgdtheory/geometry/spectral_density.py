@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgdtheory.geometry.hessian import DENSE, top_eigenpairs
-from sgdtheory.geometry.lanczos import CONVERGED, Lanczos, eigen_jacobi, lanczos, quadratures
+from sgdtheory.geometry.lanczos import Lanczos, eigen_jacobi, lanczos, quadratures
 from sgdtheory.protocol import Landscape
 from sgdtheory.statistics.measured import Measured
 
@@ -43,6 +43,7 @@ class SpectralDensity(NamedTuple):
     alpha: Tensor  # [V, m], V = 0 when all eigenvalues are known
     beta: Tensor  # [V, m − 1]
     inside: Inside | None = None  # None when all eigenvalues are known
+    complete: Tensor | None = None  # [V], probes whose quadrature is exact; None: not one is
 
     def total(self, f: Callable[[Tensor], Tensor]) -> Measured:
         """Σ_i f(h_i) over all eigenvalues, f [V, m] → [V, m] a polynomial of degree below 2m; its
@@ -57,7 +58,8 @@ class SpectralDensity(NamedTuple):
 
         A quadrature places a probe's cumulative weight at h only to within the two nodes on either
         side of h (Chebyshev, Markov and Stieltjes; Szegő 1939, Section 3.41): the reported error
-        adds half of that to the scatter over probes.
+        adds half of that to the scatter over probes. Where the Krylov space was complete, as of a
+        Hessian of few levels, nodes are the eigenvalues themselves and nothing is added.
         """
         values, weights = self.quadratures()
         inside = (low < values) & (values < high)
@@ -92,13 +94,17 @@ class SpectralDensity(NamedTuple):
 
     def _node_weight(self, h: float, above: int) -> Tensor:
         """The mean weight [] of the last node below h (above = 0) or the first one above it (1); 0
-        where there is none."""
+        where there is none. A probe whose quadrature is exact adds none: its nodes lie where they
+        are."""
         values, weights = self.quadratures()
         if not len(values):
             return torch.zeros(())
         padded = torch.nn.functional.pad(weights, (1, 1))  # [V, m + 2]
         at = (values < h).sum(1, keepdim=True) + above
-        return padded.gather(1, at).mean()
+        unsure = padded.gather(1, at)[:, 0]
+        if self.complete is not None:
+            unsure = unsure.masked_fill(self.complete, 0.0)
+        return unsure.mean()
 
     def _joined(
         self,
@@ -196,15 +202,15 @@ def density_without(
     without = eigenvectors.to(theta)
     found = lanczos(landscape, theta, vectors.to(theta), steps, without)
     inside = _inside(known, without, found)
-    return SpectralDensity(n, known, found.alpha, found.beta[:, :-1], inside)
+    complete = found.closed.any(1)
+    return SpectralDensity(n, known, found.alpha, found.beta[:, :-1], inside, complete)
 
 
 def _inside(known: Tensor, eigenvectors: Tensor, found: Lanczos) -> Inside:
     """Eigenvectors [k, n] of eigenvalues [k] and the Krylov space of the first probe, as far as it
     is none of rounding."""
     alpha = found.alpha[0]
-    scale = CONVERGED * float(alpha.abs().max())
-    is_rounding = found.beta[0] < scale
+    is_rounding = found.closed[0]
     steps = len(alpha)
     if bool(is_rounding.any()):
         steps = int(is_rounding.int().argmax()) + 1
@@ -244,7 +250,7 @@ def ritz_pairs(
     dim = theta.numel()
     start = torch.randn(1, dim, generator=source, dtype=torch.float64).to(theta)
     found = lanczos(landscape, theta, start, products, start[:0])
-    alpha, beta, basis = found
+    alpha, beta, basis, closed = found
     last = beta[0, -1]
     beta = beta[:, :-1]
     (values,), (states,) = eigen_jacobi(alpha, beta)
@@ -257,7 +263,8 @@ def ritz_pairs(
     rounding = dim**0.5 * eps * size
     remainder = last * chosen[-1].abs()
     inside = _inside(values[:0], start[:0], found)
-    density = SpectralDensity(dim, values[:0], alpha, beta, inside)
+    complete = closed.any(1)
+    density = SpectralDensity(dim, values[:0], alpha, beta, inside, complete)
     return RitzPairs(
         values=values[order],
         bounds=remainder.clamp_min(rounding),

@@ -43,7 +43,8 @@ def _gradients(measured: Diagnostic, landscape: Landscape) -> float:
     if isinstance(measured, Criticality):
         return PRODUCT * (1.0 + measured.steps)
     if isinstance(measured, LearningCoefficient):
-        return 2.0 * measured.chains * (measured.burn_in + measured.steps)
+        runs = 3.0 if measured.localisation else 2.0  # half the step, and twice the spring
+        return runs * measured.chains * (measured.burn_in + measured.steps)
     if isinstance(measured, Edge):
         count = count_of(landscape) or measured.batch_size
         passes = measured.draws * measured.batch_size / count

@@ -3,7 +3,7 @@ ratios of numbers with errors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import exp, hypot, isfinite, log, sqrt
+from math import exp, hypot, isfinite, log, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -170,7 +170,8 @@ def rank_correlations(
     y: str,
     group: str,
 ) -> list[float]:
-    """Spearman's rank correlation of two columns in each group of three rows or more.
+    """Spearman's rank correlation of two columns in each group of three rows or more; NaN where one
+    of them is the same in all rows.
 
     >>> rows = [{"decay": 0.1, "loss": loss, "index": loss**3} for loss in (0.1, 0.2, 0.4)]
     >>> rank_correlations(rows, "loss", "index", "decay")
@@ -183,6 +184,8 @@ def rank_correlations(
         if len(members) > 2:
             xs = column_of(members, x)
             ys = column_of(members, y)
-            ranks = spearmanr(xs, ys)
-            correlations.append(float(ranks.statistic))
+            correlation = nan
+            if len(set(xs)) > 1 and len(set(ys)) > 1:
+                correlation = float(spearmanr(xs, ys).statistic)
+            correlations.append(correlation)
     return correlations

@@ -163,8 +163,9 @@ class LearningCoefficients(Study):
             more = 0
             assert states_learning_coefficient(landscape)
             start = landscape.minima()[:1]
+        runs = 3 if chains.localisation else 2  # twice the spring, and half the step
         cloud = start.expand(chains.chains, -1).clone()
-        steps = 2 * (chains.burn_in + chains.steps)  # the noise costs as much again
+        steps = runs * (chains.burn_in + chains.steps)  # the noise costs as much again
         return estimate_descent(landscape, cloud, steps + more)
 
 

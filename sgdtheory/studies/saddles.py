@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.critical_points import (
-    STATIONARY,
     CriticalPoint,
     LevenbergMarquardt,
     critical_point_at,
@@ -29,17 +28,13 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot
-from sgdtheory.statistics.numbers import in_full, in_short
-from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.measured import Plot
+from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import column_of
-from sgdtheory.statistics.trends import rank_correlations
+from sgdtheory.studies.shared.saddles import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict
 
-ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 BACK = 1e-3  # of the way that it was shaken: nearer than this it has returned
-RISES = 0.9  # rank correlation of index and loss above which the one rises with the other
 
 
 @dataclass(frozen=True)
@@ -49,10 +44,10 @@ class Saddles(Study):
 
     1406.2572. On a network of one hidden layer of m tanh units some are known exactly: train k of
     them with all weights of the others at 0. There ∇L = 0 by symmetry, and each unit left out adds
-    to H the block [[λ, G], [Gᵀ, λ]], G [classes, inputs + 1] what the outputs still lack times what
-    the unit sees, of curvatures λ ± σ_i(G). The rank of G is classes − 1, so the index is (classes
-    − 1)(m − k) where λ is below them all. Refuted by an index that is another, or a search from
-    close by that does not come back.
+    to H the block [[λ, G], [Gᵀ, λ]], G [outputs, inputs + 1] what the outputs still lack times what
+    the unit sees, of curvatures λ ± σ_i(G). So the index is (m − k) times the number of σ_i(G) > λ:
+    (classes − 1)(m − k) where λ is below them all, for softmax takes one from the rank of G.
+    Refuted by an index that is another, or a search from close by that does not come back.
 
     At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
     direction. The same search also starts from `snapshots` of SGD, as in the paper, at the last λ;
@@ -79,6 +74,12 @@ class Saddles(Study):
         if not {"hidden", "activation"} <= set(inspect.signature(self.model).parameters):
             raise UserError(
                 "model: units can be left out of one whose `hidden` gives its layers; use model=mlp"
+            )
+        activation = inspect.signature(self.model).parameters["activation"].default
+        if activation != "tanh":
+            raise UserError(
+                f"model.activation={activation}: not known to be smooth, odd and of slope 1 at 0, "
+                f"without which units left out are no saddle; use model.activation=tanh"
             )
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number; no network of this study states one")
@@ -130,7 +131,7 @@ class Saddles(Study):
         noise = torch.randn(landscape.dim, generator=stream(seed, "shake"), dtype=torch.float64)
         shaken = at.theta + (self.shake * noise / noise.norm()).to(at.theta)
         back = self.search.find(landscape, shaken)
-        index = known_index(landscape.data.outputs, self.hidden - trained)
+        index = known_index(landscape, at.theta, trained)
         row = saddle_row(landscape.weight_decay, trained, index, at, back, self.shake)
         return row, torch.stack([at.theta, back.theta])
 
@@ -196,62 +197,6 @@ def point_rows(saddles: Rows, searches: Rows) -> Rows:
         for row in searches:
             points.append({"what": told, "loss": row[f"{at}_loss"], "index": row[f"{at}_index"]})
     return points
-
-
-def claims_of(saddles: Rows, searches: Rows) -> list[Claim]:
-    """Indices are the known ones and rise with the loss; and where searches end."""
-    claims = [*_exact(saddles), *_rising(saddles)] if saddles else []
-    return [*claims, _searches(searches)] if searches else claims
-
-
-def _exact(saddles: Rows) -> list[Claim]:
-    count = len(saddles)
-    right = sum(row["index"] == row["known_index"] for row in saddles)
-    steepest = max(column_of(saddles, "gradient_norm"))
-    back = sum(column_of(saddles, "returned"))
-    longest = max(column_of(saddles, "back_iterations"))
-    losses = column_of(saddles, "loss")
-    between = f"loss {max(losses):.2f} to {min(losses):.2f}"
-    words = (
-        f"{right} of {count} points with units left out have index (classes − 1) × units left out, "
-        f"{between}"
-    )
-    returns = f"{back} of {count} searches from nearby come back, in at most {longest} iterations"
-    still = steepest < STATIONARY
-    near = back == count and longest <= ITERATIONS
-    flat = f"|∇L| ≤ {in_short(steepest, 2)} at all of them"
-    return [
-        Claim("index", words, Measured(right / count), "1: exact", right == count),
-        Claim("stationary", flat, Measured(steepest), f"< {STATIONARY:g}", still),
-        Claim("returns", returns, Measured(float(longest)), f"all, in ≤ {ITERATIONS}", near),
-    ]
-
-
-def _rising(saddles: Rows) -> list[Claim]:
-    """The lowest rank correlation among the weight decays, each of which has its own losses."""
-    ranks = rank_correlations(saddles, "loss", "index", "weight_decay")
-    if not ranks:
-        return []
-    lowest = min(ranks)
-    words = f"their index rises with the loss: rank correlation {lowest:.2f} or more at each λ"
-    return [Claim("index_against_loss", words, Measured(lowest), f"> {RISES:g}", lowest > RISES)]
-
-
-def _searches(searches: Rows) -> Claim:
-    """Searches like the paper's: where they end, and whether that can be told."""
-    kinds = column_of(searches, "end_kind")
-    flat = kinds.count("gradient-flat")
-    critical = kinds.count("critical")
-    norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
-    between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
-    words = (
-        f"of {len(searches)} searches from snapshots of SGD {critical} end at a critical point, "
-        f"{flat} where the loss is only flat along its gradient{between}, and "
-        f"{len(kinds) - flat - critical} are told to be neither"
-    )
-    told = flat + critical == len(kinds)
-    expected = "each end is critical or told to be gradient-flat"
-    return Claim("searches", words, share(critical, len(kinds)), expected, told)
 
 
 def plots() -> list[Plot]:

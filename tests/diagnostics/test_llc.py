@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from sgdtheory.data.digits import digits
-from sgdtheory.diagnostics.chains import Chains, doubt_of_step, over_chains, run_chains
+from sgdtheory.diagnostics.chains import (
+    Chains,
+    doubt_of_step,
+    missing_by_spring,
+    over_chains,
+    run_chains,
+)
 from sgdtheory.diagnostics.llc import LearningCoefficient, columns_of
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.deep_linear import DeepLinear
@@ -30,6 +36,13 @@ BOWL = Quadratic((4.0, 1.0, 0.5, 0.3))
 LLC = LearningCoefficient(
     chains=200, burn_in=300, steps=600, localisation=0.0, learning_rate=0.3, examples=COUNT
 )
+
+
+def of_chains(llc: LearningCoefficient, landscape: object) -> Measured:
+    """What chains in this spring have, whatever it has taken; and no reason to doubt them."""
+    sampled = llc.sample(landscape, landscape.minima()[0])  # type: ignore[arg-type,attr-defined]
+    assert sampled.chains.doubt() == doubt_of_step(sampled.chains, sampled.halved) == ""
+    return sampled.chains.coefficient()
 
 
 def coefficient(llc: LearningCoefficient, landscape: object) -> Measured:
@@ -118,7 +131,7 @@ def test_what_is_flatter_than_the_spring_does_not_count() -> None:
     """½Σ h/(h + γ/nβ), exactly; and a flat direction not at all."""
     bowl = Quadratic((1.0, 0.1, 0.0))
     gamma = 0.1 * BETA
-    found = coefficient(replace(LLC, localisation=gamma, chains=400), bowl)
+    found = of_chains(replace(LLC, localisation=gamma, chains=400), bowl)
     exact = 0.5 * (1 / 1.1 + 0.1 / 0.2)
     assert found.value is not None and found.stderr is not None
     assert abs(found.value - exact) < 3 * found.stderr < 0.03
@@ -155,7 +168,7 @@ def exact_crossing(powers: tuple[int, ...], gamma: float, beta: float = BETA) ->
 def test_a_crossing_is_what_quadrature_says_and_goes_to_its_limit() -> None:
     crossing = NormalCrossing((1, 2))
     llc = replace(LLC, chains=100, localisation=1.0, learning_rate=0.1, burn_in=1500, steps=2000)
-    found = coefficient(llc, crossing)
+    found = of_chains(llc, crossing)
     assert found.value is not None and found.stderr is not None
     assert abs(found.value - exact_crossing((1, 2), 1.0)) < 3 * found.stderr < 0.04
     # of a finite n; a weaker spring is a larger n
@@ -171,7 +184,7 @@ def test_two_factors_of_a_million_examples() -> None:
     count = 1_000_000
     crossing = NormalCrossing((1, 2))
     llc = replace(LLC, chains=100, localisation=1.0, learning_rate=0.002, momentum=0.999)
-    found = coefficient(replace(llc, burn_in=15_000, steps=40_000, examples=count), crossing)
+    found = of_chains(replace(llc, burn_in=15_000, steps=40_000, examples=count), crossing)
     assert found.value is not None and found.stderr is not None, found.why
     exact = exact_crossing((1, 2), 1.0, count / log(count))
     assert abs(found.value - exact) < 3 * found.stderr < 0.02
@@ -185,7 +198,7 @@ def test_three_factors() -> None:
     grow with the sixth power of a coordinate; quadrature goes on to the limit."""
     crossing = NormalCrossing((1, 1, 3))
     llc = replace(LLC, chains=100, localisation=1.0, learning_rate=3e-4, momentum=0.996)
-    found = coefficient(replace(llc, burn_in=5000, steps=20_000), crossing)
+    found = of_chains(replace(llc, burn_in=5000, steps=20_000), crossing)
     assert found.value is not None and found.stderr is not None, found.why
     assert abs(found.value - exact_crossing((1, 1, 3), 1.0)) < 3 * found.stderr < 0.01
     near = [exact_crossing((1, 1, 3), gamma) for gamma in (1.0, 0.1, 0.01)]
@@ -259,6 +272,49 @@ def test_forty_intervals_cover() -> None:
         assert found.value is not None and found.stderr is not None
         covered += abs(found.value - 2.0) < 1.96 * found.stderr
     assert 34 <= covered <= 40
+
+
+# what the spring takes
+
+
+@pytest.mark.parametrize("curvatures", [(1.0,), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)])
+def test_what_a_spring_takes_is_in_the_error(curvatures: tuple[float, ...]) -> None:
+    """Of one curvature ½p of each direction, p = γT/(h + γT), exactly; and of flat ones nothing."""
+    bowl = Quadratic(curvatures)
+    llc = replace(LLC, localisation=10.0)
+    sampled = llc.sample(bowl, bowl.minima()[0])
+    assert sampled.stiffer is not None
+    spring = 10 / BETA
+    missing = bowl.learning_coefficient() * spring / (1 + spring)
+    found = missing_by_spring(sampled.chains, sampled.stiffer)
+    assert found == pytest.approx(missing, rel=0.1)
+    told = columns_of(sampled)["local_learning_coefficient"]
+    own = sampled.chains.coefficient()
+    assert told.value == own.value and told.stderr is not None and own.stderr is not None
+    assert told.stderr == pytest.approx((own.stderr**2 + found**2) ** 0.5)
+
+
+@pytest.mark.parametrize("curvatures", [(1.0, 0.1), (1.0, 1.0, 0.3, 0.1), (4.0, 1.0, 0.5, 0.3)])
+def test_intervals_at_the_default_spring_hold_half_the_directions(
+    curvatures: tuple[float, ...],
+) -> None:
+    """± 3 % without, and a quarter off."""
+    bowl = Quadratic(curvatures)
+    found = coefficient(LearningCoefficient(chains=100, examples=COUNT), bowl)
+    assert found.value is not None and found.stderr is not None
+    known = len(curvatures) / 2
+    assert 0.05 * known < known - found.value < 1.96 * found.stderr
+
+
+def test_a_spring_that_makes_the_number_is_told() -> None:
+    """λ̂ is as 1/γ where all curvatures are below γT, and halves as it doubles."""
+    bowl = Quadratic((0.02, 0.01))
+    llc = LearningCoefficient(chains=100, examples=COUNT)
+    found = coefficient(llc, bowl)
+    assert found.value is None
+    assert "the spring makes the number" in found.why and "lower localisation" in found.why
+    weak = replace(llc, localisation=0.01, learning_rate=25.0)
+    assert coefficient(weak, bowl).value == pytest.approx(1.0, rel=0.1)
 
 
 # where there is no number

@@ -241,3 +241,48 @@ def test_flat_is_what_has_no_curvature_though_nothing_curves_up(
     landscape = Quadratic(curvatures)
     row = Spectrum(top=1)(landscape, torch.zeros(1, len(curvatures)))[0]
     assert row["flat_fraction"].value == curvatures.count(0.0) / len(curvatures)
+
+
+@pytest.mark.parametrize("products", [None, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_hessian_that_is_zero_is_flat_all_over(products: int | None, dtype: torch.dtype) -> None:
+    """Beyond the 256 parameters up to which H is diagonalised, too: ARPACK takes no such H."""
+    landscape = Quadratic((0.0,) * 300)
+    spectrum = Spectrum(top=3) if products is None else Spectrum(top=3).within(products)
+    row = spectrum(landscape, torch.ones(1, 300, dtype=dtype))[0]
+    assert row["top_eigenvalue"].value == row["trace"].value == 0.0
+    assert row["flat_fraction"].value == 1.0
+    assert row["negative_eigenvalues"].value == 0.0
+
+
+LEVELS = [
+    ([3.0] * 3 + [1.0] * 297, 0.0, 0),
+    ([1.0] * 300, 0.0, 0),
+    ([-1.0] * 290 + [-2.0] * 10, 0.0, 300),
+]
+
+
+@pytest.mark.parametrize(("curvatures", "flat", "negative"), LEVELS)
+@pytest.mark.parametrize("products", [None, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_few_levels_a_quadrature_is_exact(
+    curvatures: list[float], flat: float, negative: int, products: int | None, dtype: torch.dtype
+) -> None:
+    """A Krylov space of two vectors holds all that H is: its two nodes are eigenvalues, and no
+    weight of theirs may lie elsewhere."""
+    landscape = Quadratic(tuple(curvatures))
+    spectrum = Spectrum(top=4) if products is None else Spectrum(top=4).within(products)
+    row = spectrum(landscape, torch.ones(1, 300, dtype=dtype))[0]
+    assert row["top_eigenvalue"].value == pytest.approx(max(curvatures), rel=1e-5)
+    assert row["flat_fraction"].value == pytest.approx(flat, abs=1e-9)
+    assert row["flat_fraction"].stderr == pytest.approx(0.0, abs=1e-9)
+    assert row["negative_eigenvalues"].value == pytest.approx(negative, abs=1e-6)
+
+
+def test_what_a_quadrature_cannot_place_is_in_the_error_still() -> None:
+    """Three hundred levels and sixty steps: nodes lie between eigenvalues."""
+    landscape = Quadratic(tuple(torch.linspace(-1, 1, 300).tolist()))
+    row = Spectrum(top=2)(landscape, torch.ones(1, 300, dtype=torch.float64))[0]
+    found, error = row["negative_eigenvalues"][:2]
+    assert found is not None and error is not None
+    assert error > 3 and abs(found - 150) < 3 * error

@@ -46,6 +46,9 @@ def test_known_coefficients() -> None:
     # three standard errors excuse what five per cent do not
     noisy = {**found("net", 4.3, 4.0), "coefficient_stderr": 0.11}
     assert judged([*good, noisy])["known"].holds is True
+    # an error of more than that says nothing, be it of chains or of the spring
+    vague = judged([*good, {**found("net", 3.7, 4.0), "coefficient_stderr": 0.3}])["known"]
+    assert vague.holds is None and "nothing of net: raise chains or lower" in vague.statement
     missing = judged([*good, found("lost", None, 1.0)])["known"]
     assert missing.holds is None and "none for lost" in missing.statement
     assert judged([found("lost", None, 1.0)])["known"].holds is None
@@ -56,7 +59,9 @@ def test_steps_that_are_too_large() -> None:
     refused = found("x", None, 0.25, 3.0)
     claim = judged(steps=[*right, refused])["steps"]
     assert claim.holds is True and "from η = 3 on: chains have diverged" in claim.statement
-    assert judged(steps=right)["steps"].holds is False
+    unasked = judged(steps=right)["steps"]
+    assert unasked.holds is None and "raise learning_rates" in unasked.statement
+    assert judged(steps=[*right, found("x", 0.4, 0.25, 2.0)])["steps"].holds is False
     assert judged(steps=[*right, found("x", 0.4, 0.25, 2.0), refused])["steps"].holds is False
     assert judged(steps=[refused, found("x", 0.25, 0.25, 4.0)])["steps"].holds is False
 
@@ -70,6 +75,8 @@ def test_a_networks_coefficient_by_width() -> None:
     assert claims["singular"].holds and claims["heat"].measured.value == pytest.approx(0.05)
     rows[1] = {**rows[1], **found("net", 190.0, 200.0)}
     assert judged(widths=rows)["singular"].holds is False
+    rows[1] = {**rows[1], "ratio_stderr": 0.1}
+    assert judged(widths=rows)["singular"].holds is None
     rows[1] = {**rows[1], **found("net", None, 200.0)}
     assert judged(widths=rows)["singular"].holds is None
     assert [row["capacity"] for row in capacity_rows(rows)] == [20, 2, 50, None, 3, 200]

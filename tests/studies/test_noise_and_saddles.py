@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy.stats import norm
 
+import sgdtheory
 from sgdtheory.data.digits import digits
-from sgdtheory.geometry.critical_points import critical_point_at, kind_of
+from sgdtheory.geometry.critical_points import LevenbergMarquardt, critical_point_at, kind_of
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.geometry.one_point_convexity import OnePoint
-from sgdtheory.geometry.units_left_out import mask_of_trained
+from sgdtheory.geometry.units_left_out import known_index, mask_of_trained, residual_map
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.spiky import Spiky
@@ -305,6 +306,56 @@ def test_the_index_is_that_of_a_singular_value_decomposition() -> None:
     )  # the network of the units that are left
 
 
+def few_classes(outputs: int, of_classes: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """150 examples of two features, and what is asked of so many outputs."""
+    source = stream(0, "few")
+    x = torch.randn(150, 2, generator=source)
+    noisy = x[:, 0] + 0.3 * torch.randn(150, generator=source)
+    if of_classes:
+        return x, torch.bucketize(noisy, torch.linspace(-1, 1, outputs - 1))
+    return x, noisy.sin()[:, None]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "decay", "of_weights", "each"),
+    [
+        # of two features: the third column of G, for the bias, is λ times the outputs' biases
+        (5, "cross_entropy", 1e-3, "all", 2),
+        (5, "cross_entropy", 1e-3, "weights", 2),  # and 0 where λ does not act on them
+        (5, "cross_entropy", 0.1, "all", 1),  # λ is above another one
+        (5, "cross_entropy", 2.0, "all", 0),
+        (5, "mse", 1e-3, "all", 2),
+        (1, "mse", 1e-3, "all", 1),  # and not outputs − 1
+    ],
+)
+def test_the_index_is_that_of_what_is_left_to_learn(
+    outputs: int, loss: str, decay: float, of_weights: str, each: int
+) -> None:
+    """With no unit trained, where the number of σ_i(G) > λ is written down by hand, and with one: the
+    negative eigenvalues of H, which knows nothing of G."""
+    data = few_classes(outputs, loss == "cross_entropy" or outputs > 1)
+    made = sgdtheory.landscape(torch.nn.Linear(2, outputs), data, loss=loss).data
+    model = partial(MLP, hidden=(3,), activation="tanh")
+    landscape = Network(model, made, decay, loss, decay=of_weights)
+    for trained in (0, 1):
+        start = landscape.init(1, stream(0, "init")).double()
+        theta = lbfgs(landscape, start * mask_of_trained(landscape, trained), 400)[0]
+        at = LevenbergMarquardt().find(landscape, theta)
+        assert at.gradient_norm < 1e-8
+        assert known_index(landscape, at.theta, trained) == at.index
+        if not trained:
+            sizes = torch.linalg.svdvals(residual_map(landscape, at.theta))
+            assert at.index == 3 * each == 3 * int((sizes > max(decay, 1e-8)).sum())
+
+
+def test_an_index_that_is_the_same_everywhere_has_no_rank() -> None:
+    """λ above all singular values: nothing goes down anywhere."""
+    rows = [saddle(k, 2.0 - k, index=0, known_index=0) for k in range(3)]
+    *_, rising = saddles.claims_of(rows, [])
+    assert rising.holds is None and rising.measured.value is None
+    assert "lower weight_decays" in rising.measured.why
+
+
 def saddle(trained: int, loss: float, **changed: Any) -> dict[str, Any]:
     known = 9 * (2 - trained)
     facts = {
@@ -356,6 +407,7 @@ def test_ends_that_are_told_to_be_neither_are_seen(kinds: list[str], holds: bool
         (["smoothing", "sgd.momentum=0.9"], "steps without a memory"),
         (["one_point_convexity", "runs.trained.steps=10"], "runs.trained"),
         (["saddles", "model=cnn", "~model.activation"], "use model=mlp"),
+        (["saddles", "model.activation=relu"], "use model.activation=tanh"),
         (["saddles", "sgd.steps=10"], "beyond sgd.steps=10"),
         (["saddles", "sgd.learning_rate=auto"], "give a number"),
     ],

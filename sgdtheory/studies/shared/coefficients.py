@@ -3,7 +3,7 @@
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, known
-from sgdtheory.statistics.trends import ratio
+from sgdtheory.statistics.trends import higher, ratio
 
 NEAR = 0.05  # of the closed form, or
 SIGMAS = 3.0  # standard errors, whichever is more
@@ -29,6 +29,12 @@ def _is_near(row: Row) -> bool:
     return bool(apart < room)
 
 
+def _is_vague(row: Row) -> bool:
+    """Whether an error is larger than what a coefficient is asked for to."""
+    error = row.get("coefficient_stderr") or 0.0
+    return bool(error > NEAR * row["theory"])
+
+
 def _found(rows: Rows) -> Claim:
     expected = f"each within {100 * NEAR:g} % or {SIGMAS:g} standard errors"
     measured = known(rows, "coefficient")
@@ -37,6 +43,7 @@ def _found(rows: Rows) -> Claim:
         nothing = Measured.read(rows[0], "coefficient")
         return Claim("known", "no learning coefficient was found", nothing, expected, None)
     near = [row for row in measured if _is_near(row)]
+    vague = [row["system"] for row in near if _is_vague(row)]
     worst = max(measured, key=lambda row: abs(row["ratio"] - 1))
     number = Measured.read(worst, "ratio")
     words = (
@@ -46,10 +53,13 @@ def _found(rows: Rows) -> Claim:
     if missing:
         systems = ", ".join(row["system"] for row in missing)
         words += f"; none for {systems}"
-    holds: bool | None = len(near) == len(measured)
-    if holds and missing:
-        holds = None
-    return Claim("known", words, number, expected, holds)
+    if len(near) < len(measured):
+        return Claim("known", words, number, expected, False)
+    if vague:
+        more = "raise chains or lower localisation"
+        words += f"; errors of more than {100 * NEAR:g} % say nothing of {', '.join(vague)}: {more}"
+    is_known = not vague and not missing
+    return Claim("known", words, number, expected, is_known or None)
 
 
 def _refused(steps: Rows) -> Claim:
@@ -61,7 +71,11 @@ def _refused(steps: Rows) -> Claim:
     expected = "0, and none at the largest step"
     if not rates:
         words = f"a number is given at every step size, {len(wrong)} of them wrong"
-        return Claim("steps", words, count, expected, False)
+        if wrong:
+            return Claim("steps", words, count, expected, False)
+        # that the largest is refused is asked where it is too large
+        words += ": none is too large to be right; raise learning_rates"
+        return Claim("steps", words, count, expected, None)
     largest = max(steps, key=lambda row: row["rate"])
     is_refused = largest not in given
     why = ""
@@ -84,7 +98,11 @@ def _singular(widths: Rows) -> Claim:
         return Claim("singular", f"{told}, d = {last['parameters']:,}", number, expected, None)
     coefficient = Measured.read(last, "coefficient")
     words = f"{told}, {coefficient} where d/2 = {last['theory']:g}: its minimum is singular"
-    return Claim("singular", words, number, expected, number.value < SINGULAR)
+    bar = Measured(SINGULAR)
+    holds: bool | None = higher(bar, number)
+    if not holds and not higher(number, bar):
+        holds = None
+    return Claim("singular", words, number, expected, holds)
 
 
 def _other_heat(widths: Rows) -> Claim:
