@@ -60,8 +60,9 @@ class LearningCoefficient:
     chains diverge, do not agree (R̂), or drift,
     or where the virial ⟨(θ−θ*)·∇V⟩/nT is above 1 or half as many chains of half the step give
     another number: steps were too large; below 1 chains may spread still, and with an error above
-    0.1 it says nothing: steps or chains were too few. Beside it `llc_r_hat`, `llc_virial` and
-    `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
+    0.1 it says nothing: steps or chains were too few. Beside it `llc_localised`, λ̂ in the spring
+    as others publish it at their γ, with the error of the chains alone, `llc_r_hat`, `llc_virial`
+    and `llc_learning_rate`; `learning_rate` auto: 0.3 over the largest curvature.
     """
 
     chains: Annotated[int, Ge(2)] = 8
@@ -133,39 +134,41 @@ class LearningCoefficient:
 def columns_of(sampled: Sampled) -> dict[str, Measured]:
     """λ̂ or why there is none, and what that is judged by."""
     chains = sampled.chains
+    localised = chains.coefficient()
     why = chains.doubt() or doubt_of_step(chains, sampled.halved)
-    coefficient = chains.coefficient()
-    if not why and sampled.stiffer is not None:
-        coefficient, why = _with_spring(coefficient, chains, sampled.stiffer)
-    if not why and sampled.drop > SUNK * (coefficient.value or 0.0):
+    if not why and sampled.drop > SUNK * (localised.value or 0.0):
         why = (
             f"the point is no minimum: |∇L| = {sampled.gradient_norm:.2g}, and lower ground is near"
         )
+    coefficient = localised
+    if not why and sampled.stiffer is not None:
+        coefficient = _with_spring(localised, chains, sampled.stiffer)
     r_hat = Measured(chains.r_hat())
     virial = over_chains(chains.virial)
     if why:
-        coefficient = Measured.nothing(why)
+        coefficient = localised = Measured.nothing(why)
     if coefficient.value is None and virial.value is None:
         r_hat = Measured.nothing(why)
     return {
         "local_learning_coefficient": coefficient,
+        "llc_localised": localised,
         "llc_r_hat": r_hat,
         "llc_virial": virial,
         "llc_learning_rate": Measured(sampled.learning_rate),
     }
 
 
-def _with_spring(coefficient: Measured, chains: Chains, stiffer: Chains) -> tuple[Measured, str]:
-    """λ̂ with what the spring has taken in its error, and why there is none."""
+def _with_spring(localised: Measured, chains: Chains, stiffer: Chains) -> Measured:
+    """λ̂ with what the spring has taken in its error, or why there is none."""
     if lost := stiffer.lost():
-        return coefficient, f"with twice the localisation {lost}"
-    value, stderr = coefficient.value, coefficient.stderr
+        return Measured.nothing(f"with twice the localisation {lost}")
+    value, stderr = localised.value, localised.stderr
     assert value is not None and stderr is not None
     missing = missing_by_spring(chains, stiffer)
     if not missing < SPRUNG * value:
         twice = stiffer.coefficient()
-        return coefficient, (
-            f"the spring makes the number, {coefficient}: twice the localisation gives {twice}; "
+        return Measured.nothing(
+            f"the spring makes the number, {localised}: twice the localisation gives {twice}; "
             f"lower localisation"
         )
-    return coefficient._replace(stderr=hypot(stderr, missing)), ""
+    return localised._replace(stderr=hypot(stderr, missing))

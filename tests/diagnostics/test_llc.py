@@ -288,8 +288,10 @@ def test_what_a_spring_takes_is_in_the_error(curvatures: tuple[float, ...]) -> N
     missing = bowl.learning_coefficient() * spring / (1 + spring)
     found = missing_by_spring(sampled.chains, sampled.stiffer)
     assert found == pytest.approx(missing, rel=0.1)
-    told = columns_of(sampled)["local_learning_coefficient"]
+    columns = columns_of(sampled)
+    told = columns["local_learning_coefficient"]
     own = sampled.chains.coefficient()
+    assert columns["llc_localised"] == own
     assert told.value == own.value and told.stderr is not None and own.stderr is not None
     assert told.stderr == pytest.approx((own.stderr**2 + found**2) ** 0.5)
 
