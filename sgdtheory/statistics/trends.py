@@ -29,6 +29,54 @@ def higher(first: Measured, second: Measured) -> bool | None:
     return difference > SIGMAS * error
 
 
+def above(number: Measured, bar: float) -> bool | None:
+    """Whether a number is above an exact bar. None where one is missing, or it is within two
+    standard errors of the bar: either may be the sample's; an exact number is above or not.
+
+    >>> above(Measured(1.0, 0.1), 0.5), above(Measured(0.2, 0.1), 0.5), above(Measured(0.5), 0.5)
+    (True, False, False)
+    >>> above(Measured(0.6, 0.1), 0.5)
+    """
+    if number.value is None or not isfinite(number.value):
+        return None
+    off = number.value - bar
+    doubtful = SIGMAS * _error(number)
+    if off > doubtful:
+        return True
+    return False if off < -doubtful or not doubtful else None
+
+
+def difference(first: Measured, second: Measured) -> Measured:
+    """first − second of independent numbers, with both errors.
+
+    >>> difference(Measured(1.0, 0.3), Measured(0.5, 0.4))
+    Measured(value=0.5, stderr=0.5, unit='', why='')
+    """
+    for number in (first, second):
+        if number.value is None:
+            return number
+    assert first.value is not None and second.value is not None
+    error = hypot(_error(first), _error(second))
+    return Measured(first.value - second.value, error)
+
+
+def ascend(numbers: Sequence[Measured]) -> bool | None:
+    """Whether independent numbers, in order, rise: True where the last is above the first by more
+    than two combined standard errors and none is below the one before it by more; False where one
+    is, or the last is below the first; None where the errors do not let it be said.
+
+    >>> ascend([Measured(0.3, 0.01), Measured(0.7, 0.01)])
+    True
+    >>> ascend([Measured(0.701, 0.03), Measured(0.7, 0.03)])
+    """
+    falls = [above(difference(a, b), 0.0) for a, b in pairwise(numbers)]
+    rise = above(difference(numbers[-1], numbers[0]), 0.0)
+    if True in falls or rise is False:
+        return False
+    missing = any(number.value is None for number in numbers)
+    return None if missing else rise
+
+
 def _error(number: Measured) -> float:
     """The standard error; 0 of an exact number."""
     return number.stderr or 0.0
