@@ -17,6 +17,7 @@ from sgdtheory.studies.collapses import planted
 from sgdtheory.studies.collapses.planted_claims import claims_of
 from sgdtheory.studies.collapses.units import HiddenUnits, _lost
 from sgdtheory.studies.collapses.walk import _exponents, _sides
+from sgdtheory.studies.collapses.widths import _goes, _stays
 from tests.studies.asked import Command, results, verdicts
 
 ALONE = ["executor.workers=1", "threads=1"]
@@ -200,6 +201,34 @@ def test_units_die_of_noise(sgdtheory: Command) -> None:
 def test_a_wide_network_goes_cold(sgdtheory: Command) -> None:
     _, found = results(sgdtheory, *only("widths"))
     assert verdicts(found) == {"collapse": True, "widths_narrow": True, "widths_wide": True}
+
+
+def test_networks_whose_errors_hide_it_neither_stay_nor_go() -> None:
+    def wide(rate: float, ratio: float, error: float = 0.01) -> Row:
+        facts = {"learning_rate": rate, "last": 1e-6, "last_stderr": 1e-7}
+        return {
+            **facts,
+            "energy": rate,
+            "energy_stderr": 0.01,
+            "ratio": ratio,
+            "ratio_stderr": error,
+        }
+
+    narrow = [{**wide(rate, 0.8), "last": rate, "last_stderr": 0.01} for rate in (1.0, 2.0, 4.0)]
+    cold, warm, unsure = 0.03, 0.9, 0.2
+    for ratios, holds in (
+        ((cold, cold, warm), True), ((cold, warm, cold), False), ((warm, warm, warm), False),
+        ((cold, cold, cold), None), ((cold, unsure, warm), None), ((unsure, warm, warm), None),
+    ):  # fmt: skip
+        rows = []
+        for rate, ratio in zip((1.0, 2.0, 4.0), ratios, strict=True):
+            rows.append(wide(rate, ratio, 0.1 if ratio == unsure else 0.01))
+        claim = _goes("widths", narrow, rows)
+        assert claim.holds is holds and bool(claim.measured.why) >= (holds is None)
+    assert _stays("widths", narrow).holds is True
+    for ratio, error, holds in ((0.51, 0.2, None), (0.2, 0.01, False)):
+        assert _stays("widths", [wide(1.0, ratio, error), wide(2.0, 0.9)]).holds is holds
+    assert _stays("widths", [{**row, "energy_stderr": 9.0} for row in narrow]).holds is None
 
 
 def test_a_second_narrow_network_does_not(sgdtheory: Command) -> None:
