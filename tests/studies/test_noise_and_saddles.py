@@ -118,6 +118,24 @@ def test_steps_that_jump_over_spikes_refute_nothing(sgdtheory: Command) -> None:
     assert found["claims"][0]["why"].startswith("ηh = 1 at the centre")
 
 
+def test_too_few_steps_refute_nothing(sgdtheory: Command) -> None:
+    """η·60 = 1.15 relaxation halves: e^(−2.3) of the way is left, and a bare bowl asks for .04."""
+    _, found = results(sgdtheory, "smoothing", *SMOOTHING, "replicas=20", "sgd.steps=60")
+    assert set(verdicts(found).values()) == {None}
+    assert found["claims"][0]["why"].startswith("sgd.steps=60 are too few to reach the centre")
+
+
+def test_few_replicas_do_not_say_where_all_turn_over() -> None:
+    for below, above, of, holds in (
+        (0, 3000, 3000, True), (0, 1, 1, None), (1, 1, 1, False), (0, 2999, 3000, False),
+    ):  # fmt: skip
+        ends = ((0.98, below), (1.02, above))
+        rows = [counted(smoothing.SMOOTHED, scale, count, of) for scale, count in ends]
+        claim = smoothing.claims_of(smoothing.scale_rows(rows))[3]
+        assert claim.name == "threshold" and claim.holds is holds
+        assert ("raise replicas" in claim.measured.why) == (holds is None)
+
+
 def test_what_was_not_run_is_not_judged() -> None:
     said = smoothing.claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
     assert [claim.holds for claim in said] == [None] * 5
