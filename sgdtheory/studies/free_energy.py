@@ -27,7 +27,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Rows
-from sgdtheory.statistics.tolerance import all_near
+from sgdtheory.statistics.tolerance import all_near, doubt
 from sgdtheory.studies.shared.curvatures import stiffest
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, left_open
 
@@ -240,7 +240,10 @@ def _at_rest(rows: Rows) -> Claim:
         f"at the last moment the cloud is {in_short(cloud, 2)} nats from e^(−Φ/T), the equation "
         f"{in_short(equation, 2)}"
     )
-    holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
+    _, holds, why = all_near([distance], 0, AT_REST, MORE)
+    if holds is False and abs(distance.value or 0.0) < AT_REST + SIGMAS * (distance.stderr or 0.0):
+        holds, why = None, doubt(distance, AT_REST, MORE)
+    distance = distance._replace(why=why)
     expected = f"the same to {AT_REST:g} nats and three standard errors"
     return Claim("steady_state", words, distance, expected, holds)
 

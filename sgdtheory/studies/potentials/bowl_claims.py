@@ -89,10 +89,10 @@ def _alike(name: str, rows: Rows) -> list[Claim]:
         f"{100 * spread:.1f} % with the finite η taken out, {100 * float(raw.std()):.1f} % without"
     )
     error = spread / (2 * (corrected.numel() - 1)) ** 0.5
-    claim = Claim(
-        f"{name}_one_matrix", words, Measured(spread, error), f"{ALIKE:g}", spread <= ALIKE
-    )
-    return [claim]
+    scatter = Measured(spread, error)
+    _, holds, why = all_near([scatter], 0, ALIKE, f"raise systems.{name}.replicas")
+    scatter = scatter._replace(why=why)
+    return [Claim(f"{name}_one_matrix", words, scatter, f"{ALIKE:g}", holds)]
 
 
 def _log_ratios(cells: list[Rows], n: int, name: str) -> Tensor:
