@@ -240,10 +240,10 @@ def _at_rest(rows: Rows) -> Claim:
         f"at the last moment the cloud is {in_short(cloud, 2)} nats from e^(−Φ/T), the equation "
         f"{in_short(equation, 2)}"
     )
-    _, holds, why = all_near([distance], 0, AT_REST, MORE)
-    if holds is False and abs(distance.value or 0.0) < AT_REST + SIGMAS * (distance.stderr or 0.0):
-        holds, why = None, doubt(distance, AT_REST, MORE)
-    distance = distance._replace(why=why)
+    assert distance.value is not None and distance.stderr is not None
+    holds: bool | None = abs(distance.value) < AT_REST + SIGMAS * distance.stderr
+    if holds and distance.stderr > AT_REST:
+        holds, distance = None, distance._replace(why=doubt(distance, AT_REST, MORE))
     expected = f"the same to {AT_REST:g} nats and three standard errors"
     return Claim("steady_state", words, distance, expected, holds)
 
