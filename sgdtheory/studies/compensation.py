@@ -21,11 +21,12 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.facts import weight_decay_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Claim, Measured, row_of
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, means_of
-from sgdtheory.statistics.trends import quotient_of_sums
+from sgdtheory.statistics.trends import above, quotient_of_sums
+from sgdtheory.studies.compensations.plots import plots
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, subject_of
 
 STATIONARY = 1e-6  # |∇L| of a minimum
@@ -145,7 +146,7 @@ class Compensation(Study):
         deltas, names, pushes = list(self.deltas), list(self.landscapes), tables["pushes"]
         means = [_mean(pushes, name, delta) for name, delta in product(names, deltas)]
         claims = claims_of(pushes, deltas, names)
-        return Verdict(claims, {"means": means, "pushes": pushes}, _plots())
+        return Verdict(claims, {"means": means, "pushes": pushes}, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """Products with the Hessian and the gradients of all L-BFGS iterations, each as long as one
@@ -223,8 +224,16 @@ def _made_up(far: Rows, wide: str, delta: float) -> Claim:
         f"{wide}: of the data loss's rise when one parameter is pushed by {delta:g}, the others "
         f"make up {percent} (the least of {len(far)} parameters: {least})"
     )
-    holds = None if share.value is None else share.value >= MADE_UP
-    return Claim("made_up", told, share, f"≥ {MADE_UP:g}", holds)
+    return _above("made_up", told, share, MADE_UP, f"≥ {MADE_UP:g}")
+
+
+def _above(name: str, told: str, number: Measured, bar: float, expected: str) -> Claim:
+    """That a number is above a bar, where its error lets that be said."""
+    holds = above(number, bar)
+    if holds is None:
+        why = number.why or "within two errors it may be either: raise pushed"
+        number = number._replace(why=why)
+    return Claim(name, told, number, expected, holds)
 
 
 def _price(far: Rows, wide: str) -> Claim:
@@ -241,8 +250,7 @@ def _too_few(rows: Rows, narrow: str) -> Claim:
         f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
         "loss's rise"
     )
-    holds = None if dear.value is None else dear.value - 2 * (dear.stderr or 0.0) > TOO_FEW
-    return Claim("too_few", told, dear, f"> {TOO_FEW:g}, by two standard errors", holds)
+    return _above("too_few", told, dear, TOO_FEW, f"> {TOO_FEW:g}, by two standard errors")
 
 
 def _theory(near: Rows, delta: float) -> Claim:
@@ -258,42 +266,3 @@ def _theory(near: Rows, delta: float) -> Claim:
 
 def _percent(share: Measured) -> str:
     return "–" if share.value is None else f"{share.value:.1%}"
-
-
-def _plots() -> list[Plot]:
-    labels = {
-        "rise": "rise of the loss at once / nats",
-        "left": "what is left when all others have adapted / nats",
-        "theory": "1/(H_ii (H⁻¹)_ii)",
-        "share_left": "share of the rise that is left",
-    }
-    paid = Plot(
-        "compensation",
-        "The others make up for a pushed parameter, if there are enough of them",
-        "One parameter of a minimum is pushed by δ and held while all others are minimised again; "
-        "a mark is one parameter. In the wide network what is left hardly depends on how much the "
-        "loss rose at first: it is about the price ½λδ² that the pushed parameter pays itself. "
-        "With few hidden units what is left rises with what was taken.",
-        "pushes",
-        "rise",
-        ("left",),
-        "series",
-        "xy",
-        labels=labels,
-        joined=False,
-    )
-    theory = Plot(
-        "second_order",
-        "Second-order theory says what is left",
-        "The share of the rise that is left, against 1/(H_ii (H⁻¹)_ii), which is what eliminating "
-        "all other parameters from the quadratic form leaves. The line is equality. It is exact "
-        "for small pushes; after large ones the others find more than the quadratic form knows.",
-        "pushes",
-        "theory",
-        ("share_left",),
-        "series",
-        "xy",
-        ("theory",),
-        labels=labels,
-    )
-    return [paid, theory]

@@ -107,7 +107,8 @@ def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
         large = _large(system)
         currents = _current(name, [row for row in own if row["area_exact"]], system)
         claims += left_open(currents, large)
-        claims += _still(name, [row for row in own if not row["area_exact"]])
+        seen = min((abs(row["area_exact"]) for row in own if row["area_exact"]), default=None)
+        claims += _still(name, [row for row in own if not row["area_exact"]], seen)
         claims += left_open(_density(name, known(own, "divergence")), large)
     holds = all_hold(claims)
     clear = [abs(_z(row)) for row in rows if row["area_exact"]]
@@ -157,15 +158,22 @@ def _large(system: Stirred) -> str:
     return too_large(system.sgd, stiffest(system.landscape), system.within)
 
 
-def _still(name: str, rows: Rows) -> list[Claim]:
-    """The control: nothing makes the cloud circle."""
+def _still(name: str, rows: Rows, smallest: float | None) -> list[Claim]:
+    """The control: nothing makes the cloud circle, where the smallest of the system's currents
+    would be seen."""
     if not rows:
         return []
     z = max((_z(row) for row in rows), key=abs)
     words = f"{name}: with nothing to turn it the area is {abs(z):.1f} standard errors from 0"
     expected = f"less than {STILL:g}"
-    holds = abs(z) < STILL
-    return [Claim(f"{name}_still", words, Measured(z, 1.0), expected, holds)]
+    holds: bool | None = abs(z) < STILL
+    why = ""
+    if holds and smallest is not None:
+        error = max(row["area_stderr"] for row in rows)
+        if STILL * error > smallest:
+            holds = None
+            why = f"a current of {smallest:.2g} would be missed: raise systems.{name}.replicas"
+    return [Claim(f"{name}_still", words, Measured(z, 1.0, why=why), expected, holds)]
 
 
 def _density(name: str, rows: Rows) -> list[Claim]:

@@ -36,8 +36,9 @@ class EdgeOfStability(Study):
     Adam's preconditioned curvature at (2+2β₁)/((1−β₁)η) (2207.14484), SAM at its lower edge
     (2309.12488); SGD keeps the curvature of mini-batches along their own gradients at 2/η, and the
     largest eigenvalue below, the lower the smaller b (2412.20553). Refuted by a mean over the last
-    half of the looks that is more than 10 % from the edge, of Adam and SAM 15 %; or by an
-    eigenvalue that does not fall with b. Batches are judged where that is below the edge by 10 %.
+    half of the looks that is more than 10 % from the edge, of Adam and SAM 15 %, of a descent that
+    has once come as near; or by an eigenvalue that does not fall with b. Batches are judged where
+    that is below the edge by 10 %.
 
     On a `parabola` each edge is a threshold, which is found by running the optimiser. Control: a
     `below` descent, on cross entropy, does not reach its edge. `descents`: by name, each on one of
@@ -69,6 +70,11 @@ class EdgeOfStability(Study):
                 raise UserError(
                     f"{key_of}.expects={descent.expects}: batches need sgd.batch_size, "
                     f"and all else needs null"
+                )
+            if descent.sgd.steps < self.looks:
+                raise UserError(
+                    f"{key_of}.sgd.steps={descent.sgd.steps}: are fewer than looks={self.looks}; "
+                    "take more steps, or fewer looks"
                 )
 
     @property
@@ -144,14 +150,20 @@ def run_row(looks: Rows) -> Row:
     names = ("descent", "kind", "batch_size", "learning_rate")
     facts = {name: looks[0][name] for name in names}
     facts["objective"] = last[-1]["objective"]
-    facts["highest"] = max(column_of(looks, "curvature"))
+    facts["highest"] = _highest(looks, "curvature")
+    facts["highest_batches"] = _highest(looks, "batches")
     means = {}
     for name in ("curvature", "batches", "critical"):
         numbers = column_of(known(last, name), name)
         means[name] = Measured.mean(numbers)
         if not numbers:
-            means[name] = Measured.nothing(last[-1][f"{name}_why"])
+            means[name] = Measured.nothing(last[-1].get(f"{name}_why") or "not finite")
     return row_of(facts, **means)
+
+
+def _highest(looks: Rows, name: str) -> float | None:
+    """The highest number of a column; None where there is none."""
+    return max(column_of(known(looks, name), name), default=None)
 
 
 def size_rows(sizes: Rows) -> Rows:

@@ -27,7 +27,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Rows
-from sgdtheory.statistics.tolerance import all_near
+from sgdtheory.statistics.tolerance import all_near, doubt
 from sgdtheory.studies.shared.curvatures import stiffest
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, left_open
 
@@ -240,7 +240,10 @@ def _at_rest(rows: Rows) -> Claim:
         f"at the last moment the cloud is {in_short(cloud, 2)} nats from e^(−Φ/T), the equation "
         f"{in_short(equation, 2)}"
     )
-    holds = abs(distance.value or 0.0) < AT_REST + SIGMAS * last["divergence_stderr"]
+    assert distance.value is not None and distance.stderr is not None
+    holds: bool | None = abs(distance.value) < AT_REST + SIGMAS * distance.stderr
+    if holds and distance.stderr > AT_REST:
+        holds, distance = None, distance._replace(why=doubt(distance, AT_REST, MORE))
     expected = f"the same to {AT_REST:g} nats and three standard errors"
     return Claim("steady_state", words, distance, expected, holds)
 

@@ -25,7 +25,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
-from sgdtheory.statistics.trends import geometric_mean, higher
+from sgdtheory.statistics.trends import above, geometric_mean, higher
 from sgdtheory.studies.shared.recipe import Recipe
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
@@ -221,11 +221,12 @@ def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
         why = ratio.why or "the losses are not equal; see the table"
         told = f"{words}: nothing can be said, {why}"
         return Claim(column, told, Measured.nothing(why), expected, None)
-    holds = ratio.value >= BAR and min(ratios) > EVERY
+    holds = False if min(ratios) <= EVERY else above(ratio, BAR)
     small, large = sorted(grouped(rows, "batch_size"))
-    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}"
-    told += f", at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
-    return Claim(column, told, ratio, expected, holds)
+    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}, "
+    told += f"at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
+    why = f"within two errors it may be {BAR:g}: raise seeds" if holds is None else ""
+    return Claim(column, told, ratio._replace(why=why), expected, holds)
 
 
 def _equal(rows: Rows, target: float) -> bool:

@@ -207,6 +207,8 @@ def _claim(
     lowest = f"{levels[-1]:g}"
     words = f"{name}: length ratio {first} at L₀ = {highest}, {last} at {lowest}"
     holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False
+    if holds is None:
+        last = last._replace(why=f"one pair has no error: raise pairs.{name}")
     return Claim(name, words, last, "1, then rising", holds)
 
 

@@ -22,17 +22,11 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
-from sgdtheory.statistics.power_law import Point, fit_power_law
+from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
-from sgdtheory.statistics.trends import SIGMAS, higher, ratio
+from sgdtheory.studies.barriers.claims import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of
-
-FACTOR = (
-    5.0  # by which the excess of the narrowest is above that of the widest (the project's table)
-)
-FLAT = 0.005  # of the straight line's barrier: a path below this is flat (the project's interface)
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,8 @@ class WidthAndBarriers(Study):
     al. 2018, 4.2).
 
     Claim (1803.00885): the barrier falls with width, and more with depth (shown there for CNNs).
-    Refuted by an excess at the narrowest network that is not five times that at the widest, or by
-    straight lines that do not fall with width.
+    Refuted by an excess at the narrowest network that is not five times that at the widest (by the
+    ranks of their paths), or by straight lines that do not fall with width.
 
     `trained` minima of each shape are one cloud, and the `kept` lowest are joined in a ring, each
     with the next in order of loss: with minima as they come the excess rises with width, an
@@ -148,7 +142,9 @@ class WidthAndBarriers(Study):
             name = name_of(hidden)
             for row in rows.get(name, []):
                 shapes.append(shape_row(hidden, row, paths.get(name, [])))
-        return Verdict(claims_of(shapes), {"shapes": shapes, "paths": tables["paths"]}, PLOTS)
+        return Verdict(
+            claims_of(shapes, tables["paths"]), {"shapes": shapes, "paths": tables["paths"]}, PLOTS
+        )
 
     def estimate(self, unit: Unit) -> Estimate:
         """As the training of the minima, and about three times as long for the paths (measured); a
@@ -176,90 +172,6 @@ def shape_row(hidden: list[int], shape: Row, paths: Rows) -> Row:
     ratios = Measured.mean(column_of(paths, "length_ratio"))
     facts = {**shape, "width": max(hidden), "depth": len(hidden)}
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
-
-
-def by_width(shapes: Rows) -> Rows:
-    """The shapes with one hidden layer, the narrowest first."""
-    return sorted((row for row in shapes if row["depth"] == 1), key=lambda row: row["width"])
-
-
-def by_depth(shapes: Rows) -> Rows:
-    """The shapes of that one width which has the most depths, the shallowest first; none where no
-    width has two.
-    """
-    most = max(grouped(shapes, "width").values(), key=len, default=[])
-    if len(most) > 1:
-        return sorted(most, key=lambda row: row["depth"])
-    return []
-
-
-def claims_of(shapes: Rows) -> list[Claim]:
-    """Excess and straight lines fall with width; and the effect of depth."""
-    wide = by_width(shapes)
-    if len(wide) < 2:
-        unknown = Measured.nothing("one shape with one hidden layer cannot be compared")
-        return [Claim("excess", "nothing is said of width", unknown, f"> {FACTOR:g}", None)]
-    first = wide[0]
-    last = wide[-1]
-    between = f"from width {first['width']} to {last['width']}"
-    highest = Measured.read(first, "excess")
-    lowest = Measured.read(last, "excess")
-    fall = ratio(highest, lowest, f"no excess at width {last['width']}")
-    holds = first["excess"] > FACTOR * max(last["excess"], 0.0)
-    barriers = _told(wide, "excess")
-    words = f"the barrier on the path {_falls(holds)} {between}: {barriers} nats"
-    expected = f"more than {FACTOR:g} times as high at the narrowest"
-    claims = [Claim("excess", words, fall, expected, holds), _lines(wide, between)]
-    deep = by_depth(shapes)
-    return [*claims, _depth_claim(deep)] if deep else claims
-
-
-def _lines(wide: Rows, between: str) -> Claim:
-    """The power of the width that the straight line's barrier goes as, all widths together."""
-    points = []
-    for row in wide:
-        points.append(Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0))
-    fit = fit_power_law(points)
-    slope = Measured.nothing("a power law needs three widths")
-    falls = None
-    if not isinstance(fit, str):
-        slope = Measured(fit.slope, fit.slope_stderr)
-        falls = fit.slope + SIGMAS * fit.slope_stderr < 0
-    how = "is" if falls is None else _falls(falls)
-    words = f"the straight line's barrier {how} {between}: {_told(wide, 'straight')} nats"
-    return Claim("straight", words, slope, "a negative power of the width", falls)
-
-
-def _depth_claim(deep: Rows) -> Claim:
-    """Straight lines rise with depth while the paths stay flat in comparison; those of CNNs even
-    fall, says the paper.
-    """
-    first = deep[0]
-    last = deep[-1]
-    straight = [Measured.read(row, "straight") for row in deep]
-    shares = []
-    for row, line in zip(deep, straight, strict=True):
-        excess = Measured.read(row, "excess")
-        shares.append(ratio(excess, line, "the straight line has no barrier"))
-    words = (
-        f"width {first['width']}, {first['depth']} to {last['depth']} hidden layers: the straight "
-        f"line's barrier is {_told(deep, 'straight')} nats, the path's {_told(deep, 'excess')}"
-    )
-    flat = all(share.value is not None and share.value <= FLAT for share in shares)
-    rising = higher(straight[-1], straight[0])
-    expected = (
-        f"the straight line's rising, the path's at most {100 * FLAT:g} % of it at every depth"
-    )
-    holds = None if rising is None else rising and flat
-    return Claim("depth", words, shares[-1], expected, holds)
-
-
-def _told(rows: Rows, name: str) -> str:
-    return ", ".join(f"{row[name]:.2g}" for row in rows)
-
-
-def _falls(holds: bool) -> str:
-    return "falls" if holds else "does not fall"
 
 
 PLOTS = [

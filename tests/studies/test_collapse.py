@@ -11,10 +11,13 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.models.mlp import MLP
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Row
 from sgdtheory.studies.collapses import planted
 from sgdtheory.studies.collapses.planted_claims import claims_of
 from sgdtheory.studies.collapses.units import HiddenUnits, _lost
 from sgdtheory.studies.collapses.walk import _exponents, _sides
+from sgdtheory.studies.collapses.widths import _goes, _stays
 from tests.studies.asked import Command, results, verdicts
 
 ALONE = ["executor.workers=1", "threads=1"]
@@ -58,6 +61,48 @@ def test_second_moments_collapse_where_the_radius_says(sgdtheory: Command) -> No
     shifted = [{**row, "rate": row["rate"] / 0.97} for row in growth]  # another η_c, off by 3 %
     for right, seen in ((growth, True), (shifted, False)):
         assert claims_of(right, [])[0].holds is seen
+
+
+def grown(rate: float, growth: float, exact: float, error: float = 0.001) -> Row:
+    """A row of the table of growths; a typical point's is that of the second moment less .02."""
+    typical = Measured(growth - 0.02, 0.001)
+    facts = {"regression": "few", "rate": rate, "exact": exact}
+    return row_of(facts, growth=Measured(growth, error), typical=typical)
+
+
+def test_coarse_rates_are_compared_with_the_exact_curve_at_the_same_rates() -> None:
+    """A straight line from .9 to 2 passes 0 far below 1, that of the exact curve too."""
+    exact = [(0.9, -0.01), (2.0, 0.5)]
+    rows = [grown(rate, growth, growth) for rate, growth in exact]
+    threshold, typical = claims_of(rows, [])
+    assert threshold.holds and threshold.measured.value == pytest.approx(1)
+    assert typical.holds is None and "add 1 to learning_rates" in typical.measured.why
+    few = [grown(rate, growth, growth, 0.02) for rate, growth in exact]
+    assert claims_of(few, [])[0].holds is None
+    assert "raise replicas" in claims_of(few, [])[0].measured.why
+    apart = [grown(rate, growth + 0.02, growth, 0.002) for rate, growth in exact]
+    assert claims_of(apart, [])[0].holds is False
+
+
+def test_below_its_threshold_a_typical_point_says_nothing() -> None:
+    below = [grown(0.5, -0.1, -0.1), grown(0.9, -0.01, -0.01)]
+    threshold, typical = claims_of(below, [])
+    assert threshold.holds is None and "both sides of 1" in threshold.measured.why
+    assert typical.holds is None
+    for growth, holds in ((0.0, True), (0.02, None), (0.1, False)):
+        assert claims_of([*below, grown(1.0, growth, 0.0)], [])[1].holds is holds
+
+
+def test_temperatures_within_their_errors_do_not_say_whether_they_rise() -> None:
+    def judged(first: float, second: float, error: float) -> bool | None:
+        rows = []
+        for rate, value in ((0.2, first), (0.4, second)):
+            facts = {"regression": "noisy", "rate": rate, "exact": 1.0}
+            rows.append(row_of(facts, temperature=Measured(value, error)))
+        return claims_of([], rows)[0].holds
+
+    assert [judged(0.99, 1.01, 0.004), judged(1.001, 1.0, 0.004)] == [True, None]
+    assert [judged(1.01, 0.99, 0.004), judged(0.9, 1.0, 0.004)] == [False, False]
 
 
 def test_a_map_without_its_noise_is_seen(
@@ -105,6 +150,24 @@ def test_a_walk_collapses_as_its_exponent_says(sgdtheory: Command) -> None:
     assert _sides("walk", [{**row, "threshold": 1e3} for row in rows]).holds is False
 
 
+def test_a_side_that_its_error_hides_is_open() -> None:
+    row = {"batch_size": 8, "noise": 1.0, "threshold": 0.9, "exponent": -0.001, "exact": -0.001}
+    for error, holds in ((0.0001, True), (0.001, None)):
+        claim = _sides("walk", [{**row, "exponent_stderr": error}])
+        assert claim.holds is holds and ("raise systems.walk" in claim.measured.why) != bool(holds)
+    wrong = {**row, "exponent": 0.001, "exponent_stderr": 0.0001}
+    assert _sides("walk", [{**row, "exponent_stderr": 0.001}, wrong]).holds is False
+
+
+def test_a_walk_that_comes_to_zero_has_no_exponent(sgdtheory: Command) -> None:
+    """e^(−.19 · 1000) is none of float32's numbers."""
+    words = ["systems.walk.replicas=10", "systems.walk.batch_sizes=[1,2]"]
+    _, found = results(sgdtheory, *only("walk"), *words, "systems.walk.steps=1000", "dtype=float32")
+    held = verdicts(found)
+    assert held == {"collapse": None, "walk_exponent": None, "walk_sides": None}
+    assert all("take fewer steps" in claim["why"] for claim in found["claims"])
+
+
 # networks
 
 
@@ -140,6 +203,34 @@ def test_a_wide_network_goes_cold(sgdtheory: Command) -> None:
     assert verdicts(found) == {"collapse": True, "widths_narrow": True, "widths_wide": True}
 
 
+def test_networks_whose_errors_hide_it_neither_stay_nor_go() -> None:
+    def wide(rate: float, ratio: float, error: float = 0.01) -> Row:
+        facts = {"learning_rate": rate, "last": 1e-6, "last_stderr": 1e-7}
+        return {
+            **facts,
+            "energy": rate,
+            "energy_stderr": 0.01,
+            "ratio": ratio,
+            "ratio_stderr": error,
+        }
+
+    narrow = [{**wide(rate, 0.8), "last": rate, "last_stderr": 0.01} for rate in (1.0, 2.0, 4.0)]
+    cold, warm, unsure = 0.03, 0.9, 0.2
+    for ratios, holds in (
+        ((cold, cold, warm), True), ((cold, warm, cold), False), ((warm, warm, warm), False),
+        ((cold, cold, cold), None), ((cold, unsure, warm), None), ((unsure, warm, warm), None),
+    ):  # fmt: skip
+        rows = []
+        for rate, ratio in zip((1.0, 2.0, 4.0), ratios, strict=True):
+            rows.append(wide(rate, ratio, 0.1 if ratio == unsure else 0.01))
+        claim = _goes("widths", narrow, rows)
+        assert claim.holds is holds and bool(claim.measured.why) >= (holds is None)
+    assert _stays("widths", narrow).holds is True
+    for ratio, error, holds in ((0.51, 0.2, None), (0.2, 0.01, False)):
+        assert _stays("widths", [wide(1.0, ratio, error), wide(2.0, 0.9)]).holds is holds
+    assert _stays("widths", [{**row, "energy_stderr": 9.0} for row in narrow]).holds is None
+
+
 def test_a_second_narrow_network_does_not(sgdtheory: Command) -> None:
     narrow = ["systems.widths.landscapes.wide.model.hidden=[4]", "systems.widths.steps=300"]
     rates = "systems.widths.learning_rates=[0.5,2.0]"
@@ -156,6 +247,7 @@ def test_a_second_narrow_network_does_not(sgdtheory: Command) -> None:
     [
         (["systems.walk.landscape.level=1.0"], "noise ∝ x"),
         (["systems.walk.landscape.quartic=1.0"], "force ∝ x"),
+        (["systems.walk.landscape.curvatures=[0.2]"], "noise holds points at a maximum"),
         (["systems.regression.early=300"], "fewer than steps"),
         (["model.hidden=[4,4]"], "one hidden layer"),
     ],

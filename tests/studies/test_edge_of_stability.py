@@ -144,6 +144,7 @@ def run(kind: str, curvature: float, size: int | None = None, batches: float | N
         "curvature": curvature,
         "curvature_stderr": 0.01,
         "batches": batches,
+        "highest_batches": batches,
         "batches_why": "",
         "batches_stderr": 0.01,
         "critical": curvature,
@@ -163,11 +164,48 @@ def test_what_hovers_holds_and_what_does_not_fails() -> None:
         ("descent", "critical", "adam", "sam", "control", "thresholds"), True
     )
     bad = judged(
-        run("SGD", 1.05), run("SGD", 0.88), run("Adam", 0.8), run("SAM", 1.2), run("below", 0.99),
+        run("SGD", 1.05), run("SGD", 0.87), run("Adam", 0.8), run("SAM", 1.2), run("below", 0.99),
         apart=1e-6,
     )  # fmt: skip
     assert {claim.holds for claim in bad.values()} == {False}
-    assert bad["descent"].measured.value == 0.88
+    assert bad["descent"].measured.value == 0.87
+
+
+def test_two_errors_from_hovering_refute_nothing() -> None:
+    """0.88 ± 0.01 is beyond the 10 % by two errors, and 0.87 ± 0.3 says nothing."""
+    assert judged(run("SGD", 0.88))["descent"].holds is None
+    unsure = {**run("SGD", 0.87), "curvature_stderr": 0.3}
+    assert "is more than the 0.1 that is asked" in judged(unsure)["descent"].measured.why
+
+
+def test_a_descent_that_has_not_come_there_refutes_nothing() -> None:
+    early = {**run("SGD", 0.14), "descent": "slow"}
+    claims = judged(run("SGD", 1.05), early)
+    for name in ("descent", "critical"):
+        assert claims[name].holds is None and claims[name].measured.value == 0.14
+        assert "raise descents.slow.sgd.steps" in claims[name].measured.why
+    left = {**run("SGD", 0.14), "highest": 1.1}  # it was there, and went away
+    assert judged(early, left)["descent"].holds is False
+    batches = [run("batches", 0.2, b, 0.3) for b in (8, 16)]
+    assert judged(*batches)["batches"].holds is None
+    batches[0]["highest_batches"] = 1.0
+    assert judged(*batches)["batches"].holds is False
+
+
+def test_eigenvalues_within_their_errors_do_not_say_whether_they_rise() -> None:
+    for first, second, error, holds in (
+        (0.701, 0.700, 0.03, None), (0.88, 0.881, 0.2, None), (0.3, 0.7, 0.01, True), (0.7, 0.3, 0.01, False),
+    ):  # fmt: skip
+        runs = [run("batches", first, 8, 1.0), run("batches", second, 16, 1.0)]
+        suppressed = judged(*({**row, "curvature_stderr": error} for row in runs))["suppressed"]
+        assert suppressed.holds is holds and bool(suppressed.measured.why) == (holds is None)
+
+
+def test_a_descent_without_numbers_has_no_control() -> None:
+    looks = [{"step": 1, "curvature": None, "batches": None, "critical": None, "objective": None}]
+    looks[0] |= {f"{name}_why": "not finite" for name in ("batches", "critical")}
+    row = run_row(_named(looks, "below"))
+    assert row["highest"] is None and judged(row)["control"].holds is None
 
 
 def test_batches_are_judged_where_the_eigenvalue_is_below() -> None:
@@ -196,6 +234,7 @@ def test_without_a_number_there_is_no_verdict() -> None:
         (Descent("nowhere", SGD(1, None, 0.1, Constant())), "landscape=nowhere: is none of"),
         (Descent("bowl", SGD(1, None, "auto", Constant())), "give a number"),
         (Descent("bowl", SGD(1, 8, 0.1, Constant())), "expects=curvature: batches need"),
+        (Descent("bowl", SGD(9, None, 0.1, Constant())), "steps=9: are fewer than looks=40"),
         (Descent("bowl", SGD(1, None, 0.1, Constant()), "batches"), "expects=batches"),
     ],
 )
@@ -206,8 +245,8 @@ def test_what_makes_no_sense_is_refused(descent: Descent, what: str) -> None:
 
 def test_a_unit_depends_on_what_it_measures() -> None:
     descents = {
-        "a": Descent("bowl", SGD(1, None, 0.1, Constant())),
-        "b": Descent("bowl", SGD(2, None, 0.1, Constant())),
+        "a": Descent("bowl", SGD(40, None, 0.1, Constant())),
+        "b": Descent("bowl", SGD(41, None, 0.1, Constant())),
     }
     study = EdgeOfStability({"bowl": BOWL}, descents, Quadratic)
     science = {"landscapes": {"bowl": 0}, "descents": {"a": 1, "b": 2}, "looks": 40}

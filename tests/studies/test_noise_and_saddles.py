@@ -1,6 +1,7 @@
 """Smoothing, one-point convexity and saddles: small runs from end to end, exact twins, verdicts that go either way."""
 
 from functools import partial
+from math import log
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from sgdtheory.protocol import values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.studies import one_point_convexity, saddles, smoothing
+from sgdtheory.studies.convexities.claims import Losses
 from sgdtheory.studies.smoothing import Smoothing
 from tests.studies.asked import Command, results, verdicts
 
@@ -119,6 +121,24 @@ def test_steps_that_jump_over_spikes_refute_nothing(sgdtheory: Command) -> None:
     assert found["claims"][0]["why"].startswith("ηh = 1 at the centre")
 
 
+def test_too_few_steps_refute_nothing(sgdtheory: Command) -> None:
+    """η·60 = 1.15 relaxation halves: e^(−2.3) of the way is left, and a bare bowl asks for .04."""
+    _, found = results(sgdtheory, "smoothing", *SMOOTHING, "replicas=20", "sgd.steps=60")
+    assert set(verdicts(found).values()) == {None}
+    assert found["claims"][0]["why"].startswith("sgd.steps=60 are too few to reach the centre")
+
+
+def test_few_replicas_do_not_say_where_all_turn_over() -> None:
+    for below, above, of, holds in (
+        (0, 3000, 3000, True), (0, 1, 1, None), (1, 1, 1, False), (0, 2999, 3000, False),
+    ):  # fmt: skip
+        ends = ((0.98, below), (1.02, above))
+        rows = [counted(smoothing.SMOOTHED, scale, count, of) for scale, count in ends]
+        claim = smoothing.claims_of(smoothing.scale_rows(rows))[3]
+        assert claim.name == "threshold" and claim.holds is holds
+        assert ("raise replicas" in claim.measured.why) == (holds is None)
+
+
 def test_what_was_not_run_is_not_judged() -> None:
     said = smoothing.claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
     assert [claim.holds for claim in said] == [None] * 5
@@ -206,11 +226,17 @@ class Drawn:
         return whole if batch is None else whole + (batch * cloud).sum(1)
 
 
-def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any]:
+TEN_CLASSES = Losses(log(10))
+
+
+def run_row(
+    name: str, bad: int, loss: float, other: int = 450, fall: float = 0.0, looks: int = 500
+) -> dict[str, Any]:
     rows = [
         {
-            "seed": 0,
+            "seed": k % 2,
             "step": k,
+            "loss": 2.3 - fall * k,
             "snapshots_not": int(k < bad),
             "snapshots_of": 1,
             "ball_not": 10 * int(k < bad),
@@ -222,7 +248,7 @@ def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any
             "other_not": int(k < other),
             "other_of": 1,
         }
-        for k in range(500)
+        for k in range(looks)
     ]
     ends = [{"run": name, "loss": loss}, {"run": name, "loss": loss}]
     return one_point_convexity.run_row(rows, ends, 2)
@@ -232,26 +258,55 @@ def run_row(name: str, bad: int, loss: float, other: int = 450) -> dict[str, Any
     ("bad", "loss", "other", "wild", "holds"),
     [
         (0, 0.01, 450, 90, [True, True, True, True, True]),
-        (6, 0.01, 0, 10, [False, False, False, False, False]),
-        (0, 1.5, 450, 90, [None, None, None, True, True]),
+        (20, 0.01, 0, 10, [False, False, False, False, False]),
+        (6, 0.01, 25, 25, [None] * 5),  # 1.2 % of 500 may be 1 %, and 5 % are 5 %
+        (0, 1.5, 450, 90, [None, None, None, None, True]),
+        (0, 1.5, 0, 90, [None, None, None, None, True]),
     ],
 )
 def test_the_claims_of_convexity_can_fail(
     bad: int, loss: float, other: int, wild: int, holds: list[bool | None]
 ) -> None:
     said = one_point_convexity.claims_of(
-        [run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)]
+        [run_row("trained", bad, loss, other), run_row("untrained", wild, 1.9)], TEN_CLASSES
     )
     assert [claim.holds for claim in said] == holds
+    assert all(bool(claim.measured.why) == (claim.holds is None) for claim in said)
+
+
+def test_none_of_twenty_is_too_few() -> None:
+    """0 of 20 may be 14 %, 95 %."""
+    for looks, holds in ((20, None), (400, True)):
+        row = run_row("trained", 0, 0.01, looks, looks=looks)
+        first, ball, *_ = one_point_convexity.claims_of([row], TEN_CLASSES)
+        assert first.holds is holds and ("raise snapshots" in first.measured.why) != bool(holds)
+        assert ball.holds is (True if looks == 400 else None)
+
+
+def test_a_control_that_learns_is_none() -> None:
+    for loss, fall in ((0.9, 0.0), (2.0, 1e-3)):  # more than half of it; a little at every step
+        row = run_row("untrained", 0, loss, fall=fall)
+        (claim,) = one_point_convexity.claims_of([row], TEN_CLASSES)
+        assert claim.holds is None and "learns" in claim.measured.why
+    (claim,) = one_point_convexity.claims_of([run_row("untrained", 0, 2.0)], TEN_CLASSES)
+    assert claim.holds is False
+
+
+def test_that_training_converged_is_a_share_of_what_there_is_to_learn() -> None:
+    """Squared errors of ten classes: the best constant has a loss of .09, which is not converged."""
+    for losses, loss, holds in (
+        (Losses(0.09), 0.09, None), (Losses(0.09), 0.004, True), (Losses(None), 0.004, None),
+    ):  # fmt: skip
+        said = one_point_convexity.claims_of([run_row("trained", 0, loss)], losses)
+        assert {claim.holds for claim in said} == {holds}
 
 
 def test_that_training_converged_is_asked_above_the_lowest_loss() -> None:
     """With a label smoothing of 0.3 among ten classes no loss is below 1.25 nats."""
     rows = [run_row("trained", 0, 1.3, 450), run_row("untrained", 90, 1.9)]
-    bar = one_point_convexity.TRAINED + 1.25
-    said = one_point_convexity.claims_of(rows, bar)
+    said = one_point_convexity.claims_of(rows, Losses(log(10), 1.25))
     assert [claim.holds for claim in said] == [True] * 5
-    assert said[0].holds != one_point_convexity.claims_of(rows)[0].holds
+    assert said[0].holds != one_point_convexity.claims_of(rows, TEN_CLASSES)[0].holds
 
 
 # saddles

@@ -7,13 +7,16 @@ import pytest
 
 from sgdtheory.fokker_planck.stirred import Stirred
 from sgdtheory.statistics.measured import Claim, Measured
-from sgdtheory.studies import escape, free_energy
+from sgdtheory.statistics.rows import Rows
+from sgdtheory.studies import compensation, escape, free_energy, string_sampling
 from sgdtheory.studies.adam_temperatures.claims import _rule_claim
 from sgdtheory.studies.collapses.walk import _exponents
-from sgdtheory.studies.current import _current
+from sgdtheory.studies.current import _current, _still
 from sgdtheory.studies.epoch_noise import _prediction
+from sgdtheory.studies.free_energy import _at_rest
+from sgdtheory.studies.potentials import resolved_claims
 from sgdtheory.studies.potentials.bowl_claims import _agreement
-from sgdtheory.studies.potentials.uneven_claims import _shift
+from sgdtheory.studies.potentials.uneven_claims import _distance, _shift
 from sgdtheory.studies.shared.parts import headline
 from tests.studies.asked import Command, results, verdicts
 from tests.studies.test_clouds import ESCAPE, REST, RING
@@ -116,3 +119,55 @@ def test_noise_refutes_nothing_elsewhere() -> None:
 def test_a_headline_of_parts_says_what_is_open() -> None:
     open_claim = Claim("walk", "", Measured(1.1, 0.2, why="± 0.2 is more"), "1", None)
     assert headline("collapse", [open_claim], "").measured.why == "± 0.2 is more"
+
+
+def test_what_is_above_a_bar_has_an_error_too() -> None:
+    """Twice the numbers of one side, with errors that hide it, and ones that do not."""
+    for error, holds in ((0.01, True), (0.5, None)):
+        cosine = {"to_hessian": 0.5, "to_hessian_stderr": error, "directions": 3}
+        assert resolved_claims._unlike("softmax", cosine).holds is holds
+        theory = {"to_theory": 0.99, "to_theory_stderr": error, "theory_to_hessian": 0.5}
+        assert resolved_claims._as_theory("softmax", theory).holds is holds
+        assert compensation._above("few", "", Measured(10.5, error), 10.0, "").holds is holds
+        density = {
+            "divergence": 0.001,
+            "divergence_stderr": error / 10,
+            "from_gibbs": 0.2,
+            "points": 9,
+        }
+        assert _distance("tilted", density).holds is holds
+    far = {"to_hessian": 0.99, "to_hessian_stderr": 0.01, "directions": 3}
+    assert resolved_claims._unlike("softmax", far).holds is False
+    density = {"divergence": 0.1, "divergence_stderr": 0.01, "from_gibbs": 0.2, "points": 9}
+    assert _distance("tilted", density).holds is False
+    assert compensation._above("few", "", Measured(9.0, 0.1), 10.0, "").holds is False
+
+
+def test_a_free_energy_that_its_error_hides_neither_falls_nor_rises() -> None:
+    def rows(fall: float, error: float, step: float = 0.0) -> Rows:
+        found = []
+        for potential, since in (("Φ", 0.0), ("Φ", -fall), ("L", 0.0), ("L", fall)):
+            row = {"potential": potential, "since_start": since, "since_start_stderr": error}
+            found.append({**row, "since_last": step, "since_last_stderr": 0.1})
+        return found
+
+    assert resolved_claims._falls("softmax", rows(1.0, 0.1)).holds is True
+    assert resolved_claims._falls("softmax", rows(1.0, 1.0)).holds is None
+    assert resolved_claims._falls("softmax", rows(-1.0, 0.1)).holds is False
+    assert resolved_claims._falls("softmax", rows(1.0, 0.1, 0.5)).holds is False
+
+
+def test_rest_and_stillness_are_seen_where_errors_are_small() -> None:
+    for error, holds in ((0.0001, True), (0.1, None)):
+        last = {"divergence": 0.0012, "divergence_exact": 0.001, "divergence_stderr": error}
+        assert _at_rest([last]).holds is holds
+        still = {"area": 0.00001, "area_stderr": error}
+        assert _still("ring", [still], 0.01)[0].holds is holds
+    last = {"divergence": 0.01, "divergence_exact": 0.001, "divergence_stderr": 0.0001}
+    assert _at_rest([last]).holds is False
+    assert _still("ring", [{"area": 1.0, "area_stderr": 0.1}], 0.01)[0].holds is False
+
+
+def test_one_string_has_no_error() -> None:
+    claim = string_sampling._claim("cubic", [[1.0], [1.3]], [3.0, 0.1], 1)
+    assert claim.holds is None and "raise pairs.cubic" in claim.measured.why

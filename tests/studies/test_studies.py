@@ -1,5 +1,6 @@
 """The studies from end to end on small budgets; their verdicts can go either way."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.trends import higher, ratio, rises
+from sgdtheory.statistics.trends import higher, ranked_above, ratio, rises
 from sgdtheory.studies import width_and_barriers as widths
 from tests.studies.asked import Command, results
 
@@ -137,17 +138,25 @@ def test_differences_and_quotients_know_their_errors() -> None:
     assert ratio(Measured(2.0, 0.2), Measured(0.0, 0.4), "nothing there").why == "nothing there"
 
 
-def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
-    rows = [
-        {
-            "excess": {"value": excess * x, "stderr": 0.0},
-            "straight": straight * x,
-            "length_ratio": 1.5,
-        }
-        for x in (0.9, 1.1)
-    ]
+ALIKE = (0.9, 0.95, 1.0, 1.05, 1.1)  # times the mean: five paths
+
+
+def paths(
+    hidden: list[int], excess: float, straight: float, of_mean: Sequence[float] = ALIKE
+) -> list[dict[str, Any]]:
+    name = widths.name_of(hidden)
+    found = []
+    for x in of_mean:
+        row = {"hidden": name, "straight": straight * x, "length_ratio": 1.5}
+        found.append({**row, "excess": {"value": excess * x, "stderr": 0.0}})
+    return found
+
+
+def shape(
+    hidden: list[int], excess: float, straight: float, of_mean: Sequence[float] = ALIKE
+) -> dict[str, Any]:
     facts = {"hidden": widths.name_of(hidden), "parameters": 9, "lowest": 0.1, "highest_kept": 0.2}
-    return widths.shape_row(hidden, facts, rows)
+    return widths.shape_row(hidden, facts, paths(hidden, excess, straight, of_mean))
 
 
 @pytest.mark.parametrize(
@@ -156,19 +165,49 @@ def shape(hidden: list[int], excess: float, straight: float) -> dict[str, Any]:
         ([0.1, 0.05, 0.01], [2.0, 1.0, 0.5], [True, True]),
         ([0.1, 0.05, 0.03], [2.0, 1.0, 0.5], [False, True]),
         ([0.1, 0.05, 0.01], [0.5, 1.0, 2.0], [True, False]),
-        ([0.1, 0.05, 0.0], [1.0, 1.0, 1.0], [True, False]),
+        ([0.1, 0.05, 0.0], [1.0, 1.0, 1.0], [True, None]),
+        ([0.0, 0.0, 0.0], [2.0, 1.0, 0.5], [None, True]),
     ],
 )
 def test_the_claims_of_width_can_fail(
-    excesses: list[float], lines: list[float], holds: list[bool]
+    excesses: list[float], lines: list[float], holds: list[bool | None]
 ) -> None:
-    rows = [shape([width], e, s) for width, e, s in zip((2, 8, 32), excesses, lines, strict=True)]
-    assert [claim.holds for claim in widths.claims_of(rows)] == holds
+    rows, joined = [], []
+    for width, e, s in zip((2, 8, 32), excesses, lines, strict=True):
+        rows.append(shape([width], e, s))
+        joined += paths([width], e, s)
+    claims = widths.claims_of(rows, joined)
+    assert [claim.holds for claim in claims] == holds
+    assert all(claim.measured.why for claim in claims if claim.holds is None)
+
+
+def test_barriers_about_nought_and_single_pairs_do_not_say_what_falls() -> None:
+    """.0002 ± .0004 at the narrow and less at the wide; and one pair of each, however high."""
+    for narrow, of_mean in ((0.0002, (-3, -1, 1, 3, 5)), (0.1, (1.0,))):
+        rows, joined = [], []
+        for width, excess in ((2, narrow), (8, 0.0001), (32, -0.0001)):
+            rows.append(shape([width], excess, 1.0, of_mean))
+            joined += paths([width], excess, 1.0, of_mean)
+        excess_claim = widths.claims_of(rows, joined)[0]
+        assert excess_claim.holds is None and excess_claim.measured.why
+
+
+def test_ranks_say_what_a_few_high_ones_hide() -> None:
+    """Six of which two carry the mean: by less than two of its errors above, and each above each."""
+    high = [0.17, 0.003, 0.0033, 0.14, 0.017, 0.0085]
+    low = [0.0, 0.0027, 0.0008, 0.0006, 0.0009, 0.0007]
+    assert not higher(Measured.mean(high), Measured.mean(low))
+    assert ranked_above(high, low) is True and ranked_above(low, high) is False
+    assert ranked_above(high, [*low[:5], 0.2]) is True and ranked_above(high[:2], low[:2]) is None
+    assert ranked_above([], low) is None and ranked_above([0.0] * 9, [0.0] * 9) is None
 
 
 def test_the_claim_of_depth_can_fail() -> None:
     wide = [shape([2], 0.1, 2.0), shape([8], 0.001, 1.0)]
-    assert widths.claims_of([*wide, shape([8, 8], 0.001, 2.0)])[-1].holds is True
-    assert widths.claims_of([*wide, shape([8, 8], 0.2, 2.0)])[-1].holds is False
-    assert widths.claims_of([*wide, shape([8, 8], 0.001, 0.5)])[-1].holds is False
-    assert widths.claims_of(wide[:1])[0].holds is None
+    assert widths.claims_of([*wide, shape([8, 8], 0.001, 2.0)], [])[-1].holds is True
+    assert widths.claims_of([*wide, shape([8, 8], 0.2, 2.0)], [])[-1].holds is False
+    assert widths.claims_of([*wide, shape([8, 8], 0.001, 0.5)], [])[-1].holds is False
+    for excess, line in ((0.001, 1.01), (0.0101, 2.0)):  # hardly higher; flat, or just not
+        claim = widths.claims_of([*wide, shape([8, 8], excess, line)], [])[-1]
+        assert claim.holds is None and claim.measured.why
+    assert widths.claims_of(wide[:1], [])[0].holds is None

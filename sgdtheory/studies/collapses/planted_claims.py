@@ -3,12 +3,13 @@
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
-from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import crossing, sigmas
+from sgdtheory.statistics.tolerance import all_near, doubt, near
+from sgdtheory.statistics.trends import ascend, crossing, sigmas
 
 THRESHOLD = 0.02  # of η_c, relative
 WARM = 0.05  # of T, relative, beside three of its errors
 SIGMAS = 3.0
+ROUNDING = 1e-9  # of a rate in units of η_c, and of a log radius
 COLD = 1e-3  # times the temperature of the start, which is about one
 
 
@@ -27,18 +28,43 @@ def claims_of(growth: Rows, temperatures: Rows) -> list[Claim]:
 
 def _threshold(name: str, rows: Rows) -> Claim:
     """The η at which the second moment stops to shrink, in units of that of radius one."""
-    points = [(float(row["rate"]), Measured.read(row, "growth")) for row in rows]
-    found = crossing(points, 0.0, "the second moment shrinks, or grows, at every η")
-    if found.value is None:
-        return Claim(f"{name}_threshold", f"{name}: no threshold", found, "1", None)
+    rates = [float(row["rate"]) for row in rows]
+    growth = [Measured.read(row, "growth") for row in rows]
+    exact = [Measured(_rounded(row["exact"])) for row in rows]
+    why = "the second moment shrinks, or grows, at every η: give learning_rates on both sides of 1"
+    found = crossing(list(zip(rates, growth, strict=True)), 0.0, why)
+    # a straight line between coarse rates passes 0 elsewhere than the curve, the exact one's too
+    line = crossing(list(zip(rates, exact, strict=True)), 0.0, why)
     worst = max(abs(_off(row)) for row in rows)
+    refuted = worst >= SIGMAS + 1 or any(_on_the_wrong_side(row) for row in rows)
+    if found.value is None or line.value is None:
+        unknown = Measured.nothing(why)
+        holds = False if refuted else None
+        return Claim(f"{name}_threshold", f"{name}: no threshold", unknown, "1", holds)
+    found = found.in_units_of(line.value)
     words = (
         f"{name}: the second moment collapses below {found} of the η where the radius of its map "
         f"is 1; its {len(rows)} rates of growth are within {worst:.1f} errors of log radius"
     )
     expected = f"1 within {THRESHOLD:g}"
-    holds = abs(found.value - 1) < THRESHOLD and worst < SIGMAS + 1
+    holds = near(found, 1, THRESHOLD)
+    if refuted:
+        holds = False
+    if holds is None:
+        found = found._replace(why=doubt(found, THRESHOLD, "raise replicas"))
     return Claim(f"{name}_threshold", words, found, expected, holds)
+
+
+def _rounded(radius: float) -> float:
+    """A log radius, 0 where it is so to rounding."""
+    return radius if abs(radius) > ROUNDING else 0.0
+
+
+def _on_the_wrong_side(row: Row) -> bool:
+    """Whether the radius is above 1 below η_c, or below 1 above it."""
+    beyond = float(row["rate"]) - 1
+    radius = float(row["exact"])
+    return min(abs(beyond), abs(radius)) > ROUNDING and (beyond > 0) != (radius > 0)
 
 
 def _off(row: Row) -> float:
@@ -49,33 +75,55 @@ def _off(row: Row) -> float:
 
 def _typical(name: str, rows: Rows) -> Claim:
     """At η_c itself a typical point collapses still: what the second moment is carried by is
-    rare."""
-    row = min(rows, key=lambda each: abs(float(each["rate"]) - 1))
+    rare. Below η_c it must, and beyond it need not at every η."""
+    expected = f"below 0 by {SIGMAS:g} standard errors"
+    row = next((each for each in rows if float(each["rate"]) > 1 - ROUNDING), None)
+    if row is None:
+        unknown = Measured.nothing("no η is at η_c: add 1 to learning_rates")
+        return Claim(f"{name}_typical", f"{name}: {unknown.why}", unknown, expected, None)
     typical = Measured.read(row, "typical")
+    holds = None
+    if sigmas(typical) < -SIGMAS:
+        holds = True
+    elif float(row["rate"]) > 1 + ROUNDING:
+        typical = typical._replace(why="that η is beyond η_c: add 1 to learning_rates")
+    elif sigmas(typical) > SIGMAS:
+        holds = False
+    else:
+        typical = typical._replace(why="within its errors it may be 0: raise replicas")
     words = (
         f"{name}: at {row['rate']:g} of that η log|Δ|² of a typical point grows by {typical} a "
         "step, so points collapse beyond it: the radius tells of their second moment alone"
     )
-    expected = f"below 0 by {SIGMAS:g} standard errors"
-    return Claim(f"{name}_typical", words, typical, expected, sigmas(typical) < -SIGMAS)
+    return Claim(f"{name}_typical", words, typical, expected, holds)
 
 
 def _warm(name: str, rows: Rows) -> Claim:
     """T with noise at the minimum against the exact fixed point; it rises with η."""
     ordered = sorted(rows, key=lambda row: float(row["rate"]))
-    worst = max(ordered, key=lambda row: abs(row["temperature"] / row["exact"] - 1))
-    ratio = Measured.read(worst, "temperature").in_units_of(worst["exact"])
-    heights = [row["temperature"] for row in ordered]
+    heights = [Measured.read(row, "temperature") for row in ordered]
+    ratios = [
+        height.in_units_of(row["exact"]) for height, row in zip(heights, ordered, strict=True)
+    ]
+    at, holds, why = all_near(ratios, 1, WARM, "raise replicas")
+    ratio = ratios[at]
     words = (
-        f"{name}: T = 2⟨L − L*⟩/n rises from {heights[0]:.3g} to {heights[-1]:.3g} with η, at "
-        f"worst {ratio} times the exact fixed point's"
+        f"{name}: T = 2⟨L − L*⟩/n rises from {heights[0].value:.3g} to {heights[-1].value:.3g} "
+        f"with η, at worst {ratio} times the exact fixed point's"
     )
-    assert ratio.value is not None and ratio.stderr is not None
-    _, holds, why = all_near([ratio], 1, WARM, "raise replicas")
-    if abs(ratio.value - 1) >= SIGMAS * ratio.stderr or heights != sorted(heights):
+    rising = True if len(heights) == 1 else ascend(heights)
+    if rising is False or any(_errors_from_one(each) >= SIGMAS for each in ratios):
         holds = False
+    elif holds and rising is None:
+        holds, why = None, "its rise is within two errors: raise replicas"
     expected = f"1 within {SIGMAS:g} errors and {WARM:g}, and rising"
     return Claim(f"{name}_temperature", words, ratio._replace(why=why), expected, holds)
+
+
+def _errors_from_one(ratio: Measured) -> float:
+    """How many standard errors a number with an error is from 1."""
+    assert ratio.value is not None and ratio.stderr is not None
+    return abs(ratio.value - 1) / ratio.stderr
 
 
 PLOTS = [

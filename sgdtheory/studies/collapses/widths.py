@@ -20,9 +20,9 @@ from sgdtheory.protocol import Landscape
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
-from sgdtheory.statistics.rows import Rows
-from sgdtheory.statistics.tables import column_of, grouped
-from sgdtheory.statistics.trends import sigmas
+from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.tables import grouped
+from sgdtheory.statistics.trends import above, ascend, difference
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 LOOKS = 10  # at the noise, evenly spaced, of which the first and the second half are compared
@@ -107,34 +107,60 @@ def _stays(name: str, rows: Rows) -> Claim:
     ordered = sorted(rows, key=lambda row: float(row["learning_rate"]))
     first = Measured.read(ordered[0], "energy")
     last = Measured.read(ordered[-1], "energy")
-    least = min(column_of(ordered, "ratio"))
+    ratios = [Measured.read(row, "ratio") for row in ordered]
+    least = min(row["ratio"] for row in ordered)
     assert first.value is not None and last.value is not None
     times = last.in_units_of(first.value)
     words = (
         f"{name}: in the narrow network the loss that noise holds up stays ({least:.2f} times "
         f"itself from one half of training to the other, at least) and rises {times} times with η"
     )
-    rise = Measured(last.value - first.value, max(first.stderr or 0.0, last.stderr or 0.0))
-    holds = least > STEADY and sigmas(rise) > 3
+    asked = [above(ratio, STEADY) for ratio in ratios] + [ascend([first, last])]
+    holds = None
+    if False in asked:
+        holds = False
+    elif None not in asked:
+        holds = True
+    else:
+        why = f"within two errors it may go, or not rise: raise systems.{name}.replicas"
+        times = times._replace(why=why)
     return Claim(f"{name}_narrow", words, times, f"above 1, and at least {STEADY:g}", holds)
 
 
 def _goes(name: str, narrow: Rows, wide: Rows) -> Claim:
     """The wide network's noise goes, up to a learning rate."""
-    warm = {row["learning_rate"]: row["last"] for row in narrow}
-    cold = []
+    warm = {row["learning_rate"]: Measured.read(row, "last") for row in narrow}
+    rates: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for row in sorted(wide, key=lambda each: float(each["learning_rate"])):
-        gone = row["ratio"] < COLLAPSED and warm[row["learning_rate"]] > FAR * row["last"]
-        cold.append((row["learning_rate"], gone))
-    below = [rate for rate, gone in cold if gone]
-    above = [rate for rate, gone in cold if not gone]
-    holds = bool(below) and bool(above) and max(below) < min(above)
-    words = f"{name}: the wide network's noise is gone at η = {below}, and is not at {above}"
+        rate = row["learning_rate"]
+        rates[_is_gone(row, warm[rate])].append(rate)
+    gone, stays, open_ = rates[True], rates[False], rates[None]
+    words = f"{name}: the wide network's noise is gone at η = {gone}, and is not at {stays}"
     highest = Measured.nothing("at no η")
-    if below:
-        highest = Measured(max(below))
+    if gone:
+        highest = Measured(max(gone))
+    holds: bool | None = bool(gone) and (not stays or max(gone) < min(stays))
+    why = ""
+    if open_ and (holds or not gone):
+        why = f"at η = {open_} its errors hide whether it goes: raise systems.{name}.replicas"
+    elif holds and not stays:
+        why = f"it goes at every η, so no threshold is seen: raise systems.{name}.learning_rates"
+    if why:
+        holds, highest = None, highest._replace(why=why)
     expected = f"below a threshold {COLLAPSED:g} of itself, less than 1/{FAR:g} of the narrow one's"
     return Claim(f"{name}_wide", words, highest, expected, holds)
+
+
+def _is_gone(wide: Row, narrow: Measured) -> bool | None:
+    """Whether the wide network's noise collapses, and is far below the narrow one's in the end;
+    None where the errors do not let it be said."""
+    last = Measured.read(wide, "last")
+    times = last.in_units_of(1 / FAR)
+    stays = above(Measured.read(wide, "ratio"), COLLAPSED)
+    far = above(difference(narrow, times), 0.0)
+    if stays or far is False:
+        return False
+    return True if far and stays is False else None
 
 
 PLOTS = [

@@ -20,7 +20,16 @@ def _distance(name: str, row: Row) -> Claim:
     gibbs = Measured.read(row, "from_gibbs")
     assert exact.value is not None and exact.stderr is not None and gibbs.value is not None
     farthest = max(exact.value, 0.0) + 2 * exact.stderr
-    holds = farthest < CLOSE and gibbs.value > FURTHER * farthest
+    nearest = max(exact.value - 2 * exact.stderr, 0.0)
+    alike = gibbs.value + 2 * (gibbs.stderr or exact.stderr)
+    holds = None
+    if farthest < CLOSE and gibbs.value > FURTHER * farthest:
+        holds = True
+    elif nearest >= CLOSE or gibbs.value <= FURTHER * nearest or max(farthest, alike) < CLOSE:
+        holds = False  # not the exact one, or as good as e^(−L/T)
+    else:
+        why = f"its error does not let it be said: raise systems.{name}.replicas"
+        exact = exact._replace(why=why)
     words = (
         f"{name}: the density of {row['points']:,} points is {exact} from the exact one, "
         f"{gibbs.value:.3f} from the nearest e^(−L/T)"

@@ -1,0 +1,1 @@
+"""What the study of barriers against the width of networks says."""
