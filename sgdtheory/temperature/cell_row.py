@@ -54,11 +54,10 @@ def describe_cell(
             alive, loss_at_minimum=quenched.loss, noise_trace_at_minimum=quenched.noise_trace
         )
     sampled = alive.part(verdict.first or 0)
-    verdict = _reconsidered(verdict, sampled, cell.replicas)
+    verdict = _reconsidered(verdict, cell, landscape, reference, sampled)
     time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
     saddle = doubt_of_minimum(reference, time) if quenched is None else ""
-    verdict = _computed(verdict, cell, landscape, reference, sampled)
     temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:
@@ -99,26 +98,24 @@ def _steps(trajectory: Trajectory) -> int:
     return int(trajectory.steps[-1]) if len(trajectory.steps) else 0
 
 
-def _reconsidered(verdict: Verdict, sampled: Trajectory, replicas: int) -> Verdict:
-    """The verdict of two windows, unless all records or replicas that are lost speak against it."""
-    if verdict.first is None:
-        return verdict
-    why = doubt_of_survivors(replicas, sampled.replicas) or doubt_of_rest(sampled)
-    return Verdict(None, why) if why else verdict
-
-
-def _computed(
+def _reconsidered(
     verdict: Verdict,
     cell: Cell,
     landscape: Landscape,
     reference: ReferenceMinimum,
     sampled: Trajectory,
 ) -> Verdict:
-    """The verdict, unless the cloud is as small as the rounding of what it is computed in."""
+    """The verdict of two windows, unless replicas that are lost, all records, or the rounding of
+    what the cloud is computed in speak against it."""
     if verdict.first is None:
         return verdict
     theta = reference.theta
-    why = doubt_of_steps(cell.sgd, theta, sampled) or doubt_of_losses(landscape, theta, sampled)
+    why = (
+        doubt_of_survivors(cell.replicas, sampled.replicas)
+        or doubt_of_rest(sampled)
+        or doubt_of_steps(cell.sgd, theta, sampled)
+        or doubt_of_losses(landscape, theta, sampled)
+    )
     return Verdict(None, why) if why else verdict
 
 
