@@ -44,11 +44,16 @@ def scale_invariant(landscape: Landscape, source: Generator) -> Tensor:
     of_batches = [_cosines(landscape, theta, sizes, batch) for batch in batches]
     cosines = torch.stack(of_batches)  # [BATCHES, tensors]
     may_be = (cosines <= COSINE).all(0)
-    for k, tensor in enumerate(groups.split(sizes)):
-        if may_be[k]:
-            tensor.fill_(k + 1)
-            if not _stays(landscape, theta, groups == k + 1, batches[0]):
-                tensor.zero_()
+    outputs = _outputs(landscape, theta, batches[0])
+    spread = float((outputs - outputs.mean(0)).norm())
+    for k, own in enumerate(torch.arange(landscape.dim).split(sizes)):
+        if not may_be[k]:
+            continue
+        stretched = theta.clone()
+        stretched[:, own.to(theta.device)] *= STRETCH
+        moved = _outputs(landscape, stretched, batches[0])
+        if float((moved - outputs).norm()) <= STAYS * spread:
+            groups[own] = k + 1
     return groups
 
 
@@ -58,16 +63,10 @@ def _batch(landscape: WithExamples, theta: Cloud, source: Generator) -> Batch:
     return landscape.batch(indices.to(theta.device))
 
 
-def _stays(landscape: WithOutputs, theta: Cloud, own: Tensor, batch: Batch) -> bool:
-    """Whether the outputs at θ [1, n] are those with its `own` [n] parameters stretched: by what
-    they move over what examples differ."""
-    stretched = theta.clone()
-    stretched[:, own.to(theta.device)] *= STRETCH
+def _outputs(landscape: WithOutputs, theta: Cloud, batch: Batch) -> Tensor:
+    """Of one point θ [1, n], [b, …] float64."""
     with torch.no_grad():
-        outputs = landscape.twice_differentiable_outputs(theta, batch)[0].double()  # [b, …]
-        moved = landscape.twice_differentiable_outputs(stretched, batch)[0].double()
-    spread = float((outputs - outputs.mean(0)).norm())
-    return float((moved - outputs).norm()) <= STAYS * spread
+        return landscape.twice_differentiable_outputs(theta, batch)[0].double()
 
 
 def _cosines(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import in_short
-from sgdtheory.statistics.trends import SIGMAS
+from sgdtheory.statistics.trends import SIGMAS, every
 
 ROUNDING = 1e-9  # relative: 1 − .99 is within .01
 
@@ -63,11 +63,7 @@ def all_near(numbers: Sequence[Measured], exact: float, within: float, more: str
     Judged(at=1, holds=False, why='')
     """
     found = [near(number, exact, within) for number in numbers]
-    holds = None
-    if False in found:
-        holds = False
-    elif None not in found:
-        holds = True
+    holds = every(found)
 
     def distance(k: int) -> float:
         value = numbers[k].value

@@ -47,6 +47,17 @@ def above(number: Measured, bar: float) -> bool | None:
     return False if off < -doubtful or not doubtful else None
 
 
+def every(verdicts: Sequence[bool | None]) -> bool | None:
+    """Whether all of several verdicts hold; None where none fails and one cannot be said.
+
+    >>> every([True, True]), every([None, False]), every([True, None])
+    (True, False, None)
+    """
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
 def difference(first: Measured, second: Measured) -> Measured:
     """first − second of independent numbers, with both errors.
 

@@ -19,6 +19,7 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, Results
 from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.trends import every
 
 Tables = Mapping[str, Rows]  # by name
 
@@ -165,10 +166,7 @@ def rows_of_units(run: Run, units: Sequence[Unit]) -> Tables:
 
 def all_hold(claims: Sequence[Claim]) -> bool | None:
     """Whether every claim holds; None where none fails and one cannot be said."""
-    verdicts = [claim.holds for claim in claims]
-    if False in verdicts:
-        return False
-    return None if None in verdicts else True
+    return every([claim.holds for claim in claims])
 
 
 def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:

@@ -7,7 +7,7 @@ from sgdtheory.statistics.power_law import Point, fit_power_law
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import above, difference, ranked_above, ratio
+from sgdtheory.statistics.trends import above, difference, every, ranked_above, ratio
 
 # by which the excess of the narrowest is above that of the widest (the project's table)
 FACTOR = 5.0
@@ -111,14 +111,10 @@ def _depth_claim(deep: Rows) -> Claim:
         f"the straight line's rising, the path's at most {100 * FLAT:g} % of it at every depth"
     )
     share = shares[-1]
-    holds = None
-    if False in (flat, rising):
-        holds = False
-    elif flat and rising:
-        holds = True
-    elif flat is None:
+    holds = every([flat, rising])
+    if holds is None and flat is None:
         share = shares[at]._replace(why=why)
-    else:
+    elif holds is None:
         share = share._replace(why="the straight line may not rise: raise trained and kept")
     return Claim("depth", words, share, expected, holds)
 

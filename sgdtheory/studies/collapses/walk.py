@@ -25,7 +25,7 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import known
 from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import above
+from sgdtheory.statistics.trends import above, every
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 CLOSE = 0.02  # of the exponent, relative
@@ -156,11 +156,11 @@ def _sides(name: str, rows: Rows) -> Claim:
         f"with ζ² above {rows[0]['threshold']:.3f} × 2μ"
     )
     count = Measured(float(sides.count(False)))
-    holds = False not in sides
-    if holds and None in sides:
+    holds = every(sides)
+    if holds is None:
         size = rows[sides.index(None)]["batch_size"]
         why = f"at b = {size} the exponent is within two errors of 0: raise systems.{name}.replicas"
-        return Claim(f"{name}_sides", words, count._replace(why=why), expected, None)
+        count = count._replace(why=why)
     return Claim(f"{name}_sides", words, count, expected, holds)
 
 

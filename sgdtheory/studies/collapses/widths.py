@@ -22,7 +22,7 @@ from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
-from sgdtheory.statistics.trends import above, ascend, difference
+from sgdtheory.statistics.trends import above, ascend, difference, every
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 LOOKS = 10  # at the noise, evenly spaced, of which the first and the second half are compared
@@ -115,13 +115,9 @@ def _stays(name: str, rows: Rows) -> Claim:
         f"{name}: in the narrow network the loss that noise holds up stays ({least:.2f} times "
         f"itself from one half of training to the other, at least) and rises {times} times with η"
     )
-    asked = [above(ratio, STEADY) for ratio in ratios] + [ascend([first, last])]
-    holds = None
-    if False in asked:
-        holds = False
-    elif None not in asked:
-        holds = True
-    else:
+    asked = [above(ratio, STEADY) for ratio in ratios]
+    holds = every([*asked, ascend([first, last])])
+    if holds is None:
         why = f"within two errors it may go, or not rise: raise systems.{name}.replicas"
         times = times._replace(why=why)
     return Claim(f"{name}_narrow", words, times, f"above 1, and at least {STEADY:g}", holds)

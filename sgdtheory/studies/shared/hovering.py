@@ -7,7 +7,7 @@ from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known
 from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import above, ascend
+from sgdtheory.statistics.trends import above, ascend, every
 
 EDGE = 0.1  # of the edge: how near descent and batches are to hover to it
 ADAPTIVE = 0.15  # and optimisers whose edge moves with their state
@@ -118,13 +118,9 @@ def _suppressed(sizes: Rows) -> Claim:
     words = f"their largest eigenvalue is below, the lower the smaller b: {'; '.join(told)} of 2/η"
     expected = f"rises with b, from below {1 - EDGE:g}"
     high = above(lowest, 1 - EDGE)
-    rising = ascend(curvatures)
-    holds = None
-    if high or rising is False:
-        holds = False
-    elif rising and high is False:
-        holds = True
-    else:
+    is_below = None if high is None else not high
+    holds = every([is_below, ascend(curvatures)])
+    if holds is None:
         why = "within two errors it may not rise, or start at the edge: take more looks"
         lowest = lowest._replace(why=lowest.why or why)
     return Claim("suppressed", words, lowest, expected, holds)
