@@ -71,7 +71,7 @@ def test_search_knows_the_pages(site: Path) -> None:
 
 def test_every_key_has_a_row(site: Path) -> None:
     page = (site / "reference/keys/sgd.md").read_text(encoding="utf-8")
-    assert "| `steps` | `400` | integer ≥ 0 | ResNet-8 on digits" in page
+    assert "| `steps` | `auto` | integer ≥ 0 or `auto` | 400: ResNet-8 on digits" in page
     assert "| `batch_size` | `128` | integer ≥ 1 or null |" in page
     connect = (site / "reference/keys/commands.md").read_text(encoding="utf-8")
     assert "| `method` | `autoneb` | `autoneb`, `string_sampling` |" in connect

@@ -152,14 +152,14 @@ def run_chains(
     burn_in: int,
     blocks: int,
 ) -> Chains:
-    """Chains from θ [n] on, held by a spring to it: `langevin.steps` after `burn_in` others, in so
+    """Chains from θ [n] on, held by a spring to it: `langevin.length` after `burn_in` others, in so
     many blocks."""
     start = theta.expand(chains, -1).clone()
     coupling = Spring(theta, spring)
     temperature = langevin.temperature
     with torch.no_grad():
         lowest = landscape.losses(theta[None])[0].double()
-    spacing = max(1, (langevin.steps - burn_in) // blocks)
+    spacing = max(1, (langevin.length - burn_in) // blocks)
     excess = torch.zeros(blocks, chains, dtype=torch.float64)
     virial = torch.zeros_like(excess)
     before = langevin.begin(start)

@@ -119,7 +119,7 @@ class LearningCoefficient:
         # for the same time, and half as many
         # of the same friction: with inertia half of η is 1/√2 of the time of a step
         kept = self.momentum ** (1 / sqrt(2))
-        slow = replace(langevin, steps=2 * langevin.steps, learning_rate=rate / 2, momentum=kept)
+        slow = replace(langevin, steps=2 * langevin.length, learning_rate=rate / 2, momentum=kept)
         count = max(2, self.chains // 2)
         halved = run_chains(landscape, theta, slow, spring, count, 2 * self.burn_in, self.blocks)
         stiffer = None

@@ -54,9 +54,9 @@ class Stirred:
             raise UserError(
                 "sgd: a current needs a learning_rate and a batch_size as numbers, and momentum=0"
             )
-        if self.burn_in >= self.sgd.steps:
+        if self.burn_in >= self.sgd.length:
             raise UserError(
-                f"burn_in={self.burn_in} leaves nothing of the {self.sgd.steps} steps; "
+                f"burn_in={self.burn_in} leaves nothing of the {self.sgd.length} steps; "
                 "make it smaller"
             )
         if self.coupling is None:
@@ -86,7 +86,7 @@ class Stirred:
             turning = self.coupling.with_strength(strength)
             coupling = turning
         start, plane, origin = self._start(seed, dtype)
-        spacing = max(1, (self.sgd.steps - self.burn_in) // MOMENTS)
+        spacing = max(1, (self.sgd.length - self.burn_in) // MOMENTS)
         nothing_yet = {
             "areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device),
             "counts": torch.zeros(MOMENTS, self.bins**2, dtype=torch.float64),
@@ -111,7 +111,7 @@ class Stirred:
             observe,
             coupling,
         )
-        time = (self.sgd.steps - self.burn_in) * time_step(self.sgd)
+        time = (self.sgd.length - self.burn_in) * time_step(self.sgd)
         is_lost = ~torch.isfinite(seen["areas"])
         facts = {
             "strength": strength,

@@ -37,13 +37,13 @@ def watch(
     if resumed is not None:
         last = resumed.state
         seen = resumed.tensors
-    spacing = max(1, sgd.steps // LOOKS)
+    spacing = max(1, sgd.length // LOOKS)
 
     def gathered() -> Beside:
         return Beside(seen)
 
     def progress(step: int) -> tuple[float, str]:
-        return step / sgd.steps, "watching"
+        return step / sgd.length, "watching"
 
     states = checkpointed(folder, STAGE, sgd, landscape, last, seed, gathered, progress, coupling)
     for last in states:

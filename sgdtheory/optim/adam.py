@@ -1,6 +1,7 @@
 """Adam, as another way for the one loop to make its step."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ class Adam(SGD):
     velocity [2, P, n] holds m and s. Its noise has a temperature η/2√b, not η/2b, in coordinates of
     its own (`AdamOfNoise`).
     """
+
+    usual_steps: ClassVar[int] = 2000  # ours: a small ViT on the digits
 
     momentum: BelowOne = 0.9
     beta2: BelowOne = 0.999
@@ -99,7 +102,7 @@ class AdamSettings:
     def of(self, sgd: SGD, learning_rate: float) -> Adam:
         """Adam in the place of SGD, at this rate."""
         return Adam(
-            sgd.steps,
+            sgd.length,
             sgd.batch_size,
             learning_rate,
             sgd.schedule,

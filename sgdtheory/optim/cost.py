@@ -21,7 +21,7 @@ def estimate_stage(landscape: Landscape, sgd: SGD, start: Cloud) -> Estimate:
     end."""
     disk = 5 * start.numel() * start.element_size() + 65536
     return Estimate(
-        step_seconds(landscape, sgd, start) * sgd.steps + _scoring(landscape, start),
+        step_seconds(landscape, sgd, start) * sgd.length + _scoring(landscape, start),
         memory_at(start),
         disk,
     )

@@ -57,11 +57,11 @@ def refuse_unspawned(sgd: SGD, spawn: list[int]) -> None:
     """Raise UserError where copies could not part, or would not be the network until they do."""
     if sgd.batch_size is None:
         raise UserError("sgd.batch_size=null is without noise, by which copies part; give a number")
-    late = [step for step in spawn if step >= sgd.steps]
+    late = [step for step in spawn if step >= sgd.length]
     if late:
         raise UserError(
             f"spawn={late[0]}: copies need steps of their own, and training ends at "
-            f"sgd.steps={sgd.steps}; spawn them before"
+            f"sgd.steps={sgd.length}; spawn them before"
         )
     cloud = torch.zeros(4, 3)
     remembered = sgd.init_state(cloud)

@@ -126,8 +126,8 @@ def run_stage(
     if resumed is not None:
         last = resumed.state
         window = list(resumed.tensors["window"])
-    every = max(1, sgd.steps // RECORDS)
-    looks = dict(look_steps(sgd.steps)) if watched else {}
+    every = max(1, sgd.length // RECORDS)
+    looks = dict(look_steps(sgd.length)) if watched else {}
     if last.step == 0 and 0 in snapshots:
         folder.keep_snapshot(0, last.cloud)
 
@@ -136,7 +136,7 @@ def run_stage(
         return Beside({"window": torch.stack(window) if window else empty})
 
     def progress(step: int) -> tuple[float, str]:
-        return fraction[0] + (fraction[1] - fraction[0]) * step / sgd.steps, name
+        return fraction[0] + (fraction[1] - fraction[0]) * step / sgd.length, name
 
     states = checkpointed(folder, name, sgd, landscape, last, seed, gathered, progress, coupling)
     for last in states:
@@ -161,7 +161,7 @@ def _record(folder: UnitFolder, name: str, sgd: SGD, step: int, window: list[Ten
     window.clear()
     means = losses.mean(0).tolist()
     lost = [point for point, mean in enumerate(means) if not isfinite(mean)]
-    rate = sgd.rate * sgd.schedule(step - 1, sgd.steps)
+    rate = sgd.rate * sgd.schedule(step - 1, sgd.length)
     folder.log(stage=name, step=step, learning_rate=rate, loss=means, lost=lost)
     if len(lost) == len(means):
         is_lost = ~torch.isfinite(losses).all(1)

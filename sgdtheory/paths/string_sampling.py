@@ -99,9 +99,9 @@ def descend_to(
     left = is_high.nonzero()[:, 0]
     points = cloud[left]
     state = SGDState(0, points, sgd.init_state(points))
-    while len(left) and state.step < sgd.steps:
+    while len(left) and state.step < sgd.length:
         before = state.step
-        steps = min(sgd.steps, before + every)
+        steps = min(sgd.length, before + every)
         until_then = replace(sgd, steps=steps)
         *_, state = until_then.run(landscape, state, seed, Uncoupled(shared_batches=True))
         gradients += len(left) * (state.step - before)

@@ -24,15 +24,16 @@ def snapshot_steps(steps: int, count: int) -> tuple[int, ...]:
 
 
 def along(
-    folder: UnitFolder, landscape: Landscape, sgd: SGD, steps: tuple[int, ...], like: Cloud
+    folder: UnitFolder, landscape: Landscape, sgd: SGD, count: int, like: Cloud
 ) -> tuple[TensorsByName, dict[str, Rows]]:
-    """The snapshots [S, n] of a unit that followed one point, with their steps, and a row of facts
-    for each.
+    """The `count` snapshots [S, n] of a unit that followed one point, with their steps, and a row
+    of facts for each.
 
     `edge_of_stability`: the curvature above which full-batch steps at this learning rate grow on a
     quadratic (`SGD.edge`: 2(1+μ)/η, and SAM's), to be compared with `top_eigenvalue`. Adam's is
     that of the preconditioned Hessian, and has a column of its own.
     """
+    steps = snapshot_steps(sgd.length, count)
     if not steps:
         return {}, {}
     cloud = torch.cat([folder.snapshot(step) for step in steps])
@@ -40,7 +41,7 @@ def along(
     rows = []
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
         last = max(0, step - 1)
-        rate = sgd.rate * sgd.schedule(last, sgd.steps)
+        rate = sgd.rate * sgd.schedule(last, sgd.length)
         norm = length_of(gradient)
         facts = {
             "step": step,

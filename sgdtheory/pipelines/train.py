@@ -15,10 +15,11 @@ from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.optim.training_loop import run_measured, run_stage
+from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
+from sgdtheory.pipelines.fitting import run_until_fitted
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.pipelines.start import Snapshot
@@ -112,7 +113,7 @@ class Train:
         points they are asked of."""
         minima = self._minima(run)
         clouds = [("minima", minima, len(minima))]
-        if steps := snapshot_steps(self.sgd.steps, self.snapshots):
+        if steps := snapshot_steps(self.sgd.length, self.snapshots):
             clouds += [("snapshots", [minimum], len(steps)) for minimum in minima]
         for cloud, needs, points in clouds:
             units = units_of(self.diagnostic, self.landscape, needs, run, cloud)
@@ -140,11 +141,17 @@ class Train:
         trained = 0.6
         if polish == "none":
             trained = 0.9
-        steps = snapshot_steps(self.sgd.steps, self.snapshots)
-        cloud, sgd = run_measured(
-            folder, "train", self.sgd, self._descended, start, seed, (0.0, trained), steps
+        cloud, sgd = run_until_fitted(
+            folder,
+            self.sgd,
+            self.landscape,
+            self._descended,
+            start,
+            seed,
+            (0.0, trained),
+            self.snapshots,
         )
-        tensors, trajectory = along(folder, self.landscape, sgd, steps, start)
+        tensors, trajectory = along(folder, self.landscape, sgd, self.snapshots, start)
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)
             cloud = run_stage(
@@ -157,7 +164,7 @@ class Train:
 
             cloud = lbfgs(self.landscape, cloud, self.polish_steps, tell)
         folder.tell(0.9, "scoring")
-        facts = {"steps": self.sgd.steps, "learning_rate": sgd.learning_rate}
+        facts = {"steps": sgd.length, "learning_rate": sgd.learning_rate}
         rows = [describe_point(self.landscape, theta, **facts) for theta in cloud]
         folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 

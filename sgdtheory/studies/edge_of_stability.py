@@ -71,9 +71,9 @@ class EdgeOfStability(Study):
                     f"{key_of}.expects={descent.expects}: batches need sgd.batch_size, "
                     f"and all else needs null"
                 )
-            if descent.sgd.steps < self.looks:
+            if descent.sgd.length < self.looks:
                 raise UserError(
-                    f"{key_of}.sgd.steps={descent.sgd.steps}: are fewer than looks={self.looks}; "
+                    f"{key_of}.sgd.steps={descent.sgd.length}: are fewer than looks={self.looks}; "
                     "take more steps, or fewer looks"
                 )
 

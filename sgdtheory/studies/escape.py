@@ -110,7 +110,7 @@ class Escape(Study):
         """The mean over steps [P] at which replicas arrived, 0: not yet."""
         late = int((steps == 0).sum())
         if late:
-            why = f"{late} of {self.replicas} points have not arrived after {sgd.steps} steps"
+            why = f"{late} of {self.replicas} points have not arrived after {sgd.length} steps"
             return Measured.nothing(f"{why}; raise sgd.steps")
         return Measured.mean(steps.double().numpy() * time_step(sgd))
 
@@ -133,7 +133,7 @@ class Escape(Study):
         """As nine mean times, about the time of the slowest of thousands."""
         sgd = self._sgd(self.case_of(unit).settings["batch_size"])
         mean = self._stated().mean_first_passage(temperature(sgd))
-        steps = min(sgd.steps, int(9 * mean / time_step(sgd)))
+        steps = min(sgd.length, int(9 * mean / time_step(sgd)))
         return estimate_stage(self.landscape, replace(sgd, steps=steps), self._start())
 
 

@@ -100,7 +100,7 @@ class FreeEnergy(Study):
     @property
     def steps(self) -> list[int]:
         """The looks at the cloud, evenly spaced in the logarithm of the step."""
-        steps = np.geomspace(1, self.sgd.steps, self.moments).round()
+        steps = np.geomspace(1, self.sgd.length, self.moments).round()
         return [int(step) for step in np.unique(steps)]
 
     def cases(self) -> list[Case]:

@@ -66,7 +66,7 @@ class OnePointConvexity(Study):
             )
         for name, sgd in self.runs.items():
             check_batch_size(self.landscape, sgd)
-            if sgd.batch_size is None or sgd.steps < self.snapshots:
+            if sgd.batch_size is None or sgd.length < self.snapshots:
                 raise UserError(
                     f"runs.{name}: give it a batch_size, and at least as many steps as there are "
                     "snapshots"
@@ -80,7 +80,7 @@ class OnePointConvexity(Study):
         start, seed = self._start(), key(self.seed, "run", name)
         sgd = self.runs[name].resolve_learning_rate(self.landscape, start, seed)
         steps, trail = self._trail(folder, sgd, start, seed)
-        rates = [sgd.rate * sgd.schedule(step, sgd.steps) for step in steps]
+        rates = [sgd.rate * sgd.schedule(step, sgd.length) for step in steps]
         ends, rows = trail[-1], []
         for p in range(self.seeds):
             folder.tell(0.4 + 0.6 * p / self.seeds, f"products of run {p + 1}")
@@ -104,11 +104,11 @@ class OnePointConvexity(Study):
         self, folder: UnitFolder, sgd: SGD, start: Cloud, seed: int
     ) -> tuple[list[int], Tensor]:
         """The steps of the snapshots [S], and the cloud at each and at the end [S + 1, P, n]."""
-        steps = [k * sgd.steps // self.snapshots for k in range(self.snapshots)]
+        steps = [k * sgd.length // self.snapshots for k in range(self.snapshots)]
         trail = [start]
         for state in sgd.run(self.landscape, start, seed):
-            if state.step in steps or state.step == sgd.steps:
-                folder.tell(0.4 * state.step / sgd.steps, "SGD")
+            if state.step in steps or state.step == sgd.length:
+                folder.tell(0.4 * state.step / sgd.length, "SGD")
                 stop_if_asked()
                 trail.append(state.cloud.clone())
         return steps, torch.stack(trail)

@@ -83,9 +83,9 @@ class Saddles(Study):
             )
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number; no network of this study states one")
-        if max(self.snapshots, default=0) > self.sgd.steps:
+        if max(self.snapshots, default=0) > self.sgd.length:
             last = max(self.snapshots)
-            raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.steps}; lower it")
+            raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.length}; lower it")
 
     @property
     def landscape(self) -> Subject:

@@ -169,15 +169,15 @@ class Smoothing(Study):
         centre = landscape.minima()[0]
         away = self._start(0).to(centre) - centre
         start = centre + self.starts[1] * away / away.norm(dim=1, keepdim=True)
-        longer = replace(self.sgd, batch_size=None, steps=LONGER * self.sgd.steps)
+        longer = replace(self.sgd, batch_size=None, steps=LONGER * self.sgd.length)
         waiting = torch.ones(len(start), dtype=torch.bool)
         for state in longer.run(landscape, start.to(dtype_of(self.dtype)), 0):
             waiting &= ((state.cloud - centre).norm(dim=1) > self.radius).cpu()
             if not waiting.any():
                 break
-        if waiting.any() or state.step <= self.sgd.steps:
+        if waiting.any() or state.step <= self.sgd.length:
             return ""
-        few = f"sgd.steps={self.sgd.steps} are too few to reach the centre"
+        few = f"sgd.steps={self.sgd.length} are too few to reach the centre"
         return f"{few} even where no spike is left: raise them to {state.step} at least"
 
     def estimate(self, unit: Unit) -> Estimate:

@@ -25,5 +25,5 @@ def estimate_cell(
     record = time.perf_counter() - clock
     states = 3 * start.numel() * start.element_size()
     disk = states + 800 * records * start.shape[0] + 65536
-    seconds = step_seconds(landscape, sgd, start) * sgd.steps + record * records
+    seconds = step_seconds(landscape, sgd, start) * sgd.length + record * records
     return Estimate(seconds, memory_at(start), disk)

@@ -117,8 +117,8 @@ def spread_energy(landscape: StatesNoise, sgd: Spawned) -> float:
     of_gradient, of_memory = (1 + mu, mu * mu) if sgd.nesterov else (1.0, mu)
     of_velocity = torch.cat([hessian, mu * eye], 1)
     spread = torch.zeros(2 * count, 2 * count, dtype=torch.float64)
-    for step in range(sgd.spawn, sgd.steps):
-        rate = sgd.rate * sgd.schedule(step, sgd.steps)
+    for step in range(sgd.spawn, sgd.length):
+        rate = sgd.rate * sgd.schedule(step, sgd.length)
         pull = rate * of_gradient
         of_point = torch.cat([eye - pull * hessian, -rate * of_memory * eye], 1)
         a = torch.cat([of_point, of_velocity])

@@ -116,7 +116,7 @@ class Copies:
         rows = []
         for step, pairs in sorted(grouped(tables["copies"], "spawn").items()):
             means = {column: Measured.mean(column_of(pairs, column)) for column in COLUMNS}
-            facts = {"system": name, "spawn": step, "share": step / self.sgd.steps}
+            facts = {"system": name, "spawn": step, "share": step / self.sgd.length}
             rows.append(row_of(facts, **means))
         shown = {"spawned": rows, "copies": tables["copies"]}
         return Found(claims_of(name, rows), shown, PLOTS)

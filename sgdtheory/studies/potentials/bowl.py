@@ -110,7 +110,7 @@ class Bowl:
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         sgd = self._sgd(settings)
         spacing = self._spacing(sgd.rate)
-        first = sgd.steps - self.looks * spacing
+        first = sgd.length - self.looks * spacing
         start = self._start(dtype)
         n = start.shape[1]
         minimum = start[0].double()

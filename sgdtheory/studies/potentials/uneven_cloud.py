@@ -69,10 +69,10 @@ class UnevenCloud:
             raise UserError(
                 "sgd: a potential needs a learning_rate and a batch_size as numbers, and momentum=0"
             )
-        if self.burn_in + self.spacing > self.sgd.steps:
+        if self.burn_in + self.spacing > self.sgd.length:
             raise UserError(
                 f"burn_in={self.burn_in} and spacing={self.spacing} leave no look in "
-                f"{self.sgd.steps} steps; make them smaller"
+                f"{self.sgd.length} steps; make them smaller"
             )
         self._stated()
 

@@ -57,7 +57,7 @@ def watched(
 ) -> Rows:
     """One row at each of `looks` equally spaced steps of a descent from one point [1, n]:
     curvatures in units of the edge there."""
-    spacing = max(1, descent.sgd.steps // looks)
+    spacing = max(1, descent.sgd.length // looks)
 
     def observe(state: SGDState, seen: Seen) -> None:
         look, rest = divmod(state.step, spacing)
@@ -183,6 +183,6 @@ def growth(sgd: SGD, parabola: Landscape, h: float) -> float:
     theta = torch.full((1, 1), start, dtype=torch.float64)
     for state in sgd.run(parabola, theta, 0):
         last = log(abs(float(state.cloud)))
-        if 2 * state.step == sgd.steps:
+        if 2 * state.step == sgd.length:
             half = last
     return last - half

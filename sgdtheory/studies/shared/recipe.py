@@ -41,7 +41,7 @@ class Recipe:
 
     def optimiser(self, batch_size: int, count: int) -> SGD:
         """`sgd` at this batch size, on `count` examples."""
-        steps = self.sgd.steps
+        steps = self.sgd.length
         if self.epochs is not None:
             steps = max(1, round(self.epochs * count / batch_size))
         return replace(self.sgd, batch_size=batch_size, steps=steps)
