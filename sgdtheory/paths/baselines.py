@@ -1,6 +1,7 @@
 """The other ways to join two minima: the straight line, the same after alignment, and curves with
 bends."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated
@@ -48,11 +49,14 @@ WATCHED = 4  # examples on which a network's symmetry is found
 class Baselines:
     """The other ways to join two minima, with their budgets: `gradients` of a curve, `dense` evenly
     spaced points that are scored, and six about the highest of them. `bends` of the Bézier curve; a
-    chain has one."""
+    chain has one. Where no way joins two trained networks that curve may have `longer` times as
+    many gradients.
+    """
 
     gradients: PositiveInt = 800
     dense: Annotated[int, Ge(2)] = 15  # both ends
     bends: PositiveInt = 2
+    longer: PositiveInt = 4
 
     @property
     def scored(self) -> int:
@@ -64,6 +68,15 @@ class Baselines:
         """The curves that are trained, by name."""
         bezier = bezier_of(self.bends)
         return dict(zip(BENT, (bezier, chain), strict=True))
+
+    @property
+    def lengthened(self) -> Iterator["Baselines"]:
+        """Those with twice the gradients and one bend more, again and again, up to `longer` times
+        as many."""
+        gradients, bends = 2 * self.gradients, self.bends + 1
+        while gradients <= self.longer * self.gradients:
+            yield replace(self, gradients=gradients, bends=bends)
+            gradients, bends = 2 * gradients, bends + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,23 +159,37 @@ class Ways:
         t = evenly_spaced(self.baselines.dense, ends.device)
         return profile_to_the_top(self.landscape, partial(points_on_line, ends), t)
 
-    def bent(self, name: str, fraction: tuple[float, float]) -> Row:
+    def longer_bezier(self, row: Row, fraction: tuple[float, float]) -> Row:
+        """The columns of a Bézier curve with these gradients and bends, where it is lower than that
+        of an edge's `row`; else its gradients alone are added."""
+        before = row["bezier"]
+        found = self.bent("bezier", fraction, f"bezier-{self.baselines.gradients}")
+        spent = before["gradients"] + self.baselines.gradients
+        if found["bezier"] is None or not _is_lower(found["bezier"], before):
+            return {"bezier": {**before, "gradients": spent}}
+        found["bezier"]["gradients"] = spent
+        found["curves"] = {**row["curves"], **found["curves"]}
+        return found
+
+    def bent(self, name: str, fraction: tuple[float, float], stage: str = "") -> Row:
         """A curve with bends; one that could not be trained is null, and after an interruption
-        it is not tried again. `fraction`: where in the unit's progress it begins and ends."""
-        failed = self.folder.load_checkpoint(f"{name}-failed")
+        it is not tried again. `fraction`: where in the unit's progress it begins and ends; `stage`:
+        of another name than the curve's."""
+        stage = stage or name
+        failed = self.folder.load_checkpoint(f"{stage}-failed")
         if failed is not None:
             return nothing([name], failed[1]["why"])
         try:
-            return self._bent(name, fraction)
+            return self._bent(name, fraction, stage)
         except CorruptFile:
             raise
         except FAULTS as fault:
             # with what it has logged, so that the log is one
             why = reason(fault)
-            self.folder.save_checkpoint(f"{name}-failed", {}, {"why": why})
+            self.folder.save_checkpoint(f"{stage}-failed", {}, {"why": why})
             return nothing([name], why)
 
-    def _bent(self, name: str, fraction: tuple[float, float]) -> Row:
+    def _bent(self, name: str, fraction: tuple[float, float], stage: str) -> Row:
         """A curve, its bends trained on its mean loss by the one loop."""
         curve = self.baselines.curves[name]
         ends = self.ends
@@ -170,7 +197,7 @@ class Ways:
         seed = self.seed
         sgd = bend_sgd(self.landscape, ends, curve, baselines.gradients, seed, self.adam)
         bends, sgd = trained_bends(
-            self.folder, name, self.landscape, ends, curve, sgd, seed, fraction
+            self.folder, stage, self.landscape, ends, curve, sgd, seed, fraction
         )
         t = evenly_spaced(baselines.dense, ends.device)
         along = profile_to_the_top(self.landscape, partial(curve_points, curve, ends, bends), t)
@@ -182,6 +209,11 @@ class Ways:
             length_ratio=length_ratio(curve, ends, bends),
         )
         return {name: row, "curves": {name: along.curves()}}
+
+
+def _is_lower(curve: Row, other: Row) -> bool:
+    value, before = curve["barrier"]["value"], other["barrier"]["value"]
+    return value is not None and (before is None or value < before)
 
 
 def bend_sgd(

@@ -12,7 +12,7 @@ from sgdtheory.paths.path import FoundPath
 from sgdtheory.paths.profile import Profile
 from sgdtheory.paths.saddle_index import saddle_index
 from sgdtheory.paths.search import PathMethod, Progress
-from sgdtheory.paths.verdict import verdict_of
+from sgdtheory.paths.verdict import doubts_of, is_flat, verdict_of
 from sgdtheory.paths.ways import lowest_way
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName
 from sgdtheory.roles.examples import count_of, is_scored
@@ -53,6 +53,8 @@ def join(
         row |= _examples(landscape, found.along)
         row |= ensembling(landscape, found.path, found.along)
     row["lowest_way"] = lowest_way(row)
+    if is_scored(landscape) and not doubts_of(landscape, found.along):
+        _lengthen(row, ways, progress)
     row["verdict"] = verdict_of(landscape, found.along, row)
     tensors = {"path": found.path.pivots, "t": found.path.arcs, **ways.renumbering()}
     return row, tensors
@@ -116,6 +118,18 @@ def _add_other_ways(row: Row, ways: Ways, progress: EdgeProgress) -> None:
     for of_way in columns:
         row["curves"] |= of_way.pop("curves", {})
         row |= of_way
+
+
+def _lengthen(row: Row, ways: Ways, progress: EdgeProgress) -> None:
+    """Bézier curves of more gradients and bends, while no way joins the pair."""
+    if row["bezier"] is None:
+        return
+    for baselines in ways.baselines.lengthened:
+        if is_flat(row):
+            return
+        longer = replace(ways, baselines=baselines)
+        row |= longer.longer_bezier(row, (progress.aligned, progress.bent))
+        row["lowest_way"] = lowest_way(row)
 
 
 def _lines(ways: Ways) -> list[Row]:
