@@ -150,7 +150,7 @@ def test_no_snapshot_has_sgds_edge_beside_another_optimiser(sgd: SGD, tmp_path: 
     folder = UnitFolder(tmp_path, Unit("unit", {"name": "unit"}))
     bowl, theta = Quadratic((2.0,)), torch.ones(1, 1)
     folder.keep_snapshot(1, theta)
-    _, rows = along(folder, bowl, sgd, (1,), theta)
+    _, rows = along(folder, bowl, sgd, 1, theta)
     (row,) = rows["snapshots"]
     assert row["edge_of_stability"] is None and row["edge_of_stability_why"]
     _, gradients = value_and_grad(bowl, theta)
