@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.diagnostics.blocks import Expressions, beside_blocks, refuse_unmatched
-from sgdtheory.diagnostics.noise_beside_hessian import Draws, beside_hessian
+from sgdtheory.diagnostics.noise_beside_hessian import beside_hessian
+from sgdtheory.diagnostics.noise_draws import Draws
 from sgdtheory.geometry.gradient_noise import example_gradients, is_additive, noise_vectors
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
@@ -69,17 +70,16 @@ class Noise:
 
     def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         draws = self._draws(landscape, theta)
-        gram = (draws.rows @ draws.rows.T).cpu()  # [K, K]
-        trace = float(gram.trace()) / max(1, len(gram))
+        trace = float(draws.sizes.sum()) / max(1, len(draws))
         if not trace > 0:
             return _no_columns(trace)
         examples = None
         if not states_noise(landscape):
-            examples = len(gram)
-        weights = _weights(examples, len(gram), self.seed)
-        shares = _shares(gram, weights, draws.exact)
-        ranks = _ranks(gram, theta.numel(), examples, draws.exact)
-        beside = self._beside_hessian(landscape, theta, draws, gram, weights)
+            examples = len(draws)
+        weights = _weights(examples, len(draws), self.seed)
+        shares = _shares(draws, weights)
+        ranks = _ranks(draws, examples)
+        beside = self._beside_hessian(landscape, theta, draws, weights)
         return shares | ranks | beside
 
     def _draws(self, landscape: Landscape, theta: Tensor) -> Draws:
@@ -105,7 +105,7 @@ class Noise:
         return Draws(rows * unbiased**0.5, exact=False)
 
     def _beside_hessian(
-        self, landscape: Landscape, theta: Tensor, draws: Draws, gram: Tensor, weights: Array
+        self, landscape: Landscape, theta: Tensor, draws: Draws, weights: Array
     ) -> dict[str, Measured]:
         n = theta.numel()
         if n > self.dense:
@@ -113,7 +113,7 @@ class Noise:
                 f"needs all of the Hessian: {n:,} parameters are more than dense={self.dense:,}"
             )
             return {"noise_hessian_cosine": too_large, "noise_power_law": too_large}
-        return beside_hessian(landscape, theta, draws, gram, weights, self.flat)
+        return beside_hessian(landscape, theta, draws, weights, self.flat)
 
 
 def _no_columns(trace: float) -> dict[str, Measured]:
@@ -132,53 +132,50 @@ def _no_columns(trace: float) -> dict[str, Measured]:
     }
 
 
-def _shares(gram: Tensor, weights: Array, exact: bool) -> dict[str, Measured]:
+def _shares(draws: Draws, weights: Array) -> dict[str, Measured]:
     """Tr C and the share of the top ten directions, which are the same in all resamples: right to
     first order."""
-    sizes = gram.diagonal().numpy()
-    values, states = torch.linalg.eigh(gram)
-    squares = values[-TOP:] * states[:, -TOP:].square()
-    inside = squares.sum(1).numpy()  # Σ_j (g_i·u_j)² [K]
-    traces = weights @ sizes
-    share = of_resamples(weights @ inside / traces)
-    if not exact and share.value is not None:
-        outside = (_share_of_others(gram, 0) + _share_of_others(gram, 1)) / 2
+    traces = weights @ draws.sizes
+    share = of_resamples(weights @ _inside(draws, draws) / traces)
+    if not draws.exact and share.value is not None:
+        halves = [Draws(draws.rows[k::2], exact=False) for k in (0, 1)]
+        outside = (_share_of_others(*halves) + _share_of_others(*reversed(halves))) / 2
         middle = (share.value + outside) / 2
         half_difference = (share.value - outside) / 2
         error = np.hypot(share.stderr or 0.0, half_difference)
         share = Measured(middle, float(error))
-    trace = of_resamples(traces / len(gram))
+    trace = of_resamples(traces / len(draws))
     return {"noise_trace": trace, "noise_top10_share": share}
 
 
-def _share_of_others(gram: Tensor, first: int) -> float:
-    """The share of Tr C of every other draw in the top ten directions of the rest."""
-    these = slice(first, None, 2)
-    those = slice(1 - first, None, 2)
-    values, states = torch.linalg.eigh(gram[these, these])
-    across = gram[those, these] @ states[:, -TOP:]  # √λ_j (g_i·u_j)
-    top = values[-TOP:].clamp_min(1e-300)
-    inside = (across.square() / top).sum()
-    trace = gram[those, those].trace()
-    return float(inside / trace)
+def _inside(draws: Draws, others: Draws) -> Array:
+    """Σ_j (g·u_j)² of each of K draws, u_j the top ten directions of others, [K]."""
+    across = draws.rows @ others.directions(TOP)
+    inside: Array = across.square().sum(1).cpu().numpy()
+    return inside
 
 
-def _ranks(gram: Tensor, n: int, examples: int | None, exact: bool) -> dict[str, Measured]:
+def _share_of_others(draws: Draws, others: Draws) -> float:
+    """The share of Tr C of draws in the top ten directions of others."""
+    return float(_inside(draws, others).sum() / draws.sizes.sum())
+
+
+def _ranks(draws: Draws, examples: int | None) -> dict[str, Measured]:
     """How many eigenvalues are not rounding; of draws that are not all there is no number where
     half of them have fewer, for more would have more."""
     eps = float(torch.finfo(torch.float64).eps)
     single = float(torch.finfo(torch.float32).eps)
-    values = torch.linalg.eigvalsh(gram)
-    of_half = values  # all that there are have as many whatever is drawn
-    if not exact and examples is not None:
-        of_half = torch.linalg.eigvalsh(gram[::2, ::2])
+    of_half = draws  # all that there are have as many whatever is drawn
+    if not draws.exact and examples is not None:
+        of_half = Draws(draws.rows[::2], exact=False)
+    n = draws.rows.shape[1]
 
     def rank(rounding: float) -> Measured:
-        found = _count_above(values, n * rounding)
-        if _count_above(of_half, n * rounding) == found:
+        found = _count_above(draws.values, n * rounding)
+        if _count_above(of_half.values, n * rounding) == found:
             return Measured(found)
         return Measured.nothing(
-            f"{found} of {len(gram)} draws, and fewer of half of them: more would have more"
+            f"{found} of {len(draws)} draws, and fewer of half of them: more would have more"
         )
 
     count = Measured.nothing("C is stated, not measured from examples")

@@ -1,12 +1,10 @@
 """The covariance of the gradient noise beside all of the Hessian: how similar the two are, and the
 law between their sizes by direction."""
 
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from torch import Tensor
 
+from sgdtheory.diagnostics.noise_draws import Draws
 from sgdtheory.geometry.hessian import hessian
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.facts import decay_of_curvature
@@ -15,27 +13,19 @@ from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.power_law import binned_exponent
 
 
-class Draws(NamedTuple):
-    """Draws of the noise with C = GᵀG/K; `exact` when they are all examples there are."""
-
-    rows: Tensor  # G [K, n], float64
-    exact: bool
-
-
 def beside_hessian(
-    landscape: Landscape, theta: Tensor, draws: Draws, gram: Tensor, weights: Array, flat: float
+    landscape: Landscape, theta: Tensor, draws: Draws, weights: Array, flat: float
 ) -> dict[str, Measured]:
-    """cos(C, H) and γ at a point [n]; `gram` GGᵀ [K, K], `weights` of the draws in the sample and
-    its resamples [1 + R, K]."""
+    """cos(C, H) and γ at a point [n]; `weights` of the draws in the sample and its resamples
+    [1 + R, K]."""
     curvature = hessian(landscape, theta)
     products = ((draws.rows @ curvature) * draws.rows).sum(1)
     along = products.cpu().numpy()  # g·Hg [K]
     size = max(float(curvature.norm()), 1e-300)  # ‖H‖
-    squares = gram.square().numpy()
     if draws.exact:
-        cosine = _of_all(along, squares, size, weights)
+        cosine = _of_all(along, draws.resampled(weights), size, weights)
     else:
-        cosine = _of_some(along, squares, size)
+        cosine = _of_some(along, draws.squares - draws.sizes**2, size)
     decay = decay_of_curvature(landscape)
     return {
         "noise_hessian_cosine": cosine,
@@ -43,25 +33,22 @@ def beside_hessian(
     }
 
 
-def _of_all(along: Array, squares: Array, size: float, weights: Array) -> Measured:
-    """⟨g·Hg⟩/(‖C‖‖H‖) of all examples; `along` g·Hg [K], `squares` (g_i·g_j)² [K, K], `size`
-    ‖H‖."""
+def _of_all(along: Array, resampled: Array, size: float, weights: Array) -> Measured:
+    """⟨g·Hg⟩/(‖C‖‖H‖) of all examples; `along` g·Hg [K], `resampled` K²‖C‖² [1 + R], `size` ‖H‖."""
     count = len(along)
-    resampled = weights @ squares
-    sizes = np.einsum("rk,rk->r", resampled, weights)
-    norms = sizes**0.5 / count  # ‖C‖ [1 + R]
+    norms = resampled.clip(0) ** 0.5 / count  # ‖C‖ [1 + R]
     cosines = weights @ along / count / norms / size
     return of_resamples(cosines)
 
 
-def _of_some(along: Array, squares: Array, size: float) -> Measured:
+def _of_some(along: Array, of_others: Array, size: float) -> Measured:
     """The same of K draws: ‖C‖² is ⟨(g_i·g_j)²⟩ over pairs of different draws, for a draw beside
-    itself adds ⟨|g|⁴⟩/K. The error is a jackknife's, whose resamples hold no draw twice either.
+    itself adds ⟨|g|⁴⟩/K; `of_others` Σ_{j≠i} (g_i·g_j)² [K]. The error is a jackknife's, whose
+    resamples hold no draw twice either.
     """
     count = len(along)
     if count < 3:
         return Measured.nothing("fewer than three draws")
-    of_others = squares.sum(1) - squares.diagonal()  # Σ_{j≠i} (g_i·g_j)² [K]
     total = of_others.sum()
     norm = (total / (count * (count - 1))) ** 0.5
     left = total - 2 * of_others  # without draw i

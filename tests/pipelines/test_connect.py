@@ -110,10 +110,11 @@ def test_the_measured_rates_are_in_the_results(trained: Path) -> None:
     assert "learning_rate: auto" in (path / "config.yaml").read_text(encoding="utf-8")
     for edge in results(trained)["edges"]:
         assert all(0 < edge[way]["learning_rate"] < inf for way in ("path", "bezier", "chain"))
-        # max Σw² is 1 of a chain, 9/32 of a Bézier curve with two bends
-        assert edge["bezier"]["learning_rate"] == pytest.approx(
-            32 / 9 * edge["chain"]["learning_rate"]
-        )
+        # max Σw² is 1 of a chain, 9/32 of a Bézier curve with two bends; of more, it was longer
+        if edge["bezier"]["bends"] == 2:
+            assert edge["bezier"]["learning_rate"] == pytest.approx(
+                32 / 9 * edge["chain"]["learning_rate"]
+            )
 
 
 def test_paths_are_loaded_in_a_notebook(trained: Path) -> None:
