@@ -275,6 +275,14 @@ def test_claims(barriers: list[float], errors: list[float], holds: list[bool]) -
     assert [claim.holds for claim in claims] == holds
 
 
+@pytest.mark.parametrize("errors", [[0.03, 0.01, 0.001], [0.2, 0.1, 0.011], [0.2, 0.1, 0.03]])
+def test_errors_that_reach_over_the_bar_leave_it_open(errors: list[float]) -> None:
+    """A rise of .011 ± .006 is within two standard errors of .02, and so are .03 and .026."""
+    rows = [{**row, "error_stderr": 0.006} for row in spawn_rows([1.0, 0.3, 0.05], errors)]
+    _, stable = claims_of("mlp", rows)
+    assert stable.holds is None and "raise systems.mlp.pairs" in stable.measured.why
+
+
 def test_the_study_end_to_end(sgdtheory: Callable[..., Said]) -> None:
     words = ["systems.bowl.pairs=1000", "systems.bowl.spawn=[0,50]", "systems.mlp.spawn=[0,75]"]
     small = ["systems.mlp.sgd.steps=80", "systems.mlp.pairs=2", "systems.mlp.dense=5"]
