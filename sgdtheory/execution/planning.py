@@ -1,7 +1,7 @@
 """What a task would do and cost, before anything is done."""
 
 from sgdtheory.execution.machine import prepare_process
-from sgdtheory.runs.run import Pipeline, PlansUnits
+from sgdtheory.runs.run import LeavesOut, Pipeline, PlansUnits
 from sgdtheory.runs.task import Plan, Task
 from sgdtheory.runs.unit import Estimate
 
@@ -42,6 +42,7 @@ def plan(task: Task) -> Plan:
         workers=workers,
         costs=[(name, cost.seconds) for name, cost in costs],
         checks=checks,
+        not_counted=task.pipeline.not_counted if isinstance(task.pipeline, LeavesOut) else "",
     )
 
 

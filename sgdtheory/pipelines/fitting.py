@@ -35,9 +35,7 @@ def run_until_fitted(
     is what SGD sees of it; so many `snapshots` are kept of the last training.
     """
     loss = inf
-    most = sgd.length
-    if sgd.steps == "auto" and is_scored(landscape):
-        most = MOST * sgd.length
+    most = most_steps(sgd, landscape)
     steps, stage = sgd.length, "train"
     while True:
         tried = replace(sgd, steps=steps)
@@ -50,6 +48,19 @@ def run_until_fitted(
             return cloud, done
         steps *= 2
         stage = f"train-{steps}"
+
+
+def most_steps(sgd: SGD, landscape: Landscape) -> int:
+    """How many steps the last training may have."""
+    return MOST * sgd.length if sgd.steps == "auto" and is_scored(landscape) else sgd.length
+
+
+def longer_in_words(sgd: SGD) -> str:
+    """What may come after the usual number of steps."""
+    return (
+        f"trainings with a training error of {100 * FITTED:g} % or more after {sgd.length:,} steps are "
+        f"done anew with twice as many, up to {MOST * sgd.length:,}"
+    )
 
 
 def _training_score(landscape: Landscape, cloud: Cloud) -> tuple[float, float]:

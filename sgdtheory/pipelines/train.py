@@ -19,7 +19,7 @@ from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
-from sgdtheory.pipelines.fitting import run_until_fitted
+from sgdtheory.pipelines.fitting import longer_in_words, most_steps, run_until_fitted
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.pipelines.start import Snapshot
@@ -101,6 +101,13 @@ class Train:
                 cloud = start.expand(points, -1)
                 costs.append((unit.name, cost_of(diagnostic, self.landscape, cloud)))
         return costs
+
+    @property
+    def not_counted(self) -> str:
+        """Longer trainings of what does not fit its data."""
+        if most_steps(self.sgd, self.landscape) == self.sgd.length:
+            return ""
+        return f"with sgd.steps=auto {longer_in_words(self.sgd)}"
 
     def to_come(self, run: Run) -> list[str]:
         """The diagnostics that are asked for when the minima are found."""

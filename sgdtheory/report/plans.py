@@ -25,6 +25,8 @@ def show_plan(plan: "Plan") -> None:
         cost = f"{duration(plan.seconds)}, {size(plan.memory)} of memory, {size(plan.disk)} on disk"
         tell(f"{units}: {pending} to do on {workers} = {cost}")
         print_prose([f"to do: {line}" for line in _by_kind(plan.costs)])
+        if plan.not_counted:
+            print_prose([f"not counted: {plan.not_counted}"])
     print_prose([f"self-check: {check}" for check in plan.checks])
     tell(f"in {plan.path}")
     tell("nothing was done")

@@ -75,6 +75,16 @@ class ForeseesUnits(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A pipeline whose plan does not count all that may have to be done."""
+
+    @property
+    def not_counted(self) -> str:
+        """What that is, in words; empty where it is nothing."""
+        ...
+
+
 def to_come(pipeline: Pipeline, run: "Run") -> list[str]:
     """The names of the units that a pipeline will ask for later, as far as they are known."""
     return pipeline.to_come(run) if isinstance(pipeline, ForeseesUnits) else []

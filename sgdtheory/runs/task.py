@@ -133,6 +133,7 @@ class Plan(NamedTuple):
     workers: int
     costs: list[tuple[str, float]]  # names of the units to do, and their seconds
     checks: list[str]  # what landscapes say of themselves
+    not_counted: str  # what else may have to be done
 
 
 def _slug(science: Json) -> str:

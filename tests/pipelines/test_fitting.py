@@ -134,3 +134,11 @@ def test_interrupted_in_any_training_it_has_the_same_bits(
     assert tensors["steps"].tolist() == [0, sgd.length // 2, sgd.length]
     assert torch.equal(tensors["snapshots"][-1:], whole)
     assert [row["step"] for row in facts["snapshots"]] == tensors["steps"].tolist()
+
+
+def test_a_dry_run_says_what_it_does_not_count(sgdtheory: Any) -> None:
+    few = ["model=mlp", "minima=1", "--dry-run"]
+    said = sgdtheory("train", *few).out
+    assert "not counted: with sgd.steps=auto trainings with a training error of 1 %" in said
+    assert "not counted" not in sgdtheory("train", *few, "sgd.steps=20").out
+    assert "not counted" not in sgdtheory("train", "landscape=ring", "--dry-run").out
