@@ -58,8 +58,8 @@ def most_steps(sgd: SGD, landscape: Landscape) -> int:
 def longer_in_words(sgd: SGD) -> str:
     """What may come after the usual number of steps."""
     return (
-        f"trainings with a training error of {100 * FITTED:g} % or more after {sgd.length:,} steps are "
-        f"done anew with twice as many, up to {MOST * sgd.length:,}"
+        f"trainings with a training error of {100 * FITTED:g} % or more after {sgd.length:,} "
+        f"steps are done anew with twice as many, up to {MOST * sgd.length:,}"
     )
 
 
