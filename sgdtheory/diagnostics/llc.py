@@ -152,12 +152,7 @@ class LearningCoefficient:
 def most_of(landscape: Landscape, theta: Tensor) -> float:
     """½ for each direction of θ [n] with curvature, ¼ for each without: along these the loss rises
     as the fourth power or more slowly, and the volume below ε is at least that of both, ε^(r/2)
-    and ε^((d − r)/4).
-
-    >>> from sgdtheory.landscapes.quadratic import Quadratic
-    >>> most_of(Quadratic((4.0, 1e-6, 0.0)), torch.zeros(3))
-    1.25
-    """
+    and ε^((d − r)/4)."""
     curvatures = torch.linalg.eigvalsh(hessian(landscape, theta.double())).abs()
     level = int((curvatures <= LEVEL * curvatures.max()).sum())
     return (len(curvatures) - level) / 2 + level / 4
