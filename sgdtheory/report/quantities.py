@@ -31,12 +31,7 @@ def quantities_of(runs: Sequence[Brief]) -> list[Quantity]:
 
 def labels_of(quantities: Sequence[Quantity], taken: Sequence[str] = ()) -> Mapping[Quantity, str]:
     """What each is called: by its claim, and by its command where another one, or one of the names
-    that are `taken`, is called the same.
-
-    >>> rise, error = Quantity("connect", "test_error"), Quantity("train", "test_error")
-    >>> list(labels_of([rise, error, Quantity("connect", "connected")]).values())
-    ['connect test_error', 'train test_error', 'connected']
-    """
+    that are `taken`, is called the same."""
     counted = Counter(quantity.name for quantity in quantities)
     labels = {}
     for quantity in quantities:
