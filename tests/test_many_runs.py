@@ -12,7 +12,8 @@ import pytest
 from sgdtheory.errors import UserError
 from sgdtheory.report.compared import compare, means_table, runs_csv, summaries_of
 from sgdtheory.report.drawing import show_report
-from sgdtheory.report.many_runs import Brief, brief, groups_of
+from sgdtheory.report.many_runs import Brief, brief, groups_of, row_of
+from sgdtheory.report.quantities import quantities_of
 from sgdtheory.report.status import show_status
 from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.over_seeds import interquartile_mean, over_seeds
@@ -79,7 +80,7 @@ def test_points_that_a_run_began_with_are_a_sample_and_their_number_is_not(tmp_p
 
 def test_means_are_over_seeds(runs: list[Path]) -> None:
     groups = groups_of(briefs(runs))
-    found = means_table(groups, ["test_error"])
+    found = means_table(groups, quantities_of(briefs(runs)))
     assert found.headings == ["group", "runs", "seeds", "test error", "headline holds"]
     error = 100 * np.std(ERRORS["mlp"], ddof=1) / 2
     assert found.rows[0] == ["model=mlp", "4", "0, 1, 2, 3", f"35 ± {error:.0f} %", "3 of 4"]
@@ -142,6 +143,64 @@ def test_runs_that_differ_are_told_apart_by_name(tmp_path: Path) -> None:
     assert re.findall("<th[^>]*>(.*?)</th>", differences[0])[1:] == list(given)
     settings = [re.findall("<td>(.*?)</td>", row) for row in differences[1:]]
     assert ["mlp", "linear"] in [values for _, *values in settings]
+
+
+def rewritten(path: Path, study: str | None, command: str, **of_config: object) -> Path:
+    """The same run of another command or study, and with other settings at the top."""
+    results = Folder(path).read_json("results.json")
+    results |= {"command": command, "study": study and {"name": study}}
+    Folder(path).write_json("results.json", results)
+    settings = "".join(f"{key}: {value}\n" for key, value in of_config.items())
+    Folder(path).write_text("config.yaml", f"seed: 0\n{settings}")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "called"),
+    [
+        (("connect", None), ("train", None), ["connect test_error", "train test_error"]),
+        (("study", "a"), ("study", "b"), ["study a test_error", "study b test_error"]),
+        (("study", "a"), ("study", "a"), ["test_error"]),
+    ],
+)
+def test_a_column_is_of_one_quantity(
+    first: tuple[str, str | None],
+    second: tuple[str, str | None],
+    called: list[str],
+    tmp_path: Path,
+) -> None:
+    """A claim's name is a command's or a study's own: the rise at a saddle is no test error."""
+    paths = []
+    for k, (command, study) in enumerate((first, second)):
+        path = write_run(tmp_path / f"r{k}", "mlp", 0, 0.1 + 0.1 * k)
+        paths.append(rewritten(path, study, command))
+    rows = list(csv.DictReader(io.StringIO(runs_csv(paths))))
+    columns = [name for name in rows[0] if name.endswith("test_error")]
+    assert columns == called
+    values = [[row[name] for row in rows] for name in columns]
+    assert values == ([["0.1", ""], ["", "0.2"]] if len(called) > 1 else [["0.1", "0.2"]])
+    text = compare(paths, None).read_text(encoding="utf-8")
+    heading = "hat they say" if len(called) > 1 else "hat each says"
+    titles = re.findall("<th[^>]*>(.*?)</th>", table_after(text, heading)[0])
+    assert titles[-len(called) :] == [name.replace("_", " ") for name in called]
+    groups = groups_of(briefs(paths))
+    assert len(means_table(groups, quantities_of(briefs(paths))).rows) == len(called)
+
+
+def test_a_claim_that_is_called_as_a_setting_has_a_column_of_its_own(tmp_path: Path) -> None:
+    paths = [
+        rewritten(write_run(tmp_path / f"r{k}", "mlp", 0, 0.1), None, "train", test_error=k)
+        for k in range(2)
+    ]
+    rows = list(csv.DictReader(io.StringIO(runs_csv(paths))))
+    assert [row["test_error"] for row in rows] == ["0", "1"]
+    assert [row["train test_error"] for row in rows] == ["0.1", "0.1"]
+
+
+def test_the_table_of_runs_tells_studies_apart(tmp_path: Path) -> None:
+    path = rewritten(write_run(tmp_path / "r", "mlp", 0, 0.1), "a", "study")
+    assert row_of(path)["study"] == "a"
+    assert row_of(write_run(tmp_path / "s", "mlp", 0, 0.1))["study"] is None
 
 
 def table_after(page: str, heading: str) -> list[str]:

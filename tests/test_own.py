@@ -176,6 +176,14 @@ def test_a_temperature_is_measured(own: Network, ends: tuple[nn.Module, nn.Modul
         (lambda own: sgdtheory.landscape(net, SPLIT, weight_decay=float("nan")), "not negative"),
         (lambda own: sgdtheory.landscape(net, (X, X[:, 0])), "use landscape.loss=mse"),
         (lambda own: sgdtheory.connect(own, torch.zeros(3), torch.zeros(3)), "a point of this"),
+        (
+            lambda own: sgdtheory.connect(own, *torch.zeros(2, own.dim, dtype=torch.int64)),
+            "a point of this landscape is of float64, float32, bfloat16 or float16, not int64",
+        ),
+        (
+            lambda own: sgdtheory.diagnose(own, torch.zeros(1, own.dim, dtype=torch.complex64)),
+            "not complex64; give it as floating-point numbers",
+        ),
         (lambda own: sgdtheory.connect(own, {}, {}), "the state dict has no 0.weight"),
         (
             lambda own: sgdtheory.diagnose(own, [nn.Sequential(*net(), nn.Linear(3, 3))]),

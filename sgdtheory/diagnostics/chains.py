@@ -117,9 +117,9 @@ def missing_by_spring(chains: Chains, stiffer: Chains) -> float:
 
     A direction of curvature h has ½(1 − p) of its ½, p = γT/(h + γT), and at 2γ it loses a further
     Δ = ½p(1 − p)/(1 + p). So of bowls of one curvature λ̂Δ/(λ̂ − 2Δ) = ½p of each direction is
-    missing, and of others at least that, for it is convex in Δ/λ̂. Flat directions, where the
-    spring has all of the energy and the loss none, have Δ = 0 and miss nothing. Infinite from
-    Δ = ½λ̂ on, where λ̂ is as 1/γ.
+    missing, and of others at least that, for it is convex in Δ/λ̂. A lower bound: in flat
+    directions the spring has all of the energy, Δ = 0, and nothing is missing, but so it is in
+    those of h ≪ γT, which miss ½. Infinite from Δ = ½λ̂ on, where λ̂ is as 1/γ.
     """
     found = chains.coefficient().value
     change = over_chains(chains.excess - stiffer.excess).value

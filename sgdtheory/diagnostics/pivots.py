@@ -16,7 +16,7 @@ DRAWN = {  # columns that have a panel of their own, with the words on their axi
     "top_eigenvalue": "largest eigenvalue of the Hessian",
     "trace": "Tr H",
     "noise_trace": "Tr C",
-    "sharpness": "sharpness (Keskar et al., metric 2.1)",
+    "sharpness": "sharpness (Keskar et al., metric 2.1), at least",
 }
 
 

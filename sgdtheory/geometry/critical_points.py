@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64
 FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
 ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
+ROUNDED = 1e-12  # of h_max: a curvature that is rounding, in float64
 LEAST_GAIN = 1e-4  # of the predicted reduction: a step that gains less is not taken
 
 
@@ -67,9 +68,11 @@ class CriticalPoint:
 
     @property
     def margin(self) -> float:
-        """The smallest |eigenvalue| over h_max: smaller errors of eigenvalues leave the index as it
-        is."""
-        return float(self.spectrum.abs().min()) / self.top
+        """The smallest |eigenvalue| over h_max, but for those that are 0 to rounding, as along a
+        symmetry: smaller errors of eigenvalues leave the index as it is. 0 where all are."""
+        sizes = self.spectrum.abs() / self.top
+        curved = sizes[sizes > ROUNDED]
+        return float(curved.min()) if len(curved) else 0.0
 
 
 def kind_of(gradient_norm: float, gradient_curvature: float | None, top: float) -> Kind:

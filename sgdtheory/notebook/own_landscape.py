@@ -23,7 +23,13 @@ from sgdtheory.notebook.original import refuse_other_function
 from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.pipelines.checkpoints.checkpoint import AS_FOUND
 from sgdtheory.pipelines.checkpoints.state_dict import same_bits
-from sgdtheory.pipelines.checkpoints.weights import weights_in
+from sgdtheory.pipelines.checkpoints.weights import (
+    NARROW,
+    WIDE,
+    has_plain_numbers,
+    kind_of,
+    weights_in,
+)
 from sgdtheory.pipelines.minima_file import are_own
 from sgdtheory.protocol import Landscape, TensorsByName
 from sgdtheory.roles.facts import constants_of, device_of, title_of
@@ -180,6 +186,11 @@ def point_of(landscape: Landscape, point: Tensor | nn.Module | Tensors) -> Tenso
         if vector.shape != (landscape.dim,):
             shape = list(vector.shape)
             raise UserError(f"a point of this landscape is [{landscape.dim}], not {shape}")
+        if vector.dtype not in (*WIDE, *NARROW) or not has_plain_numbers(vector):
+            raise UserError(
+                f"a point of this landscape is of float64, float32, bfloat16 or float16, not "
+                f"{kind_of(vector)}; give it as floating-point numbers (.float())"
+            )
         return vector.to(device_of(landscape))
     if not isinstance(landscape, Network):
         raise UserError(f"{title_of(landscape)} has no module: a point of it is a vector [n]")

@@ -1,5 +1,6 @@
 """What a graph of minima says: whether they are connected, and when that cannot be said."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,6 +28,7 @@ class Findings:
     or fewer where some failed.
 
     `named`: whether these pairs were asked for by name; else they are a tree over all points.
+    `given`: the number that each point had where it was given, where points were given twice.
 
     """
 
@@ -37,6 +39,12 @@ class Findings:
     ends: set[int]
     named: bool
     wanted: int
+    given: Sequence[int] = ()
+
+    def _number(self, i: int) -> str:
+        """Of a point, here and where it was given."""
+        given = self.given[i] if self.given else i
+        return str(i) if given == i else f"{i} (given as {given})"
 
     def claims(self) -> list[Claim]:
         """The headline first."""
@@ -67,7 +75,7 @@ class Findings:
         more = ""
         if others:
             more = f", and so for {len(others)} more"
-        return f"minimum {first} is not trained: {reasons[first]}{more}"
+        return f"minimum {self._number(first)} is not trained: {reasons[first]}{more}"
 
     @property
     def _what(self) -> str:
@@ -168,7 +176,10 @@ class Findings:
             aligned = row.get("aligned") or {}
             if aligned.get("same_function"):
                 i, j = row["pair"]
-                words += f"; {i} and {j} are the same function up to a renumbering of hidden units"
+                one, other = self._number(i), self._number(j)
+                words += (
+                    f"; {one} and {other} are the same function up to a renumbering of hidden units"
+                )
         return words
 
     def _missing(self) -> str:

@@ -174,7 +174,7 @@ class Connect:
         if points := points_of(self.diagnostic, self.landscape, on_paths, run):
             tables["points"] = points
             numbers["plots"] = pictures(points)
-        claims = graph.claims(self.landscape, self.nodes, self._asked)
+        claims = graph.claims(self.landscape, self._distinct, self._asked)
         claims += merged_claims(self._distinct)
         return Results(claims, tables, numbers, clouds)
 

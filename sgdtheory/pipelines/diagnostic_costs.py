@@ -10,6 +10,7 @@ from sgdtheory.diagnostics.llc import LearningCoefficient
 from sgdtheory.diagnostics.noise import Noise
 from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.diagnostics.spectrum import Spectrum
+from sgdtheory.geometry.hessian import DIAGONALISED
 from sgdtheory.optim.cost import estimate_score
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
@@ -44,7 +45,8 @@ def _gradients(measured: Diagnostic, landscape: Landscape) -> float:
         return PRODUCT * (1.0 + measured.steps)
     if isinstance(measured, LearningCoefficient):
         runs = 3.0 if measured.localisation else 2.0  # half the step, and twice the spring
-        return runs * measured.chains * (measured.burn_in + measured.steps)
+        whole = landscape.dim if landscape.dim <= DIAGONALISED and measured.localisation else 0
+        return runs * measured.chains * (measured.burn_in + measured.steps) + PRODUCT * whole
     if isinstance(measured, Edge):
         count = count_of(landscape) or measured.batch_size
         passes = measured.draws * measured.batch_size / count

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
-from torch import Tensor
-
 from sgdtheory.paths.claims import Findings
 from sgdtheory.paths.disconnectivity import disconnectivity
 from sgdtheory.paths.distinct_points import DistinctPoints
@@ -53,10 +51,13 @@ class GraphOfMinima:
         """The table of the edges."""
         return [{"pair": list(pair), **row} for pair, row in self.rows.items()]
 
-    def claims(self, landscape: Landscape, nodes: Tensor, asked: list[Pair] | None) -> list[Claim]:
-        """What is said of the graph of `nodes` [M, n]. Where pairs were asked for, they alone are
+    def claims(
+        self, landscape: Landscape, points: DistinctPoints, asked: list[Pair] | None
+    ) -> list[Claim]:
+        """What is said of the graph of distinct points. Where pairs were asked for, they alone are
         judged, not a tree."""
         rows = self.edge_rows
+        nodes = points.nodes
         count = len(nodes)
         if asked:
             ends = set(chain.from_iterable(asked))
@@ -65,8 +66,8 @@ class GraphOfMinima:
             ends = set(range(count))
             wanted = count - 1
             rows = [row for row in rows if tuple(row["pair"]) in self.tree]
-        findings = Findings(landscape, nodes, self.minima, rows, ends, bool(asked), wanted)
-        return findings.claims()
+        found = (landscape, nodes, self.minima, rows, ends, bool(asked), wanted, points.kept)
+        return Findings(*found).claims()
 
     def numbers(self) -> Json:
         """What the results hold of the graph as a whole."""
@@ -120,9 +121,11 @@ def merged_claims(distinct: DistinctPoints) -> list[Claim]:
     given = len(distinct.points)
     left = len(distinct.kept)
     pairs = ", ".join(f"{i} is {first} again" for i, first in again)
+    kept = ", ".join(map(str, distinct.kept))
+    numbers = f"0 to {left - 1} here are" if left > 1 else "0 here is"
     words = (
-        f"of {given} minima {left} are different points ({pairs}); each is taken "
-        f"once, numbered in this order"
+        f"of {given} minima {left} are different points (as given, {pairs}); each is taken once: "
+        f"{numbers} {kept} as given"
     )
     counted = Measured(float(left))
     expected = f"{given}, each another point"

@@ -13,15 +13,13 @@ from sgdtheory.report.many_runs import (
     Brief,
     Group,
     brief,
-    claims_of,
     differing,
     edges_connected,
     groups_of,
-    over,
-    rows_of,
     shared_words,
 )
 from sgdtheory.report.page import draw
+from sgdtheory.report.quantities import Quantity, labels_of, over, quantities_of, rows_of
 from sgdtheory.report.rendering import rendered
 from sgdtheory.report.stdio import tell
 from sgdtheory.report.terminal import print_prose, print_table
@@ -45,7 +43,7 @@ class Compared(NamedTuple):
     group: str
     headline: Row | None
     seed: str
-    numbers: list[str]  # the value of each claim, in the page's order
+    numbers: list[str]  # the value of each quantity, in the page's order
 
 
 def compare(paths: Sequence[Path], out: Path | None) -> Path:
@@ -60,14 +58,14 @@ def _groups(paths: Sequence[Path]) -> list[Group]:
 def _page(groups: Sequence[Group], out: Path | None) -> Path:
     runs = _runs_of(groups)
     out = out or _home(runs)
-    claims = claims_of(runs)
+    quantities = quantities_of(runs)
     many = len(groups) < len(runs)
     summaries: Rows = []
     means = None
     compared: Sequence[Group] = [Group(run.path.name, [run]) for run in runs]
     if many:
         summaries = list(summaries_of(groups))
-        means = means_table(groups, claims)
+        means = means_table(groups, quantities)
         compared = groups
     folder = Folder(out.parent)
     folder.write_text(f"{out.stem}.csv", csv_text(list(rows_of(groups))))
@@ -76,8 +74,8 @@ def _page(groups: Sequence[Group], out: Path | None) -> Path:
     page = rendered(
         "compare.html.j2",
         shared=" ".join(shared_words(runs)),
-        runs=list(_compared(groups, out, claims)),
-        claims=[name.replace("_", " ") for name in claims],
+        runs=list(_compared(groups, out, quantities)),
+        claims=_titles(quantities),
         groups=groups if many else [],
         means=means,
         summaries=_summaries_table(summaries) if many else None,
@@ -106,8 +104,8 @@ def show_compared(paths: Sequence[Path]) -> None:
     """What several runs of one command say together: their groups with means over seeds, and where
     the page is."""
     groups = _groups(paths)
-    claims = claims_of(_runs_of(groups))
-    found = means_table(groups, claims[:MOST_TOLD])
+    quantities = quantities_of(_runs_of(groups))
+    found = means_table(groups, quantities[:MOST_TOLD])
     print()
     firsts = [group.runs[0] for group in groups]
     shared = " ".join(shared_words(firsts))
@@ -132,7 +130,13 @@ def _root(path: Path) -> Path:
     return root
 
 
-def _compared(groups: Sequence[Group], out: Path, names: list[str]) -> Iterator[Compared]:
+def _titles(quantities: Sequence[Quantity]) -> list[str]:
+    return [label.replace("_", " ") for label in labels_of(quantities).values()]
+
+
+def _compared(
+    groups: Sequence[Group], out: Path, quantities: Sequence[Quantity]
+) -> Iterator[Compared]:
     count = sum(len(group.runs) for group in groups)
     for group in groups:
         for run in group.runs:
@@ -140,7 +144,7 @@ def _compared(groups: Sequence[Group], out: Path, names: list[str]) -> Iterator[
             if not page.exists() and count <= MOST_DRAWN:
                 draw(run.path)
             shown = page if page.exists() else run.path / "results.json"
-            claims = run.claims
+            claims = [quantity.of(run) for quantity in quantities]
             yield Compared(
                 run.path.name,
                 link_to(shown, out.parent),
@@ -148,19 +152,19 @@ def _compared(groups: Sequence[Group], out: Path, names: list[str]) -> Iterator[
                 group.name,
                 run.headline,
                 run.seed,
-                [claimed(claims[name]) if name in claims else "" for name in names],
+                [claimed(claim) if claim else "" for claim in claims],
             )
 
 
-def means_table(groups: Sequence[Group], claims: Sequence[str]) -> Table:
-    """A row a group: its seeds, the mean of each claim's number ± its error over seeds, and how
-    many runs hold."""
-    rows = [_means(group, claims) for group in groups]
+def means_table(groups: Sequence[Group], quantities: Sequence[Quantity]) -> Table:
+    """A row a group: its seeds, the mean of each quantity ± its error over seeds, and how many runs
+    hold."""
+    rows = [_means(group, quantities) for group in groups]
     headings = [
         "group",
         "runs",
         "seeds",
-        *(name.replace("_", " ") for name in claims),
+        *_titles(quantities),
         "headline holds",
         "edges connected",
     ]
@@ -173,11 +177,11 @@ def means_table(groups: Sequence[Group], claims: Sequence[str]) -> Table:
     return Table(names, body, [])
 
 
-def _means(group: Group, claims: Sequence[str]) -> list[str]:
+def _means(group: Group, quantities: Sequence[Quantity]) -> list[str]:
     means = []
-    for name in claims:
-        found = over_seeds(over(group, name)).mean
-        mean = {"name": name, "value": found.value, "stderr": found.stderr}
+    for quantity in quantities:
+        found = over_seeds(over(group, quantity)).mean
+        mean = {"name": quantity.name, "value": found.value, "stderr": found.stderr}
         means.append("" if found.value is None else claimed(mean))
     verdicts = [(run.headline or {}).get("holds") for run in group.runs]
     held = (
@@ -199,10 +203,10 @@ def summaries_of(groups: Sequence[Group]) -> Iterator[Row]:
     """A row for each number of each group of several runs: its mean, interquartile mean and
     interval over seeds; of connect runs the share of edges that are connected besides."""
     for group in groups:
-        for name in claims_of(group.runs):
-            values = over(group, name)
+        for quantity in quantities_of(group.runs):
+            values = over(group, quantity)
             if len(values) > 1:
-                yield _summary(group, name, over_seeds(values), values)
+                yield _summary(group, quantity.name, over_seeds(values), values)
         connected, edges = edges_connected(group)
         if edges:
             counted = share(connected, edges).columns("mean")

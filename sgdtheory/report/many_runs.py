@@ -2,7 +2,7 @@
 torch."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Brief(NamedTuple):
     """A finished run in short."""
 
     path: Path
-    command: str
+    command: str  # with the name of its study
     seed: str
     overrides: tuple[str, ...]
     settings: Settings  # but for SAMPLES
@@ -94,6 +94,7 @@ def row_of(path: Path) -> Row:
     return {
         "run": str(path),
         "command": manifest.get("command"),
+        "study": _study(results),
         "status": status,
         "why": why,
         "seed": manifest.get("seed"),
@@ -123,12 +124,23 @@ def brief(path: Path) -> Brief:
             overrides.append(word)
     return Brief(
         path,
-        str(results.get("command", manifest.get("command", ""))),
+        _command(manifest, results),
         str(results.get("seed", "–")),
         tuple(overrides),
         _settings(_config(path), str(path / "config.yaml")),
         results,
     )
+
+
+def _command(manifest: Json, results: Json) -> str:
+    """What was run: of two studies one claim's name may be of two quantities."""
+    command = str(results.get("command", manifest.get("command", "")))
+    return f"{command} {_study(results) or ''}".strip()
+
+
+def _study(results: Json) -> str | None:
+    name = (results.get("study") or {}).get("name")
+    return name and str(name)
 
 
 def unfinished(path: Path, manifest: Json) -> str:
@@ -247,43 +259,6 @@ def _by_settings(run: Brief, keys: Sequence[str]) -> str:
     if more > 0:
         shown.append(f"… {more} more")
     return " ".join(shown)
-
-
-def rows_of(groups: Sequence[Group]) -> Iterator[Row]:
-    """A row for each run, as --csv has it: what it is, its group, and each claim's number."""
-    runs = [run for group in groups for run in group.runs]
-    keys = differing(runs)
-    names = claims_of(runs)
-    for group in groups:
-        for run in group.runs:
-            row: Row = {
-                "run": str(run.path),
-                "command": run.command,
-                "group": group.name,
-                "seed": run.seed,
-                "holds": (run.headline or {}).get("holds"),
-            }
-            for name in names:
-                claim = run.claims.get(name, {})
-                row[name] = claim.get("value")
-                row[f"{name}_stderr"] = claim.get("stderr")
-            for key in keys:
-                row[key] = run.settings.get(key)
-            yield {**row, "seconds": run.results.get("seconds")}
-
-
-def claims_of(runs: Sequence[Brief]) -> list[str]:
-    """The names of all claims of runs, in the order in which they first appear."""
-    names: dict[str, None] = {}
-    for run in runs:
-        names |= dict.fromkeys(run.claims)
-    return list(names)
-
-
-def over(group: Group, name: str) -> list[float]:
-    """The values of a claim over the runs of a group that have one."""
-    values = [run.claims.get(name, {}).get("value") for run in group.runs]
-    return [float(value) for value in values if value is not None]
 
 
 def edges_connected(group: Group) -> tuple[int, int]:

@@ -50,8 +50,9 @@ class LearningCoefficients(Study):
 
     `systems`: by name, what is known, at n with the corrections of a finite n that it has.
     `learning_rates`: of the chains of the system `stepped`, up to where they must be refused.
-    `network` at each of `widths`, L-BFGS to the bottom first: λ̂, the heat capacity d⟨L⟩/dT of
-    Langevin noise, beside ½Tr C, that of SGD's at T = η/2b.
+    `network` at each of `widths`, L-BFGS to the bottom first: λ̂ in the spring, the heat capacity
+    d⟨L⟩/dT of Langevin noise to which curvatures below γT hardly add, beside ½Tr C, that of SGD's
+    at T = η/2b.
     """
 
     axes = ("systems", "learning_rates", "widths")
@@ -107,10 +108,10 @@ class LearningCoefficients(Study):
         assert states_learning_coefficient(landscape)
         known = landscape.learning_coefficient()
         if "learning_rate" not in case.settings:
-            row = coefficient_row(landscape, landscape.minima()[0], chains, known)
+            row = known_row(landscape, landscape.minima()[0], chains, known)
             return {"known": [row]}, {}
         chains = replace(chains, learning_rate=case.settings["learning_rate"])
-        row = coefficient_row(landscape, landscape.minima()[0], chains, known)
+        row = known_row(landscape, landscape.minima()[0], chains, known)
         return {"steps": [row]}, {}
 
     def _at_width(self, width: int, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
@@ -124,7 +125,7 @@ class LearningCoefficients(Study):
         folder.tell(0.2, "chains")
         chains = replace(self.chains, seed=key(self.seed, "width", width))
         theta = found[0]
-        row = coefficient_row(landscape, theta.float(), chains, landscape.dim / 2)
+        row = network_row(landscape, theta.float(), chains)
         trace, _ = per_sample_noise(landscape, theta, theta.new_zeros(0, landscape.dim))
         facts = {"parameters": landscape.dim, "noise": float(trace) / 2}
         return {"widths": [{**facts, **row}]}, {"minima": found}
@@ -169,11 +170,24 @@ class LearningCoefficients(Study):
         return estimate_descent(landscape, cloud, steps + more)
 
 
-def coefficient_row(
+def known_row(
     landscape: Landscape, theta: Tensor, chains: LearningCoefficient, known: float
 ) -> Row:
-    """λ̂ at θ [n], or why there is none, beside what is known."""
-    columns = columns_of(chains.sample(landscape, theta))
+    """λ̂ at θ [n] of a landscape of which it is known what is flat, or why there is none, beside
+    what is known."""
+    return _row(columns_of(chains.sample(landscape, theta), None), known)
+
+
+def network_row(landscape: Landscape, theta: Tensor, chains: LearningCoefficient) -> Row:
+    """λ̂ at θ [n], with what may be missing, beside d/2, and that in the spring."""
+    columns = columns_of(chains.sample(landscape, theta), chains.most(landscape, theta))
+    localised = columns["llc_localised"]
+    resolution = columns["llc_resolution"]
+    row = _row(columns, landscape.dim / 2)
+    return row_of(row, localised=localised, resolution=resolution)
+
+
+def _row(columns: Mapping[str, Measured], known: float) -> Row:
     named = {
         "coefficient": columns["local_learning_coefficient"],
         "r_hat": columns["llc_r_hat"],
@@ -188,9 +202,8 @@ def capacity_rows(widths: Rows) -> Rows:
     """Three rows for each width: Langevin's heat capacity, SGD's, and that of a regular minimum."""
     rows = []
     for row in widths:
-        coefficient = Measured.read(row, "coefficient")
         kinds = {
-            "Langevin: λ": coefficient,
+            "Langevin, in the spring": Measured.read(row, "localised"),
             "SGD: ½Tr C": Measured(row["noise"]),
             "regular: d/2": Measured(row["theory"]),
         }
@@ -230,10 +243,11 @@ PLOTS = [
     ),
     Plot(
         "widths",
-        "A wide network is more singular, and SGD's noise heats it otherwise",
+        "Most directions of a wide network are flatter than the spring, and SGD's noise heats it "
+        "otherwise",
         "Heat capacities dE[L]/dT of minima of a network with one hidden layer, by its width: of "
-        "Langevin noise, which is the learning coefficient λ; of SGD's at T = η/2b, ½Tr C; and "
-        "d/2, which λ would be at a regular minimum.",
+        "Langevin noise in the spring, λ at the resolution γT; of SGD's at T = η/2b, ½Tr C; and "
+        "d/2, which λ is at a regular minimum, however small its curvatures.",
         "capacities",
         "width",
         ("capacity",),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.critical_points import (
+    STATIONARY,
     CriticalPoint,
     LevenbergMarquardt,
     critical_point_at,
@@ -47,7 +48,8 @@ class Saddles(Study):
     to H the block [[λ, G], [Gᵀ, λ]], G [outputs, inputs + 1] what the outputs still lack times what
     the unit sees, of curvatures λ ± σ_i(G). So the index is (m − k) times the number of σ_i(G) > λ:
     (classes − 1)(m − k) where λ is below them all, for softmax takes one from the rank of G.
-    Refuted by an index that is another, or a search from close by that does not come back.
+    Refuted by an index of a critical point that is another, or a search from close by that does not
+    come back; of points at which the descent or a search was cut short nothing is said.
 
     At each λ of `weight_decays`; each point is searched for from a distance of `shake` in a random
     direction. The same search also starts from `snapshots` of SGD, as in the paper, at the last λ;
@@ -150,7 +152,8 @@ class Saddles(Study):
         saddles = tables["saddles"]
         searches = tables["searches"]
         shown = {"saddles": saddles, "searches": searches, "points": point_rows(saddles, searches)}
-        return Verdict(claims_of(saddles, searches), shown, plots())
+        claims = claims_of(saddles, searches, self.search.iterations)
+        return Verdict(claims, shown, plots())
 
     def estimate(self, unit: Unit) -> Estimate:
         """As a Hessian and its diagonalisation at ten steps of a search, twice (measured)."""
@@ -191,7 +194,8 @@ def point_rows(saddles: Rows, searches: Rows) -> Rows:
     """All points together, for a picture of index against loss."""
     points = []
     for row in saddles:
-        what = f"exact, λ = {row['weight_decay']:g}"
+        is_exact = row["gradient_norm"] < STATIONARY
+        what = f"{'exact' if is_exact else 'not critical'}, λ = {row['weight_decay']:g}"
         points.append({"what": what, "loss": row["loss"], "index": row["index"]})
     for at, told in (("start", "snapshot of SGD"), ("end", "end of its search")):
         for row in searches:

@@ -11,6 +11,7 @@ from torch import Tensor
 from sgdtheory.data.digits import digits
 from sgdtheory.diagnostics import sharpness
 from sgdtheory.diagnostics.sharpness import Sharpness
+from sgdtheory.geometry.hessian import hessian
 from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
@@ -44,6 +45,19 @@ def test_at_the_very_bottom_too() -> None:
     assert row["sharpness"].value == pytest.approx(
         at_the_corner(torch.zeros(5).double(), 1e-3), rel=1e-9
     )
+
+
+@pytest.mark.parametrize("beside", [0.0, 1e-12, 1e-9])
+def test_a_slope_that_rounding_hides_is_no_slope(beside: float) -> None:
+    """A network of zeros has |∇L| = 10⁻¹⁶, so that no step from it is seen. The mean of the loss over
+    all corners of the box is ½ε²Tr H above it: a bound from below."""
+    net = Network(partial(MLP, hidden=(6,), activation="tanh"), digits(limit=200), 1e-3)
+    theta = torch.full((1, net.dim), beside, dtype=torch.float64)
+    found = Sharpness()(net, theta)[0]["sharpness"]
+    loss = float(net.losses(theta))
+    least = 100 * 0.5e-6 * float(hessian(net, theta[0]).trace()) / (1 + loss)
+    assert found.value is not None and found.stderr is not None
+    assert found.value > least > 0 and 0 < found.stderr < 0.3 * found.value
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,15 @@ def test_the_edge_that_refutes_is_named(landscape: Network) -> None:
     assert claim.holds is None and claim.statement.startswith("cannot be said whether 2 minima")
 
 
+def test_points_have_one_number_in_a_paragraph(landscape: Network) -> None:
+    """Where one was given twice, that of the path and that of the file."""
+    minima = [{"train_loss": 0.0, "train_error": 0.0}] * 2
+    row = {**edge(0.10, 0.01, 0.74), "aligned": {"same_function": True}}
+    for given, words in (((0, 2), "; 0 and 1 (given as 2) are the"), ((0, 1), "; 0 and 1 are the")):
+        found = Findings(landscape, torch.zeros(2, 1), minima, [row], {0, 1}, False, 1, given)
+        assert words in found.claims()[0].statement
+
+
 @pytest.mark.parametrize(
     ("rise", "stderr", "holds"),
     [

@@ -316,7 +316,8 @@ def test_equal_minima_are_taken_once(minima: Tensor) -> None:
     assert found["merged"] == [[1, 0], [3, 0]] and len(found["minima"]) == 2
     assert [row["pair"] for row in found["edges"]] == [[0, 1]]
     assert (
-        "1 is 0 again, 3 is 0 again" in found["claims"][-1]["statement"]
+        "(as given, 1 is 0 again, 3 is 0 again); each is taken once: 0 to 1 here are 0, 2 as given"
+        in found["claims"][-1]["statement"]
         and found["claims"][-1]["holds"] is False
     )
     said = call("connect", *NET, "minima=[cloud.safetensors]", "pairs=[[0,3]]")

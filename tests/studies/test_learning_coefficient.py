@@ -9,7 +9,7 @@ from sgdtheory.diagnostics.llc import LearningCoefficient
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.statistics.measured import Claim
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.studies.learning_coefficient import capacity_rows, coefficient_row
+from sgdtheory.studies.learning_coefficient import capacity_rows, known_row
 from sgdtheory.studies.shared.coefficients import claims_of
 from tests.conftest import Command
 
@@ -19,7 +19,7 @@ def test_a_row_is_the_coefficient_beside_what_is_known() -> None:
     chains = LearningCoefficient(
         chains=100, burn_in=100, steps=200, localisation=0.0, learning_rate=0.5, examples=500
     )
-    row = coefficient_row(bowl, bowl.minima()[0], chains, bowl.learning_coefficient())
+    row = known_row(bowl, bowl.minima()[0], chains, bowl.learning_coefficient())
     assert row["theory"] == 1 and abs(row["coefficient"] - 1) < 3 * row["coefficient_stderr"]
     assert row["ratio"] == row["coefficient"] and row["rate"] == 0.5
     assert row["virial"] == pytest.approx(1, abs=0.05) and row["r_hat"] < 1.1
@@ -71,6 +71,8 @@ def test_a_networks_coefficient_by_width() -> None:
         {**found("net", 20.0, 50.0), "width": 4, "parameters": 100, "noise": 2.0},
         {**found("net", 60.0, 200.0), "width": 16, "parameters": 400, "noise": 3.0},
     ]
+    for row in rows:
+        row |= {"localised": row["coefficient"], "localised_stderr": 0.001, "resolution": 0.03}
     claims = judged(widths=rows)
     assert claims["singular"].holds and claims["heat"].measured.value == pytest.approx(0.05)
     rows[1] = {**rows[1], **found("net", 190.0, 200.0)}
@@ -78,8 +80,10 @@ def test_a_networks_coefficient_by_width() -> None:
     rows[1] = {**rows[1], "ratio_stderr": 0.1}
     assert judged(widths=rows)["singular"].holds is None
     rows[1] = {**rows[1], **found("net", None, 200.0)}
-    assert judged(widths=rows)["singular"].holds is None
-    assert [row["capacity"] for row in capacity_rows(rows)] == [20, 2, 50, None, 3, 200]
+    unsaid = judged(widths=rows)["singular"]
+    assert unsaid.holds is None and unsaid.statement.endswith("d = 400, has no λ: so")
+    assert judged(widths=rows)["heat"].measured.value == pytest.approx(0.05)
+    assert [row["capacity"] for row in capacity_rows(rows)] == [20, 2, 50, 60, 3, 200]
 
 
 SMALL = [

@@ -93,9 +93,11 @@ def _singular(widths: Rows) -> Claim:
     last = max(widths, key=lambda row: row["width"])
     number = Measured.read(last, "ratio")
     expected = f"below {SINGULAR:g}"
-    told = f"the network of {last['width']} hidden units has λ = {number} of d/2"
+    network = f"the network of {last['width']} hidden units"
     if number.value is None:
-        return Claim("singular", f"{told}, d = {last['parameters']:,}", number, expected, None)
+        words = f"{network}, d = {last['parameters']:,}, has no λ: {number.why}"
+        return Claim("singular", words, number, expected, None)
+    told = f"{network} has λ = {number} of d/2"
     coefficient = Measured.read(last, "coefficient")
     words = f"{told}, {coefficient} where d/2 = {last['theory']:g}: its minimum is singular"
     bar = Measured(SINGULAR)
@@ -106,14 +108,14 @@ def _singular(widths: Rows) -> Claim:
 
 
 def _other_heat(widths: Rows) -> Claim:
-    """SGD's heat capacity in units of Langevin's."""
+    """SGD's heat capacity in units of Langevin's, in the spring."""
     shares = {}
     for row in widths:
-        coefficient = Measured.read(row, "coefficient")
+        localised = Measured.read(row, "localised")
         noise = Measured(row["noise"])
-        shares[row["width"]] = ratio(noise, coefficient, coefficient.why)
+        shares[row["width"]] = ratio(noise, localised, localised.why)
     told = "; ".join(f"{width} units: {share}" for width, share in shares.items())
     widest = max(column_of(widths, "width"))
     last = shares[widest]
-    words = f"SGD's heat capacity ½Tr C over Langevin's λ: {told}"
+    words = f"SGD's heat capacity ½Tr C over Langevin's in the spring: {told}"
     return Claim("heat", words, last, "", None)

@@ -1,0 +1,71 @@
+"""What several runs have measured: a column for each quantity, and a row for each run. No torch."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from sgdtheory.report.many_runs import Brief, Group, differing
+from sgdtheory.statistics.rows import Row
+
+FACTS = ("run", "command", "group", "seed", "holds", "seconds")  # columns of a run besides
+
+
+class Quantity(NamedTuple):
+    """What a claim of a command is about; a claim of the same name of another is another one."""
+
+    command: str
+    name: str
+
+    def of(self, run: Brief) -> Row | None:
+        """The claim of a run that says what it is; None where there is none."""
+        return run.claims.get(self.name) if run.command == self.command else None
+
+
+def quantities_of(runs: Sequence[Brief]) -> list[Quantity]:
+    """Of all claims of runs, in the order in which they first appear."""
+    found: dict[Quantity, None] = {}
+    for run in runs:
+        found |= dict.fromkeys(Quantity(run.command, name) for name in run.claims)
+    return list(found)
+
+
+def labels_of(quantities: Sequence[Quantity], taken: Sequence[str] = ()) -> Mapping[Quantity, str]:
+    """What each is called: by its claim, and by its command where another one, or one of the names
+    that are `taken`, is called the same."""
+    counted = Counter(quantity.name for quantity in quantities)
+    labels = {}
+    for quantity in quantities:
+        name = quantity.name
+        is_alone = counted[name] == 1 and name not in taken
+        labels[quantity] = name if is_alone else f"{quantity.command} {name}"
+    return labels
+
+
+def over(group: Group, quantity: Quantity) -> list[float]:
+    """The values of a quantity over the runs of a group that have one."""
+    values = [(quantity.of(run) or {}).get("value") for run in group.runs]
+    return [float(value) for value in values if value is not None]
+
+
+def rows_of(groups: Sequence[Group]) -> Iterator[Row]:
+    """A row for each run, as --csv has it: what it is, its group, and the number of each
+    quantity."""
+    runs = [run for group in groups for run in group.runs]
+    keys = differing(runs)
+    labels = labels_of(quantities_of(runs), (*FACTS, *keys))
+    for group in groups:
+        for run in group.runs:
+            row: Row = {
+                "run": str(run.path),
+                "command": run.command,
+                "group": group.name,
+                "seed": run.seed,
+                "holds": (run.headline or {}).get("holds"),
+            }
+            for quantity, label in labels.items():
+                claim = quantity.of(run) or {}
+                row[label] = claim.get("value")
+                row[f"{label}_stderr"] = claim.get("stderr")
+            for key in keys:
+                row[key] = run.settings.get(key)
+            yield {**row, "seconds": run.results.get("seconds")}
