@@ -355,3 +355,11 @@ def test_the_trace_is_better_than_by_the_probes_alone(
     new = Spectrum()(landscape, theta[None])[0]["trace"]
     assert old.stderr is not None and new.stderr is not None
     assert new.stderr < 0.2 * old.stderr  # for 30 products more than 390
+
+
+def test_from_no_vector_lanczos_gives_no_direction() -> None:
+    """A draw of the noise of two examples may be exactly 0."""
+    origin = torch.zeros(2, dtype=torch.float64)
+    nothing = torch.zeros(1, 2, dtype=torch.float64)
+    found = lanczos(Quadratic((4.0, 1.0)), origin, nothing, 2, origin.expand(0, 2))
+    assert not found.alpha.any() and not found.basis[:, : found.alpha.shape[1]].any()

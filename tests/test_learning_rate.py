@@ -16,10 +16,18 @@ from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.network_objective import MiniBatch
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
-from sgdtheory.optim.learning_rate import LOWER, has_risen, look_steps, measured_rate, steepness
+from sgdtheory.optim.learning_rate import (
+    LOWER,
+    NoCurvature,
+    has_risen,
+    look_steps,
+    measured_rate,
+    steepness,
+)
 from sgdtheory.optim.schedule import Constant, Cosine
 from sgdtheory.optim.sgd import SGD, Diverged, Uncoupled
 from sgdtheory.optim.training_loop import run_measured
+from sgdtheory.paths.straight_line import ANY_RATE, rate_along
 from sgdtheory.protocol import Batch, Cloud, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.interrupt import Interrupted
@@ -176,6 +184,35 @@ def test_where_nothing_is_steep_it_says_so() -> None:
     flat = torch.zeros(1, 5, dtype=torch.float64)
     with pytest.raises(RunError, match=r"landscape\.learning_rate"):
         measured_rate(BOWL, flat, None, 0.9)
+
+
+@dataclass(frozen=True)
+class Half:
+    """Examples of loss 0 and two that have x²: a mini-batch of the former has no curvature."""
+
+    scale: float = 1.0
+    count: int = 4000
+    dim: int = 1
+
+    def learning_rate(self) -> None:
+        return None
+
+    def batch(self, indices: Tensor) -> Tensor:
+        return indices
+
+    def losses(self, cloud: Cloud, batch: Tensor | None = None) -> Tensor:
+        share = 1 / 2000 if batch is None else (batch < 2).double().mean(-1)
+        return self.scale * share * cloud[:, 0].square()
+
+
+def test_a_line_that_a_mini_batch_is_flat_on_has_the_rate_of_the_whole() -> None:
+    """h = 2/2000 of the whole objective; on a line without any gradient every rate is as good."""
+    sgd = SGD(10, 4, "auto", Constant(), 0.9)
+    ends = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    with pytest.raises(NoCurvature):
+        sgd.resolve_learning_rate(Half(), ends, 0)
+    assert rate_along(Half(), sgd, ends, 0) == pytest.approx(1.9 * 1000)
+    assert rate_along(Half(scale=0.0), sgd, ends, 0) == ANY_RATE
 
 
 # Training that rises

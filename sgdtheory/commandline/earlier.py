@@ -110,7 +110,8 @@ def adopt_runs(
     sets one; gives what is to be said of runs whose landscape has changed since. `by`: the key
     that names them."""
     theirs = config_of(_finished(runs[0], by), read)
-    words = sorted({key.split(".")[0] for key in touched} & set(SOURCES))
+    others = touched - {f"landscape.{RATE}"}
+    words = sorted({key.split(".")[0] for key in others} & set(SOURCES))
     if words and without_rate(identity(config)) != without_rate(identity(theirs)):
         raise UserError(
             f"{', '.join(words)}: another landscape than that of {by}={runs[0]}; leave it "

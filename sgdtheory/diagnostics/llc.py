@@ -30,6 +30,7 @@ from sgdtheory.statistics.numbers import in_short
 
 SUNK = 0.05  # of the coefficient: what lower ground beside the point may make of it; ours
 SPRUNG = 1.0  # of the coefficient: what the spring may have taken where a number is given; ours
+FEWEST = 3  # n, as ln n/n falls from there on
 LEVEL = 1e-12  # of h_max: a curvature in float64 that is rounding; ours
 STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls grow steeper; ours
 
@@ -99,10 +100,16 @@ class LearningCoefficient:
 
     def refuse(self, landscape: Landscape, key: str) -> None:
         """UserError where n is not known, or blocks would be empty."""
-        if self._count(landscape) is None:
+        count = self._count(landscape)
+        if count is None:
             raise UserError(
                 f"{key}.examples: {title_of(landscape)} has no examples to count; give n as a "
                 f"number"
+            )
+        if count < FEWEST:
+            raise UserError(
+                f"{key}.examples: {title_of(landscape)} has {count} training examples, and "
+                f"T = ln n/n needs {FEWEST}; give n as a number"
             )
         if self.blocks > self.steps:
             raise UserError(f"{key}.blocks={self.blocks} is more than steps={self.steps}; lower it")

@@ -22,6 +22,7 @@ from sgdtheory.statistics.measured import Measured
 
 TOP = 10  # directions whose share of Tr C is reported
 HELD = 1 << 26  # numbers of gradients held at once: half a gigabyte in float64
+FEWEST = 10  # examples: of fewer a bootstrap's error of a variance is off by more than a fifth
 CHUNK = 256  # gradients taken together
 
 
@@ -76,6 +77,8 @@ class Noise:
         examples = None
         if not states_noise(landscape):
             examples = len(draws)
+            if examples < FEWEST:
+                return _unknown(f"of {examples} examples; the error of C needs {FEWEST}")
         weights = _weights(examples, len(draws), self.seed)
         shares = _shares(draws, weights)
         ranks = _ranks(draws, examples)
@@ -117,13 +120,15 @@ class Noise:
 
 
 def _no_columns(trace: float) -> dict[str, Measured]:
-    unknown = Measured.nothing("the gradients are not finite")
-    first = unknown
     if trace == 0:
-        unknown = Measured.nothing("there is no noise")
-        first = Measured(0.0)
+        return {**_unknown("there is no noise"), "noise_trace": Measured(0.0)}
+    return _unknown("the gradients are not finite")
+
+
+def _unknown(why: str) -> dict[str, Measured]:
+    unknown = Measured.nothing(why)
     return {
-        "noise_trace": first,
+        "noise_trace": unknown,
         "noise_top10_share": unknown,
         "noise_rank": unknown,
         "noise_rank_float32": unknown,

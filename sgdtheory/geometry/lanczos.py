@@ -52,8 +52,7 @@ def lanczos(
     excluded = len(without)
     basis = torch.empty(len(vectors), steps, n, dtype=theta.dtype, device=theta.device)
     start = vectors - vectors @ without.T @ without
-    lengths = start.double().norm(dim=1, keepdim=True)
-    newest = (start.double() / lengths).to(theta)
+    newest = _normalised(start.double()).to(theta)
     rounding = max(CONVERGED, ROUNDED * torch.finfo(theta.dtype).eps)
     alpha = []
     beta = []

@@ -20,6 +20,10 @@ LOOKS = (
 )
 
 
+class NoCurvature(RunError):
+    """Nothing to measure a learning rate by."""
+
+
 def is_measured(landscape: Landscape) -> bool:
     """Whether what `auto` means is measured by this file: on a network that states no number."""
     return states_rate(landscape) and landscape.learning_rate() is None
@@ -53,14 +57,14 @@ def measured_rate(
     """η = (1+μ)/h, half the limit 2(1+μ)/h of a quadratic, h the largest `steepness` of the points
     of a cloud [P, n].
 
-    Raises RunError where there is no curvature to go by. Seen on eleven networks, from h = 0.6 to
+    Raises NoCurvature where there is none to go by. Seen on eleven networks, from h = 0.6 to
     1,700: what trains best is within a factor of three of it, and on the straight line between two
     minima it suits AutoNEB's bands; where curvature grows tenfold later (an MLP on digits), the
     first looks see it.
     """
     steepest = float(steepness(landscape, cloud, batch).max())
     if not 0 < steepest < float("inf"):
-        raise RunError(
+        raise NoCurvature(
             f"a learning rate cannot be measured where this begins (curvature {steepest:g}): "
             "give landscape.learning_rate a number"
         )

@@ -541,6 +541,10 @@ def test_examples_are_counted_or_asked_for() -> None:
         LearningCoefficient(steps=5, examples=10).refuse(BOWL, "llc")
     regression = LinearRegression(digits(limit=100), weight_decay=0.1)
     LearningCoefficient().refuse(regression, "llc")
+    data = digits(limit=100)
+    two = replace(data, train_inputs=data.train_inputs[:2], train_targets=data.train_targets[:2])
+    with pytest.raises(UserError, match="2 training examples, and T = ln n/n needs 3"):
+        LearningCoefficient().refuse(LinearRegression(two, weight_decay=0.1), "llc")
     sampled = LearningCoefficient(steps=20, burn_in=0, chains=2).sample(
         regression, regression.minima()[0]
     )

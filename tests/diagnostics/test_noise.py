@@ -101,5 +101,14 @@ def test_a_rank_that_half_of_the_draws_have_is_told(monkeypatch: pytest.MonkeyPa
     assert part["noise_examples"].value == 100 and part["noise_rank"].value == 4
 
 
+@pytest.mark.parametrize("count", [2, 9])
+def test_of_a_few_examples_no_error_is_known_and_no_number_told(count: int) -> None:
+    """Both of two lie as far from their mean, so that no resample has another Tr C: ± 0."""
+    landscape = Network(linear, points(count, 3, 2), weight_decay=1e-3)
+    row = Noise()(landscape, landscape.init(1, stream(0, "init")))[0]
+    assert {column.value for column in row.values()} == {None}
+    assert f"of {count} examples" in row["noise_trace"].why
+
+
 def test_old_numbers_are_other_units() -> None:
     assert isinstance(Noise(), Corrected) and not isinstance(Spectrum(), Corrected)

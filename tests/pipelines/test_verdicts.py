@@ -543,6 +543,8 @@ def test_which_run_was_taken_is_said() -> None:
         and "ago" in said.err
     )
     assert "is newer, but failed" in said.err
+    rate = "landscape.learning_rate=0.2"  # of a named run too, whose model and data are not typed
+    assert call("connect", f"minima={first}", "--dry-run", rate).code == 0
     found = newest("connect")
     assert (
         found["minima_from"]["run"] == str(first)
