@@ -176,6 +176,18 @@ def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:
     return [claim.left_open(why) for claim in claims]
 
 
+def without_verdict(claims: Sequence[Claim], doubts: str) -> list[Claim]:
+    """The same numbers, of which nothing can be said: between points that are no minima there is
+    no path between minima. The headline says so first."""
+    doubted = []
+    for claim in claims:
+        measured = claim.measured._replace(why=claim.measured.why or doubts)
+        doubted.append(claim._replace(measured=measured, holds=None))
+    headline = doubted[0]
+    words = f"cannot be said: {doubts}; {headline.statement}"
+    return [headline._replace(statement=words), *doubted[1:]]
+
+
 def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:
     """The titles of several landscapes, their names where they have none."""
     titles = [title_of(landscape, name) for name, landscape in landscapes.items()]

@@ -14,6 +14,7 @@ from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
@@ -110,6 +111,7 @@ class WidthAndBarriers(Study):
             "parameters": landscape.dim,
             "lowest": float(losses[order[0]]),
             "highest_kept": float(losses[order[-1]]),
+            "untrained": untrained(landscape, float(losses[order[-1]])),
         }
         return {"paths": rows, "shapes": [shape]}, {"minima": best}
 
@@ -170,7 +172,7 @@ def shape_row(hidden: list[int], shape: Row, paths: Rows) -> Row:
     excess = Measured.mean([row["excess"]["value"] for row in paths], "nats")
     straight = Measured.mean(column_of(paths, "straight"), "nats")
     ratios = Measured.mean(column_of(paths, "length_ratio"))
-    facts = {**shape, "width": max(hidden), "depth": len(hidden)}
+    facts = {**shape, "width": max(hidden), "depth": len(hidden), "joined": len(paths)}
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
 
 

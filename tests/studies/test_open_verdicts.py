@@ -22,15 +22,20 @@ from tests.studies.asked import Command, results, verdicts
 from tests.studies.test_clouds import ESCAPE, REST, RING
 
 
+def stirred(within: float, replicas: int = 10_000) -> Stirred:
+    found = SimpleNamespace(within=within, clear=4.0, coupling=None, replicas=replicas, bins=40)
+    return cast(Stirred, found)
+
+
 def test_noise_refutes_no_current() -> None:
-    system = cast(Stirred, SimpleNamespace(within=0.05, clear=4.0, coupling=None))
-    row = {"area_exact": 1.0, "area": 1.19, "area_stderr": 0.23}
+    system = stirred(within=0.05)
+    row = {"area_exact": 1.0, "area": 1.19, "area_stderr": 0.23, "lost": 0}
     (claim,) = _current("ring", [row], system)
     assert claim.holds is None
     assert claim.measured.why.startswith("± 0.23 is more than the 0.05 that is asked")
     assert _current("ring", [{**row, "area_stderr": 0.05}], system)[0].holds is False
-    assert _current("ring", [{**row, "area": 1.03, "area_stderr": 0.05}], system)[0].holds is True
-    faint = cast(Stirred, SimpleNamespace(within=0.3, clear=4.0, coupling=None))
+    assert _current("ring", [{**row, "area": 1.03, "area_stderr": 0.0499}], system)[0].holds is True
+    faint = stirred(within=0.3)
     (claim,) = _current("ring", [{**row, "area": 1.0, "area_stderr": 0.29}], faint)
     assert claim.holds is None and claim.measured.why == "3 standard errors are no more than 4"
 
@@ -161,11 +166,12 @@ def test_rest_and_stillness_are_seen_where_errors_are_small() -> None:
     for error, holds in ((0.0001, True), (0.1, None)):
         last = {"divergence": 0.0012, "divergence_exact": 0.001, "divergence_stderr": error}
         assert _at_rest([last]).holds is holds
-        still = {"area": 0.00001, "area_stderr": error}
-        assert _still("ring", [still], 0.01)[0].holds is holds
+        still = {"area": 0.00001, "area_stderr": error, "lost": 0}
+        assert _still("ring", [still], 0.01, stirred(0.05))[0].holds is holds
     last = {"divergence": 0.01, "divergence_exact": 0.001, "divergence_stderr": 0.0001}
     assert _at_rest([last]).holds is False
-    assert _still("ring", [{"area": 1.0, "area_stderr": 0.1}], 0.01)[0].holds is False
+    moved = {"area": 1.0, "area_stderr": 0.1, "lost": 0}
+    assert _still("ring", [moved], 0.01, stirred(0.05))[0].holds is False
 
 
 def test_one_string_has_no_error() -> None:
