@@ -24,6 +24,7 @@ from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.power_law import exponents
@@ -223,9 +224,13 @@ def _claims(rows: Rows) -> list[Claim]:
     )
     same = f"exponents of η {rate}, of 1/b {batch}"
     apart = _difference(rows)
-    _, are_alike, why = all_near([apart], 0, ALIKE, "raise seeds")
+    seeds = len(grouped(rows, "point"))
+    _, are_alike, why = all_near([of_few(apart, seeds)], 0, ALIKE, "raise seeds")
+    falls = _falls(of_few(slope, seeds))
+    if falls is None:
+        slope = slope._replace(why=slope.why or "its error over seeds does not tell: raise seeds")
     return [
-        Claim("slope", words, slope, band, _falls(slope)),
+        Claim("slope", words, slope, band, falls),
         Claim("exponents", same, apart._replace(why=why), f"equal within {ALIKE:g}", are_alike),
     ]
 
@@ -262,7 +267,8 @@ def _decayed(rows: Rows, weight_decay: float) -> Claim:
     slope = slope_of(rows)
     if slope.value is None:
         return Claim("weight_decay", f"λ = {weight_decay:g}: {slope.why}", slope, expected, None)
-    _, holds, why = all_near([slope], 0, VISIBLE, "raise seeds")
+    seeds = len(grouped(rows, "point"))
+    _, holds, why = all_near([of_few(slope, seeds)], 0, VISIBLE, "raise seeds")
     left = {
         True: ": hardly anything is left to see",
         False: ": temperature is to be seen there too",

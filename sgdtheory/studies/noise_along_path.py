@@ -24,7 +24,7 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known, mean_of_known
 from sgdtheory.statistics.trends import higher, ratio
 from sgdtheory.studies.shared.found_paths import FoundPaths
-from sgdtheory.studies.study import Case, Tables, Verdict, without_verdict
+from sgdtheory.studies.study import Case, Tables, Verdict
 
 RISE = 1.3  # of Tr C, on every pair (the project's table)
 PAIRS = 3  # that it must be seen on
@@ -159,6 +159,18 @@ def claims_of(pairs: Rows, asked: int) -> list[Claim]:
         Claim("noise", told, noise, expected, held),
         *_with_noise(noise, curvature, loss, beyond),
     ]
+
+
+def without_verdict(claims: list[Claim], doubts: str) -> list[Claim]:
+    """The same numbers, of which nothing can be said: between points that are no minima there is
+    no path between minima. The headline says so first."""
+    doubted = []
+    for claim in claims:
+        measured = claim.measured._replace(why=claim.measured.why or doubts)
+        doubted.append(claim._replace(measured=measured, holds=None))
+    headline = doubted[0]
+    words = f"cannot be said: {doubts}; {headline.statement}"
+    return [headline._replace(statement=words), *doubted[1:]]
 
 
 def _with_noise(

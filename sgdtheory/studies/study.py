@@ -177,15 +177,13 @@ def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:
 
 
 def without_verdict(claims: Sequence[Claim], doubts: str) -> list[Claim]:
-    """The same numbers, of which nothing can be said: between points that are no minima there is
-    no path between minima. The headline says so first."""
-    doubted = []
-    for claim in claims:
-        measured = claim.measured._replace(why=claim.measured.why or doubts)
-        doubted.append(claim._replace(measured=measured, holds=None))
-    headline = doubted[0]
+    """The same numbers, of which nothing can be said for this reason; as they are where there is
+    none. The headline says so first."""
+    if not doubts:
+        return list(claims)
+    headline, *others = [claim.left_open(claim.measured.why or doubts) for claim in claims]
     words = f"cannot be said: {doubts}; {headline.statement}"
-    return [headline._replace(statement=words), *doubted[1:]]
+    return [headline._replace(statement=words), *others]
 
 
 def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:

@@ -42,8 +42,7 @@ def claims_of(shapes: Rows, paths: Rows) -> list[Claim]:
     deep = by_depth(shapes)
     if deep:
         claims.append(_depth_claim(deep))
-    doubts = _doubts(shapes)
-    return without_verdict(claims, doubts) if doubts else claims
+    return without_verdict(claims, _doubts(shapes))
 
 
 def _doubts(shapes: Rows) -> str:

@@ -15,7 +15,7 @@ from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.grid import GridFokkerPlanck
-from sgdtheory.fokker_planck.law import temperature
+from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.modes import mode_of
 from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
@@ -29,6 +29,7 @@ from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.uneven_claims import claims_of, plot_of
+from sgdtheory.studies.shared.curvatures import flattest
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 FINE = 8  # cells of the equation in a bin, along each axis
@@ -53,7 +54,8 @@ class UnevenCloud:
     """`replicas` points burn in for `burn_in` steps and are then looked at every `spacing` steps;
     their histogram on `bins` (along each axis) of [−reach, reach] is pooled over the looks.
 
-    The spacing should be two relaxation times or more: errors take the looks as independent.
+    Errors take the looks as independent, so nothing is said where the spacing is less than two
+    relaxation times in the flattest well.
     """
 
     landscape: Landscape
@@ -121,7 +123,10 @@ class UnevenCloud:
 
         _, seen = watch(folder, self.sgd, self.landscape, start, seed, zeros, observe)
         counts = seen["counts"].numpy()
-        facts = {"points": int(counts.sum()), "lost": int(seen["lost"])}
+        facts: Row = {"points": int(counts.sum()), "lost": int(seen["lost"])}
+        if self.sgd.length - self.burn_in >= 2 * self.spacing:
+            apart = self.spacing * time_step(self.sgd) * flattest(self.landscape)
+            facts["relaxations_apart"] = apart
         tables = {
             "distances": [self._distances(counts, facts)],
             "modes": self._modes(counts),
