@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 
@@ -206,10 +207,11 @@ def binned_exponent(x: Array, y: Array, rounding: float = 0.0) -> Measured:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
     exponent = _slope(centres, np.log(means))
     if exponent.stderr is not None and exponent.stderr > VAGUE:
-        span = x[-1] / x[0]
+        apart = in_short(float(x[-1] / x[0]) - 1, 2)
+        error = in_short(exponent.stderr, 2)
         return Measured.nothing(
-            f"the curvatures are too alike, within a factor {span:.3g}: γ is known to "
-            f"± {exponent.stderr:.2g} only"
+            f"the curvatures tell too little: they differ by {apart} of themselves at most, which "
+            f"makes γ known to ± {error}"
         )
     return exponent
 
