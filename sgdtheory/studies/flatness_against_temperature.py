@@ -31,6 +31,7 @@ from sgdtheory.statistics.power_law import exponents
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, grouped_by, means_of
 from sgdtheory.statistics.tolerance import all_near, near
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
@@ -82,6 +83,7 @@ class FlatnessAgainstTemperature(Study):
             raise UserError(
                 "learning_rates, batch_sizes: the same value stands twice; leave one out"
             )
+        refuse_batch(self.network(weight_decay=0.0), max(self.batch_sizes), "batch_sizes")
 
     @property
     def landscape(self) -> Subject:

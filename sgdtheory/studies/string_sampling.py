@@ -21,6 +21,7 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known, means_of
 from sgdtheory.statistics.trends import above
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import (
     Case,
     Study,
@@ -63,7 +64,8 @@ class StringStudy(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in self.landscapes:
+        for name, landscape in self.landscapes.items():
+            refuse_batch(landscape, self.sampling.sgd.batch_size)
             levels = self.thresholds.get(name, [])
             if not levels or sorted(set(levels), reverse=True) != levels:
                 raise UserError(

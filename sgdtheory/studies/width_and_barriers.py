@@ -27,6 +27,7 @@ from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.studies.barriers.claims import claims_of
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of
 
 
@@ -71,6 +72,7 @@ class WidthAndBarriers(Study):
                 f"kept={self.kept} is more than the {self.trained} that are trained; make it "
                 "smaller"
             )
+        refuse_batch(self._landscape(self.hidden[0]), self.sgd.batch_size)
 
     @property
     def landscape(self) -> Subject:

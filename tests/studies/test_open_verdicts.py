@@ -17,6 +17,7 @@ from sgdtheory.studies.free_energy import _at_rest
 from sgdtheory.studies.potentials import resolved_claims
 from sgdtheory.studies.potentials.bowl_claims import _agreement
 from sgdtheory.studies.potentials.uneven_claims import _distance, _shift
+from sgdtheory.studies.potentials.uneven_claims import claims_of as uneven_claims
 from sgdtheory.studies.shared.parts import headline
 from tests.studies.asked import Command, results, verdicts
 from tests.studies.test_clouds import ESCAPE, REST, RING
@@ -56,6 +57,35 @@ def test_noise_refutes_no_free_energy() -> None:
     assert held["divergence"] is False and held["free_energy"] is False
     found = free_energy.claims_of([moment(0.6, 0.01, 0.15, 0.004)], "steps are too large")
     assert {(claim.holds, claim.measured.why) for claim in found} == {(None, "steps are too large")}
+
+
+def test_few_points_in_many_bins_say_nothing_of_a_density() -> None:
+    unknown = {**moment(0.6, 0.01, 0.11, 0.004), "divergence": None, "divergence_why": "too few"}
+    divergence, energy = free_energy.claims_of([moment(0.6, 0.01, 0.11, 0.004), unknown])
+    assert divergence.holds is None and divergence.measured.why == "too few"
+    assert energy.holds is True
+    nothing = {"points": 9, "divergence": None, "divergence_why": "too few", "from_gibbs": 0.2}
+    claim = _distance("wells", nothing)
+    assert claim.holds is None and claim.measured.why == "too few"
+
+
+def test_a_cloud_that_is_at_rest_from_the_first_does_not_fall() -> None:
+    rows = [moment(value, 0.01, 0.11, 0.004) for value in (0.02, 0.01, 0.01)]
+    claim = free_energy._falling(rows)
+    assert claim.holds is None and "does not fall by its errors" in claim.measured.why
+    assert free_energy._falling([moment(0.6, 0.01, 0.5, 0.004), *rows]).holds is True
+
+
+def test_looks_that_are_near_and_points_outside_leave_a_density_open() -> None:
+    row = {
+        "divergence": 0.0001, "divergence_stderr": 0.0001, "from_gibbs": 0.1, "points": 900, "lost": 0,
+        "relaxations_apart": 2.0,
+    }  # fmt: skip
+    assert uneven_claims("wells", row, [])[0].holds is True
+    near = uneven_claims("wells", {**row, "relaxations_apart": 0.5}, [])[0]
+    assert near.holds is None and "systems.wells.spacing" in near.measured.why
+    far = uneven_claims("wells", {**row, "lost": 100}, [])[0]
+    assert far.holds is None and far.measured.why.startswith("10 % of the points are outside")
 
 
 def passage(barrier: float, share: float, error: float, kramers: float = 0.9) -> dict[str, Any]:

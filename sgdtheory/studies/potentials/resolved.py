@@ -30,6 +30,7 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.bowl import resampled_covariances
 from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, claims_of
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 from sgdtheory.temperature.minimisation import find_minimum
 
@@ -60,6 +61,9 @@ class Resolved:
     burn_in: PositiveFloat
     looks: Annotated[int, Ge(2)]
     moments: Annotated[int, Ge(3)]
+
+    def __post_init__(self) -> None:
+        refuse_batch(self.landscape, self.batch_size, "batch_size")
 
     @property
     def temperature(self) -> float:
