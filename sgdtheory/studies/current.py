@@ -16,6 +16,7 @@ from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.few import of_few
+from sgdtheory.statistics.halves import at_rest, unrest
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
@@ -23,7 +24,6 @@ from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import sigmas
 from sgdtheory.studies.shared.curvatures import stiffest
-from sgdtheory.studies.shared.rest import at_rest, unrest
 from sgdtheory.studies.study import (
     Case,
     Study,

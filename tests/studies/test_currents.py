@@ -12,10 +12,10 @@ from sgdtheory.fokker_planck.stirred import MOMENTS, Stirred
 from sgdtheory.landscapes.ring import Ring
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.statistics.halves import at_rest, unrest
 from sgdtheory.statistics.rows import Row
 from sgdtheory.statistics.tolerance import near
 from sgdtheory.studies.current import claims_of
-from sgdtheory.studies.shared.rest import at_rest, unrest
 from tests.studies.asked import Command, results, verdicts
 
 RING = [
