@@ -221,7 +221,7 @@ def _claim(
 def _judged(ratios: list[list[float]], name: str) -> tuple[bool | None, str]:
     """Whether pairs, one row for each threshold, are straight at the first and get longer, and why
     that cannot be said: by Student's bounds of the means over pairs, and of differences pair by
-    pair. Longer by less than what still counts as straight, for sure, is not longer."""
+    pair. What is still straight at the last, for sure, is not longer unless that is seen."""
     pairs = len(ratios[0])
     if pairs < 2:
         return None, f"one pair has no error: raise pairs.{name}"
@@ -231,10 +231,9 @@ def _judged(ratios: list[list[float]], name: str) -> tuple[bool | None, str]:
     if len(ratios) < 2:
         return None, f"one threshold has none to be compared with: give thresholds.{name} more"
     falls = [above(_longer(lower, higher), 0.0) for higher, lower in pairwise(ratios)]
-    rise = _longer(ratios[0], ratios[-1])
-    longer = above(rise, 0.0)
-    is_small = above(rise, STRAIGHT - 1) is False
-    if True in falls or longer is False or (longer is None and is_small):
+    longer = above(_longer(ratios[0], ratios[-1]), 0.0)
+    still_straight = above(of_few(Measured.mean(ratios[-1]), pairs), STRAIGHT) is False
+    if True in falls or longer is False or (longer is None and still_straight):
         return False, ""
     if bent is None or longer is None:
         what = "straight at first" if bent is None else "longer at last"
