@@ -84,6 +84,11 @@ def test_looks_that_are_near_and_points_outside_leave_a_density_open() -> None:
     assert uneven_claims("wells", row, [])[0].holds is True
     near = uneven_claims("wells", {**row, "relaxations_apart": 0.5}, [])[0]
     assert near.holds is None and "systems.wells.spacing" in near.measured.why
+    off = {**row, "divergence": 0.02}
+    assert uneven_claims("wells", off, [])[0].holds is False
+    moving = {**off, "divergence_change": -0.03, "divergence_change_stderr": 0.0002}
+    claim = uneven_claims("wells", moving, [])[0]
+    assert claim.holds is None and claim.measured.why.startswith("not at rest")
     far = uneven_claims("wells", {**row, "lost": 100}, [])[0]
     assert far.holds is None and far.measured.why.startswith("10 % of the points are outside")
 

@@ -1,5 +1,6 @@
 """What is claimed of a density under uneven noise, and its picture."""
 
+from sgdtheory.statistics.halves import at_rest, unrest
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tolerance import ROUNDING, all_near
@@ -43,8 +44,9 @@ def _distance(name: str, row: Row) -> Claim:
             words = f"{name}: nothing is said of the density"
             return Claim(f"{name}_density", words, number, expected, None)
     assert exact.value is not None and exact.stderr is not None and gibbs.value is not None
-    farthest = max(exact.value, 0.0) + 2 * exact.stderr
-    nearest = max(exact.value - 2 * exact.stderr, 0.0)
+    error = at_rest(row, "divergence").stderr or 0.0
+    farthest = max(exact.value, 0.0) + 2 * error
+    nearest = max(exact.value - 2 * error, 0.0)
     alike = gibbs.value + 2 * (gibbs.stderr or exact.stderr)
     holds = None
     if farthest < CLOSE and gibbs.value > FURTHER * farthest:
@@ -53,7 +55,7 @@ def _distance(name: str, row: Row) -> Claim:
         holds = False  # not the exact one, or as good as e^(−L/T)
     else:
         why = f"its error does not let it be said: raise systems.{name}.replicas"
-        exact = exact._replace(why=why)
+        exact = exact._replace(why=unrest(row, "divergence") or why)
     words = (
         f"{name}: the density of {row['points']:,} points is {exact} from the exact one, "
         f"{gibbs.value:.3f} from the nearest e^(−L/T)"

@@ -28,6 +28,7 @@ from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise, WithIsotropi
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.trends import difference
 from sgdtheory.studies.potentials.uneven_claims import claims_of, plot_of
 from sgdtheory.studies.shared.curvatures import flattest
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
@@ -112,27 +113,42 @@ class UnevenCloud:
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
         squares = self.bins**self.landscape.dim
-        zeros = {"counts": torch.zeros(squares, dtype=torch.float64), "lost": torch.zeros(1)}
+        nothing = torch.zeros(squares, dtype=torch.float64)
+        zeros = {"counts": nothing, "late": nothing.clone(), "lost": torch.zeros(1)}
+        half = self._looks // 2
 
         def observe(state: SGDState, seen: Observed) -> None:
             looks, over = divmod(state.step - self.burn_in, self.spacing)
             if looks > 0 and not over:
                 counts, lost = self._histogram(state.cloud)
                 seen["counts"] += counts
+                if looks > half:
+                    seen["late"] += counts
                 seen["lost"] += lost
 
         _, seen = watch(folder, self.sgd, self.landscape, start, seed, zeros, observe)
         counts = seen["counts"].numpy()
         facts: Row = {"points": int(counts.sum()), "lost": int(seen["lost"])}
-        if self.sgd.length - self.burn_in >= 2 * self.spacing:
+        if half:
             apart = self.spacing * time_step(self.sgd) * flattest(self.landscape)
-            facts["relaxations_apart"] = apart
+            late = seen["late"].numpy()
+            facts |= {"relaxations_apart": apart, **self._change(counts - late, late)}
         tables = {
             "distances": [self._distances(counts, facts)],
             "modes": self._modes(counts),
             "drawn": self._drawn(counts),
         }
         return tables, {"counts": seen["counts"]}
+
+    @property
+    def _looks(self) -> int:
+        return (self.sgd.length - self.burn_in) // self.spacing
+
+    def _change(self, early: Array, late: Array) -> Row:
+        """By how much the distance from the exact density changes from the first half of the looks
+        to the second."""
+        halves = [Binned(counts, self.exact).divergence for counts in (late, early)]
+        return difference(*halves).columns("divergence_change")
 
     def _histogram(self, cloud: Tensor) -> tuple[Tensor, int]:
         """Counts [bins^k] of a cloud [P, k], and how many points are outside."""
