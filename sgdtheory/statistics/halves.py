@@ -24,7 +24,11 @@ def beyond_error(row: Row, name: str) -> float:
 
 def at_rest(row: Row, name: str) -> Measured:
     """The number `name`, its error with how far it moved while it was watched: a transient that
-    dies within the time is off the mean by no more than twice that."""
+    dies within the time is off the mean by no more than twice that.
+
+    >>> print(at_rest({"area": 1.2, "area_stderr": 0.003, "area_change": -0.3}, "area"))
+    1.20 ± 0.30
+    """
     number = Measured.read(row, name)
     if number.value is None:
         return number
@@ -33,7 +37,11 @@ def at_rest(row: Row, name: str) -> Measured:
 
 def unrest(row: Row, name: str) -> str:
     """Why the cloud is not taken for one at rest: its number moved by more than its error; empty
-    where it did not."""
+    where it did not.
+
+    >>> unrest({"area": 1.2, "area_stderr": 0.3, "area_change": -0.1}, "area")
+    ''
+    """
     moved = beyond_error(row, name)
     if moved <= (row.get(f"{name}_stderr") or 0.0):
         return ""
