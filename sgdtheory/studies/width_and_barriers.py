@@ -124,7 +124,7 @@ class WidthAndBarriers(Study):
         """One path: its excess over the higher end with its error over examples, and the straight
         line's barrier.
         """
-        found = self.autoneb.find(landscape, ends, seed)
+        found = self.autoneb.adapted_to(landscape).find(landscape, ends, seed)
         excess = found.along.barrier()
         return {
             "excess": {"value": excess.value, "stderr": excess.stderr},

@@ -82,6 +82,17 @@ def test_widths_are_compared(sgdtheory: Command) -> None:
     assert figure.name == "widths" and len(figure.numbers) == len(found["tables"]["paths"]) == 4
 
 
+def test_of_few_examples_autoneb_takes_all(sgdtheory: Command) -> None:
+    """Its mini-batches of 256 are more than there are; and after one step nothing is trained."""
+    _, found = results(
+        sgdtheory, "width_and_barriers", *WIDTHS, *FEW, "hidden=[[2],[8]]", "sgd.steps=1",
+        "sgd.batch_size=32",
+    )  # fmt: skip
+    assert len(found["tables"]["paths"]) == 2
+    assert {claim["holds"] for claim in found["claims"]} == {None}
+    assert found["claims"][0]["statement"].startswith("cannot be said: networks are not trained")
+
+
 # the command
 
 FEW = ["data.limit=60"]  # examples; what is larger is refused before any unit is begun
