@@ -68,9 +68,10 @@ def _law(rows: Tensor, curvature: Tensor, decay: float, weights: Array, flat: fl
     curvatures, modes = torch.linalg.eigh(curvature)
     h = curvatures - decay
     rounding = len(h) * torch.finfo(h.dtype).eps
-    edge = max(flat * float(h[-1]), rounding * float(curvatures.abs().max()))
+    of_curvatures = rounding * float(curvatures.abs().max())
+    edge = max(flat * float(h[-1]), of_curvatures)
     projections = (rows @ modes).square()
     noise = projections.mean(0)  # C_ii [n]
     is_seen = (h > edge) & (noise > rounding * noise.max())
     diagonal = weights @ projections[:, is_seen].cpu().numpy() / len(rows)  # [1 + R, k]
-    return binned_exponent(h[is_seen].cpu().numpy(), diagonal)
+    return binned_exponent(h[is_seen].cpu().numpy(), diagonal, of_curvatures)

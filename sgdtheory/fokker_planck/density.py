@@ -14,6 +14,9 @@ Array = np.ndarray
 FINE = 8  # midpoints per bin and direction over which a known density is summed
 # expected points in a bin; emptier ones are merged, or the bias would not be (bins−1)/2P
 LEAST = 5.0
+# of a known density in merged bins, where no difference is seen: a cloud that is off everywhere
+# alike is then told four fifths of its distance at least
+LOST = 0.2
 
 
 def shares(
@@ -59,9 +62,16 @@ class Binned(NamedTuple):
 
         The error's first part is the spread of log(ρ/ρ_ss) over the points, ≈ 2KL near the known
         density; the second is what is left at KL = 0, where 2P·KL is χ² distributed with bins − 1
-        degrees of freedom.
+        degrees of freedom. No number where more than LOST of the known density is in bins that are
+        too thin: merged into one they are alike whatever the cloud is.
         """
         points = float(self.counts.sum())
+        lost = float(self.expected[self._thin].sum())
+        if not points or lost > LOST:
+            return Measured.nothing(
+                f"{100 * lost:.0f} % of the density is in bins that should hold fewer than "
+                f"{LEAST:g} of the {points:,.0f} points: raise replicas or lower bins"
+            )
         counts = self._merged(self.counts)
         expected = self._merged(self.expected) * points
         nats = rel_entr(counts, expected).sum()
@@ -78,9 +88,15 @@ class Binned(NamedTuple):
         expected = self._merged(self.expected)
         return float(rel_entr(merged, expected).sum())
 
+    @property
+    def _thin(self) -> Array:
+        """Which bins [bins] should hold fewer than LEAST points."""
+        thin: Array = self.expected * self.counts.sum() < LEAST
+        return thin
+
     def _merged(self, bins: Array) -> Array:
-        """Values [bins] with all bins that should hold fewer than LEAST points merged into one."""
-        thin = self.expected * self.counts.sum() < LEAST
+        """Values [bins] with all thin bins merged into one."""
+        thin = self._thin
         if not thin.any():
             return bins
         rest = bins[thin].sum()

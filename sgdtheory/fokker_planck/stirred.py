@@ -1,8 +1,10 @@
 """A cloud that a force or its own noise makes circle, watched in its steady state."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
@@ -10,7 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.area import area_rate, largest_plane, swept
-from sgdtheory.fokker_planck.density import Array, Binned, shares
+from sgdtheory.fokker_planck.density import LOST, Array, Binned, shares
 from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
@@ -34,7 +36,7 @@ class Stirred:
     `replicas` points take `burn_in` steps and are then watched to the end of `sgd.steps`; without a
     coupling they start in the steady state's second moments exactly, and the plane is that in which
     theory's area is largest. `bins` > 0: the density on bins × bins squares of [−reach, reach]² is
-    compared with e^{−L/D}.
+    compared with e^{−L/D} there; points outside are left out of both.
     """
 
     landscape: Landscape
@@ -78,8 +80,8 @@ class Stirred:
         seed: int,
         dtype: torch.dtype,
     ) -> Row:
-        """One row: the rate of the area, theory's, and the distance of the density from
-        e^{−L/D}."""
+        """One row: the rate of the area, theory's, and the distance of the density from e^{−L/D};
+        of both, by how much the second half of the time is above the first."""
         turning = None
         coupling: Coupling = UNCOUPLED
         if self.coupling is not None:
@@ -87,8 +89,10 @@ class Stirred:
             coupling = turning
         start, plane, origin = self._start(seed, dtype)
         spacing = max(1, (self.sgd.length - self.burn_in) // MOMENTS)
+        swept_nothing = torch.zeros(self.replicas, dtype=torch.float64, device=start.device)
         nothing_yet = {
-            "areas": torch.zeros(self.replicas, dtype=torch.float64, device=start.device),
+            "areas": swept_nothing,
+            "late": swept_nothing.clone(),  # what of it in the second half of the time
             "counts": torch.zeros(MOMENTS, self.bins**2, dtype=torch.float64),
         }
         rate, _ = self._rate_and_size
@@ -96,7 +100,10 @@ class Stirred:
         def observe(state: SGDState, seen: Seen) -> None:
             if state.step <= self.burn_in:
                 return
-            seen["areas"] += swept(state, rate, plane, origin)
+            areas = swept(state, rate, plane, origin)
+            seen["areas"] += areas
+            if state.step > self._middle:
+                seen["late"] += areas
             moment, over = divmod(state.step - self.burn_in, spacing)
             if self.bins and not over and moment <= MOMENTS:
                 seen["counts"][moment - 1] = self._histogram(state.cloud)
@@ -111,17 +118,41 @@ class Stirred:
             observe,
             coupling,
         )
-        time = (self.sgd.length - self.burn_in) * time_step(self.sgd)
         is_lost = ~torch.isfinite(seen["areas"])
         facts = {
             "strength": strength,
             "area_exact": self._expected(turning, plane),
-            "time": time,
+            "time": self._time(self.burn_in),
             "lost": int(is_lost.sum()),
         }
-        area = area_rate(seen["areas"], time)
-        divergence = self._divergence(seen["counts"])
-        return row_of(facts, area=area, divergence=divergence)
+        rates = self._area_rates(seen["areas"], seen["late"])
+        counts = seen["counts"][: self._looks]
+        if self.bins:
+            facts["outside"] = self._outside(counts)
+        return row_of(facts, **rates, **self._divergences(counts))
+
+    @property
+    def _middle(self) -> int:
+        """The step after which the second half of the time begins."""
+        return (self.burn_in + self.sgd.length) // 2
+
+    @property
+    def _looks(self) -> int:
+        return min(MOMENTS, self.sgd.length - self.burn_in)
+
+    def _time(self, since: int) -> float:
+        """From a step to the last."""
+        return (self.sgd.length - since) * time_step(self.sgd)
+
+    def _area_rates(self, areas: Tensor, late: Tensor) -> dict[str, Measured]:
+        """Of areas [P], and what of them was swept in the second half of the time: the rate, and
+        late − early of the same replicas, which is 0 at rest."""
+        time, time_late = self._time(self.burn_in), self._time(self._middle)
+        change = Measured.nothing("one step has no halves")
+        if time_late < time:
+            changes = late / time_late - (areas - late) / (time - time_late)
+            change = area_rate(changes, 1.0)
+        return {"area": area_rate(areas, time), "area_change": change}
 
     def _start(self, seed: int, dtype: torch.dtype) -> tuple[Cloud, Tensor, Tensor]:
         """Points [P, n], the plane [2, n] and the origin [n]."""
@@ -161,21 +192,49 @@ class Stirred:
         return area / time_step(self.sgd)
 
     def _histogram(self, cloud: Cloud) -> Tensor:
-        """Counts [bins²] of a cloud [P, n]; points outside count at the edge."""
+        """Counts [bins²] of a cloud [P, n]; points outside are in none, nor are those that are not
+        finite."""
         per_length = self.bins / (2 * self.reach)
         places = cloud[:, :2].double()
-        scaled = (places + self.reach) * per_length
-        at = scaled.nan_to_num(0).long().clamp(0, self.bins - 1)
-        x, y = at.unbind(1)
+        at = ((places + self.reach) * per_length).floor()
+        is_inside = ((at >= 0) & (at < self.bins)).all(1)
+        x, y = at[is_inside].long().unbind(1)
         squares = x * self.bins + y
         counts = torch.bincount(squares, minlength=self.bins**2)
         return counts.double().cpu()
 
-    def _divergence(self, counts: Tensor) -> Measured:
-        """Mean over the looks [MOMENTS, bins²]; their spread is the error, as if they were
-        independent."""
+    def _divergences(self, counts: Tensor) -> dict[str, Measured]:
+        """The mean over the looks [K, bins²], and late − early.
+
+        All looks are at the same replicas, few or many relaxation times apart: the error is that of
+        one look, and that of a mean is no larger, however alike the looks are.
+        """
         if not self.bins:
-            return Measured.nothing("its density is not looked at")
+            return {"divergence": Measured.nothing("its density is not looked at")}
+        outside = self._outside(counts)
+        if outside > LOST:
+            why = f"{100 * outside:.0f} % of the points are beyond reach={self.reach:g}: raise it"
+            return {"divergence": Measured.nothing(why)}
+        expected = self._shares()
+        found = [Binned(row.numpy(), expected).divergence for row in counts]
+        unknown = next((each for each in found if each.value is None), None)
+        if unknown is not None:
+            return {"divergence": unknown}
+        nats = np.array([each.value for each in found])
+        error = float(np.mean([each.stderr for each in found]))
+        mean = Measured(float(nats.mean()), error, "nats")
+        half = len(nats) // 2
+        if not half:
+            return {"divergence": mean}
+        change = float(nats[half:].mean() - nats[:half].mean())
+        return {"divergence": mean, "divergence_change": Measured(change, sqrt(2) * error)}
+
+    def _outside(self, counts: Tensor) -> float:
+        """The share of the points that the squares have not caught, of looks [K, bins²]."""
+        return 1 - float(counts.sum()) / (len(counts) * self.replicas)
+
+    def _shares(self) -> Array:
+        """Of e^{−L/D} in the squares [bins²]."""
         landscape = self.landscape
         assert has_isotropic_noise(landscape)
 
@@ -185,10 +244,4 @@ class Stirred:
             return energies
 
         diffusion = temperature(self.sgd) * landscape.noise
-        expected = shares(energy, diffusion, self.reach, self.bins)
-        divergences = []
-        for row in counts:
-            divergence = Binned(row.numpy(), expected).divergence
-            if divergence.value is not None:
-                divergences.append(divergence.value)
-        return Measured.mean(divergences, "nats")
+        return shares(energy, diffusion, self.reach, self.bins)

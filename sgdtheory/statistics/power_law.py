@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 
@@ -15,6 +16,7 @@ Array = np.ndarray
 LEAST = 3  # points that a line with two parameters is fitted to
 # of log h, for the binned law: least squares on single directions weighs the many small ones only
 BINS = 10
+VAGUE = 1.0  # an error of γ beyond which a binned law says nothing
 
 
 class Point(NamedTuple):
@@ -51,7 +53,9 @@ def fit_power_law(points: Sequence[Point]) -> Fit | str:
     usable = [point for point in points if _has_logarithm(point)]
     count = len(usable)
     if count < LEAST:
-        return f"{count} cells are too few for a line: {LEAST} are needed"
+        others = len(points) - count
+        left = f", {others} more have no error or are not above 0" if others else ""
+        return f"{count} cells are too few for a line{left}: {LEAST} are needed"
     x = np.log([point.x for point in usable])
     y = np.log([point.temperature for point in usable])
     precisions = [point.temperature / point.stderr for point in usable]  # 1/σ(log T)
@@ -136,11 +140,14 @@ def exponents(
 
     A factor is a product of powers of columns, by their exponents. The rows of one value of the
     column `sample` are the whole experiment once, so the scatter over samples is all of the error.
+    No number where a y has no logarithm, or the grid does not tell the factors apart.
 
     >>> rows = [{"seed": s, "a": a, "y": 5 * a**2} for s in (0, 1) for a in (1.0, 2.0)]
     >>> round(exponents(rows, "y", [{"a": 1}], "seed")[0].value, 12)
     2.0
     """
+    if not all(value is not None and value > 0 for value in column_of(rows, y)):
+        return [Measured.nothing(f"{y} is not above 0 everywhere")] * len(factors)
     slopes = []
     for _, own in sorted(grouped(rows, sample).items()):
         columns = [_log_of(own, factor) for factor in factors]
@@ -167,24 +174,26 @@ def _log_of(rows: Rows, factor: Mapping[str, float]) -> Array:
     return total
 
 
-def binned_exponent(x: Array, y: Array) -> Measured:
+def binned_exponent(x: Array, y: Array, rounding: float = 0.0) -> Measured:
     """γ of y ∝ x^γ by least squares through the means of log-spaced bins of x.
 
-    x [k] ascending; y [1 + R, k], of which row 0 is the sample and the others are its resamples.
-    The error holds the scatter about the line and that over resamples.
+    x [k] ascending, each known to ± `rounding`; y [1 + R, k], of which row 0 is the sample and the
+    others are its resamples. The error holds the scatter about the line and that over resamples. No
+    number where the bins are narrower than the rounding of x, or γ is not known to ± 1: a line
+    cannot be told from a square then.
 
     >>> x = np.geomspace(1, 8, 4)
     >>> round(binned_exponent(x, x[None] ** 1.5).value, 12)
     1.5
     """
-    if len(x) < 3 or not x.min() > 0:
+    if len(x) < LEAST or not x.min() > 0:
         return Measured.nothing("fewer than three curvatures above the flat ones")
+    least = BINS * max(rounding, float(np.finfo(x.dtype).eps) * x[-1])
+    if x[-1] - x[0] <= least:
+        return Measured.nothing("the curvatures are all alike, to rounding")
     logs = np.log(x)
-    bins = np.zeros(len(x), int)
-    width = logs[-1] - logs[0]
-    if width > 0:
-        scaled = BINS * (logs - logs[0]) / width
-        bins = np.minimum(scaled.astype(int), BINS - 1)
+    scaled = BINS * (logs - logs[0]) / (logs[-1] - logs[0])
+    bins = np.minimum(scaled.astype(int), BINS - 1)
     used = np.unique(bins)
     log_means = []
     columns = []
@@ -194,15 +203,26 @@ def binned_exponent(x: Array, y: Array) -> Measured:
         columns.append(y[:, mask].mean(1))
     centres = np.array(log_means)  # [m]
     means = np.stack(columns, 1)  # [1 + R, m]
-    if len(used) < 3 or not means.min() > 0:
+    if len(used) < LEAST or not means.min() > 0:
         return Measured.nothing("fewer than three bins of curvatures that have noise")
-    logs_of_means = np.log(means)
-    slopes, offsets = np.polyfit(centres, logs_of_means.T, 1)
+    exponent = _slope(centres, np.log(means))
+    if exponent.stderr is not None and exponent.stderr > VAGUE:
+        apart = in_short(float(x[-1] / x[0]) - 1, 2)
+        error = in_short(exponent.stderr, 2)
+        return Measured.nothing(
+            f"the curvatures tell too little: they differ by {apart} of themselves at most, which "
+            f"makes γ known to ± {error}"
+        )
+    return exponent
+
+
+def _slope(x: Array, y: Array) -> Measured:
+    """The slope of y [1 + R, m] on x [m], of row 0, with its scatter and that over the others."""
+    slopes, offsets = np.polyfit(x, y.T, 1)
     slope = slopes[0]
-    values = np.log(means[0])
-    residuals = values - slope * centres - offsets[0]
-    freedom = len(used) - 2
-    away = centres - centres.mean()
+    residuals = y[0] - slope * x - offsets[0]
+    freedom = len(x) - 2
+    away = x - x.mean()
     spread = (away**2).sum()
     variance = (residuals**2).sum() / freedom
     scatter_error = np.sqrt(variance / spread)

@@ -15,6 +15,7 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.reliabilities.claims import OTHER, OURS, claims_of, plot_of, summaries
 from sgdtheory.studies.reliabilities.ways import Way
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.minima_in_pairs import MinimaInPairs
 from sgdtheory.studies.study import Case, Tables, Verdict, rows_of_units
 
@@ -51,6 +52,8 @@ class AutoNEBReliability(MinimaInPairs):
                 if name not in self.recipes:
                     known = ", ".join(self.recipes)
                     raise UserError(f"{asked}: there is no recipe {name!r}; there are {known}")
+                recipe, of_sgd = self.recipes[name], f"recipes.{name}.sgd.batch_size"
+                refuse_batch(recipe.landscape, recipe.sgd.batch_size, of_sgd)
 
     def cases(self) -> list[Case]:
         cases = []

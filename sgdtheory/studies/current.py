@@ -15,10 +15,12 @@ from sgdtheory.protocol import Dtype, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.few import of_few
+from sgdtheory.statistics.halves import at_rest, unrest
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import grouped, known
+from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import sigmas
 from sgdtheory.studies.shared.curvatures import stiffest
@@ -34,7 +36,10 @@ from sgdtheory.studies.study import (
 )
 
 STILL = 4.0  # standard errors that an area may be from zero where there is no current
+DENSITIES = "_density"  # how the names of claims about them end
 DENSITY = 0.004  # nats that a finite learning rate may put between the density and e^{−L/D}
+
+SOME = 0.005  # of the points, of which it is said that they are left out
 
 
 @dataclass(frozen=True)
@@ -104,26 +109,41 @@ def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
     claims = []
     for name, system in systems.items():
         own = by_system.get(name, [])
-        large = _large(system)
-        currents = _current(name, [row for row in own if row["area_exact"]], system)
-        claims += left_open(currents, large)
-        seen = min((abs(row["area_exact"]) for row in own if row["area_exact"]), default=None)
-        claims += _still(name, [row for row in own if not row["area_exact"]], seen)
-        claims += left_open(_density(name, known(own, "divergence")), large)
+        lost = _lost(own, system)
+        doubt = _large(system) or lost
+        turned = [row for row in own if row["area_exact"]]
+        seen = min((abs(row["area_exact"]) for row in turned), default=None)
+        claims += left_open(_current(name, turned, system), doubt)
+        still = _still(name, [row for row in own if not row["area_exact"]], seen, system)
+        claims += left_open(still, lost)
+        if system.bins:
+            claims += left_open(_density(name, own), doubt)
     holds = all_hold(claims)
     clear = [abs(_z(row)) for row in rows if row["area_exact"]]
-    words = {
-        True: f"steady clouds circle: {len(clear)} stochastic areas as theory says, and none "
-        "without a cause",
-        False: "the stochastic areas are not all as theory says",
-        None: "not all stochastic areas are known well enough",
-    }
     clearest = Measured.nothing("no current")
     if clear:
         why = next((claim.measured.why for claim in claims if claim.holds is None), "")
         unit = "standard errors from zero, at least"
         clearest = Measured(min(clear), 1.0, unit, "" if holds is not None else why)
-    return [Claim("current", words[holds], clearest, "every one as below", holds), *claims]
+    words = _words(claims, len(clear))
+    return [Claim("current", words, clearest, "every one as below", holds), *claims]
+
+
+def _words(claims: list[Claim], currents: int) -> str:
+    """The headline: first what the areas say, then the densities."""
+    areas = all_hold([claim for claim in claims if not claim.name.endswith(DENSITIES)])
+    if areas is False:
+        return "the stochastic areas are not all as theory says"
+    if areas is None:
+        return "not all stochastic areas are known well enough"
+    densities = all_hold([claim for claim in claims if claim.name.endswith(DENSITIES)])
+    as_said = f"steady clouds circle: {currents} stochastic areas as theory says, and none "
+    as_said += "without a cause"
+    if densities is False:
+        return f"{as_said}; but a density is not e^(−Φ/T)"
+    if densities is None:
+        return f"{as_said}; not all densities are known well enough"
+    return as_said
 
 
 def _z(row: Row) -> float:
@@ -131,13 +151,28 @@ def _z(row: Row) -> float:
     return sigmas(Measured.read(row, "area"))
 
 
+def _area(row: Row, system: Stirred) -> Measured:
+    """The area, its error as it is judged: of a cloud that moved while it was watched, and of few
+    replicas, it is larger."""
+    return of_few(at_rest(row, "area"), system.replicas - row["lost"])
+
+
+def _lost(rows: Rows, system: Stirred) -> str:
+    """Why nothing is said of clouds that lose points: those that stay are a choice."""
+    lost = max((row["lost"] for row in rows), default=0)
+    if not lost:
+        return ""
+    return f"{lost} of {system.replicas:,} replicas are not finite: lower sgd.learning_rate"
+
+
 def _current(name: str, rows: Rows, system: Stirred) -> list[Claim]:
     """The worst of a system's currents against theory's, and the least clear."""
     if not rows:
         return []
-    ratios = [Measured.read(row, "area").in_units_of(row["area_exact"]) for row in rows]
+    ratios = [_area(row, system).in_units_of(row["area_exact"]) for row in rows]
     judged = all_near(ratios, 1, system.within, f"raise systems.{name}.replicas")
-    ratio = ratios[judged.at]
+    worst = rows[judged.at]
+    ratio = Measured.read(worst, "area").in_units_of(worst["area_exact"])
     z = min(abs(_z(row)) for row in rows)
     words = (
         f"{name}: the area grows at {ratio} of theory's rate, at worst, and is {z:.0f} standard "
@@ -145,7 +180,9 @@ def _current(name: str, rows: Rows, system: Stirred) -> list[Claim]:
     )
     expected = f"1 within {system.within:g}, more than {system.clear:g} standard errors from 0"
     holds, why = judged.holds, judged.why
-    if holds and z <= system.clear:
+    if holds is None:
+        why = unrest(worst, "area") or why
+    if holds and min(abs(sigmas(_area(row, system))) for row in rows) <= system.clear:
         holds, why = None, f"{z:.0f} standard errors are no more than {system.clear:g}"
     return [Claim(name, words, ratio._replace(why=why), expected, holds)]
 
@@ -158,7 +195,7 @@ def _large(system: Stirred) -> str:
     return too_large(system.sgd, stiffest(system.landscape), system.within)
 
 
-def _still(name: str, rows: Rows, smallest: float | None) -> list[Claim]:
+def _still(name: str, rows: Rows, smallest: float | None, system: Stirred) -> list[Claim]:
     """The control: nothing makes the cloud circle, where the smallest of the system's currents
     would be seen."""
     if not rows:
@@ -166,31 +203,47 @@ def _still(name: str, rows: Rows, smallest: float | None) -> list[Claim]:
     z = max((_z(row) for row in rows), key=abs)
     words = f"{name}: with nothing to turn it the area is {abs(z):.1f} standard errors from 0"
     expected = f"less than {STILL:g}"
-    holds: bool | None = abs(z) < STILL
+    areas = [_area(row, system) for row in rows]
+    holds: bool | None = max(abs(sigmas(area)) for area in areas) < STILL
     why = ""
     if holds and smallest is not None:
-        error = max(row["area_stderr"] for row in rows)
+        error = max(area.stderr or 0.0 for area in areas)
         if STILL * error > smallest:
             holds = None
             why = f"a current of {smallest:.2g} would be missed: raise systems.{name}.replicas"
+            why = next(filter(None, [unrest(row, "area") for row in rows]), why)
     return [Claim(f"{name}_still", words, Measured(z, 1.0, why=why), expected, holds)]
 
 
 def _density(name: str, rows: Rows) -> list[Claim]:
     if not rows:
         return []
-    distances = [Measured.read(row, "divergence")._replace(unit="nats") for row in rows]
+    distances = [at_rest(row, "divergence") for row in rows]
     # an estimate below 0 is the sample's: the distance itself is not
-    apart = [each._replace(value=max(each.value or 0.0, 0.0)) for each in distances]
+    apart = [
+        each if each.value is None else each._replace(value=max(each.value, 0.0))
+        for each in distances
+    ]
     judged = all_near(apart, 0, DENSITY, f"raise systems.{name}.replicas")
-    distance = distances[judged.at]
-    words = (
-        f"{name}: the density is within {distance} of e^(−Φ/T) at every strength of {len(rows)}: "
-        "it does not see the current"
-    )
+    worst = rows[judged.at]
+    distance = Measured.read(worst, "divergence")._replace(unit="nats")
+    words = f"{name}: the density is {distance} from e^(−Φ/T), at worst"
+    if distance.value is None:
+        words = f"{name}: nothing is said of the density"
+    elif judged.holds:
+        words = (
+            f"{name}: the density is within {distance} of e^(−Φ/T) at every strength of "
+            f"{len(rows)}: it does not see the current"
+        )
+    outside = max(row.get("outside") or 0.0 for row in rows)
+    if outside >= SOME:
+        words += f"; {100 * outside:.0f} % of the points are beyond reach, and left out"
+    why = judged.why
+    if judged.holds is None and distance.value is not None:
+        why = unrest(worst, "divergence") or why
+    distance = distance._replace(why=why)
     expected = f"below {DENSITY:g} nats"
-    distance = distance._replace(why=judged.why)
-    return [Claim(f"{name}_density", words, distance, expected, judged.holds)]
+    return [Claim(f"{name}{DENSITIES}", words, distance, expected, judged.holds)]
 
 
 PLOTS = [

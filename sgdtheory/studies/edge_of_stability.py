@@ -17,6 +17,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.edges import Descent, threshold_row, watched
 from sgdtheory.studies.shared.hovering import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of, subject_of
@@ -64,6 +65,8 @@ class EdgeOfStability(Study):
                 raise UserError(
                     f"{key_of}.landscape={descent.landscape}: is none of landscapes; take {names}"
                 )
+            batch_size = descent.sgd.batch_size
+            refuse_batch(self.landscapes[descent.landscape], batch_size, f"{key_of}.sgd.batch_size")
             if descent.sgd.learning_rate == "auto":
                 raise UserError(f"{key_of}.sgd.learning_rate: give a number: it sets the edge")
             if (descent.expects == "batches") != (descent.sgd.batch_size is not None):

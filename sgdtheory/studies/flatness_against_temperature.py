@@ -24,12 +24,14 @@ from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.roles.facts import title_of
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.power_law import exponents
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, grouped_by, means_of
 from sgdtheory.statistics.tolerance import all_near, near
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 LOW, HIGH, SURE = -0.4, -0.15, 8.0  # of the slope, and its standard errors
@@ -81,6 +83,7 @@ class FlatnessAgainstTemperature(Study):
             raise UserError(
                 "learning_rates, batch_sizes: the same value stands twice; leave one out"
             )
+        refuse_batch(self.network(weight_decay=0.0), max(self.batch_sizes), "batch_sizes")
 
     @property
     def landscape(self) -> Subject:
@@ -223,9 +226,13 @@ def _claims(rows: Rows) -> list[Claim]:
     )
     same = f"exponents of η {rate}, of 1/b {batch}"
     apart = _difference(rows)
-    _, are_alike, why = all_near([apart], 0, ALIKE, "raise seeds")
+    seeds = len(grouped(rows, "point"))
+    _, are_alike, why = all_near([of_few(apart, seeds)], 0, ALIKE, "raise seeds")
+    falls = _falls(of_few(slope, seeds))
+    if falls is None:
+        slope = slope._replace(why=slope.why or "its error over seeds does not tell: raise seeds")
     return [
-        Claim("slope", words, slope, band, _falls(slope)),
+        Claim("slope", words, slope, band, falls),
         Claim("exponents", same, apart._replace(why=why), f"equal within {ALIKE:g}", are_alike),
     ]
 
@@ -262,7 +269,8 @@ def _decayed(rows: Rows, weight_decay: float) -> Claim:
     slope = slope_of(rows)
     if slope.value is None:
         return Claim("weight_decay", f"λ = {weight_decay:g}: {slope.why}", slope, expected, None)
-    _, holds, why = all_near([slope], 0, VISIBLE, "raise seeds")
+    seeds = len(grouped(rows, "point"))
+    _, holds, why = all_near([of_few(slope, seeds)], 0, VISIBLE, "raise seeds")
     left = {
         True: ": hardly anything is left to see",
         False: ": temperature is to be seen there too",

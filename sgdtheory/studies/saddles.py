@@ -32,6 +32,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.saddles import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict
 
@@ -85,6 +86,7 @@ class Saddles(Study):
             )
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number; no network of this study states one")
+        refuse_batch(self._network(self.weight_decays[0]), self.sgd.batch_size)
         if max(self.snapshots, default=0) > self.sgd.length:
             last = max(self.snapshots)
             raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.length}; lower it")

@@ -26,6 +26,7 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
 from sgdtheory.statistics.trends import above, geometric_mean, higher
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.recipe import Recipe
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
@@ -67,6 +68,8 @@ class SmallBatchFlatMinima(Study):
                 f"batch_sizes={[*self.batch_sizes]}: the small one first, such as [4,144]"
             )
         for name, recipe in self.recipes.items():
+            landscape = recipe.landscape(self.network, self.model, 0.0)
+            refuse_batch(landscape, self.batch_sizes[1], "batch_sizes")
             if recipe.rescale is not None and recipe.activation != "relu":
                 told = "only a ReLU does not notice; use activation=relu"
                 raise UserError(f"recipes.{name}.rescale: {told}")
@@ -90,8 +93,7 @@ class SmallBatchFlatMinima(Study):
             folder.tell(0.5 * k + 0.4, f"batch size {batch_size}: curvature")
             stop_if_asked()
             for p, theta in enumerate(cloud):
-                facts = {"batch_size": batch_size, "point": p}
-                rows.append(facts | self._row(landscape, theta))
+                rows.append({"batch_size": batch_size, "point": p} | self._row(landscape, theta))
             clouds[which] = cloud
         line = loss_on_lines(landscape, clouds["small"], clouds["large"])
         return {"points": rows, "line": line}, clouds
@@ -108,9 +110,8 @@ class SmallBatchFlatMinima(Study):
         sgd = recipe.optimiser(batch_size, landscape.count)
         seed = key(self.seed, "train", batch_size)
         start = self._start(landscape)
-        name = f"batch-{batch_size}"
         share = (done, done + 0.2)
-        cloud = run_stage(folder, name, sgd, decayed, start, seed, fraction=share)
+        cloud = run_stage(folder, f"batch-{batch_size}", sgd, decayed, start, seed, fraction=share)
         if recipe.epochs is not None:
             return cloud
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
@@ -125,10 +126,9 @@ class SmallBatchFlatMinima(Study):
             measured[name] = box(landscape, point)[0]["sharpness"]
         eigenvalues, _ = top_eigenpairs(landscape, theta, 1)
         measured["top_eigenvalue"] = Measured(float(eigenvalues[0]))
-        errors = landscape.score(point, "test").errors[0]
-        measured["test_error"] = Measured.mean(errors.cpu())
-        loss = float(values(landscape, point)[0])
-        return row_of({"loss": loss, "norm": float(theta.norm())}, **measured)
+        measured["test_error"] = Measured.mean(landscape.score(point, "test").errors[0].cpu())
+        facts = {"loss": float(values(landscape, point)[0]), "norm": float(theta.norm())}
+        return row_of(facts, **measured)
 
     def _start(self, landscape: NetworkLandscape) -> Cloud:
         return start_of(landscape, self.seeds, stream(self.seed, "init"), self.dtype)

@@ -4,6 +4,7 @@ loss falls.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -15,10 +16,12 @@ from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known, means_of
-from sgdtheory.statistics.trends import rises
+from sgdtheory.statistics.trends import above
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import (
     Case,
     Study,
@@ -61,7 +64,8 @@ class StringStudy(Study):
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in self.landscapes:
+        for name, landscape in self.landscapes.items():
+            refuse_batch(landscape, self.sampling.sgd.batch_size)
             levels = self.thresholds.get(name, [])
             if not levels or sorted(set(levels), reverse=True) != levels:
                 raise UserError(
@@ -173,9 +177,13 @@ def claims_of(
     least = min((claim.measured for claim in claims), key=_value)
     lengths = "; ".join(f"{claim.name} {claim.measured}" for claim in claims)
     not_all = "not all " if holds is False else ""
+    are = "may be" if holds is None else "are"
     told = (
-        f"strings are {not_all}straight at high loss, longer at low; length ratio there {lengths}"
+        f"strings {are} {not_all}straight at high loss, longer at low; length ratio there {lengths}"
     )
+    open_ones = [claim.measured.why for claim in claims if claim.holds is None]
+    if holds is None:
+        least = least._replace(why=open_ones[0])
     return [
         Claim("length_ratio", told, least, "1 at the highest threshold, rising as it falls", holds),
         *claims,
@@ -203,13 +211,40 @@ def _claim(
         return Claim(name, words, unknown, expected, None)
     first = Measured.mean(ratios[0])
     last = Measured.mean(ratios[-1])
-    highest = f"{levels[0]:g}"
-    lowest = f"{levels[-1]:g}"
-    words = f"{name}: length ratio {first} at L₀ = {highest}, {last} at {lowest}"
-    holds = rises(ratios) if sum(ratios[0]) <= STRAIGHT * pairs else False
-    if holds is None:
-        last = last._replace(why=f"one pair has no error: raise pairs.{name}")
-    return Claim(name, words, last, "1, then rising", holds)
+    words = f"{name}: length ratio {first} at L₀ = {levels[0]:g}"
+    if len(levels) > 1:
+        words += f", {last} at {levels[-1]:g}"
+    holds, why = _judged(ratios, name)
+    return Claim(name, words, last._replace(why=why), "1, then rising", holds)
+
+
+def _judged(ratios: list[list[float]], name: str) -> tuple[bool | None, str]:
+    """Whether pairs, one row for each threshold, are straight at the first and get longer, and why
+    that cannot be said: by Student's bounds of the means over pairs, and of differences pair by
+    pair. What is still straight at the last, for sure, is not longer unless that is seen."""
+    pairs = len(ratios[0])
+    if pairs < 2:
+        return None, f"one pair has no error: raise pairs.{name}"
+    bent = above(of_few(Measured.mean(ratios[0]), pairs), STRAIGHT)
+    if bent:
+        return False, ""
+    if len(ratios) < 2:
+        return None, f"one threshold has none to be compared with: give thresholds.{name} more"
+    falls = [above(_longer(lower, higher), 0.0) for higher, lower in pairwise(ratios)]
+    longer = above(_longer(ratios[0], ratios[-1]), 0.0)
+    still_straight = above(of_few(Measured.mean(ratios[-1]), pairs), STRAIGHT) is False
+    if True in falls or longer is False or (longer is None and still_straight):
+        return False, ""
+    if bent is None or longer is None:
+        what = "straight at first" if bent is None else "longer at last"
+        return None, f"{pairs} pairs do not tell whether they are {what}: raise pairs.{name}"
+    return True, ""
+
+
+def _longer(first: list[float], second: list[float]) -> Measured:
+    """How much longer the same pairs' strings are at the second of two thresholds."""
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    return of_few(Measured.mean(differences), len(differences))
 
 
 PLOTS = [

@@ -176,6 +176,16 @@ def left_open(claims: Sequence[Claim], why: str) -> list[Claim]:
     return [claim.left_open(why) for claim in claims]
 
 
+def without_verdict(claims: Sequence[Claim], doubts: str) -> list[Claim]:
+    """The same numbers, of which nothing can be said for this reason; as they are where there is
+    none. The headline says so first."""
+    if not doubts:
+        return list(claims)
+    headline, *others = [claim.left_open(claim.measured.why or doubts) for claim in claims]
+    words = f"cannot be said: {doubts}; {headline.statement}"
+    return [headline._replace(statement=words), *others]
+
+
 def subject_of(landscapes: Mapping[str, Landscape]) -> Subject:
     """The titles of several landscapes, their names where they have none."""
     titles = [title_of(landscape, name) for name, landscape in landscapes.items()]

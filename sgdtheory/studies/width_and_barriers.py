@@ -14,6 +14,7 @@ from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
@@ -26,6 +27,7 @@ from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.studies.barriers.claims import claims_of
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of
 
 
@@ -70,6 +72,7 @@ class WidthAndBarriers(Study):
                 f"kept={self.kept} is more than the {self.trained} that are trained; make it "
                 "smaller"
             )
+        refuse_batch(self._landscape(self.hidden[0]), self.sgd.batch_size)
 
     @property
     def landscape(self) -> Subject:
@@ -110,6 +113,7 @@ class WidthAndBarriers(Study):
             "parameters": landscape.dim,
             "lowest": float(losses[order[0]]),
             "highest_kept": float(losses[order[-1]]),
+            "untrained": untrained(landscape, float(losses[order[-1]])),
         }
         return {"paths": rows, "shapes": [shape]}, {"minima": best}
 
@@ -120,7 +124,7 @@ class WidthAndBarriers(Study):
         """One path: its excess over the higher end with its error over examples, and the straight
         line's barrier.
         """
-        found = self.autoneb.find(landscape, ends, seed)
+        found = self.autoneb.adapted_to(landscape).find(landscape, ends, seed)
         excess = found.along.barrier()
         return {
             "excess": {"value": excess.value, "stderr": excess.stderr},
@@ -170,7 +174,7 @@ def shape_row(hidden: list[int], shape: Row, paths: Rows) -> Row:
     excess = Measured.mean([row["excess"]["value"] for row in paths], "nats")
     straight = Measured.mean(column_of(paths, "straight"), "nats")
     ratios = Measured.mean(column_of(paths, "length_ratio"))
-    facts = {**shape, "width": max(hidden), "depth": len(hidden)}
+    facts = {**shape, "width": max(hidden), "depth": len(hidden), "joined": len(paths)}
     return row_of(facts, excess=excess, straight=straight, length_ratio=ratios)
 
 

@@ -87,6 +87,21 @@ def test_thin_bins_are_taken_together() -> None:
     )
 
 
+def test_bins_that_are_all_thin_tell_nothing() -> None:
+    """Half as many points as there should be five of in each of 40 bins: one bin, whatever they do.
+    With a fifth of the density in thin bins, and the rest in four, there is a number."""
+    level = np.full(40, 1 / 40)
+    crowded = np.append(100.0, np.zeros(39))
+    found = Binned(crowded, level).divergence
+    assert found.value is None and found.why.startswith("100 % of the density is in bins")
+    many = Binned(2 * crowded, level).divergence
+    assert many.value == pytest.approx(np.log(40) - 39 / 400, abs=1e-12)
+    for thin, is_known in ((0.19, True), (0.21, False)):
+        shares = np.append(np.full(4, (1 - thin) / 4), np.full(10, thin / 10))
+        assert (Binned(200 * shares, shares).divergence.value is not None) is is_known
+    assert Binned(np.zeros(4), np.full(4, 0.25)).divergence.value is None
+
+
 def test_shares_of_a_known_density() -> None:
     """Two wells and a bowl: the product of two one-dimensional densities."""
     import torch

@@ -90,6 +90,22 @@ def test_what_is_not_sure_is_not_refuted() -> None:
     assert found[0].holds is None and found[2].holds is True
 
 
+def test_values_without_a_logarithm_have_no_exponent() -> None:
+    rows = grid(-0.25, -0.25)
+    rows[0]["trace"] = -0.1
+    assert slope_of(rows).why == "trace is not above 0 everywhere"
+    assert [claim.holds for claim in said(rows, grid(0, 0))] == [None, None, True]
+
+
+def test_two_seeds_have_students_bound() -> None:
+    """Exponents that differ by .08 ± .02 over two seeds: two errors are .04, Student's bound is .28."""
+    rows = []
+    for seed, apart in ((0, 0.06), (1, 0.1)):
+        rows += [row | {"point": seed} for row in grid(-0.25 - apart, -0.25, noise=0.0)[:9]]
+    exponents_claim = said(rows, grid(0, 0))[1]
+    assert exponents_claim.holds is None and "raise seeds" in exponents_claim.measured.why
+
+
 def test_at_unequal_loss_nothing_is_said() -> None:
     found = said(grid(-0.25, -0.25, loss=0.03), [])
     assert [claim.holds for claim in found] == [None, None] and "equal loss" in found[

@@ -32,6 +32,12 @@ def rows(*lengths: list[float | None]) -> list[dict[str, Any]]:
         ([[1.0, 1.0, 1.0], [1.9, 1.9, 1.9], [1.3, 1.2, 1.3]], False),  # shorter at last
         ([[1.0, 1.0, 1.0], [1.2, 1.2, 1.2], [1.5, None, 1.6]], None),
         ([[1.0], [1.2], [1.5]], None),
+        ([[1.2], [1.3], [1.5]], None),  # one pair refutes nothing either
+        # of two pairs the bound is 14 errors: .008 ± .001 is seen, .008 ± .004 is not
+        ([[1.0, 1.013], [1.003, 1.015], [1.012, 1.017]], None),
+        ([[1.0, 1.001], [1.1, 1.101], [1.5, 1.51]], True),
+        ([[1.0, 1.06], [1.2, 1.2], [1.5, 1.5]], None),  # straight at first, or not
+        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.01], [1.0, 1.001, 1.002]], False),  # straight for ever
     ],
 )
 def test_the_claim_holds_does_not_or_cannot_be_told(
@@ -46,3 +52,16 @@ def test_means_are_over_the_strings_that_were_found() -> None:
     row = mean_row(rows([1.0, 1.0], [1.2, None], [1.5, 1.7]), "a", 0.1)
     assert (row["found"], row["pairs"], row["length_ratio"]) == (1, 2, 1.2)
     assert "length_ratio_why" in mean_row(rows([1.0], [None], [1.5]), "a", 0.1)
+
+
+def test_one_threshold_has_nothing_to_be_compared_with() -> None:
+    for length, holds in ((1.0, None), (1.2, False)):
+        row = {"landscape": "a", "threshold": 1.0, "length_ratio": length, "beads": 0}
+        headline, claim = claims_of([row] * 3, {"a": [1.0]}, {"a": 3})
+        assert headline.holds is claim.holds is holds
+        assert (holds is None) is ("one threshold" in claim.measured.why)
+        assert headline.measured.why == claim.measured.why
+    assert (
+        "may be straight"
+        in claims_of(rows([1.0], [1.2], [1.5]), {"a": LEVELS}, {"a": 1})[0].statement
+    )

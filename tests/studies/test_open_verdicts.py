@@ -17,20 +17,26 @@ from sgdtheory.studies.free_energy import _at_rest
 from sgdtheory.studies.potentials import resolved_claims
 from sgdtheory.studies.potentials.bowl_claims import _agreement
 from sgdtheory.studies.potentials.uneven_claims import _distance, _shift
+from sgdtheory.studies.potentials.uneven_claims import claims_of as uneven_claims
 from sgdtheory.studies.shared.parts import headline
 from tests.studies.asked import Command, results, verdicts
 from tests.studies.test_clouds import ESCAPE, REST, RING
 
 
+def stirred(within: float, replicas: int = 10_000) -> Stirred:
+    found = SimpleNamespace(within=within, clear=4.0, coupling=None, replicas=replicas, bins=40)
+    return cast(Stirred, found)
+
+
 def test_noise_refutes_no_current() -> None:
-    system = cast(Stirred, SimpleNamespace(within=0.05, clear=4.0, coupling=None))
-    row = {"area_exact": 1.0, "area": 1.19, "area_stderr": 0.23}
+    system = stirred(within=0.05)
+    row = {"area_exact": 1.0, "area": 1.19, "area_stderr": 0.23, "lost": 0}
     (claim,) = _current("ring", [row], system)
     assert claim.holds is None
     assert claim.measured.why.startswith("± 0.23 is more than the 0.05 that is asked")
     assert _current("ring", [{**row, "area_stderr": 0.05}], system)[0].holds is False
-    assert _current("ring", [{**row, "area": 1.03, "area_stderr": 0.05}], system)[0].holds is True
-    faint = cast(Stirred, SimpleNamespace(within=0.3, clear=4.0, coupling=None))
+    assert _current("ring", [{**row, "area": 1.03, "area_stderr": 0.0499}], system)[0].holds is True
+    faint = stirred(within=0.3)
     (claim,) = _current("ring", [{**row, "area": 1.0, "area_stderr": 0.29}], faint)
     assert claim.holds is None and claim.measured.why == "3 standard errors are no more than 4"
 
@@ -51,6 +57,40 @@ def test_noise_refutes_no_free_energy() -> None:
     assert held["divergence"] is False and held["free_energy"] is False
     found = free_energy.claims_of([moment(0.6, 0.01, 0.15, 0.004)], "steps are too large")
     assert {(claim.holds, claim.measured.why) for claim in found} == {(None, "steps are too large")}
+
+
+def test_few_points_in_many_bins_say_nothing_of_a_density() -> None:
+    unknown = {**moment(0.6, 0.01, 0.11, 0.004), "divergence": None, "divergence_why": "too few"}
+    divergence, energy = free_energy.claims_of([moment(0.6, 0.01, 0.11, 0.004), unknown])
+    assert divergence.holds is None and divergence.measured.why == "too few"
+    assert energy.holds is True
+    nothing = {"points": 9, "divergence": None, "divergence_why": "too few", "from_gibbs": 0.2}
+    claim = _distance("wells", nothing)
+    assert claim.holds is None and claim.measured.why == "too few"
+
+
+def test_a_cloud_that_is_at_rest_from_the_first_does_not_fall() -> None:
+    rows = [moment(value, 0.01, 0.11, 0.004) for value in (0.02, 0.01, 0.01)]
+    claim = free_energy._falling(rows)
+    assert claim.holds is None and "does not fall by its errors" in claim.measured.why
+    assert free_energy._falling([moment(0.6, 0.01, 0.5, 0.004), *rows]).holds is True
+
+
+def test_looks_that_are_near_and_points_outside_leave_a_density_open() -> None:
+    row = {
+        "divergence": 0.0001, "divergence_stderr": 0.0001, "from_gibbs": 0.1, "points": 900, "lost": 0,
+        "relaxations_apart": 2.0,
+    }  # fmt: skip
+    assert uneven_claims("wells", row, [])[0].holds is True
+    near = uneven_claims("wells", {**row, "relaxations_apart": 0.5}, [])[0]
+    assert near.holds is None and "systems.wells.spacing" in near.measured.why
+    off = {**row, "divergence": 0.02}
+    assert uneven_claims("wells", off, [])[0].holds is False
+    moving = {**off, "divergence_change": -0.03, "divergence_change_stderr": 0.0002}
+    claim = uneven_claims("wells", moving, [])[0]
+    assert claim.holds is None and claim.measured.why.startswith("not at rest")
+    far = uneven_claims("wells", {**row, "lost": 100}, [])[0]
+    assert far.holds is None and far.measured.why.startswith("10 % of the points are outside")
 
 
 def passage(barrier: float, share: float, error: float, kramers: float = 0.9) -> dict[str, Any]:
@@ -161,11 +201,12 @@ def test_rest_and_stillness_are_seen_where_errors_are_small() -> None:
     for error, holds in ((0.0001, True), (0.1, None)):
         last = {"divergence": 0.0012, "divergence_exact": 0.001, "divergence_stderr": error}
         assert _at_rest([last]).holds is holds
-        still = {"area": 0.00001, "area_stderr": error}
-        assert _still("ring", [still], 0.01)[0].holds is holds
+        still = {"area": 0.00001, "area_stderr": error, "lost": 0}
+        assert _still("ring", [still], 0.01, stirred(0.05))[0].holds is holds
     last = {"divergence": 0.01, "divergence_exact": 0.001, "divergence_stderr": 0.0001}
     assert _at_rest([last]).holds is False
-    assert _still("ring", [{"area": 1.0, "area_stderr": 0.1}], 0.01)[0].holds is False
+    moved = {"area": 1.0, "area_stderr": 0.1, "lost": 0}
+    assert _still("ring", [moved], 0.01, stirred(0.05))[0].holds is False
 
 
 def test_one_string_has_no_error() -> None:

@@ -15,6 +15,7 @@ from sgdtheory.rng import stream
 from sgdtheory.studies.potentials.bowl_claims import _agreement, _alike
 from sgdtheory.studies.potentials.resolved import noise_along
 from sgdtheory.studies.potentials.resolved_claims import _falls
+from sgdtheory.studies.shared.bowls import still_missing
 from tests.studies.asked import Command, results, verdicts
 
 ALONE = ["executor.workers=1", "threads=1"]
@@ -177,3 +178,26 @@ def test_the_noise_in_a_few_directions_is_that_of_all() -> None:
 def test_mistakes_are_told_in_a_line(words: list[str], told: str, sgdtheory: Command) -> None:
     said = sgdtheory("study", "potential", *words)
     assert said.code == 2 and told in said.err and len(said.err.splitlines()) <= 3
+
+
+# rest
+
+
+def test_clouds_on_their_way_refute_nothing(sgdtheory: Command) -> None:
+    """A single look after a tenth of a relaxation time: e^{−2.2} = 11 % of the variance is missing.
+    And a density that is watched from a wide start, for a relaxation time in two looks."""
+    _, found = results(
+        sgdtheory, *only("control", "tilted"), "systems.control.learning_rates=[0.4]",
+        "systems.control.batch_sizes=[1]", "systems.control.replicas=2000", "systems.control.burn_in=0.1",
+        "systems.control.looks=1", *TILTED[len(only("tilted")) :], "systems.tilted.replicas=10000",
+        "systems.tilted.burn_in=0", "systems.tilted.sgd.steps=200",
+    )  # fmt: skip
+    control = next(claim for claim in found["claims"] if claim["name"] == "control")
+    assert control["holds"] is None
+    assert control["why"].startswith("not at rest: 11 % of the variance is missing")
+    assert verdicts(found)["potential"] is not False
+
+
+def test_what_is_missing_of_a_variance() -> None:
+    assert still_missing(0.1, 1, 1.0) == pytest.approx(np.exp(-2.2))
+    assert still_missing(0.5, 2, 0.5) == pytest.approx((np.exp(-2) + np.exp(-3)) / 2)

@@ -82,7 +82,27 @@ def test_widths_are_compared(sgdtheory: Command) -> None:
     assert figure.name == "widths" and len(figure.numbers) == len(found["tables"]["paths"]) == 4
 
 
+def test_of_few_examples_autoneb_takes_all(sgdtheory: Command) -> None:
+    """Its mini-batches of 256 are more than there are; and after one step nothing is trained."""
+    _, found = results(
+        sgdtheory, "width_and_barriers", *WIDTHS, *FEW, "hidden=[[2],[8]]", "sgd.steps=1",
+        "sgd.batch_size=32",
+    )  # fmt: skip
+    assert len(found["tables"]["paths"]) == 2
+    assert {claim["holds"] for claim in found["claims"]} == {None}
+    assert found["claims"][0]["statement"].startswith("cannot be said: networks are not trained")
+
+
 # the command
+
+FEW = ["data.limit=60"]  # examples; what is larger is refused before any unit is begun
+BATCHES = {
+    "width_and_barriers": "sgd.batch_size=128",
+    "noise_along_path": "sgd.batch_size=128",
+    "small_batch_flat_minima": "batch_sizes=144",
+    "autoneb_reliability": "recipes.mlp.sgd.batch_size=128",
+    "collapse": "batch_sizes=64",
+}
 
 
 def test_without_a_name_the_list_a_line_each(sgdtheory: Command) -> None:
@@ -104,6 +124,7 @@ def test_without_a_name_the_list_a_line_each(sgdtheory: Command) -> None:
         (["string_sampling", "~pairs.text"], "pairs.text"),
         (["width_and_barriers", "kept=30"], "kept=30 is more than"),
         (["width_and_barriers", "model=cnn"], "use model=mlp"),
+        *(([name, *FEW], told + " is more than the 60 training") for name, told in BATCHES.items()),
     ],
 )
 def test_mistakes_are_told_in_a_line(words: list[str], told: str, sgdtheory: Command) -> None:
@@ -179,6 +200,37 @@ def test_the_claims_of_width_can_fail(
     claims = widths.claims_of(rows, joined)
     assert [claim.holds for claim in claims] == holds
     assert all(claim.measured.why for claim in claims if claim.holds is None)
+
+
+def test_three_widths_of_which_two_have_no_barrier() -> None:
+    rows = [shape([2], 0.1, 1.0), shape([8], 0.05, 0.0), shape([32], 0.01, 0.0)]
+    line = widths.claims_of(rows, [])[1]
+    assert line.holds is None
+    assert line.measured.why == "the straight line has no barrier at width 8, 32: 3 widths need one"
+    single = [shape([width], 0.1, 1.0 / width, (1.0,)) for width in (2, 8, 32)]
+    assert "raise kept" in widths.claims_of(single, [])[1].measured.why
+    assert widths.claims_of(rows[:2], [])[1].measured.why == "a power law needs 3 widths"
+
+
+def test_networks_that_are_not_trained_have_no_barriers_to_compare() -> None:
+    rows, joined = [], []
+    for width, excess in ((2, 0.1), (8, 0.05), (32, 0.01)):
+        rows.append(shape([width], excess, 1.0 / width))
+        joined += paths([width], excess, 1.0 / width)
+    assert [claim.holds for claim in widths.claims_of(rows, joined)] == [True, True]
+    rows[0]["untrained"] = "training loss 2.3, the best constant prediction has 2.3"
+    found = widths.claims_of(rows, joined)
+    assert [claim.holds for claim in found] == [None, None]
+    assert found[0].statement.startswith("cannot be said: networks are not trained (hidden 2: ")
+    assert all("raise sgd.steps" in claim.measured.why for claim in found)
+
+
+def test_single_paths_and_few_do_not_say_what_depth_does() -> None:
+    """A single path has no error; of three, two errors are Student's 4.5: 1 ± .06 and 1.4 ± .08."""
+    for of_mean, holds in (((1.0,), None), ((0.9, 1.0, 1.1), None), (ALIKE, True)):
+        rows = [shape([2], 0.1, 2.0), shape([8], 0.001, 1.0, of_mean)]
+        claim = widths.claims_of([*rows, shape([8, 8], 0.001, 1.4, of_mean)], [])[-1]
+        assert claim.holds is holds and (holds or claim.measured.why)
 
 
 def test_barriers_about_nought_and_single_pairs_do_not_say_what_falls() -> None:

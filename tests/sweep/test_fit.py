@@ -49,6 +49,9 @@ def test_too_few_cells_are_no_line() -> None:
         fit_power_law(points(1.0, 0.5, 0.02, 0, count=2))
         == "2 cells are too few for a line: 3 are needed"
     )
+    without = [Point(0.1, 0.05, 0.0), Point(0.2, -0.1, 0.01)]
+    told = fit_power_law([*points(1.0, 0.5, 0.02, 0, count=2), *without])
+    assert isinstance(told, str) and "2 more have no error or are not above 0" in told
     assert fit_power_law([Point(0.1, 0.05, 0.001)] * 3) == "all cells have the same η/b"
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured
-from sgdtheory.statistics.power_law import Point, fit_power_law
-from sgdtheory.statistics.rows import Rows
+from sgdtheory.statistics.power_law import LEAST, Point, fit_power_law
+from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import above, difference, every, ranked_above, ratio
+from sgdtheory.studies.study import without_verdict
 
 # by which the excess of the narrowest is above that of the widest (the project's table)
 FACTOR = 5.0
@@ -38,7 +40,19 @@ def claims_of(shapes: Rows, paths: Rows) -> list[Claim]:
     between = f"from width {wide[0]['width']} to {wide[-1]['width']}"
     claims = [_excess(wide, grouped(paths, "hidden"), between), _lines(wide, between)]
     deep = by_depth(shapes)
-    return [*claims, _depth_claim(deep)] if deep else claims
+    if deep:
+        claims.append(_depth_claim(deep))
+    return without_verdict(claims, _doubts(shapes))
+
+
+def _doubts(shapes: Rows) -> str:
+    """Which networks are no minima, since they have not learned what they were given; empty where
+    all have."""
+    poor = [row for row in shapes if row.get("untrained")]
+    if not poor:
+        return ""
+    names = ", ".join(row["hidden"] for row in poor)
+    return f"networks are not trained (hidden {names}: {poor[0]['untrained']}): raise sgd.steps"
 
 
 def _excess(wide: Rows, paths: Mapping[str, Rows], between: str) -> Claim:
@@ -77,17 +91,31 @@ def _lines(wide: Rows, between: str) -> Claim:
     """The power of the width that the straight line's barrier goes as, all widths together."""
     points = []
     for row in wide:
-        points.append(Point(row["width"], row["straight"], row.get("straight_stderr") or 0.0))
+        barrier = row["straight"] or 0.0
+        points.append(Point(row["width"], barrier, row.get("straight_stderr") or 0.0))
     fit = fit_power_law(points)
-    slope = Measured.nothing("a power law needs three widths")
+    slope = Measured.nothing(_no_law(wide))
     falls = None
     if not isinstance(fit, str):
         slope = Measured(fit.slope, fit.slope_stderr)
-        falls = above(Measured(-fit.slope, fit.slope_stderr), 0.0)
+        # where widths scatter more than their pairs say, the error is that of the widths
+        errors_of = fit.cells - 1 if fit.chi2_per_dof > 1 else min(row["joined"] for row in wide)
+        falls = above(of_few(Measured(-fit.slope, fit.slope_stderr), errors_of), 0.0)
         if falls is None:
             slope = slope._replace(why="it may be 0 within two errors: raise trained and kept")
     words = f"the straight line's barrier {_falls(falls)} {between}: {_told(wide, 'straight')} nats"
     return Claim("straight", words, slope, "a negative power of the width", falls)
+
+
+def _no_law(wide: Rows) -> str:
+    """Why no power law goes through the barriers of the straight lines."""
+    if len(wide) < LEAST:
+        return f"a power law needs {LEAST} widths"
+    level = [row for row in wide if not (row["straight"] or 0.0) > 0]
+    if len(wide) - len(level) < LEAST:
+        at = ", ".join(f"{row['width']}" for row in level)
+        return f"the straight line has no barrier at width {at}: {LEAST} widths need one"
+    return "the barrier of a single line has no error: raise kept"
 
 
 def _depth_claim(deep: Rows) -> Claim:
@@ -105,8 +133,9 @@ def _depth_claim(deep: Rows) -> Claim:
         f"width {first['width']}, {first['depth']} to {last['depth']} hidden layers: the straight "
         f"line's barrier is {_told(deep, 'straight')} nats, the path's {_told(deep, 'excess')}"
     )
-    at, flat, why = all_near(shares, 0, FLAT, "raise trained and kept")
-    rising = above(difference(straight[-1], straight[0]), 0.0)
+    judged = [_of_pairs(share, row) for share, row in zip(shares, deep, strict=True)]
+    at, flat, why = all_near(judged, 0, FLAT, "raise trained and kept")
+    rising = above(difference(_of_pairs(straight[-1], last), _of_pairs(straight[0], first)), 0.0)
     expected = (
         f"the straight line's rising, the path's at most {100 * FLAT:g} % of it at every depth"
     )
@@ -117,6 +146,11 @@ def _depth_claim(deep: Rows) -> Claim:
     elif holds is None:
         share = share._replace(why="the straight line may not rise: raise trained and kept")
     return Claim("depth", words, share, expected, holds)
+
+
+def _of_pairs(number: Measured, row: Row) -> Measured:
+    """A mean over the few pairs of a shape, as it is judged."""
+    return of_few(number, row["joined"], "a single path has no error: raise kept")
 
 
 def _told(rows: Rows, name: str) -> str:

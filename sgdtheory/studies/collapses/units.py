@@ -25,6 +25,7 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import column_of
 from sgdtheory.statistics.trends import rises
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 TWIN = 0.95  # cosine of incoming and of outgoing weights above which two units are one
@@ -53,6 +54,7 @@ class HiddenUnits:
                 "landscape: units are counted in a network with one hidden layer; use model=mlp "
                 "with hidden=[32]"
             )
+        refuse_batch(self.landscape, max(self.batch_sizes), "batch_sizes")
 
     def settings(self) -> list[Settings]:
         return [{"batch_size": size} for size in self.batch_sizes]

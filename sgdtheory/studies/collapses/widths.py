@@ -23,6 +23,7 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.trends import above, ascend, difference, every
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 LOOKS = 10  # at the noise, evenly spaced, of which the first and the second half are compared
@@ -44,6 +45,10 @@ class Widths:
     batch_size: PositiveInt
     replicas: Annotated[int, Ge(2)]
     steps: Annotated[int, Ge(LOOKS)]
+
+    def __post_init__(self) -> None:
+        for landscape in self.landscapes.values():
+            refuse_batch(landscape, self.batch_size, "batch_size")
 
     def settings(self) -> list[Settings]:
         cells = product(self.landscapes, self.learning_rates)

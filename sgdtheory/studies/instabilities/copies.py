@@ -28,6 +28,7 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.studies.instabilities.claims import PLOTS, claims_of
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 COLUMNS = ("barrier", "aligned", "error", "distance", "train_error")
@@ -54,6 +55,7 @@ class Copies:
         refuse_unspawned(self.sgd, self.spawn)
         if not is_network(self.landscape):
             raise UserError("landscape: copies are of a network; use landscape=network")
+        refuse_batch(self.landscape, self.sgd.batch_size)
         if self.sgd.sampling != "iid" and self.sgd.batch_size == self.landscape.count:
             raise UserError(
                 f"sgd.batch_size={self.sgd.batch_size} is all examples, and with sgd.sampling="

@@ -29,8 +29,9 @@ from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped_by
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.studies.potentials.bowl_claims import PLOTS, claims_of
-from sgdtheory.studies.shared.bowls import BowlMatrices, bowl_of, middle_of
+from sgdtheory.studies.shared.bowls import BowlMatrices, bowl_of, middle_of, still_missing
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
+from sgdtheory.studies.study import left_open
 
 FEWEST = 4  # replicas a direction: some resample of fewer has a matrix without an inverse
 ROUNDING = 1e-12  # of the largest eigenvalue: a direction of less is flat
@@ -163,7 +164,19 @@ class Bowl:
             return Found([], {})
         pooled = self._pooled(name, rows)
         claims = claims_of(name, rows, pooled, self._isotropic())
+        claims = left_open(claims, self._unrest(name, rows))
         return Found(claims, {"elements": rows, "pooled": pooled}, PLOTS)
+
+    def _unrest(self, name: str, rows: Rows) -> str:
+        """Why the clouds, which begin in one point, are not taken for ones at rest: of their
+        variance more is missing, in the mean over looks, than an error; empty where it is not."""
+        missing = still_missing(self.burn_in, self.looks, 1.0)
+        if not any(missing * abs(row["exact"]) > row["element_stderr"] for row in rows):
+            return ""
+        return (
+            f"not at rest: {100 * missing:.2g} % of the variance is missing, more than the errors: "
+            f"raise systems.{name}.burn_in"
+        )
 
     def _isotropic(self) -> bool:
         """Whether C ∝ 1."""

@@ -29,8 +29,11 @@ from sgdtheory.statistics.bootstrap import resampled_rows
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.bowl import resampled_covariances
-from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, claims_of
+from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, UNLIKE, claims_of
+from sgdtheory.studies.shared.batches import refuse_batch
+from sgdtheory.studies.shared.bowls import still_missing
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
+from sgdtheory.studies.study import left_open
 from sgdtheory.temperature.minimisation import find_minimum
 
 
@@ -61,9 +64,21 @@ class Resolved:
     looks: Annotated[int, Ge(2)]
     moments: Annotated[int, Ge(3)]
 
+    def __post_init__(self) -> None:
+        refuse_batch(self.landscape, self.batch_size, "batch_size")
+
     @property
     def temperature(self) -> float:
         return noise_temperature(self.learning_rate, self.batch_size)
+
+    @property
+    def unrest(self) -> str:
+        """Why the cloud, which begins as e^{−L/T}, is not taken for one at rest: as much of the way
+        from there is left as cosines are told apart by; empty where it is not."""
+        missing = still_missing(self.burn_in, self.looks, 0.5)
+        if missing <= 1 - UNLIKE:
+            return ""
+        return f"not at rest: {100 * missing:.2g} % of the way is left: raise burn_in"
 
     def settings(self) -> list[Settings]:
         return [{}]
@@ -227,7 +242,7 @@ class Resolved:
         if not tables["cosines"]:
             return Found([], {})
         (row,) = tables["cosines"]
-        claims = claims_of(name, row, tables["energies"])
+        claims = left_open(claims_of(name, row, tables["energies"]), self.unrest)
         shown = {}
         for table in ("cosines", "diagonals", "energies"):
             shown[table] = [{"system": name, **each} for each in tables[table]]

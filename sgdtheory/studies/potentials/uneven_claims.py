@@ -1,26 +1,52 @@
 """What is claimed of a density under uneven noise, and its picture."""
 
+from sgdtheory.statistics.halves import at_rest, unrest
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tolerance import all_near
+from sgdtheory.statistics.tolerance import ROUNDING, all_near
 from sgdtheory.statistics.trends import sigmas
+from sgdtheory.studies.study import left_open
 
 CLOSE = 0.005  # nats from the exact density
 FURTHER = 20.0  # times as far from the nearest e^{−L/T}
+APART = 2.0  # relaxation times between looks: of a mode e⁻² is left, of its square 2 %
+WALLS = CLOSE**0.5  # of the points outside: densities that differ in a share s are s² nats apart
 SHIFT = 0.05  # of a mode, relative to its prediction
 
 
 def claims_of(name: str, row: Row, modes: Rows) -> list[Claim]:
     """The density, and where it is highest."""
-    return [_distance(name, row), *_shift(name, modes)]
+    claims = [_distance(name, row), *_shift(name, modes)]
+    return left_open(claims, _doubt(name, row))
+
+
+def _doubt(name: str, row: Row) -> str:
+    """Why nothing is said of a cloud: looks that are too close to be independent, or points of
+    which too many are outside, where the equation has walls; empty where neither is so."""
+    apart = row.get("relaxations_apart", APART)
+    if apart < APART * (1 - ROUNDING):
+        return (
+            f"looks are {apart:.2g} relaxation times apart, and are counted as independent: raise "
+            f"systems.{name}.spacing to {APART:g}"
+        )
+    outside = row.get("lost", 0) / (row.get("lost", 0) + row["points"])
+    if outside > WALLS:
+        return f"{100 * outside:.0f} % of the points are outside: raise systems.{name}.reach"
+    return ""
 
 
 def _distance(name: str, row: Row) -> Claim:
+    expected = f"below {CLOSE:g}, e^(−L/T) more than {FURTHER:g} times as far (two errors added)"
     exact = Measured.read(row, "divergence")._replace(unit="nats")
     gibbs = Measured.read(row, "from_gibbs")
+    for number in (exact, gibbs):
+        if number.value is None:
+            words = f"{name}: nothing is said of the density"
+            return Claim(f"{name}_density", words, number, expected, None)
     assert exact.value is not None and exact.stderr is not None and gibbs.value is not None
-    farthest = max(exact.value, 0.0) + 2 * exact.stderr
-    nearest = max(exact.value - 2 * exact.stderr, 0.0)
+    error = at_rest(row, "divergence").stderr or 0.0
+    farthest = max(exact.value, 0.0) + 2 * error
+    nearest = max(exact.value - 2 * error, 0.0)
     alike = gibbs.value + 2 * (gibbs.stderr or exact.stderr)
     holds = None
     if farthest < CLOSE and gibbs.value > FURTHER * farthest:
@@ -29,12 +55,11 @@ def _distance(name: str, row: Row) -> Claim:
         holds = False  # not the exact one, or as good as e^(−L/T)
     else:
         why = f"its error does not let it be said: raise systems.{name}.replicas"
-        exact = exact._replace(why=why)
+        exact = exact._replace(why=unrest(row, "divergence") or why)
     words = (
         f"{name}: the density of {row['points']:,} points is {exact} from the exact one, "
         f"{gibbs.value:.3f} from the nearest e^(−L/T)"
     )
-    expected = f"below {CLOSE:g}, e^(−L/T) more than {FURTHER:g} times as far (two errors added)"
     return Claim(f"{name}_density", words, exact, expected, holds)
 
 

@@ -15,7 +15,7 @@ from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.density import Array, Binned
 from sgdtheory.fokker_planck.grid import GridFokkerPlanck
-from sgdtheory.fokker_planck.law import temperature
+from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.modes import mode_of
 from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
@@ -28,7 +28,9 @@ from sgdtheory.roles.closed_forms import StatesMinima, StatesNoise, WithIsotropi
 from sgdtheory.runs.unit import Estimate, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.statistics.trends import difference
 from sgdtheory.studies.potentials.uneven_claims import claims_of, plot_of
+from sgdtheory.studies.shared.curvatures import flattest
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 FINE = 8  # cells of the equation in a bin, along each axis
@@ -53,7 +55,8 @@ class UnevenCloud:
     """`replicas` points burn in for `burn_in` steps and are then looked at every `spacing` steps;
     their histogram on `bins` (along each axis) of [−reach, reach] is pooled over the looks.
 
-    The spacing should be two relaxation times or more: errors take the looks as independent.
+    Errors take the looks as independent, so nothing is said where the spacing is less than two
+    relaxation times in the flattest well.
     """
 
     landscape: Landscape
@@ -110,24 +113,42 @@ class UnevenCloud:
     def watch(self, folder: UnitFolder, settings: Settings, seed: int, dtype: torch.dtype) -> Seen:
         start = self.landscape.init(self.replicas, stream(seed, "init")).to(dtype)
         squares = self.bins**self.landscape.dim
-        zeros = {"counts": torch.zeros(squares, dtype=torch.float64), "lost": torch.zeros(1)}
+        nothing = torch.zeros(squares, dtype=torch.float64)
+        zeros = {"counts": nothing, "late": nothing.clone(), "lost": torch.zeros(1)}
+        half = self._looks // 2
 
         def observe(state: SGDState, seen: Observed) -> None:
             looks, over = divmod(state.step - self.burn_in, self.spacing)
             if looks > 0 and not over:
                 counts, lost = self._histogram(state.cloud)
                 seen["counts"] += counts
+                if looks > half:
+                    seen["late"] += counts
                 seen["lost"] += lost
 
         _, seen = watch(folder, self.sgd, self.landscape, start, seed, zeros, observe)
         counts = seen["counts"].numpy()
-        facts = {"points": int(counts.sum()), "lost": int(seen["lost"])}
+        facts: Row = {"points": int(counts.sum()), "lost": int(seen["lost"])}
+        if half:
+            apart = self.spacing * time_step(self.sgd) * flattest(self.landscape)
+            late = seen["late"].numpy()
+            facts |= {"relaxations_apart": apart, **self._change(counts - late, late)}
         tables = {
             "distances": [self._distances(counts, facts)],
             "modes": self._modes(counts),
             "drawn": self._drawn(counts),
         }
         return tables, {"counts": seen["counts"]}
+
+    @property
+    def _looks(self) -> int:
+        return (self.sgd.length - self.burn_in) // self.spacing
+
+    def _change(self, early: Array, late: Array) -> Row:
+        """By how much the distance from the exact density changes from the first half of the looks
+        to the second."""
+        halves = [Binned(counts, self.exact).divergence for counts in (late, early)]
+        return difference(*halves).columns("divergence_change")
 
     def _histogram(self, cloud: Tensor) -> tuple[Tensor, int]:
         """Counts [bins^k] of a cloud [P, k], and how many points are outside."""

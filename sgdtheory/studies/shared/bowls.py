@@ -3,6 +3,7 @@ closed forms of a bowl are of."""
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,3 +77,10 @@ def _other(landscape: Landscape, why: str) -> UserError:
         f"landscape: {title_of(landscape)} {why}, and theory is of a bowl with known noise; use "
         "landscape=quadratic"
     )
+
+
+def still_missing(burn_in: float, looks: int, spacing: float) -> float:
+    """The share e^{−2t} of its change that a variance lacks at time t, in relaxation times: the
+    mean over looks, the first one `spacing` after the burn-in."""
+    times = burn_in + spacing * np.arange(1, looks + 1)
+    return float(np.exp(-2 * times).mean())

@@ -21,6 +21,7 @@ from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, start_of
 
 # keys that the identity of a path consists of
@@ -47,6 +48,9 @@ class FoundPaths(Study):
     trained: Annotated[int, Ge(2)] = 4
     dtype: Dtype = "float32"
     seed: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        refuse_batch(self.landscape, self.sgd.batch_size)
 
     def cases(self) -> list[Case]:
         cases = []
