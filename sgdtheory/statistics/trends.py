@@ -28,9 +28,8 @@ def higher(first: Measured, second: Measured) -> bool | None:
 
 
 def above(number: Measured, bar: float, by: float = SIGMAS) -> bool | None:
-    """Whether a number is above an exact bar, by so many standard errors. None where it is missing
-    or not, and is not below the bar by two either: that may be the sample's; an exact number is
-    above or not.
+    """Whether a number is above an exact bar. None where it is missing, or it is within so many
+    standard errors of the bar: either may be the sample's; an exact number is above or not.
 
     >>> above(Measured(1.0, 0.1), 0.5), above(Measured(0.2, 0.1), 0.5), above(Measured(0.5), 0.5)
     (True, False, False)
@@ -39,10 +38,10 @@ def above(number: Measured, bar: float, by: float = SIGMAS) -> bool | None:
     if number.value is None or not isfinite(number.value):
         return None
     off = number.value - bar
-    error = _error(number)
-    if off > by * error:
+    doubtful = by * _error(number)
+    if off > doubtful:
         return True
-    return False if off < -SIGMAS * error or not error else None
+    return False if off < -doubtful or not doubtful else None
 
 
 def mean_above(
@@ -60,8 +59,7 @@ def mean_above(
     if mean.value is not None and mean.stderr is None:
         return None, mean._replace(why=f"a single sample has no error: {more}")
     if holds is None:
-        told = f"{SIGMAS:g}" if (mean.value or 0.0) <= bar else f"{by:g}"
-        why = f"it is within {told} standard errors of {bar:g}: {more}"
+        why = f"it is within {by:g} standard errors of {bar:g}: {more}"
         mean = mean._replace(why=mean.why or why)
     return holds, mean
 
