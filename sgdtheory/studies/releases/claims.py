@@ -45,16 +45,16 @@ def mean_drifts(drifts: Rows) -> Rows:
 
 
 def curvature_rows(rests: Rows) -> Rows:
-    """Tr H of each batch size's cloud, let down, and gradient descent's where it has the objectives
-    of the first of them, at each point of a path."""
+    """Tr H of each batch size's cloud at rest, and gradient descent's where it has the same
+    objective, at each point of a path."""
     placed = [{**row, "place": f"path {row['pair'] + 1}, {row['at']:.2f}"} for row in rests]
     curvatures = []
     for place, rows in grouped(placed, "place").items():
-        descent = Measured.read(rows[0], "descent_trace")
-        curvatures.append(row_of({"place": place, "noise": "gradient descent"}, trace=descent))
         for row in rows:
-            facts = {"place": place, "noise": f"b = {row['batch_size']}"}
-            curvatures.append(row_of(facts, trace=Measured.read(row, "trace")))
+            size = f"b = {row['batch_size']}"
+            for noise, name in ((f"descent to {size}", "descent_trace"), (size, "trace")):
+                facts = {"place": place, "noise": noise}
+                curvatures.append(row_of(facts, trace=Measured.read(row, name)))
     return curvatures
 
 

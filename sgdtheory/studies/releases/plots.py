@@ -5,10 +5,10 @@ from sgdtheory.statistics.measured import Plot
 PLOTS = [
     Plot(
         "released",
-        "Let down, the ground that noise has found is flatter",
-        "Tr H of points released on paths, after gradient descent and after SGD of two batch "
-        "sizes, let down by full-batch descent until the objective is that of gradient "
-        "descent. Bars: one standard error over replicas. A cloud of small batches is at rest "
+        "At rest the ground that noise has found is flatter",
+        "Tr H of points released on paths: clouds of SGD of two batch sizes, let down by "
+        "full-batch descent, and, before each, gradient descent where it has the objectives of "
+        "that cloud. Bars: one standard error over replicas. A cloud of small batches is at rest "
         "with longer weights; part of what it gains is that.",
         "curvature",
         "noise",

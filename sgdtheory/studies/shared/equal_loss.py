@@ -174,14 +174,14 @@ def let_down(
     return rest, reached
 
 
-def lower(rest: Rest, descent: Rest, kind: str) -> Measured:
-    """Tr H of gradient descent where it has the replicas' losses, less their Tr H: mean over
+def lower(rest: Rest, cold: Rest, kind: str) -> Measured:
+    """Tr H of gradient descent where it has the replicas' losses, `cold`, less theirs: mean over
     replicas with its standard error, which holds the probes' and the rounding's.
 
     Replica by replica at the same loss, by the same probes. A replica whose loss gradient descent
     never has is left out; no number where these are more than half, or fewer than two are left.
     """
-    differences = descent.trace - rest.trace
+    differences = cold.trace - rest.trace
     differences = differences[np.isfinite(differences)]
     count, words = len(rest.trace), kind.replace("_", " ")
     if count < 2:
