@@ -142,6 +142,8 @@ def test_what_is_above_a_bar_has_an_error_too() -> None:
     density = {"divergence": 0.1, "divergence_stderr": 0.01, "from_gibbs": 0.2, "points": 9}
     assert _distance("tilted", density).holds is False
     assert compensation._above("few", "", Measured(9.0, 0.1), 10.0, "").holds is False
+    alone = compensation._above("few", "", Measured.mean([12.0]), 10.0, "")
+    assert alone.holds is None and "a single sample has no error" in alone.measured.why
 
 
 def test_a_free_energy_that_its_error_hides_neither_falls_nor_rises() -> None:

@@ -29,6 +29,7 @@ from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.studies import noise_along_path
+from sgdtheory.studies.release_from_path import ReleaseFromPath
 from sgdtheory.studies.releases import claims as releases
 from sgdtheory.studies.shared.equal_loss import Quench, Rest, let_down, lower
 from sgdtheory.studies.shared.found_paths import FoundPaths
@@ -529,6 +530,25 @@ def test_a_release_refutes_nothing_by_the_noise_of_few_replicas() -> None:
         del claims[1]  # has no number
         assert [claim.holds for claim in claims] == [holds] * 5
         assert all(bool(claim.measured.why) is (holds is None) for claim in claims)
+
+
+def test_a_release_between_points_that_are_no_minima_says_nothing(small: Network) -> None:
+    sgd, autoneb = SGD(1, 4, 0.1, Constant()), AutoNEB((Cycle(1),), batch_size=4)
+    study = ReleaseFromPath(small, sgd, autoneb, pairs=3)
+    rests, moves = released(1.0, 0.1, 0.01, 0.05)
+    for loss, excess, why in (
+        (0.01, 0.001, ""),
+        (2.31, 0.001, "an end of path 2 is no minimum"),
+        (0.01, 0.1, "path 2 is not low"),
+    ):
+        losses = [0.01] * 5 + [loss]
+        ends = [{"pair": k // 2, "end": k % 2, "data_loss": x} for k, x in enumerate(losses)]
+        paths = [low(0), low(1), low(2, excess)]
+        tables = {"rests": rests, "drifts": moves, "ends": ends, "paths": paths}
+        claims = study.judge(tables).claims
+        assert claims[0].holds is (None if why else True)
+        assert claims[0].measured.why.startswith(why) and bool(claims[0].measured.why) is bool(why)
+        assert not why or {claim.holds for claim in claims} == {None}
 
 
 def test_one_cloud_without_a_number_leaves_the_claim_open() -> None:
