@@ -63,7 +63,7 @@ BASELINES = "baselines.gradients=20 baselines.dense=5"
 SMALL_CONNECT = f"autoneb.steps=10 autoneb.last_steps=10 {BASELINES}"
 RELEASE = (
     "time=2 looks=2 replicas=3 quench.replicas=2 quench.relax=3 quench.most=20 "
-    "quench.further=[5,30] quench.sketch=8 "
+    "quench.further=30 quench.sketch=8 "
     "quench.probes=4"
 )
 PATHS = (

@@ -105,6 +105,7 @@ class Frame(NamedTuple):
             chord=mean(self.along_chord(away)),
             tangent=mean(self.along_tangent(away)),
             growth=mean(self.by_growth(away)),
+            beyond_growth=mean(self.along_chord(away) - self.by_growth(away)),
             way=mean(self.way(cloud)),
             distance=mean(distances),
             norm=mean(cloud.norm(dim=2)),

@@ -17,21 +17,18 @@ UNLIKELY = 0.05  # a probability at which what is tested by ranks counts as seen
 
 
 def higher(first: Measured, second: Measured) -> bool | None:
-    """Whether the first is above the second by more than two combined standard errors; None where
-    one is missing.
+    """Whether the first of two independent numbers is above the second, by more than two combined
+    standard errors; None where one is missing, or they are nearer to each other than that.
 
-    >>> higher(Measured(1.0, 0.1), Measured(0.5, 0.1)), higher(Measured(1.0, 0.5), Measured(0.5))
+    >>> higher(Measured(1.0, 0.1), Measured(0.5, 0.1)), higher(Measured(0.5, 0.1), Measured(1.0))
     (True, False)
+    >>> higher(Measured(1.0, 0.5), Measured(0.5))
     """
-    if first.value is None or second.value is None:
-        return None
-    difference = first.value - second.value
-    error = hypot(_error(first), _error(second))
-    return difference > SIGMAS * error
+    return above(difference(first, second), 0.0)
 
 
-def above(number: Measured, bar: float) -> bool | None:
-    """Whether a number is above an exact bar. None where one is missing, or it is within two
+def above(number: Measured, bar: float, by: float = SIGMAS) -> bool | None:
+    """Whether a number is above an exact bar. None where it is missing, or it is within so many
     standard errors of the bar: either may be the sample's; an exact number is above or not.
 
     >>> above(Measured(1.0, 0.1), 0.5), above(Measured(0.2, 0.1), 0.5), above(Measured(0.5), 0.5)
@@ -41,10 +38,30 @@ def above(number: Measured, bar: float) -> bool | None:
     if number.value is None or not isfinite(number.value):
         return None
     off = number.value - bar
-    doubtful = SIGMAS * _error(number)
+    doubtful = by * _error(number)
     if off > doubtful:
         return True
     return False if off < -doubtful or not doubtful else None
+
+
+def mean_above(
+    mean: Measured, bar: float, more: str, by: float = SIGMAS
+) -> tuple[bool | None, Measured]:
+    """`above` of a mean over samples, whose missing error is not that of an exact number; and the
+    mean, with the reason where nothing can be said: what `more` would tell.
+
+    >>> mean_above(Measured(1.0, 0.1), 0.5, "raise pairs")[0]
+    True
+    >>> mean_above(Measured.mean([1.0]), 0.5, "raise pairs")[1].why
+    'a single sample has no error: raise pairs'
+    """
+    holds = above(mean, bar, by)
+    if mean.value is not None and mean.stderr is None:
+        return None, mean._replace(why=f"a single sample has no error: {more}")
+    if holds is None:
+        why = f"it is within {by:g} standard errors of {bar:g}: {more}"
+        mean = mean._replace(why=mean.why or why)
+    return holds, mean
 
 
 def every(verdicts: Sequence[bool | None]) -> bool | None:
@@ -124,7 +141,8 @@ def _error(number: Measured) -> float:
 
 
 def sigmas(number: Measured) -> float:
-    """The number in units of its standard error, z; 0 where either is missing.
+    """The number in units of its standard error, z; 0 where either is missing: nothing is known,
+    and so no verdict is to be had from a 0 (`above`, `mean_above`).
 
     >>> sigmas(Measured(3.0, 0.5))
     6.0
@@ -135,34 +153,24 @@ def sigmas(number: Measured) -> float:
 
 
 def rises(samples: Sequence[Sequence[float]]) -> bool | None:
-    """Whether paired samples, one row for each setting in order, rise: from the first row to the
-    last by more than two standard errors of their mean difference, while no row is below the one
-    before it by more than that. None for single samples, whose differences have no error.
+    """Whether paired samples, one row for each setting in order, rise: True where the last row is
+    above the first by more than two standard errors of their mean difference, and no row below the
+    one before it by more; False where one is, or the last row is below the first, or the same; None
+    where the errors do not let it be said, as those of single samples, which have none.
 
     >>> rises([[1.0, 1.1], [2.0, 2.2], [3.0, 3.1]]), rises([[1.0], [2.0]])
     (True, None)
     """
     if len(samples[0]) < 2:
         return None
-    rise = _difference(samples[0], samples[-1])
-    if not _bound(rise, -1) > 0:
-        return False
-    for first, second in pairwise(samples):
-        step = _difference(first, second)
-        if not _bound(step, +1) >= 0:
-            return False
-    return True
+    falls = [above(_rise(second, first), 0.0) for first, second in pairwise(samples)]
+    return False if True in falls else above(_rise(samples[0], samples[-1]), 0.0)
 
 
-def _difference(first: Sequence[float], second: Sequence[float]) -> Measured:
+def _rise(first: Sequence[float], second: Sequence[float]) -> Measured:
+    """The mean difference of paired samples, the second less the first."""
     pairs = zip(first, second, strict=True)
-    differences = [b - a for a, b in pairs]
-    return Measured.mean(differences)
-
-
-def _bound(mean: Measured, side: int) -> float:
-    assert mean.value is not None
-    return mean.value + side * SIGMAS * _error(mean)
+    return Measured.mean([b - a for a, b in pairs])
 
 
 def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -> Measured:

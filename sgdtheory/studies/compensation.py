@@ -25,7 +25,7 @@ from sgdtheory.statistics.measured import Claim, Measured, row_of
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, means_of
-from sgdtheory.statistics.trends import above, quotient_of_sums
+from sgdtheory.statistics.trends import mean_above, quotient_of_sums
 from sgdtheory.studies.compensations.plots import plots
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, subject_of
 
@@ -228,11 +228,8 @@ def _made_up(far: Rows, wide: str, delta: float) -> Claim:
 
 
 def _above(name: str, told: str, number: Measured, bar: float, expected: str) -> Claim:
-    """That a number is above a bar, where its error lets that be said."""
-    holds = above(number, bar)
-    if holds is None:
-        why = number.why or "within two errors it may be either: raise pushed"
-        number = number._replace(why=why)
+    """That a number of all pushed parameters is above a bar, where its error lets that be said."""
+    holds, number = mean_above(number, bar, "raise pushed")
     return Claim(name, told, number, expected, holds)
 
 

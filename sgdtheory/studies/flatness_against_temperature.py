@@ -39,6 +39,7 @@ ALIKE = 0.1  # the difference of the two exponents
 VISIBLE = 0.1  # a slope at λ > 0 beyond this would be one that can be seen
 EQUAL = 0.02  # relative spread of losses up to which they count as equal
 # factors of Tr H: products of powers of columns
+SAME_TIME = 0.1  # relative: what whole steps may be off of the time that all cells run for
 HEAT = {"learning_rate": 1.0, "batch_size": -1.0}
 RATE = {"learning_rate": 1.0}
 BATCH = {"batch_size": -1.0}
@@ -84,6 +85,13 @@ class FlatnessAgainstTemperature(Study):
                 "learning_rates, batch_sizes: the same value stands twice; leave one out"
             )
         refuse_batch(self.network(weight_decay=0.0), max(self.batch_sizes), "batch_sizes")
+        for rate in self.learning_rates:
+            run = rate * self._sgd(rate, 1).length
+            if abs(run - self.time) > SAME_TIME * self.time:
+                raise UserError(
+                    f"time={self.time:g}: whole steps of learning_rates={rate:g} make {run:g}, and "
+                    "all cells run for the same time; raise time or leave that rate out"
+                )
 
     @property
     def landscape(self) -> Subject:

@@ -25,7 +25,7 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
-from sgdtheory.statistics.trends import above, geometric_mean, higher
+from sgdtheory.statistics.trends import above, geometric_mean, mean_above
 from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.recipe import Recipe
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
@@ -85,8 +85,8 @@ class SmallBatchFlatMinima(Study):
         recipe = self.recipes[case.settings["recipe"]]
         landscape = recipe.landscape(self.network, self.model, 0.0)
         rows, clouds = [], {}
-        for k, which in enumerate(("small", "large")):
-            batch_size = self.batch_sizes[k]
+        sizes = zip(("small", "large"), self.batch_sizes, strict=True)
+        for k, (which, batch_size) in enumerate(sizes):
             cloud = self._trained(recipe, landscape, batch_size, folder, 0.5 * k)
             if recipe.rescale is not None and which == "small":
                 cloud = rescaled(landscape, cloud, recipe.rescale)
@@ -109,8 +109,7 @@ class SmallBatchFlatMinima(Study):
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
         seed = key(self.seed, "train", batch_size)
-        start = self._start(landscape)
-        share = (done, done + 0.2)
+        start, share = self._start(landscape), (done, done + 0.2)
         cloud = run_stage(folder, f"batch-{batch_size}", sgd, decayed, start, seed, fraction=share)
         if recipe.epochs is not None:
             return cloud
@@ -241,7 +240,8 @@ def _generalises(rows: Rows) -> Claim:
     low, high, more = (_percent(errors) for errors in (small, large, differences))
     told = f"test error {low} with small batches, {high} with large: {more} more"
     expected = "the flatter minima generalise better: above 0 by two errors"
-    return Claim("test_error", told, fewer, expected, higher(fewer, Measured(0.0)))
+    holds, fewer = mean_above(fewer, 0.0, "raise seeds")
+    return Claim("test_error", told, fewer, expected, holds)
 
 
 def _percent(errors: list[float]) -> Measured:

@@ -181,7 +181,12 @@ def without_verdict(claims: Sequence[Claim], doubts: str) -> list[Claim]:
     none. The headline says so first."""
     if not doubts:
         return list(claims)
-    headline, *others = [claim.left_open(claim.measured.why or doubts) for claim in claims]
+    headline, *others = [
+        claim.left_open(
+            doubts if claim.measured.value is not None else claim.measured.why or doubts
+        )
+        for claim in claims
+    ]
     words = f"cannot be said: {doubts}; {headline.statement}"
     return [headline._replace(statement=words), *others]
 

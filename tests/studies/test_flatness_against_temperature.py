@@ -134,3 +134,11 @@ def test_from_end_to_end(sgdtheory: Command) -> None:
 def test_a_value_twice_is_refused(sgdtheory: Command) -> None:
     done = sgdtheory("study", "flatness_against_temperature", "batch_sizes=[2,2]")
     assert done.code == 2 and "stands twice" in done.err
+
+
+def test_a_rate_that_does_not_run_for_the_same_time_is_refused(sgdtheory: Command) -> None:
+    """One step of 0.2 is twice the time 0.1."""
+    done = sgdtheory(
+        "study", "flatness_against_temperature", "learning_rates=[0.01,0.2]", "time=0.1"
+    )
+    assert done.code == 2 and "whole steps of learning_rates=0.2 make 0.2" in done.err

@@ -10,6 +10,7 @@ from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.studies import compensation, escape, free_energy, string_sampling
 from sgdtheory.studies.adam_temperatures.claims import _rule_claim
+from sgdtheory.studies.collapses.units import _lost
 from sgdtheory.studies.collapses.walk import _exponents
 from sgdtheory.studies.current import _current, _still
 from sgdtheory.studies.epoch_noise import _prediction
@@ -181,6 +182,8 @@ def test_what_is_above_a_bar_has_an_error_too() -> None:
     density = {"divergence": 0.1, "divergence_stderr": 0.01, "from_gibbs": 0.2, "points": 9}
     assert _distance("tilted", density).holds is False
     assert compensation._above("few", "", Measured(9.0, 0.1), 10.0, "").holds is False
+    alone = compensation._above("few", "", Measured.mean([12.0]), 10.0, "")
+    assert alone.holds is None and "a single sample has no error" in alone.measured.why
 
 
 def test_a_free_energy_that_its_error_hides_neither_falls_nor_rises() -> None:
@@ -212,3 +215,19 @@ def test_rest_and_stillness_are_seen_where_errors_are_small() -> None:
 def test_one_string_has_no_error() -> None:
     claim = string_sampling._claim("cubic", [[1.0], [1.3]], [3.0, 0.1], 1)
     assert claim.holds is None and "raise pairs.cubic" in claim.measured.why
+
+
+def test_units_that_noise_may_have_lost_are_neither_lost_nor_kept() -> None:
+    """One more unit of four replicas, ± 0.7, or of each of them."""
+    for dead, holds in (([0, 3, 0, 1], None), ([1, 1, 1, 2], True), ([-1, -1, -1, -2], False)):
+        counts = {0.1: [0, 0, 0, 0], 0.2: dead}
+        rows = [
+            {"temperature": T, "dead": sum(own) / 4, "dead_stderr": 0.1, "twins": 0.0}
+            for T, own in counts.items()
+        ]
+        singles = [
+            {"temperature": T, "dead": x, "twins": 0} for T, own in counts.items() for x in own
+        ]
+        claim = _lost("units", rows, singles)
+        assert claim.holds is holds
+        assert ("raise systems.units.replicas" in claim.measured.why) is (holds is None)

@@ -28,9 +28,12 @@ from sgdtheory.products import Products
 from sgdtheory.protocol import value_and_grad, values
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.studies import noise_along_path, release_from_path
-from sgdtheory.studies.shared.equal_loss import Rest, below, let_down, lower
+from sgdtheory.studies import noise_along_path
+from sgdtheory.studies.release_from_path import ReleaseFromPath
+from sgdtheory.studies.releases import claims as releases
+from sgdtheory.studies.shared.equal_loss import Quench, Rest, let_down, lower
 from sgdtheory.studies.shared.found_paths import FoundPaths
+from sgdtheory.studies.shared.passages import LOSSES, descent, passages
 from tests.conftest import Said
 
 Command = Callable[..., Said]
@@ -180,45 +183,105 @@ def test_coordinates_on_a_bent_path() -> None:
 # flatness at equal loss
 
 
-def let_go(valley: Valley, replicas: int = 128) -> tuple[Tensor, Tensor, list[Rest], Rest]:
-    """The hot cloud [R, n], where it came to rest, gradient descent's floor, and what is known of the cloud at rest."""
+QUENCH = Quench(replicas=128, relax=150, most=900, further=900, sketch=64)
+
+
+def let_go(valley: Valley) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """The hot cloud [R, n], gradient descent's end [n], and what is known of both at equal loss."""
     frame = valley.frame_at(0.75)
-    hot, cold = set_free(valley, frame, replicas)[0], set_free(valley, frame, 1, None)[0]
-    floor = [
-        Rest.at(valley, each, 0, 64, 0) for each in (cold, *below(valley, cold, range(25, 901, 25)))
-    ]
-    level = torch.as_tensor(floor[0].objective).expand(replicas)
-    rest, reached = let_down(valley, hot, 150, 900, level, lambda done: None)
-    assert reached.all()
-    return hot, rest, floor, Rest.at(valley, rest, 0, 64, 0)
+    hot, cold = set_free(valley, frame, QUENCH.replicas), set_free(valley, frame, 1, None)[:, 0]
+    ((row,),) = QUENCH.rests(valley, [hot], cold, 0, lambda done: None)
+    assert row["at_rest"] == row["at_data_loss"] == QUENCH.replicas
+    return hot[0], cold[0], row
 
 
 def test_ground_that_is_flatter_because_it_is_lower_is_no_flatter_at_equal_loss() -> None:
-    valley = Valley(slope=0.002, a=0.3, noise=NOISE)
-    hot, _, floor, at_rest = let_go(valley)
-    raw = Measured.mean(
-        floor[0].trace[0] - Rest.at(valley, hot * torch.eye(hot.shape[1])[0], 0, 64, 0).trace
-    )
-    assert (
-        raw.value is not None and raw.stderr is not None and raw.value > 5 * raw.stderr
-    )  # Tr H itself is lower
-    found = lower(at_rest, floor, 0, "objective")
-    assert found.value is not None and found.stderr is not None
-    assert (
-        abs(found.value) < 3 * found.stderr + 0.02
-    )  # of 20: what linear interpolation between descents leaves
+    """On the floor Tr H is a function of V alone: 0 but for the bend of a step."""
+    hot, cold, row = let_go(Valley(slope=0.002, a=0.3, noise=NOISE))
+    raw = Measured.mean(DIRECTIONS * (torch.exp(0.3 * cold[0]) - torch.exp(0.3 * hot[:, 0])))
+    # Tr H itself is lower
+    assert raw.value is not None and raw.stderr is not None and raw.value > 5 * raw.stderr
+    assert abs(row["lower"]) < 3 * row["lower_stderr"] + 1e-3  # of 20
 
 
 def test_ground_that_is_flatter_at_equal_loss_is_found_to_be_just_that() -> None:
+    """Gradient descent stays at z = 0, where Tr H = 20."""
     valley = Valley(slope=0.002, c=0.3, noise=NOISE)
-    _, rest, floor, at_rest = let_go(valley)
-    found = lower(at_rest, floor, 0, "objective")
-    exact = DIRECTIONS * (1 - torch.exp(0.3 * rest[:, 1]).mean())
-    assert found.value == pytest.approx(float(exact), abs=0.02) and found.stderr is not None
-    assert found.value > 5 * found.stderr
-    assert lower(at_rest, floor, 0, "data_loss").value == pytest.approx(
-        found.value
-    )  # a formula has no other loss
+    hot, cold, row = let_go(valley)
+    level = values(valley, cold[None]).expand(len(hot))
+    down, _ = let_down(valley, hot, QUENCH.relax, QUENCH.most, level, lambda done: None)
+    exact = DIRECTIONS * (1 - torch.exp(0.3 * down[:, 1]).mean())
+    assert row["lower"] == pytest.approx(float(exact), abs=1e-3)
+    assert row["lower"] > 5 * row["lower_stderr"] > 0
+    # a formula has no other loss
+    assert row["lower_at_data_loss"] == pytest.approx(row["lower"])
+
+
+def test_gradient_descent_is_followed_to_the_very_losses_that_are_asked() -> None:
+    """V = ½θ²: where it is V, |θ| is √2V; two of the levels are those that steps end or begin at."""
+    bowl = Quadratic((1.0,))
+    start = torch.tensor([[2.0], [1.0]]).double()
+    step = next(iter(descent(bowl, 1, "auto").run(bowl, start, 0))).cloud[0, 0]
+    level = torch.tensor([2.0, 0.5 * float(step) ** 2, 1.0, 0.3, 0.25, 0.6]).double()
+    at = torch.tensor([0, 0, 0, 0, 1, 1])
+    found = passages(bowl, start, at, {"objective": level}, 400, lambda done: None)["objective"]
+    expected = (2 * level[:5]).sqrt()
+    # a step bends V by ½·Δθ² < 2, of which 2⁻¹⁹ are left: 4e-6, and |θ| by that over |θ| > 0.7
+    assert float((found[:5, 0].abs() - expected).abs().max()) < 6e-6
+    assert bool(found[5].isnan().all())  # gradient descent begins below it, and never is above
+
+
+def test_of_places_with_one_data_loss_the_one_nearest_in_objective_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A data loss sin 3y on the way from y = 2 to 0 under V = ½y²: 0.5 at y = (π/6, 5π/6)/3 only."""
+    monkeypatch.setitem(LOSSES, "data_loss", lambda _, cloud: (3 * cloud[:, 0]).sin().double())
+    high, low = 5 * torch.pi / 18, torch.pi / 18
+    levels = {
+        "objective": torch.tensor([0.5 * high**2, 0.5 * low**2, 0.9 * 0.5 * high**2]).double(),
+        "data_loss": torch.full((3,), 0.5, dtype=torch.float64),
+    }
+    start, at = torch.tensor([[2.0]]).double(), torch.zeros(3, dtype=torch.long)
+    found = passages(Quadratic((1.0,)), start, at, levels, 400, lambda done: None)
+    expected = torch.tensor([high, low, high]).double()
+    torch.testing.assert_close(found["data_loss"][:, 0].abs(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("moved", [0.0, 1e-8])
+def test_a_cloud_that_has_not_moved_is_no_flatter(small: Network, moved: float) -> None:
+    """The null control, in the dtype of studies, where gradient descent's Tr H rises and falls:
+    by no more than its error, which is mostly rounding's."""
+    start = small.init(1, stream(0, "init"))
+    source = stream(0, "moved")
+    hot = start[:, None] + moved * torch.randn(1, 16, start.shape[1], generator=source)
+    quench = Quench(replicas=16, sketch=16, probes=16, learning_rate=0.3)
+    ((row,),) = quench.rests(small, [hot], start, 0, lambda done: None)
+    assert row["at_rest"] == 16 and abs(row["trace"]) > 1
+    for kind in ("lower", "lower_at_data_loss"):
+        assert abs(row[kind]) < 3 * row[f"{kind}_stderr"] < 1e-3 * row["trace"]
+    assert row["gradient"] == pytest.approx(row["descent_gradient"], rel=1e-3)
+
+
+def test_a_network_is_compared_where_gradient_descent_has_its_objective(small: Network) -> None:
+    """Objective and Tr H of one point with those of every step of another descent written out by
+    hand: the step that passes the objective holds Tr H between its ends."""
+    start = small.init(1, stream(0, "init")).double()
+    hot = start[:, None] + 0.05 * torch.randn(1, 2, start.shape[1], generator=stream(1, "x"))
+    quench = Quench(replicas=2, relax=30, sketch=small.dim, learning_rate=0.3)
+    ((row,),) = quench.rests(small, [hot], start, 0, lambda done: None)
+    point, velocity, losses, heights = start.clone(), torch.zeros_like(start), [], []
+    for _ in range(80):
+        value, gradient = value_and_grad(small, point)
+        losses.append(float(value))
+        heights.append(hessian_trace(small, point[0], stream(0), small.dim).value or 0.0)
+        velocity = 0.9 * velocity + gradient
+        point = point - 0.3 * velocity
+    first = next(k for k in range(80) if losses[k] <= row["objective"])
+    assert losses[0] > 2 * row["objective"]  # far down already, where a straight line would miss
+    low, high = sorted(heights[first - 1 : first + 1])
+    wide = 0.5 * (high - low)  # the two replicas' objectives are not their mean
+    assert low - wide <= row["descent_trace"] <= high + wide
+    assert row["descent_objective"] == pytest.approx(row["objective"], rel=1e-3)
 
 
 def test_letting_down_stops_at_the_level_and_says_where_it_did_not() -> None:
@@ -232,23 +295,24 @@ def test_letting_down_stops_at_the_level_and_says_where_it_did_not() -> None:
     )  # below the level, and relaxed all the same
 
 
-def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None:
-    def rest(*losses: float) -> Rest:
-        ones = np.ones(len(losses))
-        return Rest(np.array(losses), np.array(losses), 10 * np.array(losses), 0.1 * ones, ones)
+def rest(*traces: float, rounding: float = 0.0) -> Rest:
+    numbers = np.array(traces)
+    ones = np.ones(len(traces))
+    return Rest(ones, ones, numbers, ones, ones, rounding)
 
-    floor = [rest(1.0), rest(0.5)]
-    inside = lower(rest(0.6, 0.8), floor, 0, "objective")
-    assert inside.value == pytest.approx(0) and inside.stderr == pytest.approx(0.1)
-    for outside in (rest(0.9, 1.2), rest(0.4, 0.5), rest(0.7)):
-        assert lower(outside, floor, 0, "objective").value is None
-    again = [
-        rest(0.7),
-        rest(1.0),
-        rest(0.5),
-    ]  # a data loss that rises first: Tr H is that of the first passage
-    again[2].trace[:] = 0.0
-    assert lower(rest(0.7, 0.9), again, 0, "data_loss").value == pytest.approx(0)
+
+def test_nothing_is_said_where_gradient_descent_was_never_at_that_loss() -> None:
+    nan = float("nan")
+    found = lower(rest(6.0, 8.0), rest(7.0, 10.0), "objective")
+    assert found.value == pytest.approx(1.5) and found.stderr == pytest.approx(0.5)
+    found = lower(rest(6.0, 8.0, rounding=0.1), rest(7.0, 10.0), "objective")
+    assert found.stderr == pytest.approx(sqrt(0.5**2 + 0.8**2))
+    # one of four is left out; three of four, or all but one, are too many
+    assert lower(rest(1, 2, 3, 4), rest(2, 4, 6, nan), "data_loss").value == pytest.approx(2)
+    for cold in (rest(2, nan, nan, nan), rest(nan, nan, nan, nan)):
+        found = lower(rest(1, 2, 3, 4), cold, "data_loss")
+        assert found.value is None and "raise quench.further" in found.why
+    assert "raise quench.most" in lower(rest(1.0), rest(1.0), "objective").why
 
 
 # traces
@@ -319,9 +383,11 @@ def along(noise: float, trace: float, loss: float) -> list[dict[str, Any]]:
     [
         (2.0, 1.1, 3, [True, True, True, True]),
         (1.25, 1.0, 3, [False, True, True, True]),
-        (2.0, 1.5, 3, [True, True, True, False]),
-        (2.0, 2.1, 3, [True, True, False, False]),
+        (2.0, 1.5, 3, [False, True, True, False]),  # no more than the square of the loss
+        (2.0, 2.1, 3, [False, True, False, False]),
         (2.0, 1.1, 2, [None, True, True, True]),
+        (2.0, 1.1, 1, [None, None, None, None]),  # one path has no error
+        (0.9, 1.1, 1, [None, None, None, None]),
     ],
 )
 def test_the_claims_of_the_middle_can_fail(
@@ -329,7 +395,44 @@ def test_the_claims_of_the_middle_can_fail(
 ) -> None:
     points = [along(noise + 0.01 * k, 1.2 + 0.01 * k, loss + 0.001 * k) for k in range(pairs)]
     rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(pairs)]
-    assert [claim.holds for claim in noise_along_path.claims_of(rows, pairs)] == holds
+    claims = noise_along_path.claims_of(rows, pairs)
+    assert [claim.holds for claim in claims] == holds
+    assert all(claim.measured.why for claim in claims if claim.holds is None)
+    assert not any(claim.measured.why for claim in claims if claim.holds is not None)
+
+
+def test_a_rise_within_its_error_neither_holds_nor_fails() -> None:
+    points = [along(1.4 + 0.01 * k, 1.0 + 0.1 * (k - 1), 1.05) for k in range(3)]
+    for row in points[1]:
+        row["noise_trace_stderr"] = 0.2
+    rows = [noise_along_path.pair_row({"pair": k}, points[k]) for k in range(3)]
+    noise, curvature, _, beyond = noise_along_path.claims_of(rows, 3)
+    assert noise.holds is None and "two standard errors" in noise.measured.why
+    assert curvature.holds is None and "raise pairs" in curvature.measured.why
+    assert beyond.holds is True
+
+
+def low(pair: int, excess: float = 0.001) -> dict[str, Any]:
+    return {"pair": pair, "excess": excess, "excess_stderr": 1e-4, "straight": 0.5}
+
+
+def test_paths_that_are_not_low_are_told_and_nothing_is_judged(small: Network) -> None:
+    """By the test of `connect`: 0.5 % of the straight line's barrier, or two standard errors."""
+    study = noise_along_path.NoiseAlongPath(
+        small, SGD(1, 4, 0.1, Constant()), AutoNEB((Cycle(1),), batch_size=4), pairs=3
+    )
+    points = [
+        {**row, "pair": pair, "data_loss": 0.01 * row["data_loss"]}
+        for pair in range(3)
+        for row in along(2.0, 1.2, 1.1)
+    ]
+    for excess, holds in ((0.001, True), (0.0026, None), (0.1, None), (float("inf"), None)):
+        paths = [low(0), low(1), low(2, excess)]
+        headline = study.judge({"points": points, "paths": paths}).claims[0]
+        assert headline.holds is holds
+        assert ("path 2 is not low" in headline.measured.why) is (holds is None)
+    uncertain = [low(0), low(1), {**low(2, 0.1), "excess_stderr": 0.06}]
+    assert study.judge({"points": points, "paths": uncertain}).claims[0].holds is True
 
 
 def test_ends_that_are_no_minima_are_told_and_nothing_is_judged(small: Network) -> None:
@@ -345,7 +448,7 @@ def test_ends_that_are_no_minima_are_told_and_nothing_is_judged(small: Network) 
             for row in along(2.0, 1.2, 1.1):
                 points.append({**row, "pair": pair, "data_loss": row["data_loss"] * good})
         points[-1]["data_loss"] = end
-        paths = [{"pair": pair} for pair in range(3)]
+        paths = [low(pair) for pair in range(3)]
         verdicts[end] = study.judge({"points": points, "paths": paths}).claims
     assert verdicts[good][0].holds and "minimum" not in verdicts[good][0].statement
     said = verdicts[poor]
@@ -365,10 +468,12 @@ def released(
         "objective",
         "data_loss",
         "norm",
+        "gradient",
         "descent_trace",
         "descent_objective",
         "descent_data_loss",
         "descent_norm",
+        "descent_gradient",
     )
     others = ("way", "distance", "norm", "chord_descent", "tangent_descent", "distance_descent")
     for pair, wobble in enumerate((0.95, 1.0, 1.05)):
@@ -390,6 +495,7 @@ def released(
                 "chord": chord * wobble,
                 "tangent": tangent * wobble,
                 "growth": growth * wobble,
+                "beyond_growth": (chord - growth) * wobble,
             }
             moves.append({**facts, "time": 1.0, **dict.fromkeys(others, 0.1), **moved})
     return rests, moves
@@ -406,8 +512,59 @@ def released(
 def test_the_claims_of_a_release_can_fail(
     given: tuple[float, float, float, float], holds: list[bool | None]
 ) -> None:
-    assert [claim.holds for claim in release_from_path.claims_of(*released(*given))] == holds
-    assert release_from_path.claims_of([], [])[0].holds is None
+    assert [claim.holds for claim in releases.claims_of(*released(*given))] == holds
+    assert releases.claims_of([], [])[0].holds is None
+
+
+def test_a_release_refutes_nothing_by_the_noise_of_few_replicas() -> None:
+    """Of one path the errors are those of its replicas: the same numbers beside small errors and
+    beside ones that hide them."""
+    columns = ("lower", "chord", "tangent", "beyond_growth", "way")
+    for sign, error, holds in ((1, 0.01, True), (1, 0.5, None), (-1, 0.01, False), (-1, 0.5, None)):
+        rests, moves = released(sign * 1.0, sign * 1.0, sign * 1.0, 0.0)
+        alone = [[row for row in rows if row["pair"] == 0] for rows in (rests, moves)]
+        for row in (*alone[0], *alone[1]):
+            row |= {f"{name}_stderr": error for name in columns}
+            row["way"] = 1.0 + 0.2 * sign
+        claims = releases.claims_of(*alone)
+        del claims[1]  # has no number
+        assert [claim.holds for claim in claims] == [holds] * 5
+        assert all(bool(claim.measured.why) is (holds is None) for claim in claims)
+
+
+def test_a_release_between_points_that_are_no_minima_says_nothing(small: Network) -> None:
+    sgd, autoneb = SGD(1, 4, 0.1, Constant()), AutoNEB((Cycle(1),), batch_size=4)
+    study = ReleaseFromPath(small, sgd, autoneb, pairs=3)
+    rests, moves = released(1.0, 0.1, 0.01, 0.05)
+    for loss, excess, why in (
+        (0.01, 0.001, ""),
+        (2.31, 0.001, "an end of path 2 is no minimum"),
+        (0.01, 0.1, "path 2 is not low"),
+    ):
+        losses = [0.01] * 5 + [loss]
+        ends = [{"pair": k // 2, "end": k % 2, "data_loss": x} for k, x in enumerate(losses)]
+        paths = [low(0), low(1), low(2, excess)]
+        tables = {"rests": rests, "drifts": moves, "ends": ends, "paths": paths}
+        claims = study.judge(tables).claims
+        assert claims[0].holds is (None if why else True)
+        assert claims[0].measured.why.startswith(why) and bool(claims[0].measured.why) is bool(why)
+        assert not why or {claim.holds for claim in claims} == {None}
+
+
+def test_one_cloud_without_a_number_leaves_the_claim_open() -> None:
+    rests, moves = released(1.0, 0.1, 0.01, 0.05)
+    for row in rests:
+        if row["batch_size"] == 4:
+            row |= {"lower": None, "lower_why": "gone"}
+    claim = releases.claims_of(rests, moves)[0]
+    assert claim.holds is None and claim.measured.why == "gone"
+
+
+def test_clouds_that_still_fall_are_not_at_rest() -> None:
+    rests, moves = released(1.0, 0.1, 0.01, 0.05)
+    rests = [{**row, "gradient": 1.6} for row in rests]
+    claim = releases.claims_of(rests, moves)[0]
+    assert claim.holds is None and "is not at rest: |∇L| is 1.6, 1 of" in claim.measured.why
 
 
 # from end to end
@@ -423,7 +580,7 @@ NETWORK = [
 ]
 FORMULA = ["pairs=1", "landscape=double_well", "landscape.ambient=5", "autoneb.steps=5"]
 RELEASE = [
-    "time=2", "looks=2", "replicas=3", "quench.replicas=2", "quench.relax=3", "quench.most=20", "quench.further=[5,30]",
+    "time=2", "looks=2", "replicas=3", "quench.replicas=2", "quench.relax=3", "quench.most=20", "quench.further=30",
     "quench.sketch=8", "quench.probes=4",
 ]  # fmt: skip
 
@@ -479,6 +636,19 @@ def test_the_two_studies_of_a_network(sgdtheory: Command, monkeypatch: pytest.Mo
     assert all(
         row["noise_trace"] > 0 and row["trace_stderr"] > 0 for row in noise["tables"]["points"]
     )
+
+
+def test_the_time_that_is_told_is_the_time_that_was_run(sgdtheory: Command) -> None:
+    """0.7 is seven steps of 0.1, of which three looks have two each."""
+    words = [word for word in RELEASE if not word.startswith(("time", "looks"))]
+    found = results(sgdtheory, "release_from_path", *FORMULA, *words, "time=0.7", "looks=3")
+    times = sorted({row["time"] for row in found["tables"]["drift"]})
+    assert (
+        times == pytest.approx([0.2, 0.4, 0.6])
+        and "in ηt = 0.6 " in found["claims"][-1]["statement"]
+    )
+    said = sgdtheory("study", "release_from_path", *FORMULA, *words, "time=1", "looks=20")
+    assert said.code == 2 and "no step of learning_rate=0.1 fits between two looks" in said.err
 
 
 def test_a_release_that_was_killed_goes_on_to_the_same_bits(

@@ -148,11 +148,14 @@ def test_what_rises_and_what_does_not() -> None:
         rises([[1, 1, 1], [3.0, 3.1, 3.2], [1.5, 1.6, 1.55]]) is False
     )  # up at the end, but down on the way
     assert rises([[1.0], [2.0]]) is None
+    assert rises([[1.0, 2.0, 3.0], [1.5, 1.9, 3.4]]) is None  # 0.27 ± 0.18
 
 
 def test_differences_and_quotients_know_their_errors() -> None:
     assert higher(Measured(1.0, 0.1), Measured(0.5, 0.1)) is True
-    assert higher(Measured(1.0, 0.4), Measured(0.5, 0.1)) is False
+    assert higher(Measured(1.0, 0.4), Measured(0.5, 0.1)) is None
+    assert higher(Measured(0.5, 0.1), Measured(1.0, 0.1)) is False
+    assert higher(Measured(0.5), Measured(0.5)) is False
     assert higher(Measured.nothing("gone"), Measured(0.5, 0.1)) is None
     found = ratio(Measured(2.0, 0.2), Measured(4.0, 0.4), "")
     assert found.value == 0.5 and found.stderr == pytest.approx(0.5 * 0.1 * 2**0.5)

@@ -30,9 +30,9 @@ def _fall(name: str, first: Row, last: Row) -> Claim:
     )
     tenfold = late.in_units_of(1 / TIMES)
     holds = higher(early, tenfold)
-    if holds is False and not higher(tenfold, early) and (early.stderr or late.stderr):
-        holds = None
-        left = left._replace(why=f"it may be {TIMES:g} times as high: raise systems.{name}.pairs")
+    if holds is None:
+        why = f"it may be {TIMES:g} times as high: raise systems.{name}.pairs"
+        left = left._replace(why=left.why or why)
     return Claim(f"{name}_barrier", words, left, f"< 1/{TIMES:g} of it is left", holds)
 
 

@@ -1,4 +1,4 @@
-"""The curvature at which a cloud comes to rest, compared with gradient descent's at equal loss."""
+"""The curvature at which a cloud comes down, compared with gradient descent's at equal loss."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,35 +6,33 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, MinLen
+from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.optim.schedule import Constant
-from sgdtheory.optim.sgd import SGD
-from sgdtheory.paths.profile import train_losses
-from sgdtheory.protocol import Cloud, Landscape, values
+from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import key, stream
-from sgdtheory.roles.examples import is_scored
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
+from sgdtheory.studies.shared.passages import LOSSES, descent, passages
 
-MOMENTUM = 0.9  # of full-batch descent
-# times the probes, and twice the sketch, for gradient descent's Tr H, whose error is common to all
-# replicas
-MORE = 4
+# times the relative rounding of a number, and Tr H: what two descents to one loss are apart in Tr H
+# by rounding alone is up to 1.5 of it (measured)
+ROUNDING = 8
+FEWEST = 0.5  # of the replicas, whose loss gradient descent must pass
 
 
 @dataclass(frozen=True)
 class Rest:
-    """R points at rest."""
+    """R points that have come down; NaN of a point that is none."""
 
     objective: np.ndarray  # [R]
     data_loss: np.ndarray  # [R]
     trace: np.ndarray  # Tr H [R]
-    trace_stderr: np.ndarray  # [R]
     norm: np.ndarray  # |θ| [R]
+    gradient: np.ndarray  # |∇L| of the objective [R]
+    rounding: float = 0.0  # relative, of Tr H
 
     @classmethod
     def at(
@@ -45,17 +43,23 @@ class Rest:
         sketch: int,
         probes: int,
     ) -> "Rest":
-        """Of a cloud [R, n]; `sketch` and `probes` as in `hessian_trace`."""
-        traces = []
-        for r, x in enumerate(cloud):
+        """Of a cloud [R, n]; `sketch` and `probes` as in `hessian_trace`. Of two clouds with one
+        seed the points of one number are seen by the same probes."""
+        numbers = [*LOSSES, "trace", "norm", "gradient"]
+        measured = {name: np.full(len(cloud), np.nan) for name in numbers}
+        is_point = cloud.isfinite().all(1)
+        points = cloud[is_point]
+        if len(points):
+            places = is_point.cpu().numpy()
+            for kind, of in LOSSES.items():
+                measured[kind][places] = of(landscape, points).cpu().numpy()
+            _, gradients = value_and_grad(landscape, points)
+            measured["gradient"][places] = gradients.norm(dim=1).double().cpu().numpy()
+            measured["norm"][places] = points.norm(dim=1).double().cpu().numpy()
+        for r in is_point.nonzero()[:, 0].tolist():
             source = stream(seed, "trace", r)
-            traces.append(hessian_trace(landscape, x, source, sketch, probes))
-        errors = np.array([trace.stderr or 0.0 for trace in traces])
-        objective = values(landscape, cloud).double().cpu().numpy()
-        norm = cloud.norm(dim=1).double().cpu().numpy()
-        data_loss = train_losses(landscape, cloud).cpu().numpy()
-        values_of_traces = np.array([trace.value for trace in traces], float)
-        return cls(objective, data_loss, values_of_traces, errors, norm)
+            measured["trace"][r] = hessian_trace(landscape, cloud[r], source, sketch, probes).value
+        return cls(**measured, rounding=ROUNDING * torch.finfo(cloud.dtype).eps)
 
 
 @dataclass(frozen=True)
@@ -64,61 +68,79 @@ class Quench:
 
     `replicas` of each cloud descend the whole objective for `relax` steps, and on to gradient
     descent's objective, `most` steps at most. Gradient descent goes on from its own end for
-    `further` steps, so that its Tr H is known as a function of its loss. `sketch`, `probes`: of a
-    replica's Tr H (see `hessian_trace`). `learning_rate`: of all descents on a network (see `SGD`);
-    that of a formula is adapted to it.
+    `further` steps at most, to where it has the very loss of each replica (see `passages`).
+    `sketch`, `probes`: of Tr H (see `hessian_trace`). `learning_rate`: of all descents on a network
+    (see `SGD`); that of a formula is adapted to it.
     """
 
     replicas: Annotated[int, Ge(2)] = 8
-    relax: PositiveInt = 20
+    relax: PositiveInt = 100
     most: PositiveInt = 1000
-    further: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (50, 100, 200, 400, 800, 1500)
+    further: PositiveInt = 1500
     sketch: PositiveInt = 32
     probes: Annotated[int, Ge(2)] = 32
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
 
-    def floor(self, landscape: Landscape, cloud: Cloud, seed: int) -> list[Rest]:
-        """Gradient descent at its end [A, n] and further down."""
-        clouds = [cloud, *below(landscape, cloud, self.further, self.learning_rate)]
-        rests = []
-        for k, points in enumerate(clouds):
-            own = key(seed, k)
-            rest = Rest.at(landscape, points, own, 2 * self.sketch, MORE * self.probes)
-            rests.append(rest)
-        return rests
-
     def rests(
         self,
         landscape: Landscape,
-        hot: Cloud,
-        floor: list[Rest],
+        hot: Sequence[Cloud],
+        cold: Cloud,
         seed: int,
         watch: Callable[[float], None],
-    ) -> Rows:
-        """Descend from replicas [A, R, n], and measure Tr H there: one row for each point of the
-        path."""
-        cloud = hot[:, : self.replicas].flatten(0, 1)
-        level = torch.as_tensor(floor[0].objective).to(hot)
-        level = level.repeat_interleave(len(cloud) // len(hot))
-        rest, reached = let_down(
-            landscape, cloud, self.relax, self.most, level, watch, self.learning_rate
-        )
-        clouds = rest.chunk(len(hot))
-        masks = reached.chunk(len(hot))
-        rows = []
-        for at, points in enumerate(clouds):
+    ) -> list[Rows]:
+        """Descend from the replicas [A, R, n] of each cloud and from gradient descent's end [A, n],
+        and measure Tr H where losses are equal: for each cloud one row for each point of the path.
+        """
+        level = LOSSES["objective"](landscape, cold)
+        clouds: list[Cloud] = []  # [R, n] of each cloud and point
+        for each in hot:
+            start = each[:, : self.replicas].flatten(0, 1)
+            levels = level.repeat_interleave(len(start) // len(cold))
+            down, reached = let_down(
+                landscape, start, self.relax, self.most, levels, watch, self.learning_rate
+            )
+            pieces = zip(down.chunk(len(cold)), reached.chunk(len(cold)), strict=True)
+            clouds += [points[is_down] for points, is_down in pieces]
+        rests = []
+        for k, points in enumerate(clouds):
             watch(1.0)
-            here = points[masks[at]]
-            at_rest = Rest.at(landscape, here, key(seed, "rest", at), self.sketch, self.probes)
-            rows.append(rest_row(at_rest, floor, at))
-        return rows
+            own = key(seed, "rest", k)
+            rests.append(Rest.at(landscape, points, own, self.sketch, self.probes))
+        at = [k % len(cold) for k in range(len(clouds))]
+        descents = self._descents(landscape, cold, at, rests, seed, watch)
+        rows = [rest_row(*each) for each in zip(rests, *descents, strict=True)]
+        return [rows[k : k + len(cold)] for k in range(0, len(rows), len(cold))]
 
-
-def descent(landscape: Landscape, steps: int, rate: float | Literal["auto"]) -> SGD:
-    """Heavy-ball descent of the whole objective, on a formula at the rate adapted to it (see
-    `SGD`).
-    """
-    return SGD(steps, None, rate if is_scored(landscape) else "auto", Constant(), MOMENTUM)
+    def _descents(
+        self,
+        landscape: Landscape,
+        cold: Cloud,
+        at: Sequence[int],
+        rests: Sequence[Rest],
+        seed: int,
+        watch: Callable[[float], None],
+    ) -> tuple[list[Rest], ...]:
+        """Gradient descent from the points `at` of its end [A, n], where it has the losses of
+        replicas: those at their objectives, and those at their data losses."""
+        counts = [len(rest.trace) for rest in rests]
+        starts = torch.tensor(at, device=cold.device).repeat_interleave(
+            torch.tensor(counts, device=cold.device)
+        )
+        levels = {}
+        for kind in LOSSES:
+            joined = np.concatenate([getattr(rest, kind) for rest in rests])
+            levels[kind] = torch.as_tensor(joined, device=cold.device)
+        found = passages(landscape, cold, starts, levels, self.further, watch, self.learning_rate)
+        measured = []
+        for kind in LOSSES:
+            own = []
+            for k, points in enumerate(found[kind].split(counts)):
+                watch(1.0)
+                seed_of_rest = key(seed, "rest", k)
+                own.append(Rest.at(landscape, points, seed_of_rest, self.sketch, self.probes))
+            measured.append(own)
+        return tuple(measured)
 
 
 def let_down(
@@ -152,67 +174,41 @@ def let_down(
     return rest, reached
 
 
-def below(
-    landscape: Landscape,
-    cloud: Cloud,
-    steps: Sequence[int],
-    rate: float | Literal["auto"] = "auto",
-) -> list[Cloud]:
-    """Where full-batch descent from a cloud [A, n] is after so many steps, [A, n] each."""
-    states = descent(landscape, max(steps), rate).run(landscape, cloud, 0)
-    return [state.cloud.clone() for state in states if state.step in steps]
+def lower(rest: Rest, cold: Rest, kind: str) -> Measured:
+    """Tr H of gradient descent where it has the replicas' losses, `cold`, less theirs: mean over
+    replicas with its standard error, which holds the probes' and the rounding's.
 
-
-def lower(
-    rest: Rest,
-    floor: list[Rest],
-    at: int,
-    by: str,
-) -> Measured:
-    """Tr H of gradient descent at the replicas' losses, less their Tr H: mean over replicas with
-    its standard error.
-
-    `floor`: gradient descent from the same point, later ones further down, row `at`; between its
-    points Tr H is taken to be linear in the loss, and for single replicas a little beyond them.
-    `by`: objective | data_loss, which need not fall all the way: the place where gradient descent
-    first passes a replica's loss counts. No number where it is never at the replicas' mean.
+    Replica by replica at the same loss, by the same probes. A replica whose loss gradient descent
+    never has is left out; no number where these are more than half, or fewer than two are left.
     """
-    loss = np.array([getattr(point, by)[at] for point in floor])
-    trace = np.array([point.trace[at] for point in floor])
-    error = np.array([point.trace_stderr[at] for point in floor])
-    loss_at_rest = getattr(rest, by)
-    if len(loss_at_rest) < 2:
-        return Measured.nothing("fewer than two replicas came to rest")
-    if not loss.min() <= loss_at_rest.mean() <= loss.max():
-        words = by.replace("_", " ")
+    differences = cold.trace - rest.trace
+    differences = differences[np.isfinite(differences)]
+    count, words = len(rest.trace), kind.replace("_", " ")
+    if count < 2:
+        return Measured.nothing("fewer than two replicas came down: raise quench.most")
+    if len(differences) < max(2, FEWEST * count):
         return Measured.nothing(
-            f"their {words} is {loss_at_rest.mean():.4g}, gradient descent's "
-            f"{loss.max():.4g} to {loss.min():.4g}"
+            f"gradient descent has the {words} of {len(differences)} of {count} replicas alone, "
+            f"{float(getattr(rest, kind).mean()):.4g} in the mean: raise quench.further"
         )
-    inside = loss_at_rest.clip(loss.min(), loss.max())[:, None]  # [R, 1]
-    over_start = inside - loss[:-1]
-    over_end = inside - loss[1:]
-    # [R], the first piece that passes each
-    passes = over_start * over_end <= 0
-    k = passes.argmax(1)
-    falls = np.diff(loss)
-    widths = np.where(falls == 0, np.inf, falls)
-    slopes = np.diff(trace) / widths
-    descent = trace[k] + (loss_at_rest - loss[k]) * slopes[k]
-    mean = Measured.mean(descent - rest.trace)
-    assert mean.value is not None and mean.stderr is not None
-    return Measured(mean.value, float(np.hypot(mean.stderr, error.max())))
+    mean = Measured.mean(differences)
+    if mean.value is None or mean.stderr is None:
+        return mean
+    rounding = rest.rounding * float(np.abs(rest.trace).max())
+    return Measured(mean.value, float(np.hypot(mean.stderr, rounding)))
 
 
-def rest_row(rest: Rest, floor: list[Rest], at: int) -> Row:
-    """One row for the replicas of one point at rest: Tr H there, at gradient descent's end, and the
-    difference at equal loss.
+def rest_row(rest: Rest, by_objective: Rest, by_data_loss: Rest) -> Row:
+    """One row for the replicas of one point that have come down: Tr H there, gradient descent's at
+    their objectives, and what it is lower by at equal objective and at equal data loss.
     """
-    names = ("trace", "objective", "data_loss", "norm")
-    measured = {name: Measured.mean(getattr(rest, name)) for name in names}
-    measured["lower"] = lower(rest, floor, at, "objective")
-    measured["lower_at_data_loss"] = lower(rest, floor, at, "data_loss")
-    row = row_of({"at_rest": len(rest.trace)}, **measured)
-    for name in ("trace", "trace_stderr", "objective", "data_loss", "norm"):
-        row[f"descent_{name}"] = float(getattr(floor[0], name)[at])
-    return row
+    measured = {}
+    for name in ("trace", "objective", "data_loss", "norm", "gradient"):
+        measured[name] = Measured.mean(getattr(rest, name))
+        own = getattr(by_objective, name)
+        measured[f"descent_{name}"] = Measured.mean(own[np.isfinite(own)])
+    measured["lower"] = lower(rest, by_objective, "objective")
+    measured["lower_at_data_loss"] = lower(rest, by_data_loss, "data_loss")
+    compared = int(np.isfinite(by_data_loss.trace).sum())
+    facts = {"at_rest": len(rest.trace), "at_data_loss": compared}
+    return row_of(facts, **measured)

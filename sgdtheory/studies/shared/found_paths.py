@@ -1,7 +1,9 @@
 """Pairs of minima, each joined by AutoNEB: found once and shared by all studies of paths."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Annotated, ClassVar
 
 import torch
@@ -11,16 +13,20 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.paths.search import Progress
+from sgdtheory.paths.verdict import CONNECTED, does_not_count
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.rows import Rows
 from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, start_of
 
@@ -82,7 +88,8 @@ class FoundPaths(Study):
         autoneb = self.autoneb.adapted_to(self.landscape)
         found = autoneb.find(self.landscape, cloud, seed, folder, Progress(0.5, 1.0))
         ratio = found.path.length_ratio
-        row = {"excess": found.barrier, "straight": found.straight, "length_ratio": ratio}
+        excess = Measured(found.barrier, found.along.barrier().stderr)
+        row = row_of({"straight": found.straight, "length_ratio": ratio}, excess=excess)
         folder.finish({"tables": {"paths": [row]}}, {"path": found.path.pivots})
 
     def _ends(self, folder: UnitFolder, seed: int) -> Cloud:
@@ -107,6 +114,31 @@ class FoundPaths(Study):
     def seed_of(self, case: Case) -> int:
         return key(self.seed, "path", case.settings["pair"])
 
+    def doubts(self, paths: Rows, ends: Mapping[int, Sequence[float | None]]) -> str:
+        """Why nothing can be said of paths of low loss between minima, by the tests of `train` and
+        `connect`: some path has an end that is not trained, or a barrier that counts; empty where
+        none has. `ends`: the training losses of the two ends of each pair's path."""
+        reasons: dict[int, str] = {}
+        for pair, losses in ends.items():
+            for loss in losses:
+                if why := untrained(self.landscape, loss):
+                    told = f"an end of path {pair} is no minimum, it is not trained: {why}"
+                    reasons.setdefault(pair, told)
+        for row in paths:
+            barrier, straight = Measured.read(row, "excess"), row["straight"]
+            if row["pair"] in ends and not _is_low(barrier, straight):
+                told = (
+                    f"path {row['pair']} is not low: its barrier {barrier} is more than "
+                    f"{100 * CONNECTED:g} % of the straight line's, {straight:.2g}; raise "
+                    f"autoneb.steps and autoneb.last_steps"
+                )
+                reasons.setdefault(row["pair"], told)
+        if not reasons:
+            return ""
+        others = len(reasons) - 1
+        more = f", and so of {others} more path{'s' * (others > 1)}" if others else ""
+        return f"{next(iter(reasons.values()))}{more}"
+
     def _start(self, seed: int) -> Cloud:
         return start_of(self.landscape, self.trained, stream(seed, "init"), self.dtype)
 
@@ -116,3 +148,11 @@ class FoundPaths(Study):
         sgd = self.sgd.resolve_learning_rate(self.landscape, start, 0)
         seconds, memory, disk = estimate_stage(self.landscape, sgd, start)
         return Estimate(1.5 * seconds, memory, disk)
+
+
+def _is_low(barrier: Measured, straight: float) -> bool:
+    """Whether a path is one of low loss beside the straight line; one whose barrier is not finite
+    is not."""
+    if barrier.value is None or not isfinite(barrier.value):
+        return False
+    return does_not_count(barrier, straight)

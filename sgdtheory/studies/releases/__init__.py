@@ -1,0 +1,1 @@
+"""What the study of releases from paths says."""
