@@ -42,6 +42,7 @@ def table(
     target: str | None = None,
     kind: Kind = "auto",
     test_share: Fraction = 0.2,
+    stratify: bool = True,
     limit: PositiveInt | None = None,
     scaling: Scaling = "standard",
     target_scaling: Scaling = "standard",
@@ -57,7 +58,8 @@ def table(
     told, unless they are two or lie in 0 … 9 from 0 on; they are refused where they look like
     numbers: more than ten, and more than a tenth of the rows, or most of them in one or two rows
     only. Where there is one set, `test_share` of its rows, drawn by numpy's PCG64 with seed 0, are
-    for testing: of each class its share, and one row at least for training, then for testing.
+    for testing: with `stratify` of each class its share, and one row at least for training, then
+    for testing; else whatever comes.
     `limit`: so many rows of each split, drawn evenly over the classes.
     scaling="standard" gives each feature, and each number of a target, mean 0 and variance 1 over
     the training rows, so that a mean squared error is the share of the variance that is left
@@ -73,10 +75,8 @@ def table(
     else:
         splits = numbered(splits, where)
     counts = rows_of_classes(splits)
-    content = None
     if len(splits) == 1:
-        splits = _split(splits[0], test_share, where)
-        content = _drawn_anew(splits[1].targets, counts)
+        splits = _split(splits[0], test_share, stratify, where)
     if limit is not None:
         refuse_few(limit, counts, where)
         splits = [_some(split, limit) for split in splits]
@@ -90,16 +90,9 @@ def table(
     else:
         told += constant(train.targets)
         targets = _scaled(train.targets, test.targets, target_scaling, "targets", where)
-    return Examples(
-        features[0],
-        targets[0],
-        features[1],
-        targets[1],
-        outputs_for(*targets),
-        path.stem,
-        told,
-        content,
-    )
+    train_pair = (features[0], targets[0])
+    test_pair = (features[1], targets[1])
+    return Examples(*train_pair, *test_pair, outputs_for(*targets), path.stem, told=told)
 
 
 def _read(
@@ -172,14 +165,14 @@ def _wanted(there: list[str]) -> tuple[str, ...]:
     return ARRAYS
 
 
-def _split(whole: Split, share: float, where: str) -> list[Split]:
+def _split(whole: Split, share: float, stratify: bool, where: str) -> list[Split]:
     """Rows for training and for testing."""
     count = len(whole.targets)
     size = round(share * count)
     if not 0 < size < count:
         raise UserError(f"{where}: data.test_share={share:g} of {count} rows leaves a split empty")
     is_test = np.zeros(count, dtype=bool)
-    if _is_class_each(whole.targets):
+    if stratify and _is_class_each(whole.targets):
         is_test[in_proportion(whole.targets, size)] = True
     else:
         is_test[_at_random(count, size)] = True
@@ -188,16 +181,12 @@ def _split(whole: Split, share: float, where: str) -> list[Split]:
             f"{where}: no row is left for testing, since classes have one row each; where the "
             f"target is numbers, say data.kind=numbers"
         )
-    return [_rows(whole, ~is_test), _rows(whole, is_test)]
-
-
-def _drawn_anew(targets: np.ndarray, counts: np.ndarray) -> str | None:
-    """What makes runs known by another name than those of a split that was even over classes, as it
-    was before 0.3, from test targets [N]; None where both are one, for classes of one size."""
-    if not _is_class_each(targets) or len(set(counts.tolist())) == 1:
-        return None
-    tested = np.bincount(targets, minlength=len(counts))
-    return f"in proportion: {' '.join(map(str, tested))}"
+    train = _rows(whole, ~is_test)
+    if _is_class_each(whole.targets) and len(np.setdiff1d(whole.targets, train.targets)):
+        raise UserError(
+            f"{where}: rows at random leave no training row to a class; say data.stratify=true"
+        )
+    return [train, _rows(whole, is_test)]
 
 
 def _is_class_each(targets: np.ndarray) -> bool:

@@ -89,11 +89,15 @@ def test_more_classes_than_test_rows_leave_some_untested_and_say_so(tmp_path: Pa
     assert any("and 1 more: none for testing" in remark for remark in data.remarks)
 
 
-def test_runs_on_another_split_are_known_by_another_name(tmp_path: Path) -> None:
-    even = table(npz(tmp_path, inputs=NUMBERS, targets=np.arange(200) % 2))
-    assert even.content_sha256 is None  # as before: runs go on
-    uneven = table(npz(tmp_path, inputs=NUMBERS, targets=np.arange(200) % 3))
-    assert uneven.content_sha256
+def test_rows_at_random_are_those_of_a_table_of_numbers(tmp_path: Path) -> None:
+    classes = (np.arange(200) < 20).astype(int)
+    path = npz(tmp_path, inputs=np.arange(200.0)[:, None], targets=classes)
+    at_random = table(path, stratify=False, scaling="none")
+    numbers = table(path, kind="numbers", scaling="none")
+    assert torch.equal(at_random.test_inputs, numbers.test_inputs)
+    assert not torch.equal(at_random.test_inputs, table(path, scaling="none").test_inputs)
+    path = npz(tmp_path, inputs=NUMBERS[:4], targets=np.array(["ant", "bee", "cat", "dog"]))
+    refused(path, "no training row to a class; say data.stratify=true", stratify=False)
 
 
 def test_a_limit_that_makes_shares_unlike_is_told(tmp_path: Path) -> None:
