@@ -1,13 +1,13 @@
 """The columns of a table in a file: features, and a target."""
 
-import csv
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sgdtheory.errors import UserError, first_line, nearest
+from sgdtheory.data.csv_file import read_csv, unreadable
+from sgdtheory.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NUMBERED = re.compile(r"(_duplicated_\d+)?|Unnamed: \d+(\.\d+)?|__index_level_\d+__")  # no names
 WITH_COMMAS = re.compile(r"[+-]?\d*(,\d+)+(\.\d*)?([eE][+-]?\d+)?")  # 0,94 and 1,234.5
 SEPARATORS = {";": "semicolons", "\t": "tabs"}  # besides commas
-HEAD = 1 << 16  # bytes in which the row of names ends
+DATE = r"^\d{4}-\d{2}-\d{2}([T ].*)?$"
 LONGEST = 40  # letters of a value that is shown
 
 
@@ -34,12 +34,15 @@ def columns_of(path: Path, target: str | None, kind: str, where: str) -> Columns
     for a target that is not there, columns without a name, values that are missing, and values that
     are no numbers.
     """
+    import polars as pl  # here, because only tables need it
+
     told = []
     frame = _parquet(path, where)
     if frame is None:
-        frame, separator = _csv(path, where)
+        frame, separator = read_csv(path, where)
         if separator != ",":
             told.append(f"fields are separated by {SEPARATORS[separator]}")
+    frame = frame.with_columns([_plain(frame[name]) for name in frame.columns])
     frame, numbers = _without_row_numbers(frame, target, where)
     told += numbers
     columns = frame.columns
@@ -57,14 +60,33 @@ def columns_of(path: Path, target: str | None, kind: str, where: str) -> Columns
         _refuse_missing(series, where)
         if column == name:
             continue
-        values = series.to_numpy()
-        if values.dtype.kind not in "fiub":
+        if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
             raise UserError(f"{where}: {_no_numbers(series)}")
-        inputs.append(values.astype(np.float64))
-    if kind != "classes" and (fault := _nearly_numbers(frame[name])):
-        raise UserError(f"{where}: {fault}; if they name classes, say data.kind=classes")
+        inputs.append(series.cast(pl.Float64).to_numpy())
     features = np.stack(inputs, 1)
-    return Columns(features, frame[name].to_numpy(), tuple(told))
+    return Columns(features, _target(frame[name], kind, where), tuple(told))
+
+
+def _target(values: "Series", kind: str, where: str) -> np.ndarray:
+    """A target [N] as an array; UserError where it is neither numbers nor words, or where words may
+    not be meant."""
+    import polars as pl
+
+    if fault := _no_value(values):
+        raise UserError(f"{where}: {fault}")
+    if values.dtype in (pl.Int128, pl.UInt128):  # of which numpy knows nothing
+        if kind == "auto":
+            raise UserError(
+                f"{where}: column {values.name!r} holds whole numbers beyond 64 bits "
+                f"({values[0]}); say data.kind=numbers, or data.kind=classes if they name classes"
+            )
+        values = values.cast(pl.String if kind == "classes" else pl.Float64)
+    if kind != "classes":
+        if fault := _nearly_numbers(values):
+            raise UserError(f"{where}: {fault}; if they name classes, say data.kind=classes")
+        if fault := _dates(values):
+            raise UserError(f"{where}: {fault}, or say data.kind=classes if they name classes")
+    return values.to_numpy()
 
 
 # files
@@ -72,102 +94,34 @@ def columns_of(path: Path, target: str | None, kind: str, where: str) -> Columns
 
 def _parquet(path: Path, where: str) -> "DataFrame | None":
     """The frame of a .parquet file; None where it is none."""
-    import polars as pl  # here, because only tables need it
+    import polars as pl
 
     if path.suffix != ".parquet":
         return None
     try:
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
-        raise UserError(f"{where}: {_unreadable(fault)}") from fault
-
-
-def _unreadable(fault: Exception) -> str:
-    why = first_line(fault)
-    return f"cannot be read ({why[:160]})"
-
-
-def _csv(path: Path, where: str) -> "tuple[DataFrame, Literal[',', ';', '\t']]":
-    """The frame of a .csv file, and what separates its fields."""
-    import polars as pl
-
-    separator = _separator(path, where)
-    try:
-        frame = pl.read_csv(path, infer_schema_length=None, separator=separator)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
-        why = _uneven(path, separator) or _unreadable(fault)
-        raise UserError(f"{where}: {why}") from fault
-    if all(map(_is_number, frame.columns)):
-        raise UserError(
-            f"{where}: its first row is numbers ({', '.join(frame.columns[:3])}, …); give the "
-            f"columns names in a row above"
-        )
-    names = [name.strip() for name in frame.columns]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{where}: two columns are called {twice!r}; give them other names")
-    frame.columns = names
-    stripped = [_stripped(frame[name]) for name in names]
-    return frame.with_columns(stripped), separator
-
-
-def _separator(path: Path, where: str) -> "Literal[',', ';', '\t']":
-    """What separates fields: commas, unless the row of names has none."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{where}: is text in UTF-16; save it in UTF-8")
-    names = head.split(b"\n", 1)[0]
-    if b"," not in names:
-        if b";" in names:
-            return ";"
-        if b"\t" in names:
-            return "\t"
-    return ","
-
-
-def _uneven(path: Path, separator: str) -> str:
-    """Which row has more fields than there are names; empty where none has."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, delimiter=separator)
-            names = next(rows)
-            for number, row in enumerate(rows, 1):
-                if len(row) > len(names):
-                    return (
-                        f"row {number} has {len(row)} fields, but the first line names "
-                        f"{len(names)} columns; decimals are written with points, and names stand "
-                        f"in the first line"
-                    )
-    except (OSError, ValueError, csv.Error, StopIteration):
-        pass
-    return ""
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _stripped(values: "Series") -> "Series":
-    """Words without blanks about them, and numbers where all of them are numbers then."""
-    import polars as pl
-
-    if values.dtype != pl.String:
-        return values
-    words = values.str.strip_chars()
-    words = words.set(words == "", None)
-    for kind in (pl.Int64, pl.Float64):
-        numbers = words.cast(kind, strict=False)
-        if numbers.null_count() == words.null_count() < len(words):
-            return numbers
-    return words
+        raise UserError(f"{where}: {unreadable(fault)}") from fault
 
 
 # columns
+
+
+def _plain(values: "Series") -> "Series":
+    """Decimals as what they are, whole numbers or others, and whole numbers of 128 bits in 64 where
+    they fit."""
+    import polars as pl
+
+    if isinstance(values.dtype, pl.Decimal):
+        if values.dtype.scale:
+            return values.cast(pl.Float64)
+        values = values.cast(pl.Int128)
+    if values.dtype in (pl.Int128, pl.UInt128):
+        for kind in (pl.Int64, pl.UInt64):
+            narrow = values.cast(kind, strict=False)
+            if narrow.null_count() == values.null_count():
+                return narrow
+    return values
 
 
 def _without_row_numbers(
@@ -192,10 +146,12 @@ def _without_row_numbers(
 
 def _counts_rows(values: "Series") -> bool:
     """Whether a column is 0, 1, … or 1, 2, …"""
-    numbers = values.to_numpy()
-    count = len(numbers)
-    if numbers.dtype.kind not in "fiu" or not count or numbers[0] not in (0, 1):
+    import polars as pl
+
+    count = len(values)
+    if not values.dtype.is_numeric() or not count or values[0] not in (0, 1):
         return False
+    numbers = values.cast(pl.Float64).to_numpy()
     counted = np.arange(count) + numbers[0]
     return bool((numbers == counted).all())
 
@@ -216,12 +172,44 @@ def _first_row(is_so: "Series") -> int:
 
 def _no_numbers(values: "Series") -> str:
     """What is said of a column of features that are no numbers."""
+    if fault := _no_value(values) or _dates(values):
+        return f"{fault}, or leave it out"
     if fault := _nearly_numbers(values):
         return fault
     word = str(values[0])[:LONGEST]
     return (
         f"column {values.name!r} holds words ({word!r}), not numbers; leave it out or write it as "
         f"numbers"
+    )
+
+
+def _no_value(values: "Series") -> str:
+    """What is said of a column whose values are neither numbers nor words; empty of others."""
+    import polars as pl
+
+    kind = values.dtype
+    if kind.is_temporal():
+        return (
+            f"column {values.name!r} holds dates or times ({values[0]}): write them as numbers, "
+            f"such as days since the first"
+        )
+    if kind.is_nested() or kind == pl.Object:
+        return (
+            f"column {values.name!r} holds more than one value a row ({str(kind)[:LONGEST]}): give "
+            f"each a column of its own"
+        )
+    return ""
+
+
+def _dates(values: "Series") -> str:
+    """What is said of words that are dates all, as 2024-12-31; empty of others."""
+    import polars as pl
+
+    if values.dtype != pl.String or not values.str.contains(DATE).all():
+        return ""
+    return (
+        f"column {values.name!r} holds dates ({values[0]!r}): write them as numbers, such as days "
+        f"since the first"
     )
 
 

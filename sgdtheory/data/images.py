@@ -13,7 +13,7 @@ from sgdtheory.annotations import PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.examples import Examples, described
-from sgdtheory.data.remarks import remarks_on
+from sgdtheory.data.remarks import remarks_on, unlike
 from sgdtheory.errors import UserError
 
 Augment: TypeAlias = Literal["none", "crop_flip"]
@@ -72,6 +72,7 @@ class Images(Examples):
             if left < classes:
                 few = f"data.limit={limit}: {left} of {classes} classes have a training image"
                 told = (*told, few)
+            told += unlike(train[1], test[1], range(classes), f"data.limit={limit}")
         _, known = train
         if len(known) and (known == known[0]).all():
             more = ""

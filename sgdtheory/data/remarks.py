@@ -1,4 +1,4 @@
-"""What a user should know of images before believing what is measured on them, a line each."""
+"""What a user should know of examples before believing what is measured on them, a line each."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,6 +8,7 @@ import numpy as np
 from sgdtheory.data.draw import draws_of
 
 MOST_CLASSES = 6  # that are named
+UNLIKE = 0.05  # by which shares of a class may differ between training and test set; ours
 WORD = 8  # bytes
 
 
@@ -54,6 +55,27 @@ def remarks_on(
     remarks.append(_absent(train_labels, classes, "training"))
     remarks.append(_absent(test_labels, classes, "test"))
     return tuple(filter(None, remarks))
+
+
+def unlike(
+    train: np.ndarray, test: np.ndarray, names: Sequence[object], why: str
+) -> tuple[str, ...]:
+    """The remark, with its reason, on labels [N] of training and [M] of testing in which a class
+    has other shares, by more than a row or two make; none where there is none such."""
+    if train.ndim > 1 or not len(train) or not len(test):
+        return ()
+    shares = []
+    for labels in (train, test):
+        shares.append(np.bincount(labels, minlength=len(names)) / len(labels))
+    gaps = np.abs(shares[0] - shares[1])
+    worst = int(gaps.argmax())
+    if gaps[worst] <= max(UNLIKE, 2 / min(len(train), len(test))):
+        return ()
+    of_train, of_test = (100 * share[worst] for share in shares)
+    return (
+        f"{why}, drawn evenly over the classes, leaves class {names[worst]} {of_train:.0f} % of "
+        f"the training set, but {of_test:.0f} % of the test set",
+    )
 
 
 def _absent(labels: np.ndarray, classes: int, split: str) -> str:

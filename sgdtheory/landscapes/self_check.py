@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
+from sgdtheory.landscapes.magnitudes import refuse_large_inputs, without_slope
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.precision import apart_in_training
 from sgdtheory.landscapes.rows_apart import rows_apart
@@ -49,6 +50,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     shakes = torch.randn(cloud.shape, generator=stream(0, "shake"), dtype=cloud.dtype)
     cloud += SHAKE * shakes.to(cloud)
     try:
+        refuse_large_inputs(few, dtype)
         _outputs_are_finite(few, cloud[0])
         _buffers_stay(few)
         _same_bits(few, cloud)
@@ -151,14 +153,11 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "MiniBatch", images: Tensor
             f"model: the gradient of {few.function.name} at a random point is not finite; "
             f"see its initialisation and its data"
         )
-    of_data = gradient - decay_gradient(few, cloud)
-    if not bool(of_data.any()):
-        raise UserError(
-            f"model: no gradient of the loss reaches a parameter of {few.function.name}; see "
-            f"where its forward pass detaches"
-        )
     theta = cloud[0]
     outputs = few.outputs_with(theta, few.statistics(theta), images)
+    of_data = gradient - decay_gradient(few, cloud)
+    if not bool(of_data.any()):
+        raise UserError(without_slope(few, outputs))
     return [value, gradient, outputs]
 
 

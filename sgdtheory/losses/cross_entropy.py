@@ -12,6 +12,10 @@ from sgdtheory.data.examples import IGNORED, Examples
 from sgdtheory.errors import UserError
 
 Axis = Literal["auto", "last", "second"]
+OF_NUMBERS = (
+    "use landscape.loss=mse, huber or binary; where the numbers name classes, give them as "
+    "integers [N] (a table: data.kind=classes)"
+)
 UNIT = 1e-3  # that probabilities, rounded by their author, may miss 1 by
 
 
@@ -132,7 +136,7 @@ def _refuse_no_probabilities(data: Examples) -> None:
         if float(targets.min()) < 0 or off > UNIT:
             raise UserError(
                 f"data {data.name}: floating targets [N, K] of cross entropy are probabilities, "
-                f"and these are below 0 or do not sum to 1; use landscape.loss=mse, huber or binary"
+                f"and these are below 0 or do not sum to 1; {OF_NUMBERS}"
             )
 
 
@@ -171,7 +175,7 @@ def _unfit(outputs: Tensor, targets: Tensor, classes: int) -> str:
     if targets.is_floating_point():
         return (
             f"data: targets are numbers {list(targets.shape)}, and no probabilities of outputs "
-            f"{given}: cross entropy is of classes; use landscape.loss=mse, huber or binary"
+            f"{given}: cross entropy is of classes; {OF_NUMBERS}"
         )
     examples, *places = targets.shape
     if not places:
