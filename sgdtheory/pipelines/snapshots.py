@@ -31,13 +31,14 @@ def along(
 
     `edge_of_stability`: the curvature above which full-batch steps at this learning rate grow on a
     quadratic (`SGD.edge`: 2(1+μ)/η, and SAM's), to be compared with `top_eigenvalue`. Adam's is
-    that of the preconditioned Hessian, and has a column of its own.
+    that of the preconditioned Hessian, and has a column of its own. Objectives and gradients are
+    computed in float64, as those of minima.
     """
     steps = snapshot_steps(sgd.length, count)
     if not steps:
         return {}, {}
     cloud = torch.cat([folder.snapshot(step) for step in steps])
-    losses, gradients = value_and_grad(landscape, cloud.to(like.device))
+    losses, gradients = value_and_grad(landscape, cloud.to(like.device).double())
     rows = []
     for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
         last = max(0, step - 1)

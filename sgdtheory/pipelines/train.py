@@ -246,8 +246,10 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
 
 def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     """One row of the table of minima, of a point [n]: scores with standard errors over examples,
-    the objective, its gap, its gradient, |θ|."""
-    objective, gradient = value_and_grad(landscape, theta[None])
+    the objective, its gap and its gradient in float64, |θ|. In float32 the objective of a net that
+    fits its data is rounding, and so is a gradient near a minimum."""
+    double = theta.double()
+    objective, gradient = value_and_grad(landscape, double[None])
     row: Row = {}
     for split in ("train", "test"):
         if is_scored(landscape):
@@ -263,7 +265,7 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
         row |= error.columns(f"{split}_error")
     return row | {
         "objective": float(objective[0]),
-        **objective_gap(landscape, theta).columns("objective_gap"),
+        **objective_gap(landscape, double).columns("objective_gap"),
         "gradient_norm": length_of(gradient[0]),
         "parameter_norm": length_of(theta),
         **facts,
