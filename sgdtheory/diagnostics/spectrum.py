@@ -66,8 +66,8 @@ class Spectrum:
     rounding (in float64 of a cross-entropy L also 8ε·max|h|/L, for 1 − p is rounded by ε whatever
     it is), and of a Hessian that is 0 the share is 1; with weight decay also
     `flat_fraction_data`, the same of the data loss alone, whose h is λ lower: at λ > flat·h_max the
-    first says nothing of the data; `negative_eigenvalues`, how many h are below minus that rounding.
-    No numbers where Lanczos does not converge.
+    first says nothing of the data; `negative_eigenvalues`, how many h are below minus that
+    rounding. No numbers where Lanczos does not converge.
 
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
     columns of H that each matches stand beside, as `trace[<expression>]`. `gauss_newton`: also

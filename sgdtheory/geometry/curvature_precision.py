@@ -1,5 +1,7 @@
 """The precision that the curvature at a point is known in."""
 
+from math import sqrt
+
 import torch
 from torch import Tensor
 
@@ -36,8 +38,13 @@ def in_precision(landscape: Landscape, theta: Tensor) -> Tensor:
 
 def rounding_of_curvature(landscape: Landscape, theta: Tensor, size: float) -> float:
     """How far eigenvalues of H at θ [n] may be rounded, max|h| `size`: √n·ε·size, ε of θ's dtype;
-    in float64 of saturated classes more (see `saturation`)."""
-    of_dtype = float(torch.finfo(theta.dtype).eps) * theta.numel() ** 0.5 * size
+    in float64 of saturated classes more (see `saturation`).
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> rounding_of_curvature(Quadratic((4.0, 1.0, 1.0, 1.0)), torch.zeros(4), 4.0) / 2**-23
+    8.0
+    """
+    of_dtype = float(torch.finfo(theta.dtype).eps) * sqrt(theta.numel()) * size
     if theta.dtype != torch.float64:
         return of_dtype
     return max(of_dtype, saturation(landscape, theta) * size)
@@ -50,6 +57,10 @@ def saturation(landscape: Landscape, theta: Tensor) -> float:
     Where all classes are certain L ~ 1 − p and h ~ (1 − p)·S, S what the curvature of outputs
     makes of it, and 1 − p is rounded by ε whatever it is: h by ε·S ~ ε·h/L. The whole is asked
     only where a part of the objective is so low.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> saturation(Quadratic((4.0, 1.0)), torch.zeros(2))
+    0.0
     """
     if unit_of_loss(landscape) != "nats":
         return 0.0
@@ -67,7 +78,12 @@ def _by_loss(landscape: Landscape, theta: Tensor, batch: Batch | None) -> float:
 
 
 def why_rounding(landscape: Landscape, theta: Tensor) -> str:
-    """Why curvatures at θ [n] are rounding even in float64; empty where they are not."""
+    """Why curvatures at θ [n] are rounding even in float64; empty where they are not.
+
+    >>> from sgdtheory.landscapes.quadratic import Quadratic
+    >>> why_rounding(Quadratic((4.0, 1.0)), torch.zeros(2))
+    ''
+    """
     if saturation(landscape, theta) <= FINE:
         return ""
     return (
