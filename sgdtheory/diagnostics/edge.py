@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
+from sgdtheory.geometry.curvature_precision import why_rounding
 from sgdtheory.geometry.step_curvature import batch_sharpness, critical_sharpness
 from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
@@ -25,7 +26,8 @@ class Edge:
     descent hovers where the Hessian's largest eigenvalue (`diagnostic=spectrum`) is 2/η, with heavy
     ball 2(1+μ)/η (Cohen et al. 2021, 2103.00065), SGD where batch sharpness is. Adam's edge, 38/η
     at β₁ = .9, is that of the preconditioned Hessian (2207.14484), which a point alone does not
-    say. The snapshots of `train` have the edge of their optimiser beside them.
+    say. The snapshots of `train` have the edge of their optimiser beside them. No numbers where the
+    curvature of a cross-entropy is rounding in float64, at L < 2e-12.
     """
 
     batch_size: PositiveInt = 128
@@ -47,6 +49,9 @@ class Edge:
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         theta = theta.double()
+        if why := why_rounding(landscape, theta):
+            nothing = Measured.nothing(why)
+            return {"batch_sharpness": nothing, "critical_sharpness": nothing}
         source = stream(self.seed, "edge")
         _, gradients = value_and_grad(landscape, theta[None])
         return {

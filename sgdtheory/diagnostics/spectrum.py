@@ -16,6 +16,12 @@ from sgdtheory.diagnostics.blocks import (
     listed,
     refuse_unmatched,
 )
+from sgdtheory.geometry.curvature_precision import (
+    FINE,
+    in_precision,
+    rounding_of_curvature,
+    why_rounding,
+)
 from sgdtheory.geometry.hessian import DENSE
 from sgdtheory.geometry.spectral_density import (
     RitzPairs,
@@ -48,14 +54,20 @@ class Spectrum:
     quadrature, Ghorbani et al. 2019, 1901.10159), with standard errors over probes. The trace by
     Hutch++ (Meyer et al. 2021, 2010.09649): exact in the space of the eigenvectors and of the first
     probe's products, and the mean over `trace_products` random vectors outside of it, whose scatter
-    is its error. Up to 256 parameters all eigenvalues are computed, and nothing has an error.
+    is its error. Up to 256 parameters all eigenvalues are computed, and nothing has an error but
+    eigenvalues that are near their rounding.
+
+    All of it in float64 up to 2000 parameters, and of larger landscapes where a product with H in
+    the cloud's dtype is off by more than 1e-3, as where a loss is nearly 0 (`in_precision`); no
+    numbers where the curvature of a cross-entropy is rounding in float64 too, at L < 2e-12.
 
     Gives `top_eigenvalue` and `eigenvalue_2` …; `trace`; `flat_fraction`, the share of |h| <
-    flat·h_max, or < √n·ε·max|h| where that is more, ε of the cloud's dtype: below it all is
-    rounding, and of a Hessian that is 0 the share is 1; with weight decay also
+    flat·h_max, or < √n·ε·max|h| where that is more, ε of the dtype computed in: below it all is
+    rounding (in float64 of a cross-entropy L also 8ε·max|h|/L, for 1 − p is rounded by ε whatever
+    it is), and of a Hessian that is 0 the share is 1; with weight decay also
     `flat_fraction_data`, the same of the data loss alone, whose h is λ lower: at λ > flat·h_max the
-    first says nothing of the data; `negative_eigenvalues`, how many h < −√n·ε·max|h|. No numbers
-    where Lanczos does not converge.
+    first says nothing of the data; `negative_eigenvalues`, how many h are below minus that
+    rounding. No numbers where Lanczos does not converge.
 
     `parameters`: regular expressions on the names of parameters; the same columns of the rows and
     columns of H that each matches stand beside, as `trace[<expression>]`. `gauss_newton`: also
@@ -122,6 +134,9 @@ class Spectrum:
         top = min(self.top, theta.numel())
         if not bool(torch.isfinite(theta).all()):
             return _no_columns(top, "the point is not finite")
+        if why := why_rounding(landscape, theta):
+            return _no_columns(top, why)
+        theta = in_precision(landscape, theta)
         source = stream(self.seed, "spectrum")
         try:
             spectrum = density(
@@ -134,16 +149,15 @@ class Spectrum:
             )
         except ArpackError as fault:
             return _no_columns(top, f"Lanczos did not converge: {fault}")
+        eigenvalues = spectrum.known.tolist()
+        size = max(map(abs, eigenvalues))
+        scale = Scale(eigenvalues[0], rounding_of_curvature(landscape, theta, size))
+        error = scale.rounding if theta.dtype == torch.float64 else 0.0
         columns = {
-            name: Measured(float(h)) for name, h in zip(_names(top), spectrum.known, strict=False)
+            name: Measured(h, error if error > FINE * abs(h) else None)
+            for name, h in zip(_names(top), eigenvalues, strict=False)
         }
         columns["trace"] = self._trace(landscape, theta, spectrum, self.trace_products)
-        eigenvalues = spectrum.known
-        scale = Scale(
-            largest=float(eigenvalues[0]),
-            size=float(eigenvalues.abs().max()),
-            rounding=_rounding_of(theta),
-        )
         return columns | self._shares(spectrum, scale, decay_of_curvature(landscape))
 
     def _trace(
@@ -160,14 +174,13 @@ class Spectrum:
         self, spectrum: SpectralDensity, scale: "Scale", decay: float
     ) -> dict[str, Measured]:
         """The flat fraction, of the data loss too, and the number of negative eigenvalues."""
-        rounding = spectrum.dim**0.5 * scale.rounding * scale.size
-        least = max(rounding, TINY)
+        least = max(scale.rounding, TINY)
         flat = max(self.flat * scale.largest, least)
         columns = {"flat_fraction": spectrum.share(-flat, flat)}
         if decay:
             flat = max(self.flat * (scale.largest - decay), least)
             columns["flat_fraction_data"] = spectrum.share(decay - flat, decay + flat)
-        negative = spectrum.below(-rounding)
+        negative = spectrum.below(-scale.rounding)
         if negative.stderr is not None:  # one in n directions is seen by chance only
             negative = negative._replace(stderr=max(1.0, negative.stderr))
         columns = {name: _if_known(share, 1) for name, share in columns.items()}
@@ -175,10 +188,9 @@ class Spectrum:
 
 
 class Scale(NamedTuple):
-    """The largest eigenvalue, the largest |eigenvalue|, and ε of the dtype."""
+    """The largest eigenvalue, and how far all are rounded."""
 
     largest: float
-    size: float
     rounding: float
 
 
@@ -194,10 +206,6 @@ def _if_known(count: Measured, of_all: int) -> Measured:
         f"known to ± {percent:.0f} % of the directions: so few products cannot tell; raise probes "
         f"or products"
     )
-
-
-def _rounding_of(theta: Tensor) -> float:
-    return float(torch.finfo(theta.dtype).eps)
 
 
 def _no_columns(top: int, why: str) -> dict[str, Measured]:
@@ -234,6 +242,9 @@ class BriefSpectrum(Spectrum):
         top = min(self.top, theta.numel())
         if n <= DENSE or not bool(torch.isfinite(theta).all()):
             return super()._columns(landscape, theta)
+        if why := why_rounding(landscape, theta):
+            return _no_columns(top, why)
+        theta = in_precision(landscape, theta)
         steps = min(n, 3 * self.products // 4)
         pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
         converged = pairs.bounds <= DEFLATED * pairs.values.abs()
@@ -244,7 +255,8 @@ class BriefSpectrum(Spectrum):
         probes = self.products - steps
         columns["trace"] = self._trace(landscape, theta, pairs.density, probes)
         size = float(pairs.density.quadratures()[0].abs().max())
-        scale = Scale(float(pairs.values[0]), size, _rounding_of(theta))
+        rounding = rounding_of_curvature(landscape, theta, size)
+        scale = Scale(float(pairs.values[0]), rounding)
         return columns | self._shares(pairs.density, scale, decay_of_curvature(landscape))
 
 

@@ -20,7 +20,8 @@ class AdamOfNoise(Adam):
     Where noise dominates √ŝ_i = σ_i/√b. Then Adam is θ ← θ − η√b·m/σ, and of φ that is heavy ball:
     v ← β₁v + g_φ, φ ← φ − η√b(1−β₁)·v. Its temperature is that of SGD, η√b(1−β₁)/2b(1−β₁) =
     η/2√b, in units in which the noise of a sample is Σσ_i (from Malladi et al. 2022, 2205.10287,
-    by freezing ŝ).
+    by freezing ŝ). Of ε ≪ σ_i/√b alone: steps have it, the coordinates do not, and sweeps refuse
+    one that is seen beside σ_i/√b (temperature/visible_epsilon.py).
     """
 
     scale: Tensor = field(default_factory=lambda: torch.ones(1), compare=False)

@@ -224,10 +224,12 @@ class Diagnose:
                 errors = column_of(rows, f"{name}_error")
                 percent = _range([100 * error for error in errors])
                 facts.append(f"{split} error {percent} %")
-        norms = column_of(rows, "gradient_norm")
-        facts.append(f"|∇objective| {_range(norms)}")
+        norms = [row["gradient_norm"] for row in rows if row["gradient_norm"] is not None]
+        largest = Measured.nothing("no gradient is known: it is rounding, or not finite")
+        if norms:
+            facts.append(f"|∇objective| {_range(norms)}")
+            largest = Measured(max(norms))
         found = ", ".join(facts)
-        largest = Measured(max(norms))
         claim = Claim("points", f"{count} of {title}: {found}", largest, "", None)
         return [claim, *_of_statistics(rows)]
 

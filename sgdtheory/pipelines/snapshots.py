@@ -8,7 +8,8 @@ from sgdtheory.diagnostics.columns import columns_of
 from sgdtheory.diagnostics.diagnostic import Diagnostic, units_of
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of, value_and_grad
+from sgdtheory.pipelines.slope import slope_at
+from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot, row_of
@@ -31,26 +32,25 @@ def along(
 
     `edge_of_stability`: the curvature above which full-batch steps at this learning rate grow on a
     quadratic (`SGD.edge`: 2(1+μ)/η, and SAM's), to be compared with `top_eigenvalue`. Adam's is
-    that of the preconditioned Hessian, and has a column of its own.
+    that of the preconditioned Hessian, and has a column of its own. Objectives and gradients are
+    those of minima (`slope_at`).
     """
     steps = snapshot_steps(sgd.length, count)
     if not steps:
         return {}, {}
     cloud = torch.cat([folder.snapshot(step) for step in steps])
-    losses, gradients = value_and_grad(landscape, cloud.to(like.device))
     rows = []
-    for step, theta, loss, gradient in zip(steps, cloud, losses, gradients, strict=True):
+    for step, theta in zip(steps, cloud.to(like.device), strict=True):
         last = max(0, step - 1)
         rate = sgd.rate * sgd.schedule(last, sgd.length)
-        norm = length_of(gradient)
+        slope = slope_at(landscape, theta)
         facts = {
             "step": step,
             "learning_rate": rate,
-            "objective": float(loss),
-            "gradient_norm": norm,
+            **slope,
             "parameter_norm": length_of(theta),
         }
-        edges = {"edge_of_stability": sgd.edge(rate, norm)}
+        edges = {"edge_of_stability": sgd.edge(rate, slope["gradient_norm"] or 0.0)}
         if isinstance(sgd, Adam):
             edges["preconditioned_edge"] = sgd.preconditioned_edge(rate)
         rows.append(row_of(facts, **edges))

@@ -54,6 +54,7 @@ from sgdtheory.temperature.reference_minimum import (
     reference_minimum_at,
     reference_of_adam,
 )
+from sgdtheory.temperature.visible_epsilon import refuse_epsilon
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class SweepTemperature:
     when a cell is done a unit more quenches some of its points.
 
     `sgd`: the optimiser of the cells. Adam's cloud is measured in the coordinates in which Adam is
-    SGD where noise dominates, against η/2√b (see `AdamOfNoise`).
+    SGD where noise dominates, against η/2√b (see `AdamOfNoise`); refused where ε is seen.
     """
 
     landscape: Landscape
@@ -261,8 +262,7 @@ class SweepTemperature:
         what = {"landscape": landscape, "seed": self.seed, "polished": self.at is None}
         if self.second_moment is not None:
             what["coordinates"] = "of the noise"
-        smallest = min(self.sweep.batch_size)
-        units = SiteUnits(what, self._measure, self._costs.of_minimum, smallest)
+        units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))
         return units.below(points, sizes)
 
     def _cells(self, sites: list[Site], grounds: Grounds) -> Iterator[tuple[Unit, Cell, Site]]:
@@ -270,10 +270,11 @@ class SweepTemperature:
             ground = grounds.get(site.number_and_size)
             if ground is None:
                 continue
+            largest = max(self.sweep.batch_size)
+            refuse_epsilon(ground, self.second_moment, largest)
             top = ground.steepest
-            adapts = not ground.has_minimum
-            gain = self.cell(1.0, max(self.sweep.batch_size)).sgd.rate
-            for rate in self.sweep.learning_rates(top, self.momentum, adapts, gain):
+            gain = self.cell(1.0, largest).sgd.rate
+            for rate in self.sweep.learning_rates(top, self.momentum, not ground.has_minimum, gain):
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self.cell(rate, size)
                     config = {**cell.identity, "dtype": self.dtype, "seed": self.seed}

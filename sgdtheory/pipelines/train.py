@@ -21,10 +21,11 @@ from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
 from sgdtheory.pipelines.fitting import longer_in_words, most_steps, run_until_fitted
 from sgdtheory.pipelines.minima_file import kept_beside
+from sgdtheory.pipelines.slope import slope_at
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
 from sgdtheory.pipelines.start import Snapshot
 from sgdtheory.pipelines.train_claims import claims_of
-from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of, value_and_grad
+from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of, length_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import count_of, in_training, is_sampled, is_scored
 from sgdtheory.roles.facts import objective_gap, unit_of_loss
@@ -246,8 +247,8 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
 
 def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
     """One row of the table of minima, of a point [n]: scores with standard errors over examples,
-    the objective, its gap, its gradient, |θ|."""
-    objective, gradient = value_and_grad(landscape, theta[None])
+    the objective, its gradient and its gap in float64 (`slope_at`), |θ|."""
+    slope = slope_at(landscape, theta)
     row: Row = {}
     for split in ("train", "test"):
         if is_scored(landscape):
@@ -258,13 +259,12 @@ def describe_point(landscape: Landscape, theta: Tensor, **facts: object) -> Row:
             error = Measured.nothing("a formula has no examples")
             loss = error
             if split == "train":
-                loss = Measured(float(objective[0]))
+                loss = Measured(slope["objective"])
         row |= loss.columns(f"{split}_loss")
         row |= error.columns(f"{split}_error")
     return row | {
-        "objective": float(objective[0]),
-        **objective_gap(landscape, theta).columns("objective_gap"),
-        "gradient_norm": length_of(gradient[0]),
+        **slope,
+        **objective_gap(landscape, theta.double()).columns("objective_gap"),
         "parameter_norm": length_of(theta),
         **facts,
     }

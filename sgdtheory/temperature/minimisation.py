@@ -14,6 +14,7 @@ from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import examples_of
+from sgdtheory.temperature.runaway import refuse_runaway
 
 POLISH = 2000  # iterations of L-BFGS
 TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
@@ -23,11 +24,13 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
     """θ* [n], float64, below a start [n] or a random one, by L-BFGS.
 
     A network with batch norm is trained by SGD instead, unless a start is given: its objective has
-    no minimum along |w| that L-BFGS would reach.
+    no minimum along |w| that L-BFGS would reach. UserError where the search runs away.
     """
     cloud = landscape.init(1, stream(seed, "init", 0)) if start is None else start[None]
     if is_additive(landscape):
-        return lbfgs(landscape, cloud.double(), POLISH)[0]
+        theta = lbfgs(landscape, cloud.double(), POLISH)[0]
+        refuse_runaway(landscape, theta)
+        return theta
     if start is None:
         cloud = _trained(landscape, cloud, seed)
     if not torch.isfinite(cloud).all():

@@ -25,8 +25,8 @@ def refuse_silence(
     noise that vanishes at a minimum is of that size beside it. `size` b is that of SGD's batches.
 
     Of minima alone: where the largest `curvature` could not have made the slope at the random point
-    on all the way to θ*, not even √ε of it, the landscape has none (softmax at λ = 0), as cells say
-    that do not come to rest.
+    on all the way to θ*, not even √ε of it, the landscape has none, as cells say that do not come
+    to rest (softmax at λ = 0 is refused before: see runaway.py).
     """
     point = landscape.init(1, stream(0, "silence")).to(device_of(landscape), torch.float64)
     none = point[:0]

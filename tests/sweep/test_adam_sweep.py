@@ -1,5 +1,6 @@
 """The sweep of Adam: measured in the coordinates in which Adam is SGD, its temperature is η/2√b."""
 
+import re
 from functools import partial
 from math import sqrt
 
@@ -30,6 +31,7 @@ from sgdtheory.temperature.estimators.fluctuation_dissipation import Fluctuation
 from sgdtheory.temperature.estimators.virial import Virial
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_of_adam
 from sgdtheory.temperature.trajectory import Trajectory
+from sgdtheory.temperature.visible_epsilon import refuse_epsilon
 
 RATE = 4e-4
 SIZE = 16
@@ -120,6 +122,42 @@ def cloud(ground: ReferenceMinimum, tmp_path_factory: pytest.TempPathFactory) ->
 def sigmas(number: Measured, expected: float) -> float:
     assert number.value is not None and number.stderr is not None
     return abs(number.value - expected) / number.stderr
+
+
+def test_an_epsilon_that_is_seen_is_refused(ground: ReferenceMinimum) -> None:
+    """By what it takes off T: Σσᵢ·ε√b/(σᵢ + ε√b) of Σσᵢ; up to 2 % is let pass, and what is named
+    instead is."""
+    sigma = deviations(BOWL, torch.zeros(3, dtype=torch.float64), stream(0, "deviations"))
+    refuse_epsilon(ground, MOMENT, SIZE)
+    refuse_epsilon(ground, None, SIZE)  # SGD has none
+    by_epsilon = 0.3 * sqrt(SIZE)
+    taken = float((sigma * by_epsilon / (sigma + by_epsilon)).sum() / sigma.sum())
+    told = f"takes {100 * taken:.0f} % off T at b = {SIZE}.*use sgd.epsilon=([^ ]*) or less"
+    with pytest.raises(UserError, match=told) as refused:
+        refuse_epsilon(ground, SecondMoment(0.999, 0.3), SIZE)
+    found = re.search(told, str(refused.value))
+    assert found is not None
+    named = float(found[1])
+    refuse_epsilon(ground, SecondMoment(0.999, named), SIZE)
+    with pytest.raises(UserError, match="is not small beside"):  # it has one digit, rounded down
+        refuse_epsilon(ground, SecondMoment(0.999, 2.1 * named), SIZE)
+
+
+def test_quiet_parameters_do_not_hide_an_epsilon(ground: ReferenceMinimum) -> None:
+    """They have the scale of the noisiest, and no weight."""
+    assert ground.scale is not None
+    quiet = ground.scale.max().expand(1000)
+    beside = ground._replace(scale=torch.cat([ground.scale, quiet]))
+    for epsilon in (1e-8, 0.3):
+        moment = SecondMoment(0.999, epsilon)
+        outcomes = []
+        for each in (ground, beside):
+            try:
+                refuse_epsilon(each, moment, SIZE)
+                outcomes.append("")
+            except UserError as refused:
+                outcomes.append(str(refused))
+        assert outcomes[0] == outcomes[1] and bool(outcomes[0]) == (epsilon > 0.1)
 
 
 def test_noise_is_the_sum_of_deviations(ground: ReferenceMinimum) -> None:
