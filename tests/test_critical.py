@@ -91,7 +91,9 @@ def test_on_rays_the_index_is_that_on_the_sphere() -> None:
     vectors = torch.linalg.eigh(landscape.couplings)[1].T
     for k, theta in enumerate(vectors):
         at = critical_point_at(landscape, 1.7 * theta)
-        assert at.gradient_norm < 1e-15 and at.margin < 1e-14  # the ray itself
+        assert at.gradient_norm < 1e-15
+        along_ray = float(at.spectrum.abs().min()) / at.top
+        assert along_ray < 1e-14 < 1e-2 < at.margin  # which is that of the sphere
         assert at.index == k
         found = LevenbergMarquardt().find(landscape, shaken(theta, 0.03, k))
         assert (found.kind, found.index) == ("critical", k)
