@@ -167,19 +167,16 @@ def test_a_dry_run_tells_of_all_cells(sgdtheory: Command, tmp_path: Path, two_ra
     assert "7 units: 2 to do" in sgdtheory("sweep-temperature", *words, "--dry-run").out
 
 
-def test_no_stationary_state_is_said(sgdtheory: Command, tmp_path: Path) -> None:
+def test_a_loss_without_a_minimum_is_told_before_its_cells(
+    sgdtheory: Command, tmp_path: Path
+) -> None:
     """λ = 0: softmax regression on separable digits has no minimum, so no temperature."""
     said = sgdtheory(
         "sweep-temperature", "landscape.weight_decay=0", "sweep.learning_rate=[0.4]", "sweep.batch_size=[16]", "steps=1000",
         "executor.workers=1", "threads=1",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    (cell,) = results(tmp_path)["cells"]
-    assert (
-        not cell["stationary"] and "not stationary" in cell["why"] and "not stationary" in said.out
-    )
-    assert cell["temperature"]["excess_loss"]["value"] is None and results(tmp_path)["fit"] is None
-    assert results(tmp_path)["claims"][0]["holds"] is None
+    assert said.code == 1 and "has no minimum here: the loss falls to 0" in said.err
+    assert not list(tmp_path.glob("runs/units/cell-*"))
 
 
 def test_a_rate_that_no_network_survives_is_told_before_its_cells(sgdtheory: Command) -> None:
