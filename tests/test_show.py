@@ -188,6 +188,7 @@ class Plan(NamedTuple):
         ("edge-0-2", 90.0),
     )
     checks: tuple[str, ...] = ("MLP: same bits twice",)
+    not_counted: str = "longer trainings"
 
 
 def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,6 +198,7 @@ def test_plans(capsys: pytest.CaptureFixture[str]) -> None:
         "4 units: 4 to do on 2 workers = 8 s, 410 MB of memory, 1.2 MB on disk\n"
         "to do: 2 × 2.0 s: minimum-0, minimum-1\n"
         "to do: 2 × 2 min: edge-0-1, edge-0-2\n"
+        "not counted: longer trainings\n"
     )
     assert "self-check: MLP: same bits twice\n" in out
     assert (
