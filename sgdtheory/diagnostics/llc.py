@@ -60,8 +60,8 @@ class LearningCoefficient:
     error is that of their means, ± 1.96 of it a 95 % interval. `localisation` γ: a direction of
     curvature h has h/(h + γT) of its ½, so chains cannot tell one far below γT from a flat one,
     which has none. λ is at most ½ for each direction with curvature and ¼ for each without; how far
-    that is above λ̂ is in the error too (of more than 2,000 parameters, whose Hessian is not written
-    down, d/2).
+    that is above λ̂ is in the error too (of more than 2,000 parameters, whose Hessian is not
+    written down, d/2).
 
     No number, and the reason, where more may be missing than is found, where θ* is no minimum,
     chains diverge, do not agree (R̂), or drift,
