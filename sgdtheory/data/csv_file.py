@@ -52,9 +52,11 @@ def _header(path: Path, separator: "Separator") -> list[str]:
 
 
 def _refuse_twice(names: list[str], where: str) -> None:
+    seen: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in seen:
             raise UserError(f"{where}: two columns are called {name!r}; give them other names")
+        seen.add(name)
 
 
 def _separator(path: Path, where: str) -> "Separator":

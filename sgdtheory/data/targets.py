@@ -110,11 +110,11 @@ def coded(splits: list[Split], where: str) -> tuple[list[Split], list[str]]:
         )
     if len(known) < 2:
         raise UserError(f"{where}: all targets are {shown(known[0])}, and nothing is to be learned")
-    numbered = []
+    classes = []
     for (inputs, _), targets in zip(splits, flat, strict=True):
-        classes = np.searchsorted(known, targets)
-        numbered.append(Split(inputs, classes.astype(np.int64)))
-    return numbered, [shown(value) for value in known]
+        places = np.searchsorted(known, targets)
+        classes.append(Split(inputs, places.astype(np.int64)))
+    return classes, [shown(value) for value in known]
 
 
 def _of_one_column(targets: np.ndarray) -> np.ndarray:

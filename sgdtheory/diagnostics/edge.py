@@ -7,12 +7,11 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
-from sgdtheory.errors import UserError
 from sgdtheory.geometry.curvature_precision import why_rounding
 from sgdtheory.geometry.step_curvature import batch_sharpness, critical_sharpness
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.protocol import Cloud, Landscape, value_and_grad
 from sgdtheory.rng import stream
-from sgdtheory.roles.examples import count_of
 from sgdtheory.statistics.measured import Measured
 
 
@@ -40,12 +39,7 @@ class Edge:
 
     def refuse(self, landscape: Landscape, key: str) -> None:
         """UserError where there are fewer examples than a mini-batch has."""
-        count = count_of(landscape)
-        if count is not None and self.batch_size > count:
-            raise UserError(
-                f"{key}.batch_size={self.batch_size} is more than the {count:,} training "
-                f"examples; make it smaller"
-            )
+        refuse_batch(landscape, self.batch_size, f"{key}.batch_size")
 
     def _row(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
         theta = theta.double()

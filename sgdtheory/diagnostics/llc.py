@@ -17,6 +17,7 @@ from sgdtheory.diagnostics.chains import (
     run_chains,
 )
 from sgdtheory.errors import UserError
+from sgdtheory.geometry.critical_points import ROUNDED
 from sgdtheory.geometry.hessian import DIAGONALISED, hessian
 from sgdtheory.optim.langevin import Langevin
 from sgdtheory.optim.schedule import Constant
@@ -31,7 +32,6 @@ from sgdtheory.statistics.numbers import in_short
 SUNK = 0.05  # of the coefficient: what lower ground beside the point may make of it; ours
 SPRUNG = 1.0  # of the coefficient: what the spring may have taken where a number is given; ours
 FEWEST = 3  # n, as ln n/n falls from there on
-LEVEL = 1e-12  # of h_max: a curvature in float64 that is rounding; ours
 STABLE = 0.3  # ηh_max of a measured learning rate; the limit is 2, and walls grow steeper; ours
 
 
@@ -80,7 +80,7 @@ class LearningCoefficient:
     localisation: NonNegative = 10.0
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
     momentum: BelowOne = 0.0
-    examples: Annotated[int, Ge(3)] | None = None
+    examples: Annotated[int, Ge(FEWEST)] | None = None
     seed: NonNegativeInt = 0
 
     def __call__(self, landscape: Landscape, cloud: Cloud) -> list[dict[str, Measured]]:
@@ -161,7 +161,7 @@ def most_of(landscape: Landscape, theta: Tensor) -> float:
     as the fourth power or more slowly, and the volume below ε is at least that of both, ε^(r/2)
     and ε^((d − r)/4)."""
     curvatures = torch.linalg.eigvalsh(hessian(landscape, theta.double())).abs()
-    level = int((curvatures <= LEVEL * curvatures.max()).sum())
+    level = int((curvatures <= ROUNDED * curvatures.max()).sum())
     return (len(curvatures) - level) / 2 + level / 4
 
 

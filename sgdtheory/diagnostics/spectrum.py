@@ -136,7 +136,10 @@ class Spectrum:
             return _no_columns(top, "the point is not finite")
         if why := why_rounding(landscape, theta):
             return _no_columns(top, why)
-        theta = in_precision(landscape, theta)
+        return self._measured(landscape, in_precision(landscape, theta), top)
+
+    def _measured(self, landscape: Landscape, theta: Tensor, top: int) -> dict[str, Measured]:
+        """The columns at a point [n] in the precision that its curvatures are known in."""
         source = stream(self.seed, "spectrum")
         try:
             spectrum = density(
@@ -237,14 +240,10 @@ class BriefSpectrum(Spectrum):
     def _planned(self) -> int:
         return self.products
 
-    def _columns(self, landscape: Landscape, theta: Tensor) -> dict[str, Measured]:
+    def _measured(self, landscape: Landscape, theta: Tensor, top: int) -> dict[str, Measured]:
         n = theta.numel()
-        top = min(self.top, theta.numel())
-        if n <= DENSE or not bool(torch.isfinite(theta).all()):
-            return super()._columns(landscape, theta)
-        if why := why_rounding(landscape, theta):
-            return _no_columns(top, why)
-        theta = in_precision(landscape, theta)
+        if n <= DENSE:
+            return super()._measured(landscape, theta, top)
         steps = min(n, 3 * self.products // 4)
         pairs = ritz_pairs(landscape, theta, min(top, steps), steps, stream(self.seed, "leading"))
         converged = pairs.bounds <= DEFLATED * pairs.values.abs()

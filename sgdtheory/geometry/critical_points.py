@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["critical", "gradient-flat", "neither"]
 STATIONARY = 1e-8  # |∇L| of a critical point, float64
 FLAT = 0.01  # of h_max: |H∇L|/|∇L| below which the loss counts as linear along its gradient
 ZERO = 1e-8  # of h_max: a curvature below −this counts as negative
-ROUNDED = 1e-12  # of h_max: a curvature that is rounding, in float64
+ROUNDED = 1e-12  # of h_max: a curvature that is rounding, in float64; ours
 LEAST_GAIN = 1e-4  # of the predicted reduction: a step that gains less is not taken
 
 

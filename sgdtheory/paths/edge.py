@@ -48,13 +48,13 @@ def join(
     row = _path_row(landscape, found)
     ways = Ways(landscape, baselines, ends, seed, folder, adam)
     _add_other_ways(row, ways, progress)
+    row["lowest_way"] = lowest_way(row)
+    if is_scored(landscape) and not doubts_of(landscape, found.along):
+        _lengthen(row, ways, progress)
     folder.tell(progress.bent, "what the path is good for")
     if is_scored(landscape):
         row |= _examples(landscape, found.along)
         row |= ensembling(landscape, found.path, found.along)
-    row["lowest_way"] = lowest_way(row)
-    if is_scored(landscape) and not doubts_of(landscape, found.along):
-        _lengthen(row, ways, progress)
     row["verdict"] = verdict_of(landscape, found.along, row)
     tensors = {"path": found.path.pivots, "t": found.path.arcs, **ways.renumbering()}
     return row, tensors

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.starting_points import Given
 from sgdtheory.protocol import Landscape
@@ -139,8 +140,7 @@ def refuse_batches(landscape: Landscape, sampling: Sampling, largest: int) -> No
     count = count_of(landscape)
     if count is None and sampling != "iid":
         raise UserError(f"sampling={sampling} needs examples, and this landscape has none; use iid")
-    if count is not None and largest > count:
-        raise UserError(f"sweep.batch_size={largest} is more than the {count:,} training examples")
+    refuse_batch(landscape, largest, "sweep.batch_size")
     if count is not None and largest == count and sampling != "iid":
         raise UserError(
             f"sweep.batch_size={largest} is all training examples, and sgd.sampling={sampling} "

@@ -12,6 +12,8 @@ from sgdtheory.annotations import NonNegativeInt, Place, PositiveInt
 from sgdtheory.diagnostics.columns import columns_of, names_of
 from sgdtheory.diagnostics.diagnostic import Diagnostic, refuse_unfit, units_of
 from sgdtheory.errors import UserError
+from sgdtheory.landscapes.derived.scored_once import scored_once
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import full_batch, lbfgs
 from sgdtheory.optim.sgd import SGD
@@ -142,6 +144,7 @@ class Train:
 
     def _find(self, index: int, folder: UnitFolder) -> None:
         """Train, polish and score one minimum."""
+        landscape = scored_once(self.landscape)  # what a training fits, and the table of minima
         start = self._start(index)
         polish = self._polish()
         role = "minimum" if self._given is None else "copy"
@@ -152,7 +155,7 @@ class Train:
         cloud, sgd = run_until_fitted(
             folder,
             self.sgd,
-            self.landscape,
+            landscape,
             self._descended,
             start,
             seed,
@@ -173,7 +176,7 @@ class Train:
             cloud = lbfgs(self.landscape, cloud, self.polish_steps, tell)
         folder.tell(0.9, "scoring")
         facts = {"steps": sgd.length, "learning_rate": sgd.learning_rate}
-        rows = [describe_point(self.landscape, theta, **facts) for theta in cloud]
+        rows = [describe_point(landscape, theta, **facts) for theta in cloud]
         folder.finish({"rows": rows, **trajectory}, {"minima": cloud, **tensors})
 
     def finish(self, run: Run) -> Results:
@@ -234,11 +237,7 @@ def check_batch_size(landscape: Landscape, sgd: SGD) -> None:
             f"landscape: {type(landscape).__name__} has neither sample nor count and batch: "
             f"SGD has nothing to draw from"
         )
-    if count is not None and sgd.batch_size is not None and sgd.batch_size > count:
-        raise UserError(
-            f"sgd.batch_size={sgd.batch_size} is more than the {count:,} training examples; "
-            f"make it smaller"
-        )
+    refuse_batch(landscape, sgd.batch_size)
     if count is None and sgd.sampling != "iid":
         raise UserError(
             f"sgd.sampling={sgd.sampling} needs examples, and this landscape has none; use iid"

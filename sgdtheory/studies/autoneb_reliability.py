@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.paths.verdict import does_not_count
 from sgdtheory.rng import key
 from sgdtheory.roles.facts import device_of
@@ -15,7 +16,6 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.reliabilities.claims import OTHER, OURS, claims_of, plot_of, summaries
 from sgdtheory.studies.reliabilities.ways import Way
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.minima_in_pairs import MinimaInPairs
 from sgdtheory.studies.study import Case, Tables, Verdict, rows_of_units
 

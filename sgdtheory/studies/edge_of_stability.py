@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.protocol import Cloud, Dtype, Landscape
 from sgdtheory.rng import key, stream
@@ -17,7 +18,6 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.edges import Descent, threshold_row, watched
 from sgdtheory.studies.shared.hovering import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of, subject_of

@@ -21,6 +21,7 @@ from sgdtheory.geometry.critical_points import (
     critical_point_at,
 )
 from sgdtheory.geometry.units_left_out import known_index, mask_of_trained
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.sgd import SGD
@@ -32,7 +33,6 @@ from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Plot
 from sgdtheory.statistics.numbers import in_full
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.saddles import claims_of
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict
 

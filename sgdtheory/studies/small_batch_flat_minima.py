@@ -13,6 +13,7 @@ from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.rescaling import rescaled
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.training_loop import run_stage
@@ -26,7 +27,6 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
 from sgdtheory.statistics.trends import above, geometric_mean, mean_above
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.recipe import Recipe
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 

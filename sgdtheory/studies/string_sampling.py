@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.paths.string_sampling import String, StringSampling
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
@@ -21,7 +22,6 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, known, means_of
 from sgdtheory.statistics.trends import above
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import (
     Case,
     Study,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
@@ -27,7 +28,6 @@ from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.studies.barriers.claims import claims_of
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, mean_estimate, start_of
 
 

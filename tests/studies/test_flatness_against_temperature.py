@@ -10,7 +10,7 @@ import torch
 
 from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Claim
-from sgdtheory.studies.flatness_against_temperature import slope_of, slopes_of, verdict_of
+from sgdtheory.studies.flatnesses.claims import slope_of, slopes_of, verdict_of
 from tests.conftest import Said
 
 Command = Callable[..., Said]

@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import noise_temperature
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -25,7 +26,6 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import column_of
 from sgdtheory.statistics.trends import rises
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 TWIN = 0.95  # cosine of incoming and of outgoing weights above which two units are one

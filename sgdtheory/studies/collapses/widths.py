@@ -13,6 +13,7 @@ from sgdtheory.fokker_planck.law import noise_temperature
 from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
 from sgdtheory.geometry.gradient_noise import whole_pass
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
@@ -23,7 +24,6 @@ from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.trends import above, ascend, difference, every
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 LOOKS = 10  # at the noise, evenly spaced, of which the first and the second half are compared

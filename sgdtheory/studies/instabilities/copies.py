@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.spawned import refuse_unspawned, spawned, start_in_pairs
@@ -28,7 +29,6 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.studies.instabilities.claims import PLOTS, claims_of
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 
 COLUMNS = ("barrier", "aligned", "error", "distance", "train_error")

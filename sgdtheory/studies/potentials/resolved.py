@@ -18,6 +18,7 @@ from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
 from sgdtheory.geometry.gradient_noise import SAMPLES, example_gradients
 from sgdtheory.geometry.hessian import top_eigenpairs
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
@@ -30,7 +31,6 @@ from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.studies.potentials.bowl import resampled_covariances
 from sgdtheory.studies.potentials.resolved_claims import PLOTS, POTENTIALS, UNLIKE, claims_of
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.shared.bowls import still_missing
 from sgdtheory.studies.shared.parts import Found, Seen, Settings
 from sgdtheory.studies.study import left_open

@@ -11,6 +11,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
@@ -27,7 +28,6 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.rows import Rows
-from sgdtheory.studies.shared.batches import refuse_batch
 from sgdtheory.studies.study import Case, Study, start_of
 
 # keys that the identity of a path consists of

@@ -1,5 +1,4 @@
-"""Mini-batches that there are examples for: asked when a study is made, before any of its units is
-begun."""
+"""Mini-batches that there are examples for: asked before any unit is begun."""
 
 from sgdtheory.errors import UserError
 from sgdtheory.protocol import Landscape
