@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 24  # seen by a check; with batch norm enough for statistics of one pixel
 FEW = 4  # of them, where a gradient is looked at that any number of examples shows alike
-NORMED = 12  # the same with batch norm, which amplifies rounding where it sees few values
+NORMED = 12  # the same with batch norm, which amplifies rounding where it sees few values; and
+# where the loss that is descended is held against the score, for two points
 SHAKE = 0.1  # of a random start: no scale or bias is left at zero, which would hide what it scales
 
 
@@ -178,11 +179,12 @@ def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
     """How much the loss that is descended differs from the one scored with the same statistics."""
     gaps = []
     for theta in cloud:
-        gap = few.gap(theta, EXAMPLES).value
+        gap = few.gap(theta, NORMED).value
         gaps.append(inf if gap is None else gap)
     worst = max(gaps)
-    batch = few.first_batch(EXAMPLES)
-    loss = few.losses(cloud[:1], batch)
+    batch = few.first_batch(NORMED)
+    with torch.no_grad():
+        loss = few.losses(cloud[:1], batch)
     size = float(loss.abs())
     if not worst <= ROUNDING * (1 + size):
         raise UserError(
