@@ -7,8 +7,9 @@ from torch import Tensor
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.derived.block import Block
-from sgdtheory.landscapes.names import matching
+from sgdtheory.landscapes.names import matching, tied_names
 from sgdtheory.protocol import Landscape
+from sgdtheory.roles.examples import is_network
 from sgdtheory.roles.facts import shapes_of, title_of
 from sgdtheory.statistics.measured import Measured
 
@@ -35,7 +36,13 @@ def refuse_unmatched(landscape: Landscape, parameters: Expressions, key: str) ->
                 f"{key}={expression}: parameters of {title_of(landscape)} have no names; "
                 f"leave it out"
             )
-        matching(shapes, expression, key)
+        _matched(landscape, expression, key)
+
+
+def _matched(landscape: Landscape, expression: str, key: str) -> list[str]:
+    """The parameters that an expression finds by any of their names."""
+    tied = tied_names(landscape.module) if is_network(landscape) else None
+    return matching(shapes_of(landscape), expression, key, tied)
 
 
 def beside_blocks(
@@ -48,7 +55,7 @@ def beside_blocks(
     that each expression matches, the others held."""
     columns = columns_at(landscape, theta)
     for expression in listed(parameters):
-        names = matching(shapes_of(landscape), expression, "parameters")
+        names = _matched(landscape, expression, "parameters")
         block = Block.of_names(landscape, theta, names)
         for name, column in columns_at(block, block.theta).items():
             columns[f"{name}[{expression}]"] = column

@@ -24,7 +24,7 @@ from sgdtheory.landscapes.batch_norm import (
 )
 from sgdtheory.landscapes.logits import logits_of
 from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics, refuse_shared
-from sgdtheory.landscapes.names import matching
+from sgdtheory.landscapes.names import matching, tied_names
 from sgdtheory.landscapes.padding import keep_padding
 from sgdtheory.landscapes.swapped import Swapped
 from sgdtheory.landscapes.written import as_written, drawing_from
@@ -78,7 +78,7 @@ class ModuleFunction:
             if parameter.requires_grad:
                 chosen[name] = parameter
         if parameters is not None:
-            names = matching(chosen, parameters, "landscape.parameters")
+            names = matching(chosen, parameters, "landscape.parameters", tied_names(plain))
             chosen = {name: chosen[name] for name in names}
         kind = type(plain).__name__
         _refuse_kinds(chosen, kind)

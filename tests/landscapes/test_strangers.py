@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sgdtheory.data.digits import digits
 from sgdtheory.data.images import Images
+from sgdtheory.diagnostics.blocks import refuse_unmatched
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.module_parts import fill
 from sgdtheory.landscapes.network import Network
@@ -107,6 +108,17 @@ def test_a_regular_expression_chooses_the_coordinates() -> None:
         network("mlp", RIGHT["dropout"], parameters="nothing")
     with pytest.raises(UserError, match="no regular expression"):
         network("mlp", RIGHT["dropout"], parameters="(")
+
+
+@pytest.mark.parametrize("expression", ["^enc", "^dec", r"dec\.weight"])
+def test_a_weight_of_two_names_is_found_by_either(expression: str) -> None:
+    """The first name is the encoder's; a decoder named alone was silently held."""
+    landscape = network("mlp", RIGHT["tied"], parameters=expression)
+    assert set(landscape.shapes) == {"enc.weight"}
+    assert set(landscape.constants) == {"head.weight", "head.bias"}
+    both = network("mlp", RIGHT["tied"], parameters=f"{expression}|head[.]bias")
+    assert list(both.shapes) == ["enc.weight", "head.bias"]
+    refuse_unmatched(network("mlp", RIGHT["tied"]), expression, "parameters")
 
 
 def test_constants_follow_the_dtype_and_can_be_replaced() -> None:
