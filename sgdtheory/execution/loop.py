@@ -27,8 +27,8 @@ def execute(
     """Do what is missing of a task, write its results, and give them; a finished run gives what it
     wrote before.
 
-    Raises UserError when the directory holds another run, RunError when a unit failed, Interrupted
-    when asked to stop.
+    Raises UserError when the directory holds another run, or where all that failed was refused for
+    what was asked for; RunError when a unit failed otherwise, Interrupted when asked to stop.
     """
     run = task.open()
     refuse_another(run, task)
@@ -46,7 +46,7 @@ def execute(
         facts = {**_facts(run, task), "self_check": checks, "config_sha256": sha256_of(task.yaml)}
         run.note(status="running", command_line=command_line, **facts)
         run.write_text("config.yaml", task.yaml)
-        status, why = "failed", ""
+        status, why, refused = "failed", "", False
         watcher.write_down(f"begun: {command_line}")
         for warning in warnings_of(task.pipeline):
             watcher.say(f"warning: {warning}")
@@ -64,15 +64,16 @@ def execute(
             raise
         except (RunError, UserError, OSError) as fault:
             run.demand_presence()  # or that is what went wrong
-            why = str(fault)
+            why, refused = str(fault), isinstance(fault, UserError)
             raise
         except Exception as fault:
             why = f"{type(fault).__name__}: {fault}"
             raise
         finally:
             watcher.write_down(f"{status}{': ' if why else ''}{why}")
+            ended: Json = {"status": status, "why": why, "refused": refused}
             seconds = spent + time.monotonic() - began
-            _note_if_possible(run, status=status, why=why, finished=time.time(), seconds=seconds)
+            _note_if_possible(run, **ended, finished=time.time(), seconds=seconds)
 
 
 def given_again(run: Run, watcher: Watcher) -> Facts:
@@ -94,6 +95,8 @@ def _refuse_failed(run: Run, task: Task) -> None:
     if failed:
         told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
         count = f"{len(failed)} of {len(task.pipeline.units(run))} units failed"
+        if all(row.get("refused") for row in failed):
+            raise UserError(f"{count}: {told}")
         raise RunError(f"{count} ({told}); --retry-failed does them again")
 
 

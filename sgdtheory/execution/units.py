@@ -100,7 +100,10 @@ def do_unit(unit: Unit, folder: UnitFolder) -> None:
         with contextlib.suppress(OSError, DirectoryGone):
             close("unfinished")
         raise
-    except (RunError, UserError) as fault:
+    except UserError as fault:  # of what was asked for: to do it again gives the same
+        folder.flush()
+        close("failed", why=str(fault), refused=True)
+    except RunError as fault:
         folder.flush()
         close("failed", why=str(fault))
     except Exception as fault:

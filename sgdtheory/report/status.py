@@ -114,7 +114,7 @@ def _in_short(path: Path, status: str, manifest: Json) -> None:
         print_prose([f"  {manifest.get('why') or 'some of its units failed'}"])
     elif claims:
         print_prose([f"  {claims[0]['statement']}"])
-    if status in ("interrupted", "failed"):
+    if status in ("interrupted", "failed") and not manifest.get("refused"):
         command = pasted(manifest.get("command_line")) or "the command that began it"
         retry = " --retry-failed" if status == "failed" else ""
         tell(f"  go on with: {command}{retry}")

@@ -175,7 +175,9 @@ def test_a_loss_without_a_minimum_is_told_before_its_cells(
         "sweep-temperature", "landscape.weight_decay=0", "sweep.learning_rate=[0.4]", "sweep.batch_size=[16]", "steps=1000",
         "executor.workers=1", "threads=1",
     )  # fmt: skip
-    assert said.code == 1 and "has no minimum here: the loss falls to 0" in said.err
+    assert said.code == 2 and "has no minimum here: the loss falls to 0" in said.err
+    told = sgdtheory("status").out
+    assert "can be told apart" in told and "--retry-failed" not in told + said.err  # it would be in vain
     assert not list(tmp_path.glob("runs/units/cell-*"))
 
 
