@@ -10,6 +10,8 @@ from sgdtheory.paths.graph import Pair, Pairs
 from sgdtheory.paths.next_pairs import next_pairs
 from sgdtheory.protocol import Cloud
 
+SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
+
 
 @dataclass(frozen=True, eq=False)
 class DistinctPoints:

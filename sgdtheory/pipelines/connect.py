@@ -18,7 +18,7 @@ from sgdtheory.optim.adam import AdamSettings
 from sgdtheory.paths.autoneb import AutoNEB
 from sgdtheory.paths.baselines import Baselines
 from sgdtheory.paths.budget import examples_for
-from sgdtheory.paths.distinct_points import DistinctPoints
+from sgdtheory.paths.distinct_points import SAME, DistinctPoints
 from sgdtheory.paths.edge import join
 from sgdtheory.paths.graph import Pair
 from sgdtheory.paths.next_pairs import next_pairs
@@ -45,8 +45,6 @@ from sgdtheory.runs.tensors import Tensors
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.measured import Results
 from sgdtheory.statistics.rows import Rows
-
-SAME = 1e-6  # of 1 + |θ|: points of a formula that are nearer are one, found twice and polished
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.temperature.cell import Cell
+from sgdtheory.temperature.distinct_minima import same_as
 from sgdtheory.temperature.grid import Grid
 from sgdtheory.temperature.quench import QuenchResult
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 Grounds = dict[tuple[int, int], ReferenceMinimum]  # by number and b of their sites
+Draws = tuple[object, ...]  # what the draws of clouds are known by besides their cells
 Config = Mapping[str, Any]
 Work = Callable[[UnitFolder], None]
 Cost = Callable[[], Estimate]
@@ -40,6 +42,12 @@ class Site(NamedTuple):
     def number_and_size(self) -> tuple[int, int]:
         return self.number, self.batch_size
 
+    @property
+    def draws(self) -> Draws:
+        """The first minimum's are what a single one has; others', that may be the same point, have
+        their number."""
+        return ("minimum", self.number) if self.number else ()
+
     def sizes(self, asked: Sequence[int]) -> list[int]:
         """The batch sizes of the cells here."""
         if self.batch_size:
@@ -51,6 +59,7 @@ class Site(NamedTuple):
         name = f"cell-{cell.name}"
         if self.number:
             name = f"cell-{self.number}-{cell.name}"
+            config = {**config, "draws": "of the minimum"}  # those of other units are the first's
         config = {"minimum": self.unit.config, **config}
         return Unit(name, config, work, (self.unit,), cost)
 
@@ -109,13 +118,29 @@ def minima_rows(
     sites: Sequence[Site], grounds: Grounds, measured: Rows, files: Given | None
 ) -> Rows:
     """A row about each bottom, with the columns of diagnostics and the file that it is from."""
+    again = same_as(grounds)
     rows = []
     for site, columns in zip(sites, measured, strict=True):
         row = minimum_row(site, grounds[site.number_and_size]) | columns
+        row |= _first_of(site, again)
         if files is not None:
             row["source"] = files.sources[site.number]
         rows.append(row)
     return rows
+
+
+def cell_rows(rows: Sequence[tuple[Site, Row]], grounds: Grounds) -> Rows:
+    """Rows of cells with the number of their minimum, and of the first that is the same."""
+    again = same_as(grounds)
+    numbered = []
+    for site, row in rows:
+        numbers = {"minimum": site.number} | _first_of(site, again)
+        numbered.append({**numbers, **row})
+    return numbered
+
+
+def _first_of(site: Site, again: Mapping[int, int]) -> Row:
+    return {"same_as": again[site.number]} if site.number in again else {}
 
 
 def reference_minima(run: Run, sites: Sequence[Site]) -> Grounds:

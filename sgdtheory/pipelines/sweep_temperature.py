@@ -23,10 +23,12 @@ from sgdtheory.pipelines.optimiser import Optimiser, without_repeats
 from sgdtheory.pipelines.starting_points import Given, given, given_on_paths
 from sgdtheory.pipelines.sweep_costs import SweepCosts
 from sgdtheory.pipelines.sweep_sites import (
+    Draws,
     Grounds,
     Site,
     SiteUnits,
     bottom_of,
+    cell_rows,
     cells_to_come,
     minima_rows,
     reference_minima,
@@ -117,11 +119,11 @@ class SweepTemperature:
         measured = units_of(self.diagnostic, self.landscape, minima, run)
         return [*minima, *measured, *recorded, *quenched]
 
-    def _record(self, cell: Cell, folder: UnitFolder) -> None:
+    def _record(self, cell: Cell, draws: Draws, folder: UnitFolder) -> None:
         """Record the cloud of one cell."""
         (minimum,) = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
-        seed = key(self.seed, "cell", *cell.settings.values())
+        seed = key(self.seed, "cell", *cell.settings.values(), *draws)
         landscape = ground.coordinates(self.landscape)
         trajectory = cell.measure(folder, landscape, ground, seed, dtype_of(self.dtype))
         folder.finish({}, trajectory.tensors())
@@ -139,13 +141,13 @@ class SweepTemperature:
         ground = measure(self.landscape, theta, self.seed, batch_size, start=above)
         folder.finish({}, {**ground.tensors(), "minima": theta[None]})
 
-    def _quench(self, cell: Cell, folder: UnitFolder) -> None:
+    def _quench(self, cell: Cell, draws: Draws, folder: UnitFolder) -> None:
         """Let some points of a finished cell down."""
         recorded, minimum = folder.needed()
         ground = ReferenceMinimum.kept_in(minimum.clouds())
         like = torch.empty(0, dtype=dtype_of(self.dtype), device=device_of(self.landscape))
         snapshots = recorded.clouds()["snapshots"].to(like)
-        seed = key(self.seed, "quench", *cell.settings.values())
+        seed = key(self.seed, "quench", *cell.settings.values(), *draws)
         bottom = quench(self.landscape, snapshots, ground.groups, cell.batch_size, seed, folder)
         folder.finish({"bottom": bottom}, {})
 
@@ -164,7 +166,7 @@ class SweepTemperature:
             "ground.safetensors": first.tensors(),
         }
         cells = list(self._cells(sites, known))
-        rows = []
+        described = []
         for (unit, cell, site), quenching in zip(cells, self._quenches(run, cells), strict=True):
             if run.result(unit) is None:
                 continue
@@ -174,18 +176,15 @@ class SweepTemperature:
             ground = known[site.number_and_size]
             landscape = ground.coordinates(self.landscape)
             trajectory = cell.trajectory_from(tensors, landscape, ground)
-            bottom = None
-            if quenching is not None:
-                bottom = bottom_of(run.result(quenching))
+            bottom = None if quenching is None else bottom_of(run.result(quenching))
             row = describe_cell(cell, landscape, ground, trajectory, self.estimator, bottom)
-            rows.append({"minimum": site.number, **row})
-        units = [site.unit for site in sites]
-        measured = units_of(self.diagnostic, self.landscape, units, run)
+            described.append((site, row))
+        rows = cell_rows(described, known)
+        measured = units_of(self.diagnostic, self.landscape, [site.unit for site in sites], run)
         columns = columns_of(measured, run, len(sites))
         minima = minima_rows(sites, known, columns, self._from_files)
-        tables = {"cells": rows, "minima": minima}
         numbers = {**numbers_of(rows), **names_of(measured, run)}
-        return Results(claims_of(rows, title), tables, numbers, clouds)
+        return Results(claims_of(rows, title), {"cells": rows, "minima": minima}, numbers, clouds)
 
     def plan(self, run: Run, pending: list[Unit]) -> list[tuple[str, Estimate]]:
         """All units to come with their costs; cells of a minimum that is not known are guessed."""
@@ -278,7 +277,7 @@ class SweepTemperature:
                 for size in site.sizes(self.sweep.batch_size):
                     cell = self.cell(rate, size)
                     config = {**cell.identity, "dtype": self.dtype, "seed": self.seed}
-                    work = partial(self._record, cell)
+                    work = partial(self._record, cell, site.draws)
                     cost = partial(self._costs.of_cell, cell, None)
                     yield site.unit_of(cell, config, work, cost), cell, site
 
@@ -290,7 +289,7 @@ class SweepTemperature:
             if not site.batch_size or run.result(unit) is None:
                 quenches.append(None)
                 continue
-            work = partial(self._quench, cell)
+            work = partial(self._quench, cell, site.draws)
             quenches.append(site.quench_of(unit, work, self._costs.of_quench))
         return quenches
 

@@ -206,7 +206,7 @@ class Train:
             tables["snapshots"] = snapshots
             clouds |= passed
             numbers["plots"] = pictures(snapshots)
-        return Results(claims_of(self.landscape, rows), tables, numbers, clouds)
+        return Results(claims_of(self.landscape, rows, points), tables, numbers, clouds)
 
     def _cost(self, index: int) -> Estimate:
         """From five steps after a warm-up of two, and one score."""

@@ -1,8 +1,13 @@
 """What a run of `train` says of the points that it found."""
 
+from collections.abc import Sequence
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
 from sgdtheory.optim.trained import untrained
+from sgdtheory.paths.distinct_points import SAME, DistinctPoints
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.roles.facts import error_of_loss, title_of
@@ -14,8 +19,9 @@ from sgdtheory.statistics.tables import column_of
 STATIONARY = 1e-6  # |∇L| below which a polished point of a formula counts as stationary, float64
 
 
-def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
-    """A point is called a minimum where it is one: trained, or on a formula stationary."""
+def claims_of(landscape: Landscape, rows: Rows, points: Sequence[Tensor]) -> list[Claim]:
+    """A point is called a minimum where it is one: trained, or on a formula stationary. `points`:
+    those of the rows [1, n]."""
     title = title_of(landscape)
     name = error_of_loss(landscape)
     if not rows:
@@ -23,7 +29,7 @@ def claims_of(landscape: Landscape, rows: Rows) -> list[Claim]:
         words = f"no minimum of {title}"
         return [Claim("minima", words, unknown, f"training {name} 0", None)]
     if not is_scored(landscape):
-        return [_stationary(rows, title)]
+        return [_stationary(rows, title, DistinctPoints(torch.cat(list(points)), SAME))]
     doubts = _doubts(landscape, rows)
     training = column_of(rows, "train_error")
     if None in training:
@@ -85,8 +91,8 @@ def _mean_over_minima(rows: Rows, name: str) -> Measured:
     return mean._replace(stderr=stderr)
 
 
-def _stationary(rows: Rows, title: str) -> Claim:
-    """Points of a formula are judged by the gradient there."""
+def _stationary(rows: Rows, title: str, distinct: DistinctPoints) -> Claim:
+    """Points of a formula are judged by the gradient there; of those that are one it is said."""
     norms = column_of(rows, "gradient_norm")
     objectives = column_of(rows, "objective")
     expected = f"|∇L| ≤ {STATIONARY:g}"
@@ -102,6 +108,11 @@ def _stationary(rows: Rows, title: str) -> Claim:
     if largest:
         size = f"≤ {in_short(largest, 2)}"
     words = f"{counted} of {title}: |∇L| {size} at all of them, lowest value {min(objectives):.6g}"
+    if distinct.repeated:
+        different = len(distinct.kept)
+        words += (
+            "; they are one point" if different == 1 else f"; {different} of them are different"
+        )
     return Claim("stationary", words, Measured(largest), expected, holds)
 
 

@@ -27,6 +27,7 @@ from sgdtheory.temperature.trajectory import Trajectory, trajectory_of
 
 WINDOW = 5  # records
 COLD = 0.01  # of Tr C may lie in modes that are not yet warm when sampling begins
+BURNT = 3  # the part of all steps that burn-in may take is one in so many
 CORRELATED = 0.37  # of Tr C may lie in modes that remember the last record
 CHEAP = 448  # steps between records beyond which their cost does not matter
 # in units of (1−μ)/(ηλ): until the start is forgotten; in which |θ|² relaxes
@@ -69,26 +70,48 @@ class Cell:
         decay sets the times. Within an epoch the cloud spreads and shrinks: its records fall on all
         phases of it.
         """
-        scale = (1 - self.momentum) / self.sgd.rate
-        velocity = ceil(5 / (1 - self.momentum))  # until the velocity has relaxed
         longest = self.steps / (6 * WINDOW)
         if reference.has_minimum:
-            warm = reference.relaxation(COLD)
             forgotten = reference.relaxation(CORRELATED)
             cheap = min(self._cheap_spacing(count), longest)
         else:
-            decay = max(reference.weight_decay, 1e-12)
-            warm = FORGETTING_TIME / decay
-            forgotten = NORM_RELAXATION_TIME / decay
+            forgotten = NORM_RELAXATION_TIME / max(reference.weight_decay, 1e-12)
             cheap = 1
-        memory = 0.0 if self.second_moment is None else self.second_moment.memory
-        burn_in = min(warm * scale + velocity + memory, self.steps / 3)
-        spacing = min(forgotten * scale + velocity, longest)
+        burn_in = min(self.warming(reference), self.steps / BURNT)
+        spacing = min(forgotten * self._scale + self._velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))
         if self.sampling == "epoch" and count:
             thinning = _at_all_phases(thinning, count // self.batch_size)
         windows = max(2, int((self.steps - burn_in) // (thinning * WINDOW)))
         return MeasurementSchedule(ceil(burn_in), thinning, WINDOW, windows)
+
+    def warming(self, reference: ReferenceMinimum) -> float:
+        """Steps until Tr C is warm but for COLD, which may be more than burn-in has."""
+        if reference.has_minimum:
+            warm = reference.relaxation(COLD)
+        else:
+            warm = FORGETTING_TIME / max(reference.weight_decay, 1e-12)
+        return warm * self._scale + self._velocity + self._memory
+
+    def cold_after(self, step: int, reference: ReferenceMinimum) -> float:
+        """The part of Tr C whose modes are not yet warm after a step of a cloud that began at θ*,
+        once velocities and averages are."""
+        moved = step - self._velocity - self._memory
+        return reference.cold(max(moved, 0.0) / self._scale)
+
+    @property
+    def _scale(self) -> float:
+        """Steps in which ηt grows by 1."""
+        return (1 - self.momentum) / self.sgd.rate
+
+    @property
+    def _velocity(self) -> int:
+        """Steps until the velocity has relaxed."""
+        return ceil(5 / (1 - self.momentum))
+
+    @property
+    def _memory(self) -> float:
+        return 0.0 if self.second_moment is None else self.second_moment.memory
 
     def _cheap_spacing(self, count: int | None) -> float:
         """Steps between records that keep them cheap compared with the steps themselves."""

@@ -16,6 +16,7 @@ from sgdtheory.temperature.doubts import (
     doubt_of_parabola,
     doubt_of_rest,
     doubt_of_survivors,
+    doubt_of_warmth,
 )
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.estimators.exact import excess_columns
@@ -105,13 +106,14 @@ def _reconsidered(
     reference: ReferenceMinimum,
     sampled: Trajectory,
 ) -> Verdict:
-    """The verdict of two windows, unless replicas that are lost, all records, or the rounding of
-    what the cloud is computed in speak against it."""
+    """The verdict of two windows, unless replicas that are lost, a burn-in that was too short, all
+    records, or the rounding of what the cloud is computed in speak against it."""
     if verdict.first is None:
         return verdict
     theta = reference.theta
     why = (
         doubt_of_survivors(cell.replicas, sampled.replicas)
+        or doubt_of_warmth(cell, reference, sampled)
         or doubt_of_rest(sampled)
         or doubt_of_steps(cell.sgd, theta, sampled)
         or doubt_of_losses(landscape, theta, sampled)

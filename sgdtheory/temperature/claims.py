@@ -8,10 +8,10 @@ import numpy as np
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.power_law import Fit, Point, Scatter, fit_power_law, scatter
 from sgdtheory.statistics.rows import Row
-from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import Judged, all_near
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.temperature.adam_claims import adam_claims
+from sgdtheory.temperature.distinct_minima import at_minima, by_minimum, distinct_claims
 from sgdtheory.temperature.doubts import LEAST, SADDLE
 from sgdtheory.temperature.epoch_claims import epoch_claim
 from sgdtheory.temperature.norm_claims import norm_claims
@@ -57,24 +57,22 @@ def numbers_of(cells: Cells) -> Row:
 
 
 def fit_over_minima(cells: Cells, harmonic: bool = True) -> Fit | str:
-    """One line through the cells of all minima; its slope's error is at least the standard error of
-    the slopes of single minima."""
+    """One line through the cells of all minima; its slope's error is at least that which the spread
+    of the slopes of single minima makes, one that was found several times weighing as many."""
     line = fit_power_law(points_of(cells, harmonic=harmonic))
     slopes = []
-    for group in _by_minimum(cells):
+    counts = []
+    for group in by_minimum(cells):
         fit = fit_power_law(points_of(group, harmonic=harmonic))
         if isinstance(fit, Fit):
             slopes.append(fit.slope)
+            counts.append(fit.cells)
     if not isinstance(line, Fit) or len(slopes) < 2:
         return line
-    spread = float(np.std(slopes, ddof=1)) / sqrt(len(slopes))
+    squares = sum(count**2 for count in counts)
+    spread = float(np.std(slopes, ddof=1)) * sqrt(squares) / sum(counts)
     stderr = max(line.slope_stderr, spread)
     return line._replace(slope_stderr=stderr)
-
-
-def _by_minimum(cells: Cells) -> list[list[Row]]:
-    numbered = [{"minimum": None, **cell} for cell in cells]
-    return list(grouped(numbered, "minimum").values())
 
 
 def claims_of(cells: Cells, title: str) -> list[Claim]:
@@ -92,7 +90,8 @@ def claims_of(cells: Cells, title: str) -> list[Claim]:
     if cells[0]["sampling"] == "epoch":
         claims.insert(0, epoch_claim(cells))
     stated = [claim for claim in claims if claim is not None]
-    return only_with_known_errors(cells, [*stated, *adam_claims(cells), *norm_claims(cells)])
+    stated += [*adam_claims(cells), *norm_claims(cells), *distinct_claims(cells)]
+    return only_with_known_errors(cells, stated)
 
 
 def only_with_known_errors(cells: Cells, claims: Sequence[Claim]) -> list[Claim]:
@@ -129,9 +128,7 @@ def _slope(cells: Cells, title: str) -> Claim:
     words = (
         f"T {does} {law_of(cells)} on {title}: slope {slope} over {fit.cells} of {len(cells)} cells"
     )
-    minima = len(_by_minimum(cells))
-    if minima > 1:
-        words += f" at {minima} minima"
+    words += at_minima(cells)
     if left_out:
         words += f"; {left_out}"
     return Claim("slope", words, slope._replace(why=judged.why), expected, judged.holds)

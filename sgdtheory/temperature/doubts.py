@@ -4,13 +4,15 @@ None of this has a say in when a cell ends, for a cloud that is looked at more o
 another cloud.
 """
 
-from math import hypot
+from math import ceil, hypot, isfinite
+from statistics import fmean
 
 import numpy as np
 
 from sgdtheory.statistics.bootstrap import ratio_of_means
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import in_sentence
+from sgdtheory.temperature.cell import BURNT, COLD, Cell
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
@@ -24,6 +26,7 @@ TOLERANCE = 0.05  # of the fluctuation-dissipation ratio R, besides its errors
 UNKNOWN = 0.3
 PARABOLA = 0.1  # of 2⟨L − L*⟩/⟨(θ−θ*)·∇L⟩, which is 1 in a parabola and 1/2 in a quartic
 SHAPELESS = 0.15  # standard error of that ratio: with SIGMAS of more a quartic would be let pass
+LUKEWARM = 0.03  # by which T may be too low at most: what claims of a sweep take for near
 SADDLE = "the point is a saddle"
 # of the noise that may lie along what grows away from θ*: T by the excess is lower by it at least
 FALLING = 0.05
@@ -50,6 +53,28 @@ def doubt_of_rest(sampled: Trajectory) -> str:
     if abs(ratio.value - 1) > TOLERANCE + SIGMAS * error:
         return f"not stationary: {told} over all records"
     return ""
+
+
+def doubt_of_warmth(cell: Cell, reference: ReferenceMinimum, sampled: Trajectory) -> str:
+    """Why a cloud is still warming up: its burn-in was cut short, and T of the records is too low
+    by c = ⟨Σ_j w_j e^(−2h_j ηt)⟩, more than half of the relative error that was asked for; empty
+    where it is warm.
+
+    At most LUKEWARM is let pass whatever was asked, for cells err to the same side and a mean over
+    many has a smaller error than each. Without a minimum |θ|² is what comes to rest, from where
+    training has left it, and the fluctuation–dissipation ratio tells how far it is.
+    """
+    needed = cell.warming(reference)
+    if not reference.has_minimum or needed <= cell.steps / BURNT:
+        return ""
+    cold = fmean(cell.cold_after(int(step), reference) for step in sampled.steps)
+    if cold <= max(COLD, min(cell.precision / 2, LUKEWARM)):
+        return ""
+    cut = cell.schedule(reference, sampled.count).burn_in
+    told = f"{100 * cold:.2g} % of the noise is still cold after a burn-in of {cut} steps"
+    if not isfinite(needed):
+        return f"not stationary: {told}, and stays so: nothing curves along it"
+    return f"not stationary: {told}; steps={ceil(BURNT * needed)} is needed"
 
 
 def doubt_of_survivors(replicas: int, alive: int) -> str:

@@ -136,26 +136,23 @@ class ReferenceMinimum(NamedTuple):
         index = int((below < NOISY * below[-1]).sum())
         return float(self.spectrum[order][index])
 
-    def relaxation(self, left: float) -> float:
-        """The time ηt after which Σ_j w_j e^(−2h_j ηt), the part of Tr C whose modes are not yet
-        warm, is `left`.
-
-        From θ* a mode's energy rises as ½T·C_ii(1 − e^(−2h_i ηt)). Infinite where nothing holds
-        modes that carry so much.
-        """
+    def cold(self, time: float) -> float:
+        """Σ_j w_j e^(−2h_j ηt), the part of Tr C whose modes are not yet warm at the time ηt: from
+        θ* a mode's energy rises as ½T·C_ii(1 − e^(−2h_i ηt))."""
         rates = self.spectrum.clamp_min(0)
+        return float((self.weights * (-2 * rates * time).exp()).sum())
 
-        def is_warm(time: float) -> bool:
-            return float((self.weights * (-2 * rates * time).exp()).sum()) <= left
-
+    def relaxation(self, left: float) -> float:
+        """The time ηt after which only `left` of Tr C is cold; infinite where nothing holds modes
+        that carry so much."""
         low, high = 0.0, 1.0
-        while not is_warm(high):
+        while self.cold(high) > left:
             low, high = high, 2 * high
             if high > 1e12:
                 return float("inf")
         for _ in range(40):
             middle = (low + high) / 2
-            low, high = (low, middle) if is_warm(middle) else (middle, high)
+            low, high = (middle, high) if self.cold(middle) > left else (low, middle)
         return high
 
     def epoch_factor(self, rate: float, per_epoch: float) -> float:

@@ -330,7 +330,8 @@ def test_equal_minima_are_taken_once(minima: Tensor) -> None:
 def test_minima_of_a_formula_that_were_found_twice() -> None:
     """Of four trainings two minima, each twice; they are not the two that the formula states its barrier between."""
     words = ("landscape=muller_brown", "threads=1", "executor.workers=1")
-    assert call("train", *words, "--quiet").code == 0
+    said = call("train", *words, "--quiet")
+    assert said.code == 0 and "; 2 of them are different" in " ".join(said.out.split())
     said = call("connect", *words)
     assert (
         said.code == 0
