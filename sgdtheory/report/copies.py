@@ -5,12 +5,8 @@ from pathlib import Path
 
 
 def once(runs: Iterable[tuple[Path, Hashable]]) -> tuple[list[Path], list[str]]:
-    """(the first of all runs (path, identity) that are one and the same, a remark for each that
-    has copies which names them).
-
-    >>> once([(Path("a"), 1), (Path("b"), 2), (Path("c"), 1)])[1]
-    ['c: the same run as a, counted once']
-    """
+    """(the first of all runs (path, identity) that are one and the same; remarks that name the
+    others: c: the same run as a, counted once)."""
     places: dict[Hashable, list[Path]] = {}
     for path, identity in runs:
         places.setdefault(identity, []).append(path)

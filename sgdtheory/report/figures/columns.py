@@ -107,11 +107,7 @@ def is_fraction(name: str) -> bool:
 
 def quantity(name: str) -> str:
     """What a column is of: its name without what it stands under, and without an expression in
-    brackets, which may hold any dots.
-
-    >>> quantity("path.test_error"), quantity("flat_fraction[encoder.weight]")
-    ('test_error', 'flat_fraction')
-    """
+    brackets, which may hold any dots: flat_fraction of flat_fraction[encoder.weight]."""
     plain = name.partition("[")[0]
     return plain.rpartition(".")[2]
 
