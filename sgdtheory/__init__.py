@@ -144,7 +144,7 @@ def load(run: "str | Path", trust: "Sequence[str]" = (), device: str = "auto") -
 
 def table(runs: "str | Path | Sequence[str | Path]") -> "DataFrame":
     """A row for each run, folders or globs of them: command, seed, overrides, whether its claim
-    holds, and its headline number."""
+    holds, and its headline number. Copies of a run have no row, and are told."""
     from pathlib import Path
 
     from sgdtheory.notebook.many_runs import table_of

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sgdtheory.commandline.words import quoted
+from sgdtheory.pipelines.checkpoints.files import places
 from sgdtheory.rng import stream
 from tests.conftest import Said, call
 from tests.small_cnn import NET, WORDS
@@ -461,3 +462,12 @@ def test_without_points_it_says_which_are_wanted(tmp_path: Path) -> None:
         and "minima: must be given: minima=RUN" in told.err
         and len(told.err.splitlines()) == 1
     )
+
+
+def test_numbers_in_names_are_in_their_order(tmp_path: Path) -> None:
+    names = ["ep1.pth", "ep2.pth", "ep10.pth", "run9/a.pth", "run10/a.pth"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [*places(str(tmp_path / "ep*.pth")), *places(str(tmp_path / "run*" / "*.pth"))]
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == names

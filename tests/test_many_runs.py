@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from sgdtheory.errors import UserError
-from sgdtheory.report.compared import compare, means_table, runs_csv, summaries_of
+from sgdtheory.report.compared import compare, means_table, runs_csv
 from sgdtheory.report.drawing import show_report
 from sgdtheory.report.many_runs import Brief, brief, groups_of, row_of
 from sgdtheory.report.quantities import quantities_of
 from sgdtheory.report.status import show_status
+from sgdtheory.report.summaries import summaries_of
 from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.over_seeds import interquartile_mean, over_seeds
 
@@ -148,7 +149,7 @@ def test_runs_that_differ_are_told_apart_by_name(tmp_path: Path) -> None:
 def rewritten(path: Path, study: str | None, command: str, **of_config: object) -> Path:
     """The same run of another command or study, and with other settings at the top."""
     results = Folder(path).read_json("results.json")
-    results |= {"command": command, "study": study and {"name": study}}
+    results |= {"command": command, "study": study and {"name": study}, "config_hash": path.name}
     Folder(path).write_json("results.json", results)
     settings = "".join(f"{key}: {value}\n" for key, value in of_config.items())
     Folder(path).write_text("config.yaml", f"seed: 0\n{settings}")

@@ -81,6 +81,16 @@ def test_the_widest_numbers_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert "…" not in out and out.count("0.12)e-7") == 3 and out.count("123,456") == 3
 
 
+def test_of_several_files_each_row_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [f"fold/ep{k}.pth" for k in (1, 2, 10)]
+    rows = [runs.row(str(k)) | {"source": f"{file}: weights"} for k, file in enumerate(files)]
+    show_results(Path("r"), results(rows))
+    out = said(capsys)
+    assert "\n0: fold/ep1.pth: weights\n1: fold/ep2.pth: weights\n2: fold/ep10.pth: weights" in out
+    show_results(Path("r"), results([row | {"source": "train/a: minimum 0"} for row in rows]))
+    assert "train/a" not in said(capsys)
+
+
 def test_of_many_rows_the_best_and_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
     show_results(
         Path("r"), results([runs.row(f"m{i}", test_loss=(7 * i) % 30 / 10) for i in range(30)])

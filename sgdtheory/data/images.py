@@ -13,6 +13,7 @@ from sgdtheory.annotations import PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.augment import crop_flip, crop_flip_draws
 from sgdtheory.data.draw import evenly
 from sgdtheory.data.examples import Examples, described
+from sgdtheory.data.npz import as_int64
 from sgdtheory.data.remarks import remarks_on, unlike
 from sgdtheory.errors import UserError
 
@@ -85,7 +86,8 @@ class Images(Examples):
         # One channel is in two layouts at once, and torch takes the strides' word: fresh strides.
         arrays = (torch.from_numpy(images.copy()) for images, _ in (train, test))
         tensors = [images.clone(memory_format=torch.contiguous_format) for images in arrays]
-        labels = [torch.from_numpy(labels.astype(np.int64)) for _, labels in (train, test)]
+        whole = (as_int64(labels, f"data {name}: labels") for _, labels in (train, test))
+        labels = [torch.from_numpy(numbers) for numbers in whole]
         return kind(
             tensors[0],
             labels[0],

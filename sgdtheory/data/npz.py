@@ -71,6 +71,16 @@ def arrays_of(path: Path, where: str, wanted: Callable[[list[str]], tuple[str, .
         raise UserError(f"{where}: not an .npz pack, or a truncated one ({fault})") from fault
 
 
+def as_int64(numbers: np.ndarray, where: str) -> np.ndarray:
+    """Whole numbers as int64; a UserError, beginning with `where`, for one beyond it, which would
+    become a negative one."""
+    if numbers.size:
+        highest = numbers.max()
+        if highest > np.iinfo(np.int64).max:
+            raise UserError(f"{where} holds {highest}, and numbers go up to 2⁶³ − 1")
+    return numbers.astype(np.int64)
+
+
 def _size_of(archive: ZipFile, member: ZipInfo, where: str) -> int:
     """The bytes of one array, from the headers of zip and numpy alone; refuses what they should not
     announce."""

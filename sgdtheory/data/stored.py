@@ -5,6 +5,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import ContentPath, PositiveInt
 from sgdtheory.data.examples import Examples
+from sgdtheory.data.npz import as_int64
 from sgdtheory.errors import UserError
 from sgdtheory.runs.memory import refuse_what_does_not_fit
 from sgdtheory.runs.tensors import Tensors, unpacked
@@ -66,5 +67,5 @@ def _pair(tensors: Tensors, names: tuple[str, str], where: str) -> tuple[Tensor,
             raise UserError(f"{where}: {name} is missing (there are: {there})")
     inputs, targets = (tensors[name] for name in names)
     if not targets.is_floating_point():
-        targets = targets.to(torch.int64)
+        targets = torch.from_numpy(as_int64(targets.numpy(), f"{where}: {names[1]}"))
     return inputs, targets

@@ -1,5 +1,6 @@
 """Sequences of one's own: integers, or the characters of a text; the target is the next one."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from sgdtheory.runs.foreign import text_of
 
 MOST_TEXT = 1 << 30  # bytes of a text
 BYTE = 256  # codes that fit into one
+LARGEST = 2**31 - 1  # code, which an int32 holds
 
 
 def tokens(
@@ -60,7 +62,7 @@ def _inputs_and_targets(windows: Tensor, known: int) -> tuple[Tensor, Tensor]:
 
 
 def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tensor, Tensor]:
-    pack = arrays_of(path, where, _wanted)
+    pack = arrays_of(path, where, partial(_wanted, where))
     for name, array in pack.items():
         axes = 2
         wanted = "[N, T + 1]"
@@ -74,6 +76,12 @@ def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tenso
             lowest = array.min()
             if lowest < 0:
                 raise UserError(f"{where}: {name} holds {lowest}; codes are 0, 1, …")
+            highest = array.max()
+            if highest > LARGEST:
+                raise UserError(
+                    f"{where}: {name} holds {highest}; codes go up to {LARGEST}: number them anew, "
+                    f"as numpy.unique(…, return_inverse=True) does"
+                )
     codes = {}
     for name, array in pack.items():
         codes[name] = torch.from_numpy(array.astype(np.int64))
@@ -87,10 +95,17 @@ def _of_arrays(path: Path, where: str, window: int, share: float) -> tuple[Tenso
     return codes["train"], codes["test"]
 
 
-def _wanted(there: list[str]) -> tuple[str, ...]:
-    if "tokens" in there:
-        return ("tokens",)
-    return ("train", "test")
+def _wanted(where: str, there: list[str]) -> tuple[str, ...]:
+    splits = ("train", "test")
+    if "tokens" not in there:
+        return splits
+    beside = [name for name in splits if name in there]
+    if beside:
+        raise UserError(
+            f"{where}: holds tokens, to be split, and {' and '.join(beside)} beside it; leave "
+            f"tokens out, or what is beside it"
+        )
+    return ("tokens",)
 
 
 def _characters(path: Path) -> Tensor:

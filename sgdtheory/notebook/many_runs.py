@@ -1,13 +1,16 @@
 """Many runs as one table, from Python."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgdtheory.errors import UserError
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.report.copies import once
 from sgdtheory.report.many_runs import row_of
+from sgdtheory.report.stdio import say
+from sgdtheory.runs.run import status_of
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -18,10 +21,23 @@ def table_of(runs: Sequence[str | Path]) -> "DataFrame":
     """A row for each run; see `sgdtheory.table`. Raises UserError where no run is found."""
     from polars import DataFrame
 
-    rows = [row_of(path) for path in _found(runs)]
+    paths, remarks = once((path, _identity(path)) for path in _found(runs))
+    for remark in remarks:
+        say(remark)
+    rows = [row_of(path) for path in paths]
     if not rows:
         raise UserError(f"{', '.join(map(str, runs))}: no run is there")
     return DataFrame(rows, infer_schema_length=None)
+
+
+def _identity(path: Path) -> Hashable:
+    """What a run and its copies have in common: what was computed, and where; of damaged runs their
+    place."""
+    status, manifest, _ = status_of(path)
+    computed = manifest.get("config_hash")
+    if status == "damaged" or computed is None:
+        return path.resolve()
+    return manifest.get("command"), computed, manifest.get("device"), status
 
 
 def _found(runs: Sequence[str | Path]) -> Iterator[Path]:

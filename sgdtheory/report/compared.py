@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sgdtheory.report.facts import link_to
-from sgdtheory.report.figures.table import Table, Text, claimed, csv_text, number
+from sgdtheory.report.figures.table import Table, Text, claimed, csv_text
 from sgdtheory.report.many_runs import (
     Brief,
     Group,
@@ -21,12 +21,11 @@ from sgdtheory.report.many_runs import (
 from sgdtheory.report.page import draw
 from sgdtheory.report.quantities import Quantity, labels_of, over, quantities_of, rows_of
 from sgdtheory.report.rendering import rendered
-from sgdtheory.report.stdio import tell
+from sgdtheory.report.stdio import say, tell
+from sgdtheory.report.summaries import summaries_of, summaries_table
 from sgdtheory.report.terminal import print_prose, print_table
 from sgdtheory.runs.folder import Folder
-from sgdtheory.statistics.numbers import in_page_sentence
-from sgdtheory.statistics.over_seeds import OverSeeds, over_seeds
-from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.over_seeds import over_seeds
 from sgdtheory.statistics.rows import Row, Rows
 
 MOST_TOLD = 2  # claims in 80 columns
@@ -52,7 +51,15 @@ def compare(paths: Sequence[Path], out: Path | None) -> Path:
 
 
 def _groups(paths: Sequence[Path]) -> list[Group]:
-    return groups_of([brief(path) for path in dict.fromkeys(paths)])
+    """The runs in groups; what is said of them stands on stderr too."""
+    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
+    for remark in _remarks(groups):
+        say(remark)
+    return groups
+
+
+def _remarks(groups: Sequence[Group]) -> list[str]:
+    return [remark for group in groups for remark in group.remarks]
 
 
 def _page(groups: Sequence[Group], out: Path | None) -> Path:
@@ -78,8 +85,9 @@ def _page(groups: Sequence[Group], out: Path | None) -> Path:
         claims=_titles(quantities),
         groups=groups if many else [],
         means=means,
-        summaries=_summaries_table(summaries) if many else None,
+        summaries=summaries_table(summaries) if many else None,
         differences=_differences(compared),
+        remarks=_remarks(groups),
         table=f"{out.stem}.csv",
         table_of_groups=f"{out.stem}-groups.csv" if summaries else None,
     )
@@ -104,13 +112,14 @@ def show_compared(paths: Sequence[Path]) -> None:
     """What several runs of one command say together: their groups with means over seeds, and where
     the page is."""
     groups = _groups(paths)
-    quantities = quantities_of(_runs_of(groups))
+    runs = _runs_of(groups)
+    quantities = quantities_of(runs)
     found = means_table(groups, quantities[:MOST_TOLD])
     print()
     firsts = [group.runs[0] for group in groups]
     shared = " ".join(shared_words(firsts))
     alike = f", all with {shared}" if shared and len(groups) > 1 else ""
-    print_prose([f"{len(paths)} runs{alike}; means over seeds ± one standard error:"])
+    print_prose([f"{len(runs)} runs{alike}; means over runs ± one standard error:"])
     print_table(found.headings, found.rows)
     tell(f"comparison: {_page(groups, None)}")
 
@@ -196,73 +205,6 @@ def _means(group: Group, quantities: Sequence[Quantity]) -> list[str]:
         *means,
         Text(held),
         Text(joined),
-    ]
-
-
-def summaries_of(groups: Sequence[Group]) -> Iterator[Row]:
-    """A row for each number of each group of several runs: its mean, interquartile mean and
-    interval over seeds; of connect runs the share of edges that are connected besides."""
-    for group in groups:
-        for quantity in quantities_of(group.runs):
-            values = over(group, quantity)
-            if len(values) > 1:
-                yield _summary(group, quantity.name, over_seeds(values), values)
-        connected, edges = edges_connected(group)
-        if edges:
-            counted = share(connected, edges).columns("mean")
-            told = {"group": group.name, "number": "share of edges connected"}
-            yield {**told, "seeds": len(group.runs), **counted}
-
-
-def _summary(group: Group, name: str, found: OverSeeds, values: Sequence[float]) -> Row:
-    return {
-        "group": group.name,
-        "number": name,
-        **found.columns(),
-        "least": min(values),
-        "largest": max(values),
-    }
-
-
-def _summaries_table(rows: Rows) -> Table:
-    headings = [
-        "group",
-        "number",
-        "runs",
-        "mean over seeds",
-        "interquartile mean",
-        "95 % interval",
-        "least",
-        "largest",
-    ]
-    note = (
-        "± is one standard error over seeds; the interval is of the interquartile mean, the mean "
-        "of the middle half, by bootstrap over seeds. The error of a single run, over its "
-        "examples, is in its own report."
-    )
-    return Table([Text(heading) for heading in headings], [_told(row) for row in rows], [note])
-
-
-def _told(row: Row) -> list[str]:
-    name = str(row["number"])
-
-    def said(value: float | None, stderr: float | None = None) -> str:
-        if value is None:
-            return ""
-        return claimed({"name": name, "value": value, "stderr": stderr})
-
-    low = row.get("interval_low")
-    high = row.get("interval_high")
-    interval = "" if low is None else in_page_sentence(f"{said(low)} … {said(high)}")
-    return [
-        Text(row["group"]),
-        Text(name.replace("_", " ")),
-        number(row["seeds"]),
-        said(row["mean"], row.get("mean_stderr")),
-        said(row.get("interquartile_mean")),
-        Text(interval),
-        said(row.get("least")),
-        said(row.get("largest")),
     ]
 
 

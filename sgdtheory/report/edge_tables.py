@@ -33,13 +33,12 @@ def cycles_table(results: Row) -> Table:
     rows = []
     for cycle in results["cycles"]:
         name = "-".join(map(str, cycle["minima"]))
-        share = None if cycle["defect"] is None else 100 * cycle["defect"]
-        rows.append({**cycle, "minima": name, "share": share})
+        rows.append({**cycle, "minima": name})
     columns = {
         "minima": "triangle",
         "moved": "hidden units\nmoved",
         "units": "of so many",
-        "share": "moved / %",
+        "defect": "moved / %",
     }
     found = table(rows, columns)
     note = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.copies import once
 from sgdtheory.report.figures.table import flatten
 from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.configuration import refuse_edited
@@ -53,7 +54,8 @@ class Group(NamedTuple):
     """Runs that differ in nothing but their seeds."""
 
     name: str
-    runs: list[Brief]
+    runs: list[Brief]  # no two of them the same
+    remarks: Sequence[str] = ()  # on copies that are left out
 
     @property
     def seeds(self) -> str:
@@ -209,8 +211,8 @@ def differing(runs: Sequence[Brief]) -> list[str]:
 
 def groups_of(runs: Sequence[Brief]) -> list[Group]:
     """Runs of equal command and settings together, in the order in which they come, each group by
-    its seeds; named by the overrides in which they differ, or by their settings where two groups
-    would be called the same."""
+    its seeds, copies of a run once; named by the overrides in which they differ, or by their
+    settings where two groups would be called the same."""
     keys = differing(runs)
     groups: dict[tuple[str, ...], list[Brief]] = {}
     for run in runs:
@@ -220,8 +222,15 @@ def groups_of(runs: Sequence[Brief]) -> list[Group]:
     names = _names(firsts, keys)
     found = []
     for name, members in zip(names, groups.values(), strict=True):
-        found.append(Group(name, sorted(members, key=lambda run: _by_number(run.seed))))
+        found.append(_group(name, members))
     return found
+
+
+def _group(name: str, runs: Sequence[Brief]) -> Group:
+    places = {run.path: run for run in runs}
+    kept, remarks = once((run.path, run.results.get("config_hash") or run.path) for run in runs)
+    samples = [places[path] for path in kept]
+    return Group(name, sorted(samples, key=lambda run: _by_number(run.seed)), remarks)
 
 
 def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from sgdtheory.report.diagnostic_tables import by_diagnostic
 from sgdtheory.report.documentation import Section, section_of
 from sgdtheory.report.edge_tables import cycles_table, star_table
 from sgdtheory.report.facts import File, again, facts_of, files_of
-from sgdtheory.report.figures.columns import for_people, of_adam
+from sgdtheory.report.figures.columns import for_people, of_adam, with_error
 from sgdtheory.report.figures.drawn import drawn
 from sgdtheory.report.figures.edges import edges_table
 from sgdtheory.report.figures.figure import Figure, RunData
@@ -154,7 +154,7 @@ def _around(results: Row) -> Iterator[Shown]:
 def _named(found: Table, results: Row) -> Table:
     """With the words of a run: what its errors are called, and its noise."""
     error = error_of(results)
-    headings = [heading.replace("error", error) for heading in found.headings]
+    headings = [with_error(heading, error) for heading in found.headings]
     notes = found.notes
     cells = results.get("cells") or []
     if any(cell.get("optimiser") == "adam" for cell in cells):

@@ -5,8 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sgdtheory.report.many_runs import Brief, Group, differing
-from sgdtheory.statistics.rows import Row
+from sgdtheory.statistics.rows import Row, error_of
 
+# claims of studies whose numbers are shares: how their names end
+SHARES: Mapping[str, tuple[str, ...]] = {
+    "study autoneb_reliability": ("joined", "evaluated"),
+    "study instability": ("stable",),
+    "study one_point_convexity": ("",),  # all of them
+    "study saddles": ("index", "searches"),
+    "study smoothing": ("sgd", "sgd_of_little_noise", "gradient_descent"),
+}
 FACTS = ("run", "command", "group", "seed", "holds", "seconds")  # columns of a run besides
 
 
@@ -43,8 +51,22 @@ def labels_of(quantities: Sequence[Quantity], taken: Sequence[str] = ()) -> Mapp
 
 def over(group: Group, quantity: Quantity) -> list[float]:
     """The values of a quantity over the runs of a group that have one."""
-    values = [(quantity.of(run) or {}).get("value") for run in group.runs]
-    return [float(value) for value in values if value is not None]
+    return [float((quantity.of(run) or {})["value"]) for run in with_number(group, quantity)]
+
+
+def with_number(group: Group, quantity: Quantity) -> list[Brief]:
+    """The runs of a group that have a value of a quantity."""
+    return [run for run in group.runs if (quantity.of(run) or {}).get("value") is not None]
+
+
+def is_share(group: Group, quantity: Quantity) -> bool:
+    """Whether a quantity is a share by what it is, within 0 and 1: an error is where it counts
+    examples, and not a 1 − R²; that of connect is a rise."""
+    name = quantity.name
+    if quantity.command == "train" and name in ("training_error", "test_error"):
+        return all(error_of(run.results) == "error" for run in group.runs)
+    endings = SHARES.get(quantity.command, ())
+    return name.endswith(endings)
 
 
 def rows_of(groups: Sequence[Group]) -> Iterator[Row]:

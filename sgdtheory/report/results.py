@@ -85,6 +85,7 @@ def show_results(path: Path, results: Json) -> None:
             quantity = "training loss" if is_scored(results["edges"]) else "energy"
             tell(f"Highest {quantity} on each way between two minima:")
         _show_table(chosen, path)
+        _show_sources(chosen.rows)
     _show_diagnostics(results.get("minima", []), path)
     if results.get("edges"):
         show_tree(results)
@@ -117,6 +118,14 @@ def _show_table(chosen: Chosen, path: Path) -> None:
     if chosen.left_out:
         tell(f"… {chosen.left_out} more rows: {path / 'table.csv'}")
     print_prose([*shown.notes, ""])
+
+
+def _show_sources(rows: Rows) -> None:
+    """Which file each minimum is of, where they are of several."""
+    sources = {str(row["name"]): str(row["source"]) for row in rows if row.get("source")}
+    files = {source.partition(": ")[0] for source in sources.values()}
+    if len(files) > 1:
+        print_prose([*(f"{name}: {source}" for name, source in sources.items()), ""])
 
 
 def _main_table(results: Json) -> Chosen:

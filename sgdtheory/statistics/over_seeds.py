@@ -17,7 +17,6 @@ CONFIDENCE = 95
 class OverSeeds(NamedTuple):
     """Of one number, a value a seed."""
 
-    seeds: int
     mean: Measured  # with s/√n, the standard error over seeds
     interquartile: Measured  # the mean of the middle half, error by bootstrap over seeds
     interval: tuple[float, float] | None  # 95 %, of the interquartile mean; None of one or two
@@ -26,7 +25,6 @@ class OverSeeds(NamedTuple):
         """As a row of a table: `mean`, `interquartile_mean`, `interval_low`, `interval_high`."""
         low, high = self.interval or (None, None)
         return {
-            "seeds": self.seeds,
             **self.mean.columns("mean"),
             **self.interquartile.columns("interquartile_mean"),
             "interval_low": low,
@@ -48,7 +46,18 @@ def interquartile_mean(values: Array) -> Array:
     return np.asarray(middle.mean(-1))
 
 
-def over_seeds(samples: ArrayLike) -> OverSeeds:
+def shares_over_seeds(samples: ArrayLike) -> OverSeeds:
+    """The same of shares [N]; within 0 and 1 as they are, the interval is stretched in arcsin √p,
+    whose error does not depend on p (Anscombe 1948, 10.1093/biomet/35.3-4.246), and cut at the ends
+    of that.
+
+    >>> shares_over_seeds([0.0, 0.0, 0.004]).interval[0]
+    0.0
+    """
+    return over_seeds(samples, is_bounded=True)
+
+
+def over_seeds(samples: ArrayLike, is_bounded: bool = False) -> OverSeeds:
     """Mean, interquartile mean and its bootstrap interval of samples [N], a run's each.
 
     The interval is that of the percentiles of `DRAWS` resamples, stretched about the value by
@@ -61,16 +70,31 @@ def over_seeds(samples: ArrayLike) -> OverSeeds:
     mean = Measured.mean(values)
     count = len(values)
     if count == 0 or mean.value is None:
-        return OverSeeds(count, mean, mean, None)
+        return OverSeeds(mean, mean, None)
     middle = float(interquartile_mean(values))
     if count < LEAST:
-        return OverSeeds(count, mean, Measured(middle), None)
+        return OverSeeds(mean, Measured(middle), None)
     rows = resampled_rows(count, DRAWS)
     draws = interquartile_mean(values[rows])
     stretch = small_sample_correction(count)
     tails = (100 - CONFIDENCE) / 2
     ends = np.percentile(draws, [tails, 100 - tails])
-    interval = middle + stretch * (ends - middle)
-    low, high = interval.tolist()
+    stretched = _stretched_shares if is_bounded else _stretched
+    low, high = stretched(ends, middle, stretch).tolist()
     error = stretch * float(draws.std(ddof=1))
-    return OverSeeds(count, mean, Measured(middle, error), (low, high))
+    return OverSeeds(mean, Measured(middle, error), (low, high))
+
+
+def _stretched(ends: Array, middle: float, factor: float) -> Array:
+    """The ends [2] of an interval, so much farther from its middle."""
+    farther: Array = middle + factor * (ends - middle)
+    return farther
+
+
+def _stretched_shares(ends: Array, middle: float, factor: float) -> Array:
+    """The same in φ = arcsin √p, within 0 and π/2."""
+    angles = np.arcsin(np.sqrt(ends))
+    centre = float(np.arcsin(np.sqrt(middle)))
+    farther = _stretched(angles, centre, factor).clip(0, np.pi / 2)
+    shares: Array = np.sin(farther) ** 2
+    return shares

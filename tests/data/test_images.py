@@ -197,6 +197,13 @@ def test_a_mark_that_is_equal_by_chance_is_no_equal_image(monkeypatch: pytest.Mo
     assert some_images().remarks == ()
 
 
+def test_labels_beyond_64_bits_are_told_as_they_are() -> None:
+    pixels = np.zeros((2, 1, 3, 3), np.uint8)
+    labels = np.array([0, 2**63 + 5], np.uint64)
+    with pytest.raises(UserError, match=f"labels holds {2**63 + 5}"):
+        Images.from_arrays((pixels, labels), (pixels, labels), 2, "mine")
+
+
 def test_equal_training_images_with_other_labels_are_counted() -> None:
     images = some_images().train_inputs.clone()
     images[3], images[6] = images[0], images[0]  # one class

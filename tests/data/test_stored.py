@@ -40,6 +40,10 @@ def test_what_is_held_is_read(tmp_path: Path) -> None:
         ({"train_targets": None}, "train_targets is missing .there are: test_inputs"),
         ({"test_inputs": None}, "test_inputs is missing"),
         ({"train_inputs": torch.full((8, 3), torch.nan)}, "8 have no finite numbers"),
+        (
+            {"train_targets": torch.tensor([2**64 - 1] * 8, dtype=torch.uint64)},
+            "train_targets holds 18446744073709551615",
+        ),
         ({"train_targets": torch.zeros(7).int()}, "8 inputs but 7 targets"),
     ],
 )

@@ -372,6 +372,9 @@ def test_sequences_of_ones_own(tmp_path: Path) -> None:
         ({"train": np.zeros((3, 1), int), "test": np.zeros((3, 5), int)}, "no sequence of 2"),
         ({"train": np.zeros((3, 4), int), "test": np.zeros((3, 5), int)}, r"\(3,\) but \(4,\)"),
         ({"train": np.zeros((3, 4), int)}, "'test' is missing"),
+        ({"tokens": np.arange(900), "test": np.zeros((3, 5), int)}, "and test beside it; leave"),
+        ({"tokens": np.array([2**63 + 3] * 99, np.uint64)}, "holds 9223372036854775811; codes go"),
+        ({"train": np.array([[0, 2**31]]), "test": np.zeros((3, 5), int)}, "holds 2147483648;"),
     ],
 )
 def test_bad_sequences_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:

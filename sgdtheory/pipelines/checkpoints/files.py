@@ -1,11 +1,13 @@
 """Which files a word stands for."""
 
+import re
 from glob import glob, has_magic
 from pathlib import Path
 
 from sgdtheory.errors import UserError
 from sgdtheory.pipelines.checkpoints.words import TOLD
 
+NUMBER = re.compile(r"([0-9]+)")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th")
 WHOLE_MODELS = (
     "model.safetensors",
@@ -17,7 +19,7 @@ WHOLE_MODELS = (
 
 def places(word: str) -> list[Path]:
     """The files and folders that a word stands for: itself, `~` and a glob expanded, in the order
-    of their names.
+    of their names, numbers in them by their size.
 
     Raises UserError where there is nothing.
 
@@ -26,13 +28,24 @@ def places(word: str) -> list[Path]:
     if path.exists():
         return [path]
     is_glob = has_magic(str(path))
-    names = sorted(glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
+    fitting = glob(str(path), recursive=True) if is_glob else []  # noqa: PTH207
+    names = sorted(fitting, key=_by_number)
     if not names:
         what = "no such run or file"
         if is_glob:
             what = "no file fits it"
         raise UserError(f"minima={word}: {what}; `sgdtheory status` lists the runs")
     return [Path(name) for name in names]
+
+
+def _by_number(name: str) -> tuple[list[str | int], str]:
+    """ep2 before ep10."""
+    parts = NUMBER.split(name)  # letters and digits in turn, letters first
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)], name
+
+
+def _of_path(path: Path) -> tuple[list[str | int], str]:
+    return _by_number(path.name)
 
 
 def file_in(folder: Path) -> Path:
@@ -42,7 +55,7 @@ def file_in(folder: Path) -> Path:
         model = folder / name
         if model.is_file():
             return model
-    inside = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    inside = [path for path in sorted(folder.iterdir(), key=_of_path) if path.is_file()]
     files = [path for path in inside if path.name.endswith(".index.json")]
     files = files or [path for path in inside if path.suffix in SUFFIXES]
     if len(files) == 1:

@@ -54,27 +54,35 @@ UNITS = {
     "noise_scale": "examples",
     "seconds": "s",
 }
-# fractions, which people read in per cent
+# fractions, which people read in per cent; those that pictures of studies draw stand as they are
 FRACTIONS = (
     "train_error",
     "training_error",
     "test_error",
+    "train_error_own_statistics",
+    "test_error_own_statistics",
+    "test_error_rise",
     "scatter",
     "flat_fraction",
+    "flat_fraction_data",
     "noise_top10_share",
+    "defect",
 )
 OF_ADAM = "Σ Cᵢᵢ/σᵢ"  # what takes the place of Tr C where the noise is Adam's
 TEMPERATURE = "temperature."  # what all estimators of a cell stand under, also those of a ratio
 
 
-def heading(name: str, unit: str = "") -> str:
+def heading(name: str, unit: str = "", label: str = "") -> str:
     """What a column is called, with its unit; nested ones as "path: training loss". In brackets
-    stands an expression of the user's, as it was given. `unit`: of the loss."""
+    stands an expression of the user's, as it was given. `unit`: of the loss; `label`: other words
+    for it, which have their unit in them unless that is per cent."""
+    if label:
+        is_told = "%" in label or not is_fraction(name)
+        return label if is_told else f"{label} / %"
     plain, bracket, given = name.partition("[")
-    column = last_part(plain)
     words = NAMES.get(plain) or _in_words(plain.removeprefix(TEMPERATURE))
     words += bracket + given
-    measured_in = "%" if is_fraction(column) else _unit(column, unit)
+    measured_in = "%" if is_fraction(name) else _unit(quantity(name), unit)
     return f"{words} / {measured_in}" if measured_in else words
 
 
@@ -86,12 +94,22 @@ def of_adam(heading: str) -> str:
     return name.replace("Tr C", OF_ADAM) + (" / nats" if slash and "nats" in heading else "")
 
 
+def with_error(heading: str, error: str) -> str:
+    """The heading with what a run's errors are called; an expression of the user's stays."""
+    words, bracket, given = heading.partition("[")
+    return words.replace("error", error) + bracket + given
+
+
 def is_fraction(name: str) -> bool:
-    return last_part(name) in FRACTIONS
+    """Whether the numbers of a column are fractions in files, and per cent for people."""
+    return quantity(name) in FRACTIONS
 
 
-def last_part(name: str) -> str:
-    return name.rpartition(".")[2]
+def quantity(name: str) -> str:
+    """What a column is of: its name without what it stands under, and without an expression in
+    brackets, which may hold any dots: flat_fraction of flat_fraction[encoder.weight]."""
+    plain = name.partition("[")[0]
+    return plain.rpartition(".")[2]
 
 
 def _in_words(name: str) -> str:

@@ -102,7 +102,7 @@ def table(
     settings that are the same in every row as a note. `unit`: of the loss; `labels`: what some
     columns are called."""
     flat = [flatten(_joined(row)) for row in rows]
-    named = columns or {name: labels.get(name) or heading(name, unit) for name in _columns(flat)}
+    named = columns or {name: heading(name, unit, labels.get(name, "")) for name in _columns(flat)}
     shown = [name for name in named if _has_values(flat, name)]
     notes = _missing(flat, named)
     if columns is None:
@@ -190,7 +190,8 @@ def _columns(rows: Rows) -> list[str]:
     others: set[str] = set()
     for name in names:
         others |= {name + ending for ending in BESIDE}
-        parents = accumulate(name.split("."), "{}.{}".format)
+        plain = name.partition("[")[0]  # dots in brackets are the user's
+        parents = accumulate(plain.split("."), "{}.{}".format)
         others |= set(parents) - {name}
     return [name for name in names if name not in others]
 
