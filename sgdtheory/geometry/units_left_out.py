@@ -86,7 +86,7 @@ def residual_map(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
         with torch.no_grad():
             outputs = landscape.twice_differentiable_outputs(theta[None], batch)
         outputs.requires_grad_()
-        loss = landscape.loss.losses(outputs, batch.targets).mean()
+        loss = landscape.loss.losses(outputs.clone(), batch.targets).mean()
         (residuals,) = torch.autograd.grad(loss, outputs)
         of_examples = residuals[0].flatten(1)  # [b, K]
         inputs = data.prepared(batch.inputs, theta.dtype)[0].flatten(1)

@@ -8,7 +8,6 @@ neither a trainable parameter nor a statistic of batch norm is a constant, the s
 from collections.abc import Callable
 from copy import copy
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,13 +16,21 @@ from torch.nn.parameter import is_lazy
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.batch_norm import (
-    batch_norms_of,
     batch_statistics_only,
     has_batch_norm,
     with_population_statistics,
 )
 from sgdtheory.landscapes.logits import logits_of
-from sgdtheory.landscapes.module_parts import constants_of, fill, keeping_statistics, refuse_shared
+from sgdtheory.landscapes.module_parts import (
+    constants_of,
+    fill,
+    keeping_statistics,
+    refuse_frozen_batch_norms,
+    refuse_kinds,
+    refuse_overlaps,
+    refuse_rescaled_embeddings,
+    refuse_shared,
+)
 from sgdtheory.landscapes.names import matching, tied_names
 from sgdtheory.landscapes.padding import keep_padding
 from sgdtheory.landscapes.swapped import Swapped
@@ -50,7 +57,8 @@ class ModuleFunction:
     when it is called, so that buffers drawn in a constructor are the same in every process.
     `parameters`: a regular expression; parameters whose names it does not match are constants, as
     are those that do not require a gradient. `entry`: see `logits_of`. `example`: two inputs, for
-    modules that find out their shapes in the first pass.
+    modules that find out their shapes in the first pass. One input is evaluated beside itself where
+    the module gives it alone another shape, as one that ends in `squeeze()` does.
     """
 
     def __init__(
@@ -63,12 +71,12 @@ class ModuleFunction:
     ) -> None:
         self._build = build
         self._entry = entry
-        self._example = example
+        self._example = example if len(example) > 1 else torch.cat([example, example])
         self.device = device
         plain = keeping_statistics(self.fresh(stream(0, "module")))
         module = self.fresh(stream(0, "module"))
         refuse_shared(plain, module)
-        _refuse_frozen_batch_norms(module)
+        refuse_frozen_batch_norms(module)
         batch_statistics_only(module)
         keep_padding(module)
         self.plain = plain.to(device)
@@ -81,9 +89,9 @@ class ModuleFunction:
             names = matching(chosen, parameters, "landscape.parameters", tied_names(plain))
             chosen = {name: chosen[name] for name in names}
         kind = type(plain).__name__
-        _refuse_kinds(chosen, kind)
-        _refuse_overlaps(chosen, kind)
-        _refuse_rescaled_embeddings(plain)
+        refuse_kinds(chosen, kind)
+        refuse_overlaps(chosen, kind)
+        refuse_rescaled_embeddings(plain)
         self.shapes = {name: p.shape for name, p in chosen.items()}
         self.sizes = [p.numel() for p in chosen.values()]
         if not self.sizes:
@@ -93,13 +101,17 @@ class ModuleFunction:
         self._cast: dict[torch.dtype, TensorsByName] = {}
         self._left: dict[nn.Module, list[_Attribute]] = {}
         self._writes_inputs = False
+        self._in_pairs: set[nn.Module] = set()  # that are never given one input alone
         theta = self.vector(self.plain).float()
         weights = self.weights(theta.to(device))
         self._swapped = {module: Swapped(module) for module in (self.module, self.plain)}
         for module in (self.module, self.plain):
             attempt = partial(self._try, module, weights)
             self._left[module], outputs = _left_behind(module, attempt)
-        self.example_outputs = outputs  # of the two inputs at the first random point, [2, …]
+        self.example_outputs = outputs[: len(example)]  # at the first random point, [2, …]
+        for module in (self.module, self.plain):
+            if self._is_other_alone(module, weights):
+                self._in_pairs.add(module)
 
     @property
     def name(self) -> str:
@@ -154,6 +166,18 @@ class ModuleFunction:
         return self._call(self.plain, values, inputs)
 
     def _call(self, module: nn.Module, values: Tensors, inputs: Tensor) -> Tensor:
+        count = len(inputs)
+        inputs = self._never_alone(module, inputs)
+        outputs = self._as_it_is(module, values, inputs)
+        if outputs.shape[:1] != inputs.shape[:1]:
+            raise UserError(
+                f"model: {self.name} gives outputs {list(outputs.shape)} for {len(inputs)} "
+                f"examples; their first axis must be the examples'"
+            )
+        return outputs if len(outputs) == count else outputs[:count]
+
+    def _as_it_is(self, module: nn.Module, values: Tensors, inputs: Tensor) -> Tensor:
+        """What the module gives of inputs [b, …], in the dtype that it computes in."""
         for part, name, before in self._left.get(module, ()):
             if before is _ABSENT:
                 part.__dict__.pop(name, None)
@@ -170,9 +194,29 @@ class ModuleFunction:
             return outputs.to(dtype)
         return outputs
 
+    def _never_alone(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Inputs [b, …]: one beside itself where the module is not to see it alone."""
+        if len(inputs) == 1 and module in self._in_pairs:
+            return torch.cat([inputs, inputs])
+        return inputs
+
+    def _is_other_alone(self, module: nn.Module, weights: Tensors) -> bool:
+        """Whether a module gives one input alone another shape than beside another one, or fails;
+        not where a batch norm sees one value, which it is to say."""
+        inputs = self._example[:1].to(self.device)
+        try:
+            with torch.no_grad(), as_written(torch.float32):
+                outputs = self._as_it_is(module, weights, inputs)
+        except UserError:
+            return False
+        except Exception:  # of whatever kind: it is a stranger's code
+            return module is self.plain or not self.has_batch_norm
+        return outputs.shape != (1, *self.example_outputs.shape[1:])
+
     def outputs_of(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Outputs [b, …] of another module of this architecture for inputs [b, …]."""
-        return logits_of(module(inputs), self._entry)
+        outputs = logits_of(module(self._never_alone(self.plain, inputs)), self._entry)
+        return outputs[: len(inputs)]
 
     def _try(self, module: nn.Module, weights: Tensors) -> Tensor:
         """Outputs [2, …] of one pass over the example, to see what it leaves behind; UserError
@@ -227,57 +271,6 @@ class ModuleFunction:
         values = {**self.weights(theta), **self.constants_in(theta.dtype)}
         fill(module, values)
         return with_population_statistics(module, {}, dict(statistics))
-
-
-def _refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
-    for name, p in named.items():
-        if not p.is_floating_point():
-            kind = str(p.dtype).removeprefix("torch.")
-            raise UserError(
-                f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
-            )
-
-
-def _refuse_overlaps(named: dict[str, nn.Parameter], model: str) -> None:
-    """Raise UserError where two parameters share numbers: moved apart they are another network."""
-    ends: list[tuple[int, int, str]] = []
-    for name, p in named.items():
-        first = p.data_ptr()
-        if not first:  # it has none to share, as on torch's device "meta"
-            continue
-        strides = zip(p.shape, p.stride(), strict=True)
-        length = 1 + sum((size - 1) * stride for size, stride in strides)
-        last = first + length * p.element_size()
-        ends.append((first, last, name))
-    ends.sort()
-    for (_, end, name), (begin, _, other) in pairwise(ends):
-        if begin < end:
-            raise UserError(
-                f"model: parameters {name} and {other} of {model} share their numbers; make them "
-                f"one nn.Parameter, used twice"
-            )
-
-
-def _refuse_rescaled_embeddings(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        is_embedding = isinstance(part, nn.Embedding | nn.EmbeddingBag)
-        if is_embedding and part.max_norm is not None:
-            raise UserError(
-                f"model: {name or 'the embedding'} has max_norm={part.max_norm:g}, which rescales "
-                f"its weights at every pass; this tool descends one function of them: leave it out"
-            )
-
-
-def _refuse_frozen_batch_norms(module: nn.Module) -> None:
-    """Raise UserError where training mode leaves a batch norm in evaluation mode: its statistics
-    would be constants, and here they are each batch's own."""
-    module.train()
-    for name, norm in batch_norms_of(module).items():
-        if not norm.training:
-            raise UserError(
-                f"model: batch norm {name} stays in evaluation mode when the network is trained; "
-                f"have constants of it, as torchvision.ops.FrozenBatchNorm2d has"
-            )
 
 
 def _left_behind(

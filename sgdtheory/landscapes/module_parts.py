@@ -1,6 +1,7 @@
 """What a module computes with: trained parameters, constants, and statistics of batch norm."""
 
 from collections.abc import Collection
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -36,6 +37,57 @@ def refuse_shared(one: nn.Module, other: nn.Module) -> None:
             raise UserError(
                 f"model: {name} of {type(other).__name__} is the same parameter each time that the "
                 f"network is made; make it anew in the function, or give the module itself"
+            )
+
+
+def refuse_kinds(named: dict[str, nn.Parameter], model: str) -> None:
+    for name, p in named.items():
+        if not p.is_floating_point():
+            kind = str(p.dtype).removeprefix("torch.")
+            raise UserError(
+                f"model: parameter {name} of {model} is {kind}; θ is a vector of real numbers"
+            )
+
+
+def refuse_overlaps(named: dict[str, nn.Parameter], model: str) -> None:
+    """Raise UserError where two parameters share numbers: moved apart they are another network."""
+    ends: list[tuple[int, int, str]] = []
+    for name, p in named.items():
+        first = p.data_ptr()
+        if not first:  # it has none to share, as on torch's device "meta"
+            continue
+        strides = zip(p.shape, p.stride(), strict=True)
+        length = 1 + sum((size - 1) * stride for size, stride in strides)
+        last = first + length * p.element_size()
+        ends.append((first, last, name))
+    ends.sort()
+    for (_, end, name), (begin, _, other) in pairwise(ends):
+        if begin < end:
+            raise UserError(
+                f"model: parameters {name} and {other} of {model} share their numbers; make them "
+                f"one nn.Parameter, used twice"
+            )
+
+
+def refuse_rescaled_embeddings(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        is_embedding = isinstance(part, nn.Embedding | nn.EmbeddingBag)
+        if is_embedding and part.max_norm is not None:
+            raise UserError(
+                f"model: {name or 'the embedding'} has max_norm={part.max_norm:g}, which rescales "
+                f"its weights at every pass; this tool descends one function of them: leave it out"
+            )
+
+
+def refuse_frozen_batch_norms(module: nn.Module) -> None:
+    """Raise UserError where training mode leaves a batch norm in evaluation mode: its statistics
+    would be constants, and here they are each batch's own."""
+    module.train()
+    for name, norm in batch_norms_of(module).items():
+        if not norm.training:
+            raise UserError(
+                f"model: batch norm {name} stays in evaluation mode when the network is trained; "
+                f"have constants of it, as torchvision.ops.FrozenBatchNorm2d has"
             )
 
 

@@ -117,7 +117,7 @@ class Network(NetworkObjective):
 
     def _scored_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each example [N], float64, from outputs [N, …] and targets [N, …]."""
-        of_point = outputs.double()[None]
+        of_point = outputs.to(torch.float64, copy=True)[None]  # errors are asked for besides
         return self.loss.losses(of_point, targets[None])[0]
 
     def _outputs_in_chunks(self, theta: Tensor, buffers: TensorsByName, inputs: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.culprit import ROUNDING, refusal, relative_difference, with_others
+from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
@@ -45,11 +46,29 @@ def rows_apart(few: "Network", theta: Tensor) -> float:
     return max(difference, _losses_apart(few, whole, targets))
 
 
+def examples_apart(few: "Network", theta: Tensor) -> None:
+    """UserError where losses and gradients at θ [n] of two examples, each a mini-batch of its own,
+    have another mean than the mini-batch of both; with batch norm they are to."""
+    if few.function.has_batch_norm:
+        return
+    two = torch.arange(2, device=few.device) % few.count
+    of_each = value_and_grad(few, theta.expand(2, -1), few.batch(two[:, None]))
+    of_both = value_and_grad(few, theta[None], few.batch(two[None]))
+    for each, both in zip(of_each, of_both, strict=True):
+        difference = relative_difference(each.mean(0), both[0])
+        if difference > ROUNDING:
+            raise UserError(
+                f"model: two examples of {few.function.name}, each a batch of its own, have "
+                f"another mean than the batch of both (by {difference:.1g}); its code must not "
+                f"ask how many examples there are (squeeze(-1) for squeeze())"
+            )
+
+
 def _batches(images: Tensor) -> Iterator[Tensor]:
     """Batches of the same examples, in another order and of other sizes: their rows."""
     count = len(images)
     yield torch.randperm(count, generator=stream(0, "order")).to(images.device)
-    for size in (2, 3, 7):
+    for size in (1, 2, 3, 7):
         yield torch.arange(count, device=images.device)[-size:]
     if TIMES * images.numel() <= MANY:
         yield torch.arange(count, device=images.device).repeat(TIMES)

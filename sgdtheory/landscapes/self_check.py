@@ -17,7 +17,7 @@ from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_di
 from sgdtheory.landscapes.magnitudes import refuse_large_inputs, without_slope
 from sgdtheory.landscapes.module_parts import constants_of
 from sgdtheory.landscapes.precision import apart_in_training
-from sgdtheory.landscapes.rows_apart import rows_apart
+from sgdtheory.landscapes.rows_apart import examples_apart, rows_apart
 from sgdtheory.landscapes.slopes_apart import singles_apart, slopes_apart
 from sgdtheory.landscapes.written import as_written
 from sgdtheory.protocol import TensorsByName, by_autograd, value_and_grad
@@ -43,8 +43,8 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     numbers, changes its buffers or sees other rows of a batch, and no loss does; on one part of the
     data the loss that is descended is the loss that is scored; `model_at` gives what was scored;
     the outputs are finite logits; the gradient is finite and the derivative of the loss, in float32
-    too, and products are the derivatives of the gradient; several points at once are what each is
-    alone, and a gradient that is written down is autograd's.
+    too, and products are the derivatives of the gradient; several points at once, and examples in a
+    batch, are what each is alone, and a gradient that is written down is autograd's.
     """
     few = landscape.scored_on(EXAMPLES)
     cloud = few.init(2, stream(0, "check")).double()
@@ -63,6 +63,7 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
         by_hand = _by_hand_apart(few, cloud)
         batch = few.first_batch(NORMED if few.function.has_batch_norm else FEW)
         products = slopes_apart(few, cloud[0], batch)
+        examples_apart(few, cloud[0])
         singles_apart(few, cloud[0])
         mixed = apart_in_training(few, cloud[:1].float())
     except UserError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Self
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import Importable, Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError, in_a_line
-from sgdtheory.losses.loss import lowest_of_constants
+from sgdtheory.losses.loss import lowest_of_constants, refuse_broadcast
 from sgdtheory.losses.mse import name_of_errors, unexplained, variance_of
 from sgdtheory.losses.recast import LossFunction, recast
 
@@ -40,17 +41,15 @@ class Custom:
     def adapted_to(self, outputs: Tensor, data: Examples) -> Self:
         """The loss for these data; UserError where the function does not give a number for each
         example of outputs [b, …]."""
-        own = getattr(self.factory, "__qualname__", "it")
-        name = f"{self.factory.__module__}:{own}"
+        name = _name_of(self.factory)
+        if isinstance(self.factory, type):
+            made = f"{self.factory.__name__}(…)"
+            raise UserError(f"{name}: a class is no loss; give what it makes, {made}")
         targets = data.train_targets[: len(outputs)]
         losses = self._tried(outputs, targets, name)
         self._tried(outputs.double(), targets, name)
         if not isinstance(losses, Tensor) or losses.shape != outputs.shape[:1]:
-            given = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-            raise UserError(
-                f"landscape.loss_factory={name}: gives {given} for {len(outputs)} examples; it "
-                f"must give the loss of each, [{len(outputs)}]"
-            )
+            raise UserError(f"{name}: {_misfit(losses, len(outputs))}")
         adapted = copy(self)
         if not data.has_classes:
             object.__setattr__(adapted, "variance", variance_of(data.train_targets))
@@ -58,11 +57,14 @@ class Custom:
         return adapted
 
     def _tried(self, outputs: Tensor, targets: Tensor, name: str) -> object:
-        """What the function gives of outputs and targets [b, …]; UserError where it fails."""
-        if targets.is_floating_point():
-            targets = targets.to(outputs.dtype)
+        """What the function gives of outputs and targets [b, …]; UserError where it fails, or its
+        gradient does."""
+        leaf = outputs.detach().requires_grad_(outputs.is_floating_point())
         try:
-            return self._function(outputs.dtype)(outputs, targets)
+            with torch.enable_grad():
+                losses = self._given(leaf, targets)
+                if isinstance(losses, Tensor) and losses.requires_grad:
+                    torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
         except Exception as fault:
             in_double = outputs.dtype == torch.float64
             kind = ""
@@ -71,18 +73,33 @@ class Custom:
                 kind = " in float64"
                 hint = "; take its own tensors `.to(outputs)`"
             raise UserError(
-                f"landscape.loss_factory={name}: fails on outputs {list(outputs.shape)}{kind} and "
+                f"{name}: fails on outputs {list(outputs.shape)}{kind} and "
                 f"targets {list(targets.shape)} ({in_a_line(fault, 100)}){hint}"
             ) from fault
+        return losses.detach() if isinstance(losses, Tensor) else losses
 
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
-        points, examples = outputs.shape[:2]
-        targets = targets.expand(points, *targets.shape[1:])
+    def _given(self, outputs: Tensor, targets: Tensor) -> object:
+        """What the function gives of outputs and targets [b, …]: of copies, which it may write
+        over; of one example beside itself, whose axis a `squeeze()` in it would take."""
         if targets.is_floating_point():
             targets = targets.to(outputs.dtype)
         function = self._function(outputs.dtype)
-        losses = function(outputs.flatten(0, 1), targets.flatten(0, 1))
+        if len(outputs) > 1:
+            return function(outputs.clone(), targets.clone())
+        losses = function(torch.cat([outputs, outputs]), torch.cat([targets, targets]))
+        if isinstance(losses, Tensor) and losses.shape[:1] == (2,):
+            return losses[:1]
+        return losses
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each example [P, b] from outputs [P, b, …] and targets [P or 1, b, …]."""
+        refuse_broadcast(outputs, targets)
+        points, examples = outputs.shape[:2]
+        targets = targets.expand(points, *targets.shape[1:])
+        losses = self._given(outputs.flatten(0, 1), targets.flatten(0, 1))
+        if not isinstance(losses, Tensor) or losses.shape != (points * examples,):
+            misfit = _misfit(losses, points * examples)
+            raise UserError(f"{_name_of(self.factory)}: {misfit}")
         return losses.view(points, examples)
 
     def _function(self, dtype: torch.dtype) -> LossFunction:
@@ -107,3 +124,27 @@ class Custom:
     def of_constant(self, targets: Tensor, outputs: int) -> float:
         """The lowest mean over targets [N, …] that is found from outputs of 0."""
         return lowest_of_constants(self.losses, targets.cpu(), self.shape)
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    """A loss as it was given: by its module and name, or by the class that it is one of."""
+    if isinstance(function, partial):
+        return _name_of(function.func)
+    own = getattr(function, "__qualname__", None)
+    if own is None:
+        return f"landscape.loss={type(function).__name__}(…)"
+    return f"landscape.loss_factory={function.__module__}:{own}"
+
+
+def _misfit(losses: object, count: int) -> str:
+    """What is wrong with the losses of `count` examples, and what to do."""
+    hint = ""
+    if isinstance(losses, Tensor):
+        given = str(list(losses.shape))
+        if not losses.ndim:
+            hint = ', no mean over them: say reduction="none"'
+        elif len(losses) == count:
+            hint = ", the mean over its numbers"
+    else:
+        given = type(losses).__name__
+    return f"gives {given} for {count} examples; it must give the loss of each, [{count}]{hint}"

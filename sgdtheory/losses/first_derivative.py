@@ -62,4 +62,5 @@ def _of_squares(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_autograd(loss: Loss, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    return by_autograd(lambda leaf: loss.losses(leaf.mT, targets).mean(1), outputs)
+    # a copy, for a leaf cannot be written over by a loss that works in place
+    return by_autograd(lambda leaf: loss.losses(leaf.mT.clone(), targets).mean(1), outputs)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import Shape
 from sgdtheory.data.examples import Examples
+from sgdtheory.errors import UserError
 
 
 @runtime_checkable
@@ -70,6 +71,17 @@ def lowest_of(loss: Loss, targets: Tensor, outputs: int) -> float | None:
         if "losses" in vars(kind):
             return None
     return None
+
+
+def refuse_broadcast(outputs: Tensor, targets: Tensor) -> None:
+    """Raise UserError where outputs [P, b, …] and targets [P or 1, b, …] are of other examples, or
+    of other points: one would be broadcast over the other."""
+    points, examples = targets.shape[:2]
+    if outputs.shape[1:2] != (examples,) or points not in (1, len(outputs)):
+        raise UserError(
+            f"model: gives outputs {list(outputs.shape[1:])} for {examples} examples; their first "
+            f"axis must be the examples' (squeeze(-1) for squeeze())"
+        )
 
 
 def per_example(values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.losses.cross_entropy import frequencies
-from sgdtheory.losses.loss import are_alike, per_example
+from sgdtheory.losses.loss import are_alike, per_example, refuse_broadcast
 
 UNEXPLAINED = "1 − R²"  # the share of a variance that is left unexplained
 
@@ -72,6 +72,7 @@ class MSE:
 def beside(outputs: Tensor, targets: Tensor) -> Tensor:
     """Targets [P or 1, b, …] in the shape [P or 1, b, …] and dtype of outputs [P, b, …]; a class is
     its one-hot vector."""
+    refuse_broadcast(outputs, targets)
     if not targets.is_floating_point():
         targets = F.one_hot(targets, outputs.shape[-1])
     shape = (*targets.shape[:2], *outputs.shape[2:])

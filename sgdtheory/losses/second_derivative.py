@@ -62,7 +62,7 @@ def _shares_of_places(targets: Tensor) -> Tensor:
 def _by_autograd(loss: Loss, outputs: Tensor, targets: Tensor, tangents: Tensor) -> Tensor:
     leaf = outputs.detach().requires_grad_()
     with torch.enable_grad():
-        total = loss.losses(leaf, targets).sum()
+        total = loss.losses(leaf.clone(), targets).sum()  # a leaf cannot be written over
         (gradients,) = torch.autograd.grad(total, leaf, create_graph=True)
         if not gradients.requires_grad:  # a loss that is linear in the outputs
             return torch.zeros_like(outputs)

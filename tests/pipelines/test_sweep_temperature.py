@@ -177,7 +177,9 @@ def test_a_loss_without_a_minimum_is_told_before_its_cells(
     )  # fmt: skip
     assert said.code == 2 and "has no minimum here: the loss falls to 0" in said.err
     told = sgdtheory("status").out
-    assert "can be told apart" in told and "--retry-failed" not in told + said.err  # it would be in vain
+    assert (
+        "can be told apart" in told and "--retry-failed" not in told + said.err
+    )  # it would be in vain
     assert not list(tmp_path.glob("runs/units/cell-*"))
 
 
