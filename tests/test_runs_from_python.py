@@ -52,7 +52,7 @@ DRAWS = stream(0, "from python")
 X, Y = torch.randn(60, 5, generator=DRAWS), torch.arange(60) % 3
 SPLIT, TEST = (X[:45], Y[:45]), (X[45:], Y[45:])
 QUICK = ["autoneb.steps=4", "autoneb.last_steps=4", "baselines.gradients=4", "baselines.dense=3"]
-SWEEP = ["sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "sgd.steps=100", "replicas=4"]
+SWEEP = ["sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "sgd.steps=3000", "replicas=4"]
 SWEEP += ["precision=0.5", "executor.workers=1"]
 
 
