@@ -86,9 +86,8 @@ def _is_same(landscape: Json | None, other: Json | None, known: object) -> bool:
     """Whether a landscape is another one, or has the digest that is known."""
     if landscape is None:
         return False
-    if other is None:
-        return digest_of_landscape(landscape) == known
-    return without_rate(landscape) == without_rate(other)
+    is_known = known is not None and digest_of_landscape(landscape) == known
+    return is_known or without_rate(landscape) == without_rate(other)
 
 
 def _value(config: "DictConfig", key: str) -> object:
