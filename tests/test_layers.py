@@ -47,7 +47,9 @@ HYDRA = {
     f"commandline.{name}"
     for name in (
         "composer",
+        "conflicts",
         "earlier",
+        "named_points",
         "start",
         "front",
         "hydra_app",

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgdtheory.commandline.conflicts import SOURCES, agreed, differences
 from sgdtheory.commandline.minima_runs import (
     MINIMA,
-    RATE,
     Identity,
     Read,
     check_file,
@@ -15,8 +15,10 @@ from sgdtheory.commandline.minima_runs import (
     newest_run,
     without_rate,
 )
+from sgdtheory.commandline.named_points import Named, named_points
+from sgdtheory.commandline.stored import Unnamed
 from sgdtheory.errors import UserError
-from sgdtheory.pipelines.checkpoints.files import file_in, places
+from sgdtheory.pipelines.checkpoints.files import places
 from sgdtheory.pipelines.checkpoints.reading import names_in
 from sgdtheory.pipelines.minima_file import STARTS
 from sgdtheory.report.stdio import pasted
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ADAMS = ("sgdtheory.optim.adam.Adam", "sgdtheory.optim.adamw.AdamW")
-SOURCES = ("landscape", "model", "data", "loss")  # root keys that come with an earlier run
 
 
 def adopt(
@@ -38,25 +39,52 @@ def adopt(
     newest: bool,
 ) -> tuple[str, ...]:
     """Resolve `minima` of a configuration, in place: runs, files, folders, globs, or null where
-    there is a fitting run, become the files that hold points; where a run is among them, the
-    landscape becomes the run's. Gives what is to be said of a choice that nobody made.
+    there is a fitting run, become the files that hold points; where a run or a file of one is
+    among them, the landscape becomes the run's. Gives what is to be said of a choice that nobody
+    made.
 
     `newest`: whether null may mean the newest train run; a sweep finds its own minimum instead.
-    `touched`: keys that the command line sets; where such a landscape is not the run's, that is a
-    UserError. A learning rate is no part of a landscape: `landscape.learning_rate` may be another
-    one than the run's.
+    `touched`: keys that the command line sets; what conflicts with the run's landscape is a
+    UserError. A configuration of an earlier run, which names files of runs by itself, keeps its
+    own landscape, which must be theirs. A learning rate is no part of a landscape:
+    `landscape.learning_rate` may be another one than the run's.
     """
     keys = set(touched)
     if config.get("minima") is None:
         return _adopt_newest(config, keys, read, identity) if newest else ()
-    paths = [path for word in _words(config.minima) for path in places(word)]
-    runs = [path for path in paths if (path / "manifest.json").exists()]
-    notes = adopt_runs(config, runs, keys, read, identity) if runs else ()
-    if config.get("at") is not None and runs:
-        config.minima = [str(file) for run in runs for file in _paths_of(run)]
-    else:
-        config.minima = [str(_minima_of(path) if path in runs else _file(path)) for path in paths]
+    named = [named_points(path) for word in _words(config.minima) for path in places(word)]
+    is_typed = "minima" in keys
+    runs = [one.run for one in named if one.run is not None and (is_typed or one.is_run)]
+    notes: tuple[str, ...] = ()
+    try:
+        if runs:
+            notes = adopt_runs(config, list(dict.fromkeys(runs)), keys, read, identity)
+    except Unnamed as fault:
+        raise UserError(
+            f"{fault}; a copy of its {MINIMA} elsewhere is read on the landscape that is given"
+        ) from None
+    for one in named:
+        if one.run not in runs:
+            one.demand_landscape(config, read, identity)
+    files = []
+    for one in named:
+        files += _files_of(one, is_typed, on_paths=config.get("at") is not None)
+    config.minima = [str(file) for file in files]
     return notes
+
+
+def _files_of(one: Named, is_typed: bool, on_paths: bool) -> list[Path]:
+    """The files that are read of what was named; those of runs must be as they were written."""
+    if one.run is None:
+        return [one.path]
+    if one.is_run and on_paths:
+        return _paths_of(one.run)
+    if one.is_run or (is_typed and one.path.name == MINIMA):
+        return [_minima_of(one.run)]
+    if is_typed:
+        name = one.path.absolute().relative_to(one.run.absolute()).as_posix()
+        check_file(one.run, status_of(one.run)[1].get("files", {}), name)
+    return [one.path]
 
 
 def _words(given: object) -> list[str]:
@@ -80,7 +108,8 @@ def _adopt_newest(
     landscape = without_rate(identity(config))
     run, notes = newest_run(Path(str(config.run.root)), read, landscape, identity)
     if run is not None:
-        notes = (*notes, *_take(config, config_of(run, read), touched))
+        theirs, _ = agreed(config, config_of(run, read), touched, identity)
+        notes = (*notes, *_take(config, theirs, touched))
         config.minima = [str(_minima_of(run))]
     return notes
 
@@ -109,22 +138,23 @@ def adopt_runs(
     """The landscape of runs, which must be one and the same, and that of the command line where it
     sets one; gives what is to be said of runs whose landscape has changed since. `by`: the key
     that names them."""
-    theirs = config_of(_finished(runs[0], by), read)
-    others = touched - {f"landscape.{RATE}"}
-    words = sorted({key.split(".")[0] for key in others} & set(SOURCES))
-    if words and without_rate(identity(config)) != without_rate(identity(theirs)):
+    first = runs[0]
+    theirs = config_of(_finished(first, by), read)
+    landscape = identity(theirs)
+    own, conflicts = agreed(config, theirs, touched, identity, status_of(first)[1].get("landscape"))
+    if conflicts:
         raise UserError(
-            f"{', '.join(words)}: another landscape than that of {by}={runs[0]}; leave it "
+            f"{', '.join(conflicts)}: another landscape than that of {by}={first}; leave it "
             f"out, or train one"
         )
     for run in runs[1:]:
-        if without_rate(identity(config_of(_finished(run, by), read))) != without_rate(
-            identity(theirs)
-        ):
+        other = identity(config_of(_finished(run, by), read))
+        if without_rate(other) != without_rate(landscape):
             raise UserError(
-                f"{by}: {run} is of another landscape than {runs[0]}; take them one at a time"
+                f"{by}: {run} is of another landscape than {first} "
+                f"({differences(other, landscape)}); take them one at a time"
             )
-    notes = list(_take(config, theirs, touched))
+    notes = list(_take(config, own, touched))
     for run in runs:
         if has_changed(status_of(run)[1], identity(config_of(run, read))):
             notes.append(
@@ -136,12 +166,9 @@ def adopt_runs(
 
 def _take(config: "DictConfig", theirs: "DictConfig", touched: set[str]) -> tuple[str, ...]:
     """Have the landscape of another configuration, and its optimiser; gives what is to be said."""
-    rate = config.landscape[RATE] if f"landscape.{RATE}" in touched else None
     for key in SOURCES:
         if key in theirs:
             config[key] = theirs[key]
-    if rate is not None:
-        config.landscape[RATE] = rate
     is_set = any(key.split(".")[0] == "sgd" for key in touched)
     if "autoneb" in config and not is_set:
         return _descend_alike(config, theirs)
@@ -167,10 +194,6 @@ def _minima_of(run: Path) -> Path:
     check_file(run, manifest.get("files", {}))
     demand_as_written(run, ("results.json",), manifest)  # its errors are going to be told
     return run / MINIMA
-
-
-def _file(path: Path) -> Path:
-    return file_in(path) if path.is_dir() else path
 
 
 def _paths_of(run: Path) -> list[Path]:

@@ -53,6 +53,10 @@ class DistinctPoints:
     def demand_pairs(self, asked: Pairs) -> None:
         """Raise UserError where there are no two points to join, or a pair that was asked for is
         not there."""
+        if not asked:
+            raise UserError(
+                "pairs=[]: an empty list names no pair; give pairs such as [[0,1]], tree or all"
+            )
         given = len(self.points)
         count = len(self.kept)
         if given > 1 and count < 2:

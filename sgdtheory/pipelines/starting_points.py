@@ -110,14 +110,23 @@ def _stated(landscape: Landscape) -> Given:
 
 
 def given_on_paths(landscape: Landscape, paths: tuple[Path, ...], at: tuple[float, ...]) -> Given:
-    """Points at fractions `at` of the length of every path in files of a connect run, path by
-    path."""
-    files = [_read_on_path(path, landscape, at) for path in paths]
-    return _together(landscape, files)
+    """Points at fractions `at` of the length of every path in files of a connect run, path by path;
+    equal ones are taken once, where they are first."""
+    seen: set[str] = set()
+    files = [_read_on_path(path, landscape, at, seen) for path in paths]
+    together = _together(landscape, files)
+    repeated = len(at) * len(paths) - len(seen)
+    if not repeated:
+        return together
+    line = (
+        f"at: {repeated} of {len(at) * len(paths)} points are others again, which are taken once "
+        f"(a fraction named twice, or an end that paths share)"
+    )
+    return together._replace(said=[*together.said, line])
 
 
-def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _File:
-    """Points of one path."""
+def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...], seen: set[str]) -> _File:
+    """Points of one path but those whose digests were seen, to which theirs are added."""
     content = opened(file)
     pivots = _tensor_of(content, "path")
     if pivots is None or pivots.ndim != 2 or pivots.shape[1] != landscape.dim:
@@ -125,11 +134,17 @@ def _read_on_path(file: Path, landscape: Landscape, at: tuple[float, ...]) -> _F
             f"{file} holds no path of this landscape; at= needs minima=RUN, a connect run"
         )
     cloud = points_at(pivots, torch.tensor(at, dtype=torch.float64))
-    positions = ", ".join(f"{t:g}" for t in at)
-    said = f"points at {positions} of its length"
+    new = []
+    for i, theta in enumerate(cloud):
+        digest = digest_of(theta)
+        if digest not in seen:
+            new.append(i)
+            seen.add(digest)
+    positions = ", ".join(f"{at[i]:g}" for i in new)
+    said = f"points at {positions} of its length" if new else "its points are those of other paths"
     constants = constants_beside(content, landscape, str(file))
-    no_statistics: list[TensorsByName | None] = [None] * len(cloud)
-    return _File(file, cloud, constants, no_statistics, said)
+    no_statistics: list[TensorsByName | None] = [None] * len(new)
+    return _File(file, cloud[new], constants, no_statistics, said)
 
 
 def _together(landscape: Landscape, files: list[_File]) -> Given:
@@ -250,7 +265,7 @@ def _source(file: _File, i: int) -> str:
         if len(file.cloud) == 1:
             return f"{path}: {file.said}"
         return f"{path}: point {i}"
-    folder = path.parent
+    folder = path.parent.absolute()
     run = f"{folder.parent.name}/{folder.name}"
     if path.name == "minima.safetensors":
         return f"{run}: minimum {i}"
