@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from sgdtheory.landscapes.network import Network
     from sgdtheory.losses.loss import Loss
     from sgdtheory.losses.named import LossName
-    from sgdtheory.notebook.joined import Joined, Point
+    from sgdtheory.notebook.joined import Joined
     from sgdtheory.notebook.loaded_run import LoadedRun
+    from sgdtheory.notebook.numbers import Numbers
     from sgdtheory.notebook.own_landscape import Own, Split
+    from sgdtheory.notebook.points import Point
     from sgdtheory.notebook.swept import Swept
     from sgdtheory.protocol import Landscape
 
@@ -55,7 +57,7 @@ def landscape(
     [N, …], targets [N, …]) as tensors or arrays, or a Dataset of such pairs; integer targets are
     classes, floating ones numbers. `loss`: by name, or a function (outputs, targets) → [b].
     `parameters`: a regular expression of names; the others are constants. `entry`: which one of
-    what the module returns.
+    what the module returns. `device`: cpu, cuda, cuda:1, or auto.
 
     >>> import torch
     >>> inputs, targets = torch.randn(60, 4), torch.arange(60) % 3
@@ -74,7 +76,7 @@ def connect(
     landscape: "Landscape",
     a: "Point",
     b: "Point",
-    words: "Sequence[str]" = (),
+    words: "str | Sequence[str]" = (),
     run: "str | Path | None" = None,
     quiet: bool | None = None,
 ) -> "Joined":
@@ -83,9 +85,10 @@ def connect(
 
     `landscape`: of `sgdtheory.landscape`, or any class with `dim`, `init`, `sample` and `losses`.
     The points are vectors [n], of networks modules or state dicts too. `words`: overrides as
-    `sgdtheory connect` takes them, such as "seed=1". `run`: a directory that is left behind, and
-    where what is done already stays; None: nothing is written. `quiet` None: progress is told at a
-    terminal and in a notebook.
+    `sgdtheory connect` takes them, such as "seed=1", which say how it is done; on what is said by
+    the landscape and the points. `run`: a directory that is left behind, and where what is done
+    already stays; None: nothing is written. `quiet` None: progress is told at a terminal and in a
+    notebook.
     """
     from sgdtheory.notebook.joined import joined
 
@@ -95,18 +98,18 @@ def connect(
 def sweep_temperature(
     landscape: "Landscape",
     minimum: "Point",
-    learning_rates: "Sequence[float] | None" = None,
-    batch_sizes: "Sequence[int] | None" = None,
-    words: "Sequence[str]" = (),
+    learning_rates: "Numbers | None" = None,
+    batch_sizes: "Numbers | None" = None,
+    words: "str | Sequence[str]" = (),
     run: "str | Path | None" = None,
     quiet: bool | None = None,
 ) -> "Swept":
     """The temperature of SGD's noise around the minimum below a point, against η/2b(1−μ) (Chaudhari
     & Soatto 2018, 1710.11029): `.table`, `.fit`, `.plot()`.
 
-    None: rates and batch sizes are those of the command, 16 cells of minutes each on a network of
-    one's own; "precision=0.1" and "replicas=16" among the `words` make it quick. `words`, `run`,
-    `quiet`: as in `connect`. All is done in this process.
+    Rates and batch sizes are numbers, one alone or any sequence. None: those of the command, 16
+    cells of minutes each on a network of one's own; "precision=0.1" and "replicas=16" among the
+    `words` make it quick. `words`, `run`, `quiet`: as in `connect`. All is done in this process.
     """
     from sgdtheory.notebook.swept import swept
 
@@ -115,21 +118,22 @@ def sweep_temperature(
 
 def diagnose(
     landscape: "Landscape",
-    points: "Tensor | Sequence[Point]",
-    diagnostics: "Sequence[str]" = (),
-    words: "Sequence[str]" = (),
+    points: "Point | Sequence[Point]",
+    diagnostics: "str | Sequence[str]" = (),
+    words: "str | Sequence[str]" = (),
     run: "str | Path | None" = None,
     quiet: bool | None = None,
 ) -> "DataFrame":
     """A row for each point, vectors [P, n], modules or state dicts: scores, gradient norm, and the
-    columns of diagnostics such as spectrum, noise and sharpness. `words`, `run`: as in `connect`.
+    columns of diagnostics such as spectrum, noise and sharpness. One point, or one diagnostic, may
+    stand alone. `words`, `run`: as in `connect`.
     """
     from sgdtheory.notebook.diagnosed import diagnosed
 
     return diagnosed(landscape, points, diagnostics, words, run, quiet)
 
 
-def load(run: "str | Path", trust: "Sequence[str]" = (), device: str = "auto") -> "LoadedRun":
+def load(run: "str | Path", trust: "str | Sequence[str]" = (), device: str = "auto") -> "LoadedRun":
     """A finished run: `.landscape`, `.minima` [P, n], `.paths`, `.results`, `.config`.
 
     Raises UserError when `run` is no finished run, or when its configuration names a package that
@@ -139,7 +143,8 @@ def load(run: "str | Path", trust: "Sequence[str]" = (), device: str = "auto") -
 
     from sgdtheory.notebook.loaded_run import load_run
 
-    return load_run(Path(run), tuple(trust), device)
+    packages = (trust,) if isinstance(trust, str) else tuple(trust)
+    return load_run(Path(run), packages, device)
 
 
 def table(runs: "str | Path | Sequence[str | Path]") -> "DataFrame":

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, prune, weight_norm
 import sgdtheory
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.network import Network
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.rng import stream
 
 DRAWS = stream(0, "given modules")

@@ -16,7 +16,10 @@ EXEMPTED = {
     ("entry", "cli"),
     *(
         ("", f"notebook.{name}")
-        for name in ("diagnosed", "joined", "loaded_run", "many_runs", "own_landscape", "swept")
+        for name in (
+            *("diagnosed", "joined", "loaded_run", "many_runs", "own_landscape", "swept"),
+            *("numbers", "points"),  # whose types are named
+        )
     ),
 }
 # what may stand outside of a room: what all rooms use, and the front doors

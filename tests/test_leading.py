@@ -15,7 +15,7 @@ from sgdtheory.geometry import leading
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.leading import LOOKING, leading_eigenpairs
 from sgdtheory.geometry.spectral_density import density
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.protocol import Landscape
 from sgdtheory.rng import stream
 

@@ -173,7 +173,7 @@ def test_a_temperature_is_measured(own: Network, ends: tuple[nn.Module, nn.Modul
         ),
         (lambda own: sgdtheory.landscape(net, SPLIT, loss="crossentropy"), "'cross_entropy'"),
         (lambda own: sgdtheory.landscape(net, SPLIT, weight_decay=-0.1), "not negative"),
-        (lambda own: sgdtheory.landscape(net, SPLIT, weight_decay=float("nan")), "not negative"),
+        (lambda own: sgdtheory.landscape(net, SPLIT, weight_decay=float("nan")), "no number"),
         (lambda own: sgdtheory.landscape(net, (X, X[:, 0])), "use landscape.loss=mse"),
         (lambda own: sgdtheory.connect(own, torch.zeros(3), torch.zeros(3)), "a point of this"),
         (

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -53,7 +53,8 @@ X, Y = torch.randn(60, 5, generator=DRAWS), torch.arange(60) % 3
 SPLIT, TEST = (X[:45], Y[:45]), (X[45:], Y[45:])
 QUICK = ["autoneb.steps=4", "autoneb.last_steps=4", "baselines.gradients=4", "baselines.dense=3"]
 SWEEP = ["sweep.learning_rate=[0.1]", "sweep.batch_size=[8]", "sgd.steps=3000", "replicas=4"]
-SWEEP += ["precision=0.5", "executor.workers=1"]
+SWEEP += ["precision=0.5"]
+ALONE = ["executor.workers=1"]
 
 
 @pytest.fixture
@@ -68,8 +69,12 @@ def mine(
     del sys.modules["mynets"]
 
 
+def ends_of(landscape: Network) -> torch.Tensor:
+    return landscape.init(2, stream(0, "ends"))
+
+
 def joined(landscape: Network, run: Path) -> None:
-    ends = landscape.init(2, stream(0, "ends"))
+    ends = ends_of(landscape)
     package.connect(landscape, ends[0], ends[1], QUICK, run=run)
 
 
@@ -77,8 +82,8 @@ def test_commands_go_on_from_it(sgdtheory: Command, mine: ModuleType, tmp_path: 
     own = package.landscape(mine.net, SPLIT, TEST, weight_decay=0.3)
     run = Path("runs/own")
     joined(own, run)
-    ends = own.init(2, stream(0, "ends"))
-    loaded = package.load(run, trust=["mynets"])
+    ends = ends_of(own)
+    loaded = package.load(run, trust="mynets")
     assert torch.equal(loaded.minima, ends)
     assert torch.equal(loaded.landscape.losses(ends), own.losses(ends))
     precise = ends.double()  # in float32 the last bit depends on where in memory examples lie
@@ -98,6 +103,40 @@ def test_commands_go_on_from_it(sgdtheory: Command, mine: ModuleType, tmp_path: 
     assert edges == json.loads((run / "results.json").read_text(encoding="utf-8"))["edges"]
 
 
+CALLS: dict[str, Callable[[Network, Path], object]] = {
+    "connect": joined,
+    "sweep-temperature": lambda own, run: package.sweep_temperature(
+        own, ends_of(own)[0], [0.1], [8], [*SWEEP[2:], "estimator=[excess_loss]"], run=run
+    ),
+    "diagnose": lambda own, run: package.diagnose(
+        own, ends_of(own), ["noise", "sharpness"], run=run
+    ),
+}
+
+
+def without_seconds(run: Path) -> dict[str, object]:
+    results: dict[str, object] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return {key: value for key, value in results.items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_a_command_from_its_file_gives_the_same_bits(
+    sgdtheory: Command, mine: ModuleType, tmp_path: Path, command: str
+) -> None:
+    own = package.landscape(mine.net, SPLIT, TEST, weight_decay=0.3)
+    CALLS[command](own, Path("first/own"))
+    moved = shutil.move(tmp_path / "first", tmp_path / "moved") / "own"
+    said = sgdtheory(command, "--from", str(moved / "config.yaml"), "--trust", "mynets", *ALONE)
+    assert said.code == 0, said.err
+    (found,) = tmp_path.glob(f"runs/{command}/*/results.json")
+    assert without_seconds(found.parent) == without_seconds(moved)
+    paths = [path.relative_to(moved) for path in moved.glob("**/*.safetensors")]
+    kept = [path for path in paths if path.parts[0] in ("minima.safetensors", "paths")]
+    assert kept
+    for path in kept:
+        assert (found.parent / path).read_bytes() == (moved / path).read_bytes()
+
+
 @pytest.mark.slow
 def test_a_temperature_is_swept_from_it(
     sgdtheory: Command, mine: ModuleType, tmp_path: Path
@@ -105,7 +144,7 @@ def test_a_temperature_is_swept_from_it(
     centres = 4 * torch.eye(3, 5)[Y[:45]]  # three classes apart: a minimum that is no zero
     own = package.landscape(mine.net, (X[:45] + centres, Y[:45]), weight_decay=0.03)
     package.diagnose(own, own.init(1, stream(0, "start")), run="runs/own")
-    swept = sgdtheory("sweep-temperature", "minima=runs/own", *SWEEP, "--trust", "mynets")
+    swept = sgdtheory("sweep-temperature", "minima=runs/own", *SWEEP, *ALONE, "--trust", "mynets")
     assert swept.code == 0, swept.err
     (results,) = tmp_path.glob("runs/sweep-temperature/*/results.json")
     (cell,) = json.loads(results.read_text(encoding="utf-8"))["cells"]
@@ -181,6 +220,7 @@ def test_what_cannot_be_said_says_why(
     run = tmp_path / "runs" / "own"
     package.diagnose(own, own.init(2, stream(0, "ends")), run=run)
     assert not (run / "examples.safetensors").exists()
+    assert not (run / "given_points.safetensors").exists()
     for words in (["connect"], ["sweep-temperature", *SWEEP]):
         said = sgdtheory(*words, f"minima={run}", "--trust", "mynets")
         assert said.code == 2 and len(said.err.splitlines()) == 1, said

@@ -12,6 +12,7 @@ from sgdtheory.commandline.complaints import faults_of, first_line
 from sgdtheory.commandline.composer import COMPOSITION, ConfigComposer, groups, trust_packages
 from sgdtheory.commandline.flags import flags_first, value_of
 from sgdtheory.commandline.hydra_app import run_hydra
+from sgdtheory.commandline.minima_runs import own_files
 from sgdtheory.commandline.schema import refuse
 from sgdtheory.commandline.shown import commented
 from sgdtheory.commandline.stored import kept_yaml, read_whole, usual_settings
@@ -171,6 +172,7 @@ def _primary(
         raise UserError("--from and experiment= are two starting points; give one of them")
     whole = read_whole(from_file)
     raw = science_of(whole, str(from_file))
+    own_files(raw, from_file.parent)
     if is_anothers(command, str(raw["_target_"]), own=True):
         raise UserError(
             f"{from_file} belongs to another command ({raw['_target_']}), not to {command}"

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdtheory.commandline.composer import trust_packages
 from sgdtheory.commandline.earlier import own_points
-from sgdtheory.commandline.minima_runs import own_examples
+from sgdtheory.commandline.minima_runs import own_files
 from sgdtheory.commandline.start import own_start
 from sgdtheory.commandline.stored import read_whole, usual_settings
 from sgdtheory.commandline.strangers import science_of
@@ -52,7 +52,7 @@ def load(path: Path, trust: tuple[str, ...] = (), device: str = "auto") -> tuple
     )
     root = whole["run"].get("root") if isinstance(whole.get("run"), dict) else None
     _placed(cfg, path, manifest, Path(str(root or "runs")))
-    own_examples(cfg, path)
+    own_files(cfg, path)
     own_points(cfg, path, manifest)
     own_start(cfg, path, manifest)
     try:

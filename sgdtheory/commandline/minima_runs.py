@@ -2,10 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.report.stdio import paste
@@ -13,7 +13,7 @@ from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.digests import digest
 from sgdtheory.runs.foreign import held
 from sgdtheory.runs.plain import Facts, Json
-from sgdtheory.runs.run import EXAMPLES, results_of, runs_under, status_of
+from sgdtheory.runs.run import EXAMPLES, GIVEN_POINTS, results_of, runs_under, status_of
 from sgdtheory.statistics.numbers import duration, in_short
 from sgdtheory.statistics.rows import error_of
 
@@ -41,16 +41,24 @@ def config_of(run: Path, read: Read) -> "DictConfig":
         config = read(held(run, "config.yaml"))
     except FileNotFoundError:
         raise UserError(f"{run} has no config.yaml: put it back") from None
-    own_examples(config, run)
+    own_files(config, run)
     return config
 
 
-def own_examples(config: "DictConfig", run: Path) -> None:
-    """Have the configuration of a run from Python find its data in the run, wherever that is."""
+def own_files(config: MutableMapping[Any, Any], run: Path) -> None:
+    """Have the configuration of a run from Python find its data and the points that it was given
+    in the run, wherever that is."""
     data = config.get("data")
-    path = data.get("path") if isinstance(data, Mapping) else None
-    if isinstance(path, str) and Path(path).name == EXAMPLES and (run / EXAMPLES).is_file():
+    if isinstance(data, MutableMapping) and _is_own(data.get("path"), run / EXAMPLES):
         data["path"] = str(run / EXAMPLES)
+    minima = config.get("minima")
+    if isinstance(minima, Sequence) and len(minima) == 1 and _is_own(minima[0], run / GIVEN_POINTS):
+        config["minima"] = [str(run / GIVEN_POINTS)]
+
+
+def _is_own(name: object, own: Path) -> bool:
+    """Whether a configuration names a file that its run keeps, wherever both were then."""
+    return isinstance(name, str) and Path(name).name == own.name and own.is_file()
 
 
 def without_rate(landscape: object) -> object:

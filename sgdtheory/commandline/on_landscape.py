@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sgdtheory.commandline.complaints import faults_of
 from sgdtheory.commandline.composer import ConfigComposer, trust_packages
-from sgdtheory.commandline.hints import parameters_of
+from sgdtheory.commandline.keys_read import parameters_read
 from sgdtheory.commandline.schema import Checker, build, refuse
 from sgdtheory.commandline.stored import plain_tree
 from sgdtheory.commandline.task import task
@@ -15,46 +15,49 @@ from sgdtheory.errors import UserError, first_line
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.plain import Facts, Json
 from sgdtheory.runs.run import Pipeline, identity_of
-from sgdtheory.runs.task import Task
+from sgdtheory.runs.task import Settings, Task
 
 STAND_IN = "landscape=quadratic"  # what is composed in the place of the landscape
+IN_THIS_PROCESS = "executor.workers=1"
+HERE = ("threads", "executor")  # settings of a command that does its work in this process
 
 
-def pipeline_on(
-    command: str,
-    landscape: Landscape,
-    identity: str,
-    words: Sequence[str],
-    minima: Path | None,
-) -> tuple[Pipeline, Json]:
-    """The pipeline that `sgdtheory COMMAND WORDS…` would be on this landscape, and what it is known
-    by, the landscape by its `identity`; `minima`: the file of the points it is given.
+class OnLandscape:
+    """What `sgdtheory COMMAND WORDS…` would do on a landscape that no configuration says.
 
     Raises UserError for words that say nothing to it.
     """
-    tree = plain_tree(_composed(command, [STAND_IN, *words]), resolve=True)
-    checker = Checker()
-    target = checker.resolve(tree["_target_"], "_target_")
-    assert target is not None  # it is one of ours
-    keys = ("_target_", *parameters_of(target))
-    node = checker.node({key: tree[key] for key in keys}, "", Pipeline)
-    refuse(checker.faults)
-    assert node is not None
-    node.arguments["landscape"] = landscape
-    node.science["landscape"] = {"own": identity}
-    if minima is not None:
+
+    def __init__(self, command: str, words: Sequence[str]) -> None:
+        composed = _composed(command, [STAND_IN, IN_THIS_PROCESS, *words])
+        tree = plain_tree(composed, resolve=True)
+        checker = Checker()
+        own = parameters_read(plain_tree(composed, resolve=False), tree, checker, words)
+        settings = checker.call(Settings, {key: tree[key] for key in HERE}, "")
+        node = checker.node({key: tree[key] for key in own}, "", Pipeline)
+        refuse(checker.faults)
+        assert node is not None
+        self._node = node
+        self.settings: Settings = build(settings)
+
+    def pipeline(self, landscape: Landscape, identity: str, minima: Path) -> tuple[Pipeline, Json]:
+        """The pipeline on this landscape, known by its `identity`, and what it is known by;
+        `minima`: the file of the points it is given."""
+        node = self._node
+        node.arguments["landscape"] = landscape
+        node.science["landscape"] = {"own": identity}
         node.arguments["minima"] = (minima,)
-    pipeline: Pipeline = build(node)
-    return pipeline, identity_of(pipeline, node.science)
+        pipeline: Pipeline = build(node)
+        return pipeline, identity_of(pipeline, node.science)
 
 
 def task_named(command: str, words: Sequence[str], keys: Facts, trust: tuple[str, ...]) -> Task:
-    """The task that `sgdtheory COMMAND WORDS… KEY=VALUE… --trust …` would be.
+    """The task that `sgdtheory COMMAND WORDS… KEY=VALUE… --trust …` would be, done in this process.
 
     Raises UserError for words that say nothing to it.
     """
     trust_packages(trust)
-    cfg = _composed(command, words)
+    cfg = _composed(command, [*words, IN_THIS_PROCESS])
     for key, value in keys.items():
         OmegaConf.update(cfg, key, value)
     return task(command, cfg, trust, tuple(words))

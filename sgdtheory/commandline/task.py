@@ -1,6 +1,5 @@
 """From a composed configuration to a task: checked against the signatures it names, then built."""
 
-import inspect
 import re
 from dataclasses import replace
 from functools import partial
@@ -9,23 +8,20 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sgdtheory.commandline.complaints import first_line, key_of, paths_of
-from sgdtheory.commandline.composer import groups
+from sgdtheory.commandline.complaints import first_line
+from sgdtheory.commandline.devices import device_meant, why_no_device
 from sgdtheory.commandline.earlier import adopt
-from sgdtheory.commandline.habits import meant, value_meant
+from sgdtheory.commandline.keys_read import SETTINGS, parameters_read
 from sgdtheory.commandline.minima_runs import digest_of_landscape
 from sgdtheory.commandline.schema import Checker, Node, build, is_node, refuse
 from sgdtheory.commandline.start import adopt_start
 from sgdtheory.commandline.stored import kept_yaml, plain_tree, read_yaml, usual_settings
 from sgdtheory.commandline.targets import is_anothers
-from sgdtheory.commandline.words import key_set_by, root_of
-from sgdtheory.errors import RunError, UserError, nearest
+from sgdtheory.commandline.words import key_set_by
+from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import Pipeline, identity_of
 from sgdtheory.runs.task import Settings, Task, Where
-
-SETTINGS = ("device", "threads", "run", "executor")
-REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\.?(?=[}$\[])")  # ${key.of.the.file
 
 
 class _Configuration(NamedTuple):
@@ -114,11 +110,7 @@ def _configuration(
 def _checked(configuration: _Configuration, checker: Checker, overrides: tuple[str, ...]) -> _Plans:
     """Check all that a configuration says, and that every key that was set is read."""
     raw, tree = configuration.raw, configuration.tree
-    parameters, read = _read(raw, tree, checker)
-    for key in dict.fromkeys(map(key_of, overrides)):
-        root = root_of(key)
-        if root in tree and not _is_read(key, read):
-            checker.fault(*_unread(key, root, parameters, read, paths_of(raw)))
+    parameters = parameters_read(raw, tree, checker, overrides)
     where = checker.call(Where, tree["run"], "run")
     settings = checker.call(Settings, {key: tree[key] for key in SETTINGS if key != "run"}, "")
     pipeline = checker.node({key: tree[key] for key in parameters}, "", Pipeline)
@@ -190,63 +182,10 @@ def _landscape_of(cfg: DictConfig, trust: tuple[str, ...]) -> Json | None:
 def resolve_device(name: str, checker: Checker, key: str = "device") -> str:
     """auto → the first GPU there is, else the CPU; a device that is not there is a fault of
     `key`."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        hint = value_meant("device", name) or nearest(name, ["auto", "cpu", "cuda"])
-        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{hint}")
-        return "cpu"
-    if device.type not in ("cpu", "cuda"):
-        hint = value_meant("device", name)
-        checker.fault(key, f"{name!r} is not one of auto, cpu, cuda, cuda:1{hint}")
-    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        there = f"there is no {name} here, GPUs found: {torch.cuda.device_count()}"
-        checker.fault(key, f"{there}; use {key}=cpu or auto")
-    return name
-
-
-def _references(thing: object) -> set[str]:
-    """The keys that interpolations inside a raw tree refer to, with dots: `${sgd.momentum}` →
-    sgd.momentum."""
-    if isinstance(thing, str):
-        return set(REFERENCE.findall(thing))
-    if not isinstance(thing, dict | list):
-        return set()
-    values = thing.values() if isinstance(thing, dict) else thing
-    return set().union(*map(_references, values))
-
-
-def _at(raw: object, key: str) -> object:
-    """What stands at a key with dots in a raw tree."""
-    for part in key.split("."):
-        raw = raw.get(part) if isinstance(raw, dict) else None
-    return raw
-
-
-def _is_read(key: str, read: set[str]) -> bool:
-    """Whether a key, something in it, or what it is a part of is read."""
-    return any(_is_below(key, other) or _is_below(other, key) for other in read)
-
-
-def _is_below(key: str, whole: str) -> bool:
-    return f"{key}.".startswith(f"{whole}.")
-
-
-def _unread(
-    key: str, root: str, parameters: list[str], read: set[str], keys: list[str]
-) -> tuple[str, str]:
-    """(where, what): why what the user set would have no effect."""
-    if not _is_read(root, read):
-        return root, f"nothing here reads {root!r}; leave it out"
-    leaf = key.rpartition(".")[2]
-    if leaf in parameters and leaf != key:
-        return key, f"{leaf}= is given too, and the two are one; leave one of them out"
-    hint = meant(key, [name for name in keys if _is_read(name, read)]) or "; leave it out"
-    return key, f"nothing here reads it{hint}"
+    device = device_meant(name)
+    if why := why_no_device(device, key):
+        checker.fault(key, why)
+    return device
 
 
 def _as_typed(fault: str, raw: Json, where: str = "") -> str:
@@ -260,23 +199,3 @@ def _as_typed(fault: str, raw: Json, where: str = "") -> str:
         elif isinstance(value, dict):
             fault = _as_typed(fault, value, f"{path}.")
     return fault
-
-
-def _read(raw: Json, tree: Json, checker: Checker) -> tuple[list[str], set[str]]:
-    """(root keys that are the pipeline's own, all keys that are read, with dots).
-
-    What is neither a setting nor a parameter may be a group that others refer to, such as `model`,
-    or to a part of which, such as `sgd.steps`; with `landscape=quadratic` nothing refers to
-    `model`.
-    """
-    target = checker.resolve(tree.get("_target_"), "_target_")
-    known = set(inspect.signature(target).parameters) if target else set()
-    choices = groups()
-    science = [key for key in tree if key not in SETTINGS]
-    parameters = [key for key in science if key in known or key not in choices]
-    read = {*parameters, *SETTINGS}
-    while True:
-        referred = set().union(*(_references(_at(raw, name)) for name in read))
-        if referred <= read:
-            return parameters, read
-        read |= referred

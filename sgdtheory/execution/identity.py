@@ -5,7 +5,7 @@ from sgdtheory.runs.configuration import config_digest, refuse_edited
 from sgdtheory.runs.digests import sha256_of
 from sgdtheory.runs.leases import LEASE
 from sgdtheory.runs.locks import LOCK
-from sgdtheory.runs.run import EXAMPLES, Run, changed_since
+from sgdtheory.runs.run import EXAMPLES, GIVEN_POINTS, Run, changed_since
 from sgdtheory.runs.task import Task
 from sgdtheory.runs.writing import OURS
 
@@ -46,7 +46,7 @@ def _is_empty(run: Run, task: Task) -> bool:
     for path in run.path.iterdir():
         theirs = path.name == "config.yaml" and not _is_same_but_for_sources(run, task)
         if theirs or not (
-            path.name in (LOCK, "config.yaml", EXAMPLES)
+            path.name in (LOCK, "config.yaml", EXAMPLES, GIVEN_POINTS)
             or path.name.startswith(LEASE)
             or OURS.fullmatch(path.name)
         ):

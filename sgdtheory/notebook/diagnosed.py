@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from sgdtheory.notebook.joined import Point
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import Point, cloud_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.notebook.words import texts_of, words_of
 from sgdtheory.protocol import Landscape
 
 if TYPE_CHECKING:
@@ -20,9 +17,9 @@ if TYPE_CHECKING:
 @left_alone()
 def diagnosed(
     landscape: Landscape,
-    points: Tensor | Sequence[Point],
-    diagnostics: Sequence[str] = (),
-    words: Sequence[str] = (),
+    points: Point | Sequence[Point],
+    diagnostics: str | Sequence[str] = (),
+    words: str | Sequence[str] = (),
     run: str | Path | None = None,
     quiet: bool | None = None,
 ) -> "DataFrame":
@@ -30,8 +27,10 @@ def diagnosed(
     columns of diagnostics; see `sgdtheory.diagnose`."""
     from polars import DataFrame
 
-    cloud = torch.stack([point_of(landscape, point) for point in points])
-    asked = [f"diagnostic=[{','.join(diagnostics)}]", *words]
+    columns = texts_of(diagnostics, "diagnostics")
+    said = words_of(words, {"diagnostic": "diagnostics"} if columns else {})
+    cloud = cloud_of(landscape, points)
+    asked = [f"diagnostic=[{','.join(columns)}]", *said]
     with done("diagnose", landscape, cloud, asked, run, quiet) as (_, results):
         rows = [_flat(row) for row in results["minima"]]
     return DataFrame(rows, infer_schema_length=None)

@@ -6,20 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.errors import UserError
+from sgdtheory.notebook.numbers import Numbers, numbers_of
+from sgdtheory.notebook.points import Point, point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.notebook.words import words_of
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.protocol import Landscape
 from sgdtheory.report.figures.edges import WAYS
 from sgdtheory.roles.facts import unit_of_loss
-from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
+from sgdtheory.statistics.numbers import in_short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+ROUNDING = 1e-6  # of a fraction in float32, as torch.linspace makes them
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +55,16 @@ class Joined:
         found: Mapping[str, Sequence[float]] = self.row["curves"]["path"]
         return found
 
-    def points(self, t: Tensor | Sequence[float]) -> Tensor:
-        """Points [T, n] of the path at fractions t [T] of its length."""
-        at = torch.as_tensor(t, dtype=torch.float64)
-        return points_at(self.pivots, at)
+    def points(self, t: Numbers) -> Tensor:
+        """Points [T, n] of the path at fractions t [T] of its length, 0 ≤ t ≤ 1; a number is a
+        list of one. Raises UserError for others."""
+        at = torch.tensor(numbers_of(t, "t"), dtype=torch.float64)
+        if bool(((at < -ROUNDING) | (at > 1 + ROUNDING)).any()):
+            outside = in_short(float(at[(at - 0.5).abs().argmax()]), 3)
+            raise UserError(
+                f"t={outside}: the path is from t=0 to t=1; give fractions of its length"
+            )
+        return points_at(self.pivots, at.clamp(0, 1))
 
     def plot(self) -> "Figure":
         """The training loss along each way, as a matplotlib figure."""
@@ -79,22 +91,20 @@ class Joined:
         return f"<p>{escape(self.claim)}</p>"
 
 
-Point = Tensor | nn.Module | Tensors
-
-
 @left_alone()
 def joined(
     landscape: Landscape,
     a: Point,
     b: Point,
-    words: Sequence[str] = (),
+    words: str | Sequence[str] = (),
     run: str | Path | None = None,
     quiet: bool | None = None,
 ) -> Joined:
     """Join two points of a landscape, each a vector [n], a module or its state dict; see
     `sgdtheory.connect`."""
+    said = words_of(words, {})
     ends = torch.stack([point_of(landscape, point) for point in (a, b)])
-    with done("connect", landscape, ends, ["plane=0", *words], run, quiet) as (kept, results):
+    with done("connect", landscape, ends, ["plane=0", *said], run, quiet) as (kept, results):
         (edge,) = results["edges"]
         pivots = kept.read_tensors("paths/0-1.safetensors")["path"]
         statement = results["claims"][0]["statement"]

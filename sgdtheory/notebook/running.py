@@ -1,20 +1,21 @@
 """A command on a landscape that no configuration names, done in this process."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from sgdtheory.commandline.on_landscape import pipeline_on, task_named
+from sgdtheory.commandline.on_landscape import OnLandscape, task_named
 from sgdtheory.commandline.stored import FROM_PYTHON
 from sgdtheory.data.stored import tensors_of
 from sgdtheory.errors import UserError
-from sgdtheory.execution.executors.local import Local
 from sgdtheory.execution.identity import refuse_another
 from sgdtheory.execution.loop import execute
 from sgdtheory.execution.machine import prepare_process
@@ -34,12 +35,10 @@ from sgdtheory.roles.facts import (
     weight_decay_of,
 )
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import EXAMPLES, Run
-from sgdtheory.runs.task import Settings, Task, Where
+from sgdtheory.runs.run import EXAMPLES, GIVEN_POINTS, Run
+from sgdtheory.runs.task import Task, Where
 from sgdtheory.runs.tensors import packed
 from sgdtheory.runs.writing import replace_file
-
-POINTS = "points.safetensors"
 
 
 @contextmanager
@@ -59,8 +58,10 @@ def done(
     A run that is kept is as by a command where a configuration can say its landscape; where none
     can, its config.yaml says why.
     """
+    if not isinstance(run, str | os.PathLike | None):
+        raise UserError(f"run: {run!r} is no directory; give a path, or None")
     with TemporaryDirectory(prefix="sgdtheory-") as temporary:
-        given = Path(temporary) / POINTS
+        given = Path(temporary) / GIVEN_POINTS
         cloud = {"minima": points.detach().cpu()}
         given.write_bytes(packed({**cloud, **constants_to_keep(landscape)}, None))
         task: Task | str = "nothing was kept"
@@ -85,10 +86,11 @@ def _unnamed(
     command: str, landscape: Landscape, words: Sequence[str], folder: Path, given: Path, why: str
 ) -> Task:
     """The task on a landscape that no configuration says, known by what it computes."""
-    settings = Settings(Local(workers=1), where=Where(root=folder.parent, dir=folder))
+    meant = OnLandscape(command, words)
+    settings = replace(meant.settings, where=Where(root=folder.parent, dir=folder))
     prepare_process(settings, 1)  # sums depend on the number of threads in their last bits
     identity = fingerprint(landscape)
-    pipeline, science = pipeline_on(command, landscape, identity, words, given)
+    pipeline, science = meant.pipeline(landscape, identity, given)
     note = FROM_PYTHON.format(command=command, why=why)
     return Task(command, pipeline, settings, science, note, (), tuple(words), identity)
 
@@ -101,7 +103,8 @@ def _named(
     folder: Path,
     given: Path,
 ) -> Task | str:
-    """The task as a command would have it, its examples beside it; or why there is none."""
+    """The task as a command would have it, its examples and points beside it; or why there is
+    none."""
     if not isinstance(landscape, OwnNetwork):
         return "it is no landscape that sgdtheory.landscape made"
     naming = landscape.naming
@@ -120,7 +123,7 @@ def _named(
         "run.dir": str(folder),
         "minima": [str(given)],
     }
-    said = [*naming.choices, "executor.workers=1", *words]
+    said = [*naming.choices, *words]
     try:
         task = task_named(command, said, keys, naming.trust)
     except UserError as fault:
@@ -131,7 +134,9 @@ def _named(
     refuse_another(task.open(), task)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / EXAMPLES, content)
-    return task_named(command, said, keys | {"data.path": str(folder / EXAMPLES)}, naming.trust)
+    replace_file(folder / GIVEN_POINTS, given.read_bytes())
+    keys["data.path"], keys["minima"] = str(folder / EXAMPLES), [str(folder / GIVEN_POINTS)]
+    return task_named(command, said, keys, naming.trust)
 
 
 def _another(naming: Named) -> str:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 @contextmanager
 def left_alone() -> Iterator[None]:
     """After this block the numbers of threads, the filters of warnings and the environment are what
-    they were: a command may set them, since the process is its own; a call is a guest."""
+    they were: a command may set them, since the process is its own; a call is a guest. In it there
+    are gradients, whatever the host has switched off."""
     environment = dict(os.environ)
     try:
-        with warnings.catch_warnings(), _same_threads():
+        with warnings.catch_warnings(), _same_threads(), _with_gradients():
             yield
     finally:
         for name in set(os.environ) - set(environment):
@@ -20,6 +21,14 @@ def left_alone() -> Iterator[None]:
         for name, value in environment.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value
+
+
+@contextmanager
+def _with_gradients() -> Iterator[None]:
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgdtheory.notebook.joined import Point
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.numbers import Numbers, positive_numbers_of
+from sgdtheory.notebook.points import Point, point_of
 from sgdtheory.notebook.running import done
 from sgdtheory.notebook.surroundings import left_alone
+from sgdtheory.notebook.words import words_of
 from sgdtheory.protocol import Landscape
 
 if TYPE_CHECKING:
@@ -67,21 +68,27 @@ class Swept:
 def swept(
     landscape: Landscape,
     minimum: Point,
-    learning_rates: Sequence[float] | None = None,
-    batch_sizes: Sequence[int] | None = None,
-    words: Sequence[str] = (),
+    learning_rates: Numbers | None = None,
+    batch_sizes: Numbers | None = None,
+    words: str | Sequence[str] = (),
     run: str | Path | None = None,
     quiet: bool | None = None,
 ) -> Swept:
     """Measure the temperature of SGD's noise below a point: a vector [n], a module or its state
     dict; see `sgdtheory.sweep_temperature`."""
-    grid = []
+    grid, arguments = [], {}
     if learning_rates is not None:
-        grid.append(f"sweep.learning_rate={list(learning_rates)}")
+        rates = positive_numbers_of(learning_rates, "learning_rates")
+        grid.append(f"sweep.learning_rate={rates}")
+        arguments["sweep.learning_rate"] = "learning_rates"
     if batch_sizes is not None:
-        grid.append(f"sweep.batch_size={list(batch_sizes)}")
+        sizes = positive_numbers_of(batch_sizes, "batch_sizes")
+        whole = [int(size) if size == int(size) else size for size in sizes]
+        grid.append(f"sweep.batch_size={whole}")
+        arguments["sweep.batch_size"] = "batch_sizes"
+    said = words_of(words, arguments)
     point = point_of(landscape, minimum)[None]
-    with done("sweep-temperature", landscape, point, [*grid, *words], run, quiet) as (_, results):
+    with done("sweep-temperature", landscape, point, [*grid, *said], run, quiet) as (_, results):
         statement = results["claims"][0]["statement"]
         return Swept(results["cells"], results["fit"], statement)
 

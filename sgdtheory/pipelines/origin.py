@@ -3,18 +3,21 @@
 from pathlib import Path
 
 from sgdtheory.runs.folder import Folder, Json
-from sgdtheory.runs.run import results_of
+from sgdtheory.runs.run import GIVEN_POINTS, results_of
 from sgdtheory.statistics.rows import error_of
 
 
 def origin_of(files: tuple[Path, ...] | None) -> Json:
-    """A run, with its training error and when it ended, files, or the formula itself.
+    """A run, with its training error and when it ended, files, a call from Python, or the formula
+    itself.
 
     Raises CorruptFile where the results of the run are not what it wrote.
 
     """
     if files is None:
         return {"landscape": "the minima that it states"}
+    if files[0].name == GIVEN_POINTS:
+        return {"given": "to a call from Python"}
     run = Folder(files[0].parent)
     manifest = {}
     if len(files) == 1:

@@ -35,6 +35,7 @@ from sgdtheory.roles.closed_forms import states_minima
 from sgdtheory.roles.examples import is_network, network_of
 from sgdtheory.roles.facts import constants_of, device_of
 from sgdtheory.runs.folder import Json
+from sgdtheory.runs.run import GIVEN_POINTS
 
 # L-BFGS iterations that turn a formula's stated minima, maybe rounded, into stationary points
 POLISH = 200
@@ -259,8 +260,11 @@ def _is_of_run(path: Path) -> bool:
 
 
 def _source(file: _File, i: int) -> str:
-    """Of a run its name and which of its points; of another file its path and what was taken."""
+    """Of a run its name and which of its points; of another file its path and what was taken; of
+    points from Python which one."""
     path = file.path
+    if path.name == GIVEN_POINTS:
+        return f"point {i}"
     if not _is_of_run(path):
         if len(file.cloud) == 1:
             return f"{path}: {file.said}"

@@ -124,6 +124,8 @@ def _origin(found: Row | None) -> str | None:
     if "run" not in found:
         if "files" in found:
             return f"of {', '.join(found['files'])}"
+        if "given" in found:
+            return f"given {found['given']}"
         return str(found["landscape"])
     error = ""
     if found["train_error"] is not None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     # and with it numpy, which takes as long as all of `status`
     from sgdtheory.statistics.measured import Results
 
-EXAMPLES = "examples.safetensors"  # what a run from Python keeps of its data
+# what a run from Python keeps of its data, and the points that it was given
+EXAMPLES, GIVEN_POINTS = "examples.safetensors", "given_points.safetensors"
 # in a manifest
 TEXTS, NUMBERS = ("status", "why", "command", "command_line"), ("started", "finished", "seconds")
 UNIT = ("name", "hash", "directory")  # of a row of units.json

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import sgdtheory
 from sgdtheory.errors import UserError
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.protocol import hvp
 from sgdtheory.rng import stream
 

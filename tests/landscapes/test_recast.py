@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import sgdtheory
 from sgdtheory.errors import UserError
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.protocol import value_and_grad
 from sgdtheory.rng import stream
 
