@@ -40,7 +40,7 @@ TRAIN_POINTS = (
 )
 SWEEP = (
     "sweep-temperature landscape=rosenbrock estimator=[excess_loss,signal_share] replicas=4 "
-    "sweep.learning_rate=[0.0005] sweep.batch_size=[8] landscape.noise=0.01 sgd.steps=400 "
+    "sweep.learning_rate=[0.0015] sweep.batch_size=[8] landscape.noise=0.01 sgd.steps=10000 "
     f"{SMALL}"
 )
 STUDY = f"study batch_noise draws=64 {SMALL}"
