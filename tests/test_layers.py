@@ -55,6 +55,7 @@ HYDRA = {
         "named_points",
         "start",
         "front",
+        "group_choices",
         "hydra_app",
         "minima_runs",
         "words",

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from functools import cache
 from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
+from sgdtheory.commandline.group_choices import name_of, told_by_name
 from sgdtheory.commandline.minima_runs import RATE, Identity, digest_of_landscape, without_rate
-from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.errors import RunError, UserError
-from sgdtheory.runs.plain import Facts, Json
+from sgdtheory.runs.plain import Json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -57,7 +56,7 @@ def agreed(
         elif key in SOURCES and isinstance(mine, dict) and isinstance(there, dict):
             conflicts |= _conflicts_of_group(key, mine, there, keys)
         else:
-            conflicts[key] = f"{key}={_short(mine)} (there {_short(there)})"
+            conflicts[key] = _told(key, mine, there)
     return Agreed(theirs, list(conflicts.values()))
 
 
@@ -72,13 +71,15 @@ def identity_or_none(config: "DictConfig", identity: Identity) -> Json | None:
 def differences(one: object, other: object) -> str:
     """In which keys two landscapes, given as plain data, differ: `data.limit 300 and 200`."""
     mine, theirs = _leaves(without_rate(one)), _leaves(without_rate(other))
-    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     told = []
-    for name in names[:TOLD]:
-        values = [_short(tree.get(name, NOTHING)) for tree in (mine, theirs)]
-        told.append(f"{name} {values[0]} and {values[1]}")
-    if len(names) > TOLD:
-        told.append(f"{len(names) - TOLD} more")
+    for name in {**mine, **theirs}:
+        value = mine.get(name, NOTHING)
+        other = theirs.get(name, NOTHING)
+        if value != other:
+            told.append(f"{name} {_short(value)} and {_short(other)}")
+    left = len(told) - TOLD
+    if left > 0:
+        told[TOLD:] = [f"{left} more"]
     return ", ".join(told)
 
 
@@ -108,50 +109,21 @@ def _is_below(key: str, groups: Iterable[str]) -> bool:
 def _conflicts_of_group(group: str, mine: Json, there: Json, typed: list[str]) -> dict[str, str]:
     """What a choice of a group says against a run's, by its key."""
     if mine.get("_target_") != there.get("_target_"):
-        names = [_name_of(group, tree) for tree in (mine, there)]
-        return {group: f"{group}={names[0]} (there {names[1]})"}
+        return {group: _told(group, name_of(group, mine), name_of(group, there))}
     found = {}
-    for key in _told_by_name(group, mine, typed):
+    for key in told_by_name(group, mine, typed):
         name = f"{group}.{key}"
-        values = [tree.get(key, NOTHING) for tree in (mine, there)]
-        if key != RATE and name not in typed and values[0] != values[1]:
-            found[name] = f"{name}={_short(values[0])} (there {_short(values[1])})"
+        if key == RATE or name in typed:
+            continue
+        value = mine.get(key, NOTHING)
+        other = there.get(key, NOTHING)
+        if value != other:
+            found[name] = _told(name, value, other)
     return found
 
 
-def _told_by_name(group: str, tree: Json, typed: list[str]) -> list[str]:
-    """The keys by which a choice of a group differs from the others with its target; all of them
-    where it is none of ours."""
-    alike = [
-        choice for choice in _choices(group).values() if choice["_target_"] == tree["_target_"]
-    ]
-    plain = {key: value for key, value in tree.items() if f"{group}.{key}" not in typed}
-    ours = [choice for choice in alike if all(choice.get(key) == plain[key] for key in plain)]
-    if not ours:
-        return list(tree)
-    return [key for key in tree if any(choice.get(key) != ours[0].get(key) for choice in alike)]
-
-
-@cache
-def _choices(group: str) -> dict[str, Json]:
-    """The choices of a group that the package has, by their names."""
-    from omegaconf import OmegaConf
-
-    found = {}
-    for file in sorted((CONFIGS / group).glob("*.yaml")):
-        tree = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        if isinstance(tree, dict) and "_target_" in tree:
-            found[file.stem] = {str(key): value for key, value in tree.items()}
-    return found
-
-
-def _name_of(group: str, tree: Facts) -> str:
-    """What a choice of a group is called: by its file where it is the only one with its target."""
-    target = str(tree.get("_target_"))
-    names = [name for name, choice in _choices(group).items() if choice["_target_"] == target]
-    if len(names) == 1:
-        return names[0]
-    return target.rpartition(".")[2]
+def _told(key: str, mine: object, there: object) -> str:
+    return f"{key}={_short(mine)} (there {_short(there)})"
 
 
 def _leaves(tree: object, where: str = "") -> dict[str, object]:

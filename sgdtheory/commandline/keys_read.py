@@ -40,7 +40,10 @@ def _read(raw: Json, tree: Json, checker: Checker) -> tuple[list[str], set[str]]
     parameters = [key for key in science if key in known or key not in choices]
     read = {*parameters, *SETTINGS}
     while True:
-        referred = set().union(*(_references(_at(raw, name)) for name in read))
+        referred: set[str] = set()
+        for name in read:
+            there = _at(raw, name)
+            referred |= _references(there)
         if referred <= read:
             return parameters, read
         read |= referred
@@ -54,13 +57,18 @@ def _references(thing: object) -> set[str]:
     if not isinstance(thing, dict | list):
         return set()
     values = thing.values() if isinstance(thing, dict) else thing
-    return set().union(*map(_references, values))
+    found: set[str] = set()
+    for value in values:
+        found |= _references(value)
+    return found
 
 
 def _at(raw: object, key: str) -> object:
     """What stands at a key with dots in a raw tree."""
     for part in key.split("."):
-        raw = raw.get(part) if isinstance(raw, dict) else None
+        if not isinstance(raw, dict):
+            return None
+        raw = raw.get(part)
     return raw
 
 
@@ -82,5 +90,6 @@ def _unread(
     leaf = key.rpartition(".")[2]
     if leaf in parameters and leaf != key:
         return key, f"{leaf}= is given too, and the two are one; leave one of them out"
-    hint = meant(key, [name for name in keys if _is_read(name, read)]) or "; leave it out"
+    known = [name for name in keys if _is_read(name, read)]
+    hint = meant(key, known) or "; leave it out"
     return key, f"nothing here reads it{hint}"

@@ -62,8 +62,10 @@ def known_index(landscape: NetworkLandscape, theta: Tensor, trained: int) -> int
     of_in, of_out = _decays_of_last(landscape, theta)
     above = torch.cat([of_out.diag(), residual], 1)
     below = torch.cat([residual.T, of_in.diag()], 1)
-    curvatures = torch.linalg.eigvalsh(torch.cat([above, below]))
-    down = curvatures < -ZERO * curvatures.abs().max()
+    block = torch.cat([above, below])
+    curvatures = torch.linalg.eigvalsh(block)
+    largest = curvatures.abs().max()
+    down = curvatures < -ZERO * largest
     return left_out * int(down.sum())
 
 
@@ -89,9 +91,12 @@ def residual_map(landscape: NetworkLandscape, theta: Tensor) -> Tensor:
         loss = landscape.loss.losses(outputs.clone(), batch.targets).mean()
         (residuals,) = torch.autograd.grad(loss, outputs)
         of_examples = residuals[0].flatten(1)  # [b, K]
-        inputs = data.prepared(batch.inputs, theta.dtype)[0].flatten(1)
-        seen = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
-        total = total.to(seen) + weight * of_examples.T @ seen
+        (prepared,) = data.prepared(batch.inputs, theta.dtype)
+        inputs = prepared.flatten(1)
+        ones = torch.ones_like(inputs[:, :1])
+        seen = torch.cat([inputs, ones], 1)
+        part = of_examples.T @ seen
+        total = total.to(part) + weight * part
     return total
 
 
@@ -100,7 +105,8 @@ def _decays_of_last(landscape: NetworkLandscape, theta: Tensor) -> tuple[Tensor,
     out of it [K]."""
     ones = torch.ones_like(theta)
     decays = decay_gradient(landscape, ones[None])[0]
-    sizes = [shape.numel() for shape in landscape.shapes.values()]
-    parts = zip(torch.split(decays, sizes), landscape.shapes.values(), strict=True)
+    shapes = landscape.shapes.values()
+    sizes = [shape.numel() for shape in shapes]
+    parts = zip(decays.split(sizes), shapes, strict=True)
     into, bias, out, _ = (part.view(shape) for part, shape in parts)
     return torch.cat([into[-1], bias[-1:]]), out[:, -1]

@@ -23,6 +23,7 @@ from sgdtheory.pipelines.checkpoints.weights import (
 )
 from sgdtheory.pipelines.minima_file import are_own
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName
+from sgdtheory.roles.asking import has
 from sgdtheory.roles.facts import constants_of, device_of, title_of
 from sgdtheory.runs.tensors import Tensors
 
@@ -71,7 +72,7 @@ def point_of(landscape: Landscape, point: object) -> Tensor:
 
 def _refuse_no_landscape(landscape: object) -> None:
     """Raise UserError for what has not the least that a landscape has."""
-    if not all(hasattr(landscape, name) for name in ("dim", "init", "losses")):
+    if not all(has(landscape, name) for name in ("dim", "init", "losses")):
         kind = type(landscape).__name__
         raise UserError(f"landscape: a {kind} is none; make one of it with sgdtheory.landscape(…)")
 

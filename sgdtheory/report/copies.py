@@ -12,7 +12,10 @@ def once(runs: Iterable[tuple[Path, Hashable]]) -> tuple[list[Path], list[str]]:
         places.setdefault(identity, []).append(path)
     remarks = []
     for first, *others in places.values():
-        copies = [str(path) for path in others if path.resolve() != first.resolve()]
+        own = first.resolve()
+        copies = [str(path) for path in others if path.resolve() != own]
         if copies:
-            remarks.append(f"{', '.join(copies)}: the same run as {first}, counted once")
-    return [first for first, *_ in places.values()], remarks
+            named = ", ".join(copies)
+            remarks.append(f"{named}: the same run as {first}, counted once")
+    kept = [first for first, *_ in places.values()]
+    return kept, remarks
