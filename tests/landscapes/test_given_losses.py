@@ -18,7 +18,7 @@ from sgdtheory.losses.custom import Custom
 from sgdtheory.losses.huber import Huber
 from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.mse import MSE
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
 

@@ -12,7 +12,7 @@ from sgdtheory.data.examples import Examples
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.gradient_noise import example_gradients
 from sgdtheory.landscapes.network import Network
-from sgdtheory.notebook.own_landscape import point_of
+from sgdtheory.notebook.points import point_of
 from sgdtheory.protocol import TensorsByName, value_and_grad
 from sgdtheory.rng import stream
 
