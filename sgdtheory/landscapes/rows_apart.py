@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.culprit import ROUNDING, refusal, relative_difference, with_others
-from sgdtheory.protocol import value_and_grad
+from sgdtheory.protocol import TensorsByName, value_and_grad
 from sgdtheory.rng import stream
 
 if TYPE_CHECKING:
@@ -18,17 +18,16 @@ MANY = 1 << 16  # numbers of inputs up to which a batch of several hundred examp
 TIMES = 12  # so many times the examples of a check
 
 
-def rows_apart(few: "Network", theta: Tensor) -> float:
+def rows_apart(few: "Network", theta: Tensor, statistics: TensorsByName, whole: Tensor) -> float:
     """How much a row's scored outputs and losses at θ [n] depend on the other rows: on what they
-    are, on their order and on how many there are. UserError where they do."""
+    are, on their order and on how many there are. UserError where they do. `whole` [N, …]: the
+    outputs of all examples with these statistics of batch norm."""
     images, targets = few.examples("train")
-    statistics = few.statistics(theta)
 
     def outputs_of(inputs: Tensor) -> Tensor:
         return few.outputs_with(theta, statistics, inputs)
 
     half = len(images) // 2
-    whole = outputs_of(images)
     others = outputs_of(with_others(images, half))
     difference = relative_difference(whole[:half], others[:half])
     what = "lets the examples of a batch see each other in evaluation mode"

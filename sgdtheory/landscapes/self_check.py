@@ -52,11 +52,11 @@ def self_check(landscape: "Network", dtype: torch.dtype) -> str:
     cloud += SHAKE * shakes.to(cloud)
     try:
         refuse_large_inputs(few, dtype)
-        _outputs_are_finite(few, cloud[0])
+        statistics, outputs = _finite_outputs(few, cloud[0])
         _buffers_stay(few)
         _same_bits(few, cloud)
         _same_bits(few, cloud.to(dtype))
-        apart = rows_apart(few, cloud[0])
+        apart = rows_apart(few, cloud[0], statistics, outputs)
         gap = _descends_what_it_scores(few, cloud)
         given = _gives_what_it_scores(few, cloud)
         alone = _points_apart(few, cloud)
@@ -163,10 +163,12 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "MiniBatch", images: Tensor
     return [value, gradient, outputs]
 
 
-def _outputs_are_finite(few: "Network", theta: Tensor) -> None:
-    """Finite outputs, and as many as there are examples."""
+def _finite_outputs(few: "Network", theta: Tensor) -> tuple[TensorsByName, Tensor]:
+    """Batch norm's statistics and the outputs [N, …] at θ [n]; UserError where these are not
+    finite, or not as many as there are examples."""
     inputs, _ = few.examples("train")
-    outputs = few.outputs_with(theta, few.statistics(theta), inputs)
+    statistics = few.statistics(theta)
+    outputs = few.outputs_with(theta, statistics, inputs)
     model = few.function.name
     if len(outputs) != len(inputs):
         shape = list(outputs.shape)
@@ -174,6 +176,7 @@ def _outputs_are_finite(few: "Network", theta: Tensor) -> None:
     are_finite = outputs.is_floating_point() and bool(torch.isfinite(outputs).all())
     if not are_finite:
         raise UserError(f"model: outputs of {model} at a random point are not finite")
+    return statistics, outputs
 
 
 def _descends_what_it_scores(few: "Network", cloud: Tensor) -> float:
