@@ -30,7 +30,8 @@ def packed(tensors: Tensors, facts: Facts | None = None) -> bytes:
 
 
 def unpacked(data: bytes) -> "dict[str, Tensor]":
-    """The tensors of a file, […] each. Raises ValueError where it is truncated or no such file."""
+    """The tensors of a file, […] each. Raises ValueError where it is truncated or no such file, or
+    holds numbers that cannot be read."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -38,6 +39,8 @@ def unpacked(data: bytes) -> "dict[str, Tensor]":
         return {key: value.clone() for key, value in load(data).items()}
     except SafetensorError as fault:
         raise ValueError(str(fault)) from None
+    except KeyError as fault:  # of kinds that this version does not know
+        raise ValueError(f"numbers of kind {fault.args[0]}") from None
 
 
 def split_stamp(tensors: Tensors) -> State | None:
