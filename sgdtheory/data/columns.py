@@ -10,7 +10,7 @@ from sgdtheory.data.csv_file import read_csv, unreadable
 from sgdtheory.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from polars import DataFrame, Series
+    from polars import DataFrame, DataType, Series
 
 NUMBERED = re.compile(r"(_duplicated_\d+)?|Unnamed: \d+(\.\d+)?|__index_level_\d+__")  # no names
 WITH_COMMAS = re.compile(r"[+-]?\d*(,\d+)+(\.\d*)?([eE][+-]?\d+)?")  # 0,94 and 1,234.5
@@ -74,7 +74,7 @@ def _target(values: "Series", kind: str, where: str) -> np.ndarray:
 
     if fault := _no_value(values):
         raise UserError(f"{where}: {fault}")
-    if values.dtype in (pl.Int128, pl.UInt128):  # of which numpy knows nothing
+    if values.dtype in _wide_kinds():  # of which numpy knows nothing
         if kind == "auto":
             raise UserError(
                 f"{where}: column {values.name!r} holds whole numbers beyond 64 bits "
@@ -107,6 +107,13 @@ def _parquet(path: Path, where: str) -> "DataFrame | None":
 # columns
 
 
+def _wide_kinds() -> "list[type[DataType]]":
+    """The whole numbers of 128 bits that this Polars knows: before 1.34 signed ones alone."""
+    import polars as pl
+
+    return [getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name)]
+
+
 def _plain(values: "Series") -> "Series":
     """Decimals as what they are, whole numbers or others, and whole numbers of 128 bits in 64 where
     they fit."""
@@ -116,7 +123,7 @@ def _plain(values: "Series") -> "Series":
         if values.dtype.scale:
             return values.cast(pl.Float64)
         values = values.cast(pl.Int128)
-    if values.dtype in (pl.Int128, pl.UInt128):
+    if values.dtype in _wide_kinds():
         for kind in (pl.Int64, pl.UInt64):
             narrow = values.cast(kind, strict=False)
             if narrow.null_count() == values.null_count():

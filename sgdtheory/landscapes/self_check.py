@@ -99,7 +99,7 @@ def _buffers_stay(few: "Network") -> None:
 
 def _moved_in_training(few: "Network", module: nn.Module, before: TensorsByName) -> None:
     some, _ = few.examples("train")
-    inputs = few.data.prepared(some, torch.float32)
+    inputs = few.data.prepared(some, torch.float32).clone()  # which it may write over
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module.train()(inputs)

@@ -180,7 +180,11 @@ def test_words_that_are_dates_are_no_classes_unless_said(tmp_path: Path) -> None
 def test_whole_numbers_of_128_bits(tmp_path: Path) -> None:
     large = [2**64 + 2**60 * (i % 2) for i in range(40)]  # exact in float64
     rows = "".join(f"{x},{i % 2}\n" for i, x in enumerate(large))
-    data = table(written(tmp_path, f"id,y\n{rows}"), scaling="none")
+    path = written(tmp_path, f"id,y\n{rows}")
+    if not hasattr(pl, "UInt128"):  # an older Polars reads none from text
+        refused(path, "could not parse `18446744073709551616`")
+        return
+    data = table(path, scaling="none")
     assert set(data.train_inputs[:, 0].tolist()) == set(map(float, large))
     rows = "".join(f"{i % 7},{x}\n" for i, x in enumerate(large))
     path = written(tmp_path, f"a,id\n{rows}")
