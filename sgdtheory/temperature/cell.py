@@ -77,7 +77,7 @@ class Cell:
         else:
             forgotten = NORM_RELAXATION_TIME / max(reference.weight_decay, 1e-12)
             cheap = 1
-        burn_in = min(self.warming(reference), self.steps / BURNT)
+        burn_in = min(self.warming(reference) + self._memory, self.steps / BURNT)
         spacing = min(forgotten * self._scale + self._velocity, longest)
         thinning = ceil(max(spacing, cheap, 1))
         if self.sampling == "epoch" and count:
@@ -91,12 +91,12 @@ class Cell:
             warm = reference.relaxation(COLD)
         else:
             warm = FORGETTING_TIME / max(reference.weight_decay, 1e-12)
-        return warm * self._scale + self._velocity + self._memory
+        return warm * self._scale + self._velocity
 
     def cold_after(self, step: int, reference: ReferenceMinimum) -> float:
         """The part of Tr C whose modes are not yet warm after a step of a cloud that began at θ*,
-        once velocities and averages are."""
-        moved = step - self._velocity - self._memory
+        once velocities are. Adam's averages, which are corrected for their start, delay none."""
+        moved = step - self._velocity
         return reference.cold(max(moved, 0.0) / self._scale)
 
     @property

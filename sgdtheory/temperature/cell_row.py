@@ -13,7 +13,6 @@ from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.doubts import (
     above_the_minimum,
     doubt_of_minimum,
-    doubt_of_noise,
     doubt_of_parabola,
     doubt_of_rest,
     doubt_of_survivors,
@@ -59,21 +58,19 @@ def describe_cell(
     verdict = _reconsidered(verdict, cell, landscape, reference, sampled)
     time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
-    doubted = doubt_of_noise(reference)
-    if quenched is None:
-        doubted = doubt_of_minimum(reference, time) or doubted
-    temperature = _temperatures(estimators, landscape, sampled, doubted or verdict.why)
+    saddle = doubt_of_minimum(reference, time) if quenched is None else ""
+    temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:
         temperature["excess_loss"] = bottom
     trace = float(sampled.noise_trace.mean()) if sampled.losses.size else None
     steepest = reference.steepest if quenched is None else quenched.top_curvature
     stability = cell.sgd.rate * steepest / (2 * (1 + cell.momentum))
-    anharmonic = doubted or _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
+    anharmonic = saddle or _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
     if quenched is None and not anharmonic:
         anharmonic = doubt_of_parabola(sampled)
     reasons = (anharmonic, bottom.why if bottom is not None else "")
-    why = doubted or verdict.why or "; ".join(reason for reason in reasons if reason)
+    why = saddle or verdict.why or "; ".join(reason for reason in reasons if reason)
     stationary = verdict.first is not None
     row: Row = {**_settings(cell), **_predictions(cell, landscape, reference)}
     row["temperature"] = {name: number.as_json() for name, number in temperature.items()}

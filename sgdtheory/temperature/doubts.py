@@ -28,11 +28,6 @@ PARABOLA = 0.1  # of 2⟨L − L*⟩/⟨(θ−θ*)·∇L⟩, which is 1 in a par
 SHAPELESS = 0.15  # standard error of that ratio: with SIGMAS of more a quartic would be let pass
 LUKEWARM = 0.03  # by which T may be too low at most: what claims of a sweep take for near
 SADDLE = "the point is a saddle"
-ROUNDED = 1e-3  # of Tr C, which is the same to a last digit of float32 where N is small
-APART = "Tr C(θ*) is not known"
-# standard errors between Tr C of every example and that of sixteen passes: of 15 degrees of freedom
-# more are chance once in 40,000 minima
-NOISE_SIGMAS = 6.0
 # of the noise that may lie along what grows away from θ*: T by the excess is lower by it at least
 FALLING = 0.05
 
@@ -76,7 +71,7 @@ def doubt_of_warmth(cell: Cell, reference: ReferenceMinimum, sampled: Trajectory
     if cold <= max(COLD, min(cell.precision / 2, LUKEWARM)):
         return ""
     cut = cell.schedule(reference, sampled.count).burn_in
-    told = f"{100 * cold:.2g} % of the noise is still cold after a burn-in of {cut} steps"
+    told = f"{100 * cold:.3g} % of the noise is still cold after a burn-in of {cut} steps"
     if not isfinite(needed):
         return f"not stationary: {told}, and stays so: nothing curves along it"
     return f"not stationary: {told}; steps={ceil(BURNT * needed)} is needed"
@@ -121,22 +116,6 @@ def doubt_of_minimum(reference: ReferenceMinimum, time: float) -> str:
         return ""
     steepest = float(reference.spectrum[grows].min())
     return f"{SADDLE} (h = {steepest:.3g}): take a minimum"
-
-
-def doubt_of_noise(reference: ReferenceMinimum) -> str:
-    """Why Tr C(θ*) is not what every example's gradient says: micro-batches of them say another
-    one, by more than chance and rounding; empty where the two agree, or were not both taken."""
-    exact = reference.noise_trace
-    passes = reference.micro_batch_trace
-    assert passes.value is not None
-    off = abs(passes.value - exact)
-    if off <= NOISE_SIGMAS * (passes.stderr or 0.0) + ROUNDED * abs(exact):
-        return ""
-    told = in_sentence(passes.value, passes.stderr)
-    return (
-        f"{APART}: {exact:.3g} of single examples, {told} of micro-batches; a batch's loss is no "
-        f"mean over its examples: see whether code of the model or the loss asks for its size"
-    )
 
 
 def doubt_of_parabola(sampled: Trajectory) -> str:

@@ -59,30 +59,6 @@ def test_a_saddle_has_no_temperature(
     assert "1 cell starts on a saddle" in claims_of([row], "a saddle")[0].statement
 
 
-@pytest.mark.parametrize(("micro_batches", "is_doubted"), [(0.9, False), (0.6, True)])
-def test_noise_of_examples_that_is_not_that_of_micro_batches(
-    micro_batches: float, is_doubted: bool, tmp_path: Path
-) -> None:
-    """Tr C = 1 stated, 2 or 8 errors of 0.05 above that of micro-batches."""
-    bowl = Quadratic((1.0, 1.0), noise=1.0)
-    ground = at_origin(bowl, 8)
-    numbers = ground.numbers.clone()
-    numbers[2:5] = torch.tensor([1.0, micro_batches, 0.05])
-    ground = ground._replace(numbers=numbers)
-    cell = Cell(0.1, 8, 0.0, "iid", 16, 0.2, 2000)
-    trajectory = cell.measure(
-        UnitFolder(tmp_path, Unit("cell", {})), bowl, ground, 0, torch.float64
-    )
-    row = describe_cell(cell, bowl, ground, trajectory, EXCESS)
-    number = row["temperature"]["excess_loss"]
-    assert row["why"].startswith("Tr C(θ*) is not known: 1 of single examples") == is_doubted
-    assert (number["value"] is None) == is_doubted
-    if is_doubted:
-        assert "0.600 ± 0.050 of micro-batches" in number["why"] and not row["harmonic"]
-        (slope, *_) = claims_of([row], "a bowl")
-        assert "1 cell has one Tr C of examples and another" in slope.statement
-
-
 def test_what_is_as_good_as_flat_is_no_saddle() -> None:
     """A mode grows as e^(2|h|ηt): at 2|h|ηt = 1 it is told, if 5 % of the noise lie along it."""
     ground = at_origin(Quadratic((1.0, 0.5)), 8)
