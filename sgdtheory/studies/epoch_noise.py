@@ -15,10 +15,9 @@ from sgdtheory.rng import key
 from sgdtheory.roles.examples import examples_of
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
-from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import grouped, known
-from sgdtheory.statistics.tolerance import all_near
+from sgdtheory.statistics.measured import Measured, Plot, row_of
+from sgdtheory.statistics.rows import Row
+from sgdtheory.studies.epochs.claims import claims_of
 from sgdtheory.studies.study import Case, Study, Tables, Verdict
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
@@ -29,11 +28,6 @@ from sgdtheory.temperature.reshuffling import exact_epoch_factor
 
 KINDS = ("epochs", "independent")
 PRECISION = 0.01  # relative standard error of the control with frozen noise
-COLD = 0.8  # T/T_law that epochs are below at the hottest cell
-CLOSE = 0.1  # of T/T_law to Σ r(x_i)C_ii/Tr C
-# of T/T_law to the exact factor where the noise is frozen, and to one where draws are independent
-EXACT = 0.02
-SIGMAS = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class EpochNoise(Study):
     Claim (2306.05300; r(x) is the project's own sum): batches of an epoch are drawn without
     replacement, so their noise sums to almost nothing over it, and a mode that is slower than an
     epoch hardly feels any: T/T_law = Σ r(x_i)C_ii/Tr C with r = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x =
-    ηhN/b. Refuted by T/T_law ≥ .8 at the hottest cell, or more than .1 from the prediction.
+    ηhN/b(1−μ). Refuted by T/T_law ≥ .8 at the hottest cell, or more than .1 from the prediction.
 
     T is the sweep's, the excess loss by ⟨Tr C⟩ over all examples; C_ii and h_i are those of every
     mode at θ*, exactly.
@@ -79,13 +73,16 @@ class EpochNoise(Study):
         return [Case(control, {"control": control}) for control in ("modes", "frozen")]
 
     def units(self, run: Run) -> list[Unit]:
-        first, *cells = self._units_of_sweeps(run)
+        units = self._units_of_sweeps(run)
+        cells = [unit for unit in units if "cell" in unit.config]
+        minima = [unit for unit in units if "cell" not in unit.config]
         if not cells:
-            return [first]
+            return minima
+        first = minima[0]
         hottest = max(cells, key=_heat)
         modes, frozen = self.cases()
         return [
-            first,
+            *minima,
             self._control(first, modes, {"minimum": first.config}, first),
             *cells,
             self._control(hottest, frozen, {**hottest.config, "frozen": PRECISION}, first),
@@ -97,11 +94,12 @@ class EpochNoise(Study):
         return replace(like, name=case.name, config=config, work=work, needs=(first,))
 
     def _units_of_sweeps(self, run: Run) -> list[Unit]:
-        """The minimum, which both sweeps share, then the cells of each."""
+        """The minimum, which both sweeps share where they measure it alike, and the cells of
+        each."""
         units: dict[str, Unit] = {}
         for kind, sweep, sweep_run in self._sweeps(run):
             for unit in sweep.units(sweep_run):
-                name = unit.name if unit.name == "minimum" else f"{kind}-{unit.name}"
+                name = f"{kind}-{unit.name}" if units else unit.name
                 units.setdefault(unit.hash, replace(unit, name=name))
         return list(units.values())
 
@@ -130,11 +128,11 @@ class EpochNoise(Study):
         """One row for each cell of both sweeps, as the command has it, and one of the frozen
         control."""
         units = self.units(run)
-        if len(units) == 1 or run.result(units[1]) is None:
-            return {}
         minimum = units[0]
-        modes = units[1]
         control = units[-1]
+        modes = next((unit for unit in units if unit.name == "modes"), None)
+        if modes is None or run.result(modes) is None:
+            return {}
         reference = ReferenceMinimum.kept_in(run.folder(minimum).clouds())
         reference = reference._replace(**run.folder(modes).clouds())
         count = examples_of(self.landscape).count
@@ -190,77 +188,11 @@ def cell_row(
         "steps": cell["steps"],
     }
     if cell["sampling"] == "epoch":
-        facts["predicted"] = reference.epoch_factor(rate, count / size)
-        facts["exact"] = exact_epoch_factor(reference, rate, size, count)
+        momentum = cell["momentum"]
+        facts["predicted"] = reference.epoch_factor(rate, count / size, momentum)
+        facts["exact"] = exact_epoch_factor(reference, rate, size, count, momentum)
     temperature = Measured.from_json(cell["temperature"]["excess_loss"])
     return row_of(facts, ratio=temperature.in_units_of(cell["predicted"]))
-
-
-def claims_of(rows: Rows) -> list[Claim]:
-    """The hottest cell, all cells against the prediction, and both controls."""
-    by_kind = grouped(rows, "kind")
-    epochs = by_kind.get("epochs", [])
-    measured = known(epochs, "ratio")
-    if not measured:
-        why = epochs[0]["ratio_why"] if epochs else "nothing is finished"
-        words = "no temperature under reshuffling"
-        expected = f"below {COLD:g}"
-        return [Claim("epoch", words, Measured.nothing(why), expected, None)]
-    measured.sort(key=lambda row: row["rate_per_sample"])
-    claims = [_cold(measured[-1]), _prediction(measured, epochs)]
-    controls = [
-        ("independent", "draws are independent", "predicted"),
-        ("frozen", "the noise is frozen at the minimum", "exact"),
-    ]
-    for kind, condition, theory in controls:
-        if kind in by_kind:
-            claims.append(_control(by_kind[kind], kind, condition, theory))
-    return claims
-
-
-def _ratio(row: Row, less: float = 0.0) -> Measured:
-    return Measured(row["ratio"] - less, row.get("ratio_stderr"))
-
-
-def _cold(row: Row) -> Claim:
-    words = (
-        f"reshuffled noise is colder: T/T_law is {_ratio(row)} at η = {row['learning_rate']:g}, b "
-        f"= {row['batch_size']}"
-    )
-    return Claim("epoch", words, _ratio(row), f"below {COLD:g}", row["ratio"] < COLD)
-
-
-def _prediction(measured: Rows, asked: Rows) -> Claim:
-    differences = [_ratio(row, row["predicted"]) for row in measured]
-    at, holds, why = all_near(differences, 0, CLOSE, "lower epochs.precision")
-    apart = differences[at]
-    words = (
-        f"T/T_law is {apart} from Σ r(x_i)C_ii/Tr C at worst, over {len(measured)} of {len(asked)} "
-        "cells"
-    )
-    expected = f"within {CLOSE:g} in every cell"
-    return Claim("prediction", words, apart._replace(why=why), expected, holds)
-
-
-def _apart(row: Row, theory: str) -> float:
-    return float(abs(row["ratio"] - row[theory]))
-
-
-def _control(
-    rows: Rows,
-    kind: str,
-    condition: str,
-    theory: str,
-) -> Claim:
-    expected = f"theory's within {EXACT:g} or {SIGMAS:g} standard errors"
-    measured = known(rows, "ratio")
-    if not measured:
-        unknown = Measured.nothing(rows[0]["ratio_why"])
-        return Claim(kind, f"no temperature where {condition}", unknown, expected, None)
-    worst = max(measured, key=lambda row: _apart(row, theory))
-    holds = _apart(worst, theory) < max(EXACT, SIGMAS * worst["ratio_stderr"])
-    words = f"where {condition} T/T_law is {_ratio(worst)}, theory's {worst[theory]:.3f}"
-    return Claim(kind, words, _ratio(worst), expected, holds)
 
 
 PLOTS = [

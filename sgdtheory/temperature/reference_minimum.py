@@ -155,10 +155,11 @@ class ReferenceMinimum(NamedTuple):
             low, high = (middle, high) if self.cold(middle) > left else (low, middle)
         return high
 
-    def epoch_factor(self, rate: float, per_epoch: float) -> float:
-        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = rate·h·(N/b): the fraction
+    def epoch_factor(self, rate: float, per_epoch: float, momentum: float = 0.0) -> float:
+        """Σ_i r(x_i)C_ii / Tr C, r(x) = 1 − (2/x)(1 − (1−e⁻ˣ)/x), x = ηh(N/b)/(1−μ): the fraction
         of the variance that reshuffling leaves where steps are many and b divides N."""
-        x = (rate * self.spectrum.clamp_min(0) * per_epoch).clamp_min(1e-4)
+        slowness = rate * self.spectrum.clamp_min(0) * per_epoch / (1 - momentum)
+        x = slowness.clamp_min(1e-4)
         factors = 1 - (2 / x) * (1 + torch.expm1(-x) / x)
         return float((self.weights * factors).sum())
 

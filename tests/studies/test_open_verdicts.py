@@ -13,7 +13,7 @@ from sgdtheory.studies.adam_temperatures.claims import _rule_claim
 from sgdtheory.studies.collapses.units import _lost
 from sgdtheory.studies.collapses.walk import _exponents
 from sgdtheory.studies.current import _current, _still
-from sgdtheory.studies.epoch_noise import _prediction
+from sgdtheory.studies.epochs.claims import _cold, _control, _prediction
 from sgdtheory.studies.free_energy import _at_rest
 from sgdtheory.studies.potentials import resolved_claims
 from sgdtheory.studies.potentials.bowl_claims import _agreement
@@ -144,7 +144,7 @@ def test_noise_refutes_nothing_elsewhere() -> None:
     for few, holds in ((1.0, None), (0.01, False)):
         walk = {"exponent": 1.06, "exponent_stderr": 0.06 * few, "exact": 1.0, "ito": 1.0}
         assert _exponents("walk", [walk]).holds is holds
-        cell = {"ratio": 0.3, "ratio_stderr": 0.3 * few, "predicted": 0.0}
+        cell = {"ratio": 0.3, "ratio_stderr": 0.3 * few, "predicted": 0.0, "exact": 0.0}
         assert _prediction([cell], [cell]).holds is holds
         mode = {"shift": 1.15, "shift_stderr": 0.15 * few, "shift_first_order": 1.0}
         assert _shift("tilted", [mode])[0].holds is holds
@@ -155,6 +155,21 @@ def test_noise_refutes_nothing_elsewhere() -> None:
         assert _rule_claim(rules, "square root").holds is holds
         element = {"place": (0, 0), "element": 1.06, "element_stderr": 0.06 * few, "exact": 1.0}
         assert _agreement("bowl", [element], [element], False).holds is holds
+
+
+def test_epochs_are_judged_by_their_errors() -> None:
+    """Within two errors of the bar, or with an error above the tolerance, nothing is said; nor of r(x)
+    where an epoch of few steps is far from its limit."""
+    cell = {"learning_rate": 0.25, "batch_size": 4, "predicted": 0.3, "exact": 1.0}
+    for ratio, error, holds in ((0.75, 0.05, None), (0.75, 0.01, True), (0.85, 0.01, False)):
+        assert _cold({**cell, "ratio": ratio, "ratio_stderr": error}).holds is holds
+    for ratio, error, holds in ((0.96, 0.04, None), (1.01, 0.01, True), (0.7, 0.04, False)):
+        row = {**cell, "ratio": ratio, "ratio_stderr": error}
+        assert _control([row], "independent", "", "exact").holds is holds
+    few = {**cell, "ratio": 1.0, "ratio_stderr": 0.001}
+    claim = _prediction([few], [few])
+    assert claim.holds is None and "many steps in an epoch" in claim.measured.why
+    assert _prediction([{**few, "exact": 0.35}], [few]).holds is False
 
 
 def test_a_headline_of_parts_says_what_is_open() -> None:

@@ -1,0 +1,1 @@
+"""What epochs of mini-batches do to the noise."""
