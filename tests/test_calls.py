@@ -76,6 +76,10 @@ def test_words_that_nothing_reads_are_refused(
 def test_a_key_is_given_once(landscape: Network) -> None:
     with pytest.raises(UserError, match="batch_sizes= is given too"):
         sgdtheory.sweep_temperature(landscape, LAYERS, 0.1, 4, "sweep.batch_size=[3]")
+    with pytest.raises(UserError, match="learning_rates= is given too, and the two are one"):
+        sgdtheory.sweep_temperature(landscape, LAYERS, 0.1, 4, "sweep={learning_rate:[0.3]}")
+    with pytest.raises(UserError, match="is no number; give a finite one"):
+        sgdtheory.sweep_temperature(landscape, LAYERS, 10**400, 4)
     with pytest.raises(UserError, match="steps= is given too"):
         sgdtheory.sweep_temperature(landscape, LAYERS, 0.1, 4, ["steps=200", "sgd.steps=300"])
 

@@ -17,6 +17,7 @@ from sgdtheory.fokker_planck.law import temperature, time_step
 from sgdtheory.fokker_planck.rotation import Turning
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.optim.sgd import SGD, UNCOUPLED, Coupling, SGDState
+from sgdtheory.optim.theory import refuse_others
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.rng import stream
 from sgdtheory.roles.closed_forms import StatesArea, has_isotropic_noise, states_area
@@ -52,6 +53,7 @@ class Stirred:
     clear: PositiveFloat
 
     def __post_init__(self) -> None:
+        refuse_others(self.sgd)
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto" or self.sgd.momentum:
             raise UserError(
                 "sgd: a current needs a learning_rate and a batch_size as numbers, and momentum=0"

@@ -1,7 +1,7 @@
 """Numbers as they come from Python: one alone, a sequence of any kind, an array or a tensor."""
 
 from collections.abc import Iterable, Sequence
-from math import inf
+from math import isfinite
 from numbers import Integral, Real
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ Numbers: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
 def number_of(given: object, name: str) -> float:
     """A finite number as Python's own; UserError where it is none."""
     plain = _plain(given)
-    if isinstance(plain, bool) or not isinstance(plain, Real) or not abs(float(plain)) < inf:
+    if isinstance(plain, bool) or not isinstance(plain, Real) or not _is_finite(plain):
         raise UserError(f"{name}: {given!r} is no number; give a finite one")
     return int(plain) if isinstance(plain, Integral) else float(plain)
 
@@ -41,6 +41,13 @@ def positive_numbers_of(given: object, name: str) -> list[float]:
         if number <= 0:
             raise UserError(f"{name}: {number} is not above 0; give numbers that are")
     return numbers
+
+
+def _is_finite(number: Real) -> bool:
+    try:
+        return isfinite(float(number))
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def _plain(given: object) -> object:

@@ -52,13 +52,20 @@ def words_of(given: "str | Iterable[str] | None", arguments: dict[str, str]) -> 
         for root in _roots_of(word):
             if root in ELSEWHERE:
                 raise UserError(f"words: {word}: {ELSEWHERE[root]}")
-        argument = arguments.get(key_of(word))
-        if argument is not None:
+        for key, argument in arguments.items():
+            if not _are_one(key_of(word), key):
+                continue
             raise UserError(
                 f"words: {word}: {argument}= is given too, and the two are one; leave one of "
                 f"them out"
             )
     return words
+
+
+def _are_one(key: str, other: str) -> bool:
+    """Whether one key is the other, or a part of it."""
+    one, two = f"{key}.", f"{other}."
+    return one.startswith(two) or two.startswith(one)
 
 
 def _roots_of(word: str) -> list[str]:

@@ -11,6 +11,7 @@ from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
 from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
+from sgdtheory.optim.theory import refuse_schedule
 from sgdtheory.protocol import Cloud, Dtype, Landscape
 from sgdtheory.rng import key, stream
 from sgdtheory.runs.folder import Json
@@ -67,6 +68,7 @@ class EdgeOfStability(Study):
                 )
             batch_size = descent.sgd.batch_size
             refuse_batch(self.landscapes[descent.landscape], batch_size, f"{key_of}.sgd.batch_size")
+            refuse_schedule(descent.sgd, f"{key_of}.sgd")
             if descent.sgd.learning_rate == "auto":
                 raise UserError(f"{key_of}.sgd.learning_rate: give a number: it sets the edge")
             if (descent.expects == "batches") != (descent.sgd.batch_size is not None):

@@ -15,6 +15,7 @@ from sgdtheory.fokker_planck.overdamped import too_large
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.optim.theory import refuse_others
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key
 from sgdtheory.roles.closed_forms import StatesEscape, states_escape
@@ -64,6 +65,7 @@ class Escape(Study):
 
     def __post_init__(self) -> None:
         self._stated()
+        refuse_others(self.sgd)
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number, for it says what the temperature is")
 

@@ -20,6 +20,7 @@ from sgdtheory.fokker_planck.relaxation import Course, Relaxation
 from sgdtheory.fokker_planck.watch import Seen, watch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD, SGDState
+from sgdtheory.optim.theory import refuse_others
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import StatesRelaxation, states_relaxation
@@ -72,11 +73,10 @@ class FreeEnergy(Study):
 
     def __post_init__(self) -> None:
         self._stated()
+        refuse_others(self.sgd)
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise UserError(
-                "sgd: give a batch_size and a learning_rate as numbers, for they say what the "
-                "temperature is"
-            )
+            what = "they say what the temperature is"
+            raise UserError(f"sgd: give a batch_size and a learning_rate as numbers, for {what}")
         if self.reference.cells % self.bins:
             raise UserError(
                 f"bins={self.bins}: must divide the {self.reference.cells} cells of the reference; "

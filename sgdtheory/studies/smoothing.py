@@ -13,6 +13,7 @@ from sgdtheory.annotations import NonNegative, NonNegativeInt, PositiveFloat, Po
 from sgdtheory.errors import UserError
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.theory import refuse_others
 from sgdtheory.protocol import Cloud, Dtype, Landscape, dtype_of
 from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import Smoothable, is_smoothable
@@ -75,10 +76,9 @@ class Smoothing(Study):
                 "landscape: it has no minimum but the centre, so nothing is stuck; raise "
                 "landscape.spikes"
             )
+        refuse_others(self.sgd)
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
-            raise UserError(
-                "sgd: learning_rate and batch_size must be numbers, for they set the noise"
-            )
+            raise UserError("sgd: learning_rate and batch_size must be numbers, that set the noise")
         if self.sgd.momentum:
             raise UserError("sgd.momentum: s* is that of steps without a memory; use 0")
 

@@ -266,3 +266,21 @@ def test_the_claim_of_depth_can_fail() -> None:
         claim = widths.claims_of([*wide, shape([8, 8], excess, line)], [])[-1]
         assert claim.holds is None and claim.measured.why
     assert widths.claims_of(wide[:1], [])[0].holds is None
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("escape sgd=sam", "sgd: theory here is that of SGD, and this is SAM; use sgd=sgd"),
+        ("free_energy sgd=adam", "theory here is that of SGD, and this is Adam"),
+        ("smoothing schedule=cosine", "a constant learning rate, and Cosine changes it"),
+        ("current schedule=cosine", "a constant learning rate, and Cosine changes it"),
+        ("edge_of_stability schedule=cosine", "sgd.schedule: theory here is that of a constant"),
+    ],
+)
+def test_descents_that_theory_is_not_about_are_refused(
+    words: str, says: str, sgdtheory: Command
+) -> None:
+    """Their laws were held against SGD's, and refuted it."""
+    said = sgdtheory("study", *words.split(), "--dry-run")
+    assert said.code == 2 and says in said.err

@@ -14,7 +14,7 @@ import sgdtheory
 from sgdtheory.protocol import Landscape
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.rows import Row
-from sgdtheory.temperature.cell import BURNT, COLD, Cell
+from sgdtheory.temperature.cell import BURNT, COLD, Cell, SecondMoment
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.doubts import LUKEWARM, doubt_of_warmth
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
@@ -44,6 +44,16 @@ def row_of(cell: Cell, seed: int, path: Path) -> Row:
     folder = UnitFolder(path / f"{cell.steps}-{seed}", Unit("cell", {}))
     trajectory = cell.measure(folder, landscape, ground, seed, torch.float64)
     return describe_cell(cell, landscape, ground, trajectory, {"excess_loss": ExcessLoss()})
+
+
+def test_the_memory_of_adam_delays_no_warming() -> None:
+    """Its averages are corrected for their start: burn-in waits 3/(1 − β₂) = 3,000 steps for them,
+    where that is not cut, and every record before was called 100 % cold."""
+    _, ground = regression()
+    plain = Cell(0.05, 7, 0.0, "iid", 8, 0.02, 6000)
+    adam = replace(plain, second_moment=SecondMoment(0.999, 1e-8))
+    assert adam.schedule(ground, 50).burn_in == 2000 > adam.warming(ground)
+    assert adam.cold_after(2000, ground) == plain.cold_after(2000, ground) < COLD
 
 
 def test_what_is_cold_has_no_temperature(tmp_path: Path) -> None:

@@ -167,8 +167,8 @@ def _caption(run: RunData, edges: Rows) -> str:
     if in_tree:
         worst = max(in_tree, key=lambda edge: lowest(edge)["barrier"]["value"])
         tree = (
-            f" Its highest barrier, {barrier(worst)}{unit(run)} ({named(worst['pair'])}), is the "
-            f"most that has to be climbed on the way from one of its minima to another."
+            f" Its highest barrier, {barrier(worst)}{unit(run)} ({named(worst['pair'])}), is over "
+            f"the higher of the two minima that the line joins."
         )
     if others == 1:
         broken = (
