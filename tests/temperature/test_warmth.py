@@ -53,7 +53,7 @@ def test_the_memory_of_adam_delays_no_warming() -> None:
     plain = Cell(0.05, 7, 0.0, "iid", 8, 0.02, 6000)
     adam = replace(plain, second_moment=SecondMoment(0.999, 1e-8))
     assert adam.schedule(ground, 50).burn_in == 2000 > adam.warming(ground)
-    assert adam.cold_after(2000, ground) == plain.cold_after(2000, ground) < COLD
+    assert adam.cold_after(2000, ground) < COLD
 
 
 def test_what_is_cold_has_no_temperature(tmp_path: Path) -> None:
