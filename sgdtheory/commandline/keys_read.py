@@ -34,7 +34,9 @@ def _read(raw: Json, tree: Json, checker: Checker) -> tuple[list[str], set[str]]
     `model`.
     """
     target = checker.resolve(tree.get("_target_"), "_target_")
-    known = set(inspect.signature(target).parameters) if target else set()
+    known: set[str] = set()
+    if target:
+        known.update(inspect.signature(target).parameters)
     choices = groups()
     science = [key for key in tree if key not in SETTINGS]
     parameters = [key for key in science if key in known or key not in choices]

@@ -55,7 +55,7 @@ class Coupling(Protocol):
         ...
 
     def force(self, cloud: Cloud, losses: Tensor, gradients: Tensor) -> Tensor:
-        """What the optimiser descends instead of the gradients, [P, n]."""
+        """What is descended instead of the gradients, [P, n]; not the cloud itself, which moves."""
         ...
 
 
@@ -150,16 +150,14 @@ class SGD:
         if is_measured(landscape):
             measured = cloud[:MEASURED]
             batch = next(self._batches(landscape, measured, False, 0, key(seed, "learning rate")))
-            return replace(
-                self, learning_rate=measured_rate(landscape, measured, batch, self.momentum)
-            )
+            rate = measured_rate(landscape, measured, batch, self.momentum)
+            return replace(self, learning_rate=rate)
         stated = landscape.learning_rate() if states_rate(landscape) else None
         if stated is not None:
             return replace(self, learning_rate=float(stated))
-        points = [
-            *cloud[:MEASURED],
-            *(landscape.minima().to(cloud) if states_minima(landscape) else []),
-        ]
+        points = list(cloud[:MEASURED])
+        if states_minima(landscape):
+            points.extend(landscape.minima().to(cloud))
         curvatures = [
             top_curvature(landscape, theta, stream(seed, "curvature", i))
             for i, theta in enumerate(points)
@@ -179,11 +177,9 @@ class SGD:
         A coupling may state a `ceiling`: Diverged where the mean loss of the points is above it.
 
         """
-        optimiser = self.resolve_learning_rate(
-            landscape, start if isinstance(start, Tensor) else start.cloud, seed
-        )
         if isinstance(start, Tensor):
             start = self.begin(start)
+        optimiser = self.resolve_learning_rate(landscape, start.cloud, seed)
         cloud, velocity = start.cloud.clone(), start.velocity.clone()
         batches = self._batches(landscape, cloud, coupling.shared_batches, start.step, seed)
         gradients: Tensor | None = None
@@ -243,9 +239,8 @@ class SGD:
     def step(self, cloud: Cloud, velocity: Tensor, force: Tensor, rate: float, step: int) -> None:
         """One step of the cloud [P, n] and of its velocity, in place."""
         torch.add(force, velocity, alpha=self.momentum, out=velocity)
-        cloud.sub_(
-            force.add(velocity, alpha=self.momentum) if self.nesterov else velocity, alpha=rate
-        )
+        ahead = force.add(velocity, alpha=self.momentum) if self.nesterov else velocity
+        cloud.sub_(ahead, alpha=rate)
 
     @property
     def equivalent(self) -> "SGD":
@@ -265,8 +260,7 @@ class SGD:
             return repeat(None)
         if has_examples(landscape) or is_augmented(landscape):
             return self._drawn(landscape, points, self.batch_size, first_step, seed, cloud.device)
-        sampled = sampled_of(landscape)
-        return self._sampled(sampled, points, self.batch_size, first_step, seed)
+        return self._sampled(sampled_of(landscape), points, self.batch_size, first_step, seed)
 
     def _drawn(
         self,

@@ -45,18 +45,30 @@ def labels_of(quantities: Sequence[Quantity], taken: Sequence[str] = ()) -> Mapp
     for quantity in quantities:
         name = quantity.name
         is_alone = counted[name] == 1 and name not in taken
-        labels[quantity] = name if is_alone else f"{quantity.command} {name}"
+        label = name
+        if not is_alone:
+            label = f"{quantity.command} {name}"
+        labels[quantity] = label
     return labels
 
 
 def over(group: Group, quantity: Quantity) -> list[float]:
     """The values of a quantity over the runs of a group that have one."""
-    return [float((quantity.of(run) or {})["value"]) for run in with_number(group, quantity)]
+    values = []
+    for run in with_number(group, quantity):
+        number = quantity.of(run) or {}
+        values.append(float(number["value"]))
+    return values
 
 
 def with_number(group: Group, quantity: Quantity) -> list[Brief]:
     """The runs of a group that have a value of a quantity."""
-    return [run for run in group.runs if (quantity.of(run) or {}).get("value") is not None]
+    runs = []
+    for run in group.runs:
+        number = quantity.of(run) or {}
+        if number.get("value") is not None:
+            runs.append(run)
+    return runs
 
 
 def is_share(group: Group, quantity: Quantity) -> bool:

@@ -26,7 +26,8 @@ def same_as(grounds: Grounds) -> dict[int, int]:
     for number, own in by_number.items():
         for first in firsts:
             others = by_number[first]
-            if len(own) == len(others) and all(map(_are_one, own, others)):
+            are_alike = len(own) == len(others) and all(map(_are_one, own, others))
+            if are_alike:
                 again[number] = first
                 break
         else:
@@ -88,6 +89,9 @@ def _minima(numbers: list[int]) -> str:
     """minima 1, 2, 3 and 4 more are; minimum 1 is"""
     if len(numbers) == 1:
         return f"minimum {numbers[0]} is"
+    named = ", ".join(map(str, numbers[:TOLD]))
     left = len(numbers) - TOLD
-    more = f" and {left} more" if left > 0 else ""
-    return f"minima {', '.join(map(str, numbers[:TOLD]))}{more} are"
+    more = ""
+    if left > 0:
+        more = f" and {left} more"
+    return f"minima {named}{more} are"

@@ -42,11 +42,10 @@ def _ratio(row: Row, less: float = 0.0) -> Measured:
 
 
 def _cold(row: Row) -> Claim:
-    words = (
-        f"reshuffled noise is colder: T/T_law is {_ratio(row)} at η = {row['learning_rate']:g}, b "
-        f"= {row['batch_size']}"
-    )
     ratio = _ratio(row)
+    rate = row["learning_rate"]
+    size = row["batch_size"]
+    words = f"reshuffled noise is colder: T/T_law is {ratio} at η = {rate:g}, b = {size}"
     is_above = above(ratio, COLD)
     if is_above is None:
         why = f"within {TWO:g} standard errors of {COLD:g}: {MORE}"
