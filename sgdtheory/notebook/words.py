@@ -53,7 +53,7 @@ def words_of(given: "str | Iterable[str] | None", arguments: dict[str, str]) -> 
             if root in ELSEWHERE:
                 raise UserError(f"words: {word}: {ELSEWHERE[root]}")
         for key, argument in arguments.items():
-            if not _are_one(key_of(word), key):
+            if not _holds(key_of(word), key):
                 continue
             raise UserError(
                 f"words: {word}: {argument}= is given too, and the two are one; leave one of "
@@ -62,10 +62,9 @@ def words_of(given: "str | Iterable[str] | None", arguments: dict[str, str]) -> 
     return words
 
 
-def _are_one(key: str, other: str) -> bool:
-    """Whether one key is the other, or a part of it."""
-    one, two = f"{key}.", f"{other}."
-    return one.startswith(two) or two.startswith(one)
+def _holds(key: str, other: str) -> bool:
+    """Whether a key is another one, or a whole that it is a part of."""
+    return f"{other}.".startswith(f"{key}.")
 
 
 def _roots_of(word: str) -> list[str]:
