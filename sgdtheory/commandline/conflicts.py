@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.commandline.group_choices import name_of, told_by_name
 from sgdtheory.commandline.minima_runs import RATE, Identity, digest_of_landscape, without_rate
+from sgdtheory.commandline.words import is_below
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.plain import Json
 
@@ -41,12 +42,14 @@ def agreed(
     """
     from omegaconf import OmegaConf
 
-    as_is = identity_or_none(theirs, identity)
     keys = sorted(key for key in set(typed) if key.split(".")[0] in SOURCES)
+    if not keys:
+        return Agreed(theirs, [])
+    as_is = identity_or_none(theirs, identity)
     conflicts: dict[str, str] = {}
     for key in keys:
         mine, there = _value(config, key), _value(theirs, key)
-        if mine == there or _is_below(key, conflicts):
+        if mine == there or any(is_below(key, group) for group in conflicts):
             continue
         trial = deepcopy(theirs)
         OmegaConf.update(trial, key, mine, merge=False, force_add=True)
@@ -74,9 +77,9 @@ def differences(one: object, other: object) -> str:
     told = []
     for name in {**mine, **theirs}:
         value = mine.get(name, NOTHING)
-        other = theirs.get(name, NOTHING)
-        if value != other:
-            told.append(f"{name} {_short(value)} and {_short(other)}")
+        there = theirs.get(name, NOTHING)
+        if value != there:
+            told.append(f"{name} {_short(value)} and {_short(there)}")
     left = len(told) - TOLD
     if left > 0:
         told[TOLD:] = [f"{left} more"]
@@ -100,10 +103,6 @@ def _value(config: "DictConfig", key: str) -> object:
     if isinstance(value, DictConfig | ListConfig):
         return OmegaConf.to_container(value, resolve="." in key)
     return value
-
-
-def _is_below(key: str, groups: Iterable[str]) -> bool:
-    return any(key.startswith(f"{group}.") for group in groups)
 
 
 def _conflicts_of_group(group: str, mine: Json, there: Json, typed: list[str]) -> dict[str, str]:

@@ -147,6 +147,7 @@ def adopt_runs(
             f"{', '.join(conflicts)}: another landscape than that of {by}={first}; leave it "
             f"out, or train one"
         )
+    landscapes = [landscape]
     for run in runs[1:]:
         other = identity(config_of(_finished(run, by), read))
         if without_rate(other) != without_rate(landscape):
@@ -154,9 +155,10 @@ def adopt_runs(
                 f"{by}: {run} is of another landscape than {first} "
                 f"({differences(other, landscape)}); take them one at a time"
             )
+        landscapes.append(other)
     notes = list(_take(config, own, touched))
-    for run in runs:
-        if has_changed(status_of(run)[1], identity(config_of(run, read))):
+    for run, found in zip(runs, landscapes, strict=True):
+        if has_changed(status_of(run)[1], found):
             notes.append(
                 f"warning: the code or the data of the landscape of {run} have been changed "
                 f"since; its points are taken as they are"

@@ -1,14 +1,14 @@
 """Which keys of a composed configuration are read: what else is set would have no effect."""
 
-import inspect
 import re
 from collections.abc import Iterable
 
 from sgdtheory.commandline.complaints import key_of, paths_of
 from sgdtheory.commandline.composer import groups
 from sgdtheory.commandline.habits import meant
+from sgdtheory.commandline.hints import parameters_of
 from sgdtheory.commandline.schema import Checker
-from sgdtheory.commandline.words import root_of
+from sgdtheory.commandline.words import is_below, root_of
 from sgdtheory.runs.plain import Json
 
 SETTINGS = ("device", "threads", "run", "executor")
@@ -34,9 +34,7 @@ def _read(raw: Json, tree: Json, checker: Checker) -> tuple[list[str], set[str]]
     `model`.
     """
     target = checker.resolve(tree.get("_target_"), "_target_")
-    known: set[str] = set()
-    if target:
-        known.update(inspect.signature(target).parameters)
+    known = parameters_of(target) if target else {}
     choices = groups()
     science = [key for key in tree if key not in SETTINGS]
     parameters = [key for key in science if key in known or key not in choices]
@@ -76,11 +74,7 @@ def _at(raw: object, key: str) -> object:
 
 def _is_read(key: str, read: set[str]) -> bool:
     """Whether a key, something in it, or what it is a part of is read."""
-    return any(_is_below(key, other) or _is_below(other, key) for other in read)
-
-
-def _is_below(key: str, whole: str) -> bool:
-    return f"{key}.".startswith(f"{whole}.")
+    return any(is_below(key, other) or is_below(other, key) for other in read)
 
 
 def _unread(

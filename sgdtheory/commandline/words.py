@@ -63,6 +63,11 @@ def in_ascii(word: str) -> str:
     )
 
 
+def is_below(key: str, whole: str) -> bool:
+    """Whether a key is another one, or a part of it: `sgd.steps` is below `sgd`."""
+    return f"{key}.".startswith(f"{whole}.")
+
+
 def root_of(word: str) -> str:
     """`model@x.y=…`, `+model.width=…` → model."""
     found = re.match(r"[+~]*(\w+)", word)

@@ -165,14 +165,11 @@ def _evaluated(few: "Network", cloud: Tensor, batch: "MiniBatch", images: Tensor
 
 def _finite_outputs(few: "Network", theta: Tensor) -> tuple[TensorsByName, Tensor]:
     """Batch norm's statistics and the outputs [N, …] at θ [n]; UserError where these are not
-    finite, or not as many as there are examples."""
+    finite."""
     inputs, _ = few.examples("train")
     statistics = few.statistics(theta)
     outputs = few.outputs_with(theta, statistics, inputs)
     model = few.function.name
-    if len(outputs) != len(inputs):
-        shape = list(outputs.shape)
-        raise UserError(f"model: {model} gives outputs {shape} for {len(inputs)} examples")
     are_finite = outputs.is_floating_point() and bool(torch.isfinite(outputs).all())
     if not are_finite:
         raise UserError(f"model: outputs of {model} at a random point are not finite")

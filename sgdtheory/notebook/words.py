@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from sgdtheory.commandline.complaints import key_of
-from sgdtheory.commandline.words import root_of
+from sgdtheory.commandline.words import is_below, root_of
 from sgdtheory.errors import UserError
 
 LANDSCAPE = "the call is given its landscape; say it to sgdtheory.landscape"
@@ -53,18 +53,13 @@ def words_of(given: "str | Iterable[str] | None", arguments: dict[str, str]) -> 
             if root in ELSEWHERE:
                 raise UserError(f"words: {word}: {ELSEWHERE[root]}")
         for key, argument in arguments.items():
-            if not _holds(key_of(word), key):
+            if not is_below(key, key_of(word)):
                 continue
             raise UserError(
                 f"words: {word}: {argument}= is given too, and the two are one; leave one of "
                 f"them out"
             )
     return words
-
-
-def _holds(key: str, other: str) -> bool:
-    """Whether a key is another one, or a whole that it is a part of."""
-    return f"{other}.".startswith(f"{key}.")
 
 
 def _roots_of(word: str) -> list[str]:
