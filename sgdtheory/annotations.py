@@ -3,7 +3,8 @@
 `Place` marks a parameter that says where something is computed or kept, not what: it is left out of
 a run's identity. `Content` marks a path whose identity is what the file holds, not where it lies.
 `Importable` marks a dotted name (`package.module:function`) that is resolved under the same trust
-rule as a `_target_`.
+rule as a `_target_`. `ByName` marks a value that may be said by its name in a group of choices,
+and is then that choice.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,6 +28,14 @@ class ContentOf(_Mark):
     def __init__(self, files: Callable[[Path], Iterable[Path]] | None = None) -> None:
         super().__init__("Content")
         self.files = files
+
+
+class ByName(_Mark):
+    """`group`: whose choices the names are."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"ByName({group})")
+        self.group = group
 
 
 Content = ContentOf()

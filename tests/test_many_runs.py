@@ -17,6 +17,7 @@ from sgdtheory.report.quantities import quantities_of
 from sgdtheory.report.status import show_status
 from sgdtheory.report.summaries import summaries_of
 from sgdtheory.runs.folder import Folder
+from sgdtheory.runs.run import status_of
 from sgdtheory.statistics.over_seeds import interquartile_mean, over_seeds
 
 ERRORS = {"mlp": [0.1, 0.2, 0.3, 0.8], "linear": [0.5, 0.5, 0.7, 0.7]}
@@ -200,8 +201,9 @@ def test_a_claim_that_is_called_as_a_setting_has_a_column_of_its_own(tmp_path: P
 
 def test_the_table_of_runs_tells_studies_apart(tmp_path: Path) -> None:
     path = rewritten(write_run(tmp_path / "r", "mlp", 0, 0.1), "a", "study")
-    assert row_of(path)["study"] == "a"
-    assert row_of(write_run(tmp_path / "s", "mlp", 0, 0.1))["study"] is None
+    plain = write_run(tmp_path / "s", "mlp", 0, 0.1)
+    assert row_of(path, status_of(path))["study"] == "a"
+    assert row_of(plain, status_of(plain))["study"] is None
 
 
 def table_after(page: str, heading: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.commandline.group_choices import name_of, told_by_name
 from sgdtheory.commandline.minima_runs import RATE, Identity, digest_of_landscape, without_rate
+from sgdtheory.commandline.schema import is_node
 from sgdtheory.commandline.words import is_below
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.runs.plain import Json
@@ -122,7 +123,11 @@ def _conflicts_of_group(group: str, mine: Json, there: Json, typed: list[str]) -
 
 
 def _told(key: str, mine: object, there: object) -> str:
-    return f"{key}={_short(mine)} (there {_short(there)})"
+    group = key.rpartition(".")[2]
+    said, other = [
+        name_of(group, value) if is_node(value) else _short(value) for value in (mine, there)
+    ]
+    return f"{key}={said} (there {other})"
 
 
 def _leaves(tree: object, where: str = "") -> dict[str, object]:

@@ -22,7 +22,7 @@ from sgdtheory.pipelines.checkpoints.files import places
 from sgdtheory.pipelines.checkpoints.reading import names_in
 from sgdtheory.pipelines.minima_file import STARTS
 from sgdtheory.report.stdio import pasted
-from sgdtheory.runs.plain import Facts
+from sgdtheory.runs.plain import Facts, Json
 from sgdtheory.runs.run import demand_as_written, status_of
 
 if TYPE_CHECKING:
@@ -139,24 +139,26 @@ def adopt_runs(
     sets one; gives what is to be said of runs whose landscape has changed since. `by`: the key
     that names them."""
     first = runs[0]
-    theirs = config_of(_finished(first, by), read)
-    landscape = identity(theirs)
-    own, conflicts = agreed(config, theirs, touched, identity, status_of(first)[1].get("landscape"))
-    if conflicts:
-        raise UserError(
-            f"{', '.join(conflicts)}: another landscape than that of {by}={first}; leave it "
-            f"out, or train one"
-        )
-    landscapes = [landscape]
-    for run in runs[1:]:
-        other = identity(config_of(_finished(run, by), read))
-        if without_rate(other) != without_rate(landscape):
+    own: list[DictConfig] = []
+    landscapes: list[Json | None] = []
+    for run in runs:
+        theirs = config_of(_finished(run, by), read)
+        known = status_of(run)[1].get("landscape")
+        taken, conflicts = agreed(config, theirs, touched, identity, known)
+        if conflicts:
+            raise UserError(
+                f"{', '.join(conflicts)}: another landscape than that of {by}={run}; leave it "
+                f"out, or train one"
+            )
+        landscape = identity(taken)
+        if landscapes and without_rate(landscape) != without_rate(landscapes[0]):
             raise UserError(
                 f"{by}: {run} is of another landscape than {first} "
-                f"({differences(other, landscape)}); take them one at a time"
+                f"({differences(landscape, landscapes[0])}); take them one at a time"
             )
-        landscapes.append(other)
-    notes = list(_take(config, own, touched))
+        own.append(taken)
+        landscapes.append(landscape)
+    notes = list(_take(config, own[0], touched))
     for run, found in zip(runs, landscapes, strict=True):
         if has_changed(status_of(run)[1], found):
             notes.append(

@@ -5,6 +5,8 @@ from functools import cache
 from sgdtheory.commandline.targets import CONFIGS
 from sgdtheory.runs.plain import Facts, Json
 
+MISSING = "???"  # how a configuration says that a value must be given
+
 
 def name_of(group: str, tree: Facts) -> str:
     """What a choice of a group is called: by its file where it is the only one with its target."""
@@ -13,6 +15,12 @@ def name_of(group: str, tree: Facts) -> str:
     if len(names) == 1:
         return names[0]
     return target.rpartition(".")[2]
+
+
+def choice_named(group: str, name: str) -> Json | None:
+    """The choice of this name, where it says all that it needs."""
+    choice = _choices(group).get(name)
+    return None if choice is None or MISSING in choice.values() else choice
 
 
 def told_by_name(group: str, tree: Json, typed: list[str]) -> list[str]:

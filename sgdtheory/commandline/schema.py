@@ -11,7 +11,8 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from sgdtheory.annotations import ContentOf, Importable, Place
+from sgdtheory.annotations import ByName, ContentOf, Importable, Place
+from sgdtheory.commandline.group_choices import MISSING, choice_named
 from sgdtheory.commandline.hints import (
     Annotation,
     Target,
@@ -32,7 +33,6 @@ from sgdtheory.runs.digests import digest_of_content
 from sgdtheory.runs.plain import Facts, Json
 
 RESERVED = ("_target_", "_partial_")
-MISSING = "???"  # how a configuration says that a value must be given
 
 
 class Node(NamedTuple):
@@ -146,8 +146,14 @@ class Checker:
         return self._data(annotation, value, where)
 
     def _data(self, annotation: Annotation, value: object, where: str) -> Checked:
-        """Check plain data: its identity is itself, or what the files that it names hold."""
+        """Check plain data: its identity is itself, what the files that it names hold, or that of
+        the choice that it names."""
         known = marks(annotation)
+        named = next((mark for mark in known if isinstance(mark, ByName)), None)
+        if named is not None and isinstance(value, str):
+            choice = choice_named(named.group, value)
+            if choice is not None:
+                return self.value(annotation, choice, where)
         if Importable in known and not (value is None and allows_none(annotation)):
             target = self.resolve(value, where)
             sources = self._sources(str(value)) if target is not None else {}

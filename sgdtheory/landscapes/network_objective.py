@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
+from sgdtheory.annotations import (
+    ByName,
+    Importable,
+    NonNegative,
+    Place,
+    PositiveFloat,
+    PositiveInt,
+    Shape,
+)
 from sgdtheory.data.examples import Examples
 from sgdtheory.landscapes.batch_norm import EXACT_IMAGES, by_products
 from sgdtheory.landscapes.by_hand import ByHand
@@ -62,7 +70,7 @@ class NetworkObjective:
         model: Callable[..., nn.Module],
         data: Examples,
         weight_decay: NonNegative = 1e-3,
-        loss: Loss | LossName = "cross_entropy",
+        loss: Annotated[Loss | LossName, ByName("loss")] = "cross_entropy",
         learning_rate: PositiveFloat | Literal["auto"] = "auto",
         rows: Rows | Literal["auto"] = "auto",
         part: PositiveInt | None = None,

@@ -10,7 +10,7 @@ from sgdtheory.notebook.surroundings import left_alone
 from sgdtheory.report.copies import once
 from sgdtheory.report.many_runs import row_of
 from sgdtheory.report.stdio import say
-from sgdtheory.runs.run import status_of
+from sgdtheory.runs.run import RunState, status_of
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -21,19 +21,20 @@ def table_of(runs: Sequence[str | Path]) -> "DataFrame":
     """A row for each run; see `sgdtheory.table`. Raises UserError where no run is found."""
     from polars import DataFrame
 
-    paths, remarks = once((path, _identity(path)) for path in _found(runs))
+    read = {path: status_of(path) for path in _found(runs)}
+    paths, remarks = once((path, _identity(path, state)) for path, state in read.items())
     for remark in remarks:
         say(remark)
-    rows = [row_of(path) for path in paths]
+    rows = [row_of(path, read[path]) for path in paths]
     if not rows:
         raise UserError(f"{', '.join(map(str, runs))}: no run is there")
     return DataFrame(rows, infer_schema_length=None)
 
 
-def _identity(path: Path) -> Hashable:
+def _identity(path: Path, state: RunState) -> Hashable:
     """What a run and its copies have in common: what was computed, and where; of damaged runs their
     place."""
-    status, manifest, _ = status_of(path)
+    status, manifest, _ = state
     computed = manifest.get("config_hash")
     if status == "damaged" or computed is None:
         return path.resolve()

@@ -15,7 +15,7 @@ from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import CorruptFile, Folder
 from sgdtheory.runs.foreign import MOST_YAML, held, refuse_strange_yaml
 from sgdtheory.runs.plain import Json
-from sgdtheory.runs.run import results_of, status_of
+from sgdtheory.runs.run import RunState, results_of
 from sgdtheory.statistics.rows import Row, Rows
 
 # parts of a configuration that tell runs of one group apart: a seed, where a run is kept, and which
@@ -79,10 +79,10 @@ def _by_number(text: str) -> tuple[int, str]:
     return 0, text
 
 
-def row_of(path: Path) -> Row:
+def row_of(path: Path, state: RunState) -> Row:
     """A run that may not be finished, or is damaged: seed, overrides, its headline number, and why
     there is none."""
-    status, manifest, units = status_of(path)
+    status, manifest, units = state
     why = manifest.get("why") or ""
     results: Json = {}
     if status == "done":

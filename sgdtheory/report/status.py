@@ -36,10 +36,11 @@ def _print_json(paths: list[Path], with_units: bool) -> None:
     rows = []
     for path in paths:
         with as_written(path):
-            row = row_of(path)
+            state = status_of(path)
+            row = row_of(path, state)
             if with_units:
                 _refuse_nothing(path)
-                ((*_, row["units"]),) = with_places([(path, *status_of(path))])
+                ((*_, row["units"]),) = with_places([(path, *state)])
             rows.append(row)
     print(json.dumps(rows, indent=1))
 

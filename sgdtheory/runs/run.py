@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from sgdtheory.errors import UserError
 from sgdtheory.runs.digests import digest, sha256_of
@@ -136,9 +136,16 @@ class Run(Folder):
         return self.folder(unit).result
 
 
-def status_of(path: Path) -> tuple[str, Json, list[Json]]:
-    """(status, manifest, rows of units.json) of a run directory, with what is true now rather than
-    when it was written.
+class RunState(NamedTuple):
+    """What is true of a run directory now, rather than when it was written."""
+
+    status: str
+    manifest: Json
+    units: list[Json]  # the rows of units.json
+
+
+def status_of(path: Path) -> RunState:
+    """The state of a run directory.
 
     Of files that are damaged, the status is so, and `why` in the manifest says which one.
 
@@ -149,8 +156,8 @@ def status_of(path: Path) -> tuple[str, Json, list[Json]]:
         is_over = manifest.get("status") == "done"
         units = [_unit_now(path, row, is_over) for row in folder.read_list("units.json")]
     except (CorruptFile, UserError) as fault:
-        return "damaged", {"why": str(fault)}, []
-    return manifest.get("status", "missing"), manifest, units
+        return RunState("damaged", {"why": str(fault)}, [])
+    return RunState(manifest.get("status", "missing"), manifest, units)
 
 
 def _manifest_of(folder: Folder) -> Json:
