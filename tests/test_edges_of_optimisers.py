@@ -15,6 +15,7 @@ from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.sam import SAM
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import snapshot_name
 from sgdtheory.pipelines.snapshots import along
 from sgdtheory.protocol import Cloud, value_and_grad
 from sgdtheory.rng import stream
@@ -149,7 +150,7 @@ def test_an_optimiser_that_states_no_edge_has_none() -> None:
 def test_no_snapshot_has_sgds_edge_beside_another_optimiser(sgd: SGD, tmp_path: Path) -> None:
     folder = UnitFolder(tmp_path, Unit("unit", {"name": "unit"}))
     bowl, theta = Quadratic((2.0,)), torch.ones(1, 1)
-    folder.keep_snapshot(1, theta)
+    folder.keep_snapshot(snapshot_name(sgd, 1), theta)
     _, rows = along(folder, bowl, sgd, 1, theta)
     (row,) = rows["snapshots"]
     assert row["edge_of_stability"] is None and row["edge_of_stability_why"]

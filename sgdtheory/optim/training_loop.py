@@ -96,6 +96,12 @@ def run_lowering(
         kept, tries, rate = None, tries + 1, LOWER * rate
 
 
+def snapshot_name(sgd: SGD, step: int) -> str:
+    """What a step of a training is kept as: a unit may train anew, with other steps or at another
+    rate."""
+    return f"{sgd.length}-steps-at-{sgd.rate!r}-{step}"
+
+
 def run_stage(
     folder: UnitFolder,
     name: str,
@@ -129,7 +135,7 @@ def run_stage(
     every = max(1, sgd.length // RECORDS)
     looks = dict(look_steps(sgd.length)) if watched else {}
     if last.step == 0 and 0 in snapshots:
-        folder.keep_snapshot(0, last.cloud)
+        folder.keep_snapshot(snapshot_name(sgd, 0), last.cloud)
 
     def gathered() -> Beside:
         empty = start.new_zeros((0, start.shape[0]))
@@ -142,7 +148,7 @@ def run_stage(
     for last in states:
         assert last.losses is not None
         if last.step in snapshots:
-            folder.keep_snapshot(last.step, last.cloud)
+            folder.keep_snapshot(snapshot_name(sgd, last.step), last.cloud)
         window.append(last.losses)
         if last.step % every == 0 or (watched and last.step == 1):  # what a rise is measured from
             _record(folder, name, sgd, last.step, window)

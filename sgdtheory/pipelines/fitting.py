@@ -1,18 +1,63 @@
-"""How many steps a training takes until it fits its data."""
+"""How many steps a training takes until it fits its data, and at which learning rate."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
+from typing import NamedTuple
 
+from sgdtheory.optim.learning_rate import LOWER, is_measured
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.optim.training_loop import run_measured
+from sgdtheory.optim.trained import untrained
+from sgdtheory.optim.training_loop import run_lowering, run_measured
 from sgdtheory.pipelines.snapshots import snapshot_steps
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import is_scored
 from sgdtheory.runs.unit import UnitFolder
 
 FITTED = 0.01  # a training error below this is that of a minimum, or nearly
-WORTH = 0.9  # of the training loss before: above it twice the steps have not helped
+WORTH = 0.9  # of the training loss before: above it another training has not helped
 MOST = 16  # times the usual number of steps
+SLOWER = 3  # times that a measured learning rate is lowered for what does not fit
+
+
+class _Trained(NamedTuple):
+    """A training, and what it has come to on the training set."""
+
+    cloud: Cloud  # [P, n]
+    sgd: SGD  # with its number of steps and its learning rate
+    loss: float
+    error: float
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """Trainings of one start [P, n]."""
+
+    folder: UnitFolder
+    landscape: Landscape  # that has the examples
+    descended: Landscape
+    start: Cloud
+    seed: int
+    fraction: tuple[float, float]
+    snapshots: int
+
+    def one(self, name: str, sgd: SGD, watched: bool) -> tuple[Cloud, SGD]:
+        """A single one, in stages that begin with this name; `watched`: at a rate that may be too
+        high though it is a number."""
+        kept = snapshot_steps(sgd.length, self.snapshots)
+        what = (self.folder, name, sgd, self.descended, self.start, self.seed, self.fraction, kept)
+        return run_lowering(*what, watched=True) if watched else run_measured(*what)
+
+    def longer(self, name: str, sgd: SGD, watched: bool = False) -> _Trained:
+        """With more and more steps, as long as that helps."""
+        loss, stage, most = inf, name, MOST * sgd.length
+        steps = sgd.length
+        while True:
+            cloud, done = self.one(stage, replace(sgd, steps=steps), watched)
+            before, (loss, error) = loss, _training_score(self.landscape, cloud)
+            if 2 * steps > most or not (error >= FITTED and loss < WORTH * before):
+                return _Trained(cloud, done, loss, error)
+            steps *= 2
+            stage = f"{name}-{steps}"
 
 
 def run_until_fitted(
@@ -30,37 +75,51 @@ def run_until_fitted(
 
     `sgd.steps` "auto": the usual number. A training whose error on the training set is `FITTED` or
     more then is done anew from the same start with twice the steps, as long as that makes the loss
-    less than `WORTH` of what it was, and up to `MOST` times the usual number. What comes out has
-    the bits of `sgd.steps` = the number that was found. `landscape` has the examples, `descended`
-    is what SGD sees of it; so many `snapshots` are kept of the last training.
+    less than `WORTH` of what it was, and up to `MOST` times the usual number. What does not fit by
+    more steps is done anew at `LOWER` of the rate where that was measured, where training begins:
+    units that die on the way do not come back. What comes out is the training of the lowest loss
+    among these, and has the bits of `sgd.steps` and `sgd.learning_rate` = the numbers that were
+    found. `landscape` has the examples, `descended` is what SGD sees of it; so many `snapshots` are
+    kept of each training.
     """
-    loss = inf
-    most = most_steps(sgd, landscape)
-    steps, stage = sgd.length, "train"
-    while True:
-        tried = replace(sgd, steps=steps)
-        kept = snapshot_steps(steps, snapshots)
-        cloud, done = run_measured(folder, stage, tried, descended, start, seed, fraction, kept)
-        if 2 * steps > most:
-            return cloud, done
-        before, (loss, error) = loss, _training_score(landscape, cloud)
-        if not (error >= FITTED and loss < WORTH * before):
-            return cloud, done
-        steps *= 2
-        stage = f"train-{steps}"
+    trainings = _Trainings(folder, landscape, descended, start, seed, fraction, snapshots)
+    if not _goes_on(sgd, landscape):
+        return trainings.one("train", sgd, watched=False)
+    best = last = trainings.longer("train", sgd)
+    tries = SLOWER if _may_be_lower(sgd, landscape) else 0
+    for k in range(1, tries + 1):
+        if best.error < FITTED:
+            break
+        slower = replace(sgd, learning_rate=LOWER * last.sgd.rate)
+        last = trainings.longer(f"train-slower-{k}", slower, watched=True)
+        has_helped = last.loss < WORTH * best.loss
+        if last.loss < best.loss:
+            best = last
+        if not (has_helped or untrained(landscape, best.loss)):
+            break
+    return best.cloud, best.sgd
 
 
-def most_steps(sgd: SGD, landscape: Landscape) -> int:
-    """How many steps the last training may have."""
-    return MOST * sgd.length if sgd.steps == "auto" and is_scored(landscape) else sgd.length
-
-
-def longer_in_words(sgd: SGD) -> str:
-    """What may come after the usual number of steps."""
-    return (
-        f"trainings with a training error of {100 * FITTED:g} % or more after {sgd.length:,} "
-        f"steps are done anew with twice as many, up to {MOST * sgd.length:,}"
+def longer_in_words(sgd: SGD, landscape: Landscape) -> str:
+    """What may come after the usual number of steps; empty where nothing does."""
+    if not _goes_on(sgd, landscape):
+        return ""
+    words = (
+        f"with sgd.steps=auto trainings with a training error of {100 * FITTED:g} % or more after "
+        f"{sgd.length:,} steps are done anew with twice as many, up to {MOST * sgd.length:,}"
     )
+    if _may_be_lower(sgd, landscape):
+        words += ", then at lower rates"
+    return words
+
+
+def _goes_on(sgd: SGD, landscape: Landscape) -> bool:
+    """Whether a training may be followed by another: formulas have nothing to fit."""
+    return sgd.steps == "auto" and is_scored(landscape)
+
+
+def _may_be_lower(sgd: SGD, landscape: Landscape) -> bool:
+    return sgd.learning_rate == "auto" and is_measured(landscape)
 
 
 def _training_score(landscape: Landscape, cloud: Cloud) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from sgdtheory.diagnostics.columns import columns_of
 from sgdtheory.diagnostics.diagnostic import Diagnostic, units_of
 from sgdtheory.optim.adam import Adam
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.training_loop import snapshot_name
 from sgdtheory.pipelines.slope import slope_at
 from sgdtheory.protocol import Cloud, Landscape, TensorsByName, length_of
 from sgdtheory.runs.run import Run
@@ -38,7 +39,7 @@ def along(
     steps = snapshot_steps(sgd.length, count)
     if not steps:
         return {}, {}
-    cloud = torch.cat([folder.snapshot(step) for step in steps])
+    cloud = torch.cat([folder.snapshot(snapshot_name(sgd, step)) for step in steps])
     rows = []
     for step, theta in zip(steps, cloud.to(like.device), strict=True):
         last = max(0, step - 1)

@@ -21,7 +21,7 @@ from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
-from sgdtheory.pipelines.fitting import longer_in_words, most_steps, run_until_fitted
+from sgdtheory.pipelines.fitting import longer_in_words, run_until_fitted
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.slope import slope_at
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
@@ -108,9 +108,7 @@ class Train:
     @property
     def not_counted(self) -> str:
         """Longer trainings of what does not fit its data."""
-        if most_steps(self.sgd, self.landscape) == self.sgd.length:
-            return ""
-        return f"with sgd.steps=auto {longer_in_words(self.sgd)}"
+        return longer_in_words(self.sgd, self.landscape)
 
     def to_come(self, run: Run) -> list[str]:
         """The diagnostics that are asked for when the minima are found."""

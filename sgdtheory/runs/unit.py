@@ -225,21 +225,19 @@ class UnitFolder(Folder):
         found = self.load_checkpoint(name)
         return None if found is None else found[0]["cloud"]
 
-    def keep_snapshot(self, step: int, cloud: "Tensor") -> None:
-        """Keep the cloud [P, n] of a step of the trajectory; one that is passed again after an
-        interruption is the same."""
+    def keep_snapshot(self, name: str, cloud: "Tensor") -> None:
+        """Keep a cloud [P, n] of a trajectory; one that is passed again after an interruption is
+        the same."""
         self.write_tensors(
-            f"snapshot-{step}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash}
+            f"snapshot-{name}.safetensors", {"cloud": cloud}, {"unit": self.unit.hash}
         )
 
-    def snapshot(self, step: int) -> "Tensor":
-        """The cloud [P, n] of a step that was kept."""
-        found = self._kept_in(f"snapshot-{step}.safetensors")
+    def snapshot(self, name: str) -> "Tensor":
+        """A cloud [P, n] that was kept by this name."""
+        file = f"snapshot-{name}.safetensors"
+        found = self._kept_in(file)
         if found is None:
-            raise CorruptFile(
-                f"{self.path / f'snapshot-{step}.safetensors'} is missing: delete "
-                f"{self.path} and run again"
-            )
+            raise CorruptFile(f"{self.path / file} is missing: delete {self.path} and run again")
         return found[0]["cloud"]
 
     def tell(self, done: float, what: str = "") -> None:

@@ -13,6 +13,7 @@ from sgdtheory.data.images import Images
 from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
+from sgdtheory.optim.learning_rate import measured_rate
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.pipelines.fitting import FITTED, MOST, WORTH, run_until_fitted
@@ -25,8 +26,8 @@ from tests.test_stage import a_folder, interrupt_at
 AUTO = SGD("auto", 32, "auto", Cosine(), 0.9)
 
 
-def a_network(data: Images | None = None) -> Network:
-    return Network(partial(MLP, hidden=(8,)), data or digits(limit=100))
+def a_network(data: Images | None = None, width: int = 8) -> Network:
+    return Network(partial(MLP, hidden=(width,)), data or digits(limit=100))
 
 
 def trained(path: Path, sgd: SGD, landscape: Any, snapshots: int = 0) -> tuple[Cloud, SGD, Any]:
@@ -68,8 +69,34 @@ def test_it_goes_on_until_the_data_are_fitted(
 
 
 def test_what_fits_at_once_is_left_alone(tmp_path: Path) -> None:
-    _, sgd, folder = trained(tmp_path, AUTO, a_network())
+    """32 units end at losses below .03 from twelve of twelve starts; of 8 units some die."""
+    _, sgd, folder = trained(tmp_path, AUTO, a_network(width=32))
     assert sgd.length == 400 and stages_of(folder) == ["train"]
+
+
+def test_a_rate_that_is_too_high_is_lowered_where_more_steps_do_not_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Units die, and the loss stays at ln K without rising; of looks on the way there are none. At
+    eight times the rate that was lost, and found again, from eight of eight starts."""
+    monkeypatch.setattr("sgdtheory.optim.training_loop.look_steps", lambda steps: [])
+    monkeypatch.setattr(
+        "sgdtheory.optim.sgd.measured_rate", lambda *given: 8 * measured_rate(*given)
+    )
+    landscape = a_network(width=32)
+    cloud, sgd, folder = trained(tmp_path / "lowered", AUTO, landscape, snapshots=2)
+    assert landscape.score(cloud, "train").errors.mean() < FITTED
+    first = folder.load_checkpoint("train-rate")[0]["rate"]
+    slower = [4.0**k * sgd.rate for k in (1, 2, 3)]
+    assert any(float(first) == pytest.approx(rate) for rate in slower)
+    tensors, _ = along(folder, landscape, sgd, 2, cloud)
+    assert torch.equal(tensors["snapshots"][1:], cloud)
+    given = replace(sgd, steps=sgd.length)  # the numbers that were found
+    again, _, _ = trained(tmp_path / "given", given, landscape)
+    assert torch.equal(again, cloud)
+    monkeypatch.setattr("sgdtheory.pipelines.fitting.SLOWER", 0)
+    cloud, _, _ = trained(tmp_path / "kept", AUTO, landscape)
+    assert landscape.score(cloud, "train").errors.mean() > 0.5
 
 
 def contradicting() -> Images:
