@@ -10,6 +10,7 @@ versions of torch, numpy and scipy, so the file says where it was made; elsewher
 before the change. All jobs take some six minutes on one core.
 """
 
+import argparse
 import contextlib
 import io
 import json
@@ -358,9 +359,16 @@ def write(jobs: dict[str, Any]) -> None:
     PINNED.write_text(f'{{"machine": {head},\n"jobs": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
-def main(words: list[str]) -> int:
-    check = "--check" in words
-    names = [word for word in words if not word.startswith("-")] or list(JOBS)
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, name what differs")
+    parser.add_argument("job", nargs="*", metavar="JOB", help="all by default")
+    words = parser.parse_args()
+    if unknown := set(words.job).difference(JOBS):
+        parser.error(f"no job: {', '.join(unknown)}; there are {', '.join(JOBS)}")
+    check, names = words.check, words.job or list(JOBS)
     known = pinned() if PINNED.exists() else {"machine": machine(), "jobs": {}}
     if check and known["machine"] != machine():
         print(f"made on {known['machine']}, this is {machine()}: bits may differ")
@@ -385,4 +393,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
