@@ -259,6 +259,7 @@ class SweepTemperature:
             sizes = list(self.sweep.batch_size)
         landscape = run.science["landscape"]
         what = {"landscape": landscape, "seed": self.seed, "polished": self.at is None}
+        what["minimum"] = "restarted, and looked below"
         if self.second_moment is not None:
             what["coordinates"] = "of the noise"
         units = SiteUnits(what, self._measure, self._costs.of_minimum, min(self.sweep.batch_size))

@@ -15,6 +15,7 @@ from sgdtheory.temperature.doubts import (
     doubt_of_minimum,
     doubt_of_parabola,
     doubt_of_rest,
+    doubt_of_slope,
     doubt_of_survivors,
     doubt_of_warmth,
 )
@@ -58,7 +59,10 @@ def describe_cell(
     verdict = _reconsidered(verdict, cell, landscape, reference, sampled)
     time = _steps(trajectory) * time_step(cell.sgd)
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
-    saddle = doubt_of_minimum(reference, time) if quenched is None else ""
+    saddle = ""
+    if quenched is None:
+        law = cell.predicted(count_of(landscape))
+        saddle = doubt_of_minimum(reference, time) or doubt_of_slope(reference, law)
     temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:

@@ -12,7 +12,7 @@ from sgdtheory.statistics.tolerance import Judged, all_near
 from sgdtheory.statistics.trends import weighted_mean
 from sgdtheory.temperature.adam_claims import adam_claims
 from sgdtheory.temperature.distinct_minima import at_minima, by_minimum, distinct_claims
-from sgdtheory.temperature.doubts import LEAST, SADDLE
+from sgdtheory.temperature.doubts import LEAST, SADDLE, SLOPE
 from sgdtheory.temperature.epoch_claims import epoch_claim
 from sgdtheory.temperature.norm_claims import norm_claims
 
@@ -153,12 +153,14 @@ def _left_out(cells: Cells) -> str:
             "estimator=[…]"
         )
     on_saddles = [cell for cell in cells if cell.get("why", "").startswith(SADDLE)]
-    others = [cell for cell in cells if cell not in on_saddles]
+    on_slopes = [cell for cell in cells if cell.get("why", "").startswith(SLOPE)]
+    others = [cell for cell in cells if cell not in [*on_saddles, *on_slopes]]
     stationary = [cell for cell in others if cell["stationary"]]
     harmonic = [cell for cell in stationary if cell["harmonic"]]
     bottomless = [cell for cell in harmonic if not _excess(cell)]
     parts = [
         (len(on_saddles), "start", "starts", "on a saddle"),
+        (len(on_slopes), "start", "starts", "where a descent still falls"),
         (len(stationary) - len(harmonic), "leave", "leaves", "the harmonic range"),
         (len(others) - len(stationary), "are", "is", "not stationary"),
         (len(bottomless), "have", "has", "no bottom that a quench would find"),

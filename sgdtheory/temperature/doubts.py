@@ -4,7 +4,7 @@ None of this has a say in when a cell ends, for a cloud that is looked at more o
 another cloud.
 """
 
-from math import ceil, hypot, isfinite
+from math import ceil, hypot, inf, isfinite
 from statistics import fmean
 
 import numpy as np
@@ -28,6 +28,7 @@ PARABOLA = 0.1  # of 2⟨L − L*⟩/⟨(θ−θ*)·∇L⟩, which is 1 in a par
 SHAPELESS = 0.15  # standard error of that ratio: with SIGMAS of more a quartic would be let pass
 LUKEWARM = 0.03  # by which T may be too low at most: what claims of a sweep take for near
 SADDLE = "the point is a saddle"
+SLOPE = "the point is no minimum"
 # of the noise that may lie along what grows away from θ*: T by the excess is lower by it at least
 FALLING = 0.05
 
@@ -118,6 +119,20 @@ def doubt_of_minimum(reference: ReferenceMinimum, time: float) -> str:
     return f"{SADDLE} (h = {steepest:.3g}): take a minimum"
 
 
+def doubt_of_slope(reference: ReferenceMinimum, law: float) -> str:
+    """Why θ* is no minimum to a cloud whose temperature by the law is `law`: the loss falls below
+    it by more than LUKEWARM of the excess ½T·Tr C, by which T would be too low; empty where it does
+    not."""
+    excess = 0.5 * law * reference.noise_trace
+    if reference.fall <= LUKEWARM * excess:
+        return ""
+    share = reference.fall / excess if excess > 0 else inf
+    return (
+        f"{SLOPE}: a descent from it falls by {reference.fall:.2g}, {share:.2g} of the excess loss "
+        "by the law; take a smooth network, more weight decay, or a minimum"
+    )
+
+
 def doubt_of_parabola(sampled: Trajectory) -> str:
     """Why the ground is no parabola, in which 2⟨L − L*⟩ = ⟨(θ−θ*)·∇L⟩ whatever the cloud; empty
     where it may be one."""
@@ -140,4 +155,4 @@ def above_the_minimum(excess: Measured) -> Measured:
     if excess.value is None or excess.value >= -(excess.stderr or 0.0):
         return excess
     told = in_sentence(excess.value, excess.stderr)
-    return Measured.nothing(f"T would be {told}: the point is no minimum, take one below it")
+    return Measured.nothing(f"T would be {told}: {SLOPE}, take one below it")

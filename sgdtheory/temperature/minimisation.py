@@ -11,12 +11,14 @@ from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.learning_rate import LOWER, MOST_TRIES, has_risen, is_measured, look_steps
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.protocol import Landscape
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.roles.examples import examples_of
 from sgdtheory.temperature.runaway import refuse_runaway
 
 POLISH = 2000  # iterations of L-BFGS
+RESTARTS = 5  # of L-BFGS
+RESOLVED = 1e-7  # of the loss, in float32: a restart that gains less is not worth another
 TRAINING = 400  # steps of SGD that come before, for networks that L-BFGS cannot minimise
 
 
@@ -28,7 +30,7 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
     """
     cloud = landscape.init(1, stream(seed, "init", 0)) if start is None else start[None]
     if is_additive(landscape):
-        theta = lbfgs(landscape, cloud.double(), POLISH)[0]
+        theta = _lowest(landscape, cloud.double())
         refuse_runaway(landscape, theta)
         return theta
     if start is None:
@@ -36,6 +38,20 @@ def find_minimum(landscape: Landscape, start: Tensor | None, seed: int) -> Tenso
     if not torch.isfinite(cloud).all():
         raise RunError("the training of the minimum diverged; lower landscape.learning_rate")
     return cloud[0].double()
+
+
+def _lowest(landscape: Landscape, cloud: Tensor) -> Tensor:
+    """θ* [n] by L-BFGS from [1, n] on, begun anew where it has ended for as long as that falls: at
+    a kink what it remembers of the curvature is of the other side."""
+    theta = lbfgs(landscape, cloud, POLISH)
+    for _ in range(RESTARTS):
+        before = float(value_and_grad(landscape, theta)[0])
+        lower = lbfgs(landscape, theta, POLISH)
+        after = float(value_and_grad(landscape, lower)[0])
+        if not before - after > RESOLVED * abs(before):
+            break
+        theta = lower
+    return theta[0]
 
 
 def _trained(landscape: Landscape, start: Tensor, seed: int) -> Tensor:

@@ -26,6 +26,7 @@ from sgdtheory.roles.facts import decay_gradient, decays_alike, device_of, weigh
 from sgdtheory.runs.tensors import Tensors
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.silence import refuse_silence
+from sgdtheory.temperature.slope import fall_below
 
 DENSE = 2048  # parameters up to which a Hessian is written down
 DIRECTIONS = 16  # Hessian eigenvectors along which clouds are recorded
@@ -61,6 +62,7 @@ class ReferenceMinimum(NamedTuple):
     groups: Tensor  # [n], k > 0 for the k-th scale-invariant tensor
     numbers: Tensor  # [6]: L*, |∇L|, Tr C, Tr C from micro-batches and its standard error, λ
     scale: Tensor | None = None  # s [n] where Adam is SGD of φ; None: φ = θ
+    below: Tensor | None = None  # [], how far a descent from θ* falls; None: at a minimum
 
     @classmethod
     def kept_in(cls, tensors: Tensors) -> "ReferenceMinimum":
@@ -102,6 +104,11 @@ class ReferenceMinimum(NamedTuple):
     @property
     def gradient_norm(self) -> float:
         return float(self.numbers[1])
+
+    @property
+    def fall(self) -> float:
+        """How far a descent from θ* falls: 0 at a minimum."""
+        return 0.0 if self.below is None else float(self.below)
 
     @property
     def noise_trace(self) -> float:
@@ -203,8 +210,10 @@ def reference_minimum_at(
         refuse_silence(landscape, theta, steepest, 0.0, gradient[0], batch_size)
     spectrum, weights = weighted_spectrum(curved, theta, noise, steps)
     trace, diagonal, micro_trace = _noise(landscape, theta, batch_size, source, modes)
+    fall = 0.0
     if curved is landscape and not bool(invariant.any()):
         refuse_silence(landscape, theta, steepest, float(trace), gradient[0], batch_size)
+        fall = fall_below(landscape, theta, gradient[0], float(trace), seed)
     numbers = [
         float(value[0]),
         float(gradient[0].norm()),
@@ -223,6 +232,7 @@ def reference_minimum_at(
         weights=weights,
         groups=invariant.cpu(),
         numbers=torch.tensor(numbers, dtype=torch.float64),
+        below=torch.tensor(fall, dtype=torch.float64) if fall else None,
     )
 
 

@@ -1,6 +1,7 @@
 """What speaks against a finished cell: saddles, quartics, ratios that say nothing, few replicas."""
 
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import torch
 from torch import nn
 
 import sgdtheory
+from sgdtheory.data.digits import digits
 from sgdtheory.errors import UserError
+from sgdtheory.landscapes.network import Network
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.uneven import Uneven
+from sgdtheory.models.mlp import MLP
+from sgdtheory.optim.descent import lbfgs
 from sgdtheory.protocol import Landscape
+from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row
@@ -28,6 +34,7 @@ from sgdtheory.temperature.doubts import (
     doubt_of_rest,
 )
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.minimisation import find_minimum
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory, trajectory_of
 
@@ -39,9 +46,10 @@ def at_origin(landscape: Landscape, size: int) -> ReferenceMinimum:
     return reference_minimum_at(landscape, theta, 0, size)
 
 
-def row_of(landscape: Landscape, cell: Cell, path: Path) -> Row:
-    """What is said of a cell whose clouds start at 0."""
-    ground = at_origin(landscape, cell.batch_size)
+def row_of(landscape: Landscape, cell: Cell, path: Path, at: float = 0.0) -> Row:
+    """What is said of a cell whose clouds start with all coordinates `at`."""
+    theta = torch.full((landscape.dim,), at, dtype=torch.float64)
+    ground = reference_minimum_at(landscape, theta, 0, cell.batch_size)
     folder = UnitFolder(path, Unit("cell", {}))
     trajectory = cell.measure(folder, landscape, ground, 0, torch.float64)
     return describe_cell(cell, landscape, ground, trajectory, EXCESS)
@@ -57,6 +65,36 @@ def test_a_saddle_has_no_temperature(
     assert row["why"] == f"the point is a saddle (h = {steepest}): take a minimum"
     assert row["temperature"]["excess_loss"]["value"] is None and not row["harmonic"]
     assert "1 cell starts on a saddle" in claims_of([row], "a saddle")[0].statement
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.02, False), (0.04, True)])
+def test_a_slope_has_no_temperature(share: float, is_told: bool, tmp_path: Path) -> None:
+    """½θ² above the bottom of a bowl a descent falls by ½θ²: told from 3 % of ½T·Tr C on."""
+    bowl = Quadratic((1.0,), noise=1.0)
+    cell = Cell(0.04, 4, 0.0, "iid", 16, 0.05, 4000)
+    excess = 0.5 * (0.04 / 8) * 1.0  # T = η/2b, Tr C = 1
+    row = row_of(bowl, cell, tmp_path, at=sqrt(2 * share * excess))
+    told = f"falls by {share * excess:.2g}, {share:.2g} of the excess"
+    assert (told in row["why"]) == is_told
+    assert (row["temperature"]["excess_loss"]["value"] is None) == is_told
+    if is_told:
+        statement = claims_of([row], "a slope")[0].statement
+        assert "1 cell starts where a descent still falls" in statement
+
+
+def test_lbfgs_goes_on_and_what_is_left_at_kinks_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ReLU network: L-BFGS is begun anew where it has ended, and below its kinks a descent falls
+    (by 8e-6 to 1.4e-4 of six starts)."""
+    monkeypatch.setattr("sgdtheory.temperature.minimisation.POLISH", 100)
+    network = Network(partial(MLP, hidden=(4,)), digits(limit=30), weight_decay=0.01)
+    once = lbfgs(network, network.init(1, stream(0, "init", 0)).double(), 100)
+    theta = find_minimum(network, None, 0)
+    losses = network.losses(torch.cat([once, theta[None]]))
+    assert losses[0] - losses[1] > 1e-3
+    ground = reference_minimum_at(network, theta, 0, 16)
+    assert ground.fall > 1e-7
+    kept = ReferenceMinimum.kept_in(ground.tensors())
+    assert kept.fall == ground.fall and at_origin(Quadratic((1.0,)), 8).fall == 0
 
 
 def test_what_is_as_good_as_flat_is_no_saddle() -> None:

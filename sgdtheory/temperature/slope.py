@@ -1,0 +1,34 @@
+"""Whether the loss goes on falling below a point that is taken for a minimum."""
+
+import torch
+from torch import Tensor
+
+from sgdtheory.optim.descent import full_batch
+from sgdtheory.protocol import Landscape, value_and_grad
+from sgdtheory.rng import key
+
+STEPS = 500  # of heavy-ball descent, thousands of times 1/h_max in all
+# of Tr C: with |∇L|² below it a cell of 10⁵ steps has |∇L|²ηt ≪ ½T·Tr C, whatever its T
+LEVEL = 1e-9
+
+
+def fall_below(
+    landscape: Landscape, theta: Tensor, gradient: Tensor, noise_trace: float, seed: int
+) -> float:
+    """How far the loss falls in a descent from θ* [n] with the gradient [n]; 0 at a minimum.
+
+    L-BFGS ends at the kinks of a piecewise smooth loss, and at the limit of its iterations, where a
+    descent without noise still goes down: what clouds have there is no excess over a minimum. Rates
+    that go to zero leave no jumps about a kink.
+    """
+    if float(gradient.square().sum()) <= LEVEL * noise_trace:
+        return 0.0
+    start = theta[None]
+    seed = key(seed, "slope")
+    descent = full_batch(landscape, start, STEPS, seed)
+    cloud = start
+    for state in descent.run(landscape, start, seed):
+        cloud = state.cloud
+    ends = torch.cat([start, cloud])
+    before, after = (float(value_and_grad(landscape, end[None])[0]) for end in ends)
+    return max(0.0, before - after)
