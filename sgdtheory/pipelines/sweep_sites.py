@@ -30,6 +30,11 @@ Work = Callable[[UnitFolder], None]
 Cost = Callable[[], Estimate]
 
 
+# what columns begin with that are measured in the coordinates in which Adam is SGD: there Tr C is
+# Σσ_i, and h that of S⁻¹HS⁻¹
+OF_ADAM = "adam_"
+
+
 class Site(NamedTuple):
     """Where clouds are let go, and what was measured there: the unit that does so, its number, and
     the b it is for (0: all)."""
@@ -105,12 +110,16 @@ def minimum_row(site: Site, ground: ReferenceMinimum) -> Row:
     if site.batch_size:
         row["batch_size"] = site.batch_size
     row["objective"] = ground.loss
-    row["gradient_norm"] = ground.gradient_norm
-    row["top_curvature"] = ground.top_curvature
-    row["noise_trace"] = ground.noise_trace
-    row |= ground.micro_batch_trace.columns("noise_trace_micro_batch")
+    measured: Row = {
+        "gradient_norm": ground.gradient_norm,
+        "top_curvature": ground.top_curvature,
+        "noise_trace": ground.noise_trace,
+        **ground.micro_batch_trace.columns("noise_trace_micro_batch"),
+    }
     if ground.has_minimum:
-        row["relaxation"] = ground.relaxation(0.01)
+        measured["relaxation"] = ground.relaxation(0.01)
+    prefix = "" if ground.scale is None else OF_ADAM
+    row |= {f"{prefix}{name}": value for name, value in measured.items()}
     return row
 
 

@@ -19,6 +19,7 @@ from sgdtheory.optim.adam_of_noise import of_noise
 from sgdtheory.optim.adamw import AdamW
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.pipelines.optimiser import adam_of
+from sgdtheory.pipelines.sweep_sites import Site, minima_rows
 from sgdtheory.pipelines.swept_optimiser import second_moment_of
 from sgdtheory.protocol import hvp, value_and_grad
 from sgdtheory.rng import stream
@@ -29,7 +30,11 @@ from sgdtheory.temperature.cell import Cell, SecondMoment
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.estimators.virial import Virial
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_of_adam
+from sgdtheory.temperature.reference_minimum import (
+    ReferenceMinimum,
+    reference_minimum_at,
+    reference_of_adam,
+)
 from sgdtheory.temperature.trajectory import Trajectory
 from sgdtheory.temperature.visible_epsilon import refuse_epsilon
 
@@ -163,6 +168,17 @@ def test_quiet_parameters_do_not_hide_an_epsilon(ground: ReferenceMinimum) -> No
 def test_noise_is_the_sum_of_deviations(ground: ReferenceMinimum) -> None:
     covariance = BOWL.noise_covariance(torch.zeros(1, 3, dtype=torch.float64))[0]
     assert ground.noise_trace == pytest.approx(float(covariance.diagonal().sqrt().sum()), rel=1e-12)
+
+
+def test_what_is_adams_has_names_of_its_own(ground: ReferenceMinimum) -> None:
+    """Diagnostics of the point itself stand beside it: Tr C is not Σσ_i."""
+    site = Site(Unit("minimum", {}), 0, 0)
+    (row,) = minima_rows([site], {(0, 0): ground}, [{"noise_trace": 1.5}], None)
+    assert row["adam_noise_trace"] == ground.noise_trace and row["noise_trace"] == 1.5
+    assert row["adam_top_curvature"] == ground.top_curvature and "top_curvature" not in row
+    plain = reference_minimum_at(BOWL, torch.zeros(3, dtype=torch.float64), 0, SIZE)
+    (row,) = minima_rows([site], {(0, 0): plain}, [{}], None)
+    assert row["noise_trace"] == plain.noise_trace and not any("adam" in name for name in row)
 
 
 def test_temperature_is_adams(cloud: Trajectory) -> None:

@@ -31,6 +31,11 @@ NAMES = {
     "stability": "ηh/2(1+μ)",
     "top_curvature": "largest curvature",
     "relaxation": "relaxation time ηt",
+    "adam_gradient_norm": "|S⁻¹∇objective|",
+    "adam_top_curvature": "largest curvature of S⁻¹HS⁻¹",
+    "adam_noise_trace": "Σσ_i",
+    "adam_noise_trace_micro_batch": "Σσ_i, micro-batch",
+    "adam_relaxation": "relaxation time ηt",
     "lost": "replicas lost",
 }
 # {} is the unit of the loss
@@ -50,6 +55,8 @@ UNITS = {
     "noise_trace_micro_batch": "{}²",
     "noise_trace_mini_batch": "{}²",
     "noise_trace_two_batch": "{}²",
+    "adam_noise_trace": "{}",
+    "adam_noise_trace_micro_batch": "{}",
     "relaxation": "1/{}",
     "noise_scale": "examples",
     "seconds": "s",
