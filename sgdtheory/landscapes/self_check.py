@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
@@ -97,18 +98,21 @@ def _buffers_stay(few: "Network") -> None:
     _moved_in_training(few, module, own)
 
 
-def _moved_in_training(few: "Network", module: nn.Module, before: TensorsByName) -> None:
+def _moved_in_training(few: "Network", module: nn.Module, own: TensorsByName) -> None:
+    """Raise UserError where a pass in training mode moves a buffer that no batch norm has, or what
+    evaluation mode computes though every buffer is put back."""
     some, _ = few.examples("train")
-    inputs = few.data.prepared(some, torch.float32).clone()  # which it may write over
+    inputs = few.data.prepared(some, torch.float32)
+    buffers = {name: value.clone() for name, value in module.named_buffers()}
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            module.train()(inputs)
+        before = _tensors_of(module.eval(), inputs)
+        _tensors_of(module.train(), inputs)
     except Exception:
         return  # it may not be made for training in one piece: then nothing is known, nor wrong
     for name, after in constants_of(module, few.function.shapes).items():
-        if name not in before or not after.is_floating_point():
+        if name not in own or not after.is_floating_point():
             continue
-        if not torch.equal(after, before[name]):
+        if not torch.equal(after, own[name]):
             part, _, buffer = name.rpartition(".")
             kind = type(module.get_submodule(part)).__name__
             owner = part or few.function.name
@@ -117,6 +121,24 @@ def _moved_in_training(few: "Network", module: nn.Module, before: TensorsByName)
                 f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
                 "use a layer without such a memory"
             )
+    with torch.no_grad():
+        for name, value in module.named_buffers():
+            if name in buffers:
+                value.copy_(buffers[name])
+    again = _tensors_of(module.eval(), inputs)
+    if len(again) == len(before) and not all(map(torch.equal, before, again)):
+        raise UserError(
+            f"model: a pass in training mode changes what {few.function.name} computes in "
+            f"evaluation mode, by something that is no buffer; {REFUSED}: statistics in a plain "
+            f"attribute are in no checkpoint, use nn.BatchNorm or register_buffer"
+        )
+
+
+def _tensors_of(module: nn.Module, inputs: Tensor) -> list[Tensor]:
+    """What a module returns of inputs [N, …], which it may write over, tensor by tensor."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        outputs = module(inputs.clone())
+    return [leaf.clone() for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
 def _same_bits(few: "Network", cloud: Tensor) -> None:

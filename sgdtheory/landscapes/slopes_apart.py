@@ -24,7 +24,7 @@ def slopes_apart(few: "Network", theta: Tensor, batch: "MiniBatch") -> str:
     UserError where the gradient is not the derivative of the loss, for then barriers, temperatures
     and spectra would be of no potential, or where products are not that of the gradient."""
     gradient = _gradient(few, theta, batch)
-    directions = _directions(few, gradient)
+    directions = _directions(few, theta, gradient)
     _refuse_other_slopes(few, theta, batch, gradient, directions)
     return _products(few, theta, batch, gradient, directions[0])
 
@@ -111,14 +111,22 @@ def singles_apart(few: "Network", theta: Tensor) -> None:
         )
 
 
-def _directions(few: "Network", gradient: Tensor) -> list[Tensor]:
-    """Unit vectors [n]: one at random and the gradient's own; neither moves a row of padding, which
-    has no gradient by its author's will."""
+def _directions(few: "Network", theta: Tensor, gradient: Tensor) -> list[Tensor]:
+    """Unit vectors [n] at θ [n]: one at random and the gradient's own; neither moves a row of
+    padding that has no gradient but λθ, by its author's will. One for each row that has: it is used
+    elsewhere too."""
     random = torch.randn(gradient.shape, generator=stream(0, "slope"), dtype=gradient.dtype)
-    found = [random.to(gradient), gradient]
-    for direction in found:
-        for row in _padding(few, direction):
-            row.zero_()
+    found = [random.to(gradient), gradient.clone()]
+    decay = few.penalty.gradient(theta[None])[0]
+    rows = zip(_padding(few, gradient), _padding(few, decay), strict=True)
+    for k, (slope, pull) in enumerate(rows):
+        if torch.allclose(slope, pull, rtol=1e-9, atol=0):
+            for direction in found[:2]:
+                _padding(few, direction)[k].zero_()
+        else:
+            alone = torch.zeros_like(gradient)
+            _padding(few, alone)[k].copy_(slope)
+            found.append(alone)
     return [direction / direction.norm() for direction in found if bool(direction.any())]
 
 

@@ -17,7 +17,7 @@ def maker_of_copies(module: nn.Module) -> Callable[..., nn.Module]:
     All else is as it was given: what a `reset_parameters` does to buffers and plain attributes is
     not taken over. Raises UserError for a module that cannot be copied.
     """
-    template = _copy_of(module).cpu().float()
+    template = _copy_of(module)
 
     def copied(shape: Shape, classes: int) -> nn.Module:
         fresh = _copy_of(template)
@@ -34,15 +34,15 @@ def maker_of_copies(module: nn.Module) -> Callable[..., nn.Module]:
 
 
 def _copy_of(module: nn.Module) -> nn.Module:
-    """A copy; tensors that hooks write anew in every pass, as pruning and weight norm do, are
-    copied without how they were computed, which torch refuses to copy."""
+    """A copy in float32 on the CPU; tensors that hooks write anew in every pass, as pruning and
+    weight norm do, are copied without how they were computed, which torch refuses to copy."""
     computed: dict[int, Tensor] = {}
     for part in module.modules():
         for value in (*vars(part).values(), *part._buffers.values()):
             if isinstance(value, Tensor) and not value.is_leaf:
                 computed[id(value)] = value.detach().clone()
     try:
-        return deepcopy(module, dict(computed))
+        return deepcopy(module, dict(computed)).cpu().float()
     except Exception as fault:  # of whatever kind: it is a stranger's code
         kind = type(module).__name__
         raise UserError(

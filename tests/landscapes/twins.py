@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -54,6 +54,11 @@ class Descended(NamedTuple):
         return distances
 
 
+def _is_tied(module: nn.Module, weight: Tensor) -> bool:
+    every = [x for part in module.modules() for x in part.parameters(recurse=False)]
+    return sum(x is weight for x in every) > 1
+
+
 def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: Tensor) -> Tensor:
     """The author's module in evaluation mode, its batch norms in training mode, written out in the
     dtype of θ [n]."""
@@ -68,6 +73,8 @@ def plain_objective(landscape: Network, factory: Factory, theta: Tensor, rows: T
         if isinstance(part, _BatchNorm):
             part.train()
             part.momentum = 0.1
+        if isinstance(part, nn.Embedding) and _is_tied(module, part.weight):
+            part.padding_idx = None  # torch leaves out a part of the derivative of its row
     parts = theta.split([shape.numel() for shape in landscape.shapes.values()])
     weights = {n: x.view(s) for (n, s), x in zip(landscape.shapes.items(), parts, strict=True)}
     before = torch.get_default_dtype()
