@@ -65,14 +65,15 @@ def mean_above(
 
 
 def every(verdicts: Sequence[bool | None]) -> bool | None:
-    """Whether all of several verdicts hold; None where none fails and one cannot be said.
+    """Whether all of several verdicts hold; None where none fails and one cannot be said, or where
+    there is none.
 
-    >>> every([True, True]), every([None, False]), every([True, None])
-    (True, False, None)
+    >>> every([True, True]), every([None, False]), every([True, None]), every([])
+    (True, False, None, None)
     """
     if False in verdicts:
         return False
-    return None if None in verdicts else True
+    return True if verdicts and None not in verdicts else None
 
 
 def difference(first: Measured, second: Measured) -> Measured:

@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sgdtheory.studies.shared.parts import InParts, headline
-from sgdtheory.studies.study import Tables, Verdict
-
-AS_SAID = (
-    "SGD's temperature collapses where every example can be met and η is below a threshold that "
-    "is known, and not with noise that stays"
-)
+from sgdtheory.studies.shared.parts import InParts
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,8 @@ class Collapse(InParts):
     """
 
     on: ClassVar[str] = "collapse"
-
-    def judge(self, tables: Tables) -> Verdict:
-        claims, shown, plots = self.found(tables)
-        return Verdict([headline("collapse", claims, AS_SAID), *claims], shown, plots)
+    as_said: ClassVar[str] = (
+        "SGD's temperature collapses where every example can be met and η is below a threshold "
+        "that is known, and not with noise that stays"
+    )
+    spoken_of: ClassVar[tuple[str, ...]] = ("regression", "walk", "widths", "units")

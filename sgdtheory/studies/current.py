@@ -125,20 +125,28 @@ def claims_of(rows: Rows, systems: Mapping[str, Stirred]) -> list[Claim]:
         why = next((claim.measured.why for claim in claims if claim.holds is None), "")
         unit = "standard errors from zero, at least"
         clearest = Measured(min(clear), 1.0, unit, "" if holds is not None else why)
-    words = _words(claims, len(clear))
+    elif holds:  # what has no current says nothing of one
+        holds = None
+    words = _words(claims, len(clear), len(rows) - len(clear))
     return [Claim("current", words, clearest, "every one as below", holds), *claims]
 
 
-def _words(claims: list[Claim], currents: int) -> str:
+def _words(claims: list[Claim], currents: int, controls: int) -> str:
     """The headline: first what the areas say, then the densities."""
+    if not currents:
+        return "no cloud that was run has a current"
     areas = all_hold([claim for claim in claims if not claim.name.endswith(DENSITIES)])
     if areas is False:
         return "the stochastic areas are not all as theory says"
     if areas is None:
         return "not all stochastic areas are known well enough"
-    densities = all_hold([claim for claim in claims if claim.name.endswith(DENSITIES)])
-    as_said = f"steady clouds circle: {currents} stochastic areas as theory says, and none "
-    as_said += "without a cause"
+    of_densities = [claim for claim in claims if claim.name.endswith(DENSITIES)]
+    as_said = f"steady clouds circle: {currents} stochastic areas as theory says"
+    if controls:
+        as_said += ", and none without a cause"
+    if not of_densities:
+        return as_said
+    densities = all_hold(of_densities)
     if densities is False:
         return f"{as_said}; but a density is not e^(−Φ/T)"
     if densities is None:

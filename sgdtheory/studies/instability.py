@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sgdtheory.studies.shared.parts import InParts, headline
-from sgdtheory.studies.study import Tables, Verdict
-
-AS_SAID = (
-    "early in training the noise of SGD decides where it ends; copies that are spawned later are "
-    "joined by straight lines, and on a quadratic all are"
-)
+from sgdtheory.studies.shared.parts import InParts
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,8 @@ class Instability(InParts):
     """
 
     on: ClassVar[str] = "instability"
-
-    def judge(self, tables: Tables) -> Verdict:
-        claims, shown, plots = self.found(tables)
-        return Verdict([headline("instability", claims, AS_SAID), *claims], shown, plots)
+    as_said: ClassVar[str] = (
+        "early in training the noise of SGD decides where it ends; copies that are spawned later "
+        "are joined by straight lines, and on a quadratic all are"
+    )
+    spoken_of: ClassVar[tuple[str, ...]] = ("bowl", "mlp")

@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sgdtheory.studies.shared.parts import InParts, headline
-from sgdtheory.studies.study import Tables, Verdict
-
-AS_SAID = (
-    "SGD's potential is what theory makes of loss and noise, the same at every η and b, and not "
-    "the loss"
-)
+from sgdtheory.studies.shared.parts import InParts
 
 
 @dataclass(frozen=True)
@@ -30,7 +24,15 @@ class Potential(InParts):
     """
 
     on: ClassVar[str] = "potential"
-
-    def judge(self, tables: Tables) -> Verdict:
-        claims, shown, plots = self.found(tables)
-        return Verdict([headline("potential", claims, AS_SAID), *claims], shown, plots)
+    as_said: ClassVar[str] = (
+        "SGD's potential is what theory makes of loss and noise, the same at every η and b, and "
+        "not the loss"
+    )
+    spoken_of: ClassVar[tuple[str, ...]] = (
+        "bowl",
+        "control",
+        "tilted",
+        "wells",
+        "plane",
+        "softmax",
+    )

@@ -165,7 +165,7 @@ def rows_of_units(run: Run, units: Sequence[Unit]) -> Tables:
 
 
 def all_hold(claims: Sequence[Claim]) -> bool | None:
-    """Whether every claim holds; None where none fails and one cannot be said."""
+    """Whether every claim holds; None where none fails and one cannot be said, or of no claim."""
     return every([claim.holds for claim in claims])
 
 

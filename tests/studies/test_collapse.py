@@ -8,16 +8,17 @@ from torch import Tensor
 
 from sgdtheory.data.digits import digits
 from sgdtheory.landscapes.network import Network
+from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.models.mlp import MLP
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
-from sgdtheory.statistics.measured import Measured, row_of
+from sgdtheory.statistics.measured import Claim, Measured, row_of
 from sgdtheory.statistics.rows import Row
 from sgdtheory.studies.collapses import planted
 from sgdtheory.studies.collapses.planted_claims import claims_of
 from sgdtheory.studies.collapses.units import HiddenUnits, _lost
 from sgdtheory.studies.collapses.walk import _exponents, _sides
-from sgdtheory.studies.collapses.widths import _goes, _stays
+from sgdtheory.studies.collapses.widths import Widths, _goes, _stays
 from tests.studies.asked import Command, results, verdicts
 
 ALONE = ["executor.workers=1", "threads=1"]
@@ -152,9 +153,13 @@ def test_a_walk_collapses_as_its_exponent_says(sgdtheory: Command) -> None:
 
 def test_a_side_that_its_error_hides_is_open() -> None:
     row = {"batch_size": 8, "noise": 1.0, "threshold": 0.9, "exponent": -0.001, "exact": -0.001}
+    below = {**row, "noise": 0.5, "exponent": 0.1, "exponent_stderr": 0.0001}
     for error, holds in ((0.0001, True), (0.001, None)):
-        claim = _sides("walk", [{**row, "exponent_stderr": error}])
+        claim = _sides("walk", [{**row, "exponent_stderr": error}, below])
         assert claim.holds is holds and ("raise systems.walk" in claim.measured.why) != bool(holds)
+    alone = {**row, "exponent_stderr": 0.0001}  # on one side no threshold is seen
+    one_sided = _sides("walk", [alone, alone])
+    assert one_sided.holds is None and "on one side" in one_sided.measured.why
     wrong = {**row, "exponent": 0.001, "exponent_stderr": 0.0001}
     assert _sides("walk", [{**row, "exponent_stderr": 0.001}, wrong]).holds is False
 
@@ -169,6 +174,60 @@ def test_a_walk_that_comes_to_zero_has_no_exponent(sgdtheory: Command) -> None:
 
 
 # networks
+
+
+def a_row(network: str, rate: float, ratio: float, last: float, loss: float = 0.1) -> Row:
+    numbers = {"ratio": ratio, "last": last, "energy": last, "loss": loss}
+    errors = {f"{name}_stderr": 0.01 * abs(value) for name, value in numbers.items()}
+    return {"network": network, "learning_rate": rate, **numbers, **errors}
+
+
+def judged(*rows: Row) -> dict[str, Claim]:
+    narrow, wide = Quadratic((1.0,)), Quadratic((1.0,))
+    widths = Widths({"narrow": narrow, "wide": wide}, [0.5, 1.0], 1, 2, 10)
+    claims = widths.judge("widths", {"widths": list(rows)}).claims
+    return {claim.name: claim for claim in claims}
+
+
+NARROW = (a_row("narrow", 0.5, 0.9, 1.0), a_row("narrow", 1.0, 0.9, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "holds", "why"),
+    [
+        ((0.05, 0.9), True, ""),
+        ((0.9, 0.9), False, ""),
+        ((0.3, 0.25), None, "may still go"),  # on its way when the steps were spent
+        ((0.05, 0.3), None, "may still go"),
+    ],
+)
+def test_noise_that_is_on_its_way_is_not_said_to_stay(
+    ratios: tuple[float, float], holds: bool | None, why: str
+) -> None:
+    lasts = [1e-6 if ratio < 0.1 else 1.0 for ratio in ratios]
+    cells = zip((0.5, 1.0), ratios, lasts, strict=True)
+    wide = judged(*NARROW, *(a_row("wide", *cell) for cell in cells))["widths_wide"]
+    assert wide.holds is holds and why in wide.measured.why
+
+
+@pytest.mark.parametrize(("last", "loss"), [(-2.9e209, 7e220), (float("nan"), 0.1), (1.0, 1e7)])
+def test_what_diverges_is_no_refutation(last: float, loss: float) -> None:
+    rows = (a_row("wide", 0.5, 0.05, 1e-6), a_row("wide", 1.0, 0.9, last, loss))
+    found = judged(*NARROW, *rows)
+    assert list(found) == ["widths_wide"] and found["widths_wide"].holds is None
+    assert "diverges at η = [1.0]" in found["widths_wide"].measured.why
+
+
+def test_a_part_that_says_nothing_leaves_the_headline_open(sgdtheory: Command) -> None:
+    words = ["~systems.widths.landscapes.narrow", "systems.widths.steps=10"]
+    _, found = results(sgdtheory, *only("widths"), *words)
+    assert set(verdicts(found).values()) == {None}
+
+
+def test_a_headline_says_which_parts_were_run(sgdtheory: Command) -> None:
+    words = ["systems.walk.replicas=2000", "systems.walk.batch_sizes=[1,64]"]
+    _, found = results(sgdtheory, *only("walk"), *words)
+    assert "where every example can be met" not in found["claims"][0]["statement"]
 
 
 def test_units_are_counted() -> None:

@@ -157,7 +157,12 @@ def _sides(name: str, rows: Rows) -> Claim:
     )
     count = Measured(float(sides.count(False)))
     holds = every(sides)
-    if holds is None:
+    are_above = {row["noise"] > row["threshold"] for row in rows}
+    if holds and len(are_above) < 2:
+        holds = None
+        why = f"every strength is on one side of its threshold: raise systems.{name}.batch_sizes"
+        count = count._replace(why=why)
+    elif holds is None:
         size = rows[sides.index(None)]["batch_size"]
         why = f"at b = {size} the exponent is within two errors of 0: raise systems.{name}.replicas"
         count = count._replace(why=why)

@@ -30,6 +30,8 @@ LOOKS = 10  # at the noise, evenly spaced, of which the first and the second hal
 COLLAPSED = 0.1  # of the mean over the first half: what collapses is below it in the second
 STEADY = 0.5  # of the mean over the first half: what stays is above it in the second
 FAR = 100.0  # times as warm as the wide network the narrow one is at the end
+EXPECTED = f"below a threshold {COLLAPSED:g} of itself, less than 1/{FAR:g} of the narrow one's"
+LARGEST = 1e6  # of a loss: beyond, training has diverged
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,12 @@ class Widths:
     def judge(self, name: str, tables: Mapping[str, Rows]) -> Found:
         rows = tables["widths"]
         by_network = grouped(rows, "network")
-        if len(by_network) < 2 or any(row["last"] is None for row in rows):
-            return Found([], {"widths": rows}, PLOTS)
+        lost = [row["learning_rate"] for row in rows if _is_lost(row)]
+        if len(by_network) < 2 or lost:
+            why = f"training diverges at η = {lost}" if lost else "there is one network alone"
+            nothing = Measured.nothing(f"{why}: change systems.{name}")
+            unknown = Claim(f"{name}_wide", f"{name}: {why}", nothing, EXPECTED, None)
+            return Found([unknown], {"widths": rows}, PLOTS)
         narrow, wide = (by_network[network] for network in self.landscapes)
         claims = [_stays(name, narrow), _goes(name, narrow, wide)]
         return Found(claims, {"widths": rows}, PLOTS)
@@ -143,25 +149,32 @@ def _goes(name: str, narrow: Rows, wide: Rows) -> Claim:
     holds: bool | None = bool(gone) and (not stays or max(gone) < min(stays))
     why = ""
     if open_ and (holds or not gone):
-        why = f"at η = {open_} its errors hide whether it goes: raise systems.{name}.replicas"
+        why = f"at η = {open_} it may still go: raise systems.{name}.steps, or .replicas"
     elif holds and not stays:
         why = f"it goes at every η, so no threshold is seen: raise systems.{name}.learning_rates"
     if why:
         holds, highest = None, highest._replace(why=why)
-    expected = f"below a threshold {COLLAPSED:g} of itself, less than 1/{FAR:g} of the narrow one's"
-    return Claim(f"{name}_wide", words, highest, expected, holds)
+    return Claim(f"{name}_wide", words, highest, EXPECTED, holds)
+
+
+def _is_lost(row: Row) -> bool:
+    """Whether numbers have left the range in which they mean anything: a trace below 0 is what is
+    left of two that overflow."""
+    energy, loss = row["last"], row["loss"]
+    return energy is None or loss is None or not (energy >= 0 and loss < LARGEST)  # nor NaN
 
 
 def _is_gone(wide: Row, narrow: Measured) -> bool | None:
     """Whether the wide network's noise collapses, and is far below the narrow one's in the end;
-    None where the errors do not let it be said."""
+    None where the errors do not let it be said, or it is on its way."""
     last = Measured.read(wide, "last")
+    ratio = Measured.read(wide, "ratio")
     times = last.in_units_of(1 / FAR)
-    stays = above(Measured.read(wide, "ratio"), COLLAPSED)
+    is_left = above(ratio, COLLAPSED)
     far = above(difference(narrow, times), 0.0)
-    if stays or far is False:
-        return False
-    return True if far and stays is False else None
+    if is_left is False and far:
+        return True
+    return False if (is_left or far is False) and above(ratio, STEADY) else None
 
 
 PLOTS = [

@@ -1,6 +1,5 @@
 """Studies that are made of parts, each with clouds and claims of its own."""
 
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +58,8 @@ class InParts(Study):
     """`systems` are the parts by name; a part's units depend on it alone."""
 
     on: ClassVar[str]  # the study, with which its seeds begin
+    as_said: ClassVar[str]  # the headline where all of its claims hold
+    spoken_of: ClassVar[tuple[str, ...]]  # the parts that it is about
 
     systems: dict[str, Part]
     dtype: Dtype = "float32"
@@ -100,12 +101,16 @@ class InParts(Study):
         system = self.systems[settings.pop("system")]
         return system.estimate(settings, dtype_of(self.dtype))
 
-    @abstractmethod
     def judge(self, tables: Tables) -> Verdict:
-        """A headline, then `found` of all parts."""
+        """A headline, then the claims of all parts."""
+        claims, shown, plots = self.found(tables)
+        words = self.as_said
+        if not set(self.spoken_of).issubset(self.systems):
+            words = f"{', '.join(self.systems)}, without the rest, as theory says"
+        return Verdict([headline(self.on, claims, words), *claims], shown, plots)
 
     def found(self, tables: Tables) -> Found:
-        """The verdicts of all parts together."""
+        """The verdicts of all parts together; one that claims nothing leaves the whole open."""
         claims: list[Claim] = []
         shown: dict[str, Rows] = defaultdict(list)
         plots: dict[str, Plot] = {}
@@ -114,11 +119,17 @@ class InParts(Study):
             for table, rows in tables.items():
                 own[table] += grouped(rows, "system").get(name, [])
             part = system.judge(name, own)
-            claims += part.claims
+            claims += part.claims or [_nothing_of(name)]
             for table, rows in part.tables.items():
                 shown[table] += rows
             plots |= {plot.name: plot for plot in part.plots}
         return Found(claims, dict(shown), list(plots.values()))
+
+
+def _nothing_of(name: str) -> Claim:
+    """What is claimed of a part whose cases say nothing: too few, or none that stayed finite."""
+    nothing = Measured.nothing(f"{name}: nothing that was run can be judged")
+    return Claim(name, f"{name} says nothing", nothing, "", None)
 
 
 def headline(name: str, claims: list[Claim], words: str) -> Claim:
