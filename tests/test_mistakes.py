@@ -117,6 +117,12 @@ VALUES = [
     wrong(RING + "device=meta", "device", "'meta'", "cpu"),
     wrong(RING + "landscape.device=gpu", "landscape.device", "'gpu'", "cuda"),
     wrong("train sgd.batch_size=5000", "sgd.batch_size=5000", "1,437"),
+    wrong("train sgd.batch_size=null data.augment=crop_flip", "none of which is augmented"),
+    wrong("sweep-temperature data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study potential data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study release_from_path data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study collapse data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study compensation data.augment=crop_flip", "data.augment", "use none"),
     wrong("train model=resnet8 model.depth=9", "9"),
     wrong("train landscape.loss=mean", "landscape.loss", "mse"),
     wrong(

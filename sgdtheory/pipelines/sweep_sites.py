@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgdtheory.errors import UserError
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.pipelines.starting_points import Given
 from sgdtheory.protocol import Landscape
 from sgdtheory.roles.examples import count_of
-from sgdtheory.roles.facts import augmentation_of
 from sgdtheory.runs.folder import Json
 from sgdtheory.runs.run import Run
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
@@ -186,10 +185,7 @@ def refuse_points(
     landscape: Landscape, at: tuple[float, ...] | None, minima: tuple[Path, ...] | None
 ) -> None:
     """Raise UserError where no minimum can be known, or no point of a path is named."""
-    if augmentation_of(landscape) != "none":
-        raise UserError(
-            "data.augment: with random images the minimum of the objective is not known; use none"
-        )
+    refuse_augmented(landscape)
     if at is not None and minima is None:
         raise UserError(
             "at: says where on a path, and there is none; give minima=RUN, a connect run"

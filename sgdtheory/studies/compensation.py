@@ -15,6 +15,7 @@ from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError, UserError
 from sgdtheory.geometry.hessian import SOLVED, hessian
 from sgdtheory.landscapes.derived.clamped import push, second_order
+from sgdtheory.optim.batches import refuse_augmented
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import key, stream
@@ -68,6 +69,7 @@ class Compensation(Study):
                 f"landscapes: name two networks, the wide one first, not {len(self.landscapes)}"
             )
         for name, landscape in self.landscapes.items():
+            refuse_augmented(landscape)
             if not weight_decay_of(landscape) > 0:
                 raise UserError(
                     f"landscapes.{name}: without weight decay no minimum is one point; use "

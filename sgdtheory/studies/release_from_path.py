@@ -12,6 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import noise_temperature
+from sgdtheory.optim.batches import refuse_augmented
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -60,6 +61,7 @@ class ReleaseFromPath(FoundPaths):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_augmented(self.landscape)
         if not self._steps:
             raise UserError(
                 f"time={self.time:g} looks={self.looks}: no step of learning_rate="

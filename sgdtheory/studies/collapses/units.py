@@ -12,7 +12,7 @@ from torch import Tensor
 from sgdtheory.annotations import PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.fokker_planck.law import noise_temperature
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -54,6 +54,7 @@ class HiddenUnits:
                 "landscape: units are counted in a network with one hidden layer; use model=mlp "
                 "with hidden=[32]"
             )
+        refuse_augmented(self.landscape)
         refuse_batch(self.landscape, max(self.batch_sizes), "batch_sizes")
 
     def settings(self) -> list[Settings]:

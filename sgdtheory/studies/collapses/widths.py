@@ -13,7 +13,7 @@ from sgdtheory.fokker_planck.law import noise_temperature
 from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
 from sgdtheory.geometry.gradient_noise import whole_pass
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
@@ -50,6 +50,7 @@ class Widths:
 
     def __post_init__(self) -> None:
         for landscape in self.landscapes.values():
+            refuse_augmented(landscape)
             refuse_batch(landscape, self.batch_size, "batch_size")
 
     def settings(self) -> list[Settings]:

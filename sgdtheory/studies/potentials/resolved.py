@@ -18,7 +18,7 @@ from sgdtheory.fokker_planck.watch import Seen as Observed
 from sgdtheory.fokker_planck.watch import watch
 from sgdtheory.geometry.gradient_noise import SAMPLES, example_gradients
 from sgdtheory.geometry.hessian import top_eigenpairs
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD, SGDState
@@ -65,6 +65,7 @@ class Resolved:
     moments: Annotated[int, Ge(3)]
 
     def __post_init__(self) -> None:
+        refuse_augmented(self.landscape)
         refuse_batch(self.landscape, self.batch_size, "batch_size")
 
     @property
