@@ -120,6 +120,8 @@ VALUES = [
     wrong("train sgd.batch_size=null data.augment=crop_flip", "none of which is augmented"),
     wrong("sweep-temperature data.augment=crop_flip", "data.augment", "use none"),
     wrong("study potential data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study smoothing starts=[0.0,0.05]", "starts=[0,0.05]", "outside the radius"),
+    wrong("study smoothing radius=2.4", "radius=2.4", "outside the radius"),
     wrong("study release_from_path data.augment=crop_flip", "data.augment", "use none"),
     wrong("study collapse data.augment=crop_flip", "data.augment", "use none"),
     wrong("study compensation data.augment=crop_flip", "data.augment", "use none"),

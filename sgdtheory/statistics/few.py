@@ -3,7 +3,8 @@
 from scipy.special import ndtr, stdtrit
 
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.trends import SIGMAS
+
+SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
 
 
 def student(freedom: int) -> float:

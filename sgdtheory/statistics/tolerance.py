@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from math import isfinite, sqrt
 from typing import NamedTuple
 
+from sgdtheory.statistics.few import SIGMAS
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.statistics.numbers import in_short
-from sgdtheory.statistics.trends import SIGMAS, every
+from sgdtheory.statistics.trends import every
 
 ROUNDING = 1e-9  # relative: 1 − .99 is within .01
 

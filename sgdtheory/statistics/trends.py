@@ -3,17 +3,14 @@ ratios of numbers with errors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import exp, hypot, isfinite, log, nan, sqrt
+from math import exp, hypot, isfinite, log, sqrt
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgdtheory.statistics.few import SIGMAS, of_few
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.rows import Row
-from sgdtheory.statistics.tables import column_of, grouped
-
-SIGMAS = 2.0  # standard errors by which numbers must differ to count as different
-UNLIKELY = 0.05  # a probability at which what is tested by ranks counts as seen
 
 
 def higher(first: Measured, second: Measured) -> bool | None:
@@ -45,19 +42,21 @@ def above(number: Measured, bar: float, by: float = SIGMAS) -> bool | None:
 
 
 def mean_above(
-    mean: Measured, bar: float, more: str, by: float = SIGMAS
+    mean: Measured, bar: float, more: str, by: float = SIGMAS, samples: int | None = None
 ) -> tuple[bool | None, Measured]:
     """`above` of a mean over samples, whose missing error is not that of an exact number; and the
-    mean, with the reason where nothing can be said: what `more` would tell.
+    mean, with the reason where nothing can be said: what `more` would tell. Of so few `samples`
+    errors count as Student's (`of_few`).
 
     >>> mean_above(Measured(1.0, 0.1), 0.5, "raise pairs")[0]
     True
+    >>> mean_above(Measured(1.0, 0.1), 0.5, "raise pairs", samples=2)[0]
     >>> mean_above(Measured.mean([1.0]), 0.5, "raise pairs")[1].why
     'a single sample has no error: raise pairs'
     """
-    holds = above(mean, bar, by)
     if mean.value is not None and mean.stderr is None:
         return None, mean._replace(why=f"a single sample has no error: {more}")
+    holds = above(mean if samples is None else of_few(mean, samples), bar, by)
     if holds is None:
         why = f"it is within {by:g} standard errors of {bar:g}: {more}"
         mean = mean._replace(why=mean.why or why)
@@ -88,35 +87,6 @@ def difference(first: Measured, second: Measured) -> Measured:
     assert first.value is not None and second.value is not None
     error = hypot(_error(first), _error(second))
     return Measured(first.value - second.value, error)
-
-
-def ranked_above(first: Sequence[float], second: Sequence[float]) -> bool | None:
-    """Whether samples are above others by their ranks: the one-sided test of Mann & Whitney (1947,
-    10.1214/aoms/1177730491) at 5 %, either way, exact without ties; None where neither can be
-    said.
-
-    >>> ranked_above([0.3, 0.9, 40.0], [0.0, 0.1, 0.2]), ranked_above([0.0, 0.1], [0.0, 0.1])
-    (True, None)
-    """
-    if not len(first) or not len(second):
-        return None
-    if _rank_test(first, second) <= UNLIKELY:
-        return True
-    return False if _rank_test(second, first) <= UNLIKELY else None
-
-
-def _rank_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """The probability of ranks as high as the first have, were all alike; 1 where all are one
-    number."""
-    from scipy.stats import mannwhitneyu  # here, because importing it costs half a second
-
-    different = len({*first, *second})
-    if different == 1:
-        return 1.0
-    tied = different < len(first) + len(second)
-    method = "asymptotic" if tied else "exact"
-    found = mannwhitneyu(first, second, alternative="greater", method=method)
-    return float(found.pvalue)
 
 
 def ascend(numbers: Sequence[Measured]) -> bool | None:
@@ -155,11 +125,12 @@ def sigmas(number: Measured) -> float:
 
 def rises(samples: Sequence[Sequence[float]]) -> bool | None:
     """Whether paired samples, one row for each setting in order, rise: True where the last row is
-    above the first by more than two standard errors of their mean difference, and no row below the
-    one before it by more; False where one is, or the last row is below the first, or the same; None
-    where the errors do not let it be said, as those of single samples, which have none.
+    above the first by more than two standard errors of their mean difference (of few samples
+    Student's, `of_few`), and no row below the one before it by more; False where one is, or the
+    last row is below the first, or the same; None where the errors do not let it be said, as those
+    of single samples, which have none.
 
-    >>> rises([[1.0, 1.1], [2.0, 2.2], [3.0, 3.1]]), rises([[1.0], [2.0]])
+    >>> rises([[1.0, 1.1], [2.0, 2.1], [3.0, 3.1]]), rises([[1.0], [2.0]])
     (True, None)
     """
     if len(samples[0]) < 2:
@@ -169,9 +140,9 @@ def rises(samples: Sequence[Sequence[float]]) -> bool | None:
 
 
 def _rise(first: Sequence[float], second: Sequence[float]) -> Measured:
-    """The mean difference of paired samples, the second less the first."""
-    pairs = zip(first, second, strict=True)
-    return Measured.mean([b - a for a, b in pairs])
+    """The mean difference of paired samples, the second less the first, as it is judged."""
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    return of_few(Measured.mean(differences), len(differences))
 
 
 def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -> Measured:
@@ -182,14 +153,32 @@ def crossing(points: Sequence[tuple[float, Measured]], level: float, why: str) -
     >>> crossing([(0.0, Measured(0.0, 0.1)), (2.0, Measured(1.0, 0.1))], 0.25, "always below")
     Measured(value=0.5, stderr=0.2, unit='', why='')
     """
-    for (x, first), (next_x, second) in pairwise(points):
-        assert first.value is not None and second.value is not None
-        if first.value < level <= second.value:
-            slope = (second.value - first.value) / (next_x - x)
-            missing = level - first.value
-            error = max(_error(first), _error(second))
-            return Measured(x + missing / slope, error / slope)
-    return Measured.nothing(why)
+    passing = passed_between(points, level)
+    if passing is None:
+        return Measured.nothing(why)
+    (x, first), (next_x, second) = passing
+    assert first.value is not None and second.value is not None
+    slope = (second.value - first.value) / (next_x - x)
+    missing = level - first.value
+    error = max(_error(first), _error(second))
+    return Measured(x + missing / slope, error / slope)
+
+
+Point: TypeAlias = tuple[float, Measured]
+
+
+def passed_between(points: Sequence[Point], level: float) -> tuple[Point, Point] | None:
+    """The two neighbours, in ascending order of x, between which measured numbers first pass a
+    level from below. A straight line from one to the other says where, if they are near.
+
+    >>> passed_between([(0.0, Measured(0.0)), (2.0, Measured(1.0))], 2.0)
+    """
+    for first, second in pairwise(points):
+        below, above_it = first[1].value, second[1].value
+        assert below is not None and above_it is not None
+        if below < level <= above_it:
+            return first, second
+    return None
 
 
 def ratio(first: Measured, second: Measured, why: str) -> Measured:
@@ -260,30 +249,3 @@ def geometric_mean(ratios: list[float], name: str) -> tuple[Measured, list[float
     if mean.stderr is not None:
         stderr = value * mean.stderr
     return Measured(value, stderr), ratios
-
-
-def rank_correlations(
-    rows: Sequence[Row],
-    x: str,
-    y: str,
-    group: str,
-) -> list[float]:
-    """Spearman's rank correlation of two columns in each group of three rows or more; NaN where one
-    of them is the same in all rows.
-
-    >>> rows = [{"decay": 0.1, "loss": loss, "index": loss**3} for loss in (0.1, 0.2, 0.4)]
-    >>> rank_correlations(rows, "loss", "index", "decay")
-    [1.0]
-    """
-    from scipy.stats import spearmanr  # here, because importing it costs half a second
-
-    correlations = []
-    for members in grouped(rows, group).values():
-        if len(members) > 2:
-            xs = column_of(members, x)
-            ys = column_of(members, y)
-            correlation = nan
-            if len(set(xs)) > 1 and len(set(ys)) > 1:
-                correlation = float(spearmanr(xs, ys).statistic)
-            correlations.append(correlation)
-    return correlations

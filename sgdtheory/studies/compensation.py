@@ -226,12 +226,15 @@ def _made_up(far: Rows, wide: str, delta: float) -> Claim:
         f"{wide}: of the data loss's rise when one parameter is pushed by {delta:g}, the others "
         f"make up {percent} (the least of {len(far)} parameters: {least})"
     )
-    return _above("made_up", told, share, MADE_UP, f"≥ {MADE_UP:g}")
+    return _above("made_up", told, share, MADE_UP, f"≥ {MADE_UP:g}", len(far))
 
 
-def _above(name: str, told: str, number: Measured, bar: float, expected: str) -> Claim:
-    """That a number of all pushed parameters is above a bar, where its error lets that be said."""
-    holds, number = mean_above(number, bar, "raise pushed")
+def _above(
+    name: str, told: str, number: Measured, bar: float, expected: str, samples: int
+) -> Claim:
+    """That a number of so many pushed parameters is above a bar, where its error lets that be
+    said."""
+    holds, number = mean_above(number, bar, "raise pushed", samples=samples)
     return Claim(name, told, number, expected, holds)
 
 
@@ -249,7 +252,8 @@ def _too_few(rows: Rows, narrow: str) -> Claim:
         f"{narrow}: few others leave {dear} times the price and make up {share} of the data "
         "loss's rise"
     )
-    return _above("too_few", told, dear, TOO_FEW, f"> {TOO_FEW:g}, by two standard errors")
+    expected = f"> {TOO_FEW:g}, by two standard errors"
+    return _above("too_few", told, dear, TOO_FEW, expected, len(rows))
 
 
 def _theory(near: Rows, delta: float) -> Claim:

@@ -171,11 +171,11 @@ def _with_noise(
         f"rise alike, is {beyond} times as high in the middle"
     )
     more = "above 1: the rise is not the loss's alone"
-    bends, curvature = mean_above(curvature, 1.0, MORE)
-    exceeds, beyond = mean_above(beyond, 1.0, MORE)
+    bends, curvature = mean_above(curvature, 1.0, MORE, samples=len(pairs))
+    exceeds, beyond = mean_above(beyond, 1.0, MORE, samples=len(pairs))
     both = known(known(pairs, "noise_ratio"), "loss_ratio")
     apart = Measured.mean([row["noise_ratio"] - row["loss_ratio"] for row in both])
-    rises_less, apart = mean_above(apart, 0.0, MORE)
+    rises_less, apart = mean_above(apart, 0.0, MORE, samples=len(both))
     loss = loss._replace(why=loss.why or apart.why)
     return [
         Claim("curvature", bent, curvature, "above 1", bends),

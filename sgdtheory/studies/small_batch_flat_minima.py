@@ -23,6 +23,7 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped, means_of
@@ -220,7 +221,7 @@ def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
         why = ratio.why or "the losses are not equal; see the table"
         told = f"{words}: nothing can be said, {why}"
         return Claim(column, told, Measured.nothing(why), expected, None)
-    holds = False if min(ratios) <= EVERY else above(ratio, BAR)
+    holds = False if min(ratios) <= EVERY else above(of_few(ratio, len(ratios)), BAR)
     small, large = sorted(grouped(rows, "batch_size"))
     told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}, "
     told += f"at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
@@ -240,7 +241,7 @@ def _generalises(rows: Rows) -> Claim:
     low, high, more = (_percent(errors) for errors in (small, large, differences))
     told = f"test error {low} with small batches, {high} with large: {more} more"
     expected = "the flatter minima generalise better: above 0 by two errors"
-    holds, fewer = mean_above(fewer, 0.0, "raise seeds")
+    holds, fewer = mean_above(fewer, 0.0, "raise seeds", samples=len(differences))
     return Claim("test_error", told, fewer, expected, holds)
 
 

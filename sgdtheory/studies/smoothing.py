@@ -19,20 +19,15 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.closed_forms import Smoothable, is_smoothable
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.measured import Claim, Measured, row_of
+from sgdtheory.statistics.measured import Measured, row_of
 from sgdtheory.statistics.proportions import share
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped_by, known
-from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import crossing
 from sgdtheory.studies.shared.curvatures import stiffest
+from sgdtheory.studies.smoothings.claims import DESCENT, EDGE, SMOOTHED, STOCHASTIC, claims_of
 from sgdtheory.studies.smoothings.plots import plots
 from sgdtheory.studies.study import Case, Study, Tables, Verdict, left_open
 
-STOCHASTIC, SMOOTHED, DESCENT = "SGD", "descent on the smoothed function", "gradient descent"
-FEW = 0.01  # a fraction that counts as none, and from one as all (the project's table)
-LOW, HIGH = 0.25, 0.75  # of s*, between which SGD turns over
-EDGE = 0.02  # of s*, within which the smoothed function turns over
 LONGER = 20  # times the steps: what arrives in so many is not stuck
 
 
@@ -75,6 +70,12 @@ class Smoothing(Study):
             raise UserError(
                 "landscape: it has no minimum but the centre, so nothing is stuck; raise "
                 "landscape.spikes"
+            )
+        near, far = self.starts
+        if not self.radius < near <= far:
+            raise UserError(
+                f"radius={self.radius:g} starts=[{near:g},{far:g}]: replicas must start outside "
+                f"the radius in which they count as arrived, the nearest first"
             )
         refuse_others(self.sgd)
         if self.sgd.batch_size is None or self.sgd.learning_rate == "auto":
@@ -225,76 +226,3 @@ def scale_rows(rows: Rows) -> Rows:
         }
         scales.append(row_of(facts, **columns))
     return scales
-
-
-def claims_of(scales: Rows) -> list[Claim]:
-    """SGD gets through and gradient descent does not; each turns over at a width of its own."""
-    high = _at(scales, STOCHASTIC, HIGH)
-    low = _at(scales, STOCHASTIC, LOW)
-    still = _at(scales, DESCENT, 0.0)
-    below = _at(scales, SMOOTHED, 1 - EDGE)
-    above = _at(scales, SMOOTHED, 1 + EDGE)
-    through = f"SGD with noise of {HIGH:g} s* in a step reaches the centre: {_told(high)}"
-    little = f"with {LOW:g} s* it is stuck: {_told(low)} arrive"
-    stuck = f"gradient descent is stuck: {_told(still)} arrive"
-    return [
-        _share("sgd", through, high, 1),
-        _share("sgd_of_little_noise", little, low, 0),
-        _share("gradient_descent", stuck, still, 0),
-        _edge(below, above),
-        _turning(scales),
-    ]
-
-
-def _share(name: str, words: str, arrived: Measured, exact: int) -> Claim:
-    """All arrive, or none."""
-    _, holds, why = all_near([arrived], exact, FEW, "raise replicas")
-    return Claim(name, words, arrived._replace(why=why), "≥ 99 %" if exact else "≤ 1 %", holds)
-
-
-def _edge(below: Measured, above: Measured) -> Claim:
-    both = f"{_told(below)} arrive at {1 - EDGE:g} s*, {_told(above)} at {1 + EDGE:g} s*"
-    words = f"descent on the smoothed function turns over at s*: {both}"
-    # one that is on the wrong side refutes it: such a descent has no noise
-    holds: bool | None = None if None in (below.value, above.value) else False
-    why = above.why
-    if (below.value, above.value) == (0, 1):
-        missed = above._replace(value=0.0)
-        _, holds, why = all_near([below, missed], 0, FEW, "raise replicas")
-    expected = f"none at {1 - EDGE:g} s*, all at {1 + EDGE:g} s*"
-    return Claim("threshold", words, above._replace(why=why), expected, holds)
-
-
-def _turning(scales: Rows) -> Claim:
-    """SGD is more than descent on the smoothed function: its noise also carries it over what is
-    left of the spikes.
-    """
-    half = half_way(scales)
-    words = (
-        "SGD does no more than descend the smoothed function: half of its replicas arrive at "
-        f"{half} s*, where spikes are left"
-    )
-    _, holds, why = all_near([half], 1, EDGE, "raise replicas")
-    expected = "1 s*, where they are gone"
-    return Claim("where_sgd_turns_over", words, half._replace(why=why), expected, holds)
-
-
-def half_way(scales: Rows) -> Measured:
-    """The width over s* at which half of SGD's replicas arrive, by linear interpolation, with the
-    error of the fractions.
-    """
-    rows = [row for row in scales if row["method"] == STOCHASTIC]
-    rows.sort(key=lambda row: row["scale"])
-    points = [(row["scale"], Measured.read(row, "arrived")) for row in rows]
-    return crossing(points, 0.5, "the share of SGD's replicas does not pass one half")
-
-
-def _at(scales: Rows, method: str, scale: float) -> Measured:
-    for row in scales:
-        if row["method"] == method and abs(row["scale"] - scale) < 1e-9:
-            return Measured.read(row, "arrived")
-    return Measured.nothing(f"{method} was not run at {scale:g} s*")
-
-
-def _told(measured: Measured) -> str:
-    return "–" if measured.value is None else f"{100 * measured.value:.4g} %"

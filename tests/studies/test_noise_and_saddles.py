@@ -33,6 +33,7 @@ from sgdtheory.statistics.proportions import at_most, share
 from sgdtheory.studies import one_point_convexity, saddles, smoothing
 from sgdtheory.studies.convexities.claims import Losses
 from sgdtheory.studies.smoothing import Smoothing
+from sgdtheory.studies.smoothings.claims import SMOOTHED, claims_of
 from tests.studies.asked import Command, results, verdicts
 
 SMOOTHING = [
@@ -86,6 +87,17 @@ def counted(method: str, scale: float, arrived: int, of: int = 1000) -> dict[str
     return smoothing.arrival_row(method, scale, steps, torch.ones(of), 1.25)
 
 
+def test_where_sgd_turns_over_is_known_to_the_widths_beside_it() -> None:
+    """None of 200 arrive at .25 s*, and all at 1.75: the middle between them is a straight line's."""
+    rows = [counted("SGD", 0.25, 0, 200), counted("SGD", 1.75, 200, 200)]
+    claim = claims_of(smoothing.scale_rows(rows))[4]
+    assert claim.holds is None and "between 0.25 and 1.75 s*" in claim.measured.why
+    near = [counted("SGD", 0.99, 0, 200), counted("SGD", 1.01, 200, 200)]
+    assert claims_of(smoothing.scale_rows(near))[4].holds is True
+    far = [counted("SGD", 0.35, 0, 200), counted("SGD", 0.4, 200, 200)]
+    assert claims_of(smoothing.scale_rows(far))[4].holds is False
+
+
 @pytest.mark.parametrize(
     ("sgd", "little", "still", "below", "above", "holds"),
     [
@@ -102,8 +114,8 @@ def test_the_claims_of_smoothing_can_fail(
         counted("SGD", 0.25, little),
         counted("gradient descent", 0.0, still),
     ]
-    rows += [counted(smoothing.SMOOTHED, 0.98, below), counted(smoothing.SMOOTHED, 1.02, above)]
-    said = smoothing.claims_of(smoothing.scale_rows(rows))
+    rows += [counted(SMOOTHED, 0.98, below), counted(SMOOTHED, 1.02, above)]
+    said = claims_of(smoothing.scale_rows(rows))
     assert [claim.holds for claim in said][:4] == holds
     assert said[4].measured.value == pytest.approx(0.25 + 0.5 * (500 - little) / (sgd - little))
 
@@ -112,11 +124,11 @@ def test_few_replicas_refute_nothing() -> None:
     """48 of 50 are 4 % from all, with an error of 2.9 %; of 5,000 they are too few."""
     rows = [counted("SGD", 0.75, 48, 50), counted("SGD", 0.25, 2, 50)]
     rows.append(counted("gradient descent", 0.0, 0, 20))
-    said = smoothing.claims_of(smoothing.scale_rows(rows))[:3]
+    said = claims_of(smoothing.scale_rows(rows))[:3]
     assert [claim.holds for claim in said] == [None] * 3
     assert all("raise replicas" in claim.measured.why for claim in said)
     rows = [counted("SGD", 0.75, 4800, 5000), counted("SGD", 0.25, 200, 5000)]
-    said = smoothing.claims_of(smoothing.scale_rows(rows))[:2]
+    said = claims_of(smoothing.scale_rows(rows))[:2]
     assert [claim.holds for claim in said] == [False] * 2
 
 
@@ -139,14 +151,14 @@ def test_few_replicas_do_not_say_where_all_turn_over() -> None:
         (0, 3000, 3000, True), (0, 1, 1, None), (1, 1, 1, False), (0, 2999, 3000, False),
     ):  # fmt: skip
         ends = ((0.98, below), (1.02, above))
-        rows = [counted(smoothing.SMOOTHED, scale, count, of) for scale, count in ends]
-        claim = smoothing.claims_of(smoothing.scale_rows(rows))[3]
+        rows = [counted(SMOOTHED, scale, count, of) for scale, count in ends]
+        claim = claims_of(smoothing.scale_rows(rows))[3]
         assert claim.name == "threshold" and claim.holds is holds
         assert ("raise replicas" in claim.measured.why) == (holds is None)
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    said = smoothing.claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
+    said = claims_of(smoothing.scale_rows([counted("SGD", 0.6, 10)]))
     assert [claim.holds for claim in said] == [None] * 5
 
 

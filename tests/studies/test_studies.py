@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
+from sgdtheory.rng import stream
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.statistics.trends import higher, ranked_above, ratio, rises
+from sgdtheory.statistics.ranks import ranked_above
+from sgdtheory.statistics.trends import higher, mean_above, ratio, rises
 from sgdtheory.studies import width_and_barriers as widths
 from tests.studies.asked import Command, results
 
@@ -284,3 +287,17 @@ def test_descents_that_theory_is_not_about_are_refused(
     """Their laws were held against SGD's, and refuted it."""
     said = sgdtheory("study", *words.split(), "--dry-run")
     assert said.code == 2 and says in said.err
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+def test_few_samples_of_noise_are_not_said_to_rise(count: int) -> None:
+    """Each way as often as a Gaussian is beyond two errors, 2.3 %, within 4 errors of that share;
+    by a Gaussian's two errors two samples were 14 % each way."""
+    draws = 4000
+    noise = torch.randn(draws, 2, count, generator=stream(0, "noise"), dtype=torch.float64)
+    most = draws * 0.0228 + 4 * (draws * 0.0228) ** 0.5
+    rising = [rises(pair) for pair in noise.tolist()]
+    means = [Measured.mean(samples) for samples in noise[:, 0].tolist()]
+    judged = [mean_above(mean, 0.0, "more", samples=count)[0] for mean in means]
+    for verdicts in (rising, judged):
+        assert 0 < verdicts.count(True) < most and 0 < verdicts.count(False) < most

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.power_law import LEAST, Point, fit_power_law
+from sgdtheory.statistics.ranks import ranked_above
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped
 from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import above, difference, every, ranked_above, ratio
+from sgdtheory.statistics.trends import above, difference, every, ratio
 from sgdtheory.studies.study import without_verdict
 
 # by which the excess of the narrowest is above that of the widest (the project's table)

@@ -1,10 +1,10 @@
 """What a study of epochs says: the hottest cell, all cells against the prediction, the controls."""
 
+from sgdtheory.statistics.few import SIGMAS as TWO
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import grouped, known
 from sgdtheory.statistics.tolerance import all_near
-from sgdtheory.statistics.trends import SIGMAS as TWO
 from sgdtheory.statistics.trends import above
 
 COLD = 0.8  # T/T_law that epochs are below at the hottest cell

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgdtheory.statistics.few import SIGMAS
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import column_of, grouped_by
 from sgdtheory.statistics.tolerance import all_near, beyond_errors
-from sgdtheory.statistics.trends import SIGMAS
 
 ELEMENT = 4.0  # standard errors that one of some 54 elements may be off
 POOLED = 0.02  # of the matrix, relative, all cells together

@@ -6,9 +6,9 @@ from sgdtheory.geometry.critical_points import STATIONARY, ZERO
 from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.numbers import in_short
 from sgdtheory.statistics.proportions import share
+from sgdtheory.statistics.ranks import rank_correlations
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.tables import column_of, grouped
-from sgdtheory.statistics.trends import rank_correlations
 
 ITERATIONS = 40  # within which a search from nearby must be back (the project's table)
 RISES = 0.9  # rank correlation of index and loss above which the one rises with the other
