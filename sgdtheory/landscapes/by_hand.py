@@ -43,7 +43,7 @@ class ByHand:
         chain = Chain(parts.layers, frozenset(function.shapes))
         slope = slope_of(loss, data)
         shapes = function.shapes
-        pulls = {name: penalty.pull_of(shape) for name, shape in shapes.items()}
+        pulls = {name: penalty.pull_of(name) for name in shapes}
         frozen = tuple(parts.names.difference(shapes))
         return cls(parts, chain, slope, penalty, pulls, frozen, Views(shapes), Views(shapes))
 

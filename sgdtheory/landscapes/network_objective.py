@@ -94,7 +94,9 @@ class NetworkObjective:
         self.dim = sum(self.function.sizes)
         self.decay = decay
         self.precision = precision
-        self.penalty = Penalty.over(weight_decay, decay, self.shapes.values(), self.device)
+        self.penalty = Penalty.over(
+            weight_decay, decay, self.shapes, self.function.module, self.device
+        )
         self.count = data.count
         self.rows = rows_for(self.module, rows, bool(self.constants))
         self._batched = self.module if isinstance(self.module, Batched) else None

@@ -1,11 +1,12 @@
 """½λ|θ|² of the parameters that decay."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgdtheory.landscapes.autograd_context import Context
 from sgdtheory.protocol import Cloud
@@ -13,29 +14,36 @@ from sgdtheory.protocol import Cloud
 Decay: TypeAlias = Literal["all", "weights"]
 # so many squares torch's kernel sums in float32 to 3e-7; 10⁶ at once to 2e-5, 10⁷ to 7e-4
 BLOCK = 1 << 14
+# classes of torch, timm, transformers and by hand; InstanceNorm2d, LlamaRMSNorm, BatchNormAct2d
+NORM = re.compile(r"(Layer|Group|Batch|Instance|RMS|Scale)_?Norm|^Norm$", re.IGNORECASE)
 COPIED = 1 << 18  # coordinates up to which a copy of squares takes less time than blocks
 
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """½λ|θ|², λ the `weight_decay`, over all of θ or over what `mask` [n] is 1 for."""
+    """½λ|θ|², λ the `weight_decay`, over all of θ or over what `mask` [n] is 1 for; `free`: the
+    names of the parameters that it is 0 for."""
 
     weight_decay: float
     mask: Tensor | None = None
+    free: frozenset[str] = frozenset()
 
     @classmethod
     def over(
         cls,
         weight_decay: float,
         decay: Decay,
-        shapes: Iterable[torch.Size],
+        shapes: Mapping[str, torch.Size],
+        module: nn.Module,
         device: torch.device,
     ) -> Self:
-        """Over all parameters of these shapes, or over the weights alone."""
+        """Over all parameters of these shapes, by their names in a module, or over the weights
+        alone."""
         if decay == "all":
             return cls(weight_decay)
-        parts = [torch.full((shape.numel(),), float(_is_weight(shape))) for shape in shapes]
-        return cls(weight_decay, torch.cat(parts).to(device))
+        free = frozenset(_no_weights(module, shapes))
+        parts = [torch.full((s.numel(),), float(name not in free)) for name, s in shapes.items()]
+        return cls(weight_decay, torch.cat(parts).to(device), free)
 
     def __call__(self, cloud: Cloud) -> Tensor:
         """Of each point, [P]."""
@@ -48,10 +56,9 @@ class Penalty:
         pull = torch.mul(cloud, self.weight_decay, out=into)
         return pull if self.mask is None else pull.mul_(self.mask.to(cloud))
 
-    def pull_of(self, shape: torch.Size) -> float:
-        """λ as it acts on a parameter of this shape."""
-        acts = self.mask is None or _is_weight(shape)
-        return self.weight_decay if acts else 0.0
+    def pull_of(self, name: str) -> float:
+        """λ as it acts on the parameter of this name."""
+        return 0.0 if name in self.free else self.weight_decay
 
     def add_to(self, losses: Tensor, cloud: Cloud) -> None:
         """½λ|θ|² of the points of a cloud [P, n] onto losses [P], in place."""
@@ -70,9 +77,15 @@ class Penalty:
             losses.add_(_squares_by_block(cloud), alpha=half)
 
 
-def _is_weight(shape: torch.Size) -> bool:
-    """Biases and the scales of norms have one axis."""
-    return len(shape) > 1
+def _no_weights(module: nn.Module, shapes: Mapping[str, torch.Size]) -> Iterable[str]:
+    """The names of biases and of the scales of norms: most have one axis, those of LayerNorm([C, H,
+    W]) and biases [1, C, 1, 1] more."""
+    parts = dict(module.named_modules())
+    for name, shape in shapes.items():
+        where, _, leaf = name.rpartition(".")
+        is_of_norm = bool(where) and NORM.search(type(parts[where]).__name__)
+        if len(shape) < 2 or leaf.endswith("bias") or is_of_norm:
+            yield name
 
 
 class _SquaredNorm(torch.autograd.Function):
