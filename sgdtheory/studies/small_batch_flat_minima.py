@@ -1,6 +1,6 @@
 """Small batches end in flatter minima than large ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from sgdtheory.geometry.rescaling import rescaled
 from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
+from sgdtheory.optim.trained import untrained
 from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.paths.string_sampling import descend_to
 from sgdtheory.protocol import Cloud, Dtype, Landscape, values
@@ -23,18 +24,15 @@ from sgdtheory.rng import key, stream
 from sgdtheory.roles.examples import NetworkLandscape
 from sgdtheory.runs.interrupt import stop_if_asked
 from sgdtheory.runs.unit import Estimate, Unit, UnitFolder
-from sgdtheory.statistics.few import of_few
-from sgdtheory.statistics.measured import Claim, Measured, Plot, row_of
+from sgdtheory.statistics.measured import Measured, Plot, row_of
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import column_of, grouped, means_of
-from sgdtheory.statistics.trends import above, geometric_mean, mean_above
+from sgdtheory.statistics.tables import grouped
 from sgdtheory.studies.shared.recipe import Recipe
+from sgdtheory.studies.small_batches.claims import claims_of, mean_rows, ratio_row
 from sgdtheory.studies.study import Case, Study, Subject, Tables, Verdict, start_of
 
 # t: 0 at the small batch's minimum, 1 at the large one's
 LINE = torch.linspace(-1, 2, 31, dtype=torch.float64)
-BAR, EVERY = 2.0, 1.5  # for the geometric mean over seeds, and for every single seed
-EQUAL = 0.02  # relative difference of losses up to which they count as equal
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,14 @@ class SmallBatchFlatMinima(Study):
         rows, clouds = [], {}
         sizes = zip(("small", "large"), self.batch_sizes, strict=True)
         for k, (which, batch_size) in enumerate(sizes):
-            cloud = self._trained(recipe, landscape, batch_size, folder, 0.5 * k)
+            cloud, doubts = self._trained(recipe, landscape, batch_size, folder, 0.5 * k)
             if recipe.rescale is not None and which == "small":
                 cloud = rescaled(landscape, cloud, recipe.rescale)
             folder.tell(0.5 * k + 0.4, f"batch size {batch_size}: curvature")
             stop_if_asked()
             for p, theta in enumerate(cloud):
-                rows.append({"batch_size": batch_size, "point": p} | self._row(landscape, theta))
+                facts = {"batch_size": batch_size, "point": p, "untrained": doubts[p]}
+                rows.append(facts | self._row(landscape, theta))
             clouds[which] = cloud
         line = loss_on_lines(landscape, clouds["small"], clouds["large"])
         return {"points": rows, "line": line}, clouds
@@ -106,18 +105,21 @@ class SmallBatchFlatMinima(Study):
         batch_size: int,
         folder: UnitFolder,
         done: float,
-    ) -> Cloud:
+    ) -> tuple[Cloud, list[str]]:
+        """The minima [P, n], and why what SGD itself came to is not trained, of each."""
         decayed = recipe.landscape(self.network, self.model, recipe.weight_decay)
         sgd = recipe.optimiser(batch_size, landscape.count)
         seed = key(self.seed, "train", batch_size)
         start, share = self._start(landscape), (done, done + 0.2)
         cloud = run_stage(folder, f"batch-{batch_size}", sgd, decayed, start, seed, fraction=share)
+        doubts = [untrained(landscape, loss) for loss in values(landscape, cloud).tolist()]
         if recipe.epochs is not None:
-            return cloud
+            return cloud, doubts
         folder.tell(done + 0.2, f"batch size {batch_size}: down to equal loss")
-        return descend_to(
+        found = descend_to(
             landscape, self.descent, cloud, self.target, self.every, seed, stop_if_asked
-        ).cloud
+        )
+        return found.cloud, doubts
 
     def _row(self, landscape: NetworkLandscape, theta: Tensor) -> Row:
         point = theta[None]
@@ -138,7 +140,7 @@ class SmallBatchFlatMinima(Study):
         columns = ("sharpness", "top_eigenvalue", "test_error", *self.also)
         by_name = grouped(points, "recipe")
         shown = {
-            "ratios": [_ratio_row(name, rows, columns) for name, rows in by_name.items()],
+            "ratios": [ratio_row(name, rows, columns) for name, rows in by_name.items()],
             "means": mean_rows(points, ("loss", "norm", *columns)),
             **tables,
         }
@@ -163,101 +165,6 @@ def loss_on_lines(landscape: Landscape, small: Cloud, large: Cloud) -> Rows:
         losses = values(landscape, torch.lerp(small, large, t))
         rows.append(row_of({"t": t}, loss=Measured.mean(losses.cpu())))
     return rows
-
-
-def ratio_of(rows: Rows, column: str) -> tuple[Measured, list[float]]:
-    """Large batch over small: geometric mean over points that began together, and each of them."""
-    small, large = pairs(rows, column)
-    return geometric_mean([b / a for a, b in zip(small, large, strict=True)], column)
-
-
-def pairs(rows: Rows, column: str) -> tuple[list[float], list[float]]:
-    """The column at the small and at the large batch size, point by point."""
-    by_size = grouped(rows, "batch_size")
-    small, large = (column_of(by_size[size], column) for size in sorted(by_size))
-    return small, large
-
-
-def mean_rows(points: Rows, columns: Sequence[str]) -> Rows:
-    """One row for each recipe and batch size, means over seeds."""
-    means = []
-    for name, rows in grouped(points, "recipe").items():
-        for size, same in sorted(grouped(rows, "batch_size").items()):
-            facts = {"recipe": name, "batch_size": size}
-            means.append(row_of(facts, **means_of(same, *columns)))
-    return means
-
-
-def _ratio_row(name: str, rows: Rows, columns: Sequence[str]) -> Row:
-    """Ratios large over small, that of the losses with them: flatness at unequal loss compares
-    nothing.
-    """
-    compared = [column for column in ("loss", *columns) if column != "test_error"]
-    ratios = {column: ratio_of(rows, column)[0] for column in compared}
-    least = min(ratio_of(rows, "sharpness")[1])
-    return row_of({"recipe": name, "least_sharpness": least}, **ratios)
-
-
-def claims_of(by_name: Mapping[str, Rows], recipes: list[str], target: float) -> list[Claim]:
-    """The headline's claims, then every other recipe without a verdict."""
-    headline = recipes[0]
-    if headline not in by_name:
-        unknown = Measured.nothing(f"{headline} is not finished")
-        return [Claim("sharpness", f"nothing is known of {headline}", unknown, f"≥ {BAR:g}", None)]
-    rows = by_name[headline]
-    claims = [
-        _flatter("sharpness", "sharpness (metric 2.1)", rows, target),
-        _flatter("top_eigenvalue", "h_max", rows, target),
-        _generalises(rows),
-    ]
-    others = [name for name in recipes[1:] if name in by_name]
-    return claims + [_shown(name, by_name[name], target) for name in others]
-
-
-def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
-    ratio, ratios = ratio_of(rows, column)
-    expected = f"geometric mean ≥ {BAR:g}, every seed > {EVERY:g}, at equal loss"
-    if ratio.value is None or not _equal(rows, target):
-        why = ratio.why or "the losses are not equal; see the table"
-        told = f"{words}: nothing can be said, {why}"
-        return Claim(column, told, Measured.nothing(why), expected, None)
-    holds = False if min(ratios) <= EVERY else above(of_few(ratio, len(ratios)), BAR)
-    small, large = sorted(grouped(rows, "batch_size"))
-    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}, "
-    told += f"at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
-    why = f"within two errors it may be {BAR:g}: raise seeds" if holds is None else ""
-    return Claim(column, told, ratio._replace(why=why), expected, holds)
-
-
-def _equal(rows: Rows, target: float) -> bool:
-    """Whether all have come down to the target and none went far below it."""
-    return all((1 - EQUAL) * target <= row["loss"] <= target for row in rows)
-
-
-def _generalises(rows: Rows) -> Claim:
-    small, large = pairs(rows, "test_error")
-    differences = [b - a for a, b in zip(small, large, strict=True)]
-    fewer = Measured.mean(differences)
-    low, high, more = (_percent(errors) for errors in (small, large, differences))
-    told = f"test error {low} with small batches, {high} with large: {more} more"
-    expected = "the flatter minima generalise better: above 0 by two errors"
-    holds, fewer = mean_above(fewer, 0.0, "raise seeds", samples=len(differences))
-    return Claim("test_error", told, fewer, expected, holds)
-
-
-def _percent(errors: list[float]) -> Measured:
-    return Measured.mean([100 * error for error in errors], "%")
-
-
-def _shown(name: str, rows: Rows, target: float) -> Claim:
-    """A recipe that is shown without a verdict."""
-    ratio, _ = ratio_of(rows, "sharpness")
-    low, high = (sum(losses) / len(losses) for losses in pairs(rows, "loss"))
-    at = f"at unequal loss, {low:.2g} small and {high:.2g} large"
-    if _equal(rows, target):
-        at = f"at equal loss {target:g}"
-    told = f"{name}: sharpness large over small {ratio} {at}"
-    return Claim(name, told, ratio, "shown beside it, whatever it says", None)
 
 
 def _plots(target: float) -> list[Plot]:

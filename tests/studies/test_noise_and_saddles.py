@@ -424,7 +424,8 @@ def test_the_index_is_that_of_what_is_left_to_learn(
 def test_an_index_that_is_the_same_everywhere_has_no_rank() -> None:
     """λ above all singular values: nothing goes down anywhere."""
     rows = [saddle(k, 2.0 - k, index=0, known_index=0) for k in range(4)]
-    *_, rising = saddles.claims_of(rows, [])
+    index, *_, rising = saddles.claims_of(rows, [])
+    assert index.name == "index" and index.holds is None
     assert rising.holds is None and rising.measured.value is None
     assert "lower weight_decays" in rising.measured.why
 

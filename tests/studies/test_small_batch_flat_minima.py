@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sgdtheory.statistics.measured import Claim
-from sgdtheory.studies import small_batch_flat_minima as batches
+from sgdtheory.studies.small_batches import claims as batches
 from tests.conftest import Said
+from tests.studies.asked import results
 
 Command = Callable[..., Said]
 SMALL = [
@@ -112,3 +113,13 @@ def test_the_ratio_is_the_geometric_mean_over_pairs() -> None:
         ].value
         is None
     )
+
+
+def test_minima_that_sgd_did_not_train_say_nothing_of_its_batches(sgdtheory: Command) -> None:
+    """After one step full-batch descent makes the minima, at either batch size."""
+    kept = [word for word in SMALL if not word.startswith("recipes.")]
+    words = [*kept, "~recipes.reparametrised", "~recipes.fixed_epochs", "sgd.steps=1"]
+    _, found = results(sgdtheory, "small_batch_flat_minima", *words)
+    told = {claim["name"]: claim for claim in found["claims"]}
+    for name in ("sharpness", "top_eigenvalue", "test_error"):
+        assert told[name]["holds"] is None and "SGD has not trained" in told[name]["why"]

@@ -78,6 +78,8 @@ def _index(saddles: Rows) -> Claim:
     if why:
         words += f"; {why}"
     claim = Claim("index", words, Measured(right / count), expected, right == count)
+    if not why and not any(row["known_index"] for row in told):
+        why = "λ is above every σ_i(G), so none of these points is a saddle: lower weight_decays"
     return claim.left_open(why) if why and claim.holds else claim
 
 
