@@ -42,7 +42,10 @@ class Penalty:
         if decay == "all":
             return cls(weight_decay)
         free = frozenset(_no_weights(module, shapes))
-        parts = [torch.full((s.numel(),), float(name not in free)) for name, s in shapes.items()]
+        parts = []
+        for name, shape in shapes.items():
+            acts = float(name not in free)
+            parts.append(torch.full((shape.numel(),), acts))
         return cls(weight_decay, torch.cat(parts).to(device), free)
 
     def __call__(self, cloud: Cloud) -> Tensor:

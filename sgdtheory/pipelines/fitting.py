@@ -44,7 +44,16 @@ class _Trainings:
         """A single one, in stages that begin with this name; `watched`: at a rate that may be too
         high though it is a number."""
         kept = snapshot_steps(sgd.length, self.snapshots)
-        what = (self.folder, name, sgd, self.descended, self.start, self.seed, self.fraction, kept)
+        what = (
+            self.folder,
+            name,
+            sgd,
+            self.descended,
+            self.start,
+            self.seed,
+            self.fraction,
+            kept,
+        )
         return run_lowering(*what, watched=True) if watched else run_measured(*what)
 
     def longer(self, name: str, sgd: SGD, watched: bool = False) -> _Trained:
@@ -82,7 +91,15 @@ def run_until_fitted(
     found. `landscape` has the examples, `descended` is what SGD sees of it; so many `snapshots` are
     kept of each training.
     """
-    trainings = _Trainings(folder, landscape, descended, start, seed, fraction, snapshots)
+    trainings = _Trainings(
+        folder,
+        landscape,
+        descended,
+        start,
+        seed,
+        fraction,
+        snapshots,
+    )
     if not _goes_on(sgd, landscape):
         return trainings.one("train", sgd, watched=False)
     best = last = trainings.longer("train", sgd)

@@ -128,8 +128,9 @@ class InParts(Study):
 
 def _nothing_of(name: str) -> Claim:
     """What is claimed of a part whose cases say nothing: too few, or none that stayed finite."""
+    words = f"{name} says nothing"
     nothing = Measured.nothing(f"{name}: nothing that was run can be judged")
-    return Claim(name, f"{name} says nothing", nothing, "", None)
+    return Claim(name, words, nothing, "", None)
 
 
 def headline(name: str, claims: list[Claim], words: str) -> Claim:
