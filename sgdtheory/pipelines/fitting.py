@@ -1,7 +1,7 @@
 """How many steps a training takes until it fits its data, and at which learning rate."""
 
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isnan
 from typing import NamedTuple
 
 from sgdtheory.optim.learning_rate import LOWER, is_measured
@@ -110,7 +110,7 @@ def run_until_fitted(
         slower = replace(sgd, learning_rate=LOWER * last.sgd.rate)
         last = trainings.longer(f"train-slower-{k}", slower, watched=True)
         has_helped = last.loss < WORTH * best.loss
-        if last.loss < best.loss:
+        if last.loss < best.loss or isnan(best.loss):
             best = last
         if not (has_helped or untrained(landscape, best.loss)):
             break

@@ -1,0 +1,1 @@
+"""What the study of small batches and flat minima says."""
