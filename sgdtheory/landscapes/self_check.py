@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import Tensor
 
 from sgdtheory.errors import UserError, in_a_line
 from sgdtheory.landscapes.culprit import REFUSED, ROUNDING, refusal, relative_difference
 from sgdtheory.landscapes.magnitudes import refuse_large_inputs, without_slope
 from sgdtheory.landscapes.module_parts import constants_of
+from sgdtheory.landscapes.moved_in_training import refuse_what_training_moves
 from sgdtheory.landscapes.precision import apart_in_training
 from sgdtheory.landscapes.rows_apart import examples_apart, rows_apart
 from sgdtheory.landscapes.slopes_apart import singles_apart, slopes_apart
@@ -95,50 +95,7 @@ def _buffers_stay(few: "Network") -> None:
                 f"model: {name} of {function.name} is different each time the network is made; "
                 f"{REFUSED}: draw it from torch's own generator, or store it"
             )
-    _moved_in_training(few, module, own)
-
-
-def _moved_in_training(few: "Network", module: nn.Module, own: TensorsByName) -> None:
-    """Raise UserError where a pass in training mode moves a buffer that no batch norm has, or what
-    evaluation mode computes though every buffer is put back."""
-    some, _ = few.examples("train")
-    inputs = few.data.prepared(some, torch.float32)
-    buffers = {name: value.clone() for name, value in module.named_buffers()}
-    try:
-        before = _tensors_of(module.eval(), inputs)
-        _tensors_of(module.train(), inputs)
-    except Exception:
-        return  # it may not be made for training in one piece: then nothing is known, nor wrong
-    for name, after in constants_of(module, few.function.shapes).items():
-        if name not in own or not after.is_floating_point():
-            continue
-        if not torch.equal(after, own[name]):
-            part, _, buffer = name.rpartition(".")
-            kind = type(module.get_submodule(part)).__name__
-            owner = part or few.function.name
-            raise UserError(
-                f"model: {buffer} of {owner} ({kind}) is changed by every pass "
-                f"in training mode, and only batch norm's statistics can be recomputed; {REFUSED}: "
-                "use a layer without such a memory"
-            )
-    with torch.no_grad():
-        for name, value in module.named_buffers():
-            if name in buffers:
-                value.copy_(buffers[name])
-    again = _tensors_of(module.eval(), inputs)
-    if len(again) == len(before) and not all(map(torch.equal, before, again)):
-        raise UserError(
-            f"model: a pass in training mode changes what {few.function.name} computes in "
-            f"evaluation mode, by something that is no buffer; {REFUSED}: statistics in a plain "
-            f"attribute are in no checkpoint, use nn.BatchNorm or register_buffer"
-        )
-
-
-def _tensors_of(module: nn.Module, inputs: Tensor) -> list[Tensor]:
-    """What a module returns of inputs [N, …], which it may write over, tensor by tensor."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        outputs = module(inputs.clone())
-    return [leaf.clone() for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    refuse_what_training_moves(few, module, own)
 
 
 def _same_bits(few: "Network", cloud: Tensor) -> None:

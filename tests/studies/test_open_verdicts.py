@@ -184,7 +184,8 @@ def test_what_is_above_a_bar_has_an_error_too() -> None:
         assert resolved_claims._unlike("softmax", cosine).holds is holds
         theory = {"to_theory": 0.99, "to_theory_stderr": error, "theory_to_hessian": 0.5}
         assert resolved_claims._as_theory("softmax", theory).holds is holds
-        assert compensation._above("few", "", Measured(10.5, error), 10.0, "").holds is holds
+        number = Measured(10.5, error)
+        assert compensation._above("few", "", number, 10.0, "", 20).holds is holds
         density = {
             "divergence": 0.001,
             "divergence_stderr": error / 10,
@@ -196,8 +197,8 @@ def test_what_is_above_a_bar_has_an_error_too() -> None:
     assert resolved_claims._unlike("softmax", far).holds is False
     density = {"divergence": 0.1, "divergence_stderr": 0.01, "from_gibbs": 0.2, "points": 9}
     assert _distance("tilted", density).holds is False
-    assert compensation._above("few", "", Measured(9.0, 0.1), 10.0, "").holds is False
-    alone = compensation._above("few", "", Measured.mean([12.0]), 10.0, "")
+    assert compensation._above("few", "", Measured(9.0, 0.1), 10.0, "", 20).holds is False
+    alone = compensation._above("few", "", Measured.mean([12.0]), 10.0, "", 1)
     assert alone.holds is None and "a single sample has no error" in alone.measured.why
 
 
