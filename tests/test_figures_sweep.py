@@ -5,8 +5,9 @@ import pytest
 
 from sgdtheory.report.figures.columns import for_people, of_adam
 from sgdtheory.report.figures.drawn import equilibration, spreading, temperatures
-from sgdtheory.report.figures.equilibration import exact_warming
+from sgdtheory.report.figures.equilibration import _at_rest, exact_warming
 from sgdtheory.report.figures.figure import RunData
+from sgdtheory.report.figures.recorded_clouds import Cloud, Clouds
 from sgdtheory.report.figures.table import table
 from tests.conftest import call
 
@@ -84,6 +85,33 @@ def test_equilibration(run: RunData) -> None:
     assert max(row["energy"] for row in rest) > 1.5 * min(
         row["energy"] for row in rest
     )  # though the temperature is one
+
+
+def test_short_runs_do_not_displace_a_mean() -> None:
+    """4 replicas of an AR(1) with variance one about zero, 400 runs that forget in 10 of 60 steps:
+    on the average T_i/law is one and the mean adds nothing; with the sample's mean they were .93 and
+    .07 (2·10/(4·60), less what the ends of a run lack). Then displaced by one half."""
+    source = np.random.default_rng(0)
+    memory, steps, runs = np.exp(-1 / 10), 60, 400
+    x = source.standard_normal((4, runs))
+    recorded = []
+    for _ in range(steps):
+        x = memory * x + np.sqrt(1 - memory**2) * source.standard_normal((4, runs))
+        recorded.append(x)
+    positions, ones = np.stack(recorded), np.ones(runs)
+    cell = {"learning_rate": 1e-9, "momentum": 0.0, "predicted": 1.0}
+    clouds = Clouds([], [], ones, ones, np.arange(runs))
+    for shift in (0.0, 0.5):
+        cloud = {"positions": positions + shift, "noise_diagonal": np.ones((steps, 4, runs))}
+        warmth, _, displaced, of_mean, _ = _at_rest(Cloud(cell, cloud), clouds)
+        for found, exact in ((warmth, 1), (displaced, shift**2)):
+            error = found.std(ddof=1) / np.sqrt(runs)  # some .02
+            assert abs(found.mean() - exact) < 4 * error
+        lag = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
+        exact_of_mean = (memory**lag).mean() / 4
+        assert exact_of_mean > 0.06  # what the two were off by
+        error = of_mean.std(ddof=1) / np.sqrt(runs)
+        assert abs(of_mean.mean() - exact_of_mean) < 4 * error
 
 
 def test_spreading(run: RunData) -> None:

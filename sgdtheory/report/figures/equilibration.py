@@ -128,7 +128,7 @@ def _outlier(rest: Rows) -> str:
     count = len(rest)
     expected = _largest_of(count)
     moved = max(rest, key=lambda row: float(row["displaced"]))
-    most_added = in_short(moved["displaced"], 2)
+    most_added = Measured(moved["displaced"], moved["displaced_stderr"])
     curvature_of_moved = in_short(moved["curvature"], 2)
     return (
         f" Furthest from one in its own errors is h = {curvature} with "
@@ -214,36 +214,45 @@ def exact_warming(curvature: float, rate: float, momentum: float, steps: Array) 
 
 
 def _rest(clouds: Clouds) -> Rows:
-    """A row for each direction: T_i/law of the fluctuation about each cloud's own mean, what the
+    """A row for each direction: T_i/law of the fluctuation about each cloud's mean, what the
     distance of that mean from θ* adds, and the energy over T, over all harmonic cells."""
     found = [_at_rest(cloud, clouds) for cloud in clouds.all]
     columns_of_cells = zip(*found, strict=True)
-    warmth, variances, displaced, energies = (np.stack(each) for each in columns_of_cells)
+    warmth, variances, displaced, of_mean, energies = (np.stack(each) for each in columns_of_cells)
     count = len(found)
+    doubtful = 4 * np.maximum(0, displaced) * of_mean + 2 * of_mean**2  # variance of a square
+    doubts = np.sqrt(doubtful.mean(0) / count)
     errors = np.sqrt(variances.mean(0) / count)
     if count > 1:  # cells may differ by more than chance
         between_cells = warmth.std(0, ddof=1) / np.sqrt(count)
         errors = np.maximum(errors, between_cells)
-    names = ("curvature", "warmth", "warmth_stderr", "displaced", "energy")
+    names = ("curvature", "warmth", "warmth_stderr", "displaced", "displaced_stderr", "energy")
     h = clouds.curvatures[clouds.kept]
-    columns = [h, warmth.mean(0), errors, displaced.mean(0), energies.mean(0)]
+    columns = [h, warmth.mean(0), errors, displaced.mean(0), doubts, energies.mean(0)]
     numbers = np.stack(columns, axis=1).astype(np.float64).tolist()
     return [dict(zip(names, row, strict=True)) for row in numbers]
 
 
-def _at_rest(cloud: Cloud, clouds: Clouds) -> tuple[Array, Array, Array, Array]:
+def _at_rest(cloud: Cloud, clouds: Clouds) -> tuple[Array, Array, Array, Array, Array]:
     """Of one cell [k]: T_i/law about the mean, its variance over replicas, the share of the mean,
-    and ½h_iΣ_ii over T."""
+    the variance of that mean in the same units, and ½h_iΣ_ii over T.
+
+    The mean of a short run is the sample's: it takes its own variance, that between replicas over
+    P, from the fluctuation about it, and its square is larger by as much.
+    """
     cell, trajectory = cloud
     h = clouds.curvatures[clouds.kept]
     bend = rate_of(cell) / (2 * (1 + cell["momentum"]))
     positions = trajectory["positions"][:, :, clouds.kept]  # [S, P, k]
     noise = trajectory["noise_diagonal"].mean((0, 1))[clouds.kept]
     scale = h * (1 - bend * h) / noise / cell["predicted"]
-    mean = positions.mean((0, 1))
-    about_mean = (positions - mean) ** 2
-    ratios = scale * about_mean.mean(0)  # [P, k]
+    own = positions.mean(0)  # [P, k]
+    mean = own.mean(0)
+    replicas = len(own)
+    between = (own - mean) ** 2 * replicas / max(1, replicas - 1)
+    of_mean = between.mean(0) / replicas
+    ratios = scale * (positions.var(0) + between)  # [P, k]
     variances = ratios.var(0, ddof=1) / len(ratios)
     squares = positions**2
     energy = h * squares.mean((0, 1)) / 2 / cell["predicted"]
-    return ratios.mean(0), variances, scale * mean**2, energy
+    return ratios.mean(0), variances, scale * (mean**2 - of_mean), scale * of_mean, energy
