@@ -50,12 +50,10 @@ from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure_trajectory
 from sgdtheory.temperature.minimisation import find_minimum
-from sgdtheory.temperature.reference_minimum import (
-    ReferenceMinimum,
-    reference_minimum_at,
-)
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.trajectory import Trajectory
 

@@ -18,7 +18,8 @@ from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.bootstrap import small_sample_correction
 from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.stationarity import Stationarity
 
 MOTIONS = [

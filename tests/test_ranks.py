@@ -18,7 +18,7 @@ from sgdtheory.statistics.bootstrap import RESAMPLES, ratio_draws, ratio_of_mean
 from sgdtheory.statistics.measured import Measured
 from sgdtheory.temperature.cell import WINDOW, Cell
 from sgdtheory.temperature.estimators import excess_loss
-from sgdtheory.temperature.reference_minimum import reference_minimum_at
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.stationarity import Stationarity
 
 DRAWS = 200

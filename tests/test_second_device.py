@@ -46,8 +46,8 @@ from sgdtheory.roles.facts import device_of
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure_trajectory
-from sgdtheory.temperature.reference_minimum import reference_minimum_at
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from tests.cases import NATIVE, ROTATED, Case
 from tests.landscapes import contracts

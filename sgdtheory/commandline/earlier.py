@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sgdtheory.commandline.conflicts import SOURCES, agreed, differences
 from sgdtheory.commandline.minima_runs import (
@@ -138,34 +138,50 @@ def adopt_runs(
     """The landscape of runs, which must be one and the same, and that of the command line where it
     sets one; gives what is to be said of runs whose landscape has changed since. `by`: the key
     that names them."""
-    first = runs[0]
-    own: list[DictConfig] = []
-    landscapes: list[Json | None] = []
+    found = []
     for run in runs:
-        theirs = config_of(_finished(run, by), read)
-        known = status_of(run)[1].get("landscape")
-        taken, conflicts = agreed(config, theirs, touched, identity, known)
-        if conflicts:
+        found.append(_run_for(config, run, touched, read, identity, by))
+    first = found[0]
+    changed = []
+    for run, (_, landscape) in zip(runs, found, strict=True):
+        if without_rate(landscape) != without_rate(first.landscape):
             raise UserError(
-                f"{', '.join(conflicts)}: another landscape than that of {by}={run}; leave it "
-                f"out, or train one"
+                f"{by}: {run} is of another landscape than {runs[0]} "
+                f"({differences(landscape, first.landscape)}); take them one at a time"
             )
-        landscape = identity(taken)
-        if landscapes and without_rate(landscape) != without_rate(landscapes[0]):
-            raise UserError(
-                f"{by}: {run} is of another landscape than {first} "
-                f"({differences(landscape, landscapes[0])}); take them one at a time"
-            )
-        own.append(taken)
-        landscapes.append(landscape)
-    notes = list(_take(config, own[0], touched))
-    for run, found in zip(runs, landscapes, strict=True):
-        if has_changed(status_of(run)[1], found):
-            notes.append(
+        if has_changed(status_of(run)[1], landscape):
+            changed.append(
                 f"warning: the code or the data of the landscape of {run} have been changed "
                 f"since; its points are taken as they are"
             )
-    return tuple(notes)
+    return (*_take(config, first.config, touched), *changed)
+
+
+class _Adopted(NamedTuple):
+    """A run's configuration with what was typed and agrees, and its landscape as plain data."""
+
+    config: "DictConfig"
+    landscape: Json | None
+
+
+def _run_for(
+    config: "DictConfig",
+    run: Path,
+    touched: set[str],
+    read: Read,
+    identity: Identity,
+    by: str,
+) -> _Adopted:
+    """A finished run, where nothing that was typed conflicts with it."""
+    theirs = config_of(_finished(run, by), read)
+    known = status_of(run)[1].get("landscape")
+    own, conflicts = agreed(config, theirs, touched, identity, known)
+    if conflicts:
+        raise UserError(
+            f"{', '.join(conflicts)}: another landscape than that of {by}={run}; leave it "
+            f"out, or train one"
+        )
+    return _Adopted(own, identity(own))
 
 
 def _take(config: "DictConfig", theirs: "DictConfig", touched: set[str]) -> tuple[str, ...]:

@@ -10,15 +10,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sgdtheory.annotations import (
-    ByName,
-    Importable,
-    NonNegative,
-    Place,
-    PositiveFloat,
-    PositiveInt,
-    Shape,
-)
+from sgdtheory.annotations import Importable, NonNegative, Place, PositiveFloat, PositiveInt, Shape
 from sgdtheory.data.examples import Examples
 from sgdtheory.landscapes.batch_norm import EXACT_IMAGES, by_products
 from sgdtheory.landscapes.by_hand import ByHand
@@ -30,8 +22,7 @@ from sgdtheory.landscapes.precision import Precision
 from sgdtheory.landscapes.rows import Batched, Rows, rows_for, vectorises
 from sgdtheory.landscapes.twice import twice_differentiable
 from sgdtheory.landscapes.written import as_written
-from sgdtheory.losses.loss import Loss
-from sgdtheory.losses.named import LossName, loss_named
+from sgdtheory.losses.named import ChosenLoss, loss_named
 from sgdtheory.protocol import Cloud, TensorsByName, by_autograd, value_and_grad
 from sgdtheory.runs.tensors import Tensors
 
@@ -70,7 +61,7 @@ class NetworkObjective:
         model: Callable[..., nn.Module],
         data: Examples,
         weight_decay: NonNegative = 1e-3,
-        loss: Annotated[Loss | LossName, ByName("loss")] = "cross_entropy",
+        loss: ChosenLoss = "cross_entropy",
         learning_rate: PositiveFloat | Literal["auto"] = "auto",
         rows: Rows | Literal["auto"] = "auto",
         part: PositiveInt | None = None,

@@ -1,10 +1,11 @@
 """Losses by their names."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from torch import Tensor
 
+from sgdtheory.annotations import ByName
 from sgdtheory.errors import UserError, nearest
 from sgdtheory.losses.binary import Binary
 from sgdtheory.losses.cross_entropy import CrossEntropy
@@ -14,6 +15,7 @@ from sgdtheory.losses.loss import Loss
 from sgdtheory.losses.mse import MSE
 
 LossName: TypeAlias = Literal["cross_entropy", "mse", "huber", "binary", "custom"]
+ChosenLoss: TypeAlias = Annotated[Loss | LossName, ByName("loss")]
 NAMED: dict[str, Callable[[], Loss]] = {
     "cross_entropy": CrossEntropy,
     "mse": MSE,

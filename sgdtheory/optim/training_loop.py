@@ -25,15 +25,16 @@ def run_measured(
     seed: int,
     fraction: tuple[float, float] = (0.0, 1.0),
     snapshots: tuple[int, ...] = (),
+    watched: bool = False,
 ) -> tuple[Cloud, SGD]:
     """`run_stage` of a training from a cloud [P, n] on: its last cloud [P, n], and the SGD with the
     learning rate that it was done with.
 
     A rate that is measured holds where training begins; curvature may grow on the way. Where the
     loss has risen by its first looks (`LOOKS`), or is not finite, `run_lowering` begins anew. A
-    number that was given is kept to.
+    number that was given is kept to, but where it is `watched`: it was measured too, earlier.
     """
-    if sgd.learning_rate == "auto" and is_measured(landscape):
+    if watched or (sgd.learning_rate == "auto" and is_measured(landscape)):
         return run_lowering(
             folder, name, sgd, landscape, start, seed, fraction, snapshots, watched=True
         )

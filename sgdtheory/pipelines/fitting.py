@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sgdtheory.optim.learning_rate import LOWER, is_measured
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
-from sgdtheory.optim.training_loop import run_lowering, run_measured
+from sgdtheory.optim.training_loop import run_measured
 from sgdtheory.pipelines.snapshots import snapshot_steps
 from sgdtheory.protocol import Cloud, Landscape
 from sgdtheory.roles.examples import is_scored
@@ -29,22 +29,63 @@ class _Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Trainings:
-    """Trainings of one start [P, n]."""
+class Trainings:
+    """Trainings from a start [P, n] on, until one fits the data.
+
+    `landscape` has the examples, `descended` is what SGD sees of it; so many `snapshots` are kept
+    of each training.
+    """
 
     folder: UnitFolder
-    landscape: Landscape  # that has the examples
+    landscape: Landscape
     descended: Landscape
     start: Cloud
     seed: int
     fraction: tuple[float, float]
     snapshots: int
 
-    def one(self, name: str, sgd: SGD, watched: bool) -> tuple[Cloud, SGD]:
-        """A single one, in stages that begin with this name; `watched`: at a rate that may be too
-        high though it is a number."""
-        kept = snapshot_steps(sgd.length, self.snapshots)
-        what = (
+    def until_fitted(self, sgd: SGD) -> tuple[Cloud, SGD]:
+        """The last cloud [P, n] of a training, and the SGD that it was done with, with the number
+        of steps and the learning rate.
+
+        `sgd.steps` "auto": the usual number. A training whose error on the training set is `FITTED`
+        or more then is done anew from the same start with twice the steps, as long as that makes
+        the loss less than `WORTH` of what it was, and up to `MOST` times the usual number. What
+        does not fit by more steps is done anew at `LOWER` of the rate where that was measured,
+        where training begins: units that die on the way do not come back. What comes out is the
+        training of the lowest loss among these, and has the bits of `sgd.steps` and
+        `sgd.learning_rate` = the numbers that were found.
+        """
+        if not _goes_on(sgd, self.landscape):
+            return self._once("train", sgd, watched=False)
+        best = last = self._longer("train", sgd)
+        tries = SLOWER if _may_be_lower(sgd, self.landscape) else 0
+        for k in range(1, tries + 1):
+            if best.error < FITTED:
+                break
+            slower = replace(sgd, learning_rate=LOWER * last.sgd.rate)
+            last = self._longer(f"train-slower-{k}", slower, watched=True)
+            has_helped = last.loss < WORTH * best.loss
+            if last.loss < best.loss or isnan(best.loss):
+                best = last
+            if not (has_helped or untrained(self.landscape, best.loss)):
+                break
+        return best.cloud, best.sgd
+
+    def _longer(self, name: str, sgd: SGD, watched: bool = False) -> _Trained:
+        """A training with more and more steps, as long as that helps."""
+        loss, stage, most = inf, name, MOST * sgd.length
+        steps = sgd.length
+        while True:
+            cloud, done = self._once(stage, replace(sgd, steps=steps), watched)
+            before, (loss, error) = loss, _training_score(self.landscape, cloud)
+            if 2 * steps > most or not (error >= FITTED and loss < WORTH * before):
+                return _Trained(cloud, done, loss, error)
+            steps *= 2
+            stage = f"{name}-{steps}"
+
+    def _once(self, name: str, sgd: SGD, watched: bool) -> tuple[Cloud, SGD]:
+        return run_measured(
             self.folder,
             name,
             sgd,
@@ -52,69 +93,9 @@ class _Trainings:
             self.start,
             self.seed,
             self.fraction,
-            kept,
+            snapshot_steps(sgd.length, self.snapshots),
+            watched,
         )
-        return run_lowering(*what, watched=True) if watched else run_measured(*what)
-
-    def longer(self, name: str, sgd: SGD, watched: bool = False) -> _Trained:
-        """With more and more steps, as long as that helps."""
-        loss, stage, most = inf, name, MOST * sgd.length
-        steps = sgd.length
-        while True:
-            cloud, done = self.one(stage, replace(sgd, steps=steps), watched)
-            before, (loss, error) = loss, _training_score(self.landscape, cloud)
-            if 2 * steps > most or not (error >= FITTED and loss < WORTH * before):
-                return _Trained(cloud, done, loss, error)
-            steps *= 2
-            stage = f"{name}-{steps}"
-
-
-def run_until_fitted(
-    folder: UnitFolder,
-    sgd: SGD,
-    landscape: Landscape,
-    descended: Landscape,
-    start: Cloud,
-    seed: int,
-    fraction: tuple[float, float],
-    snapshots: int,
-) -> tuple[Cloud, SGD]:
-    """A training from a cloud [P, n] on: its last cloud [P, n], and the SGD that it was done with,
-    with the number of steps and the learning rate.
-
-    `sgd.steps` "auto": the usual number. A training whose error on the training set is `FITTED` or
-    more then is done anew from the same start with twice the steps, as long as that makes the loss
-    less than `WORTH` of what it was, and up to `MOST` times the usual number. What does not fit by
-    more steps is done anew at `LOWER` of the rate where that was measured, where training begins:
-    units that die on the way do not come back. What comes out is the training of the lowest loss
-    among these, and has the bits of `sgd.steps` and `sgd.learning_rate` = the numbers that were
-    found. `landscape` has the examples, `descended` is what SGD sees of it; so many `snapshots` are
-    kept of each training.
-    """
-    trainings = _Trainings(
-        folder,
-        landscape,
-        descended,
-        start,
-        seed,
-        fraction,
-        snapshots,
-    )
-    if not _goes_on(sgd, landscape):
-        return trainings.one("train", sgd, watched=False)
-    best = last = trainings.longer("train", sgd)
-    tries = SLOWER if _may_be_lower(sgd, landscape) else 0
-    for k in range(1, tries + 1):
-        if best.error < FITTED:
-            break
-        slower = replace(sgd, learning_rate=LOWER * last.sgd.rate)
-        last = trainings.longer(f"train-slower-{k}", slower, watched=True)
-        has_helped = last.loss < WORTH * best.loss
-        if last.loss < best.loss or isnan(best.loss):
-            best = last
-        if not (has_helped or untrained(landscape, best.loss)):
-            break
-    return best.cloud, best.sgd
 
 
 def longer_in_words(sgd: SGD, landscape: Landscape) -> str:

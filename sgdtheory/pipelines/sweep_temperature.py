@@ -49,13 +49,10 @@ from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.claims import claims_of, numbers_of
 from sgdtheory.temperature.estimators.estimator import Estimator
 from sgdtheory.temperature.grid import Grid
+from sgdtheory.temperature.measured_minimum import reference_minimum_at, reference_of_adam
 from sgdtheory.temperature.minimisation import find_minimum
 from sgdtheory.temperature.quench import quench
-from sgdtheory.temperature.reference_minimum import (
-    ReferenceMinimum,
-    reference_minimum_at,
-    reference_of_adam,
-)
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.visible_epsilon import refuse_epsilon
 
 

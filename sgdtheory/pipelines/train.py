@@ -21,7 +21,7 @@ from sgdtheory.optim.training_loop import run_stage
 from sgdtheory.pipelines.diagnostic_costs import cost_of
 from sgdtheory.pipelines.digests import digest_of
 from sgdtheory.pipelines.finished import all_finished
-from sgdtheory.pipelines.fitting import longer_in_words, run_until_fitted
+from sgdtheory.pipelines.fitting import Trainings, longer_in_words
 from sgdtheory.pipelines.minima_file import kept_beside
 from sgdtheory.pipelines.slope import slope_at
 from sgdtheory.pipelines.snapshots import along, pictures, snapshot_steps, snapshots_of, units_along
@@ -150,9 +150,8 @@ class Train:
         trained = 0.6
         if polish == "none":
             trained = 0.9
-        cloud, sgd = run_until_fitted(
+        trainings = Trainings(
             folder,
-            self.sgd,
             landscape,
             self._descended,
             start,
@@ -160,6 +159,7 @@ class Train:
             (0.0, trained),
             self.snapshots,
         )
+        cloud, sgd = trainings.until_fitted(self.sgd)
         tensors, trajectory = along(folder, self.landscape, sgd, self.snapshots, start)
         if polish == "descent":
             descent = full_batch(self.landscape, cloud, self.polish_steps, seed)

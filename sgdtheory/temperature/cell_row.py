@@ -57,24 +57,22 @@ def describe_cell(
         )
     sampled = alive.part(verdict.first or 0)
     verdict = _reconsidered(verdict, cell, landscape, reference, sampled)
-    time = _steps(trajectory) * time_step(cell.sgd)
+    no_minimum = ""
     # where points were quenched θ* is no minimum, and says nothing of the ground below them
-    saddle = ""
     if quenched is None:
-        law = cell.predicted(count_of(landscape))
-        saddle = doubt_of_minimum(reference, time) or doubt_of_slope(reference, law)
-    temperature = _temperatures(estimators, landscape, sampled, saddle or verdict.why)
+        no_minimum = _why_no_minimum(cell, landscape, reference, trajectory)
+    temperature = _temperatures(estimators, landscape, sampled, no_minimum or verdict.why)
     bottom = _excess_from_quench(temperature.get("excess_loss"), sampled, quenched)
     if bottom is not None:
         temperature["excess_loss"] = bottom
     trace = float(sampled.noise_trace.mean()) if sampled.losses.size else None
     steepest = reference.steepest if quenched is None else quenched.top_curvature
     stability = cell.sgd.rate * steepest / (2 * (1 + cell.momentum))
-    anharmonic = saddle or _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
+    anharmonic = no_minimum or _anharmonicity(trace, sampled.noise_trace_at_minimum, stability)
     if quenched is None and not anharmonic:
         anharmonic = doubt_of_parabola(sampled)
     reasons = (anharmonic, bottom.why if bottom is not None else "")
-    why = saddle or verdict.why or "; ".join(reason for reason in reasons if reason)
+    why = no_minimum or verdict.why or "; ".join(reason for reason in reasons if reason)
     stationary = verdict.first is not None
     row: Row = {**_settings(cell), **_predictions(cell, landscape, reference)}
     row["temperature"] = {name: number.as_json() for name, number in temperature.items()}
@@ -97,6 +95,18 @@ def describe_cell(
     row["records"] = len(sampled.steps)
     row["lost"] = cell.replicas - alive.replicas
     return row
+
+
+def _why_no_minimum(
+    cell: Cell,
+    landscape: Landscape,
+    reference: ReferenceMinimum,
+    trajectory: Trajectory,
+) -> str:
+    """Why θ* is none to this cell; empty where it is one."""
+    time = _steps(trajectory) * time_step(cell.sgd)
+    law = cell.predicted(count_of(landscape))
+    return doubt_of_minimum(reference, time) or doubt_of_slope(reference, law)
 
 
 def _steps(trajectory: Trajectory) -> int:

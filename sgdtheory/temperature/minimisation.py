@@ -44,11 +44,11 @@ def _lowest(landscape: Landscape, cloud: Tensor) -> Tensor:
     """θ* [n] by L-BFGS from [1, n] on, begun anew where it has ended for as long as that falls: at
     a kink what it remembers of the curvature is of the other side."""
     theta = lbfgs(landscape, cloud, POLISH)
+    loss = float(value_and_grad(landscape, theta)[0])
     for _ in range(RESTARTS):
-        before = float(value_and_grad(landscape, theta)[0])
         lower = lbfgs(landscape, theta, POLISH)
-        after = float(value_and_grad(landscape, lower)[0])
-        if not before - after > RESOLVED * abs(before):
+        before, loss = loss, float(value_and_grad(landscape, lower)[0])
+        if not before - loss > RESOLVED * abs(before):
             break
         theta = lower
     return theta[0]

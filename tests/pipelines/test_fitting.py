@@ -16,7 +16,7 @@ from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.learning_rate import measured_rate
 from sgdtheory.optim.schedule import Cosine
 from sgdtheory.optim.sgd import SGD
-from sgdtheory.pipelines.fitting import FITTED, MOST, WORTH, run_until_fitted
+from sgdtheory.pipelines.fitting import FITTED, MOST, WORTH, Trainings
 from sgdtheory.pipelines.snapshots import along
 from sgdtheory.protocol import Cloud
 from sgdtheory.rng import stream
@@ -33,7 +33,8 @@ def a_network(data: Images | None = None, width: int = 8) -> Network:
 def trained(path: Path, sgd: SGD, landscape: Any, snapshots: int = 0) -> tuple[Cloud, SGD, Any]:
     folder = a_folder(path)
     start = landscape.init(1, stream(0, "start"))
-    found = run_until_fitted(folder, sgd, landscape, landscape, start, 3, (0.0, 0.9), snapshots)
+    trainings = Trainings(folder, landscape, landscape, start, 3, (0.0, 0.9), snapshots)
+    found = trainings.until_fitted(sgd)
     return *found, folder
 
 

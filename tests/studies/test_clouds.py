@@ -19,7 +19,8 @@ from sgdtheory.protocol import value_and_grad
 from sgdtheory.report.figures.figure import RunData
 from sgdtheory.report.figures.plots import plots
 from sgdtheory.statistics.measured import Measured
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.reshuffling import exact_epoch_factor
 from tests.studies.asked import Command, results, verdicts
 

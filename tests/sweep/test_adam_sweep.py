@@ -30,11 +30,8 @@ from sgdtheory.temperature.cell import Cell, SecondMoment
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.estimators.fluctuation_dissipation import FluctuationDissipation
 from sgdtheory.temperature.estimators.virial import Virial
-from sgdtheory.temperature.reference_minimum import (
-    ReferenceMinimum,
-    reference_minimum_at,
-    reference_of_adam,
-)
+from sgdtheory.temperature.measured_minimum import reference_minimum_at, reference_of_adam
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
 from sgdtheory.temperature.visible_epsilon import refuse_epsilon
 

@@ -13,7 +13,8 @@ from sgdtheory.runs.folder import Folder
 from sgdtheory.statistics.power_law import Fit
 from sgdtheory.temperature.claims import claims_of, fit_over_minima
 from sgdtheory.temperature.distinct_minima import same_as
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from tests.conftest import Command
 from tests.plain_pictures import draw_plainly
 

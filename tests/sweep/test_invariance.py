@@ -28,9 +28,9 @@ from sgdtheory.temperature.estimators.angular_update import AngularUpdate
 from sgdtheory.temperature.estimators.effective_learning_rate import EffectiveLearningRate
 from sgdtheory.temperature.estimators.equipartition import Equipartition
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure_trajectory
 from sgdtheory.temperature.norm_dynamics import COLUMNS, NormDynamics
-from sgdtheory.temperature.reference_minimum import reference_minimum_at
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.trajectory import Trajectory
 

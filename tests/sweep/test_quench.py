@@ -17,8 +17,9 @@ from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.quench import QuenchResult, quench
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import Trajectory
 from tests.sweep.test_invariance import DECAY, normed
 

@@ -21,8 +21,9 @@ from sgdtheory.runs import unit as units
 from sgdtheory.runs.interrupt import Interrupted
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.temperature import schedule as schedules
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure, measure_trajectory
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.stationarity import Stationarity
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory

@@ -17,8 +17,9 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.runs.unit import Unit, UnitFolder
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure_trajectory
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.schedule import MeasurementSchedule
 from sgdtheory.temperature.trajectory import Trajectory
 

@@ -34,8 +34,9 @@ from sgdtheory.temperature.doubts import (
     doubt_of_rest,
 )
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.minimisation import find_minimum
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory, trajectory_of
 
 EXCESS = {"excess_loss": ExcessLoss()}

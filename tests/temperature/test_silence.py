@@ -10,11 +10,8 @@ from sgdtheory.errors import UserError
 from sgdtheory.landscapes.planted_regression import PlantedRegression
 from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.protocol import Cloud, Landscape
-from sgdtheory.temperature.reference_minimum import (
-    ReferenceMinimum,
-    reference_minimum_at,
-    reference_of_adam,
-)
+from sgdtheory.temperature.measured_minimum import reference_minimum_at, reference_of_adam
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 
 
 class Growing:

@@ -18,8 +18,9 @@ from sgdtheory.temperature.cell import BURNT, COLD, Cell, SecondMoment
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.doubts import LUKEWARM, doubt_of_warmth
 from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
+from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.minimisation import find_minimum
-from sgdtheory.temperature.reference_minimum import ReferenceMinimum, reference_minimum_at
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory, trajectory_of
 
 SEEDS = 12
