@@ -48,7 +48,10 @@ from sgdtheory.temperature.cell import Cell
 from sgdtheory.temperature.cell_row import describe_cell
 from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.measurement import measure_trajectory
+from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+from sgdtheory.temperature.rounding import doubt_of_losses
 from sgdtheory.temperature.schedule import MeasurementSchedule
+from sgdtheory.temperature.trajectory import Trajectory
 from tests.cases import NATIVE, ROTATED, Case
 from tests.landscapes import contracts
 from tests.second_device import DEVICE, WAITS, Mixed, OnSecondDevice, back
@@ -353,29 +356,49 @@ def test_a_longer_command(name: str, trained: Path, tmp_path: Path) -> None:
 ESTIMATORS = sorted(file.stem for file in CONFIGS.glob("estimator/*.yaml"))
 
 
+ONE = Cell(0.05, 4, 0.0, "iid", 2, 0.5, 100)
+
+
+def short_cloud(
+    landscape: Network, folder: Path, dtype: torch.dtype
+) -> tuple[ReferenceMinimum, Trajectory]:
+    theta = landscape.init(1, stream(0, "start"))[0].double()
+    ground = reference_minimum_at(landscape, theta, 0, 4, 2)
+    schedule = MeasurementSchedule(2, 2, 5, 1)
+    steps = replace(ONE.sgd, steps=schedule.steps)
+    where = UnitFolder(folder, Unit("cell", {}))
+    return ground, measure_trajectory(
+        where, landscape, ground, steps, schedule, 2, 0, dtype, lambda _: False
+    )
+
+
 def cell(device: str, network: Callable[[str], Network], folder: Path) -> Numbers:
     """The numbers of a short cloud, by every estimator."""
     landscape = network(device)
-    theta = landscape.init(1, stream(0, "start"))[0].double()
-    ground = reference_minimum_at(landscape, theta, 0, 4, 2)
-    one = Cell(0.05, 4, 0.0, "iid", 2, 0.5, 100)
-    schedule = MeasurementSchedule(2, 2, 5, 1)
-    steps = replace(one.sgd, steps=schedule.steps)
-    where = UnitFolder(folder, Unit("cell", {}))
-    seen = measure_trajectory(
-        where, landscape, ground, steps, schedule, 2, 0, torch.float64, lambda _: False
-    )
+    ground, seen = short_cloud(landscape, folder, torch.float64)
     chosen = compose("sweep_temperature", f"estimator=[{','.join(ESTIMATORS)}]").estimator
     checked, _ = Checker().value(Any, OmegaConf.to_container(chosen, resolve=True), "estimator")
     estimators = build(checked)
     assert len(estimators) == len(ESTIMATORS)
-    row = describe_cell(one, landscape, ground, seen, estimators)
+    row = describe_cell(ONE, landscape, ground, seen, estimators)
     of_all = {name: estimator(landscape, seen) for name, estimator in estimators.items()}
     return {"row": row, "estimators": {k: repr(v) for k, v in of_all.items()}}
 
 
 def test_estimators(tmp_path: Path) -> None:
     here, there = here_and_there(lambda device: cell(device, few, tmp_path / device))
+    assert here == there
+
+
+def test_losses_are_asked_in_both_precisions(tmp_path: Path) -> None:
+    """As every sweep of a network in float32 does at its end."""
+
+    def asked(device: str) -> str:
+        landscape = few(device)
+        ground, seen = short_cloud(landscape, tmp_path / device, torch.float32)
+        return doubt_of_losses(landscape, ground.theta, seen)
+
+    here, there = here_and_there(asked)
     assert here == there
 
 

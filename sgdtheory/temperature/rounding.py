@@ -10,6 +10,7 @@ from sgdtheory.fokker_planck.law import time_step
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.protocol import Landscape, values
 from sgdtheory.roles.examples import count_of
+from sgdtheory.roles.facts import device_of
 from sgdtheory.temperature.trajectory import Array, Trajectory
 
 COARSE = 0.01  # of T: what rounding may make of it
@@ -52,7 +53,7 @@ def doubt_of_losses(landscape: Landscape, theta: Tensor, sampled: Trajectory) ->
     examples = count_of(landscape) or 1
     if not is_single or sampled.loss_at_minimum is None or examples * theta.numel() > LOOKED_AT:
         return ""
-    single = theta[None].float()
+    single = theta[None].to(device_of(landscape), torch.float32)
     off = abs(float(values(landscape, single)[0]) - float(values(landscape, single.double())[0]))
     excess = abs(float(sampled.losses.mean()) - sampled.loss_at_minimum)
     if off <= COARSE * excess:
