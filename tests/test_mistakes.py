@@ -125,6 +125,20 @@ VALUES = [
     wrong("study release_from_path data.augment=crop_flip", "data.augment", "use none"),
     wrong("study collapse data.augment=crop_flip", "data.augment", "use none"),
     wrong("study compensation data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study one_point_convexity data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study noise_along_path data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study saddles data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study flatness_against_temperature data.augment=crop_flip", "data.augment", "use none"),
+    wrong("study small_batch_flat_minima data.augment=crop_flip", "data.augment", "use none"),
+    wrong(
+        "study edge_of_stability landscapes.digits.data.augment=crop_flip",
+        "data.augment",
+        "use none",
+    ),
+    wrong(
+        "connect method=string_sampling strings.batch_size=null data.augment=crop_flip",
+        "none of which is augmented",
+    ),
     wrong("train model=resnet8 model.depth=9", "9"),
     wrong("train landscape.loss=mean", "landscape.loss", "mse"),
     wrong(

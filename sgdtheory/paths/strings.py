@@ -14,6 +14,7 @@ from torch import Tensor
 from sgdtheory.annotations import BelowOne, NonNegative, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.derived.scored_once import scored_once
+from sgdtheory.optim.batches import refuse_batch
 from sgdtheory.optim.sampling import Sampling
 from sgdtheory.optim.schedule import Constant
 from sgdtheory.optim.sgd import SGD
@@ -74,7 +75,9 @@ class Strings:
 
     def adapted_to(self, landscape: Landscape) -> "Strings":
         """The same, but that of fewer examples than a mini-batch has all are taken; beads see to it
-        themselves what else they are on."""
+        themselves what else they are on. Refused: the whole objective of augmented images."""
+        if self.batch_size is None:
+            refuse_batch(landscape, None, "strings.batch_size")
         count = count_of(landscape)
         if count is None or self.batch_size is None or self.batch_size <= count:
             return self

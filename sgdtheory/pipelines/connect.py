@@ -79,6 +79,7 @@ class Connect:
     def __post_init__(self) -> None:
         refuse_unfit(self.diagnostic, self.landscape)
         refuse_adam(self._adam, self.landscape, self.method)
+        self._method.adapted_to(self.landscape)  # which refuses what does not fit
         object.__setattr__(self, "landscape", self.given.landscape)
         self._distinct.demand_pairs(self.pairs)
 

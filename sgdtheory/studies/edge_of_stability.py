@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import NonNegativeInt
 from sgdtheory.errors import UserError
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.theory import refuse_schedule
 from sgdtheory.protocol import Cloud, Dtype, Landscape
@@ -66,8 +66,9 @@ class EdgeOfStability(Study):
                 raise UserError(
                     f"{key_of}.landscape={descent.landscape}: is none of landscapes; take {names}"
                 )
-            batch_size = descent.sgd.batch_size
-            refuse_batch(self.landscapes[descent.landscape], batch_size, f"{key_of}.sgd.batch_size")
+            landscape, batch_size = self.landscapes[descent.landscape], descent.sgd.batch_size
+            refuse_augmented(landscape)
+            refuse_batch(landscape, batch_size, f"{key_of}.sgd.batch_size")
             refuse_schedule(descent.sgd, f"{key_of}.sgd")
             if descent.sgd.learning_rate == "auto":
                 raise UserError(f"{key_of}.sgd.learning_rate: give a number: it sets the edge")

@@ -11,7 +11,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.traces import hessian_trace
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.schedule import Constant
@@ -72,7 +72,9 @@ class FlatnessAgainstTemperature(Study):
             raise UserError(
                 "learning_rates, batch_sizes: the same value stands twice; leave one out"
             )
-        refuse_batch(self.network(weight_decay=0.0), max(self.batch_sizes), "batch_sizes")
+        landscape = self.network(weight_decay=0.0)
+        refuse_augmented(landscape)
+        refuse_batch(landscape, max(self.batch_sizes), "batch_sizes")
         for rate in self.learning_rates:
             run = rate * self._sgd(rate, 1).length
             if abs(run - self.time) > SAME_TIME * self.time:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sgdtheory.annotations import PositiveInt
 from sgdtheory.geometry.traces import hessian_trace, noise_trace
+from sgdtheory.optim.batches import refuse_augmented
 from sgdtheory.paths.polyline import points_at
 from sgdtheory.paths.profile import train_losses
 from sgdtheory.protocol import value_and_grad
@@ -54,6 +55,10 @@ class NoiseAlongPath(FoundPaths):
 
     points: Annotated[int, Ge(5)] = 9
     size: PositiveInt = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_augmented(self.landscape)
 
     def measure(self, case: Case, folder: UnitFolder) -> tuple[Tables, Mapping[str, Tensor]]:
         t = torch.linspace(0, 1, self.points, dtype=torch.float64)

@@ -10,6 +10,7 @@ from torch import Tensor
 from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.one_point_convexity import OnePoint
+from sgdtheory.optim.batches import refuse_augmented
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.paths.profile import train_losses
@@ -64,6 +65,7 @@ class OnePointConvexity(Study):
                 "landscape: this study needs examples, whose mini-batches make the noise; use "
                 "landscape=network"
             )
+        refuse_augmented(self.landscape)
         for name, sgd in self.runs.items():
             check_batch_size(self.landscape, sgd)
             if sgd.batch_size is None or sgd.length < self.snapshots:

@@ -21,7 +21,7 @@ from sgdtheory.geometry.critical_points import (
     critical_point_at,
 )
 from sgdtheory.geometry.units_left_out import known_index, mask_of_trained
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.descent import lbfgs
 from sgdtheory.optim.sgd import SGD
@@ -86,7 +86,9 @@ class Saddles(Study):
             )
         if self.sgd.learning_rate == "auto":
             raise UserError("sgd.learning_rate: give a number; no network of this study states one")
-        refuse_batch(self._network(self.weight_decays[0]), self.sgd.batch_size)
+        landscape = self._network(self.weight_decays[0])
+        refuse_augmented(landscape)
+        refuse_batch(landscape, self.sgd.batch_size)
         if max(self.snapshots, default=0) > self.sgd.length:
             last = max(self.snapshots)
             raise UserError(f"snapshots: {last} is beyond sgd.steps={self.sgd.length}; lower it")

@@ -13,7 +13,7 @@ from sgdtheory.diagnostics.sharpness import Sharpness
 from sgdtheory.errors import UserError
 from sgdtheory.geometry.hessian import top_eigenpairs
 from sgdtheory.geometry.rescaling import rescaled
-from sgdtheory.optim.batches import refuse_batch
+from sgdtheory.optim.batches import refuse_augmented, refuse_batch
 from sgdtheory.optim.cost import estimate_stage
 from sgdtheory.optim.sgd import SGD
 from sgdtheory.optim.trained import untrained
@@ -68,6 +68,7 @@ class SmallBatchFlatMinima(Study):
             )
         for name, recipe in self.recipes.items():
             landscape = recipe.landscape(self.network, self.model, 0.0)
+            refuse_augmented(landscape)
             refuse_batch(landscape, self.batch_sizes[1], "batch_sizes")
             if recipe.rescale is not None and recipe.activation != "relu":
                 told = "only a ReLU does not notice; use activation=relu"
