@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgdtheory.statistics.few import SIGMAS, of_few
+from sgdtheory.statistics.few import SIGMAS, of_few, student
 from sgdtheory.statistics.measured import Measured
 
 
@@ -46,7 +46,7 @@ def mean_above(
 ) -> tuple[bool | None, Measured]:
     """`above` of a mean over samples, whose missing error is not that of an exact number; and the
     mean, with the reason where nothing can be said: what `more` would tell. Of so few `samples`
-    errors count as Student's (`of_few`).
+    it takes Student's two errors at the least (`student`).
 
     >>> mean_above(Measured(1.0, 0.1), 0.5, "raise pairs")[0]
     True
@@ -54,9 +54,11 @@ def mean_above(
     >>> mean_above(Measured.mean([1.0]), 0.5, "raise pairs")[1].why
     'a single sample has no error: raise pairs'
     """
-    if mean.value is not None and mean.stderr is None:
+    if mean.value is not None and (mean.stderr is None or samples == 1):
         return None, mean._replace(why=f"a single sample has no error: {more}")
-    holds = above(mean if samples is None else of_few(mean, samples), bar, by)
+    if samples is not None and samples > 1:
+        by = max(by, SIGMAS * student(samples - 1))
+    holds = above(mean, bar, by)
     if holds is None:
         why = f"it is within {by:g} standard errors of {bar:g}: {more}"
         mean = mean._replace(why=mean.why or why)

@@ -223,7 +223,7 @@ def test_networks_whose_copies_cannot_part() -> None:
 
 def test_what_few_pairs_do_not_say() -> None:
     first, last = spawn_rows([0.3, 0.03], [0.2, 0.01])
-    fall, _ = claims_of("mlp", [{**first, "barrier_stderr": 0.1}, last])
+    fall, _ = claims_of("mlp", [{**first, "barrier_stderr": 0.1}, last], 8)
     assert fall.holds is None and "raise systems.mlp.pairs" in fall.measured.why
     part = Bowl(BOWL, PLAIN, [0], 10)
     row = {"spawn": 0, "off": 0.0, "ratio": 0.2, "ratio_stderr": 0.1}
@@ -235,7 +235,7 @@ def test_what_few_pairs_do_not_say() -> None:
 
 def test_test_errors_that_are_not_known() -> None:
     rows = spawn_rows([1.0, 0.3, 0.05], [0.2, 0.1, 0.01])
-    fall, stable = claims_of("mlp", [*rows[:-1], {**rows[-1], "error": None}])
+    fall, stable = claims_of("mlp", [*rows[:-1], {**rows[-1], "error": None}], 8)
     assert fall.holds is True and stable.holds is None and "test set" in stable.measured.why
     assert _rise(None) is None and _rise(torch.zeros(3, 0)) is None
     assert _rise(torch.tensor([[0.0, 0.2], [0.5, 0.5], [0.1, 0.1]])) == pytest.approx(0.4)
@@ -257,7 +257,8 @@ def spawn_rows(barriers: list[float], errors: list[float]) -> list[dict[str, Any
     rows = []
     for k, (barrier, error) in enumerate(zip(barriers, errors, strict=True)):
         facts = {"spawn": 10 * k, "share": k / 10, "error": error, "aligned": barrier / 2}
-        rows.append({**facts, "barrier": barrier, "barrier_stderr": 0.01, "aligned_stderr": 0.01})
+        errors_of = dict.fromkeys(("barrier_stderr", "aligned_stderr", "error_stderr"), 0.0025)
+        rows.append({**facts, "barrier": barrier, **errors_of})
     return rows
 
 
@@ -271,7 +272,7 @@ def spawn_rows(barriers: list[float], errors: list[float]) -> list[dict[str, Any
     ],
 )
 def test_claims(barriers: list[float], errors: list[float], holds: list[bool]) -> None:
-    claims = claims_of("mlp", spawn_rows(barriers, errors))
+    claims = claims_of("mlp", spawn_rows(barriers, errors), 8)
     assert [claim.holds for claim in claims] == holds
 
 
@@ -279,8 +280,17 @@ def test_claims(barriers: list[float], errors: list[float], holds: list[bool]) -
 def test_errors_that_reach_over_the_bar_leave_it_open(errors: list[float]) -> None:
     """A rise of .011 ± .006 is within two standard errors of .02, and so are .03 and .026."""
     rows = [{**row, "error_stderr": 0.006} for row in spawn_rows([1.0, 0.3, 0.05], errors)]
-    _, stable = claims_of("mlp", rows)
+    _, stable = claims_of("mlp", rows, 8)
     assert stable.holds is None and "raise systems.mlp.pairs" in stable.measured.why
+
+
+@pytest.mark.parametrize(("pairs", "holds"), [(2, None), (8, True)])
+def test_errors_of_two_pairs_are_known_from_one_difference(pairs: int, holds: bool | None) -> None:
+    """1 ± .05 is above ten times .05 ± .0025 by 9 standard errors; two pairs need 14."""
+    rows = spawn_rows([1.0, 0.05], [0.2, 0.001])
+    rows = [{**row, "barrier_stderr": 0.05 * row["barrier"]} for row in rows]
+    fall, _ = claims_of("mlp", rows, pairs)
+    assert fall.holds is holds
 
 
 def test_the_study_end_to_end(sgdtheory: Callable[..., Said]) -> None:

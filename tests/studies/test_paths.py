@@ -532,6 +532,23 @@ def test_a_release_refutes_nothing_by_the_noise_of_few_replicas() -> None:
         assert all(bool(claim.measured.why) is (holds is None) for claim in claims)
 
 
+@pytest.mark.parametrize(("wobble", "holds"), [(0.1, None), (0.02, True)])
+def test_a_release_of_two_pairs_is_judged_by_their_one_difference(
+    wobble: float, holds: bool | None
+) -> None:
+    """Of ν = 1 two errors are 14: 1 ± .1 is beyond five standard errors of 0, and may be chance."""
+    tables = []
+    for rows in released(1.0, 1.0, 1.0, 0.0):
+        two = [row for row in rows if row["pair"] < 2]
+        names = ("lower", "chord", "tangent", "beyond_growth")
+        for row in two:
+            row |= dict.fromkeys(names, 1.0 + (wobble if row["pair"] else -wobble))
+        tables.append(two)
+    claims = releases.claims_of(*tables)
+    del claims[1]  # has no number
+    assert [claim.holds for claim in claims[:4]] == [holds] * 4
+
+
 def test_a_release_between_points_that_are_no_minima_says_nothing(small: Network) -> None:
     sgd, autoneb = SGD(1, 4, 0.1, Constant()), AutoNEB((Cycle(1),), batch_size=4)
     study = ReleaseFromPath(small, sgd, autoneb, pairs=3)

@@ -1,5 +1,6 @@
 """What is said of a network's copies."""
 
+from sgdtheory.statistics.few import of_few
 from sgdtheory.statistics.measured import Claim, Measured, Plot
 from sgdtheory.statistics.rows import Row, Rows
 from sgdtheory.statistics.trends import above, every, higher, ratio
@@ -8,16 +9,17 @@ TIMES = 10.0  # as high the barrier of copies spawned at first is as that of the
 STABLE = 0.02  # rise of the test error below which copies count as stable; ours
 
 
-def claims_of(name: str, rows: Rows) -> list[Claim]:
-    """Of rows in the order of steps: the fall of the barrier, and where copies are stable."""
+def claims_of(name: str, rows: Rows, pairs: int) -> list[Claim]:
+    """Of rows in the order of steps, means over so many pairs: the fall of the barrier, and where
+    copies are stable."""
     if len(rows) < 2:
         return []
     first = rows[0]
     last = rows[-1]
-    return [_fall(name, first, last), _stable(name, rows)]
+    return [_fall(name, first, last, pairs), _stable(name, rows, pairs)]
 
 
-def _fall(name: str, first: Row, last: Row) -> Claim:
+def _fall(name: str, first: Row, last: Row, pairs: int) -> Claim:
     early = Measured.read(first, "barrier")
     late = Measured.read(last, "barrier")
     why = early.why or late.why or "copies spawned at first have no barrier"
@@ -29,14 +31,14 @@ def _fall(name: str, first: Row, last: Row) -> Claim:
         f"{renumbered} of the former"
     )
     tenfold = late.in_units_of(1 / TIMES)
-    holds = higher(early, tenfold)
+    holds = higher(of_few(early, pairs), of_few(tenfold, pairs))
     if holds is None:
         why = f"it may be {TIMES:g} times as high: raise systems.{name}.pairs"
         left = left._replace(why=left.why or why)
     return Claim(f"{name}_barrier", words, left, f"< 1/{TIMES:g} of it is left", holds)
 
 
-def _stable(name: str, rows: Rows) -> Claim:
+def _stable(name: str, rows: Rows, pairs: int) -> Claim:
     """The first step from which on no copies are unstable, as a share of training."""
     expected = f"a rise of the test error below {STABLE:g} before the end, and not at first"
     stable: Row | None = None
@@ -48,7 +50,8 @@ def _stable(name: str, rows: Rows) -> Claim:
         if row["error"] >= STABLE:
             break
         stable = row
-    at_first, at_last = (above(Measured.read(row, "error"), STABLE) for row in (rows[0], rows[-1]))
+    judged = [of_few(Measured.read(row, "error"), pairs) for row in (rows[0], rows[-1])]
+    at_first, at_last = (above(error, STABLE) for error in judged)
     holds = every([at_first, None if at_last is None else not at_last])
     doubt = ""
     if holds is None:

@@ -121,7 +121,7 @@ class Copies:
             facts = {"system": name, "spawn": step, "share": step / self.sgd.length}
             rows.append(row_of(facts, **means))
         shown = {"spawned": rows, "copies": tables["copies"]}
-        return Found(claims_of(name, rows), shown, PLOTS)
+        return Found(claims_of(name, rows, self.pairs), shown, PLOTS)
 
 
 def _rise(errors: Tensor | None) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sgdtheory.statistics.measured import Claim, Measured, row_of
 from sgdtheory.statistics.rows import Rows
 from sgdtheory.statistics.tables import grouped, mean_over
-from sgdtheory.statistics.trends import above, every, mean_above, sigmas
+from sgdtheory.statistics.trends import every, mean_above, sigmas
 
 CERTAIN = 5.0  # standard errors that Tr H must be lower by (the project's table)
 CLEAR = 3.0  # beyond which a drift counts as one
@@ -66,13 +66,16 @@ def claims_of(rests: Rows, drifts: Rows) -> list[Claim]:
     means = mean_rests(rests)
     moved = mean_drifts(drifts)
     last = [rows[-1] for rows in grouped(moved, "batch_size").values()]
+    # over pairs; of a single one the errors are those of its many replicas
+    pairs = len(grouped(rests, "pair"))
+    of = pairs if pairs > 1 else None
     return [
-        _lower(means, "curvature", "lower", "objective"),
-        _lower(means, "at_equal_data_loss", "lower_at_data_loss", "data loss"),
-        _drift(last, "chord", "along the chord, in units of it"),
-        _drift(last, "tangent", "along the path's tangent, in units of its length"),
-        _growth(last),
-        _ends(last),
+        _lower(means, of, "curvature", "lower", "objective"),
+        _lower(means, of, "at_equal_data_loss", "lower_at_data_loss", "data loss"),
+        _drift(last, of, "chord", "along the chord, in units of it"),
+        _drift(last, of, "tangent", "along the path's tangent, in units of its length"),
+        _growth(last, of),
+        _ends(last, of),
     ]
 
 
@@ -84,10 +87,12 @@ def _listed(by_size: dict[int, Measured]) -> str:
     return "; ".join(f"b = {size}: {number}" for size, number in by_size.items())
 
 
-def _every_size(numbers: Mapping[int, Measured], by: float) -> tuple[bool | None, Measured]:
+def _every_size(
+    numbers: Mapping[int, Measured], by: float, pairs: int | None
+) -> tuple[bool | None, Measured]:
     """Whether the number of every batch size is above 0 by so many standard errors; and the number
     of the least certain of those that decide it."""
-    judged = [mean_above(number, 0.0, MORE, by) for number in numbers.values()]
+    judged = [mean_above(number, 0.0, MORE, by, pairs) for number in numbers.values()]
     holds = every([verdict for verdict, _ in judged])
     deciding = [number for verdict, number in judged if verdict is holds]
     return holds, min(deciding, key=sigmas)
@@ -95,6 +100,7 @@ def _every_size(numbers: Mapping[int, Measured], by: float) -> tuple[bool | None
 
 def _lower(
     means: Rows,
+    pairs: int | None,
     name: str,
     column: str,
     loss: str,
@@ -105,7 +111,7 @@ def _lower(
         f"at rest and at equal {loss}, Tr H of SGD's cloud is lower than gradient descent's by "
         f"{_listed(gains)}"
     )
-    holds, least = _every_size(gains, CERTAIN)
+    holds, least = _every_size(gains, CERTAIN, pairs)
     claim = Claim(name, told, least, f"above 0 by {CERTAIN:g} standard errors", holds)
     moving = _still_falling(means)
     return claim.left_open(moving) if moving and least.value is not None else claim
@@ -123,16 +129,16 @@ def _still_falling(means: Rows) -> str:
     return ""
 
 
-def _drift(last: Rows, name: str, along: str) -> Claim:
+def _drift(last: Rows, pairs: int | None, name: str, along: str) -> Claim:
     """The number is that of the least certain batch size."""
     drifts = _by_size(last, name)
     descent = f"gradient descent's own, {Measured.read(last[0], f'{name}_descent')}, subtracted"
     told = f"drift towards the nearer end {along}, {descent}: {_listed(drifts)}"
-    holds, least = _every_size(drifts, CLEAR)
+    holds, least = _every_size(drifts, CLEAR, pairs)
     return Claim(name, told, least, f"above 0 by {CLEAR:g} standard errors", holds)
 
 
-def _growth(last: Rows) -> Claim:
+def _growth(last: Rows, pairs: int | None) -> Claim:
     """The part of the drift along the chord that is the growth of |θ|; the same replicas make
     both, so their difference has an error of its own."""
     hottest = min(last, key=lambda row: row["batch_size"])
@@ -144,7 +150,7 @@ def _growth(last: Rows) -> Claim:
         f"longer make {part}, and {beyond} is left; the cloud is {_short(hottest['distance'])} "
         f"away from where it began, with |θ| = {_short(hottest['norm'])}"
     )
-    holds, beyond = mean_above(beyond, 0.0, MORE)
+    holds, beyond = mean_above(beyond, 0.0, MORE, samples=pairs)
     part = part._replace(why=part.why or beyond.why)
     return Claim("growth", told, part, "less than the drift", holds)
 
@@ -153,7 +159,7 @@ def _short(number: float | None) -> str:
     return "–" if number is None else f"{number:.3g}"
 
 
-def _ends(last: Rows) -> Claim:
+def _ends(last: Rows, pairs: int | None) -> Claim:
     """The fraction of the way to the nearer end that the cloud has moved."""
     ways = _by_size(last, "way")
     expected = "1: at an end"
@@ -163,12 +169,10 @@ def _ends(last: Rows) -> Claim:
         return Claim("ends", told, unknown, expected, None)
     parts = [f"b = {size}: {100 * (way.value or 0.0):.1f} %" for size, way in ways.items()]
     farthest = max(ways.values(), key=lambda way: way.value or 0.0)
-    arrives = above(farthest, 1.0)
+    arrives, farthest = mean_above(farthest, 1.0, MORE, samples=pairs)
     verb = {True: "reaches", False: "does not reach", None: "may reach"}[arrives]
     told = (
         f"in ηt = {last[0]['time']:g} it {verb} the ends: of the way along the chord it makes "
         f"{'; '.join(parts)}"
     )
-    if arrives is None:
-        farthest = farthest._replace(why=f"it is within 2 standard errors of an end: {MORE}")
     return Claim("ends", told, farthest, expected, arrives)
