@@ -7,6 +7,7 @@ from typing import Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from sgdtheory.landscapes.autograd_context import Context
 from sgdtheory.protocol import Cloud
@@ -14,7 +15,8 @@ from sgdtheory.protocol import Cloud
 Decay: TypeAlias = Literal["all", "weights"]
 # so many squares torch's kernel sums in float32 to 3e-7; 10⁶ at once to 2e-5, 10⁷ to 7e-4
 BLOCK = 1 << 14
-# classes of torch, timm, transformers and by hand; InstanceNorm2d, LlamaRMSNorm, BatchNormAct2d
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+# those of timm, transformers and by hand: LlamaRMSNorm, LayerNorm2d, Norm
 NORM = re.compile(r"(Layer|Group|Batch|Instance|RMS|Scale)_?Norm|^Norm$", re.IGNORECASE)
 COPIED = 1 << 18  # coordinates up to which a copy of squares takes less time than blocks
 
@@ -86,8 +88,10 @@ def _no_weights(module: nn.Module, shapes: Mapping[str, torch.Size]) -> Iterable
     parts = dict(module.named_modules())
     for name, shape in shapes.items():
         where, _, leaf = name.rpartition(".")
-        is_of_norm = bool(where) and NORM.search(type(parts[where]).__name__)
-        if len(shape) < 2 or leaf.endswith("bias") or is_of_norm:
+        part = parts[where]
+        # a whole network may be called BatchNormNet
+        is_norm = isinstance(part, NORMS) or (where and NORM.search(type(part).__name__))
+        if len(shape) < 2 or leaf.endswith("bias") or is_norm:
             yield name
 
 

@@ -30,7 +30,11 @@ class Shifted(nn.Module):
 
 
 def net() -> nn.Module:
-    """Norms whose scales have two and three axes, and a class of the user's own that is none."""
+    """Norms whose scales have two and three axes, one by another name, and a class of the user's
+    own that is none."""
+
+    class Standardised(nn.LayerNorm):
+        pass
 
     class NormalisedHead(nn.Linear):
         pass
@@ -41,7 +45,7 @@ def net() -> nn.Module:
         nn.LayerNorm([2, 3]),
         nn.Unflatten(1, (1, 2)),
         Shifted(),
-        nn.LayerNorm([2, 2, 3]),
+        Standardised([2, 2, 3]),
         nn.Flatten(),
         NormalisedHead(12, 3),
     )
