@@ -87,6 +87,8 @@ def test_batches_of_a_bowl_lie_between_its_curvatures(tmp_path: Path) -> None:
         SGD(1, 8, 0.3, Constant(), 0.5),
         Adam(1, None, 0.001, Constant()),
         SAM(1, None, 0.3, Constant(), rho=0.1),
+        SAM(1, None, 0.3, Constant(), 0.9, rho=0.1),
+        SAM(1, None, 0.3, Constant(), 0.5, nesterov=True, rho=0.1),
     ],
 )
 def test_thresholds_are_found_where_they_are_stated(sgd: SGD) -> None:

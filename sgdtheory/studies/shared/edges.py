@@ -139,7 +139,7 @@ def threshold_row(sgd: SGD, parabola: Callable[..., Landscape]) -> Row:
     running it.
 
     `parabola`: of curvatures (h,), ½hθ². Of SAM the curvature at which a step from a gradient of 1
-    turns θ into −θ. RunError where it does not begin to grow anywhere near.
+    turns θ into −θ, and its velocity too. RunError where it does not begin to grow anywhere near.
     """
     from scipy.optimize import brentq  # here, because importing it takes its time
 
@@ -174,14 +174,17 @@ def threshold_row(sgd: SGD, parabola: Callable[..., Landscape]) -> Row:
 
 def growth(sgd: SGD, parabola: Landscape, h: float) -> float:
     """log |θ| after all steps on a parabola ½hθ² less log |θ| after half of them."""
-    start = 1.0
+    start, velocity = 1.0, 0.0
     if isinstance(sgd, Adam):
         start = TINY
     elif isinstance(sgd, SAM):
+        # where θ turns into −θ at every step the velocity does too: v = μv + g = −v before
         start = 1 / h
+        velocity = -(1 + h * sgd.rho) / (1 + sgd.momentum)
     half = log(start)
     theta = torch.full((1, 1), start, dtype=torch.float64)
-    for state in sgd.run(parabola, theta, 0):
+    begins = SGDState(0, theta, sgd.init_state(theta) + velocity)
+    for state in sgd.run(parabola, begins, 0):
         last = log(abs(float(state.cloud)))
         if 2 * state.step == sgd.length:
             half = last
