@@ -157,29 +157,43 @@ class Smoothing(Study):
 
     def judge(self, tables: Tables) -> Verdict:
         scales = scale_rows(tables["seeds"])
-        steep = self.sgd.rate * stiffest(self.landscape)
-        jumps = f"ηh = {steep:.2g} at the centre: above 1 a step of descent may jump over a spike"
-        claims = left_open(claims_of(scales), jumps if steep > 1 else self._too_short())
+        claims = left_open(claims_of(scales), self._doubt())
         return Verdict(claims, {"scales": scales, "seeds": tables["seeds"]}, plots())
 
-    def _too_short(self) -> str:
-        """Why `steps` are too few for anything to arrive; empty where they are enough. On the
-        function smoothed by a little more than s* what arrives later only lacked the time."""
+    def _doubt(self) -> str:
+        """Why nothing is said of spikes; empty where they are what replicas are stuck on."""
+        steep = self.sgd.rate * stiffest(self.landscape)
+        if steep > 1:
+            return (
+                f"ηh = {steep:.2g} at the centre: above 1 a step of descent may jump over a spike"
+            )
         bare = self._smoothable
-        landscape = bare.smoothed((1 + EDGE) * bare.threshold())
-        centre = landscape.minima()[0]
-        away = self._start(0).to(centre) - centre
-        start = centre + self.starts[1] * away / away.norm(dim=1, keepdim=True)
-        longer = replace(self.sgd, batch_size=None, steps=LONGER * self.sgd.length)
-        waiting = torch.ones(len(start), dtype=torch.bool)
-        for state in longer.run(landscape, start.to(dtype_of(self.dtype)), 0):
-            waiting &= ((state.cloud - centre).norm(dim=1) > self.radius).cpu()
-            if not waiting.any():
-                break
-        if waiting.any() or state.step <= self.sgd.length:
+        near, far = self.starts
+        if self._last_arrival(bare, near, self.sgd.length) is not None:
+            return (
+                f"starts={near:g} lies in the centre's own well, where nothing is stuck: raise it"
+            )
+        # on the function smoothed by a little more than s* what arrives later lacked the time
+        spikeless = bare.smoothed((1 + EDGE) * bare.threshold())
+        last = self._last_arrival(spikeless, far, LONGER * self.sgd.length)
+        if last is None or last <= self.sgd.length:
             return ""
         few = f"sgd.steps={self.sgd.length} are too few to reach the centre"
-        return f"{few} even where no spike is left: raise them to {state.step} at least"
+        return f"{few} even where no spike is left: raise them to {last} at least"
+
+    def _last_arrival(self, landscape: Smoothable, distance: float, steps: int) -> int | None:
+        """The step at which the last replica has arrived that descends from this distance; None
+        where some have not after so many steps."""
+        centre = landscape.minima()[0]
+        away = self._start(0).to(centre) - centre
+        start = centre + distance * away / away.norm(dim=1, keepdim=True)
+        descent = replace(self.sgd, batch_size=None, steps=steps)
+        waiting = torch.ones(len(start), dtype=torch.bool)
+        for state in descent.run(landscape, start.to(dtype_of(self.dtype)), 0):
+            waiting &= ((state.cloud - centre).norm(dim=1) > self.radius).cpu()
+            if not waiting.any():
+                return state.step
+        return None
 
     def estimate(self, unit: Unit) -> Estimate:
         """As one stage of SGD for each width and method."""

@@ -146,6 +146,13 @@ def test_too_few_steps_refute_nothing(sgdtheory: Command) -> None:
     assert found["claims"][0]["why"].startswith("sgd.steps=60 are too few to reach the centre")
 
 
+def test_starts_in_the_well_of_the_centre_refute_nothing(sgdtheory: Command) -> None:
+    """No spike is left to be stuck on within a half period of 2π/10 (spikes of frequency 10)."""
+    _, found = results(sgdtheory, "smoothing", *SMOOTHING, "replicas=20", "starts=[0.2,0.25]")
+    assert set(verdicts(found).values()) == {None}
+    assert "lies in the centre's own well" in found["claims"][0]["why"]
+
+
 def test_few_replicas_do_not_say_where_all_turn_over() -> None:
     for below, above, of, holds in (
         (0, 3000, 3000, True), (0, 1, 1, None), (1, 1, 1, False), (0, 2999, 3000, False),
