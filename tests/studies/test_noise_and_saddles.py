@@ -147,7 +147,7 @@ def test_too_few_steps_refute_nothing(sgdtheory: Command) -> None:
 
 
 def test_starts_in_the_well_of_the_centre_refute_nothing(sgdtheory: Command) -> None:
-    """No spike is left to be stuck on within a half period of 2π/10 (spikes of frequency 10)."""
+    """The first spike stands half a period from the centre, 2π/20 = .31."""
     _, found = results(sgdtheory, "smoothing", *SMOOTHING, "replicas=20", "starts=[0.2,0.25]")
     assert set(verdicts(found).values()) == {None}
     assert "lies in the centre's own well" in found["claims"][0]["why"]
