@@ -83,7 +83,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(task: Any) -> Any:
         if hasattr(task.pipeline, "landscape") and hasattr(task.pipeline.landscape, "native_dim"):
             return measured(task)
-        return execute.Plan(task.open().path, 0, 0, 0.0, 0.0, 0.0, 1, [], [])
+        return execute.Plan(task.open().path, 0, 0, 0.0, 0.0, 0.0, 1, [], [], "")
 
     monkeypatch.setattr(execute, "plan", plan)
 

@@ -65,7 +65,10 @@ for line in sys.stdin:
         libc.mount(b"none", b"/", None, 0x44000, None)  # MS_REC | MS_PRIVATE: what is mounted here stays here
         inner = os.fork()
         if inner:
-            signal.signal(signal.SIGTERM, lambda *_: os.kill(inner, signal.SIGKILL))
+            def put_down(*_):
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(inner, signal.SIGKILL)
+            signal.signal(signal.SIGTERM, put_down)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             while True:
                 try:

@@ -1,6 +1,6 @@
 """Embeddings that keep the row of a padding code, whichever way points are evaluated."""
 
-from collections import Counter
+from collections import defaultdict
 from functools import partial
 
 import torch
@@ -16,19 +16,20 @@ def keep_padding(module: nn.Module) -> None:
 
     An embedding whose weights are another layer's too, as tied outputs are, gives that row a
     gradient like all others: it is trained there, and what is left out here would leave no
-    derivative of the loss.
+    derivative of the loss. Embeddings that share weights and their padding keep it.
     """
-    owners: Counter[int] = Counter()
+    paddings: dict[int, set[int | None]] = defaultdict(set)  # of those that own a weight
     for part in module.modules():
-        owners.update(id(weight) for weight in part.parameters(recurse=False))
+        for weight in part.parameters(recurse=False):
+            paddings[id(weight)].add(part.padding_idx if isinstance(part, nn.Embedding) else None)
     for part in module.modules():
         if isinstance(part, nn.Embedding) and part.padding_idx is not None:
             is_torchs = type(part).forward is nn.Embedding.forward
             if is_torchs and part.max_norm is None:
-                padding = part.padding_idx if owners[id(part.weight)] == 1 else None
-                vars(part)["forward"] = partial(
-                    _embedded, part, padding
-                )  # its own, before its class's
+                is_kept = paddings[id(part.weight)] == {part.padding_idx}
+                padding = part.padding_idx if is_kept else None
+                # its own, before its class's
+                vars(part)["forward"] = partial(_embedded, part, padding)
 
 
 def _embedded(embedding: nn.Embedding, padding: int | None, codes: Tensor) -> Tensor:

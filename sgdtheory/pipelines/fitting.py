@@ -1,7 +1,7 @@
 """How many steps a training takes until it fits its data, and at which learning rate."""
 
 from dataclasses import dataclass, replace
-from math import inf, isnan
+from math import isfinite, isnan
 from typing import NamedTuple
 
 from sgdtheory.optim.learning_rate import LOWER, is_measured
@@ -66,23 +66,26 @@ class Trainings:
             slower = replace(sgd, learning_rate=LOWER * last.sgd.rate)
             last = self._longer(f"train-slower-{k}", slower, watched=True)
             has_helped = last.loss < WORTH * best.loss
-            if last.loss < best.loss or isnan(best.loss):
-                best = last
+            best = _lower(best, last)
             if not (has_helped or untrained(self.landscape, best.loss)):
                 break
         return best.cloud, best.sgd
 
     def _longer(self, name: str, sgd: SGD, watched: bool = False) -> _Trained:
-        """A training with more and more steps, as long as that helps."""
-        loss, stage, most = inf, name, MOST * sgd.length
-        steps = sgd.length
-        while True:
-            cloud, done = self._once(stage, replace(sgd, steps=steps), watched)
-            before, (loss, error) = loss, _training_score(self.landscape, cloud)
-            if 2 * steps > most or not (error >= FITTED and loss < WORTH * before):
-                return _Trained(cloud, done, loss, error)
+        """The best of trainings with more and more steps, as long as that helps."""
+        steps, most = sgd.length, MOST * sgd.length
+        best = self._scored(name, replace(sgd, steps=steps), watched)
+        has_helped = isfinite(best.loss)
+        while has_helped and best.error >= FITTED and 2 * steps <= most:
             steps *= 2
-            stage = f"{name}-{steps}"
+            last = self._scored(f"{name}-{steps}", replace(sgd, steps=steps), watched)
+            has_helped = last.loss < WORTH * best.loss
+            best = _lower(best, last)
+        return best
+
+    def _scored(self, name: str, sgd: SGD, watched: bool) -> _Trained:
+        cloud, done = self._once(name, sgd, watched)
+        return _Trained(cloud, done, *_training_score(self.landscape, cloud))
 
     def _once(self, name: str, sgd: SGD, watched: bool) -> tuple[Cloud, SGD]:
         return run_measured(
@@ -96,6 +99,10 @@ class Trainings:
             snapshot_steps(sgd.length, self.snapshots),
             watched,
         )
+
+
+def _lower(best: _Trained, last: _Trained) -> _Trained:
+    return last if last.loss < best.loss or isnan(best.loss) else best
 
 
 def longer_in_words(sgd: SGD, landscape: Landscape) -> str:

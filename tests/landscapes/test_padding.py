@@ -60,6 +60,35 @@ def test_a_row_that_is_used_by_hand_is_found() -> None:
         sgdtheory.landscape(TiedByHand, (SENTENCES, CLASSES)).check()
 
 
+def test_embeddings_that_share_their_padding_keep_its_row() -> None:
+    """Source and target of a translator, as torch trains them."""
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.source = nn.Embedding(CODES, WIDTH, padding_idx=0)
+            self.target = nn.Embedding(CODES, WIDTH, padding_idx=0)
+            self.target.weight = self.source.weight
+            self.head = nn.Linear(WIDTH, CODES)
+
+        def forward(self, codes: Tensor) -> Tensor:
+            both = self.source(codes[:, :4]).mean(1) * self.target(codes[:, 4:]).mean(1)
+            outputs: Tensor = self.head(both.tanh())
+            return outputs
+
+    landscape = sgdtheory.landscape(Shared, (SENTENCES, CLASSES), weight_decay=0)
+    landscape.check()
+    cloud = landscape.init(2, stream(0)).double()
+    _, gradients = value_and_grad(landscape, cloud)
+    for theta, gradient in zip(cloud, gradients, strict=True):
+        module = landscape.model_at(theta).double()
+        module.zero_grad()
+        nn.functional.cross_entropy(module(SENTENCES), CLASSES).backward()
+        own = torch.cat([weight.grad.flatten() for weight in module.parameters()])
+        assert torch.allclose(gradient, own, rtol=1e-10, atol=1e-14)
+        assert not gradient[:WIDTH].any()
+
+
 def test_a_row_of_its_own_is_kept() -> None:
     def net() -> nn.Module:
         parts = nn.Embedding(CODES, WIDTH, padding_idx=0), nn.Flatten(), nn.Linear(7 * WIDTH, CODES)

@@ -123,12 +123,28 @@ def test_steps_are_not_doubled_where_they_do_not_help(
     assert losses[1] > WORTH * losses[0]
 
 
+@pytest.mark.parametrize("worse", [1.5, float("nan"), 0.95])
+def test_a_longer_training_that_is_worse_is_not_what_comes_out(
+    worse: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(monkeypatch)
+    scores = iter([(1.0, 0.5), (worse, 0.5)])
+    monkeypatch.setattr("sgdtheory.pipelines.fitting._training_score", lambda *_: next(scores))
+    landscape = a_network()
+    sgd = replace(AUTO, learning_rate=0.1)
+    cloud, done, folder = trained(tmp_path / "auto", sgd, landscape)
+    assert stages_of(folder) == ["train", "train-40"]
+    assert done.steps == (40 if worse < 1 else 20)
+    given, _, _ = trained(tmp_path / "given", done, landscape)
+    assert torch.equal(given, cloud)
+
+
 def test_there_is_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At one step and its doublings the loss falls, and the data are not fitted."""
     few(monkeypatch, 1)
     monkeypatch.setattr("sgdtheory.pipelines.fitting.WORTH", 10.0)
-    _, sgd, folder = trained(tmp_path, AUTO, a_network())
-    assert sgd.length == MOST and len(stages_of(folder)) == 5
+    _, _, folder = trained(tmp_path, AUTO, a_network())
+    assert stages_of(folder) == ["train", *(f"train-{2**k}" for k in range(1, 5))] and MOST == 16
 
 
 def test_a_number_that_was_given_is_kept_to_and_formulas_fit_nothing(

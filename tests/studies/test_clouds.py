@@ -245,7 +245,7 @@ def test_epochs_are_colder(sgdtheory: Command) -> None:
     few = [
         f"{kind}.{what}"
         for kind in ("epochs", "independent")
-        for what in ("replicas=16", "precision=0.04", "steps=6000")
+        for what in ("replicas=96", "precision=0.015", "steps=6000")
     ]
     _, found = results(sgdtheory, "epoch_noise", *words, *few, *ALONE)
     held = verdicts(found)
