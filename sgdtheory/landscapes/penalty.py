@@ -16,8 +16,8 @@ Decay: TypeAlias = Literal["all", "weights"]
 # so many squares torch's kernel sums in float32 to 3e-7; 10⁶ at once to 2e-5, 10⁷ to 7e-4
 BLOCK = 1 << 14
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-# those of timm, transformers and by hand: LlamaRMSNorm, LayerNorm2d, Norm
-NORM = re.compile(r"(Layer|Group|Batch|Instance|RMS|Scale)_?Norm|^Norm$", re.IGNORECASE)
+# LlamaRMSNorm, LayerNorm2d, Norm; LayerNormGRUCell is none, and has matrices
+NORM = re.compile(r"(Layer|Group|Batch|Instance|RMS|Scale)_?Norm(\dd)?$|^Norm$", re.IGNORECASE)
 COPIED = 1 << 18  # coordinates up to which a copy of squares takes less time than blocks
 
 
@@ -88,11 +88,18 @@ def _no_weights(module: nn.Module, shapes: Mapping[str, torch.Size]) -> Iterable
     parts = dict(module.named_modules())
     for name, shape in shapes.items():
         where, _, leaf = name.rpartition(".")
-        part = parts[where]
-        # a whole network may be called BatchNormNet
-        is_norm = isinstance(part, NORMS) or (where and NORM.search(type(part).__name__))
-        if len(shape) < 2 or leaf.endswith("bias") or is_norm:
+        is_scale = _is_norm(parts[where], is_part=bool(where))
+        if len(shape) < 2 or leaf.endswith("bias") or is_scale:
             yield name
+
+
+def _is_norm(part: nn.Module, is_part: bool) -> bool:
+    """Whether the parameters of a module are scales of a norm: torch's, or one by its name whose
+    parameters are all of one shape. A whole network may be called BatchNorm."""
+    if isinstance(part, NORMS):
+        return True
+    shapes = {weight.shape for weight in part.parameters(recurse=False)}
+    return is_part and len(shapes) == 1 and NORM.search(type(part).__name__) is not None
 
 
 class _SquaredNorm(torch.autograd.Function):

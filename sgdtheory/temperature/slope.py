@@ -1,13 +1,17 @@
 """Whether the loss goes on falling below a point that is taken for a minimum."""
 
-import torch
+from dataclasses import replace
+from math import isfinite
+
 from torch import Tensor
 
 from sgdtheory.optim.descent import full_batch
+from sgdtheory.optim.learning_rate import LOWER
 from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import key
 
 STEPS = 500  # of heavy-ball descent, thousands of times 1/h_max in all
+TRIES = 6  # at lower and lower rates
 # of Tr C: with |∇L|² below it a cell of 10⁵ steps has |∇L|²ηt ≪ ½T·Tr C, whatever its T
 LEVEL = 1e-9
 
@@ -19,16 +23,22 @@ def fall_below(
 
     L-BFGS ends at the kinks of a piecewise smooth loss, and at the limit of its iterations, where a
     descent without noise still goes down: what clouds have there is no excess over a minimum. Rates
-    that go to zero leave no jumps about a kink.
+    that go to zero leave no jumps about a kink. Between kinks the curvature may be nothing, so that
+    the rate which it allows throws a descent off: rates are lowered until they bring no more.
     """
     if float(gradient.square().sum()) <= LEVEL * noise_trace:
         return 0.0
     start = theta[None]
     seed = key(seed, "slope")
     descent = full_batch(landscape, start, STEPS, seed)
-    cloud = start
-    for state in descent.run(landscape, start, seed):
-        cloud = state.cloud
-    ends = torch.cat([start, cloud])
-    before, after = (float(value_and_grad(landscape, end[None])[0]) for end in ends)
-    return max(0.0, before - after)
+    before = float(value_and_grad(landscape, start)[0])
+    fall = 0.0
+    for _ in range(TRIES):
+        for state in descent.run(landscape, start, seed):
+            cloud = state.cloud
+        found = before - float(value_and_grad(landscape, cloud)[0])
+        if 0 < found <= fall:
+            break
+        fall = max(fall, found if isfinite(found) else 0.0)
+        descent = replace(descent, learning_rate=LOWER * descent.rate)
+    return fall

@@ -30,13 +30,16 @@ class Shifted(nn.Module):
 
 
 def net() -> nn.Module:
-    """Norms whose scales have two and three axes, one by another name, and a class of the user's
-    own that is none."""
+    """Norms whose scales have two and three axes, one by another name, and classes of the user's
+    own that are none."""
 
     class Standardised(nn.LayerNorm):
         pass
 
     class NormalisedHead(nn.Linear):
+        pass
+
+    class LayerNormCell(nn.Linear):
         pass
 
     return nn.Sequential(
@@ -47,7 +50,8 @@ def net() -> nn.Module:
         Shifted(),
         Standardised([2, 2, 3]),
         nn.Flatten(),
-        NormalisedHead(12, 3),
+        LayerNormCell(12, 4),
+        NormalisedHead(4, 3),
     )
 
 
@@ -61,7 +65,7 @@ def test_no_bias_and_no_scale_of_a_norm_decays(rows: Literal["loop", "auto"]) ->
     pulls = []
     parts = theta.split([shape.numel() for shape in landscape.shapes.values()], 1)
     for name, part in zip(landscape.shapes, parts, strict=True):
-        acts = name in ("4.kernel", "7.weight")
+        acts = name in ("4.kernel", "7.weight", "8.weight")
         expected += 0.5 * decay * acts * part.square().sum(1)
         pulls.append(decay * acts * part)
     losses, gradients = value_and_grad(landscape, theta)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import sgdtheory
 from sgdtheory.data.digits import digits
@@ -18,7 +18,7 @@ from sgdtheory.landscapes.quadratic import Quadratic
 from sgdtheory.landscapes.uneven import Uneven
 from sgdtheory.models.mlp import MLP
 from sgdtheory.optim.descent import lbfgs
-from sgdtheory.protocol import Landscape
+from sgdtheory.protocol import Landscape, value_and_grad
 from sgdtheory.rng import stream
 from sgdtheory.runs.unit import Unit, UnitFolder
 from sgdtheory.statistics.measured import Claim, Measured
@@ -37,6 +37,7 @@ from sgdtheory.temperature.estimators.excess_loss import ExcessLoss
 from sgdtheory.temperature.measured_minimum import reference_minimum_at
 from sgdtheory.temperature.minimisation import find_minimum
 from sgdtheory.temperature.reference_minimum import ReferenceMinimum
+from sgdtheory.temperature.slope import fall_below
 from sgdtheory.temperature.trajectory import RECORDED, Trajectory, trajectory_of
 
 EXCESS = {"excess_loss": ExcessLoss()}
@@ -81,6 +82,21 @@ def test_a_slope_has_no_temperature(share: float, is_told: bool, tmp_path: Path)
     if is_told:
         statement = claims_of([row], "a slope")[0].statement
         assert "1 cell starts where a descent still falls" in statement
+
+
+def test_a_kink_without_curvature_throws_no_descent_off() -> None:
+    """|θ| + ½λθ² has the curvature λ but at 0: the rate that it allows jumps to and fro."""
+
+    def distance(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).abs().sum(-1)
+
+    inputs, targets = torch.ones(8, 1), torch.zeros(8, 1)
+    module = partial(nn.Linear, 1, 1, bias=False)
+    network = sgdtheory.landscape(module, (inputs, targets), weight_decay=0.01, loss=distance)
+    theta = torch.tensor([0.5], dtype=torch.float64)
+    loss, gradient = value_and_grad(network, theta[None])
+    fall = fall_below(network, theta, gradient[0], 1.0, 0)
+    assert fall == pytest.approx(float(loss), rel=0.01) and float(loss) == pytest.approx(0.50125)
 
 
 def test_lbfgs_goes_on_and_what_is_left_at_kinks_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
