@@ -78,6 +78,7 @@ NAMES = [
     wrong("study potential ~sgd", "~sgd", "no sgd to leave out"),
     wrong(RING + "model=mlp", "nothing here reads 'model'"),
     wrong(RING + "data.augment=none", "nothing here reads 'data'"),
+    wrong("train landscape.loss=mse loss=huber", "landscape.loss= is given too"),
     wrong(RING + "minima=${nope}", "nope"),
     wrong(RING + "device=${nope}", "nope"),
     wrong(RING + "run=${nope}", "nope"),

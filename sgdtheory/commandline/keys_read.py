@@ -82,6 +82,9 @@ def _unread(
 ) -> tuple[str, str]:
     """(where, what): why what the user set would have no effect."""
     if not _is_read(root, read):
+        for name in keys:
+            if name.endswith(f".{root}") and _is_read(name, read):
+                return root, f"{name}= is given too, and takes its place; leave one of them out"
         return root, f"nothing here reads {root!r}; leave it out"
     leaf = key.rpartition(".")[2]
     if leaf in parameters and leaf != key:
