@@ -85,7 +85,7 @@ def test_a_slope_has_no_temperature(share: float, is_told: bool, tmp_path: Path)
 
 
 def test_a_kink_without_curvature_throws_no_descent_off() -> None:
-    """|θ| + ½λθ² has the curvature λ but at 0: the rate that it allows jumps to and fro."""
+    """|θ| + ½λθ² has the curvature λ but at 0: the rate that it allows throws it off."""
 
     def distance(outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets).abs().sum(-1)
