@@ -55,9 +55,10 @@ def landscape(
     `module`: a torch.nn.Module, whose frozen parameters and buffers are kept, or a function that
     makes one, called with those of shape= and classes= that it takes. `train`, `test`: (inputs
     [N, …], targets [N, …]) as tensors or arrays, or a Dataset of such pairs; integer targets are
-    classes, floating ones numbers. `loss`: by name, or a function (outputs, targets) → [b].
-    `parameters`: a regular expression of names; the others are constants. `entry`: which one of
-    what the module returns. `device`: cpu, cuda, cuda:1, or auto.
+    classes, floating ones numbers; where there is no `test` the training set is called so. `loss`:
+    by name, or a function (outputs, targets) → [b]. `parameters`: a regular expression of names;
+    the others are constants. `entry`: which one of what the module returns. `device`: cpu, cuda,
+    cuda:1, or auto.
 
     >>> import torch
     >>> inputs, targets = torch.randn(60, 4), torch.arange(60) % 3
@@ -144,7 +145,7 @@ def load(run: "str | Path", trust: "str | Sequence[str]" = (), device: str = "au
     from sgdtheory.notebook.loaded_run import load_run
 
     packages = (trust,) if isinstance(trust, str) else tuple(trust)
-    return load_run(Path(run), packages, device)
+    return load_run(Path(run).absolute(), packages, device)  # files are read when they are asked
 
 
 def table(runs: "str | Path | Sequence[str | Path]") -> "DataFrame":

@@ -56,6 +56,16 @@ def test_what_is_loaded_is_what_was_found(run: Path) -> None:
     assert loaded.paths == {}
 
 
+def test_what_is_loaded_is_read_from_anywhere(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are read when they are asked for, and notebooks move about."""
+    monkeypatch.chdir(run.parent)
+    loaded = sgdtheory.load(run.name)
+    monkeypatch.chdir(tmp_path)
+    assert loaded.minima.shape == (2, 3466)
+
+
 def test_the_example_runs(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

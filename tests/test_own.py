@@ -218,6 +218,24 @@ class Wells:
         return losses if batch is None else losses + 0.1 * x * batch.to(cloud).mean(1)
 
 
+@pytest.mark.parametrize("split", ["val", "Train", "", None])
+def test_a_split_that_there_is_not_is_no_test_set(own: Network, split: Any) -> None:
+    with pytest.raises(UserError, match="there are train and test"):
+        own.score(own.init(2, stream(0)), split)
+
+
+def test_points_of_another_shape_are_told(own: Network) -> None:
+    cloud = own.init(2, stream(0))
+    for wrong in (cloud[0], cloud[:, 1:]):
+        with pytest.raises(UserError, match=r"score: give points \[P, 75\]"):
+            own.score(wrong, "test")
+    for wrong in (cloud, cloud[0, 1:]):
+        with pytest.raises(UserError, match=r"model_at: give one point \[75\]"):
+            own.model_at(wrong)
+    inputs = X[:3]
+    assert torch.equal(own.model_at(cloud[:1])(inputs), own.model_at(cloud[0])(inputs))
+
+
 def test_a_landscape_that_is_no_network_goes_through_all_of_them() -> None:
     """T = ησ²/2b in a well of h = 8, σ = .1."""
     wells = Wells()

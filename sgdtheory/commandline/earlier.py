@@ -234,6 +234,8 @@ def _finished(path: Path, by: str) -> Path:
         raise UserError(f"{by}={path}: {manifest['why']}")
     if MINIMA not in manifest.get("files", {}):
         go_on = pasted(manifest.get("command_line")) or "the same command"
+        if status == "failed":
+            go_on += " --retry-failed"
         raise UserError(
             f"{by}={path}: that run is {status} and has no minima yet; go on with {go_on}"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Self
+from typing import Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,8 @@ class Network(NetworkObjective):
 
     def examples(self, split: Split) -> Some:
         """The inputs [N, …] that scores are of, and their targets [N, …]."""
+        if split not in get_args(Split):
+            raise UserError(f"split={split!r}: there are {' and '.join(get_args(Split))}")
         if self._scored is not None:
             return self._scored[split]
         data = self.data
@@ -96,9 +98,13 @@ class Network(NetworkObjective):
         """Data loss and error [P, N] of every un-augmented example, with population statistics
         recomputed at every point.
 
-        `buffers`: other statistics instead, to show what they do.
-
+        `buffers`: other statistics instead, to show what they do. Raises UserError for what are no
+        points, and for a split that there is not.
         """
+        if cloud.ndim != 2 or cloud.shape[1] != self.dim:
+            raise UserError(
+                f"score: give points [P, {self.dim:,}], not {list(cloud.shape)}; one θ is θ[None]"
+            )
         inputs, targets = self.examples(split)
         losses = []
         errors = []
@@ -205,7 +211,10 @@ class Network(NetworkObjective):
 
     def model_at(self, theta: Tensor) -> nn.Module:
         """An ordinary module in evaluation mode with the weights θ [n] and recomputed batch-norm
-        statistics."""
+        statistics; a cloud [1, n] is one point too. Raises UserError for what is none."""
+        if theta.shape not in ((self.dim,), (1, self.dim)):
+            raise UserError(f"model_at: give one point [{self.dim:,}], not {list(theta.shape)}")
+        theta = theta.view(-1)
         return self.function.at(theta, self.statistics(theta))
 
 
