@@ -245,6 +245,8 @@ def test_a_run_that_fails_exits_1_with_one_line(sgdtheory: Command, tmp_path: Pa
     assert status.code == 0 and "failed" in status.out
     assert sgdtheory(*DIVERGING).code == 1
     assert sgdtheory(*DIVERGING, "--retry-failed").code == 1
+    (failed,) = (tmp_path / "runs" / "train").iterdir()
+    assert sgdtheory("connect", f"minima={failed}").err.endswith(" --retry-failed\n")
 
 
 def test_of_a_multirun_all_other_jobs_run(sgdtheory: Command, tmp_path: Path) -> None:
