@@ -22,7 +22,8 @@ def show_plan(plan: "Plan") -> None:
         tell(f"{units}: all done already")
     else:
         workers = _counted(plan.workers, "worker")
-        cost = f"{duration(plan.seconds)}, {size(plan.memory)} of memory, {size(plan.disk)} on disk"
+        memory, disk = size(plan.memory), size(plan.disk)
+        cost = f"{duration(plan.seconds)}, {memory} of memory, {disk} on disk"
         tell(f"{units}: {pending} to do on {workers} = {cost}")
         print_prose([f"to do: {line}" for line in _by_kind(plan.costs)])
         if plan.not_counted:

@@ -141,7 +141,8 @@ class Folder:
         """Append rows; what a killed process left of a torn last line is cut off first."""
         self.demand_presence()
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-        append_lines(self.own(name), "".join(json.dumps(plain(row)) + "\n" for row in rows))
+        lines = [json.dumps(plain(row)) + "\n" for row in rows]
+        append_lines(self.own(name), "".join(lines))
 
     def rows(self, name: str) -> list[Json]:
         """All whole rows of an append-only file; a torn last line does not count."""

@@ -159,7 +159,8 @@ class Compensation(Study):
         value_and_grad(landscape, point)
         seconds = time.perf_counter() - clock
         gradients = self.search_steps + self.pushed * (self.steps + 300) + 2 * landscape.dim
-        memory, disk = 8.0 * 3 * landscape.dim**2 + 5e8, 16.0 * landscape.dim + 65536
+        memory = 8.0 * 3 * landscape.dim**2 + 5e8
+        disk = 16.0 * landscape.dim + 65536
         return Estimate(seconds * gradients, memory, disk)
 
 

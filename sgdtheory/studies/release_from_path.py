@@ -163,7 +163,8 @@ class ReleaseFromPath(FoundPaths):
 
     def estimate(self, unit: Unit) -> Estimate:
         """A release costs three times its largest cloud (measured)."""
-        cloud = self._start(0)[:1].expand(len(self.at) * self.replicas, -1).clone()
+        count = len(self.at) * self.replicas
+        cloud = self._start(0)[:1].expand(count, -1).clone()
         seconds, memory, disk = estimate_stage(
             self.landscape, self._sgd(max(self.batch_size)), cloud
         )

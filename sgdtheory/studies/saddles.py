@@ -203,7 +203,8 @@ def point_rows(saddles: Rows, searches: Rows) -> Rows:
         points.append({"what": what, "loss": row["loss"], "index": row["index"]})
     for at, told in (("start", "snapshot of SGD"), ("end", "end of its search")):
         for row in searches:
-            points.append({"what": told, "loss": row[f"{at}_loss"], "index": row[f"{at}_index"]})
+            loss, index = row[f"{at}_loss"], row[f"{at}_index"]
+            points.append({"what": told, "loss": loss, "index": index})
     return points
 
 

@@ -54,7 +54,9 @@ def doubt_of_losses(landscape: Landscape, theta: Tensor, sampled: Trajectory) ->
     if not is_single or sampled.loss_at_minimum is None or examples * theta.numel() > LOOKED_AT:
         return ""
     single = theta[None].to(device_of(landscape), torch.float32)
-    off = abs(float(values(landscape, single)[0]) - float(values(landscape, single.double())[0]))
+    rounded = float(values(landscape, single)[0])
+    exact = float(values(landscape, single.double())[0])
+    off = abs(rounded - exact)
     excess = abs(float(sampled.losses.mean()) - sampled.loss_at_minimum)
     if off <= COARSE * excess:
         return ""

@@ -109,8 +109,8 @@ def table(
         constant = [name for name in shown if _is_constant(flat, name)]
         shown = [name for name in shown if name not in constant]
         if constant:
-            settings = ", ".join(f"{named[name]} {_cell(flat[0], name)}" for name in constant)
-            notes = [f"In every row: {settings}", *notes]
+            settings = [f"{named[name]} {_cell(flat[0], name)}" for name in constant]
+            notes = [f"In every row: {', '.join(settings)}", *notes]
     smalls = {name: _smallest_plain(flat, name) for name in shown}
     body = []
     for row in flat:

@@ -198,7 +198,8 @@ def _marks(
 def _slope(fit: Row | None) -> str:
     if not fit:
         return ""
-    return f"slope {fit['slope']:.3f} ± {fit['slope_stderr']:.3f} over {fit['cells']} cells"
+    slope, error = fit["slope"], fit["slope_stderr"]
+    return f"slope {slope:.3f} ± {error:.3f} over {fit['cells']} cells"
 
 
 def _row(cell: Cell) -> Row:

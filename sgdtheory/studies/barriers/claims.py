@@ -7,7 +7,7 @@ from sgdtheory.statistics.measured import Claim, Measured
 from sgdtheory.statistics.power_law import LEAST, Point, fit_power_law
 from sgdtheory.statistics.ranks import ranked_above
 from sgdtheory.statistics.rows import Row, Rows
-from sgdtheory.statistics.tables import grouped
+from sgdtheory.statistics.tables import column_of, grouped
 from sgdtheory.statistics.tolerance import all_near
 from sgdtheory.statistics.trends import above, difference, every, ratio
 from sgdtheory.studies.study import without_verdict
@@ -155,7 +155,8 @@ def _of_pairs(number: Measured, row: Row) -> Measured:
 
 
 def _told(rows: Rows, name: str) -> str:
-    return ", ".join("–" if row[name] is None else f"{row[name]:.2g}" for row in rows)
+    numbers = column_of(rows, name)
+    return ", ".join("–" if number is None else f"{number:.2g}" for number in numbers)
 
 
 def _falls(holds: bool | None) -> str:

@@ -47,7 +47,10 @@ def mean_drifts(drifts: Rows) -> Rows:
 def curvature_rows(rests: Rows) -> Rows:
     """Tr H of each batch size's cloud at rest, and gradient descent's where it has the same
     objective, at each point of a path."""
-    placed = [{**row, "place": f"path {row['pair'] + 1}, {row['at']:.2f}"} for row in rests]
+    placed = []
+    for row in rests:
+        place = f"path {row['pair'] + 1}, {row['at']:.2f}"
+        placed.append({**row, "place": place})
     curvatures = []
     for place, rows in grouped(placed, "place").items():
         for row in rows:
@@ -167,7 +170,10 @@ def _ends(last: Rows, pairs: int | None) -> Claim:
     if unknown is not None:
         told = f"how far the clouds get cannot be said: {unknown.why}"
         return Claim("ends", told, unknown, expected, None)
-    parts = [f"b = {size}: {100 * (way.value or 0.0):.1f} %" for size, way in ways.items()]
+    parts = []
+    for size, way in ways.items():
+        per_cent = 100 * (way.value or 0.0)
+        parts.append(f"b = {size}: {per_cent:.1f} %")
     farthest = max(ways.values(), key=lambda way: way.value or 0.0)
     arrives, farthest = mean_above(farthest, 1.0, MORE, samples=pairs)
     verb = {True: "reaches", False: "does not reach", None: "may reach"}[arrives]

@@ -38,8 +38,11 @@ def _share(name: str, words: str, arrived: Measured, exact: int) -> Claim:
 
 
 def _edge(below: Measured, above: Measured) -> Claim:
-    both = f"{_told(below)} arrive at {1 - EDGE:g} s*, {_told(above)} at {1 + EDGE:g} s*"
-    words = f"descent on the smoothed function turns over at s*: {both}"
+    low, high = 1 - EDGE, 1 + EDGE
+    words = (
+        f"descent on the smoothed function turns over at s*: {_told(below)} arrive at {low:g} s*, "
+        f"{_told(above)} at {high:g} s*"
+    )
     # one that is on the wrong side refutes it: such a descent has no noise
     holds: bool | None = None if None in (below.value, above.value) else False
     why = below.why or above.why
@@ -67,7 +70,8 @@ def _turning(scales: Rows) -> Claim:
         is_inside = low >= 1 - EDGE and high <= 1 + EDGE
         is_outside = high < 1 - EDGE or low > 1 + EDGE
         if not (is_inside or is_outside):
-            holds, why = None, f"it is between {low:g} and {high:g} s*: add widths to stochastic"
+            holds = None
+            why = f"it is between {low:g} and {high:g} s*: add widths to stochastic"
     expected = "1 s*, where they are gone"
     return Claim("where_sgd_turns_over", words, half._replace(why=why), expected, holds)
 
