@@ -110,8 +110,8 @@ class Quench:
         at = [k % len(cold) for k in range(len(clouds))]
         descents = self._descents(landscape, cold, at, rests, seed, watch)
         rows = [rest_row(*each) for each in zip(rests, *descents, strict=True)]
-        each = len(cold)
-        return [rows[k : k + each] for k in range(0, len(rows), each)]
+        many = len(cold)
+        return [rows[k : k + many] for k in range(0, len(rows), many)]
 
     def _descents(
         self,

@@ -74,8 +74,10 @@ def _flatter(column: str, words: str, rows: Rows, target: float) -> Claim:
         return Claim(column, told, Measured.nothing(why), expected, None)
     holds = False if min(ratios) <= EVERY else above(of_few(ratio, len(ratios)), BAR)
     small, large = sorted(grouped(rows, "batch_size"))
-    told = f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}, "
-    told += f"at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
+    told = (
+        f"at equal loss {target:g} {words} of b = {large} is {ratio} times that of b = {small}, "
+        f"at the least {min(ratios):.2f} times ({len(ratios)} seeds)"
+    )
     why = f"within two errors it may be {BAR:g}: raise seeds" if holds is None else ""
     return Claim(column, told, ratio._replace(why=why), expected, holds)
 
