@@ -3,7 +3,7 @@
 from sgdtheory.commandline.composer import ConfigComposer
 from sgdtheory.commandline.flags import flags_first
 from sgdtheory.commandline.studies import with_study
-from sgdtheory.commandline.words import first_of, in_ascii, quoted
+from sgdtheory.commandline.words import in_ascii, jobs_of, quoted
 from sgdtheory.runs.plain import Json
 
 
@@ -11,7 +11,7 @@ def composed(words: list[str]) -> Json | Exception:
     """What the overrides of a command compose to, of several values the first."""
     command, *rest = _with_study_said(_without_trust(words))
     _, overrides = flags_first(rest)
-    named = [first_of(in_ascii(quoted(word))) for word in overrides]
+    named = next(jobs_of([in_ascii(quoted(word)) for word in overrides]))
     return ConfigComposer(command.replace("-", "_"), None).compose(named)
 
 

@@ -536,6 +536,9 @@ def test_faults_in_a_multirun_are_told_like_any_other(sgdtheory: Command) -> Non
     said = sgdtheory("train", "-m", "landscape=ring", "minima=1,2", "sgd.stps=3")
     assert (said.code, said.out) == (2, "")
     assert said.err == "sgd.stps=3: there is no key 'sgd.stps'; did you mean 'sgd.steps'?\n"
+    said = sgdtheory("train", "-m", "model=mlp,mpl", "sgd.steps=3")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "model=mpl: there is no model 'mpl'; did you mean 'mlp'?\n"
 
 
 def test_trace_shows_where(sgdtheory: Command) -> None:

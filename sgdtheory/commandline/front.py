@@ -18,7 +18,7 @@ from sgdtheory.commandline.shown import commented
 from sgdtheory.commandline.stored import kept_yaml, read_whole, usual_settings
 from sgdtheory.commandline.strangers import left_behind, science_of
 from sgdtheory.commandline.targets import CONFIGS, is_anothers
-from sgdtheory.commandline.words import first_of, in_ascii, quoted, root_of
+from sgdtheory.commandline.words import in_ascii, jobs_of, quoted, root_of
 from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.run import Run, finished_run
 from sgdtheory.runs.task import Task
@@ -82,11 +82,12 @@ def launch(
     except UserError:
         raise
     except COMPOSITION as fault:
-        firsts = [first_of(word) for word in spoken] if is_multirun else spoken
+        jobs = list(jobs_of(spoken)) if is_multirun else [spoken]
         composer = ConfigComposer(name, directory)
         if only_flags_say_how_many and not flags:  # nothing but composing can have failed
-            composer.composed[tuple(firsts)] = fault
-        refuse(faults_of(firsts, composer) or [first_line(str(fault))])
+            composer.composed[tuple(spoken)] = fault
+        faults = next(filter(None, (faults_of(job, composer) for job in jobs)), None)
+        refuse(faults or [first_line(str(fault))])
     return raised
 
 

@@ -1,6 +1,7 @@
 """What was typed, as Hydra's grammar reads it."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,17 +33,23 @@ def quoted(word: str) -> str:
     return f"{key}=[{quoted}]" if listed else f"{key}={quoted}"
 
 
-def first_of(word: str) -> str:
-    """The first value of a sweep, so that one job of a multirun can be composed."""
+def jobs_of(words: list[str]) -> Iterator[list[str]]:
+    """Jobs of a sweep, as few as have every value in one of them."""
+    values = [_values_of(word) for word in words]
+    for k in range(max(map(len, values), default=1)):
+        yield [each[min(k, len(each) - 1)] for each in values]
+
+
+def _values_of(word: str) -> list[str]:
+    """The override with each of the values that it sweeps over; itself where it is none."""
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException:
-        return word
-    return (
-        f"{word.split('=')[0]}={next(override.sweep_string_iterator())}"
-        if override.is_sweep_override()
-        else word
-    )
+        return [word]
+    if not override.is_sweep_override():
+        return [word]
+    key = word.split("=")[0]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def key_set_by(word: str) -> str:
