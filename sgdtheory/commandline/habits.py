@@ -42,7 +42,10 @@ MEANINGS = (
     Meaning("scheduler lrscheduler lrschedule sched lrdecay warmup warmupsteps", ("schedule",)),
     Meaning("dataset datasets dset ds dataname", ("data",)),
     Meaning("datapath datadir datasetpath imagefolder images", ("data.path", "data.root", "data")),
-    Meaning("limit ntrain maxsamples subset nsamples numsamples trainsize ndata", ("data.limit",)),
+    Meaning(
+        "limit ntrain maxsamples subset nsamples numsamples trainsize ndata",
+        ("data.limit", "data.examples"),
+    ),
     Meaning("aug augmentation augment transform transforms dataaug", ("data.augment",)),
     Meaning("net network arch architecture backbone nn modelname module", ("model",)),
     Meaning("loss criterion lossfn", ("landscape.loss",)),
@@ -148,7 +151,8 @@ def meant(key: str, keys: list[str], value: str = "", tree: object = None) -> st
         there = [place for place in (*places[:1], own, *places) if place in keys and place != key]
         root = places[0].partition(".")[0]
         if not there and root in keys and root != places[0]:
-            return f"; {places[0]} is a key of another {root}= than this"
+            it = "it" if key == places[0] else places[0]
+            return f"; {it} is a key of another {root}= than this"
         if not there:
             continue
         if "epochs" in names.split():
