@@ -1,12 +1,12 @@
 """Several runs on one page: groups with means over seeds, what each run says, and where their
 configurations differ. No torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
-from sgdtheory.report.configurations import differing_themselves, written
+from sgdtheory.report.configurations import stated
 from sgdtheory.report.facts import link_to
 from sgdtheory.report.figures.table import Table, Text, csv_text
 from sgdtheory.report.many_runs import (
@@ -229,19 +229,17 @@ def _differences(groups: Sequence[Group]) -> list[tuple[str, Table]]:
         commands.setdefault(group.runs[0].command, []).append(group)
     found = []
     for command, alike in commands.items():
-        keys = differing_themselves([group.runs[0].settings for group in alike])
-        if keys:
+        settings = stated([group.runs[0].settings for group in alike])
+        if settings:
             title = command if len(commands) > 1 else ""
-            found.append((title, _settings_table(alike, keys)))
+            found.append((title, _settings_table(alike, settings)))
     return found
 
 
-def _settings_table(groups: Sequence[Group], keys: Sequence[str]) -> Table:
-    """A row a key, of many groups a column; empty where a group has no such setting."""
+def _settings_table(groups: Sequence[Group], settings: Mapping[str, Sequence[str]]) -> Table:
+    """A row a key, of many groups a column."""
     columns = [_texts("", [group.name for group in groups])]
-    for key in keys:
-        settings = [group.runs[0].settings.values for group in groups]
-        columns.append(_texts(key, [written(of[key]) if key in of else "" for of in settings]))
+    columns += [_texts(key, values) for key, values in settings.items()]
     if len(groups) >= FEW:
         columns = [list(row) for row in zip(*columns, strict=True)]
     return Table(columns[0], columns[1:], [])

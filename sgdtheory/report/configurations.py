@@ -24,6 +24,7 @@ class Settings(NamedTuple):
 
     values: Mapping[str, object]  # of references, what they lead to
     referring: frozenset[str]  # the keys that only say what another one says
+    parts: frozenset[str]  # the groups of keys that others refer to
 
 
 def settings_of(path: Path) -> Settings:
@@ -45,13 +46,19 @@ def _parsed(config: str) -> Settings:
     flat = flatten(yaml.load(config, loader) or {})
     values = {}
     referring = set()
+    parts = set()
     for key, value in flat.items():
         if is_sample(key, value):
             continue
         values[key] = _followed(value, flat)
         if _refers(value):
             referring.add(key)
-    return Settings(values, frozenset(referring))
+            parts.add(_group_of(_refers(value)))
+    return Settings(values, frozenset(referring), frozenset(parts))
+
+
+def _group_of(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _refers(value: object) -> str:
@@ -109,6 +116,26 @@ def differing_themselves(runs: Sequence[Settings]) -> list[str]:
         if not all(key in settings.referring for settings in having):
             found.append(key)
     return found
+
+
+def stated(runs: Sequence[Settings]) -> dict[str, list[str]]:
+    """By key, the settings in which runs differ, a text for each run, which is empty where there is
+    no such setting, or nothing of it is used: the model of a formula, which only networks refer to.
+    """
+    parts = frozenset[str]().union(*(settings.parts for settings in runs))
+    found = {}
+    for key in differing_themselves(runs):
+        needed = parts & {_group_of(key)}
+        using = [settings for settings in runs if needed <= settings.parts]
+        values = {written(settings.values.get(key)) for settings in using}
+        if len(values) > 1:
+            found[key] = [_cell(settings, key, needed) for settings in runs]
+    return found
+
+
+def _cell(settings: Settings, key: str, needed: frozenset[str]) -> str:
+    is_used = key in settings.values and needed <= settings.parts
+    return written(settings.values[key]) if is_used else ""
 
 
 def _kinds(runs: Sequence[Settings]) -> list[Settings]:

@@ -24,6 +24,7 @@ from sgdtheory.statistics.rows import Row, Rows
 # words of a command line besides: how it was done
 MANNER = ("executor", "device", "threads", "experiment", "study")
 MOST_NAMED = 4  # settings in the name of a group
+CLASS = "._target_"  # ends the key that says what a part of a configuration is
 NO_SETTINGS = "as by default"
 
 
@@ -231,8 +232,7 @@ def _names_of(runs: Sequence[Brief], has_others: bool) -> list[str]:
     shared = set(shared_words(runs)) if len(runs) > 1 or has_others else set()
     names = [_without(_words(run), shared) for run in runs]
     if len(set(names)) < len(names):
-        keys = differing([run.settings for run in runs])
-        names = [_by_settings(run, keys) for run in runs]
+        names = _by_settings(runs)
     return names
 
 
@@ -252,11 +252,28 @@ def _words(run: Brief) -> list[str]:
     return [word for word in run.overrides if not word.startswith(MANNER)]
 
 
-def _by_settings(run: Brief, keys: Sequence[str]) -> str:
-    values = run.settings.values
-    told = [f"{key}={written(values[key])}" for key in keys if key in values]
-    more = len(told) - MOST_NAMED
-    shown = told[:MOST_NAMED]
+def _by_settings(runs: Sequence[Brief]) -> list[str]:
+    """By the first settings in which runs differ, as many as it takes to tell them apart."""
+    keys = differing([run.settings for run in runs])
+    names: list[str] = []
+    for most in range(MOST_NAMED, max(MOST_NAMED, len(keys)) + 1):
+        names = [_in_short(run, keys, most) for run in runs]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _in_short(run: Brief, keys: Sequence[str], most: int) -> str:
+    """landscape=DoubleWell landscape.height=0.25 … 3 more"""
+    told = []
+    for key in keys:
+        if key in run.settings.values:
+            value = written(run.settings.values[key])
+            if key.endswith(CLASS):
+                value = value.rpartition(".")[2]
+            told.append(f"{key.removesuffix(CLASS)}={value}")
+    more = len(told) - most
+    shown = told[:most]
     if more > 0:
         shown.append(f"… {more} more")
     return " ".join(shown)

@@ -41,8 +41,9 @@ def _known_root(run: Brief) -> Path | None:
     place = _place_of(run)
     usual = place.parent.parent
     root = beside(place, run.root) if run.root else usual
-    is_usual = root == usual and place.parent.name == run.command.partition(" ")[0]
-    return root if is_usual or root.is_relative_to(Path.cwd()) else None
+    if root == usual and place.parent.name == run.command.partition(" ")[0]:
+        return root
+    return root if run.root and root.is_relative_to(Path.cwd()) else None
 
 
 def _place_of(run: Brief) -> Path:
