@@ -83,7 +83,7 @@ def test_points_that_a_run_began_with_are_a_sample_and_their_number_is_not(tmp_p
 def test_means_are_over_seeds(runs: list[Path]) -> None:
     groups = groups_of(briefs(runs))
     found = means_table(groups, quantities_of(briefs(runs)))
-    assert found.headings == ["group", "runs", "seeds", "test error", "headline holds"]
+    assert found.headings == ["group", "runs", "seeds", "mean test error", "headline holds"]
     error = 100 * np.std(ERRORS["mlp"], ddof=1) / 2
     assert found.rows[0] == ["model=mlp", "4", "0, 1, 2, 3", f"35 ± {error:.0f} %", "3 of 4"]
     first = next(summaries_of(groups))
@@ -115,7 +115,7 @@ def test_one_table_in_which_names_stay_names(
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert [row["run"] for row in rows[:4]] == [str(path) for path in runs[::2]]
     assert {row["model.name"] for row in rows} == {"mlp", "linear"} and "sgd.steps" not in rows[0]
-    assert [float(row["test_error"]) for row in rows[4:]] == ERRORS["linear"]
+    assert [float(row["mean_test_error"]) for row in rows[4:]] == ERRORS["linear"]
 
 
 def test_the_page_of_groups(runs: list[Path]) -> None:
@@ -160,7 +160,7 @@ def rewritten(path: Path, study: str | None, command: str, **of_config: object) 
 @pytest.mark.parametrize(
     ("first", "second", "called"),
     [
-        (("connect", None), ("train", None), ["connect test_error", "train test_error"]),
+        (("sweep", None), ("diagnose", None), ["sweep test_error", "diagnose test_error"]),
         (("study", "a"), ("study", "b"), ["study a test_error", "study b test_error"]),
         (("study", "a"), ("study", "a"), ["test_error"]),
     ],
@@ -191,12 +191,12 @@ def test_a_column_is_of_one_quantity(
 
 def test_a_claim_that_is_called_as_a_setting_has_a_column_of_its_own(tmp_path: Path) -> None:
     paths = [
-        rewritten(write_run(tmp_path / f"r{k}", "mlp", 0, 0.1), None, "train", test_error=k)
+        rewritten(write_run(tmp_path / f"r{k}", "mlp", 0, 0.1), None, "train", mean_test_error=k)
         for k in range(2)
     ]
     rows = list(csv.DictReader(io.StringIO(runs_csv(paths))))
-    assert [row["test_error"] for row in rows] == ["0", "1"]
-    assert [row["train test_error"] for row in rows] == ["0.1", "0.1"]
+    assert [row["mean_test_error"] for row in rows] == ["0", "1"]
+    assert [row["train mean_test_error"] for row in rows] == ["0.1", "0.1"]
 
 
 def test_the_table_of_runs_tells_studies_apart(tmp_path: Path) -> None:

@@ -1,24 +1,25 @@
 """Several runs on one page: groups with means over seeds, what each run says, and where their
 configurations differ. No torch."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
+from sgdtheory.report.configurations import stated
 from sgdtheory.report.facts import link_to
-from sgdtheory.report.figures.table import Table, Text, claimed, csv_text
+from sgdtheory.report.figures.table import Table, Text, csv_text
 from sgdtheory.report.many_runs import (
     Brief,
     Group,
-    brief,
-    differing,
+    briefs_of,
+    by_command,
     edges_connected,
     groups_of,
     shared_words,
 )
 from sgdtheory.report.page import draw
+from sgdtheory.report.places import home_of
 from sgdtheory.report.quantities import Quantity, labels_of, over, quantities_of, rows_of
 from sgdtheory.report.rendering import rendered
 from sgdtheory.report.stdio import say, tell
@@ -45,26 +46,41 @@ class Compared(NamedTuple):
     numbers: list[str]  # the value of each quantity, in the page's order
 
 
+class Gathered(NamedTuple):
+    """The runs of a page in groups, and what is to be said of those that are left out."""
+
+    groups: Sequence[Group]
+    remarks: Sequence[str]
+
+    @property
+    def runs(self) -> list[Brief]:
+        """Of all groups, one group after the other."""
+        runs = []
+        for group in self.groups:
+            runs += group.runs
+        return runs
+
+
 def compare(paths: Sequence[Path], out: Path | None) -> Path:
     """One page for several runs, and its tables beside it; gives the path of the page."""
-    return _page(_groups(paths), out)
+    return _page(_gathered(paths), out)
 
 
-def _groups(paths: Sequence[Path]) -> list[Group]:
+def _gathered(paths: Sequence[Path]) -> Gathered:
     """The runs in groups; what is said of them stands on stderr too."""
-    groups = groups_of([brief(path) for path in dict.fromkeys(paths)])
-    for remark in _remarks(groups):
+    runs, remarks = briefs_of(paths)
+    groups = groups_of(runs)
+    for group in groups:
+        remarks += group.remarks
+    for remark in remarks:
         say(remark)
-    return groups
+    return Gathered(groups, remarks)
 
 
-def _remarks(groups: Sequence[Group]) -> list[str]:
-    return [remark for group in groups for remark in group.remarks]
-
-
-def _page(groups: Sequence[Group], out: Path | None) -> Path:
-    runs = _runs_of(groups)
-    out = out or _home(runs)
+def _page(gathered: Gathered, out: Path | None) -> Path:
+    groups, remarks = gathered
+    runs = gathered.runs
+    out = out or home_of(runs)
     quantities = quantities_of(runs)
     many = len(groups) < len(runs)
     summaries: Rows = []
@@ -80,14 +96,15 @@ def _page(groups: Sequence[Group], out: Path | None) -> Path:
         folder.write_text(f"{out.stem}-groups.csv", csv_text(summaries))
     page = rendered(
         "compare.html.j2",
-        shared=" ".join(shared_words(runs)),
+        shared=_shared(runs),
         runs=list(_compared(groups, out, quantities)),
         claims=_titles(quantities),
         groups=groups if many else [],
         means=means,
         summaries=summaries_table(summaries) if many else None,
         differences=_differences(compared),
-        remarks=_remarks(groups),
+        commands=len(by_command(runs)),
+        remarks=remarks,
         table=f"{out.stem}.csv",
         table_of_groups=f"{out.stem}-groups.csv" if summaries else None,
     )
@@ -95,24 +112,29 @@ def _page(groups: Sequence[Group], out: Path | None) -> Path:
     return out
 
 
-def _runs_of(groups: Sequence[Group]) -> list[Brief]:
-    """The runs of all groups, one group after the other."""
-    runs = []
-    for group in groups:
-        runs += group.runs
-    return runs
+def _shared(runs: Sequence[Brief]) -> list[str]:
+    """What all runs of a command were told, a line for each command."""
+    commands = by_command(runs)
+    lines = []
+    for command, alike in commands.items():
+        words = " ".join(shared_words(alike))
+        if words:
+            lines.append(
+                f"All of {command} with {words}" if len(commands) > 1 else f"All with {words}"
+            )
+    return lines
 
 
 def runs_csv(paths: Sequence[Path]) -> str:
     """The runs as one table."""
-    return csv_text(list(rows_of(_groups(paths))))
+    return csv_text(list(rows_of(_gathered(paths).groups)))
 
 
 def show_compared(paths: Sequence[Path]) -> None:
     """What several runs of one command say together: their groups with means over seeds, and where
     the page is."""
-    groups = _groups(paths)
-    runs = _runs_of(groups)
+    gathered = _gathered(paths)
+    groups, runs = gathered.groups, gathered.runs
     quantities = quantities_of(runs)
     found = means_table(groups, quantities[:MOST_TOLD])
     print()
@@ -121,22 +143,7 @@ def show_compared(paths: Sequence[Path]) -> None:
     alike = f", all with {shared}" if shared and len(groups) > 1 else ""
     print_prose([f"{len(runs)} runs{alike}; means over runs ± one standard error:"])
     print_table(found.headings, found.rows)
-    tell(f"comparison: {_page(groups, None)}")
-
-
-def _home(runs: list[Brief]) -> Path:
-    """<root>/compare-<hash>.html: the same runs, in whatever order, have the same page."""
-    hashes = "".join(sorted(str(run.results.get("config_hash")) for run in runs))
-    own = hashlib.sha256(hashes.encode()).hexdigest()
-    return _root(runs[0].path) / f"compare-{own[:8]}.html"
-
-
-def _root(path: Path) -> Path:
-    """The `runs` of runs/<command>/<name>, as short as it can be said from here."""
-    root = path.absolute().parent.parent
-    if root.is_relative_to(Path.cwd()):
-        return root.relative_to(Path.cwd())
-    return root
+    tell(f"comparison: {_page(gathered, None)}")
 
 
 def _titles(quantities: Sequence[Quantity]) -> list[str]:
@@ -153,7 +160,6 @@ def _compared(
             if not page.exists() and count <= MOST_DRAWN:
                 draw(run.path)
             shown = page if page.exists() else run.path / "results.json"
-            claims = [quantity.of(run) for quantity in quantities]
             yield Compared(
                 run.path.name,
                 link_to(shown, out.parent),
@@ -161,8 +167,15 @@ def _compared(
                 group.name,
                 run.headline,
                 run.seed,
-                [claimed(claim) if claim else "" for claim in claims],
+                [_number(run, quantity) for quantity in quantities],
             )
+
+
+def _number(run: Brief, quantity: Quantity) -> str:
+    claim = quantity.of(run)
+    if claim is None:
+        return ""
+    return quantity.told(claim["value"], claim["stderr"], quantity.unit(run))
 
 
 def means_table(groups: Sequence[Group], quantities: Sequence[Quantity]) -> Table:
@@ -190,8 +203,8 @@ def _means(group: Group, quantities: Sequence[Quantity]) -> list[str]:
     means = []
     for quantity in quantities:
         found = over_seeds(over(group, quantity)).mean
-        mean = {"name": quantity.name, "value": found.value, "stderr": found.stderr}
-        means.append("" if found.value is None else claimed(mean))
+        told = quantity.told(found.value, found.stderr, quantity.unit(group.runs[0]))
+        means.append("" if found.value is None else told)
     verdicts = [(run.headline or {}).get("holds") for run in group.runs]
     held = (
         f"{verdicts.count(True)} of {len(verdicts)}" if any(v is not None for v in verdicts) else ""
@@ -208,18 +221,30 @@ def _means(group: Group, quantities: Sequence[Quantity]) -> list[str]:
     ]
 
 
-def _differences(groups: Sequence[Group]) -> Table:
-    """The settings in which groups are not all equal: a row a key, of many groups a column."""
-    firsts = [group.runs[0] for group in groups]
-    columns: list[list[str]] = [_texts("", [group.name for group in groups])]
-    for key in differing(firsts):
-        columns.append(_texts(key, [run.settings.get(key) for run in firsts]))
+def _differences(groups: Sequence[Group]) -> list[tuple[str, Table]]:
+    """(a command, the settings in which its groups are not all equal) where there are any; the
+    command is left out where there is one alone."""
+    commands: dict[str, list[Group]] = {}
+    for group in groups:
+        commands.setdefault(group.runs[0].command, []).append(group)
+    found = []
+    for command, alike in commands.items():
+        settings = stated([group.runs[0].settings for group in alike])
+        if settings:
+            title = command if len(commands) > 1 else ""
+            found.append((title, _settings_table(alike, settings)))
+    return found
+
+
+def _settings_table(groups: Sequence[Group], settings: Mapping[str, Sequence[str]]) -> Table:
+    """A row a key, of many groups a column."""
+    columns = [_texts("", [group.name for group in groups])]
+    columns += [_texts(key, values) for key, values in settings.items()]
     if len(groups) >= FEW:
         columns = [list(row) for row in zip(*columns, strict=True)]
     return Table(columns[0], columns[1:], [])
 
 
-def _texts(name: str, values: Sequence[object]) -> list[str]:
+def _texts(name: str, values: Sequence[str]) -> list[str]:
     """A name and values as text that is no number, whatever it looks like."""
-    cells = ["" if value is None else str(value) for value in values]
-    return [Text(cell) for cell in (name, *cells)]
+    return [Text(cell) for cell in (name, *values)]

@@ -1,33 +1,35 @@
 """Many runs read for one table: what each says, and by which settings they fall into groups. No
 torch."""
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sgdtheory.errors import UserError
+from sgdtheory.report.configurations import (
+    Settings,
+    differing,
+    is_sample,
+    settings_of,
+    written,
+)
 from sgdtheory.report.copies import once
-from sgdtheory.report.figures.table import flatten
 from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.configuration import refuse_edited
 from sgdtheory.runs.folder import CorruptFile, Folder
-from sgdtheory.runs.foreign import MOST_YAML, held, refuse_strange_yaml
 from sgdtheory.runs.plain import Json
 from sgdtheory.runs.run import RunState, results_of
 from sgdtheory.statistics.rows import Row, Rows
 
-# parts of a configuration that tell runs of one group apart: a seed, where a run is kept, and which
-# points it began with
-SAMPLES = ("seed", "run", "minima", "start")
 # words of a command line besides: how it was done
 MANNER = ("executor", "device", "threads", "experiment", "study")
-SEED = re.compile(r"^seed:.*\n", re.MULTILINE)
-KEY = re.compile(r"[+~]*(\w+)")
 MOST_NAMED = 4  # settings in the name of a group
+CLASS = "._target_"  # ends the key that says what a part of a configuration is
 NO_SETTINGS = "as by default"
-Settings = Mapping[str, object]  # of a configuration, nested keys with dots
+
+
+class Unfinished(UserError):
+    """A run has no results yet."""
 
 
 class Brief(NamedTuple):
@@ -37,8 +39,9 @@ class Brief(NamedTuple):
     command: str  # with the name of its study
     seed: str
     overrides: tuple[str, ...]
-    settings: Settings  # but for SAMPLES
+    settings: Settings
     results: Json
+    root: str = ""  # run.root as seen from the run, where its manifest has it
 
     @property
     def claims(self) -> dict[str, Row]:
@@ -117,21 +120,42 @@ def brief(path: Path) -> Brief:
     manifest = Folder(path).read_object("manifest.json")
     results = results_of(path, manifest)
     if not results:
-        raise UserError(unfinished(path, manifest))
+        raise (Unfinished if manifest else UserError)(unfinished(path, manifest))
     refuse_edited(path, manifest)
     overrides = []
     for word in map(str, manifest.get("overrides", [])):
         value = word.partition("=")[2]
-        if not _is_sample(word, value):
+        if not is_sample(word, value):
             overrides.append(word)
     return Brief(
         path,
         _command(manifest, results),
         str(results.get("seed", "–")),
         tuple(overrides),
-        _settings(_config(path), str(path / "config.yaml")),
+        settings_of(path),
         results,
+        str(manifest.get("root") or ""),
     )
+
+
+def briefs_of(paths: Sequence[Path]) -> tuple[list[Brief], list[str]]:
+    """(the runs that are finished, a remark that names the others); a UserError where none is, or
+    where there is no run."""
+    found = []
+    going = []
+    named = []
+    for path in dict.fromkeys(paths):
+        try:
+            found.append(brief(path))
+        except Unfinished as fault:
+            going.append(fault)
+            named.append(str(path))
+    if not found:
+        raise going[0]
+    if not going:
+        return found, []
+    are = "it is" if len(going) == 1 else "they are"
+    return found, [f"left out, {are} not finished yet: {', '.join(named)}"]
 
 
 def _command(manifest: Json, results: Json) -> str:
@@ -158,68 +182,17 @@ def unfinished(path: Path, manifest: Json) -> str:
     )
 
 
-def _config(path: Path) -> str:
-    try:
-        return held(path, "config.yaml", MOST_YAML).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-
-
-def _settings(config: str, name: str) -> Settings:
-    """What a configuration says besides SAMPLES; those of other seeds are not read again."""
-    refuse_strange_yaml(config, name)
-    return _parsed(SEED.sub("", config))
-
-
-@lru_cache(maxsize=64)
-def _parsed(config: str) -> Settings:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
-    read = yaml.load(config, loader)
-    whole = flatten(read or {})
-    return {key: value for key, value in whole.items() if not _is_sample(key, value)}
-
-
-def _is_sample(key: str, value: object) -> bool:
-    """Whether a setting tells no group from another: a count of minima does, and a start that is
-    numbers."""
-    found = KEY.match(key)
-    if found is None:
-        return False
-    name = found[1]
-    if name not in SAMPLES:
-        return False
-    is_count = name == "minima" and str(value).isdigit()
-    is_place = name == "start" and str(value).startswith("[")
-    return not (is_count or is_place)
-
-
-def differing(runs: Sequence[Brief]) -> list[str]:
-    """The settings in which runs are not all equal, in the order in which they first appear."""
-    kinds = {id(run.settings): run.settings for run in runs}  # runs of a group share theirs
-    keys: dict[str, None] = {}
-    for settings in kinds.values():
-        keys |= dict.fromkeys(settings)
-    found = []
-    for key in keys:
-        values = {str(settings.get(key)) for settings in kinds.values()}
-        if len(values) > 1:
-            found.append(key)
-    return found
-
-
 def groups_of(runs: Sequence[Brief]) -> list[Group]:
     """Runs of equal command and settings together, in the order in which they come, each group by
     its seeds, copies of a run once; named by the overrides in which they differ, or by their
     settings where two groups would be called the same."""
-    keys = differing(runs)
+    keys = differing([run.settings for run in runs])
     groups: dict[tuple[str, ...], list[Brief]] = {}
     for run in runs:
-        values = [str(run.settings.get(key)) for key in keys]
+        values = [written(run.settings.values.get(key)) for key in keys]
         groups.setdefault((run.command, *values), []).append(run)
     firsts = [members[0] for members in groups.values()]
-    names = _names(firsts, keys)
+    names = _names(firsts)
     found = []
     for name, members in zip(names, groups.values(), strict=True):
         found.append(_group(name, members))
@@ -233,16 +206,34 @@ def _group(name: str, runs: Sequence[Brief]) -> Group:
     return Group(name, sorted(samples, key=lambda run: _by_number(run.seed)), remarks)
 
 
-def _names(runs: Sequence[Brief], keys: Sequence[str]) -> list[str]:
-    """What groups are called, of each of which there is a run."""
-    asked = [_words(run) for run in runs]
-    shared = set(shared_words(runs)) if len(runs) > 1 else set()
-    names = [_without(words, shared) for words in asked]
+def by_command(runs: Sequence[Brief]) -> dict[str, list[Brief]]:
+    """Runs by what was run, in the order in which they come."""
+    found: dict[str, list[Brief]] = {}
+    for run in runs:
+        found.setdefault(run.command, []).append(run)
+    return found
+
+
+def _names(runs: Sequence[Brief]) -> list[str]:
+    """What groups are called, of each of which there is a run: by what tells it from others of its
+    command."""
+    commands = by_command(runs)
+    names = {}
+    for command, alike in commands.items():
+        told = _names_of(alike, len(commands) > 1)
+        for run, name in zip(alike, told, strict=True):
+            whole = f"{command} {name}" if len(commands) > 1 else name
+            names[run.path] = whole.strip() or NO_SETTINGS
+    return [names[run.path] for run in runs]
+
+
+def _names_of(runs: Sequence[Brief], has_others: bool) -> list[str]:
+    """The same of groups of one command, without the command."""
+    shared = set(shared_words(runs)) if len(runs) > 1 or has_others else set()
+    names = [_without(_words(run), shared) for run in runs]
     if len(set(names)) < len(names):
-        names = [_by_settings(run, keys) for run in runs]
-    if len({run.command for run in runs}) > 1:
-        names = [f"{run.command} {name}" for run, name in zip(runs, names, strict=True)]
-    return [name.strip() or NO_SETTINGS for name in names]
+        names = _by_settings(runs)
+    return names
 
 
 def shared_words(runs: Sequence[Brief]) -> list[str]:
@@ -261,10 +252,28 @@ def _words(run: Brief) -> list[str]:
     return [word for word in run.overrides if not word.startswith(MANNER)]
 
 
-def _by_settings(run: Brief, keys: Sequence[str]) -> str:
-    told = [f"{key}={run.settings[key]}" for key in keys if key in run.settings]
-    more = len(told) - MOST_NAMED
-    shown = told[:MOST_NAMED]
+def _by_settings(runs: Sequence[Brief]) -> list[str]:
+    """By the first settings in which runs differ, as many as it takes to tell them apart."""
+    keys = differing([run.settings for run in runs])
+    names: list[str] = []
+    for most in range(MOST_NAMED, max(MOST_NAMED, len(keys)) + 1):
+        names = [_in_short(run, keys, most) for run in runs]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _in_short(run: Brief, keys: Sequence[str], most: int) -> str:
+    """landscape=DoubleWell landscape.height=0.25 … 3 more"""
+    told = []
+    for key in keys:
+        if key in run.settings.values:
+            value = written(run.settings.values[key])
+            if key.endswith(CLASS):
+                value = value.rpartition(".")[2]
+            told.append(f"{key.removesuffix(CLASS)}={value}")
+    more = len(told) - most
+    shown = told[:most]
     if more > 0:
         shown.append(f"… {more} more")
     return " ".join(shown)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sgdtheory.report.figures.table import Table, Text, claimed, number
+from sgdtheory.report.figures.table import Table, Text, number
 from sgdtheory.report.many_runs import Group, edges_connected
 from sgdtheory.report.quantities import Quantity, is_share, over, quantities_of, with_number
 from sgdtheory.statistics.numbers import in_page_sentence
@@ -10,6 +10,7 @@ from sgdtheory.statistics.over_seeds import over_seeds, shares_over_seeds
 from sgdtheory.statistics.proportions import share
 from sgdtheory.statistics.rows import Row, Rows
 
+OF_EDGES = "share of edges connected (± over edges)"
 # columns of a summary, with what they are called on a page
 HEADINGS = (
     "group",
@@ -23,7 +24,8 @@ HEADINGS = (
     "largest",
 )
 NOTE = (
-    "± is one standard error over runs; seeds are counted once where several runs have the same. "
+    "± is one standard error over runs, but for a share of edges, all edges of the runs counted "
+    "together; seeds are counted once where several runs have the same. "
     "The interval is of the interquartile mean, the mean of the middle half, by bootstrap over "
     "runs; of shares (errors of classes among them) it is that of arcsin √p, which stays within 0 "
     "and 1. The error of a single run, over its examples, is in its own report."
@@ -41,17 +43,19 @@ def summaries_of(groups: Sequence[Group]) -> Iterator[Row]:
         connected, edges = edges_connected(group)
         if edges:
             counted = share(connected, edges).columns("mean")
-            told = {"group": group.name, "number": "share of edges connected"}
+            told = {"group": group.name, "number": OF_EDGES}
             yield {**told, **_counts(group), **counted}
 
 
 def _summary(group: Group, quantity: Quantity, values: Sequence[float]) -> Row:
     is_bounded = is_share(group, quantity) and min(values) >= 0 and max(values) <= 1
     found = shares_over_seeds(values) if is_bounded else over_seeds(values)
+    unit = quantity.unit(group.runs[0])
     known = group._replace(runs=with_number(group, quantity))
     return {
         "group": group.name,
         "number": quantity.name,
+        **({"unit": unit} if unit else {}),
         **_counts(known),
         **found.columns(),
         "least": min(values),
@@ -75,7 +79,7 @@ def _told(row: Row) -> list[str]:
     def said(value: float | None, stderr: float | None = None) -> str:
         if value is None:
             return ""
-        return claimed({"name": name, "value": value, "stderr": stderr})
+        return Quantity("", name).told(value, stderr, str(row.get("unit", "")))
 
     low = row.get("interval_low")
     high = row.get("interval_high")

@@ -5,7 +5,7 @@ from math import floor, isfinite, log10
 from typing import TypeGuard
 
 # as `in_cell` writes it, and per cent
-NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( %)?")
+NUMBER = re.compile(r"\(?-?[\d,]+(\.\d+)?( ± [\d,]+(\.\d+)?\)?)?(e-?\d+)?( [^\W\d]+| %)?")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DECIMALS = 12
 SMALL = 1e-4  # below, a number is written with a power of ten
@@ -86,15 +86,16 @@ def _without_zeros(decimals: re.Match[str]) -> str:
 
 
 def on_page(text: str) -> str:
-    """A cell that is a number with a true minus, and × 10⁻⁷ for e-7; other text as it is.
+    """A cell that is a number, with its unit or without, with a true minus, and × 10⁻⁷ for e-7;
+    other text as it is.
 
-    >>> on_page("-1.2"), on_page("3.4e-7"), on_page("e-3")
-    ('−1.2', '3.4 × 10⁻⁷', 'e-3')
+    >>> on_page("-1.2 nats"), on_page("3.4e-7"), on_page("e-3")
+    ('−1.2 nats', '3.4 × 10⁻⁷', 'e-3')
     """
     if not NUMBER.fullmatch(text):
         return text
     text = re.sub(r"^(\(?)-(?=\d)", r"\1−", text)
-    return re.sub(r"(?<=[\d)])e(-?\d+)(?= %|$)", _power_of_ten, text)
+    return re.sub(r"(?<=[\d)])e(-?\d+)(?= |$)", _power_of_ten, text)
 
 
 def in_page_sentence(text: str) -> str:

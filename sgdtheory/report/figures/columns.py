@@ -65,7 +65,10 @@ UNITS = {
 FRACTIONS = (
     "train_error",
     "training_error",
+    "largest_training_error",
     "test_error",
+    "mean_test_error",
+    "test_error_above_the_ends",
     "train_error_own_statistics",
     "test_error_own_statistics",
     "test_error_rise",

@@ -14,7 +14,7 @@ const lowered = (power) => "e" + [...power].map((c) => "-0123456789"[RAISED.inde
 function number(text) {
   const plain = text.replace(/[−]/g, "-").replace(/,/g, "")
     .replace(/ ?× ?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)/, (whole, power) => lowered(power));
-  const found = plain.match(/^\(?(-?[\d.]+)( ± [\d.]+)?\)?(e-?\d+)?( %)?$/);
+  const found = plain.match(/^\(?(-?[\d.]+)( ± [\d.]+)?\)?(e-?\d+)?( [^\d\s]+)?$/);
   return found ? Number(found[1] + (found[3] || "")) : NaN;
 }
 
