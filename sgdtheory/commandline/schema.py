@@ -137,7 +137,8 @@ class Checker:
             kind = inner(annotation)
             items = {key: self.value(kind, item, f"{where}.{key}") for key, item in value.items()}
             identities = {key: item.identity for key, item in items.items()}
-            return Checked({key: item.value for key, item in items.items()}, identities)
+            values = {key: item.value for key, item in items.items()}
+            return Checked(values, identities)
         if isinstance(value, list) and any(map(is_node, value)):
             kind = inner(annotation)
             listed = [self.value(kind, item, f"{where}[{i}]") for i, item in enumerate(value)]

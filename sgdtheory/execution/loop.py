@@ -94,7 +94,8 @@ def _refuse_failed(run: Run, task: Task) -> None:
     failed = [row for row in run.read_list("units.json") if row["status"] == "failed"]
     if failed:
         told = "; ".join(f"{row['name']}: {row['why']}" for row in failed[:2])
-        count = f"{len(failed)} of {len(task.pipeline.units(run))} units failed"
+        units = task.pipeline.units(run)
+        count = f"{len(failed)} of {len(units)} units failed"
         if all(row.get("refused") for row in failed):
             raise UserError(f"{count}: {told}")
         raise RunError(f"{count} ({told}); --retry-failed does them again")

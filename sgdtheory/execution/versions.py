@@ -39,4 +39,7 @@ def strangers(rows: Iterable[Facts]) -> list[str]:
 
 def _short(name: str, version: str) -> str:
     """Of torch 2.13 for 2.13.1+cpu: its patches change no numbers that we know of; of ours all."""
-    return ".".join(version.partition("+")[0].split(".")[:2]) if name == "torch" else version
+    if name != "torch":
+        return version
+    numbers = version.partition("+")[0].split(".")
+    return ".".join(numbers[:2])

@@ -118,10 +118,9 @@ def _shared(runs: Sequence[Brief]) -> list[str]:
     lines = []
     for command, alike in commands.items():
         words = " ".join(shared_words(alike))
+        which = f" of {command}" if len(commands) > 1 else ""
         if words:
-            lines.append(
-                f"All of {command} with {words}" if len(commands) > 1 else f"All with {words}"
-            )
+            lines.append(f"All{which} with {words}")
     return lines
 
 
@@ -226,10 +225,12 @@ def _differences(groups: Sequence[Group]) -> list[tuple[str, Table]]:
     command is left out where there is one alone."""
     commands: dict[str, list[Group]] = {}
     for group in groups:
-        commands.setdefault(group.runs[0].command, []).append(group)
+        command = group.runs[0].command
+        commands.setdefault(command, []).append(group)
     found = []
     for command, alike in commands.items():
-        settings = stated([group.runs[0].settings for group in alike])
+        configurations = [group.runs[0].settings for group in alike]
+        settings = stated(configurations)
         if settings:
             title = command if len(commands) > 1 else ""
             found.append((title, _settings_table(alike, settings)))

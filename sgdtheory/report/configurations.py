@@ -51,9 +51,10 @@ def _parsed(config: str) -> Settings:
         if is_sample(key, value):
             continue
         values[key] = _followed(value, flat)
-        if _refers(value):
+        other = _refers(value)
+        if other:
             referring.add(key)
-            parts.add(_group_of(_refers(value)))
+            parts.add(_group_of(other))
     return Settings(values, frozenset(referring), frozenset(parts))
 
 
@@ -128,8 +129,9 @@ def stated(runs: Sequence[Settings]) -> dict[str, list[str]]:
         needed = parts & {_group_of(key)}
         using = [settings for settings in runs if needed <= settings.parts]
         values = {written(settings.values.get(key)) for settings in using}
-        if len(values) > 1:
-            found[key] = [_cell(settings, key, needed) for settings in runs]
+        if len(values) < 2:
+            continue
+        found[key] = [_cell(settings, key, needed) for settings in runs]
     return found
 
 

@@ -120,7 +120,8 @@ def brief(path: Path) -> Brief:
     manifest = Folder(path).read_object("manifest.json")
     results = results_of(path, manifest)
     if not results:
-        raise (Unfinished if manifest else UserError)(unfinished(path, manifest))
+        kind = Unfinished if manifest else UserError
+        raise kind(unfinished(path, manifest))
     refuse_edited(path, manifest)
     overrides = []
     for word in map(str, manifest.get("overrides", [])):
@@ -155,7 +156,8 @@ def briefs_of(paths: Sequence[Path]) -> tuple[list[Brief], list[str]]:
     if not going:
         return found, []
     are = "it is" if len(going) == 1 else "they are"
-    return found, [f"left out, {are} not finished yet: {', '.join(named)}"]
+    others = ", ".join(named)
+    return found, [f"left out, {are} not finished yet: {others}"]
 
 
 def _command(manifest: Json, results: Json) -> str:
@@ -189,7 +191,8 @@ def groups_of(runs: Sequence[Brief]) -> list[Group]:
     keys = differing([run.settings for run in runs])
     groups: dict[tuple[str, ...], list[Brief]] = {}
     for run in runs:
-        values = [written(run.settings.values.get(key)) for key in keys]
+        settings = run.settings.values
+        values = [written(settings.get(key)) for key in keys]
         groups.setdefault((run.command, *values), []).append(run)
     firsts = [members[0] for members in groups.values()]
     names = _names(firsts)
@@ -229,7 +232,8 @@ def _names(runs: Sequence[Brief]) -> list[str]:
 
 def _names_of(runs: Sequence[Brief], has_others: bool) -> list[str]:
     """The same of groups of one command, without the command."""
-    shared = set(shared_words(runs)) if len(runs) > 1 or has_others else set()
+    is_one_of_many = len(runs) > 1 or has_others
+    shared = set(shared_words(runs)) if is_one_of_many else set()
     names = [_without(_words(run), shared) for run in runs]
     if len(set(names)) < len(names):
         names = _by_settings(runs)

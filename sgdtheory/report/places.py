@@ -11,8 +11,8 @@ from sgdtheory.runs.folder import beside
 
 def home_of(runs: Sequence[Brief]) -> Path:
     """<root>/compare-<hash>.html: the same runs, in whatever order, have the same page."""
-    hashes = "".join(sorted(str(run.results.get("config_hash")) for run in runs))
-    own = hashlib.sha256(hashes.encode()).hexdigest()
+    hashes = sorted(str(run.results.get("config_hash")) for run in runs)
+    own = hashlib.sha256("".join(hashes).encode()).hexdigest()
     root = _root_of(runs)
     if root.is_relative_to(Path.cwd()):  # as short as it can be said from here
         root = root.relative_to(Path.cwd())

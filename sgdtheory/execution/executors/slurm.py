@@ -209,7 +209,8 @@ def _is_terminal(run: Run, unit: Unit) -> bool:
 
 def _why_failed(run: Run, unit: Unit, job: Job, seen: Seen) -> str:
     """Why a unit has failed whose job ended as Slurm says; empty where it is to be gone on with."""
-    where = f"its job {job.id} ended as {seen.state} (see {run.path / log_of(job.id)})"
+    log = run.path / log_of(job.id)
+    where = f"its job {job.id} ended as {seen.state} (see {log})"
     if seen.state in OUT_OF_TIME and _newest_state(run, unit) == job.newest:
         return f"{where} before it had kept anything; give it a longer executor.time"
     if seen.state in (*INNOCENT, *OUT_OF_TIME):

@@ -53,7 +53,8 @@ def distances(run: RunData) -> Figure | None:
 
     numbers = []
     for i, j in combinations(range(count), 2):
-        numbers.append({"i": names[i], "j": names[j], "distance": float(matrix[i, j])})
+        distance = float(matrix[i, j])
+        numbers.append({"i": names[i], "j": names[j], "distance": distance})
     size = min(5.0, 1.7 + 0.33 * count)
     drawing = drawing_of("distances", size, paint, width=1.3 * size)
     caption = _about_distances(is_absolute)

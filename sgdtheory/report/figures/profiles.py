@@ -45,7 +45,10 @@ def profiles(run: RunData) -> Figure | None:
     edges = tree_edges(run)[:MOST_PANELS]
     if not edges:
         return None
-    close = any(_range(row, ["path"]) < FLAT * _range(row, ["linear", "path"]) for row in edges)
+    close = False
+    for row in edges:
+        whole = _range(row, ["linear", "path"])
+        close = close or _range(row, ["path"]) < FLAT * whole
     rows, columns = grid_of(len(edges))
 
     def paint(canvas: "Canvas") -> None:

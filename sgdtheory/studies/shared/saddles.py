@@ -135,7 +135,8 @@ def _searches(searches: Rows, limit: int) -> Claim:
     kinds = column_of(searches, "end_kind")
     flat = kinds.count("gradient-flat")
     critical = kinds.count("critical")
-    norms = [row["end_gradient_norm"] for row in searches if row["end_kind"] != "critical"]
+    others = [row for row in searches if row["end_kind"] != "critical"]
+    norms = column_of(others, "end_gradient_norm")
     between = f" (|∇L| {min(norms):.1g} to {max(norms):.1g})" if norms else ""
     words = (
         f"of {len(searches)} searches from snapshots of SGD {critical} end at a critical point, "
