@@ -532,6 +532,16 @@ def test_faults_on_top_of_an_earlier_run_are_told_like_any_other(
     assert "did you mean 'sgd.steps'" in said.err and "did you mean 'landscape'" in said.err
 
 
+def test_data_that_are_a_list_have_nothing_to_fetch(sgdtheory: Command, tmp_path: Path) -> None:
+    whole = sgdtheory("train", "landscape=ring", "--cfg", "job").out
+    before, _, after = whole.partition("\ndata:")
+    rest = after.partition("\nloss:")[2]
+    config = f"{before}\ndata:\n- 0\nloss:{rest}"
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    said = sgdtheory("train", "--from", "config.yaml", "--dry-run")
+    assert (said.code, said.err) == (0, ""), said
+
+
 def test_faults_in_a_multirun_are_told_like_any_other(sgdtheory: Command) -> None:
     said = sgdtheory("train", "-m", "landscape=ring", "minima=1,2", "sgd.stps=3")
     assert (said.code, said.out) == (2, "")

@@ -23,7 +23,6 @@ from sgdtheory.errors import UserError, nearest
 from sgdtheory.runs.run import Run, finished_run
 from sgdtheory.runs.task import Task
 
-DOWNLOAD = "data.download"  # a key of data sets that are fetched
 FROM_FILE = "from_file"  # what Hydra knows the configuration of an earlier run by
 PACKAGES = {
     "experiment": "_global_",
@@ -67,8 +66,8 @@ def launch(
                 return
             from sgdtheory.commandline.task import task
 
-            if again is None and OmegaConf.select(cfg, DOWNLOAD):
-                OmegaConf.update(cfg, DOWNLOAD, False)
+            if again is None:
+                _download_nothing(cfg)
             words = _words_of_job() if is_multirun else overrides
             job(task(command, cfg, trust, tuple(words), notes))
         except Exception as fault:
@@ -89,6 +88,14 @@ def launch(
         faults = next(filter(None, (faults_of(job, composer) for job in jobs)), None)
         refuse(faults or [first_line(str(fault))])
     return raised
+
+
+def _download_nothing(cfg: DictConfig) -> None:
+    """Have data sets that are fetched be what is there; in a stranger's file they may be no such
+    thing."""
+    data = cfg.get("data")
+    if isinstance(data, DictConfig) and data.get("download"):
+        data.download = False
 
 
 def sweeps(words: list[str]) -> bool:
