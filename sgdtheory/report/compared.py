@@ -223,10 +223,7 @@ def _means(group: Group, quantities: Sequence[Quantity]) -> list[str]:
 def _differences(groups: Sequence[Group]) -> list[tuple[str, Table]]:
     """(a command, the settings in which its groups are not all equal) where there are any; the
     command is left out where there is one alone."""
-    commands: dict[str, list[Group]] = {}
-    for group in groups:
-        command = group.runs[0].command
-        commands.setdefault(command, []).append(group)
+    commands = by_command(groups)
     found = []
     for command, alike in commands.items():
         configurations = [group.runs[0].settings for group in alike]

@@ -3,16 +3,10 @@ torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sgdtheory.errors import UserError
-from sgdtheory.report.configurations import (
-    Settings,
-    differing,
-    is_sample,
-    settings_of,
-    written,
-)
+from sgdtheory.report.configurations import Settings, differing, is_sample, settings_of, written
 from sgdtheory.report.copies import once
 from sgdtheory.report.stdio import pasted
 from sgdtheory.runs.configuration import refuse_edited
@@ -59,6 +53,10 @@ class Group(NamedTuple):
     name: str
     runs: list[Brief]  # no two of them the same
     remarks: Sequence[str] = ()  # on copies that are left out
+
+    @property
+    def command(self) -> str:
+        return self.runs[0].command
 
     @property
     def seeds(self) -> str:
@@ -209,9 +207,12 @@ def _group(name: str, runs: Sequence[Brief]) -> Group:
     return Group(name, sorted(samples, key=lambda run: _by_number(run.seed)), remarks)
 
 
-def by_command(runs: Sequence[Brief]) -> dict[str, list[Brief]]:
-    """Runs by what was run, in the order in which they come."""
-    found: dict[str, list[Brief]] = {}
+OfCommand = TypeVar("OfCommand", Brief, Group)
+
+
+def by_command(runs: Sequence[OfCommand]) -> dict[str, list[OfCommand]]:
+    """Runs, or groups of them, by what was run, in the order in which they come."""
+    found: dict[str, list[OfCommand]] = {}
     for run in runs:
         found.setdefault(run.command, []).append(run)
     return found
