@@ -7,10 +7,10 @@ from math import ceil
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, MinLen
+from annotated_types import MinLen
 from torch import Tensor
 
-from sgdtheory.annotations import NonNegativeInt
+from sgdtheory.annotations import NonNegativeInt, PositiveInt
 from sgdtheory.errors import UserError
 from sgdtheory.landscapes.formula import Formula
 
@@ -24,7 +24,7 @@ class DeepLinear(Formula):
     elsewhere.
     """
 
-    widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(2)] = (3, 3, 3)
+    widths: Annotated[tuple[PositiveInt, ...], MinLen(2)] = (3, 3, 3)
     rank: NonNegativeInt = 1
 
     def __post_init__(self) -> None:

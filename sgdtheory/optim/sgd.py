@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, repeat
 from math import inf
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
-from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat
+from sgdtheory.annotations import BelowOne, NonNegativeInt, PositiveFloat, PositiveInt
 from sgdtheory.errors import RunError
 from sgdtheory.optim.learning_rate import is_measured, measured_rate
 from sgdtheory.optim.sampling import Sampling, block_steps, indices
@@ -116,7 +115,7 @@ class SGD:
     usual_steps: ClassVar[int] = 400  # ResNet-8 on digits: training error 0 (measured)
 
     steps: NonNegativeInt | Literal["auto"]
-    batch_size: Annotated[int, Ge(1)] | None
+    batch_size: PositiveInt | None
     learning_rate: PositiveFloat | Literal["auto"]
     schedule: Schedule
     momentum: BelowOne = 0.0

@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import isfinite
 from typing import Annotated, Literal
 
-from annotated_types import Ge, MinLen
+from annotated_types import MinLen
 
 from sgdtheory.annotations import (
     BelowOne,
@@ -86,7 +86,7 @@ class AutoNEB:
     """
 
     cycles: Annotated[tuple[Cycle, ...], MinLen(1)]
-    batch_size: Annotated[int, Ge(1)] | None
+    batch_size: PositiveInt | None
     learning_rate: PositiveFloat | Literal["auto"] = "auto"
     multiples: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (1.0,)
     momentum: BelowOne = 0.9

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import comb
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
-from annotated_types import Ge
 from torch import Generator, Tensor
 
-from sgdtheory.annotations import Shape
+from sgdtheory.annotations import PositiveInt, Shape
 from sgdtheory.protocol import Batch, Cloud, Landscape, by_autograd, value_and_grad
 from sgdtheory.roles.examples import examples_of, has_examples, is_augmented, sampled_of
 from sgdtheory.roles.facts import rows_at_once_of, states_rate
@@ -108,7 +107,7 @@ class CurveLandscape:
     inner: Landscape
     ends: Tensor  # [2, n]
     curve: Curve = bezier
-    nodes: Annotated[int, Ge(1)] = 16
+    nodes: PositiveInt = 16
 
     @cached_property
     def bends(self) -> int:

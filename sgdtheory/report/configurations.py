@@ -128,7 +128,9 @@ def stated(runs: Sequence[Settings]) -> dict[str, list[str]]:
     for key in differing_themselves(runs):
         needed = parts & {_group_of(key)}
         using = [settings for settings in runs if needed <= settings.parts]
-        values = {written(settings.values.get(key)) for settings in using}
+        values = set()
+        for settings in using:
+            values.add(written(settings.values.get(key)))
         if len(values) < 2:
             continue
         found[key] = [_cell(settings, key, needed) for settings in runs]
